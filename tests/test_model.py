@@ -1,0 +1,117 @@
+"""The model against its equation, against timm, and against its own recording."""
+
+import pytest
+import timm
+import torch
+
+from vit import ViT, ViTConfig
+from vit.errors import SettingsError
+
+
+def make(**settings) -> ViT:
+    torch.manual_seed(0)
+    model = ViT(ViTConfig(**{"image_size": 32, "patch_size": 8, "embed_dim": 48, "num_heads": 3, "depth": 3} | settings))
+    for parameter in model.parameters():  # weights as large as trained ones, so that a wrong path shows
+        torch.nn.init.normal_(parameter, std=0.15)
+    return model.eval()
+
+
+@pytest.mark.parametrize("stem", ["patch", "conv"])
+@pytest.mark.parametrize("pool", ["cls", "mean"])
+def test_recording_changes_no_logit(stem, pool):
+    model, images = make(stem=stem, pool=pool), torch.randn(4, 3, 32, 32)
+    torch.testing.assert_close(model(images), model(images, record={}), atol=1e-5, rtol=1e-5)
+
+
+def test_recorded_attention_is_equation_one():
+    model, record = make(), {}
+    model(torch.randn(2, 3, 32, 32), record=record)
+    for layer in record["layers"]:
+        q, k, v = layer["q"], layer["k"], layer["v"]
+        weights = torch.softmax(q @ k.transpose(-2, -1) / 16**0.5, dim=-1)
+        torch.testing.assert_close(layer["attention"], weights, atol=1e-6, rtol=1e-5)
+        torch.testing.assert_close(layer["heads"], weights @ v, atol=1e-5, rtol=1e-5)
+        torch.testing.assert_close(layer["attention"].sum(-1), torch.ones(2, 3, 17))
+
+
+def timm_model(pool: str) -> torch.nn.Module:
+    pooling = {"cls": {"global_pool": "token"}, "mean": {"global_pool": "avg", "fc_norm": False}}[pool]
+    return timm.models.VisionTransformer(
+        img_size=32, patch_size=8, embed_dim=48, depth=3, num_heads=3, num_classes=5, mlp_ratio=2.0, **pooling
+    ).eval()
+
+
+def timm_attention(model: torch.nn.Module, images: torch.Tensor) -> torch.Tensor:
+    """timm's own attention weights of each block, through its unfused path: (b depth h n m)."""
+    seen = []
+    for block in model.blocks:
+        block.attn.fused_attn = False
+        block.attn.attn_drop.register_forward_hook(lambda module, inputs, output: seen.append(output))
+    model(images)
+    return torch.stack(seen, dim=1)
+
+
+@pytest.mark.parametrize("pool", ["cls", "mean"])
+def test_weights_go_into_timm_and_back_with_equal_logits_and_attention(pool):
+    from vit.explain import capture
+
+    ours, theirs, images = make(stem="patch", pool=pool), timm_model(pool), torch.randn(3, 3, 32, 32)
+    theirs.load_state_dict(ours.state_dict(), strict=True)
+    with torch.no_grad():
+        torch.testing.assert_close(ours(images), theirs(images), atol=1e-5, rtol=1e-4)
+        torch.testing.assert_close(capture(ours, images).attention, timm_attention(theirs, images), atol=1e-5, rtol=1e-4)
+
+        for parameter in theirs.parameters():
+            torch.nn.init.normal_(parameter, std=0.15)
+        ours.load_state_dict(theirs.state_dict(), strict=True)
+        torch.testing.assert_close(ours(images), theirs(images), atol=1e-5, rtol=1e-4)
+
+
+def test_a_patch_moves_only_its_own_token_in_the_embedding():
+    embedding, images = make(stem="patch").patch_embed, torch.randn(1, 3, 32, 32)
+    changed = images.clone()
+    changed[0, :, 8:16, 24:32] += 1  # row 1, column 3 of a 4 x 4 grid
+    moved = (embedding(images) - embedding(changed)).abs().amax(dim=-1)[0] > 1e-6
+    assert moved.nonzero().flatten().tolist() == [7]
+
+
+def test_tokens_of_an_image_do_not_depend_on_its_batch():
+    model, images = make(stem="conv").train(), torch.randn(4, 3, 32, 32)
+    torch.testing.assert_close(model(images)[:1], model(images[:1]), atol=1e-5, rtol=1e-5)
+
+
+@pytest.mark.parametrize("settings", [{"dropout": 0.5}, {"drop_path": 0.8}])
+def test_dropout_and_stochastic_depth_act_in_training_only(settings):
+    model, images = make(**settings), torch.randn(2, 3, 32, 32)
+    torch.testing.assert_close(model(images), model(images))
+    model.train()
+    assert not torch.allclose(model(images), model(images))
+
+
+def test_stochastic_depth_keeps_the_mean_of_its_branch():
+    from vit.model import DropPath
+
+    torch.manual_seed(0)
+    kept = DropPath(0.25).train()(torch.ones(20_000, 1, 1))
+    assert kept.unique().tolist() == pytest.approx([0, 4 / 3])
+    assert kept.mean().item() == pytest.approx(1, abs=0.02)
+
+
+@pytest.mark.parametrize(
+    ("settings", "named"),
+    [
+        ({"image_size": 30, "patch_size": 8}, "patch_size = 8"),
+        ({"embed_dim": 50, "num_heads": 3}, "embed_dim = 50"),
+        ({"image_size": 36, "patch_size": 12, "stem": "conv"}, "convolutional stem"),
+        ({"depth": 0}, "depth"),
+        ({"num_haeds": 3}, "num_haeds"),
+    ],
+)
+def test_settings_that_cannot_be_are_refused_by_name(settings, named):
+    with pytest.raises(SettingsError, match=named):
+        ViTConfig(**settings)
+
+
+def test_images_of_another_size_are_refused_with_both_shapes():
+    with pytest.raises(ValueError, match=r"\(1, 3, 48, 48\).*\(batch, 3, 32, 32\)"):
+        make()(torch.zeros(1, 3, 48, 48))

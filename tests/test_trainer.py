@@ -1,0 +1,166 @@
+"""The training loop as a stream of events."""
+
+import math
+
+import numpy as np
+import pytest
+import torch
+
+from tests.conftest import tiny_config
+from vit.config import RunConfig, TrainingConfig
+from vit.data import ImageData, Split
+from vit.trainer import Epoch, Snapshot, Step, TrainingFailed, fit, learning_rate, make_optimizer, snapshot_epochs
+
+
+def split(count: int, seed: int) -> Split:
+    """Noise in which a bright stripe tells the class by its place."""
+    random = np.random.default_rng(seed)
+    labels = np.arange(count) % 5
+    images = random.integers(0, 120, (count, 3, 32, 32), dtype=np.uint8)
+    for image, label in zip(images, labels, strict=True):
+        image[:, 6 * label : 6 * label + 6] += 130
+    return Split(images, labels.astype(np.int64), None, ("",) * count)
+
+
+DATA = ImageData("stripes", tuple("abcde"), 32, split(60, 0), split(25, 1))
+
+
+def config(model: dict | None = None, **training) -> RunConfig:
+    base = tiny_config(**(model or {}))
+    recipe = {"epochs": 3, "batch_size": 20, "device": "cpu", "threads": 1} | training
+    return base.model_copy(update={"training": TrainingConfig(**recipe)})
+
+
+def losses(events: list) -> list[float]:
+    return [event.loss for event in events if isinstance(event, Step)]
+
+
+def test_events_come_in_order_and_count_every_step():
+    events = list(fit(config(), DATA))
+    assert [type(event).__name__ for event in events] == ["Step", "Step", "Step", "Epoch", "Snapshot"] * 3
+    assert [event.step for event in events if isinstance(event, Step)] == list(range(1, 10))
+    assert [event.step for event in events if isinstance(event, Epoch)] == [3, 6, 9]
+
+
+def test_the_default_recipe_learns_a_task_that_needs_the_positions():
+    events = list(fit(config(epochs=25, augment="none"), DATA))
+    assert max(event.val_accuracy for event in events if isinstance(event, Epoch)) > 0.9
+
+
+def test_the_same_settings_give_the_same_numbers_and_another_seed_others():
+    first, second = list(fit(config({"dropout": 0.2}), DATA)), list(fit(config({"dropout": 0.2}), DATA))
+    assert losses(first) == losses(second)
+    assert losses(first) != losses(list(fit(config({"dropout": 0.2}, seed=1), DATA)))
+
+
+def test_a_resumed_run_goes_on_as_if_never_interrupted():
+    settings = config({"dropout": 0.2, "drop_path": 0.2})
+    whole = list(fit(settings, DATA))
+    middle = next(event for event in fit(settings, DATA) if isinstance(event, Epoch))
+    checkpoint = middle.checkpoint
+    rest = list(fit(settings, DATA, resume=checkpoint))
+    assert losses(rest) == losses(whole)[3:]
+    assert rest[-1].step == whole[-1].step
+    for name, value in whole[-1].weights.items():
+        torch.testing.assert_close(rest[-1].weights[name], value, rtol=0, atol=0)
+
+
+def test_stop_yields_the_current_weights_and_ends():
+    events, seen = [], []
+    for event in fit(config(), DATA, stop=lambda: len(seen) >= 2):
+        events.append(event)
+        if isinstance(event, Step):
+            seen.append(event)
+    assert [type(event).__name__ for event in events] == ["Step", "Step", "Snapshot"]
+    assert events[-1].final
+    assert events[-1].weights["head.weight"].dtype == torch.float32
+
+
+def test_training_leaves_the_global_random_state_alone():
+    torch.manual_seed(7)
+    expected = torch.rand(1)
+    torch.manual_seed(7)
+    list(fit(config({"dropout": 0.5}, epochs=1), DATA))
+    torch.testing.assert_close(torch.rand(1), expected)
+
+
+@pytest.mark.parametrize(
+    ("keep", "better"),
+    [
+        ("validation", lambda event: (event.val_accuracy, -event.val_loss)),
+        ("training_loss", lambda event: -event.train_loss),
+        ("last", lambda event: event.epoch),
+    ],
+)
+def test_weights_are_kept_whenever_the_chosen_score_is_the_best_so_far(keep, better):
+    epochs = [event for event in fit(config(epochs=6, keep=keep), DATA) if isinstance(event, Epoch)]
+    for index, event in enumerate(epochs):
+        assert event.kept == all(better(event) > better(earlier) for earlier in epochs[:index])
+
+
+def test_snapshots_are_half_precision_evenly_spaced_and_bounded():
+    events = [event for event in fit(config(epochs=5, snapshots=2), DATA) if isinstance(event, Snapshot)]
+    assert [event.epoch for event in events] == [2, 5] or [event.epoch for event in events] == [3, 5]
+    assert all(value.dtype == torch.float16 for value in events[0].weights.values())
+    assert len(snapshot_epochs(1000, 20)) == 20
+    assert max(snapshot_epochs(1000, 20)) == 1000
+    assert snapshot_epochs(3, 20) == {1, 2, 3}
+    assert snapshot_epochs(3, 0) == set()
+
+
+def test_learning_rate_warms_up_to_its_peak_and_falls_to_zero():
+    recipe = TrainingConfig(lr=0.1, warmup=0.1)
+    rates = [learning_rate(recipe, step, 100) for step in range(100)]
+    assert rates[:10] == pytest.approx([0.01 * (step + 1) for step in range(10)])
+    assert max(rates) == pytest.approx(0.1)
+    assert all(a > b for a, b in zip(rates[10:], rates[11:], strict=False))
+    assert rates[-1] < 0.001
+    assert learning_rate(TrainingConfig(lr=0.1, warmup=0), 0, 1) == pytest.approx(0.1)
+
+
+def test_biases_norms_positions_and_the_class_token_do_not_decay():
+    from vit import ViT
+
+    model = ViT(tiny_config().model)
+    decayed = {id(p) for group in make_optimizer(model, TrainingConfig()).param_groups[:1] for p in group["params"]}
+    names = {name for name, parameter in model.named_parameters() if id(parameter) in decayed}
+    assert {"blocks.0.attn.qkv.weight", "head.weight", "patch_embed.backbone.0.weight"} <= names
+    assert not names & {"pos_embed", "cls_token", "norm.weight", "head.bias", "patch_embed.backbone.2.weight"}
+
+
+def test_a_loss_that_is_no_longer_finite_fails_with_advice_on_the_learning_rate():
+    with pytest.raises(TrainingFailed, match="learning rate below 1"):
+        list(fit(config(lr=1.0, clip_norm=1000, epochs=200, augment="none"), broken(np.full(3, np.nan))))
+
+
+def broken(pixels) -> ImageData:
+    """DATA whose training images fail on the way: a NaN, or an exception."""
+
+    class Images:
+        shape, nbytes = DATA.train.images.shape, DATA.train.images.nbytes
+
+        def __getitem__(self, rows):
+            if callable(pixels):
+                return pixels()
+            return np.full((len(rows), 3, 32, 32), np.nan, dtype=np.float32)
+
+    return ImageData("stripes", DATA.class_names, 32, Split(Images(), DATA.train.labels, None, DATA.train.files), DATA.val)
+
+
+def test_images_that_vanish_fail_with_the_name_of_the_source():
+    def gone():
+        raise FileNotFoundError(2, "No such file or directory")
+
+    with pytest.raises(TrainingFailed, match=r"'scenes' can no longer be read \(No such file"):
+        list(fit(config(), broken(gone)))
+
+
+def test_memory_that_is_exhausted_fails_with_advice_on_the_batch():
+    with pytest.raises(TrainingFailed, match=r"batches of 20; choose a smaller batch"):
+        list(fit(config(), broken(lambda: torch.empty(2**50))))
+
+
+def test_losses_are_finite_numbers_of_the_size_of_guessing_at_the_start():
+    first = next(fit(config(), DATA))
+    assert first.loss == pytest.approx(math.log(5), rel=0.1)
+    assert first.images_per_second > 0

@@ -1,0 +1,66 @@
+"""Weights on disk: what goes in comes out, and nothing damaged or foreign becomes a model."""
+
+import pickle
+
+import pytest
+import torch
+
+from vit import load_checkpoint, runs
+from vit.errors import RunError
+from vit.trainer import Checkpoint
+from vit.weights import MODEL_FILE, load_resume, load_snapshot, save_resume
+
+
+def test_a_checkpoint_loads_frozen_in_eval_mode_with_what_goes_with_it(trained):
+    model, info = load_checkpoint("tiny")
+    assert not model.training
+    assert not any(parameter.requires_grad for parameter in model.parameters())
+    assert info.class_names == ("airplane", "bus", "cat", "dog", "pizza")
+    assert (info.image_size, info.dataset) == (32, "scenes")
+    assert info.metrics["validated"] is True
+    assert 0 <= info.metrics["val_accuracy"] <= 1
+    by_path, _ = load_checkpoint(runs.get_run("tiny").path)
+    torch.testing.assert_close(by_path.state_dict(), model.state_dict())
+
+
+def test_the_last_snapshot_is_the_last_weights_in_half_precision(trained):
+    run = runs.get_run("tiny")
+    assert run.snapshots == [1, 2]
+    model, _ = load_snapshot("tiny", 2)
+    last = load_resume(run.path)
+    for name, value in model.state_dict().items():
+        torch.testing.assert_close(value, last.tensors[f"model.{name}"], atol=1e-2, rtol=1e-2)
+
+
+def test_resume_state_survives_the_disk_bit_by_bit(home):
+    run = home / "run"
+    run.mkdir()
+    assert load_resume(run) is None
+    checkpoint = Checkpoint({"model.w": torch.randn(3, 4).t()}, {"epoch": 2, "step": 10, "seconds": 0.1 + 0.2, "best": 1 / 3})
+    save_resume(run, checkpoint)
+    loaded = load_resume(run)
+    assert torch.equal(loaded.tensors["model.w"], checkpoint.tensors["model.w"])
+    assert loaded.position == checkpoint.position
+
+
+def test_a_run_that_is_missing_or_damaged_or_foreign_is_refused_in_a_sentence(trained):
+    with pytest.raises(RunError, match="nosuch"):
+        load_checkpoint("nosuch")
+    path = runs.get_run("tiny").path / MODEL_FILE
+    whole = path.read_bytes()
+    path.write_bytes(whole[: len(whole) // 2])
+    with pytest.raises(RunError, match="damaged"):
+        load_checkpoint("tiny")
+    path.write_bytes(pickle.dumps({"w": torch.zeros(1)}))
+    with pytest.raises(RunError, match="damaged"):
+        load_checkpoint("tiny")
+    path.unlink()
+    with pytest.raises(RunError, match="train it first"):
+        load_checkpoint("tiny")
+
+
+def test_weights_that_do_not_fit_the_settings_are_refused(several):
+    small, deep = runs.get_run("tiny").path, runs.get_run("tiny-deep").path
+    (small / MODEL_FILE).write_bytes((deep / MODEL_FILE).read_bytes())
+    with pytest.raises(RunError, match="do not fit"):
+        load_checkpoint("tiny")

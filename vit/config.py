@@ -1,0 +1,255 @@
+"""Settings of a model, of a data set and of a run: validated here, and the one source of every bound and default.
+
+This module imports neither torch nor streamlit, so a waiting job and the first page of the app stay light.
+"""
+
+import os
+import re
+from pathlib import Path
+from typing import Annotated, Any, Literal, NamedTuple, Self
+
+from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_validator
+
+from vit.errors import SettingsError
+
+# What the controls of the app offer. The fields below accept more, since published models are larger than what
+# a person trains in the browser.
+HEADS = range(1, 13)
+DEPTHS = range(1, 13)
+HEAD_DIMS = (8, 16, 24, 32, 48, 64)
+IMAGE_SIZES = (32, 48, 64, 96, 128, 160, 192, 224)
+PATCH_SIZES = (4, 8, 16, 32)
+MLP_RATIOS = (1.0, 2.0, 3.0, 4.0)
+DROPOUTS = (0.0, 0.05, 0.1, 0.2, 0.3, 0.5)
+EPOCHS = range(1, 201)
+BATCH_SIZES = (8, 16, 32, 64, 128, 256, 512)
+LEARNING_RATES = (1e-4, 2e-4, 3e-4, 5e-4, 1e-3, 2e-3, 3e-3, 5e-3)
+SNAPSHOTS_MAX = 20
+
+AUTO_IMAGE_SIZE_MAX = 64
+"""``--image-size auto`` is the data's own size, but no larger than this."""
+
+RUN_NAME = re.compile(r"[a-z0-9](?:[a-z0-9._-]{0,62}[a-z0-9])?")
+"""What a run may be called: a folder name that is safe on every file system and in every link."""
+
+Device = Literal["auto", "cpu", "cuda", "mps"]
+Keep = Literal["validation", "training_loss", "last"]
+Stem = Literal["patch", "conv"]
+Pool = Literal["cls", "mean"]
+Augmentation = Literal["standard", "none"]
+
+
+class Limits(NamedTuple):
+    """Smallest and largest value that a field accepts, and the value it has when nobody chooses."""
+
+    low: float | None
+    high: float | None
+    default: Any
+
+
+class Settings(BaseModel):
+    """Base of all settings: immutable, strict about unknown names, and with errors in the user's words."""
+
+    model_config = ConfigDict(frozen=True, extra="forbid", allow_inf_nan=False, protected_namespaces=())
+
+    def __init__(self, **values: Any) -> None:
+        try:
+            super().__init__(**values)
+        except ValidationError as error:
+            raise SettingsError(_sentence(error)) from None
+
+    @classmethod
+    def limits(cls, field: str) -> Limits:
+        """The bounds and the default of one field, read from its declaration."""
+        info = cls.model_fields[field]
+        low = next((item.ge for item in info.metadata if hasattr(item, "ge")), None)
+        high = next((item.le for item in info.metadata if hasattr(item, "le")), None)
+        return Limits(low, high, info.default)
+
+    @classmethod
+    def from_json(cls, text: str | bytes) -> Self:
+        """Read settings from JSON.
+
+        Raises:
+            SettingsError: the text is not JSON, or a value is missing or out of bounds.
+        """
+        try:
+            return cls.model_validate_json(text)
+        except ValidationError as error:
+            raise SettingsError(_sentence(error)) from None
+
+
+def _sentence(error: ValidationError) -> str:
+    first = error.errors(include_url=False)[0]
+    if first["type"] == "value_error":  # raised by one of our own validators, already a sentence
+        return str(first["ctx"]["error"])
+    place = ".".join(str(part) for part in first["loc"]) or "settings"
+    message = first["msg"][0].lower() + first["msg"][1:]
+    return f"{place} = {str(first.get('input'))[:60]!r} is not possible: {message}."
+
+
+class ViTConfig(Settings):
+    """Settings of :class:`vit.model.ViT`; the names are timm's where timm has one.
+
+    Attributes:
+        image_size: side of the square image in pixels.
+        patch_size: side of a patch in pixels; divides ``image_size``. With ``stem="conv"`` a power of two.
+        embed_dim: width of a token, ``num_heads * head_dim``.
+        depth: number of encoder blocks.
+        num_heads: heads of each block.
+        mlp_ratio: hidden width of the MLP over ``embed_dim``.
+        stem: ``"patch"``, one linear map of each patch (Dosovitskiy et al. 2021); ``"conv"``, a few small convolutions
+            (Xiao et al. 2021; Hassani et al. 2021), each halving the image.
+        pool: what the head reads after the final norm: the class token, or the mean over the patch tokens.
+        dropout: probability after the position embedding, the attention's projection and in the MLP.
+        drop_path: stochastic depth (Huang et al. 2016) of the last block; the first has none, linear between.
+    """
+
+    architecture: Literal["vit"] = "vit"
+    image_size: Annotated[int, Field(ge=8, le=1024)] = 64
+    patch_size: Annotated[int, Field(ge=1, le=64)] = 8
+    in_channels: Annotated[int, Field(ge=1, le=16)] = 3
+    num_classes: Annotated[int, Field(ge=1, le=30000)] = 5
+    embed_dim: Annotated[int, Field(ge=4, le=2048)] = 128
+    depth: Annotated[int, Field(ge=1, le=48)] = 4
+    num_heads: Annotated[int, Field(ge=1, le=32)] = 4
+    mlp_ratio: Annotated[float, Field(ge=0.25, le=8)] = 2.0
+    stem: Stem = "conv"
+    pool: Pool = "cls"
+    dropout: Annotated[float, Field(ge=0, le=0.9)] = 0.0
+    drop_path: Annotated[float, Field(ge=0, le=0.9)] = 0.0
+
+    @model_validator(mode="after")
+    def _fits_together(self) -> Self:
+        if self.image_size % self.patch_size:
+            raise SettingsError(
+                f"patch_size = {self.patch_size} does not divide image_size = {self.image_size}: "
+                "choose a patch size that divides the image size."
+            )
+        if self.embed_dim % self.num_heads:
+            raise SettingsError(
+                f"embed_dim = {self.embed_dim} is not a multiple of num_heads = {self.num_heads}: "
+                f"choose a width such as {self.num_heads * max(1, round(self.embed_dim / self.num_heads))}."
+            )
+        if self.stem == "conv" and (self.patch_size < 2 or self.patch_size & (self.patch_size - 1)):
+            raise SettingsError(
+                f"patch_size = {self.patch_size} does not go with the convolutional stem, which halves the image at "
+                "each stage: choose 2, 4, 8, 16 or 32, or the stem 'patch'."
+            )
+        return self
+
+    @property
+    def head_dim(self) -> int:
+        """Width of one head, d_k."""
+        return self.embed_dim // self.num_heads
+
+    @property
+    def grid(self) -> int:
+        """Patches along one side."""
+        return self.image_size // self.patch_size
+
+    @property
+    def num_tokens(self) -> int:
+        """Patch tokens and the class token."""
+        return self.grid**2 + 1
+
+
+class DataConfig(Settings):
+    """Which images, at which size.
+
+    Attributes:
+        source: ``scenes``, a name of the catalog, or a path to a folder or zip in ImageFolder layout.
+        image_size: side in pixels that every image is brought to.
+        class_names: the classes in label order.
+        train_images, val_images: use only so many images of the split (the same ones each time); None is all.
+        mean, std: per-channel normalisation of pixel values scaled to [0, 1].
+        seed: of the 80/20 split where the source has no validation images, and of the drawing of scenes.
+    """
+
+    source: str = "scenes"
+    image_size: Annotated[int, Field(ge=8, le=1024)] = 64
+    class_names: tuple[str, ...] = ()
+    train_images: Annotated[int, Field(ge=2)] | None = None
+    val_images: Annotated[int, Field(ge=2)] | None = None
+    mean: tuple[float, float, float] = (0.5, 0.5, 0.5)
+    std: tuple[float, float, float] = (0.5, 0.5, 0.5)
+    seed: Annotated[int, Field(ge=0, le=2**31 - 1)] = 0
+
+
+class TrainingConfig(Settings):
+    """The recipe.
+
+    Attributes:
+        lr: peak learning rate of AdamW; linear warm-up over ``warmup`` of all steps, then a cosine to zero.
+        clip_norm: the gradient's norm is clipped to this.
+        keep: which weights the run keeps: of the best validation accuracy, the lowest mean training loss of an epoch, or the last.
+        snapshots: how many epochs, evenly spaced, leave fp16 weights for the time-lapse.
+        threads: CPU threads for torch; None leaves torch's choice.
+    """
+
+    epochs: Annotated[int, Field(ge=1, le=10_000)] = 20
+    batch_size: Annotated[int, Field(ge=1, le=8192)] = 64
+    lr: Annotated[float, Field(ge=1e-7, le=1.0)] = 2e-3
+    weight_decay: Annotated[float, Field(ge=0, le=1)] = 0.05
+    betas: tuple[float, float] = (0.9, 0.999)
+    warmup: Annotated[float, Field(ge=0, le=0.5)] = 0.1
+    label_smoothing: Annotated[float, Field(ge=0, lt=1)] = 0.1
+    clip_norm: Annotated[float, Field(gt=0, le=1000)] = 1.0
+    augment: Augmentation = "standard"
+    seed: Annotated[int, Field(ge=0, le=2**31 - 1)] = 0
+    device: Device = "auto"
+    keep: Keep = "validation"
+    snapshots: Annotated[int, Field(ge=0, le=SNAPSHOTS_MAX)] = SNAPSHOTS_MAX
+    threads: Annotated[int, Field(ge=1, le=1024)] | None = None
+
+
+class Environment(Settings):
+    """What a run was trained with; a resume on the same is bitwise the uninterrupted run."""
+
+    model_config = ConfigDict(frozen=True, extra="ignore")
+    vit: str = ""
+    torch: str = ""
+    python: str = ""
+    platform: str = ""
+    processor: str = ""
+    device: str = ""
+    threads: int = 0
+
+
+class RunConfig(Settings):
+    """All that a run is made from; ``config.json`` of its folder."""
+
+    format: Literal[1] = 1
+    model: ViTConfig = ViTConfig()
+    data: DataConfig = DataConfig()
+    training: TrainingConfig = TrainingConfig()
+    created: str = ""
+    environment: Environment | None = None
+
+    @model_validator(mode="after")
+    def _model_fits_data(self) -> Self:
+        if self.model.image_size != self.data.image_size:
+            raise SettingsError(
+                f"the model's image_size = {self.model.image_size} is not the data's, {self.data.image_size}: choose one."
+            )
+        if self.data.class_names and len(self.data.class_names) != self.model.num_classes:
+            raise SettingsError(
+                f"num_classes = {self.model.num_classes}, but the data has {len(self.data.class_names)} classes: "
+                f"choose {len(self.data.class_names)}."
+            )
+        return self
+
+
+def project_root() -> Path:
+    """The folder that holds ``vit/``, ``pages/`` and ``checkpoints/``."""
+    return Path(__file__).resolve().parent.parent
+
+
+def checkpoints_dir() -> Path:
+    """Where the runs are: ``$VIT_CHECKPOINTS``, or ``checkpoints/`` of the project."""
+    return Path(os.environ.get("VIT_CHECKPOINTS") or project_root() / "checkpoints").expanduser().absolute()
+
+
+def data_dir() -> Path:
+    """Where data sets, their decoded caches and uploads are kept: ``$VIT_DATA``, or ``data/`` of the project."""
+    return Path(os.environ.get("VIT_DATA") or project_root() / "data").expanduser().absolute()

@@ -1,0 +1,136 @@
+"""What a run will cost before it is started: tokens, parameters, memory and time, by counting. Imports no torch.
+
+The counts follow ``vit/model.py`` line by line; tests hold them against the model itself.
+"""
+
+from dataclasses import dataclass
+
+from vit import hardware, runs
+from vit.config import RunConfig, ViTConfig
+from vit.errors import UserError
+
+FLOAT = 4
+RUNTIME_BYTES = {"cpu": 700e6, "cuda": 900e6, "mps": 900e6}
+"""What Python, torch and its libraries take before the first tensor."""
+
+DEFAULT_FLOPS = {"cpu": 12e9, "cuda": 8e12, "mps": 1e12}
+"""Multiplications and additions a second of a training step (on the CPU: a core), until a run on this machine tells."""
+
+
+@dataclass(frozen=True)
+class Estimate:
+    """What a run costs.
+
+    Attributes:
+        tokens: patches and the class token.
+        parameters: trained numbers.
+        memory_bytes: on the device at the height of a training step, runtime included.
+        flops: floating point operations of the forward pass of one image.
+        seconds: of the whole run, validation included.
+        measured: whether ``seconds`` rests on a run of this machine, or on a guess.
+    """
+
+    tokens: int
+    parameters: int
+    memory_bytes: float
+    flops: float
+    seconds: float
+    measured: bool
+
+
+def _stem_widths(model: ViTConfig) -> list[int]:
+    stages = model.patch_size.bit_length() - 1
+    return [max(16, model.embed_dim >> (stages - 1 - stage)) for stage in range(stages - 1)] + [model.embed_dim]
+
+
+def count_parameters(model: ViTConfig) -> int:
+    """Trained numbers of a :class:`vit.model.ViT`."""
+    e, hidden = model.embed_dim, round(model.embed_dim * model.mlp_ratio)
+    if model.stem == "patch":
+        stem = model.in_channels * model.patch_size**2 * e + e
+    else:
+        widths = [model.in_channels, *_stem_widths(model)]
+        stem = sum(9 * a * b + 2 * b for a, b in zip(widths, widths[1:], strict=False))
+    block = (4 * e * e + 4 * e) + (2 * e * hidden + hidden + e) + 4 * e
+    return stem + e + model.num_tokens * e + model.depth * block + 2 * e + e * model.num_classes + model.num_classes
+
+
+def count_flops(model: ViTConfig) -> float:
+    """Floating point operations of the matrix products of one image's forward pass, two a multiply-add."""
+    e, n, hidden = model.embed_dim, model.num_tokens, round(model.embed_dim * model.mlp_ratio)
+    if model.stem == "patch":
+        stem = (n - 1) * model.in_channels * model.patch_size**2 * e
+    else:
+        stem, width, pixels = 0, model.in_channels, model.image_size**2
+        for out in _stem_widths(model):
+            stem += 9 * width * out * pixels
+            width, pixels = out, pixels // 4
+    block = n * (4 * e * e + 2 * e * hidden) + 2 * n * n * e
+    return 2.0 * (stem + model.depth * block + e * model.num_classes)
+
+
+def activation_bytes(model: ViTConfig) -> float:
+    """What one image leaves in memory for the backward pass, and the widest gradient beside it."""
+    e, n, hidden = model.embed_dim, model.num_tokens, round(model.embed_dim * model.mlp_ratio)
+    pixels, image = model.image_size**2, model.in_channels * model.image_size**2
+    floats = 6.0 * image  # the augmented image and the augmentation's own copies
+    widest = 0.0
+    if model.stem == "conv":
+        for out in _stem_widths(model):
+            floats += out * pixels + out * pixels / 4 * 5  # convolution; pooling with its int64 places, norm, ReLU
+            widest = max(widest, out * pixels * 1.5)
+            pixels //= 4
+    block = n * (10 * e + 2 * hidden) + (2 * n * model.num_heads * e if model.dropout else 0)
+    return FLOAT * (floats + model.depth * block + max(widest, n * (3 * e + hidden)))
+
+
+def memory_bytes(config: RunConfig, device: str) -> float:
+    """The device's memory at the height of a training step: weights, gradients, AdamW's two moments, activations."""
+    return (
+        RUNTIME_BYTES[device]
+        + 5 * FLOAT * count_parameters(config.model)  # the fifth is a temporary of the optimiser
+        + config.training.batch_size * activation_bytes(config.model)
+    )
+
+
+def fits(config: RunConfig, available_bytes: float) -> bool:
+    """Whether training stays within nine tenths of the memory that the device has."""
+    return memory_bytes(config, hardware.resolve(config.training.device)) <= 0.9 * available_bytes
+
+
+def measured_flops(device: str) -> float | None:
+    """Operations a second that the newest trained run of this machine reached on ``device``; None where there is none."""
+    here = (hardware.processor(), device)
+    for run in runs.list_runs():
+        try:
+            config, best = run.config, run.status.best
+        except UserError:
+            continue
+        environment = config.environment
+        if not best or not best.get("seconds") or environment is None:
+            continue
+        if (environment.processor, environment.device) != here:
+            continue
+        images = best["step"] * config.training.batch_size
+        return 3 * count_flops(config.model) * images / best["seconds"]
+    return None
+
+
+def estimate(config: RunConfig, *, train_count: int, val_count: int = 0, flops_per_second: float | None = None) -> Estimate:
+    """What training ``config`` on so many images costs.
+
+    Args:
+        flops_per_second: what :func:`measured_flops` found; None falls back to a rough figure for the kind of device.
+    """
+    device = hardware.resolve(config.training.device)
+    flops = count_flops(config.model)
+    rate = flops_per_second or DEFAULT_FLOPS[device] * (hardware.cpu_cores() if device == "cpu" else 1)
+    work = config.training.epochs * flops * (3 * train_count + (val_count if flops_per_second is None else 0))
+    return Estimate(
+        tokens=config.model.num_tokens,
+        parameters=count_parameters(config.model),
+        memory_bytes=memory_bytes(config, device),
+        flops=flops,
+        seconds=work / rate,
+        measured=flops_per_second is not None,
+    )

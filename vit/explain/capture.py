@@ -1,0 +1,124 @@
+"""One recorded forward pass: the attention of every head of every layer, and what it was made from."""
+
+import copy
+from dataclasses import dataclass
+from typing import Literal
+
+import numpy as np
+import torch
+from torch import Tensor, nn
+
+from vit.model import ViT
+
+
+@dataclass(frozen=True)
+class Layer:
+    """The intermediates of one encoder block.
+
+    Attributes:
+        attention: ``(b h n m)``, indexed [query, key].
+        q, k, v: ``(b h n d)``.
+        out: ``(b n e)``, what the attention added to the tokens, after the output projection.
+        tokens: ``(b n e)``, the tokens after the block.
+    """
+
+    attention: Tensor
+    q: Tensor
+    k: Tensor
+    v: Tensor
+    out: Tensor
+    tokens: Tensor
+
+
+@dataclass(frozen=True)
+class Record:
+    """What :func:`capture` saw.
+
+    Attributes:
+        logits: ``(b num_classes)``.
+        layers: one :class:`Layer` a block.
+        embedded: ``(b n e)``, the tokens that entered the first block.
+        normalised_over: the axis of an attention map that sums to 1: ``"key"``, rows do, or ``"query"``, columns do.
+        prefix_tokens: how many tokens stand before the patches; the class token is one.
+        grid: rows and columns of patches.
+        pool: which token is the summary: the class token, or the mean over the patch tokens.
+    """
+
+    logits: Tensor
+    layers: tuple[Layer, ...]
+    embedded: Tensor
+    normalised_over: Literal["key", "query"]
+    prefix_tokens: int
+    grid: tuple[int, int]
+    pool: Literal["cls", "mean"]
+
+    @property
+    def attention(self) -> Tensor:
+        """``(b depth h n m)``, indexed [query, key]."""
+        return torch.stack([layer.attention for layer in self.layers], dim=1)
+
+
+def capture(model: nn.Module, images: Tensor, *, grad: bool = False) -> Record:
+    """Run ``images (b c h w)`` through ``model`` and keep every intermediate.
+
+    The pass is in eval mode, and the model is left as it was found: threads may share it.
+
+    Args:
+        grad: keep the graph, so that logits can be differentiated with respect to each layer's attention. The
+            parameters may stay frozen; the graph starts at the images.
+
+    Raises:
+        TypeError: the model has no attention to record.
+    """
+    if not isinstance(model, ViT):
+        raise TypeError(
+            f"{type(model).__name__} has no attention to capture; for a convolutional network use Grad-CAM instead."
+        )
+    if model.training:
+        model = copy.deepcopy(model).eval()  # a copy, since other threads may be using the model as it stands
+    device = next(model.parameters()).device
+    images = images.detach().to(device, torch.float32)
+    recorded: dict = {}
+    with torch.enable_grad() if grad else torch.no_grad():
+        logits = model(images.requires_grad_(grad), record=recorded)
+    layers = tuple(Layer(**{name: layer[name] for name in Layer.__dataclass_fields__}) for layer in recorded["layers"])
+    side = model.config.grid
+    return Record(
+        logits=logits,
+        layers=layers,
+        embedded=recorded["embedded"],
+        normalised_over="key",
+        prefix_tokens=model.num_prefix_tokens,
+        grid=(side, side),
+        pool=model.config.pool,
+    )
+
+
+def attention_arrays(record: Record, image: int = 0) -> np.ndarray:
+    """The attention of one image, ``(depth h n m)`` float32."""
+    return record.attention[image].detach().float().cpu().numpy()
+
+
+def token_rows(record: Record, attention: np.ndarray, token: int) -> np.ndarray:
+    """Rows of ``attention (... n m)`` for one query: ``(... m)``.
+
+    ``token`` 0 is the summary token: the class token, or with ``pool="mean"`` the mean over the patches' rows, for the
+    mean of the patch tokens is what the head reads. ``token`` k >= 1 is the k-th patch, row by row.
+    """
+    patches = record.grid[0] * record.grid[1]
+    if not 0 <= token <= patches:
+        raise ValueError(f"token = {token} does not exist; choose 0 for the summary token, or a patch from 1 to {patches}.")
+    if token == 0 and record.pool == "mean":
+        return attention[..., record.prefix_tokens :, :].mean(axis=-2)
+    return attention[..., 0 if token == 0 else record.prefix_tokens + token - 1, :]
+
+
+def token_maps(record: Record, token: int, image: int = 0) -> np.ndarray:
+    """What one token attends to among the patches, for each head: ``(depth h rows columns)`` float32."""
+    rows = token_rows(record, attention_arrays(record, image), token)[..., record.prefix_tokens :]
+    return rows.reshape(*rows.shape[:-1], *record.grid)
+
+
+def prefix_share(record: Record, token: int, image: int = 0) -> np.ndarray:
+    """The share of one token's attention that goes to the class token: ``(depth h)``."""
+    return token_rows(record, attention_arrays(record, image), token)[..., : record.prefix_tokens].sum(axis=-1)

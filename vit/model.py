@@ -1,0 +1,215 @@
+"""The Vision Transformer, smallest part first.
+
+A pre-norm ViT (Dosovitskiy et al. 2021) whose attention is eq. 1 of Vaswani et al. (2017), exactly. Parameters are named
+as in timm's ``VisionTransformer``. Recording is an argument of ``forward``, never a state of the module, because many
+threads may look into one model: pass a dictionary and it comes back filled with every intermediate by name.
+
+Shapes in einops letters: ``b`` batch, ``c`` channel, ``h`` head, ``n`` token (query), ``m`` token (key), ``d`` head_dim,
+``e`` embed_dim.
+"""
+
+import torch
+import torch.nn.functional as F
+from einops import einsum, rearrange
+from torch import Tensor, nn
+
+from vit.config import ViTConfig
+
+LAYER_NORM_EPS = 1e-6
+STEM_GROUPS = 8
+
+
+class ConvStem(nn.Sequential):
+    """Convolution, normalisation, ReLU and max-pooling, each stage halving the image: ``b c (2^s r) (2^s w) -> b e r w``.
+
+    A compact convolutional tokenizer (Hassani et al. 2021) in which groups of channels of each image are normalised
+    (Wu and He 2018), so that an image's tokens do not depend on the rest of its batch.
+    """
+
+    def __init__(self, in_channels: int, embed_dim: int, stages: int) -> None:
+        widths = [in_channels] + [max(16, embed_dim >> (stages - 1 - stage)) for stage in range(stages - 1)] + [embed_dim]
+        layers: list[nn.Module] = []
+        for width_in, width_out in zip(widths, widths[1:], strict=False):
+            groups = STEM_GROUPS if width_out % STEM_GROUPS == 0 else 1
+            layers += [
+                nn.Conv2d(width_in, width_out, kernel_size=3, padding=1, bias=False),
+                nn.MaxPool2d(2),  # before the norm: ReLU and max commute, and the norm then sees a quarter of the pixels
+                nn.GroupNorm(groups, width_out),
+                nn.ReLU(),
+            ]
+        super().__init__(*layers)
+
+
+class PatchEmbedding(nn.Module):
+    """Image to patch tokens, row by row: ``b c (r p) (w p) -> b (r w) e``.
+
+    With ``stem="patch"`` one linear map of each patch. Its parameters keep the layout of the convolution with
+    kernel = stride = patch that timm stores, and are applied as a reshape and one matrix product, which is faster.
+    """
+
+    def __init__(self, config: ViTConfig) -> None:
+        super().__init__()
+        self.patch_size = config.patch_size
+        if config.stem == "conv":
+            self.backbone = ConvStem(config.in_channels, config.embed_dim, stages=config.patch_size.bit_length() - 1)
+        else:
+            self.proj = nn.Conv2d(config.in_channels, config.embed_dim, config.patch_size, stride=config.patch_size)
+        self.stem = config.stem
+
+    def forward(self, images: Tensor) -> Tensor:
+        if self.stem == "conv":
+            return rearrange(self.backbone(images), "b e r w -> b (r w) e")
+        p = self.patch_size
+        patches = rearrange(images, "b c (r p1) (w p2) -> b (r w) (c p1 p2)", p1=p, p2=p)
+        return F.linear(patches, self.proj.weight.flatten(1), self.proj.bias)
+
+
+class MultiHeadAttention(nn.Module):
+    """softmax(Q Kᵀ / sqrt(d)) V for each head, heads concatenated and projected: ``b n e -> b n e``."""
+
+    def __init__(self, embed_dim: int, num_heads: int, dropout: float) -> None:
+        super().__init__()
+        self.num_heads = num_heads
+        self.qkv = nn.Linear(embed_dim, 3 * embed_dim)
+        self.proj = nn.Linear(embed_dim, embed_dim)
+        self.proj_drop = nn.Dropout(dropout)
+
+    def forward(self, tokens: Tensor, record: dict | None = None) -> Tensor:
+        qkv = rearrange(self.qkv(tokens), "b n (three h d) -> three b h n d", three=3, h=self.num_heads)
+        q, k, v = qkv.unbind(0)
+        if record is None:
+            heads = F.scaled_dot_product_attention(q, k, v)  # b h n d
+        else:
+            scores = einsum(q, k, "b h n d, b h m d -> b h n m") * q.shape[-1] ** -0.5
+            attention = scores.softmax(dim=-1)  # each query's row sums to 1
+            heads = einsum(attention, v, "b h n m, b h m d -> b h n d")
+            record.update(q=q, k=k, v=v, scores=scores, attention=attention, heads=heads)
+        out = self.proj_drop(self.proj(rearrange(heads, "b h n d -> b n (h d)")))
+        if record is not None:
+            record["out"] = out
+        return out
+
+
+class MLP(nn.Module):
+    """Two linear maps with an exact GELU between, on each token by itself: ``b n e -> b n e``."""
+
+    def __init__(self, embed_dim: int, hidden: int, dropout: float) -> None:
+        super().__init__()
+        self.fc1 = nn.Linear(embed_dim, hidden)
+        self.fc2 = nn.Linear(hidden, embed_dim)
+        self.drop = nn.Dropout(dropout)
+
+    def forward(self, tokens: Tensor) -> Tensor:
+        return self.drop(self.fc2(self.drop(F.gelu(self.fc1(tokens)))))
+
+
+class DropPath(nn.Module):
+    """Stochastic depth: leaves a residual branch out for whole images, and scales the others up (Huang et al. 2016)."""
+
+    def __init__(self, probability: float) -> None:
+        super().__init__()
+        self.probability = probability
+
+    def forward(self, branch: Tensor) -> Tensor:
+        if not self.training or self.probability == 0:
+            return branch
+        keep = 1 - self.probability
+        mask = branch.new_empty(branch.shape[0], 1, 1).bernoulli_(keep)
+        return branch * mask / keep
+
+
+class EncoderBlock(nn.Module):
+    """x + attention(norm(x)), then x + MLP(norm(x)): ``b n e -> b n e``."""
+
+    def __init__(self, config: ViTConfig, drop_path: float) -> None:
+        super().__init__()
+        e = config.embed_dim
+        self.norm1 = nn.LayerNorm(e, eps=LAYER_NORM_EPS)
+        self.attn = MultiHeadAttention(e, config.num_heads, config.dropout)
+        self.norm2 = nn.LayerNorm(e, eps=LAYER_NORM_EPS)
+        self.mlp = MLP(e, round(e * config.mlp_ratio), config.dropout)
+        self.drop_path = DropPath(drop_path)
+
+    def forward(self, tokens: Tensor, record: dict | None = None) -> Tensor:
+        tokens = tokens + self.drop_path(self.attn(self.norm1(tokens), record))
+        tokens = tokens + self.drop_path(self.mlp(self.norm2(tokens)))
+        if record is not None:
+            record["tokens"] = tokens
+        return tokens
+
+
+class Encoder(nn.Sequential):
+    """The blocks, one after another; a block's stochastic depth grows linearly with its place."""
+
+    def __init__(self, config: ViTConfig) -> None:
+        last = max(1, config.depth - 1)
+        super().__init__(*(EncoderBlock(config, config.drop_path * index / last) for index in range(config.depth)))
+
+    def forward(self, tokens: Tensor, record: dict | None = None) -> Tensor:
+        for block in self:
+            layer = None if record is None else {}
+            tokens = block(tokens, layer)
+            if record is not None:
+                record["layers"].append(layer)
+        return tokens
+
+
+class ClassificationHead(nn.Linear):
+    """The summary token to class logits: ``b e -> b num_classes``."""
+
+
+class ViT(nn.Module):
+    """Vision Transformer: images ``(b c h w)`` float32, normalised -> logits ``(b num_classes)``.
+
+    Args:
+        config: its settings; the ones that cannot be are refused there.
+    """
+
+    num_prefix_tokens = 1
+
+    def __init__(self, config: ViTConfig) -> None:
+        super().__init__()
+        self.config = config
+        self.cls_token = nn.Parameter(torch.zeros(1, 1, config.embed_dim))
+        self.pos_embed = nn.Parameter(torch.zeros(1, config.num_tokens, config.embed_dim))
+        self.patch_embed = PatchEmbedding(config)
+        self.pos_drop = nn.Dropout(config.dropout)
+        self.blocks = Encoder(config)
+        self.norm = nn.LayerNorm(config.embed_dim, eps=LAYER_NORM_EPS)
+        self.head = ClassificationHead(config.embed_dim, config.num_classes)
+        self._initialise()
+
+    def _initialise(self) -> None:
+        """timm's initialisation: linear weights and positions with deviation 0.02, biases zero."""
+        for module in self.modules():
+            if isinstance(module, nn.Linear):
+                nn.init.trunc_normal_(module.weight, std=0.02)
+                nn.init.zeros_(module.bias)
+        nn.init.trunc_normal_(self.pos_embed, std=0.02)
+        nn.init.normal_(self.cls_token, std=1e-6)
+
+    def forward(self, images: Tensor, *, record: dict | None = None) -> Tensor:
+        """Logits of a batch.
+
+        Args:
+            images: ``(b c h w)``, of the configured channels and size.
+            record: an empty dictionary to be filled with the intermediates: ``embedded`` (b n e), ``layers``, one
+                dictionary a block with ``q k v heads`` (b h n d), ``scores attention`` (b h n m), ``out tokens``
+                (b n e), and ``summary`` (b e), what the head read. With it the softmax is written out, without it fused.
+
+        Raises:
+            ValueError: the images' shape is not the configured one.
+        """
+        c, size = self.config.in_channels, self.config.image_size
+        if images.ndim != 4 or tuple(images.shape[1:]) != (c, size, size):
+            raise ValueError(f"images have shape {tuple(images.shape)}; this model takes (batch, {c}, {size}, {size}).")
+        tokens = self.patch_embed(images)
+        tokens = torch.cat([self.cls_token.expand(len(tokens), -1, -1), tokens], dim=1)
+        tokens = self.pos_drop(tokens + self.pos_embed)
+        if record is not None:
+            record.update(embedded=tokens, layers=[])
+        tokens = self.norm(self.blocks(tokens, record))
+        summary = tokens[:, 0] if self.config.pool == "cls" else tokens[:, self.num_prefix_tokens :].mean(dim=1)
+        if record is not None:
+            record["summary"] = summary
+        return self.head(summary)
