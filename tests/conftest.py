@@ -16,7 +16,14 @@ PHOTOS = Path(__file__).resolve().parents[2] / "shared" / "data" / "photos5.zip"
 
 def tiny_config(**model) -> RunConfig:
     """A model that trains in a second on 32 px scenes."""
-    settings = {"image_size": 32, "patch_size": 8, "embed_dim": 16, "depth": 2, "num_heads": 2, "mlp_ratio": 2.0} | model
+    settings = {
+        "image_size": 32,
+        "patch_size": 8,
+        "embed_dim": 16,
+        "depth": 2,
+        "num_heads": 2,
+        "mlp_ratio": 2.0,
+    } | model
     return RunConfig(
         model=ViTConfig(**settings),
         data=DataConfig(
@@ -39,7 +46,11 @@ def workshop(tmp_path_factory) -> Path:
     with pytest.MonkeyPatch.context() as patch:
         patch.setenv("VIT_CHECKPOINTS", str(folder / "checkpoints"))
         patch.setenv("VIT_DATA", str(folder / "data"))
-        for name, model in {"tiny": {}, "tiny-mean": {"pool": "mean"}, "tiny-deep": {"depth": 3, "stem": "patch"}}.items():
+        for name, model in {
+            "tiny": {},
+            "tiny-mean": {"pool": "mean"},
+            "tiny-deep": {"depth": 3, "stem": "patch"},
+        }.items():
             jobs.execute(runs.create(name, tiny_config(**model)))
             assert runs.get_run(name).state == "finished", runs.get_run(name).status.message
     return folder

@@ -38,7 +38,12 @@ def test_memory_grows_with_batch_depth_and_tokens_and_bounds_what_fits():
         assert not estimate.fits(config, estimate.memory_bytes(config, "cpu"))
         return estimate.memory_bytes(config, "cpu")
 
-    assert memory() < memory(batch_size=128) < memory(batch_size=128, depth=8) < memory(batch_size=128, depth=8, patch_size=4)
+    assert (
+        memory()
+        < memory(batch_size=128)
+        < memory(batch_size=128, depth=8)
+        < memory(batch_size=128, depth=8, patch_size=4)
+    )
 
 
 def test_time_grows_with_epochs_and_follows_the_measured_speed_of_this_machine(trained):

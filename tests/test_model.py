@@ -10,7 +10,9 @@ from vit.errors import SettingsError
 
 def make(**settings) -> ViT:
     torch.manual_seed(0)
-    model = ViT(ViTConfig(**{"image_size": 32, "patch_size": 8, "embed_dim": 48, "num_heads": 3, "depth": 3} | settings))
+    model = ViT(
+        ViTConfig(**{"image_size": 32, "patch_size": 8, "embed_dim": 48, "num_heads": 3, "depth": 3} | settings)
+    )
     for parameter in model.parameters():  # weights as large as trained ones, so that a wrong path shows
         torch.nn.init.normal_(parameter, std=0.15)
     return model.eval()
@@ -59,7 +61,9 @@ def test_weights_go_into_timm_and_back_with_equal_logits_and_attention(pool):
     theirs.load_state_dict(ours.state_dict(), strict=True)
     with torch.no_grad():
         torch.testing.assert_close(ours(images), theirs(images), atol=1e-5, rtol=1e-4)
-        torch.testing.assert_close(capture(ours, images).attention, timm_attention(theirs, images), atol=1e-5, rtol=1e-4)
+        torch.testing.assert_close(
+            capture(ours, images).attention, timm_attention(theirs, images), atol=1e-5, rtol=1e-4
+        )
 
         for parameter in theirs.parameters():
             torch.nn.init.normal_(parameter, std=0.15)

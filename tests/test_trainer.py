@@ -1,6 +1,7 @@
 """The training loop as a stream of events."""
 
 import math
+from itertools import pairwise
 
 import numpy as np
 import pytest
@@ -113,7 +114,7 @@ def test_learning_rate_warms_up_to_its_peak_and_falls_to_zero():
     rates = [learning_rate(recipe, step, 100) for step in range(100)]
     assert rates[:10] == pytest.approx([0.01 * (step + 1) for step in range(10)])
     assert max(rates) == pytest.approx(0.1)
-    assert all(a > b for a, b in zip(rates[10:], rates[11:], strict=False))
+    assert all(a > b for a, b in pairwise(rates[10:]))
     assert rates[-1] < 0.001
     assert learning_rate(TrainingConfig(lr=0.1, warmup=0), 0, 1) == pytest.approx(0.1)
 
@@ -144,7 +145,9 @@ def broken(pixels) -> ImageData:
                 return pixels()
             return np.full((len(rows), 3, 32, 32), np.nan, dtype=np.float32)
 
-    return ImageData("stripes", DATA.class_names, 32, Split(Images(), DATA.train.labels, None, DATA.train.files), DATA.val)
+    return ImageData(
+        "stripes", DATA.class_names, 32, Split(Images(), DATA.train.labels, None, DATA.train.files), DATA.val
+    )
 
 
 def test_images_that_vanish_fail_with_the_name_of_the_source():

@@ -36,7 +36,9 @@ def test_resume_state_survives_the_disk_bit_by_bit(home):
     run = home / "run"
     run.mkdir()
     assert load_resume(run) is None
-    checkpoint = Checkpoint({"model.w": torch.randn(3, 4).t()}, {"epoch": 2, "step": 10, "seconds": 0.1 + 0.2, "best": 1 / 3})
+    checkpoint = Checkpoint(
+        {"model.w": torch.randn(3, 4).t()}, {"epoch": 2, "step": 10, "seconds": 0.1 + 0.2, "best": 1 / 3}
+    )
     save_resume(run, checkpoint)
     loaded = load_resume(run)
     assert torch.equal(loaded.tensors["model.w"], checkpoint.tensors["model.w"])

@@ -37,6 +37,14 @@ Keep = Literal["validation", "training_loss", "last"]
 Stem = Literal["patch", "conv"]
 Pool = Literal["cls", "mean"]
 Augmentation = Literal["standard", "none"]
+ImageSize = Annotated[int, Field(ge=8, le=1024)]
+PatchSize = Annotated[int, Field(ge=1, le=64)]
+EmbedDim = Annotated[int, Field(ge=4, le=2048)]
+Depth = Annotated[int, Field(ge=1, le=48)]
+Heads = Annotated[int, Field(ge=1, le=32)]
+
+REFERENCE_PARAMETERS_MAX = 1e9
+"""What the course network may grow to: its parameters go with the square of the number of tokens."""
 
 
 class Limits(NamedTuple):
@@ -84,43 +92,49 @@ def _sentence(error: ValidationError) -> str:
     if first["type"] == "value_error":  # raised by one of our own validators, already a sentence
         return str(first["ctx"]["error"])
     place = ".".join(str(part) for part in first["loc"]) or "settings"
+    if first["type"] == "union_tag_invalid":
+        tag, known = first["ctx"]["tag"], first["ctx"]["expected_tags"]
+        return f"{place}.architecture = {tag!r} is not known: choose one of {known}."
     message = first["msg"][0].lower() + first["msg"][1:]
     return f"{place} = {str(first.get('input'))[:60]!r} is not possible: {message}."
 
 
-class ViTConfig(Settings):
-    """Settings of :class:`vit.model.ViT`; the names are timm's where timm has one.
+class ModelConfig(Settings):
+    """What the settings of every network have.
 
     Attributes:
+        architecture: which network it is.
         image_size: side of the square image in pixels.
-        patch_size: side of a patch in pixels; divides ``image_size``. With ``stem="conv"`` a power of two.
+    """
+
+    architecture: str
+    image_size: ImageSize = 64
+    in_channels: Annotated[int, Field(ge=1, le=16)] = 3
+    num_classes: Annotated[int, Field(ge=1, le=30000)] = 5
+
+    @property
+    def name(self) -> str:
+        """What ``--model`` calls the network."""
+        return self.architecture
+
+
+class TransformerConfig(ModelConfig):
+    """What the settings of a network of patches and heads have besides; the names are timm's where timm has one.
+
+    Attributes:
+        patch_size: side of a patch in pixels; divides ``image_size``.
         embed_dim: width of a token, ``num_heads * head_dim``.
         depth: number of encoder blocks.
         num_heads: heads of each block.
-        mlp_ratio: hidden width of the MLP over ``embed_dim``.
-        stem: ``"patch"``, one linear map of each patch (Dosovitskiy et al. 2021); ``"conv"``, a few small convolutions
-            (Xiao et al. 2021; Hassani et al. 2021), each halving the image.
-        pool: what the head reads after the final norm: the class token, or the mean over the patch tokens.
-        dropout: probability after the position embedding, the attention's projection and in the MLP.
-        drop_path: stochastic depth (Huang et al. 2016) of the last block; the first has none, linear between.
     """
 
-    architecture: Literal["vit"] = "vit"
-    image_size: Annotated[int, Field(ge=8, le=1024)] = 64
-    patch_size: Annotated[int, Field(ge=1, le=64)] = 8
-    in_channels: Annotated[int, Field(ge=1, le=16)] = 3
-    num_classes: Annotated[int, Field(ge=1, le=30000)] = 5
-    embed_dim: Annotated[int, Field(ge=4, le=2048)] = 128
-    depth: Annotated[int, Field(ge=1, le=48)] = 4
-    num_heads: Annotated[int, Field(ge=1, le=32)] = 4
-    mlp_ratio: Annotated[float, Field(ge=0.25, le=8)] = 2.0
-    stem: Stem = "conv"
-    pool: Pool = "cls"
-    dropout: Annotated[float, Field(ge=0, le=0.9)] = 0.0
-    drop_path: Annotated[float, Field(ge=0, le=0.9)] = 0.0
+    patch_size: PatchSize
+    embed_dim: EmbedDim
+    depth: Depth
+    num_heads: Heads
 
     @model_validator(mode="after")
-    def _fits_together(self) -> Self:
+    def _divides(self) -> Self:
         if self.image_size % self.patch_size:
             raise SettingsError(
                 f"patch_size = {self.patch_size} does not divide image_size = {self.image_size}: "
@@ -130,11 +144,6 @@ class ViTConfig(Settings):
             raise SettingsError(
                 f"embed_dim = {self.embed_dim} is not a multiple of num_heads = {self.num_heads}: "
                 f"choose a width such as {self.num_heads * max(1, round(self.embed_dim / self.num_heads))}."
-            )
-        if self.stem == "conv" and (self.patch_size < 2 or self.patch_size & (self.patch_size - 1)):
-            raise SettingsError(
-                f"patch_size = {self.patch_size} does not go with the convolutional stem, which halves the image at "
-                "each stage: choose 2, 4, 8, 16 or 32, or the stem 'patch'."
             )
         return self
 
@@ -152,6 +161,91 @@ class ViTConfig(Settings):
     def num_tokens(self) -> int:
         """Patch tokens and the class token."""
         return self.grid**2 + 1
+
+
+class ViTConfig(TransformerConfig):
+    """Settings of :class:`vit.model.ViT`.
+
+    Attributes:
+        patch_size: with ``stem="conv"`` a power of two.
+        mlp_ratio: hidden width of the MLP over ``embed_dim``.
+        stem: ``"patch"``, one linear map of each patch (Dosovitskiy et al. 2021); ``"conv"``, a few small convolutions
+            (Xiao et al. 2021; Hassani et al. 2021), each halving the image.
+        pool: what the head reads after the final norm: the class token, or the mean over the patch tokens.
+        dropout: probability after the position embedding, the attention's projection and in the MLP.
+        drop_path: stochastic depth (Huang et al. 2016) of the last block; the first has none, linear between.
+    """
+
+    architecture: Literal["vit"] = "vit"
+    patch_size: PatchSize = 8
+    embed_dim: EmbedDim = 128
+    depth: Depth = 4
+    num_heads: Heads = 4
+    mlp_ratio: Annotated[float, Field(ge=0.25, le=8)] = 2.0
+    stem: Stem = "conv"
+    pool: Pool = "cls"
+    dropout: Annotated[float, Field(ge=0, le=0.9)] = 0.0
+    drop_path: Annotated[float, Field(ge=0, le=0.9)] = 0.0
+
+    @model_validator(mode="after")
+    def _patch_suits_stem(self) -> Self:
+        if self.stem == "conv" and (self.patch_size < 2 or self.patch_size & (self.patch_size - 1)):
+            raise SettingsError(
+                f"patch_size = {self.patch_size} does not go with the convolutional stem, which halves the image at "
+                "each stage: choose 2, 4, 8, 16 or 32, or the stem 'patch'."
+            )
+        return self
+
+    @property
+    def stem_widths(self) -> tuple[int, ...]:
+        """Channels after each stage of the convolutional stem: doubling up to ``embed_dim``."""
+        stages = self.patch_size.bit_length() - 1
+        return (*(max(16, self.embed_dim >> stages - 1 - stage) for stage in range(stages - 1)), self.embed_dim)
+
+
+class ReferenceConfig(TransformerConfig):
+    """Settings of :class:`vit.reference.ReferenceViT`, the course network.
+
+    Attributes:
+        attention: how the two products of a head are written; the numbers are the same.
+    """
+
+    architecture: Literal["reference"] = "reference"
+    attention: Literal["matmul", "einsum"] = "matmul"
+    patch_size: PatchSize = 16
+    embed_dim: EmbedDim = 128
+    depth: Depth = 2
+    num_heads: Heads = 2
+
+    @model_validator(mode="after")
+    def _can_be_held(self) -> Self:
+        parameters = self.depth * (4 + 3 / self.num_heads) * (self.num_tokens * self.embed_dim) ** 2
+        if parameters > REFERENCE_PARAMETERS_MAX:
+            raise SettingsError(
+                f"patch_size = {self.patch_size} and image_size = {self.image_size} would give the course network "
+                f"{parameters / 1e9:.1f} billion parameters: choose larger patches, or a smaller image."
+            )
+        return self
+
+    @property
+    def name(self) -> str:
+        """What ``--model`` calls the network."""
+        return "reference" if self.attention == "matmul" else f"reference-{self.attention}"
+
+
+class CNNConfig(ModelConfig):
+    """Settings of :class:`vit.cnn.CNN`, the convolutional baseline."""
+
+    architecture: Literal["cnn"] = "cnn"
+    image_size: Annotated[int, Field(ge=32, le=1024)] = 64
+
+
+AnyModelConfig = Annotated[ViTConfig | ReferenceConfig | CNNConfig, Field(discriminator="architecture")]
+
+MODELS: dict[str, ModelConfig] = {
+    model.name: model for model in (ViTConfig(), ReferenceConfig(), ReferenceConfig(attention="einsum"), CNNConfig())
+}
+"""The networks by the name that ``--model`` takes, with their default settings."""
 
 
 class DataConfig(Settings):
@@ -182,7 +276,8 @@ class TrainingConfig(Settings):
     Attributes:
         lr: peak learning rate of AdamW; linear warm-up over ``warmup`` of all steps, then a cosine to zero.
         clip_norm: the gradient's norm is clipped to this.
-        keep: which weights the run keeps: of the best validation accuracy, the lowest mean training loss of an epoch, or the last.
+        keep: which weights the run keeps: of the best validation accuracy, of the epoch with the lowest mean training
+            loss, or the last.
         snapshots: how many epochs, evenly spaced, leave fp16 weights for the time-lapse.
         threads: CPU threads for torch; None leaves torch's choice.
     """
@@ -220,7 +315,7 @@ class RunConfig(Settings):
     """All that a run is made from; ``config.json`` of its folder."""
 
     format: Literal[1] = 1
-    model: ViTConfig = ViTConfig()
+    model: AnyModelConfig = ViTConfig()
     data: DataConfig = DataConfig()
     training: TrainingConfig = TrainingConfig()
     created: str = ""
@@ -230,7 +325,8 @@ class RunConfig(Settings):
     def _model_fits_data(self) -> Self:
         if self.model.image_size != self.data.image_size:
             raise SettingsError(
-                f"the model's image_size = {self.model.image_size} is not the data's, {self.data.image_size}: choose one."
+                f"the model's image_size = {self.model.image_size} is not the data's, {self.data.image_size}: "
+                "choose one for both."
             )
         if self.data.class_names and len(self.data.class_names) != self.model.num_classes:
             raise SettingsError(

@@ -17,5 +17,9 @@ class DataError(UserError):
     """A data set or an image that cannot be read or used."""
 
 
+class ExplainError(UserError, TypeError):
+    """An explanation that this kind of network cannot give."""
+
+
 class RunError(UserError):
     """A run that does not exist, cannot be read, or cannot do what was asked of it."""

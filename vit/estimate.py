@@ -4,10 +4,10 @@ The counts follow ``vit/model.py`` line by line; tests hold them against the mod
 """
 
 from dataclasses import dataclass
+from itertools import pairwise
 
 from vit import hardware, runs
 from vit.config import RunConfig, ViTConfig
-from vit.errors import UserError
 
 FLOAT = 4
 RUNTIME_BYTES = {"cpu": 700e6, "cuda": 900e6, "mps": 900e6}
@@ -38,19 +38,13 @@ class Estimate:
     measured: bool
 
 
-def _stem_widths(model: ViTConfig) -> list[int]:
-    stages = model.patch_size.bit_length() - 1
-    return [max(16, model.embed_dim >> (stages - 1 - stage)) for stage in range(stages - 1)] + [model.embed_dim]
-
-
 def count_parameters(model: ViTConfig) -> int:
     """Trained numbers of a :class:`vit.model.ViT`."""
     e, hidden = model.embed_dim, round(model.embed_dim * model.mlp_ratio)
     if model.stem == "patch":
         stem = model.in_channels * model.patch_size**2 * e + e
     else:
-        widths = [model.in_channels, *_stem_widths(model)]
-        stem = sum(9 * a * b + 2 * b for a, b in zip(widths, widths[1:], strict=False))
+        stem = sum(9 * a * b + 2 * b for a, b in pairwise((model.in_channels, *model.stem_widths)))
     block = (4 * e * e + 4 * e) + (2 * e * hidden + hidden + e) + 4 * e
     return stem + e + model.num_tokens * e + model.depth * block + 2 * e + e * model.num_classes + model.num_classes
 
@@ -62,7 +56,7 @@ def count_flops(model: ViTConfig) -> float:
         stem = (n - 1) * model.in_channels * model.patch_size**2 * e
     else:
         stem, width, pixels = 0, model.in_channels, model.image_size**2
-        for out in _stem_widths(model):
+        for out in model.stem_widths:
             stem += 9 * width * out * pixels
             width, pixels = out, pixels // 4
     block = n * (4 * e * e + 2 * e * hidden) + 2 * n * n * e
@@ -76,7 +70,7 @@ def activation_bytes(model: ViTConfig) -> float:
     floats = 6.0 * image  # the augmented image and the augmentation's own copies
     widest = 0.0
     if model.stem == "conv":
-        for out in _stem_widths(model):
+        for out in model.stem_widths:
             floats += out * pixels + out * pixels / 4 * 5  # convolution; pooling with its int64 places, norm, ReLU
             widest = max(widest, out * pixels * 1.5)
             pixels //= 4
@@ -99,24 +93,23 @@ def fits(config: RunConfig, available_bytes: float) -> bool:
 
 
 def measured_flops(device: str) -> float | None:
-    """Operations a second that the newest trained run of this machine reached on ``device``; None where there is none."""
-    here = (hardware.processor(), device)
+    """Operations a second that the newest run of this machine reached on ``device``; None where there is none."""
+    here = hardware.processor()
     for run in runs.list_runs():
-        try:
-            config, best = run.config, run.status.best
-        except UserError:
+        config, status = run.config, run.status
+        if not isinstance(config.model, ViTConfig):
             continue
-        environment = config.environment
-        if not best or not best.get("seconds") or environment is None:
+        if status.device != device or config.environment is None or config.environment.processor != here:
             continue
-        if (environment.processor, environment.device) != here:
-            continue
-        images = best["step"] * config.training.batch_size
-        return 3 * count_flops(config.model) * images / best["seconds"]
+        if status.best and status.best["seconds"] > 0:
+            images = status.best["step"] * config.training.batch_size
+            return 3 * count_flops(config.model) * images / status.best["seconds"]
     return None
 
 
-def estimate(config: RunConfig, *, train_count: int, val_count: int = 0, flops_per_second: float | None = None) -> Estimate:
+def estimate(
+    config: RunConfig, *, train_count: int, val_count: int = 0, flops_per_second: float | None = None
+) -> Estimate:
     """What training ``config`` on so many images costs.
 
     Args:

@@ -1,39 +1,42 @@
 """The Vision Transformer, smallest part first.
 
-A pre-norm ViT (Dosovitskiy et al. 2021) whose attention is eq. 1 of Vaswani et al. (2017), exactly. Parameters are named
-as in timm's ``VisionTransformer``. Recording is an argument of ``forward``, never a state of the module, because many
-threads may look into one model: pass a dictionary and it comes back filled with every intermediate by name.
+A pre-norm ViT (Dosovitskiy et al. 2021) whose attention is eq. 1 of Vaswani et al. (2017), exactly. Parameters have
+the names of timm's ``VisionTransformer``. Recording is an argument of ``forward``, never a state of the module, because
+many threads may look into one model: pass a dictionary and it comes back filled with every intermediate by name.
 
-Shapes in einops letters: ``b`` batch, ``c`` channel, ``h`` head, ``n`` token (query), ``m`` token (key), ``d`` head_dim,
-``e`` embed_dim.
+Shapes in einops letters: ``b`` batch, ``c`` channel, ``h`` head, ``n`` token (query), ``m`` token (key), ``d``
+head_dim, ``e`` embed_dim.
 """
+
+from itertools import pairwise
 
 import torch
 import torch.nn.functional as F
 from einops import einsum, rearrange
 from torch import Tensor, nn
 
-from vit.config import ViTConfig
+from vit.config import ModelConfig, ViTConfig
 
 LAYER_NORM_EPS = 1e-6
 STEM_GROUPS = 8
 
 
 class ConvStem(nn.Sequential):
-    """Convolution, normalisation, ReLU and max-pooling, each stage halving the image: ``b c (2^s r) (2^s w) -> b e r w``.
+    """Stages of convolution, max-pooling, norm and ReLU, each halving the image: ``b c (2^s r) (2^s w) -> b e r w``.
 
     A compact convolutional tokenizer (Hassani et al. 2021) in which groups of channels of each image are normalised
     (Wu and He 2018), so that an image's tokens do not depend on the rest of its batch.
     """
 
-    def __init__(self, in_channels: int, embed_dim: int, stages: int) -> None:
-        widths = [in_channels] + [max(16, embed_dim >> (stages - 1 - stage)) for stage in range(stages - 1)] + [embed_dim]
+    def __init__(self, in_channels: int, widths: tuple[int, ...]) -> None:
         layers: list[nn.Module] = []
-        for width_in, width_out in zip(widths, widths[1:], strict=False):
+        for width_in, width_out in pairwise((in_channels, *widths)):
             groups = STEM_GROUPS if width_out % STEM_GROUPS == 0 else 1
             layers += [
                 nn.Conv2d(width_in, width_out, kernel_size=3, padding=1, bias=False),
-                nn.MaxPool2d(2),  # before the norm: ReLU and max commute, and the norm then sees a quarter of the pixels
+                nn.MaxPool2d(
+                    2
+                ),  # before the norm: ReLU and max commute, and the norm then sees a quarter of the pixels
                 nn.GroupNorm(groups, width_out),
                 nn.ReLU(),
             ]
@@ -51,7 +54,7 @@ class PatchEmbedding(nn.Module):
         super().__init__()
         self.patch_size = config.patch_size
         if config.stem == "conv":
-            self.backbone = ConvStem(config.in_channels, config.embed_dim, stages=config.patch_size.bit_length() - 1)
+            self.backbone = ConvStem(config.in_channels, config.stem_widths)
         else:
             self.proj = nn.Conv2d(config.in_channels, config.embed_dim, config.patch_size, stride=config.patch_size)
         self.stem = config.stem
@@ -158,6 +161,13 @@ class ClassificationHead(nn.Linear):
     """The summary token to class logits: ``b e -> b num_classes``."""
 
 
+def check_images(images: Tensor, config: ModelConfig) -> None:
+    """Raise a ValueError unless ``images`` are ``(b c h w)`` of the configured channels and size."""
+    c, size = config.in_channels, config.image_size
+    if images.ndim != 4 or tuple(images.shape[1:]) != (c, size, size):
+        raise ValueError(f"images have shape {tuple(images.shape)}; this model takes (batch, {c}, {size}, {size}).")
+
+
 class ViT(nn.Module):
     """Vision Transformer: images ``(b c h w)`` float32, normalised -> logits ``(b num_classes)``.
 
@@ -166,10 +176,12 @@ class ViT(nn.Module):
     """
 
     num_prefix_tokens = 1
+    normalised_over = "key"
 
     def __init__(self, config: ViTConfig) -> None:
         super().__init__()
         self.config = config
+        self.grid, self.pool = (config.grid, config.grid), config.pool
         self.cls_token = nn.Parameter(torch.zeros(1, 1, config.embed_dim))
         self.pos_embed = nn.Parameter(torch.zeros(1, config.num_tokens, config.embed_dim))
         self.patch_embed = PatchEmbedding(config)
@@ -195,21 +207,19 @@ class ViT(nn.Module):
             images: ``(b c h w)``, of the configured channels and size.
             record: an empty dictionary to be filled with the intermediates: ``embedded`` (b n e), ``layers``, one
                 dictionary a block with ``q k v heads`` (b h n d), ``scores attention`` (b h n m), ``out tokens``
-                (b n e), and ``summary`` (b e), what the head read. With it the softmax is written out, without it fused.
+                (b n e), and ``summary`` (b e), what the head read. With it the softmax is written out, else fused.
 
         Raises:
             ValueError: the images' shape is not the configured one.
         """
-        c, size = self.config.in_channels, self.config.image_size
-        if images.ndim != 4 or tuple(images.shape[1:]) != (c, size, size):
-            raise ValueError(f"images have shape {tuple(images.shape)}; this model takes (batch, {c}, {size}, {size}).")
+        check_images(images, self.config)
         tokens = self.patch_embed(images)
         tokens = torch.cat([self.cls_token.expand(len(tokens), -1, -1), tokens], dim=1)
         tokens = self.pos_drop(tokens + self.pos_embed)
         if record is not None:
             record.update(embedded=tokens, layers=[])
         tokens = self.norm(self.blocks(tokens, record))
-        summary = tokens[:, 0] if self.config.pool == "cls" else tokens[:, self.num_prefix_tokens :].mean(dim=1)
+        summary = tokens[:, 0] if self.pool == "cls" else tokens[:, self.num_prefix_tokens :].mean(dim=1)
         if record is not None:
             record["summary"] = summary
         return self.head(summary)

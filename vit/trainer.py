@@ -75,7 +75,7 @@ class Epoch:
 
 @dataclass(frozen=True)
 class Snapshot:
-    """Weights along the way: fp16 at the end of an epoch, or, ``final``, as they stood when training was asked to stop."""
+    """Weights along the way: fp16 after an epoch, or, ``final``, as they stood when training was asked to stop."""
 
     epoch: int
     step: int
@@ -132,7 +132,9 @@ def fit(
     except (torch.OutOfMemoryError, MemoryError):
         raise _out_of_memory(config) from None
     except RuntimeError as error:
-        if "allocate memory" in str(error) or "out of memory" in str(error):  # how the CPU's and Apple's allocators say it
+        if "allocate memory" in str(error) or "out of memory" in str(
+            error
+        ):  # how the CPU's and Apple's allocators say it
             raise _out_of_memory(config) from None
         raise
     except OSError as error:

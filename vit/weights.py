@@ -1,11 +1,10 @@
-"""Tensors on disk: the kept weights of a run, what a resume needs, and the snapshots. Safetensors only, never a pickle."""
+"""Tensors on disk: a run's kept weights, what a resume needs, the snapshots. Safetensors only, never a pickle."""
 
 import json
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 
-import torch
 from safetensors import SafetensorError, safe_open
 from safetensors.torch import save
 from torch import Tensor, nn
@@ -56,7 +55,9 @@ def _read(path: Path) -> tuple[dict[str, Tensor], dict]:
     except FileNotFoundError:
         raise RunError(f"The run {path.parent.name!r} has no {path.name}; train it first.") from None
     except (SafetensorError, json.JSONDecodeError, OSError) as error:
-        raise RunError(f"The file {path.name} of {path.parent.name!r} is damaged ({error}); train the run again.") from None
+        raise RunError(
+            f"The file {path.name} of {path.parent.name!r} is damaged ({error}); train the run again."
+        ) from None
 
 
 def save_model(run: Path, weights: Mapping[str, Tensor], metrics: Mapping) -> None:
@@ -114,7 +115,7 @@ def load_resume(run: Path) -> Checkpoint | None:
 def _model(run: runs.Run, tensors: dict[str, Tensor], device: str) -> nn.Module:
     model = build_model(run.config.model)
     try:
-        model.load_state_dict({name: value.to(torch.float32) for name, value in tensors.items()})
+        model.load_state_dict(tensors)  # which keeps the model's types: fp16 snapshots become float32
     except RuntimeError:
         raise RunError(f"The weights of {run.name!r} do not fit its config.json; train the run again.") from None
     return model.eval().requires_grad_(False).to(device)

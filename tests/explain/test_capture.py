@@ -7,7 +7,10 @@ import pytest
 import torch
 
 from vit import ViT, ViTConfig
+from vit.cnn import CNN
+from vit.config import CNNConfig
 from vit.explain import attention_arrays, capture, prefix_share, token_maps
+from vit.reference import ReferenceViT
 
 
 @pytest.fixture
@@ -58,9 +61,10 @@ def test_graph_reaches_every_layers_attention_with_frozen_weights(images):
     assert not capture(make(), images).logits.requires_grad
 
 
-def test_a_convolutional_network_is_refused_with_a_word_on_grad_cam(images):
+@pytest.mark.parametrize("model", [CNN(CNNConfig()), torch.nn.Sequential(torch.nn.Conv2d(3, 4, 3))])
+def test_a_convolutional_network_is_refused_with_a_word_on_grad_cam(images, model):
     with pytest.raises(TypeError, match="Grad-CAM"):
-        capture(torch.nn.Sequential(torch.nn.Conv2d(3, 4, 3)), images)
+        capture(model, images)
 
 
 @pytest.mark.parametrize("pool", ["cls", "mean"])
@@ -75,6 +79,16 @@ def test_maps_of_a_token_are_its_rows_of_the_matrix(images, pool):
     for token in (0, 7):
         total = token_maps(record, token, image=1).sum(axis=(2, 3)) + prefix_share(record, token, image=1)
         np.testing.assert_allclose(total, 1, rtol=1e-5)
+
+
+def test_the_course_network_s_summary_is_the_mean_of_all_rows_and_even(images):
+    torch.manual_seed(0)
+    record = capture(ReferenceViT(image_size=32, patch_size=8, embed_dim=16), images)
+    matrix = attention_arrays(record, image=1)
+    np.testing.assert_array_equal(token_maps(record, 7, image=1).reshape(2, 2, 16), matrix[:, :, 7, 1:])
+    np.testing.assert_allclose(matrix.mean(axis=2), 1 / 17, rtol=1e-5)
+    np.testing.assert_allclose(token_maps(record, 0, image=1), 1 / 17, rtol=1e-5)
+    np.testing.assert_allclose(prefix_share(record, 0, image=1), 1 / 17, rtol=1e-5)
 
 
 def test_a_token_that_does_not_exist_is_refused(images):

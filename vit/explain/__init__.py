@@ -1,5 +1,25 @@
 """What a model attends to, as arrays."""
 
-from vit.explain.capture import Layer, Record, attention_arrays, capture, prefix_share, token_maps
+from vit.explain.capture import (
+    MIXED_POSITIONS,
+    Layer,
+    Record,
+    attention_arrays,
+    capture,
+    prefix_share,
+    token_maps,
+)
+from vit.explain.relevance import METHODS, chefer, rollout
 
-__all__ = ["Layer", "Record", "attention_arrays", "capture", "prefix_share", "token_maps"]
+__all__ = [
+    "METHODS",
+    "MIXED_POSITIONS",
+    "Layer",
+    "Record",
+    "attention_arrays",
+    "capture",
+    "chefer",
+    "prefix_share",
+    "rollout",
+    "token_maps",
+]

@@ -2,13 +2,29 @@
 
 import copy
 from dataclasses import dataclass
-from typing import Literal
+from typing import Literal, Protocol, runtime_checkable
 
 import numpy as np
 import torch
 from torch import Tensor, nn
 
-from vit.model import ViT
+from vit.errors import ExplainError
+
+MIXED_POSITIONS = (
+    "This network mixes positions, so row j of a map is not what patch j attends to; its columns sum to 1, so the mean "
+    "of its rows, the summary token's map, is even in every head."
+)
+"""What stands beside the maps of a network that normalises over the queries."""
+
+
+@runtime_checkable
+class Recordable(Protocol):
+    """What :func:`capture` asks of a network, besides a ``forward`` that takes ``record``; see :class:`Record`."""
+
+    normalised_over: Literal["key", "query"]
+    num_prefix_tokens: int
+    grid: tuple[int, int]
+    pool: Literal["cls", "mean", "all"]
 
 
 @dataclass(frozen=True)
@@ -41,7 +57,7 @@ class Record:
         normalised_over: the axis of an attention map that sums to 1: ``"key"``, rows do, or ``"query"``, columns do.
         prefix_tokens: how many tokens stand before the patches; the class token is one.
         grid: rows and columns of patches.
-        pool: which token is the summary: the class token, or the mean over the patch tokens.
+        pool: which token is the summary: the class token, or the mean over the patch tokens, or over all tokens.
     """
 
     logits: Tensor
@@ -50,7 +66,7 @@ class Record:
     normalised_over: Literal["key", "query"]
     prefix_tokens: int
     grid: tuple[int, int]
-    pool: Literal["cls", "mean"]
+    pool: Literal["cls", "mean", "all"]
 
     @property
     def attention(self) -> Tensor:
@@ -68,10 +84,10 @@ def capture(model: nn.Module, images: Tensor, *, grad: bool = False) -> Record:
             parameters may stay frozen; the graph starts at the images.
 
     Raises:
-        TypeError: the model has no attention to record.
+        ExplainError: a TypeError; the model has no attention to record.
     """
-    if not isinstance(model, ViT):
-        raise TypeError(
+    if not isinstance(model, Recordable):
+        raise ExplainError(
             f"{type(model).__name__} has no attention to capture; for a convolutional network use Grad-CAM instead."
         )
     if model.training:
@@ -82,15 +98,14 @@ def capture(model: nn.Module, images: Tensor, *, grad: bool = False) -> Record:
     with torch.enable_grad() if grad else torch.no_grad():
         logits = model(images.requires_grad_(grad), record=recorded)
     layers = tuple(Layer(**{name: layer[name] for name in Layer.__dataclass_fields__}) for layer in recorded["layers"])
-    side = model.config.grid
     return Record(
         logits=logits,
         layers=layers,
         embedded=recorded["embedded"],
-        normalised_over="key",
+        normalised_over=model.normalised_over,
         prefix_tokens=model.num_prefix_tokens,
-        grid=(side, side),
-        pool=model.config.pool,
+        grid=model.grid,
+        pool=model.pool,
     )
 
 
@@ -103,13 +118,17 @@ def token_rows(record: Record, attention: np.ndarray, token: int) -> np.ndarray:
     """Rows of ``attention (... n m)`` for one query: ``(... m)``.
 
     ``token`` 0 is the summary token: the class token, or with ``pool="mean"`` the mean over the patches' rows, for the
-    mean of the patch tokens is what the head reads. ``token`` k >= 1 is the k-th patch, row by row.
+    mean of the patch tokens is what the head reads. With ``pool="all"`` it is the mean over all rows, which in the
+    course network is 1/m everywhere, since its columns sum to 1. ``token`` k >= 1 is the k-th patch, row by row.
     """
     patches = record.grid[0] * record.grid[1]
     if not 0 <= token <= patches:
-        raise ValueError(f"token = {token} does not exist; choose 0 for the summary token, or a patch from 1 to {patches}.")
-    if token == 0 and record.pool == "mean":
-        return attention[..., record.prefix_tokens :, :].mean(axis=-2)
+        raise ValueError(
+            f"token = {token} does not exist; choose 0 for the summary token, or a patch from 1 to {patches}."
+        )
+    if token == 0 and record.pool != "cls":
+        first = record.prefix_tokens if record.pool == "mean" else 0
+        return attention[..., first:, :].mean(axis=-2)
     return attention[..., 0 if token == 0 else record.prefix_tokens + token - 1, :]
 
 

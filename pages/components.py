@@ -1,0 +1,397 @@
+"""Pieces of interface that several pages share: the run picker, the image picker, the attention grid, errors."""
+
+import base64
+import io
+import random
+import re
+from contextlib import suppress
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+import pyarrow as pa
+import streamlit as st
+from PIL import Image
+from streamlit.errors import StreamlitAPIException
+
+from vit import data, plots, runs
+from vit.config import DataConfig
+from vit.data.images import FILE_BYTES_MAX, fit_square, open_image
+from vit.data.pictures import list_pictures, open_picture, save_picture
+from vit.errors import DataError, UserError
+from vit.runs import Run
+
+if TYPE_CHECKING:  # torch comes with the first model, not with the first page
+    from torch import nn
+
+    from vit.explain import Record
+    from vit.weights import CheckpointInfo
+
+MAPS_BYTES_MAX = 1_000_000
+"""The maps of all tokens go to the browser up to this size, beyond it those of the chosen token alone."""
+
+DISPLAY_SIZE = 256
+"""Pictures larger than the model's input are shown at this side, in the model's own crop."""
+
+LISTED_IMAGES = 500
+"""So many validation images stand in the list; the others are reached by typing their number."""
+
+IMAGE_ID = re.compile(r"(?:val-)?(\d{1,9})|pic-([0-9a-f]{16})")
+
+_FOLDER = Path(__file__).parent / "attention_grid"
+_GRID = st.components.v2.component(
+    "attention_grid", css=(_FOLDER / "style.css").read_text(), js=(_FOLDER / "index.js").read_text()
+)
+
+
+# Words
+
+
+def plain(text: str) -> str:
+    """Text from elsewhere (a class, a file, a run) so that Markdown shows it as it is."""
+    escaped = re.sub(r"([\\`*_{}\[\]()<>#+\-.!|$~^=&@])", r"\\\1", " ".join(str(text).split()))
+    return re.sub(r":(?=\w)", ":\u2060", escaped)  # an invisible joiner keeps ":name:" from becoming an icon
+
+
+def show_error(error: Exception) -> None:
+    """The sentence of an error, in place of the answer."""
+    st.error(plain(str(error)), icon=":material/error:")
+
+
+# State that a link brings: values are checked before their widget is made, since a widget with a foreign value raises
+
+
+def settle(key: str, value: Any) -> None:
+    """Give ``key`` its value for the widget that follows."""
+    if st.session_state.get(key) != value:
+        st.session_state[key] = value
+
+
+def complete(key: str, value: Any) -> None:
+    """:func:`settle`, and write the value into the address, so that it can be handed on as it stands.
+
+    For a choice without a constant default. The widget's own default must be None: Streamlit takes a value that equals
+    the default out of the address.
+    """
+    absent = key not in st.query_params
+    if absent:
+        with suppress(StreamlitAPIException):  # refused while the widget is on the page, which then does it itself
+            st.query_params[key] = str(value)
+    if absent or st.session_state.get(key) != value:
+        st.session_state[key] = value
+
+
+def stored(key: str) -> Any:
+    """What a widget, a link or another page left in ``key``, unchecked."""
+    value = st.session_state.get(key)
+    return st.query_params.get(key) if value is None else value
+
+
+def bounded(key: str, low: int, high: int, default: int) -> None:
+    """Bring the whole number in ``key`` into bounds; ``default`` must be the widget's own."""
+    try:
+        value = int(stored(key))
+    except (TypeError, ValueError):
+        value = default
+    settle(key, min(max(value, low), high))
+
+
+# Runs
+
+
+def pick_run(*, width: int | str = "stretch") -> Run | None:
+    """A select box over the runs with weights, bound to ``?run=``; None, and the way to Train, where there is none."""
+    found = {run.name: run for run in runs.list_runs() if run.has_weights}
+    if not found:
+        with st.container(border=True, horizontal_alignment="center"):
+            st.markdown("#### No trained run yet", text_alignment="center")
+            st.caption("Train a model first; a small one takes a minute or two.", text_alignment="center")
+            st.page_link("train.py", label="Train a model", icon=":material/model_training:")
+        return None
+    asked = stored("run")
+    name = asked if asked in found else next(iter(found))
+    if asked not in (None, name):
+        st.toast(f"There is no run {plain(asked)} with weights; this is {plain(name)}.", icon=":material/info:")
+    complete("run", name)
+    chosen = st.selectbox("Run", list(found), index=None, key="run", bind="query-params", width=width)
+    return found.get(chosen, found[name])
+
+
+def load_model(run: Run) -> "tuple[nn.Module, CheckpointInfo]":
+    """The run's kept model, shared by all sessions and frozen, and what goes with it.
+
+    Raises:
+        RunError: its weights are gone or damaged.
+    """
+    return load_path(str(run.path), stamp(run))
+
+
+def stamp(run: Run) -> int:
+    """Changes with the run's weights, which a training run replaces as it gets better; 0 where there are none."""
+    try:
+        return (run.path / "model.safetensors").stat().st_mtime_ns
+    except OSError:
+        return 0
+
+
+@st.cache_resource(max_entries=4, show_spinner="Loading the model")
+def load_path(path: str, stamp: int) -> "tuple[nn.Module, CheckpointInfo]":
+    """:func:`load_model` for cached functions, whose arguments are the key."""
+    from vit.weights import load_checkpoint
+
+    return load_checkpoint(path)
+
+
+@st.cache_resource(max_entries=4, show_spinner="Preparing the validation images")
+def _validation(config: str) -> data.ImageData:
+    return data.load(DataConfig.from_json(config), splits=("val",))
+
+
+def validation(run: Run) -> data.ImageData:
+    """The images that the run is validated on, ``.val``, decoded once and memory-mapped.
+
+    Raises:
+        DataError: the data set is gone or was changed.
+    """
+    return _validation(run.config.data.model_dump_json())
+
+
+# Images
+
+
+@dataclass(frozen=True)
+class PickedImage:
+    """One image by its id, ``val-17`` or ``pic-<hash>``; ``label`` and ``mask (h w)`` where they are known."""
+
+    id: str
+    title: str
+    image: Image.Image
+    label: str | None = None
+    mask: np.ndarray | None = None
+
+
+def open_id(image_id: str, run: Run) -> PickedImage:
+    """The image that an id names.
+
+    Raises:
+        DataError: it is not there.
+    """
+    found = IMAGE_ID.fullmatch(image_id)
+    if found is None:
+        raise DataError(f"{image_id!r} names no image: write val-17 for validation image 17.")
+    if found[2]:
+        return PickedImage(image_id, "uploaded picture", open_picture(found[2]))
+    images = validation(run)
+    split, index = images.val, int(found[1])
+    if index >= len(split.labels):
+        raise DataError(f"There is no validation image {index}: the last one is {len(split.labels) - 1}.")
+    pixels = np.ascontiguousarray(np.moveaxis(split.images[index], 0, -1))
+    return PickedImage(
+        id=image_id,
+        title=f"validation image {index}",
+        image=Image.fromarray(pixels),
+        label=images.class_names[int(split.labels[index])],
+        mask=None if split.masks is None else split.masks[index],
+    )
+
+
+def pick_image(run: Run) -> PickedImage | None:
+    """The controls for one image, bound to ``?image=``: a list, steps back and forth, an upload. They want a row.
+
+    None, and a sentence, where the run's data set is gone and no picture was uploaded.
+    """
+    try:
+        count = len(validation(run).val.labels)
+    except DataError as error:
+        show_error(error)
+        count = 0
+    pictures = [f"pic-{picture}" for picture in list_pictures()]
+    image_id = _known_id(stored("image"), count, pictures)
+    if image_id is None:
+        st.caption("Upload a picture to look at it:")
+        _upload_button()
+        return None
+    complete("image", image_id)
+    listed = [f"val-{index}" for index in range(min(count, LISTED_IMAGES))] + pictures
+    chosen = st.selectbox(
+        "Image",
+        listed if image_id in listed else [image_id, *listed],
+        index=None,
+        key="image",
+        bind="query-params",
+        accept_new_options=True,
+        help=f"val-0 to val-{count - 1} are the validation images; type a number to go to one. "
+        "pic-… are uploaded pictures.",
+        width=180,
+    )
+    on_validation = image_id.startswith("val-")
+    steps = [("Previous", "chevron_left", -1), ("Next", "chevron_right", 1), ("Random", "casino", 0)]
+    for label, icon, step in steps:
+        st.button(
+            label,
+            icon=f":material/{icon}:",
+            icon_position="right" if step > 0 else "left",
+            key=f"image_{label.lower()}",
+            on_click=_step,
+            args=(step, count),
+            disabled=count < 2 or (step != 0 and not on_validation),
+        )
+    _upload_button()
+    if chosen is not None and chosen != _known_id(chosen, count, pictures):
+        st.rerun()  # a link to what is not there; the next run puts it right before the list is made
+    try:
+        return open_id(chosen or image_id, run)
+    except DataError as error:
+        show_error(error)
+        return None
+
+
+def _known_id(asked: Any, count: int, pictures: list[str]) -> str | None:
+    """The id of an image that exists, the nearest to what was asked for."""
+    found = IMAGE_ID.fullmatch(str(asked or "").strip().lower())
+    if found and found[2] and found[0] in pictures:
+        return found[0]
+    if count:
+        return f"val-{min(int(found[1]), count - 1) if found and found[1] else 0}"
+    return pictures[0] if pictures else None
+
+
+def _step(step: int, count: int) -> None:
+    found = IMAGE_ID.fullmatch(str(st.session_state.get("image")))
+    here = int(found[1]) if found and found[1] else 0
+    st.session_state["image"] = f"val-{(here + step) % count if step else random.randrange(count)}"
+
+
+def _upload_button() -> None:
+    with st.popover("Upload", icon=":material/upload:"):
+        st.file_uploader(
+            "A picture of your own",
+            key="attention_upload",
+            on_change=_take_upload,
+            max_upload_size=FILE_BYTES_MAX // 2**20,
+        )
+        if problem := st.session_state.get("attention_upload_problem"):
+            show_error(DataError(problem))
+
+
+def _take_upload() -> None:
+    file = st.session_state["attention_upload"]
+    st.session_state["attention_upload_problem"] = None
+    if file is None:
+        return
+    try:
+        st.session_state["image"] = f"pic-{save_picture(open_image(file, name=file.name))}"
+    except UserError as error:
+        st.session_state["attention_upload_problem"] = str(error)
+
+
+def attention_link(run: Run, image_id: str, *, label: str = "See its attention") -> None:
+    """The way to the Attention page with this run and image."""
+    st.page_link(
+        "attention.py", label=label, icon=":material/visibility:", query_params={"run": run.name, "image": image_id}
+    )
+
+
+# The attention of one image
+
+
+@dataclass(frozen=True)
+class Look:
+    """What a model made of one image: its recorded pass, and the class probabilities ``(k,)``."""
+
+    record: "Record"
+    probabilities: np.ndarray
+
+
+def look(run: Run, image: PickedImage) -> Look:
+    """Run the model over an image and record its attention.
+
+    Raises:
+        TypeError: the model has no attention maps; the message says so.
+        UserError: the run cannot be loaded.
+    """
+    return _look(str(run.path), stamp(run), image.id, image.image)
+
+
+@st.cache_resource(max_entries=8, show_spinner=False)
+def _look(path: str, stamp: int, image_id: str, _image: Image.Image) -> Look:
+    from vit.data.batches import to_tensor
+    from vit.evaluation import model_view, predict
+    from vit.explain import capture
+
+    model, info = load_path(path, stamp)
+    record = capture(model, to_tensor([model_view(info, _image)], info.mean, info.std))
+    return Look(record, predict(model, info, [_image])[0])
+
+
+def attention_grid(look: Look, image: Image.Image, *, version: str, token: int, layer: int, head: int) -> None:
+    """Every head of every layer over the image, the patch picker, and one head enlarged, drawn in the browser.
+
+    A click writes ``token``, ``layer`` and ``head`` of the session state. The maps of all tokens are sent once for each
+    ``version``: from its first event on the browser names the version that it holds.
+
+    Args:
+        look: from :func:`look`.
+        version: names the run, its weights and the image.
+        token: 0 is the summary token, k >= 1 the k-th patch.
+        layer, head: the enlarged one, from 1.
+    """
+    from vit.explain.capture import attention_arrays, token_rows
+
+    record = look.record
+    attention = attention_arrays(record)
+    depth, heads, tokens, _ = attention.shape
+    patches = tokens - record.prefix_tokens
+    every = attention.nbytes <= MAPS_BYTES_MAX
+    version = version if every else f"{version}#{token}"
+    state = st.session_state.setdefault("grid_browser", {"version": None, "seq": 0})
+    sent: dict[str, Any] = {}
+    if state["version"] != version:
+        chosen = range(patches + 1) if every else [token]
+        maps = np.stack([token_rows(record, attention, one) for one in chosen])
+        sent = {"maps": pa.table({"value": maps.ravel()}), "image": _data_url(image, record.grid)}
+    _GRID(
+        key="grid",
+        data=sent
+        | {
+            "version": version,
+            "every": every,
+            "first": 0 if every else token,
+            "rows": record.grid[0],
+            "columns": record.grid[1],
+            "prefix": record.prefix_tokens,
+            "depth": depth,
+            "heads": heads,
+            "summary": "class token" if record.pool == "cls" else "mean of the patches",
+            "colours": plots.SEQUENTIAL,
+            "token": token,
+            "layer": layer,
+            "head": head,
+            "perHead": st.session_state.get("scale") == "per head",
+            "opacity": st.session_state.get("opacity", 85) / 100,
+            "seq": state["seq"],
+        },
+        on_pick_change=_take_pick,
+    )
+
+
+def forget_browser() -> None:
+    """Let the next grid bring its maps: after a change of page the browser has none, whatever it last told."""
+    st.session_state.get("grid_browser", {})["version"] = None
+
+
+def _take_pick() -> None:
+    """An event of the grid: a choice, and the version of the maps that the browser holds (None asks for them)."""
+    pick = st.session_state["grid"].pick
+    st.session_state["grid_browser"] = {"version": pick.get("version"), "seq": pick.get("seq", 0)}
+    for key in ("token", "layer", "head"):
+        if isinstance(pick.get(key), int):
+            st.session_state[key] = pick[key]
+
+
+def _data_url(image: Image.Image, grid: tuple[int, int]) -> str:
+    side = min(DISPLAY_SIZE, *image.size)
+    buffer = io.BytesIO()
+    Image.fromarray(fit_square(image, side)).save(buffer, "PNG")
+    return "data:image/png;base64," + base64.b64encode(buffer.getvalue()).decode()

@@ -1,0 +1,93 @@
+// A confusion matrix as a table: a click, or Enter on a focused cell, tells the page which cell; arrow keys move.
+// The page owns the choice: it comes back in `data.chosen` and is outlined.
+
+const TEXT_MAX = 24 // more classes than this leave no room for numbers
+
+function cell(counts, names, row, column, normalised) {
+  const count = counts[row][column]
+  const total = counts[row].reduce((sum, value) => sum + value, 0)
+  const share = total ? count / total : 0
+  const element = document.createElement("td")
+  element.dataset.row = row
+  element.dataset.column = column
+  element.className = row === column ? "right" : "wrong"
+  // The square root lets a handful of errors be seen beside hundreds of hits.
+  element.style.setProperty("--share", `${Math.round(100 * Math.sqrt(share))}%`)
+  element.classList.toggle("strong", Math.sqrt(share) > 0.6)
+  element.classList.toggle("none", count === 0)
+  const percent = `${(100 * share).toFixed(share > 0 && share < 0.1 ? 1 : 0)} %`
+  const label = `true ${names[row]}, predicted ${names[column]}: ${count} of ${total} images, ${percent}`
+  element.title = label
+  element.setAttribute("aria-label", label)
+  element.setAttribute("role", "gridcell")
+  element.tabIndex = -1
+  if (names.length <= TEXT_MAX) element.textContent = normalised ? percent : count
+  return element
+}
+
+function header(text, scope) {
+  const element = document.createElement("th")
+  element.scope = scope
+  element.title = text
+  const label = document.createElement("span")
+  label.textContent = text
+  element.append(label)
+  return element
+}
+
+function draw(table, { counts, names, normalised }) {
+  table.replaceChildren()
+  table.classList.toggle("many", names.length > TEXT_MAX)
+  table.classList.toggle("long", names.some(name => name.length > 9) || names.length > 12)
+  const head = table.createTHead().insertRow()
+  head.append(document.createElement("td"), ...names.map(name => header(name, "col")))
+  const body = table.createTBody()
+  names.forEach((name, row) => {
+    const line = body.insertRow()
+    line.append(header(name, "row"), ...names.map((_, column) => cell(counts, names, row, column, normalised)))
+  })
+}
+
+export default function (component) {
+  const { data, parentElement, setTriggerValue } = component
+  const table = parentElement.querySelector("table")
+  const signature = JSON.stringify([data.counts, data.names, data.normalised])
+  if (table.dataset.signature !== signature) {
+    draw(table, data)
+    table.dataset.signature = signature
+  }
+
+  const find = (row, column) => table.querySelector(`td[data-row="${row}"][data-column="${column}"]`)
+  const outline = (row, column) => {
+    for (const old of table.querySelectorAll(".chosen")) {
+      old.classList.remove("chosen")
+      old.tabIndex = -1
+    }
+    const chosen = find(row, column)
+    chosen?.classList.add("chosen")
+    if (chosen) chosen.tabIndex = 0
+  }
+  const choose = target => {
+    const at = target.closest("td[data-row]")
+    if (!at) return
+    const place = [Number(at.dataset.row), Number(at.dataset.column)]
+    outline(...place)
+    setTriggerValue("cell", place)
+  }
+  outline(...data.chosen)
+
+  table.onclick = event => choose(event.target)
+  table.onkeydown = event => {
+    const at = event.target.closest("td[data-row]")
+    if (!at) return
+    if (event.key === "Enter" || event.key === " ") {
+      event.preventDefault()
+      choose(at)
+      return
+    }
+    const step = { ArrowUp: [-1, 0], ArrowDown: [1, 0], ArrowLeft: [0, -1], ArrowRight: [0, 1] }[event.key]
+    if (!step) return
+    event.preventDefault()
+    find(Number(at.dataset.row) + step[0], Number(at.dataset.column) + step[1])?.focus()
+  }
+}

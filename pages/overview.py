@@ -1,0 +1,115 @@
+"""Overview: what this is, what the machine has, the runs, and where to begin."""
+
+import streamlit as st
+
+from pages.components import plain
+from pages.train_follow import BADGES
+from pages.wording import size
+from vit import hardware, runs
+from vit.runs import Run
+
+PICTURE = "attention.png"
+ROWS = 20
+
+
+def show_shipped() -> None:
+    """The run that comes with the project: its score, and its attention as a picture."""
+    run = next((run for run in runs.list_runs() if run.shipped), None)
+    if run is None:
+        st.caption("The run that comes with the project is not here; train one to look into it.")
+        return
+    config, best = run.config, run.best
+    with st.container(border=True):
+        row = st.grid(2, min_column_width=300, gap="large", vertical_alignment="center")
+        with row.cell():
+            st.metric("Accuracy of the included model", f"{best['val_accuracy']:.1%}" if best else None)
+            st.markdown(
+                f"{config.model.depth} blocks of {config.model.num_heads} heads, trained for {config.training.epochs} "
+                f"epochs to tell {', '.join(plain(name) for name in config.data.class_names[:8])}."
+            )
+            st.page_link(
+                "attention.py",
+                label="Look into its heads",
+                icon=":material/visibility:",
+                query_params={"run": run.name},
+            )
+            st.page_link(
+                "predict.py", label="Show it a picture", icon=":material/image_search:", query_params={"run": run.name}
+            )
+            st.page_link(
+                "evaluate.py", label="See where it errs", icon=":material/grid_on:", query_params={"run": run.name}
+            )
+        with row.cell():
+            if (run.path / PICTURE).is_file():
+                st.image(
+                    str(run.path / PICTURE),
+                    width="stretch",
+                    caption="What each head attends to in one image: a row for each block, a column for each head.",
+                    alt="Attention maps of every head of the included model, laid over an image",
+                )
+            else:
+                st.caption("Open Attention to see what each of its heads attends to.")
+
+
+def show_steps() -> None:
+    """The way through the pages, for a first visit."""
+    steps = (
+        ("Train", "train.py", ":material/model_training:", "Choose images, heads and depth; watch it learn."),
+        ("Predict", "predict.py", ":material/image_search:", "Show a model your own pictures."),
+        ("Attention", "attention.py", ":material/visibility:", "Click a patch and see where every head looks."),
+        ("Evaluate", "evaluate.py", ":material/grid_on:", "Read the confusion matrix and open the errors."),
+    )
+    with st.grid(4, min_column_width=180):
+        for title, page, icon, sentence in steps:
+            with st.container(border=True, height="stretch"):
+                st.page_link(page, label=f"**{title}**", icon=icon)
+                st.caption(sentence)
+
+
+def show_run(run: Run) -> None:
+    """One line of the list of runs."""
+    label, icon, colour = BADGES[run.state]
+    model, best, query = run.config.model, run.best, {"run": run.name}
+    with st.container(horizontal=True, vertical_alignment="center", border=True):
+        with st.container(width=230, gap=None):
+            st.markdown(f"**{plain(run.name)}**")
+            st.caption(f"{model.num_heads} heads, depth {model.depth}, {run.config.training.epochs} epochs")
+        with st.container(width=100):
+            st.badge(label, icon=icon, color=colour)
+        with st.container(width=90):
+            st.metric("Accuracy", f"{best['val_accuracy']:.1%}" if best else None, label_visibility="collapsed")
+        st.page_link(
+            "train.py", label="Curves", icon=":material/show_chart:", query_params={**query, "show": "Follow a run"}
+        )
+        if run.has_weights:
+            st.page_link("attention.py", label="Attention", icon=":material/visibility:", query_params=query)
+            st.page_link("evaluate.py", label="Evaluate", icon=":material/grid_on:", query_params=query)
+
+
+st.title("Attention explorer", anchor=False)
+st.markdown(
+    "Train a Vision Transformer on your own images, with as many heads and blocks as you like, and watch it learn. "
+    "Then show it a picture and look at what every head of every block attends to, from any patch that you click. "
+    "Everything runs on this machine; nothing is sent anywhere."
+)
+st.caption("This page: the model that is included, the way through the other pages, and all runs on this machine.")
+show_shipped()
+st.subheader("Start here", anchor=False)
+show_steps()
+
+st.subheader("Runs", anchor=False)
+found = runs.list_runs()
+if not found:
+    st.caption("No runs yet: the first training appears here.")
+with st.container(gap="small"):
+    for run in found[:ROWS]:
+        show_run(run)
+if len(found) > ROWS:
+    st.caption(f"And {len(found) - ROWS} older ones, which the list of each page offers.")
+for name, reason in runs.broken_runs():
+    st.caption(f":material/warning: The folder {plain(name)} looks like a run but cannot be read: {plain(reason)}")
+
+st.subheader("This machine", anchor=False)
+for device in hardware.devices():
+    memory, free = size(device.memory_bytes), size(device.free_bytes)
+    st.caption(f":material/memory: {plain(device.title)}: {memory} of memory, {free} of it free")

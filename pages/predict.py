@@ -1,0 +1,173 @@
+"""Predict: what a model says of pictures, of one's own or of the data set."""
+
+import random
+
+import numpy as np
+import streamlit as st
+from PIL import Image
+
+from pages import components
+from pages.components import PickedImage, plain
+from vit import plots
+from vit.data.images import FILE_BYTES_MAX, PIXELS_MAX, open_image
+from vit.data.pictures import save_picture
+from vit.errors import DataError, UserError
+from vit.runs import Run
+
+SHOWN_MAX = 24  # older ones make room
+SAMPLES = 4
+VIEW_SIDE = 448  # pixels enlarged so far stay crisp when the browser fits them into a card
+
+
+def shown() -> list[str]:
+    """The ids on the page, newest first; kept for the session, and in the address for a link."""
+    if "predict_shown" not in st.session_state:
+        asked = st.query_params.get("pictures", "").split(",")
+        st.session_state["predict_shown"] = [one for one in asked if components.IMAGE_ID.fullmatch(one)][:SHOWN_MAX]
+    return st.session_state["predict_shown"]
+
+
+def add(images: dict[str, str]) -> None:
+    """Put images, ids and what they are called, before those that are there."""
+    st.session_state["predict_shown"] = [*images, *(one for one in shown() if one not in images)][:SHOWN_MAX]
+    st.session_state["predict_names"] = st.session_state.get("predict_names", {}) | images
+
+
+def take(files: list, called: str = "") -> None:
+    """Store each file that is a picture; keep a sentence for each that is not."""
+    images, problems = {}, []
+    for file in files:
+        try:
+            images[f"pic-{save_picture(open_image(file, name=file.name))}"] = called or file.name
+        except UserError as error:
+            problems.append(str(error))
+    st.session_state["predict_problems"] = problems
+    add(images)
+
+
+def take_uploads() -> None:
+    """Empty the uploader into the results: a new key makes it a new one."""
+    round_ = st.session_state.get("predict_round", 0)
+    take(st.session_state[f"predict_files_{round_}"])
+    st.session_state["predict_round"] = round_ + 1
+
+
+def take_photo() -> None:
+    """The camera's picture, if it was not just taken back."""
+    photo = st.session_state["predict_photo"]
+    if photo is not None:
+        take([photo], "photo")
+
+
+def take_samples(run: Run) -> None:
+    """A few validation images, drawn anew at every click."""
+    try:
+        count = len(components.validation(run).val.labels)
+    except DataError as error:
+        st.session_state["predict_problems"] = [str(error)]
+        return
+    st.session_state["predict_problems"] = []
+    add({f"val-{index}": "" for index in random.sample(range(count), min(SAMPLES, count))})
+
+
+def clear() -> None:
+    """Take all results and sentences away."""
+    st.session_state.update(predict_shown=[], predict_names={}, predict_problems=[])
+
+
+@st.cache_data(max_entries=256, show_spinner=False)
+def answer(path: str, stamp: int, image_id: str, _image: Image.Image) -> tuple[np.ndarray, np.ndarray]:
+    """The image as the model sees it, ``(h w c)``, and the class probabilities ``(k,)``."""
+    from vit.evaluation import model_view, predict
+
+    model, info = components.load_path(path, stamp)
+    return model_view(info, _image), predict(model, info, [_image])[0]
+
+
+def show_result(run: Run, class_names: tuple[str, ...], picked: PickedImage, name: str) -> None:
+    """One card: the picture, the bars, the way on."""
+    view, probabilities = answer(str(run.path), components.stamp(run), picked.id, picked.image)
+    best = int(probabilities.argmax())
+    side = max(1, VIEW_SIDE // view.shape[0]) * view.shape[0]  # a whole multiple keeps the pixels crisp
+    with st.container(border=True):
+        st.markdown(f"**{plain(class_names[best])}** :small[{probabilities[best]:.1%}]")
+        picture, bars = st.columns([2, 3], vertical_alignment="center")
+        picture.image(
+            Image.fromarray(view).resize((side, side), Image.Resampling.NEAREST),
+            width="stretch",
+            alt=f"{name or picked.title} as the model sees it",
+        )
+        bars.plotly_chart(
+            plots.probability_bars(class_names, probabilities, top=5),
+            key=f"bars_{picked.id}",
+            config={"displayModeBar": False},
+            alt="Bars of the class probabilities",
+        )
+        truth = "" if picked.label is None else f", true: {plain(picked.label)}"
+        with st.container(horizontal=True, horizontal_alignment="distribute", vertical_alignment="center"):
+            st.caption(plain(name or picked.title) + truth, width="content")
+            components.attention_link(run, picked.id)
+
+
+st.title("Predict", anchor=False)
+st.caption("Show a trained model some pictures: the bars are the probabilities that it gives to each class.")
+choice, _ = st.columns([2, 3])
+with choice:
+    run = components.pick_run()
+if run is None:
+    st.stop()
+try:
+    model, info = components.load_model(run)
+except UserError as error:
+    components.show_error(error)
+    st.stop()
+
+with st.container(border=True):
+    st.file_uploader(
+        "Upload pictures",
+        accept_multiple_files=True,
+        key=f"predict_files_{st.session_state.get('predict_round', 0)}",
+        on_change=take_uploads,
+        max_upload_size=FILE_BYTES_MAX // 2**20,
+        help="JPEG, PNG, WebP, GIF, BMP or TIFF.",
+    )
+    st.caption(
+        f"Up to {FILE_BYTES_MAX // 2**20} MB and {PIXELS_MAX // 10**6} million pixels each; "
+        f"the last {SHOWN_MAX} pictures stay on this page. They are kept on this machine and sent nowhere else."
+    )
+    with st.container(horizontal=True, vertical_alignment="center"):
+        st.button(
+            "Sample images",
+            icon=":material/casino:",
+            on_click=take_samples,
+            args=(run,),
+            help="From the validation images",
+        )
+        camera = st.toggle("Camera", key="predict_camera", help="Works on https and on localhost.")
+        if shown() or st.session_state.get("predict_problems"):
+            st.button("Clear", icon=":material/close:", on_click=clear, type="tertiary")
+    if camera:
+        st.camera_input("Take a photo", key="predict_photo", on_change=take_photo, width=420)
+
+for problem in st.session_state.get("predict_problems", []):
+    components.show_error(DataError(problem))
+
+names = st.session_state.get("predict_names", {})
+if shown():
+    st.query_params["pictures"] = ",".join(shown())
+    st.caption(
+        f"Each picture as the model sees it: the middle square, at {info.image_size} x {info.image_size} pixels. "
+        f"The model knows {len(info.class_names)} classes and always names one of them."
+    )
+    with st.grid(2, min_column_width=380):
+        for image_id in shown():
+            try:
+                picked = components.open_id(image_id, run)
+            except UserError as error:
+                with st.container():
+                    components.show_error(error)
+                continue
+            show_result(run, info.class_names, picked, names.get(image_id, ""))
+else:
+    st.query_params.pop("pictures", None)
+    st.caption("No picture yet: upload one, or try some sample images.")

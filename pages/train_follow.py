@@ -1,0 +1,166 @@
+"""The Train page's view of one run: progress, live curves, log, Stop, and what comes after."""
+
+import streamlit as st
+from streamlit.delta_generator import DeltaGenerator
+
+from pages.components import complete, plain, show_error, stored
+from pages.wording import duration
+from vit import jobs, plots, runs
+from vit.errors import UserError
+from vit.runs import Run
+
+BADGES = {
+    "queued": ("Waiting", ":material/hourglass_empty:", "orange"),
+    "running": ("Training", ":material/model_training:", "blue"),
+    "finished": ("Finished", ":material/check_circle:", "green"),
+    "stopped": ("Stopped", ":material/stop_circle:", "gray"),
+    "failed": ("Failed", ":material/error:", "red"),
+}
+CHARTS = (
+    ("Loss", plots.loss_curve, "Loss of each step, and of each epoch on training and validation images", "all"),
+    ("Accuracy", plots.accuracy_curve, "Training and validation accuracy of each epoch", 1),
+    ("Learning rate", plots.learning_rate_curve, "Learning rate of each step", 1),
+)
+PAGES = (
+    ("predict.py", "Predict with it", ":material/image_search:"),
+    ("attention.py", "Look into its heads", ":material/visibility:"),
+    ("evaluate.py", "Evaluate it", ":material/grid_on:"),
+)
+
+
+def pick() -> Run | None:
+    """The run to follow: of the link, or the newest active one, or the newest."""
+    found = sorted(runs.list_runs(), key=lambda run: not run.active)  # stable: newest first among equals
+    if not found:
+        st.caption("Nothing has been trained yet. Choose images and a model under New run, and press Start.")
+        return None
+    by_name = {run.name: run for run in found}
+    asked = stored("run")
+    if asked not in (None, *by_name):
+        st.toast(f"There is no run {plain(asked)} any more.", icon=":material/info:")
+    complete("run", asked if asked in by_name else found[0].name)
+    name = st.selectbox(
+        "Run", list(by_name), index=None, key="run", bind="query-params", required=True, label_visibility="collapsed"
+    )
+    return by_name.get(name, found[0])
+
+
+def follow(bar: DeltaGenerator) -> None:
+    """One run, picked in ``bar``, and refreshed every second while it is active."""
+    with bar:
+        run = pick()
+    if run is not None:
+        state = run.state
+        st.fragment(show_run, run_every=1 if state in runs.ACTIVE else None)(run, state)
+
+
+def show_run(run: Run, shown: str) -> None:
+    """Everything about one run. A full rerun once its state is no longer the one that the page was drawn for."""
+    try:
+        status, lines = run.status, history(run)
+    except UserError as error:
+        show_error(error)
+        return
+    if status.state != shown:
+        st.rerun()
+    show_state(run, status)
+    if run.has_weights and status.state not in runs.ACTIVE:
+        with st.container(horizontal=True):
+            for page, label, icon in PAGES:
+                st.page_link(page, label=label, icon=icon, query_params={"run": run.name})
+    show_numbers(status, lines)
+    show_curves(run, lines)
+    with st.expander("Log", icon=":material/article:"):
+        st.code(run.log(tail=60) or "Nothing so far.", language=None, wrap_lines=True)
+
+
+def history(run: Run) -> dict[tuple, dict]:
+    """All metrics of a run by event and step; only what is new since the last look is read."""
+    cache = st.session_state.get("history")
+    if cache is None or cache["run"] != run.path:
+        cache = st.session_state["history"] = {"run": run.path, "offset": 0, "lines": {}}
+    new, offset = run.metrics(cache["offset"])
+    if offset < cache["offset"]:  # a resume has cut the file back
+        cache["lines"].clear()
+    cache["lines"].update({(line["event"], line["step"]): line for line in new})
+    cache["offset"] = offset
+    return cache["lines"]
+
+
+def show_state(run: Run, status: runs.Status) -> None:
+    """A badge, a sentence, the progress, and what can be done now."""
+    label, icon, colour = BADGES[status.state]
+    with st.container(horizontal=True, vertical_alignment="center"):
+        st.badge(label, icon=icon, color=colour)
+        if not status.validated and status.state not in runs.ACTIVE:
+            st.badge("Not validated", icon=":material/warning:", color="orange")
+        st.markdown(plain(queue_sentence(run) if status.state == "queued" else status.message), width="stretch")
+        show_action(run, status)
+    if status.state in runs.ACTIVE:
+        share = status.step / status.steps_total if status.steps_total else 0.0
+        of_epochs = f"Epoch {min(status.epoch + 1, run.config.training.epochs)} of {run.config.training.epochs}"
+        st.progress(
+            min(share, 1.0),
+            text=f"{of_epochs}, step {status.step:,} of {status.steps_total:,}" if status.step else None,
+        )
+
+
+def queue_sentence(run: Run) -> str:
+    """How many runs come before a queued one."""
+    mine = run.status
+    others = (other.status for other in runs.list_runs() if other.path != run.path)
+    ahead = sum(it.state in runs.ACTIVE and it.device == mine.device and it.ticket < mine.ticket for it in others)
+    return f"Number {ahead} in the queue; it begins by itself." if ahead else mine.message
+
+
+def show_action(run: Run, status: runs.Status) -> None:
+    """Stop while it is active, Resume when it ended early."""
+    try:
+        if status.state in runs.ACTIVE:
+            if st.button("Stop", icon=":material/stop:", key="stop"):
+                jobs.stop(run)
+                st.rerun()
+        elif status.state != "finished":
+            label = "Resume" if status.epoch else "Start again"
+            if st.button(label, icon=":material/resume:", key="resume"):
+                jobs.resume(run)
+                st.rerun()
+    except UserError as error:
+        show_error(error)
+
+
+def show_numbers(status: runs.Status, lines: dict[tuple, dict]) -> None:
+    """The newest numbers, one tile each."""
+    step = next((line for (event, _), line in reversed(lines.items()) if event == "step"), None)
+    epoch = next((line for (event, _), line in reversed(lines.items()) if event == "epoch"), None)
+    best = status.best or {}
+    with st.grid(5, min_column_width=130):
+        st.metric("Loss of the last step", f"{step['loss']:.3f}" if step else None)
+        st.metric("Validation accuracy", f"{epoch['val_accuracy']:.1%}" if epoch else None)
+        st.metric("Best so far", f"{best['val_accuracy']:.1%}" if best else None)
+        st.metric("Images per second", f"{step['images_per_second']:,.0f}" if step else None)
+        if status.state in runs.ACTIVE:
+            st.metric("Time left", duration(time_left(status, step)) if step else None)
+        else:
+            st.metric("Trained for", duration(step["seconds"]) if step else None)
+
+
+def time_left(status: runs.Status, step: dict) -> float:
+    """Seconds until the end, validation included: the rest goes as fast as what is done."""
+    return step["seconds"] / step["step"] * max(0, status.steps_total - step["step"])
+
+
+def show_curves(run: Run, lines: dict[tuple, dict]) -> None:
+    """Loss over the whole width, accuracy and learning rate below it."""
+    if not lines:
+        st.caption("The curves appear with the first step.")
+        return
+    with st.grid(2, min_column_width=300) as grid:
+        for title, curve, alt, span in CHARTS:
+            with grid.cell(column_span=span):
+                st.markdown(f"**{title}**")
+                spec = curve(lines.values())
+                if spec["data"]["values"]:
+                    st.vega_lite_chart(spec=spec, key=f"curve-{title}", alt=f"{alt}, run {run.name}")
+                else:
+                    st.caption("Appears at the end of the first epoch.")

@@ -1,0 +1,72 @@
+"""The app's entry: ``streamlit run streamlit_app.py``.
+
+The pages begin in ``pages/_router.py``. They cannot begin here: on a fresh server whose first request is a page's
+link, Streamlit would run that page alone and leave out whatever a router in this file does.
+"""
+
+import asyncio
+import contextlib
+import gc
+import os
+import subprocess
+import sys
+from contextlib import asynccontextmanager
+from pathlib import Path
+
+import psutil
+import streamlit as st
+
+ROOT = Path(__file__).resolve().parent
+FIRST_PAGE_SECONDS = 3.0
+"""The browser that opens with the server needs the processor for so long; importing torch would take it away."""
+
+
+def import_torch() -> None:
+    """Import torch before somebody needs it, and take what came with it out of the garbage collector's rounds.
+
+    Streamlit collects garbage after every rerun; going through torch's objects each time costs a quarter of a second.
+    """
+    import torch  # noqa: F401
+
+    gc.collect()
+    gc.freeze()
+
+
+def prepare_scenes() -> subprocess.Popen:
+    """Draw and store the embedded images, unless they lie there already, so that the first training starts at once.
+
+    In a process of its own with a low priority: drawing them here would hold up the pages.
+    """
+    process = subprocess.Popen(
+        [sys.executable, "-m", "vit", "data", "--dataset", "scenes"],
+        cwd=ROOT,
+        stdin=subprocess.DEVNULL,
+        stdout=subprocess.DEVNULL,
+        stderr=subprocess.DEVNULL,
+    )
+    with contextlib.suppress(psutil.NoSuchProcess):  # it may have had nothing to do
+        psutil.Process(process.pid).nice(psutil.BELOW_NORMAL_PRIORITY_CLASS if os.name == "nt" else 15)
+    return process
+
+
+async def warm_up() -> None:
+    """The background work of a start; the first page comes first."""
+    await asyncio.sleep(FIRST_PAGE_SECONDS)
+    await asyncio.to_thread(import_torch)
+
+
+@asynccontextmanager
+async def lifespan(app: st.App):
+    """Warm up in the background while the server serves."""
+    scenes = prepare_scenes()
+    warming = asyncio.create_task(warm_up())
+    try:
+        yield
+    finally:
+        warming.cancel()
+        if scenes.poll() is None:
+            scenes.terminate()
+        scenes.wait()
+
+
+app = st.App(ROOT / "pages" / "_router.py", lifespan=lifespan)

@@ -1,0 +1,168 @@
+"""The main job, as a person does it: from a zip of photographs to the attention of the model trained on them."""
+
+import io
+import re
+import zipfile
+from pathlib import Path
+
+import numpy as np
+import pytest
+from PIL import Image
+from playwright.sync_api import Locator, Page, expect
+
+from tests.conftest import PHOTOS
+from vit import jobs, runs
+
+pytestmark = pytest.mark.browser
+
+
+@pytest.fixture
+def photographs(tmp_path, photo_zip) -> Path:
+    """A zip of 60 + 20 real photographs a class where they are at hand, of made ones otherwise."""
+    if not PHOTOS.exists():
+        return photo_zip
+    path = tmp_path / "photographs.zip"
+    with zipfile.ZipFile(PHOTOS) as source, zipfile.ZipFile(path, "w") as target:
+        for name in source.namelist():
+            split, number = name.split("/")[1], int(re.sub(r"\D", "", Path(name).stem) or 0)
+            if name.endswith(".jpg") and number < {"train": 60, "val": 20}[split]:
+                target.writestr(name, source.read(name))
+    return path
+
+
+def set_slider(page: Page, key: str, steps: int) -> None:
+    """Move a slider to its smallest value and ``steps`` up from there, by keyboard."""
+    thumb = page.locator(f".st-key-{key} [role=slider], .st-key-{key} input[type=range]").first
+    thumb.focus()
+    thumb.press("Home")
+    settled(page)
+    for _ in range(steps):
+        thumb.press("ArrowRight")
+    settled(page)
+
+
+def settled(page: Page) -> None:
+    """Wait until the script that a change has started is through."""
+    page.wait_for_timeout(300)
+    expect(page.get_by_test_id("stStatusWidget")).to_have_count(0)
+
+
+def pixels(canvas: Locator) -> str:
+    return canvas.evaluate("canvas => canvas.toDataURL()")
+
+
+def number(text: str) -> int:
+    return int(re.sub(r"\D", "", text) or 0)
+
+
+def upload_photographs(page: Page, zip_file: Path) -> None:
+    page.goto("/train")
+    page.get_by_text("Upload your own images").click()
+    page.locator("input[type=file]").first.set_input_files(zip_file)
+    expect(page.get_by_text("images to train on")).to_be_visible()
+    expect(page.locator(".st-key-data")).to_contain_text(zip_file.stem)
+    expect(page.locator("[data-testid=stImage] img").first).to_be_visible()
+
+
+def train_with_four_heads_and_depth_four(page: Page) -> runs.Run:
+    set_slider(page, "heads", 3)
+    set_slider(page, "depth", 3)
+    expect(page.get_by_text("4 heads × 32 = 128")).to_be_visible()
+    set_slider(page, "epochs", 59)
+    page.get_by_role("button", name="Start training").click()
+    expect(page.locator(".st-key-stop")).to_be_visible()
+    (run,) = runs.list_runs()
+    assert (run.config.model.num_heads, run.config.model.depth, run.config.training.epochs) == (4, 4, 60)
+    return run
+
+
+def watch_the_curve_grow(page: Page) -> None:
+    """The loss chart appears and its data grows; validation follows."""
+    progress = page.get_by_text(re.compile(r"Epoch \d+ of 60, step"))
+    expect(progress.first).to_be_visible()
+    expect(page.locator("[data-testid=stVegaLiteChart] canvas, [data-testid=stVegaLiteChart] svg").first).to_be_visible()
+
+    def step() -> int:
+        return number(re.search(r"step ([\d,]+)", progress.first.inner_text())[1])
+
+    first = step()
+    page.wait_for_function(
+        "first => +/step ([\\d,]+)/.exec(document.body.innerText)?.[1].replaceAll(',', '') > first", arg=first
+    )
+    expect(page.get_by_test_id("stMetric").filter(has_text="Validation accuracy")).to_contain_text("%")
+
+
+def test_from_a_zip_of_photographs_to_the_attention_of_the_model_trained_on_them(page, photographs, tmp_path):
+    upload_photographs(page, photographs)
+    run = train_with_four_heads_and_depth_four(page)
+    try:
+        watch_the_curve_grow(page)
+        page.reload()  # the training does not mind, and the page finds it again
+        watch_the_curve_grow(page)
+        page.locator(".st-key-stop button").click()
+        expect(page.get_by_text("Stopped", exact=True).first).to_be_visible()
+        assert run.state == "stopped"
+        assert run.status.validated
+    finally:
+        if run.active:
+            jobs.stop(run)
+
+    predict_an_uploaded_picture(page, photographs, tmp_path)
+    click_a_patch_and_see_the_maps_change(page)
+    read_the_confusion_matrix(page, run)
+
+
+def predict_an_uploaded_picture(page: Page, photographs: Path, tmp_path: Path) -> None:
+    page.get_by_role("link", name="Predict with it").click()
+    expect(page.get_by_role("heading", name="Predict")).to_be_visible()
+    with zipfile.ZipFile(photographs) as archive:
+        name = next(name for name in archive.namelist() if "/val/" in name and not name.endswith("/"))
+        picture = Image.open(io.BytesIO(archive.read(name))).resize((200, 150))
+    picture.save(tmp_path / "mine.png")
+    (tmp_path / "letter.jpg").write_text("Dear sir or madam")
+    page.locator("input[type=file]").first.set_input_files([tmp_path / "mine.png", tmp_path / "letter.jpg"])
+    expect(page.get_by_text("mine.png")).to_be_visible()
+    expect(page.locator(".js-plotly-plot")).to_have_count(1)
+    expect(page.get_by_role("alert").filter(has_text="letter.jpg")).to_be_visible()
+
+
+def click_a_patch_and_see_the_maps_change(page: Page) -> None:
+    page.get_by_role("link", name="See its attention").click()
+    grid = page.locator(".attention")
+    expect(grid).to_have_attribute("data-token", "0")
+    tiles = grid.locator(".tile canvas")
+    expect(tiles).to_have_count(16)  # four heads of four layers
+    before = [pixels(tile) for tile in tiles.all()]
+    picker = grid.locator(".picker canvas")
+    box = picker.bounding_box()
+    picker.click(position={"x": box["width"] * 0.9, "y": box["height"] * 0.1})  # the upper right corner
+    expect(grid).to_have_attribute("data-token", "4")
+    after = [pixels(tile) for tile in tiles.all()]
+    assert all(old != new for old, new in zip(before, after, strict=True))
+    page.wait_for_url(re.compile(r"token=4"))
+    tiles.nth(9).click()  # layer 3, head 2
+    expect(page.get_by_text("Layer 3, head 2: every token to every token")).to_be_visible()
+
+    page.reload()  # the link reproduces the view
+    expect(grid).to_have_attribute("data-token", "4")
+    expect(grid).to_have_attribute("data-layer", "3")
+    expect(grid).to_have_attribute("data-head", "2")
+
+
+def read_the_confusion_matrix(page: Page, run: runs.Run) -> None:
+    page.get_by_role("link", name="Evaluate").first.click()
+    cells = page.locator("table[role=grid] td[data-row]")
+    expect(cells.first).to_be_visible()
+    classes = len(run.config.data.class_names)
+    expect(cells).to_have_count(classes**2)
+    counts = np.array([number(text) for text in cells.all_inner_texts()]).reshape(classes, classes)
+    assert len(set(counts.sum(axis=1))) == 1  # as many images of each class
+    accuracy = np.trace(counts) / counts.sum()
+    assert accuracy == pytest.approx(run.status.best["val_accuracy"])
+
+    rows, columns = np.nonzero(counts)
+    true, predicted = int(rows[-1]), int(columns[-1])
+    page.locator(f"td[data-row='{true}'][data-column='{predicted}']").click()
+    expect(page.get_by_text(f"{counts[true, predicted]} image")).to_be_visible()
+    expect(page.locator(".st-key-true")).to_contain_text(run.config.data.class_names[true])
+    expect(page.locator(".st-key-predicted")).to_contain_text(run.config.data.class_names[predicted])

@@ -1,0 +1,190 @@
+"""Attention: any run, image, token, layer and head, from controls and from links."""
+
+import io
+import json
+import re
+import shutil
+
+import numpy as np
+import pytest
+from PIL import Image
+from streamlit.testing.v1 import AppTest
+
+from pages import components
+from tests.pages.test_router import ROUTER
+from vit import data, runs, weights
+from vit.data.pictures import save_picture
+from vit.evaluation import predict
+
+
+def attention_page(**link: str) -> AppTest:
+    app = AppTest.from_file(ROUTER, default_timeout=60).run()
+    app.switch_page("attention.py")
+    for key, value in link.items():
+        app.query_params[key] = value
+    app.run()
+    assert not app.exception
+    return app
+
+
+def state(app: AppTest) -> tuple:
+    return tuple(app.number_input(key=key).value for key in ("token", "layer", "head"))
+
+
+def texts(app: AppTest) -> str:
+    return " ".join(element.value for kind in ("markdown", "caption", "subheader") for element in app.get(kind))
+
+
+@pytest.fixture
+def picture(home) -> str:
+    pixels = np.random.default_rng(0).integers(0, 256, (60, 90, 3), dtype=np.uint8)
+    return save_picture(Image.fromarray(pixels))
+
+
+def test_without_a_run_the_page_leads_to_train(home):
+    app = attention_page()
+    assert "No trained run yet" in app.markdown[-1].value
+    assert [link.value for link in app.main.get("page_link")] == ["Train a model"]
+
+
+def test_it_shows_the_true_label_and_the_prediction_with_its_probability(trained):
+    app = attention_page(image="val-3")
+    run = runs.find_run("tiny")
+    model, info = weights.load_checkpoint(run.path)
+    split = data.load(run.config.data, splits=("val",)).val
+    probabilities = predict(model, info, [np.moveaxis(split.images[3], 0, -1)])[0]
+    best = info.class_names[probabilities.argmax()]
+    shown = texts(app)
+    assert f"true: {info.class_names[split.labels[3]]}" in shown
+    assert f"predicted: {best}, {probabilities.max():.1%}" in shown
+
+
+def test_a_link_reproduces_the_view(several):
+    app = attention_page(run="tiny-deep", image="val-7", token="5", layer="3", head="2", scale="per head", opacity="40")
+    assert app.selectbox(key="run").value == "tiny-deep"
+    assert app.selectbox(key="image").value == "val-7"
+    assert state(app) == (5, 3, 2)
+    assert app.slider(key="opacity").value == 40
+    assert app.get("segmented_control")[0].value == "per head"
+    assert "Layer 3, head 2: every token to every token" in texts(app)
+
+
+@pytest.mark.parametrize(
+    ("link", "expected"),
+    [
+        ({"token": "9999", "layer": "99", "head": "99"}, (16, 2, 2)),
+        ({"token": "-4", "layer": "0", "head": "-1"}, (0, 1, 1)),
+        ({"token": "abc", "layer": "", "head": "1e9"}, (0, 1, 1)),
+    ],
+)
+def test_numbers_out_of_bounds_are_brought_into_them(trained, link, expected):
+    assert state(attention_page(**link)) == expected
+
+
+@pytest.mark.parametrize(
+    ("asked", "shown"), [("val-99999", "val-29"), ("12", "val-12"), ("../../etc", "val-0"), ("", "val-0")]
+)
+def test_an_image_that_is_not_there_gives_way_to_the_nearest(trained, asked, shown):
+    assert attention_page(image=asked).selectbox(key="image").value == shown
+
+
+def test_a_run_that_is_not_there_gives_way_to_another_with_a_word(trained):
+    app = attention_page(run="gone")
+    assert app.selectbox(key="run").value == "tiny"
+    assert "gone" in app.toast[0].value
+
+
+def test_switching_to_a_shallower_run_keeps_numbers_within_bounds(several):
+    app = attention_page(run="tiny-deep", token="16", layer="3", head="2")
+    app.selectbox(key="run").set_value("tiny").run()
+    assert not app.exception
+    assert state(app) == (16, 2, 2)
+
+
+def test_steps_go_through_the_images_and_around(trained):
+    app = attention_page()
+    for button, expected in (("next", "val-1"), ("previous", "val-0"), ("previous", "val-29"), ("next", "val-0")):
+        app.button(key=f"image_{button}").click().run()
+        assert not app.exception
+        assert app.selectbox(key="image").value == expected
+
+
+def test_an_uploaded_picture_becomes_the_image(trained):
+    app = attention_page()
+    content = io.BytesIO()
+    Image.new("RGB", (40, 50), "orange").save(content, "PNG")
+    app.file_uploader(key="attention_upload").set_value(("mine.png", content.getvalue(), "image/png")).run()
+    assert not app.exception
+    assert app.selectbox(key="image").value.startswith("pic-")
+    assert "Uploaded picture" in texts(app)
+
+
+def test_an_upload_that_is_no_image_gets_a_sentence_and_the_view_stays(trained):
+    app = attention_page(image="val-5")
+    app.file_uploader(key="attention_upload").set_value(("letter.png", b"Dear sir", "image/png")).run()
+    assert not app.exception
+    assert "not an image" in app.error[0].value
+    assert app.selectbox(key="image").value == "val-5"
+
+
+def test_pictures_can_be_looked_at_when_the_data_set_is_gone(trained, picture, monkeypatch):
+    monkeypatch.setattr(data, "load", lambda *_, **__: (_ for _ in ()).throw(components.DataError("It is gone.")))
+    components._validation.clear()
+    app = attention_page(image="val-3")
+    assert app.error[0].value == components.plain("It is gone.")
+    assert app.selectbox(key="image").value == f"pic-{picture}"
+    assert len(app.get("bidi_component")) == 1
+
+
+def test_damaged_weights_get_a_sentence(trained):
+    (runs.find_run("tiny").path / "model.safetensors").write_bytes(b"nothing")
+    app = attention_page()
+    assert "damaged" in app.error[0].value
+
+
+def sent(app: AppTest) -> dict:
+    """The data that the grid gets."""
+    return json.loads(app.get("bidi_component")[0].proto.mixed.json or app.get("bidi_component")[0].proto.json)
+
+
+def test_maps_that_the_browser_holds_are_not_sent_again(trained, monkeypatch):
+    app = attention_page()
+    monkeypatch.setattr(components, "forget_browser", lambda: None)  # as in a rerun of the fragment alone
+    first = sent(app)
+    assert {"maps", "image"} <= set(first)
+    app.session_state["grid_browser"] = {"version": first["version"], "seq": 1}
+    app.number_input(key="token").set_value(3).run()
+    assert not app.exception
+    assert not {"maps", "image"} & set(sent(app))
+    assert sent(app)["token"] == 3
+    app.button(key="image_next").click().run()
+    assert {"maps", "image"} <= set(sent(app))
+
+
+def test_beyond_a_megabyte_only_the_maps_of_the_chosen_token_are_sent(trained, monkeypatch):
+    monkeypatch.setattr(components, "MAPS_BYTES_MAX", 100)
+    app = attention_page(token="5")
+    assert (sent(app)["every"], sent(app)["first"]) == (False, 5)
+    before = sent(app)["version"]
+    app.number_input(key="token").set_value(6).run()
+    assert (sent(app)["first"], "maps" in sent(app)) == (6, True)
+    assert sent(app)["version"] != before
+
+
+def test_hostile_text_is_shown_as_it_is():
+    text = components.plain("**b** [x](http://y) <script> :material/home: $a$ `c`\n# d")
+    assert "\n" not in text
+    assert ":material" not in text
+    marks = [match.start() for match in re.finditer(r"[*\[\](<$`#]", text)]
+    assert marks
+    assert all(text[at - 1] == "\\" for at in marks)
+
+
+def test_a_run_whose_weights_change_is_loaded_anew(trained):
+    run = runs.find_run("tiny")
+    first = components.load_model(run)[0]
+    assert components.load_model(run)[0] is first
+    shutil.copy2(run.path / "model.safetensors", run.path / "copy")
+    (run.path / "copy").touch()
+    (run.path / "copy").replace(run.path / "model.safetensors")
+    assert components.load_model(run)[0] is not first

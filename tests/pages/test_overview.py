@@ -1,0 +1,45 @@
+"""Overview: what a first visitor sees."""
+
+import shutil
+
+from streamlit.testing.v1 import AppTest
+
+from tests.pages.test_router import ROUTER
+from vit import runs
+
+
+def overview() -> AppTest:
+    app = AppTest.from_file(ROUTER, default_timeout=60).run()
+    assert not app.exception
+    return app
+
+
+def words(app: AppTest) -> str:
+    return "\n".join(element.value for element in [*app.markdown, *app.caption])
+
+
+def test_without_runs_it_says_so_and_shows_the_way(home):
+    app = overview()
+    assert "No runs yet" in words(app)
+    assert {"**Train**", "**Predict**", "**Attention**", "**Evaluate**"} <= {link.value for link in app.page_link}
+
+
+def test_each_run_stands_there_with_its_accuracy(several):
+    app = overview()
+    scores = [metric.value for metric in app.metric]
+    for run in runs.list_runs():
+        assert run.name.replace("-", r"\-") in words(app)
+        assert f"{run.best['val_accuracy']:.1%}" in scores
+
+
+def test_the_shipped_run_shows_its_accuracy(trained):
+    shutil.move(trained / "checkpoints" / "tiny", trained / "checkpoints" / runs.SHIPPED_RUN)
+    best = runs.find_run(runs.SHIPPED_RUN).best
+    assert overview().metric[0].value == f"{best['val_accuracy']:.1%}"
+
+
+def test_a_folder_that_cannot_be_read_is_named(trained):
+    broken = trained / "checkpoints" / "broken"
+    broken.mkdir()
+    (broken / "config.json").write_text("{")
+    assert "The folder broken looks like a run but cannot be read" in words(overview())

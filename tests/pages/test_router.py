@@ -1,0 +1,100 @@
+"""The router: it runs first, whatever page is asked for, and what all pages share is there."""
+
+import json
+import os
+import socket
+import subprocess
+import sys
+import time
+import urllib.error
+import urllib.request
+from pathlib import Path
+
+import pytest
+from streamlit.testing.v1 import AppTest
+
+from tests.conftest import tiny_config
+from vit import runs
+
+ROOT = Path(__file__).resolve().parents[2]
+ROUTER = str(ROOT / "pages" / "_router.py")
+PAGES = ("overview.py", "train.py", "predict.py", "attention.py", "evaluate.py")
+
+
+def free_port() -> int:
+    with socket.socket() as listener:
+        listener.bind(("127.0.0.1", 0))
+        return listener.getsockname()[1]
+
+
+@pytest.fixture
+def server(home):
+    """The address of a freshly started server; its agent interface answers as a browser's session would."""
+    port = free_port()
+    flags = {"port": port, "address": "127.0.0.1", "headless": "true", "enableAgentApi": "true"}
+    process = subprocess.Popen(
+        [sys.executable, "-m", "streamlit", "run", "streamlit_app.py"]
+        + [f"--server.{k}={v}" for k, v in flags.items()],
+        cwd=ROOT,
+        env=os.environ | {"OMP_NUM_THREADS": "1"},
+        stdout=subprocess.DEVNULL,
+        stderr=subprocess.DEVNULL,
+    )
+    yield f"http://127.0.0.1:{port}"
+    process.terminate()
+    process.wait(timeout=30)
+
+
+def first_request(address: str, body: dict) -> dict:
+    """The page that the very first request gets."""
+    request = urllib.request.Request(
+        f"{address}/_stcore/agent/interact", json.dumps(body).encode(), {"Content-Type": "application/json"}
+    )
+    for _ in range(300):
+        try:
+            with urllib.request.urlopen(request, timeout=60) as answer:
+                return json.load(answer)
+        except (urllib.error.URLError, ConnectionError):
+            time.sleep(0.1)
+    raise AssertionError("the server does not answer")
+
+
+def test_the_router_runs_when_the_first_request_is_a_deep_link(server):
+    answer = first_request(server, {"page": "evaluate", "query_params": {"run": ["nothing"]}})
+    text = json.dumps(answer)
+    assert answer["status"] == "ready", text[:2000]
+    assert '"Evaluate"' in text
+    assert "CPU, " in text  # the sidebar
+    assert all(f'"{name}"' in text for name in ("train", "predict", "attention"))  # the navigation
+
+
+@pytest.mark.parametrize("page", PAGES)
+@pytest.mark.parametrize("state", ["home", "trained", "several"])
+def test_every_page_works_with_no_run_one_and_several(page, state, request):
+    request.getfixturevalue(state)
+    app = AppTest.from_file(ROUTER, default_timeout=60).run()
+    app.switch_page(page).run()
+    assert not app.exception
+    assert not app.error
+    assert app.title[0].value
+    assert len(app.caption) >= 1
+
+
+def test_the_first_page_imports_no_torch(trained):
+    script = f"""
+import sys
+from streamlit.testing.v1 import AppTest
+app = AppTest.from_file({ROUTER!r}, default_timeout=60).run()
+assert not app.exception and app.title
+app.switch_page("train.py").run()
+assert not app.exception
+assert "torch" not in sys.modules
+"""
+    subprocess.run([sys.executable, "-c", script], cwd=ROOT, check=True, timeout=120)
+
+
+def test_the_sidebar_shows_a_run_that_waits(home):
+    run = runs.create("patient", tiny_config())
+    app = AppTest.from_file(ROUTER, default_timeout=60).run()
+    assert not app.exception
+    assert [link.value for link in app.sidebar.get("page_link")] == [run.name]

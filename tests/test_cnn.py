@@ -1,0 +1,58 @@
+"""The convolutional baseline, and that a run of it keeps its running statistics."""
+
+import numpy as np
+import pytest
+import torch
+
+from tests.test_trainer import DATA, losses
+from vit import load_checkpoint, runs
+from vit.cnn import CNN
+from vit.config import CNNConfig, DataConfig, RunConfig, TrainingConfig
+from vit.errors import SettingsError
+from vit.trainer import Epoch, fit
+from vit.weights import load_resume, load_snapshot, save_model, save_resume, save_snapshot
+
+
+def config(**training) -> RunConfig:
+    recipe = {"epochs": 2, "batch_size": 20, "device": "cpu"} | training
+    return RunConfig(model=CNNConfig(image_size=32), data=DataConfig(image_size=32), training=TrainingConfig(**recipe))
+
+
+def test_parameters_are_those_of_the_baseline():
+    assert sum(parameter.numel() for parameter in CNN(CNNConfig()).parameters()) == 390_181
+
+
+@pytest.mark.parametrize("size", [32, 50, 224])
+def test_it_takes_images_of_any_size_from_32(size):
+    assert CNN(CNNConfig(image_size=size, num_classes=3)).eval()(torch.zeros(2, 3, size, size)).shape == (2, 3)
+    with pytest.raises(SettingsError, match="32"):
+        CNNConfig(image_size=size // 8)
+
+
+def test_it_goes_on_from_the_disk_as_if_never_interrupted_statistics_included(home):
+    run = runs.create("cnn", config(snapshots=0))
+    events = []
+    for event in fit(run.config, DATA):
+        events.append(event)
+        if isinstance(event, Epoch) and event.epoch == 1:
+            save_resume(run.path, event.checkpoint)
+    rest = list(fit(run.config, DATA, resume=load_resume(run.path)))
+    assert losses(rest) == losses(events)[3:]
+    for name, value in events[-1].weights.items():
+        torch.testing.assert_close(rest[-1].weights[name], value, rtol=0, atol=0)
+
+
+def test_counts_stay_whole_numbers_in_the_kept_weights_and_in_snapshots(home):
+    run = runs.create("cnn", config(epochs=1))
+    *_, epoch, snapshot = fit(run.config, DATA)
+    save_model(run.path, epoch.weights, {})
+    (run.path / runs.SNAPSHOTS).mkdir()
+    save_snapshot(run.path, 1, snapshot.weights)
+    images = torch.from_numpy(np.array(DATA.val.images)).float() / 255
+    logits = []
+    for model, _ in (load_checkpoint("cnn"), load_snapshot("cnn", 1)):
+        norm = model.blocks[0][1]
+        assert (norm.num_batches_tracked.dtype, int(norm.num_batches_tracked)) == (torch.int64, 3)
+        assert norm.running_var.dtype == torch.float32
+        logits.append(model(images))
+    torch.testing.assert_close(logits[0], logits[1], atol=0.05, rtol=0.05)

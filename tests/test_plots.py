@@ -1,0 +1,107 @@
+"""Figures: that they say what the numbers say."""
+
+import subprocess
+import sys
+from types import SimpleNamespace
+
+import numpy as np
+import pytest
+
+from vit import plots
+
+
+def test_plots_import_neither_torch_nor_streamlit():
+    code = "import sys, vit.plots; sys.exit(bool({'torch', 'streamlit'} & set(sys.modules)))"
+    assert subprocess.run([sys.executable, "-c", code]).returncode == 0
+
+
+def test_probability_bars_are_sorted_labelled_and_limited():
+    bars = plots.probability_bars(["a", "b", "c", "d"], [0.1, 0.55, 0.05, 0.3], top=3).data[0]
+    assert list(bars.customdata) == ["b", "d", "a"]
+    assert list(bars.text) == ["55.0%", "30.0%", "10.0%"]
+    assert list(bars.x) == [0.55, 0.3, 0.1]
+
+
+def test_foreign_class_names_are_no_markup():
+    figure = plots.probability_bars(["<b>cat</b>", "a & b"], [0.7, 0.3])
+    assert list(figure.data[0].customdata) == ["&lt;b&gt;cat&lt;/b&gt;", "a &amp; b"]
+    assert list(figure.layout.yaxis.ticktext) == ["&lt;b&gt;cat&lt;/b&gt;", "a &amp; b"]
+
+
+def test_tokens_are_named_row_by_row_after_the_prefix():
+    assert plots.token_names((2, 3))[:5] == ["class token", "patch r1 c1", "patch r1 c2", "patch r1 c3", "patch r2 c1"]
+    assert plots.token_names((1, 1), prefix_tokens=0) == ["patch r1 c1"]
+
+
+def test_the_attention_matrix_names_query_and_key_on_hover():
+    matrix = np.arange(25, dtype=np.float32).reshape(5, 5) / 300
+    heatmap = plots.attention_matrix(matrix, (2, 2)).data[0]
+    assert heatmap.x[2] == heatmap.y[2] == "patch r1 c2"
+    assert "query: %{y}" in heatmap.hovertemplate
+    assert "key: %{x}" in heatmap.hovertemplate
+    np.testing.assert_array_equal(heatmap.z, matrix)
+
+
+def test_one_strong_link_does_not_leave_the_matrix_dark():
+    matrix = np.full((17, 17), 0.05, dtype=np.float32)
+    matrix[3, 4] = 0.9
+    assert plots.attention_matrix(matrix, (4, 4)).data[0].zmax == pytest.approx(0.05)
+
+
+@pytest.mark.parametrize("matrix", [np.zeros((5, 5)), np.eye(5) * 0.7])
+def test_an_attention_matrix_of_zeros_or_spikes_still_has_a_scale(matrix):
+    assert plots.attention_matrix(matrix, (2, 2)).data[0].zmax > 0
+
+
+@pytest.mark.parametrize("side", [1, 2, 8, 14, 32])
+def test_matrix_ticks_are_few_and_name_tokens_of_the_matrix(side):
+    axis = plots.attention_matrix(np.full((side**2 + 1,) * 2, 0.1), (side, side)).layout.xaxis
+    assert axis.ticktext[0] == "cls"
+    assert len(axis.tickvals) <= 17
+    assert set(axis.tickvals) <= set(plots.token_names((side, side)))
+
+
+def test_reliability_leaves_empty_bins_out():
+    calibration = SimpleNamespace(
+        edges=np.linspace(0, 1, 5),
+        confidence=np.array([np.nan, 0.4, np.nan, 0.9]),
+        accuracy=np.array([np.nan, 0.5, np.nan, 0.8]),
+        count=np.array([0, 10, 0, 30]),
+        ece=0.1,
+    )
+    bars = plots.reliability(calibration).data[0]
+    assert list(bars.x) == pytest.approx([0.375, 0.875])
+    assert list(bars.y) == [0.5, 0.8]
+    assert [list(row) for row in bars.customdata] == [[0.4, 10], [0.9, 30]]
+
+
+def metrics(steps: int, epochs: int) -> list[dict]:
+    lines = [{"event": "step", "step": n, "loss": 2.0 - n / steps, "lr": 1e-3} for n in range(1, steps + 1)]
+    every = steps // epochs
+    scores = {"train_loss": 1.0, "val_loss": 1.1, "train_accuracy": 0.5, "val_accuracy": 0.4}
+    return lines + [{"event": "epoch", "epoch": n, "step": n * every, **scores} for n in range(1, epochs + 1)]
+
+
+def test_a_curve_of_a_long_run_keeps_five_hundred_points_with_both_ends():
+    for spec in (plots.loss_curve(metrics(20_000, 400)), plots.learning_rate_curve(metrics(20_000, 400))):
+        assert len(spec["data"]["values"]) <= 500
+    steps = [point["x"] for point in spec["data"]["values"]]
+    assert (steps[0], steps[-1]) == (1, 20_000)
+    assert steps == sorted(steps)
+
+
+def test_each_step_of_a_short_run_stands_in_the_loss_curve():
+    points = plots.loss_curve(metrics(30, 3))["data"]["values"]
+    assert [point["x"] for point in points if point["series"] == "Each step"] == list(range(1, 31))
+    assert [point["x"] for point in points if point["series"] == "Validation"] == [10, 20, 30]
+
+
+def test_curves_leave_out_what_was_not_measured():
+    line = {"event": "epoch", "epoch": 1, "step": 5, "train_loss": 1.0, "val_loss": None, "train_accuracy": 0.5}
+    assert {point["series"] for point in plots.loss_curve([line])["data"]["values"]} == {"Training, epoch mean"}
+    assert {point["series"] for point in plots.accuracy_curve([line])["data"]["values"]} == {"Training"}
+
+
+@pytest.mark.parametrize("curve", [plots.loss_curve, plots.accuracy_curve, plots.learning_rate_curve])
+def test_curves_of_a_run_that_has_just_started_are_empty(curve):
+    assert curve([])["data"]["values"] == []

@@ -1,0 +1,180 @@
+import json
+import os
+import time
+
+import pytest
+
+from tests.conftest import tiny_config
+from vit import runs
+from vit.config import checkpoints_dir
+from vit.errors import RunError
+from vit.runs import Run, Status
+
+
+@pytest.fixture
+def run(home) -> Run:
+    """A run that has ended."""
+    made = runs.create("one", tiny_config())
+    runs.update_status(made.path, state="stopped")
+    return made
+
+
+@pytest.mark.parametrize(
+    "name",
+    ["", ".", "..", "../x", "a/b", "/etc", "A", "x" * 65, "x" * 300, "con", "nul.txt", "com1", "-a", "a.", "a b", "ä"],
+)
+def test_a_name_that_is_no_safe_folder_is_refused(home, name):
+    with pytest.raises(RunError, match="cannot be called"):
+        runs.create(name, tiny_config())
+    with pytest.raises(RunError):
+        runs.find_run(name)
+    assert not checkpoints_dir().exists() or not list(checkpoints_dir().iterdir())
+
+
+def test_a_name_from_a_link_never_leaves_the_folder_of_runs(run):
+    outside = run.path.parent.parent / "outside"
+    run.path.rename(outside)
+    assert runs.get_run(outside).path == outside
+    for text in ("../outside", str(outside)):
+        assert runs.get_run(text if text.startswith("/") else f"{checkpoints_dir()}/{text}").config
+        with pytest.raises(RunError):
+            runs.find_run(text)
+
+
+def test_a_new_run_is_queued_and_its_settings_come_back(home):
+    config = tiny_config()
+    run = runs.create(None, config)
+    assert run.name == "scenes-d2-h2"
+    assert runs.create(None, config).name == "scenes-d2-h2-2"
+    assert run.state == "queued"
+    assert run.config.model_copy(update={"created": ""}) == config
+    with pytest.raises(RunError, match="choose another name"):
+        runs.create(run.name, config)
+
+
+def test_runs_are_listed_newest_first_and_an_unreadable_one_is_reported(home):
+    for name in ("a", "c", "b"):
+        runs.create(name, tiny_config())
+    (runs.get_run("c").path / "config.json").write_text('{"model": {"depth": 0}}')
+    (checkpoints_dir() / "no-run").mkdir()
+    assert [run.name for run in runs.list_runs()] == ["b", "a"]
+    ((name, sentence),) = runs.broken_runs()
+    assert name == "c"
+    assert "depth" in sentence
+    with pytest.raises(RunError, match="cannot be read"):
+        runs.get_run("c")
+
+
+def test_an_edited_config_is_read_again(run):
+    assert run.config.training.epochs == 2
+    runs.write_config(run.path, tiny_config(depth=3))
+    assert run.config.model.depth == 3
+
+
+def test_a_run_at_work_whose_lock_nobody_holds_has_failed(run):
+    runs.update_status(run.path, state="running")
+    assert run.state == "failed"
+    assert "resume it or start over" in run.status.message
+    with runs.run_lock(run.path):
+        assert run.state == "running"
+
+
+def test_a_queued_run_has_a_moment_to_find_its_process(run):
+    runs.update_status(run.path, state="queued", ticket=time.time_ns())
+    assert run.state == "queued"
+    runs.update_status(run.path, ticket=time.time_ns() - int((runs.START_GRACE + 1) * 1e9))
+    assert run.state == "failed"
+
+
+@pytest.mark.parametrize("content", [b"", b"\xff{", b'{"state": "asleep"}'])
+def test_a_damaged_status_is_told_and_not_raised(run, content):
+    (run.path / "status.json").write_bytes(content)
+    assert run.state == "failed"
+    assert "cannot be read" in run.status.message
+    assert runs.list_runs() == [run]
+
+
+def test_metrics_are_read_on_from_an_offset_and_a_half_line_waits(run):
+    assert run.metrics() == ([], 0)
+    runs.append_metrics(run.path, [{"event": "step", "step": 1}])
+    first, offset = run.metrics()
+    assert [line["step"] for line in first] == [1]
+    with (run.path / "metrics.jsonl").open("ab") as file:
+        file.write(b'{"event":"step",')
+        file.flush()
+        assert run.metrics(offset) == ([], offset)
+        file.write(b'"step":2}\n')
+    assert [line["step"] for line in run.metrics(offset)[0]] == [2]
+
+
+def test_cutting_metrics_drops_later_steps_and_mends_a_half_line(run):
+    lines = [{"event": "step", "step": step} for step in range(1, 6)]
+    runs.append_metrics(run.path, lines)
+    offset = run.metrics()[1]
+    with (run.path / "metrics.jsonl").open("ab") as file:
+        file.write(b'{"event":"st')
+    runs.cut_metrics(run.path, 3)
+    assert (run.path / "metrics.jsonl").read_text().splitlines() == [
+        json.dumps(it, separators=(",", ":")) for it in lines[:3]
+    ]
+    assert run.metrics(offset)[0] == lines[:3]  # a reader that was further on starts over
+
+
+def test_an_atomic_write_that_fails_leaves_the_old_file_alone(run, monkeypatch):
+    before = (run.path / "status.json").read_bytes()
+    names = set(os.listdir(run.path))
+
+    def disk_full(_):
+        raise OSError(28, "No space left on device")
+
+    monkeypatch.setattr(os, "fsync", disk_full)
+    with pytest.raises(OSError, match="No space"):
+        runs.write_status(run.path, Status(state="finished"))
+    assert (run.path / "status.json").read_bytes() == before
+    assert set(os.listdir(run.path)) == names
+
+
+def test_what_a_killed_write_left_behind_is_swept_and_nothing_else(run):
+    (run.path / "snapshots").mkdir()
+    kept = [run.path / "model.safetensors", run.path / ".lock", run.path / "snapshots" / "00001.safetensors"]
+    half = [run.path / ".model.safetensors-x_1", run.path / "snapshots" / ".00002.safetensors-ab"]
+    for file in kept + half:
+        file.touch()
+    runs.sweep(run.path)
+    assert all(file.exists() for file in kept)
+    assert not any(file.exists() for file in half)
+
+
+def test_rename_and_delete_work_on_a_run_that_has_ended(run):
+    renamed = runs.rename(run, "two")
+    assert [it.name for it in runs.list_runs()] == ["two"]
+    runs.create("three", tiny_config())
+    with pytest.raises(RunError, match="another name"):
+        runs.rename(renamed, "three")
+    runs.delete(renamed)
+    assert [path.name for path in checkpoints_dir().iterdir()] == ["three"]
+
+
+@pytest.mark.parametrize("state", ["queued", "running"])
+def test_an_active_run_is_neither_renamed_nor_deleted(run, state):
+    runs.update_status(run.path, state=state, ticket=time.time_ns())
+    with runs.run_lock(run.path):
+        for change in (lambda: runs.delete(run), lambda: runs.rename(run, "two")):
+            with pytest.raises(RunError, match=f"is {state}: stop it first"):
+                change()
+    assert run.path.exists()
+
+
+def test_a_folder_outside_is_neither_renamed_nor_deleted(run):
+    outside = Run(run.path.rename(run.path.parent.parent / "outside"))
+    (checkpoints_dir() / "link").symlink_to(outside.path)
+    for it in (outside, Run(checkpoints_dir() / "link")):
+        with pytest.raises(RunError, match="change it where it is"):
+            runs.delete(it)
+    assert outside.path.exists()
+
+
+def test_the_log_s_tail_is_its_last_lines(run):
+    assert run.log() == ""
+    (run.path / "log.txt").write_text("".join(f"line {number}\n" for number in range(1000)))
+    assert run.log(2) == "line 998\nline 999"

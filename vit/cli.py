@@ -1,0 +1,426 @@
+"""The command line, ``python -m vit``.
+
+``--json`` prints one JSON object on standard output and nothing else there; progress goes to standard error. Bad input
+exits with 2 and one line on standard error. torch is imported only by the commands that compute.
+"""
+
+import argparse
+import json
+import sys
+import time
+from collections.abc import Sequence
+from dataclasses import replace
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, NoReturn
+
+import numpy as np
+
+from vit import __version__, jobs, runs
+from vit.config import DataConfig
+from vit.errors import DataError, RunError, SettingsError, UserError
+from vit.flags import add_flags, to_config
+from vit.runs import Run
+
+if TYPE_CHECKING:
+    from PIL import Image
+
+    from vit.data import Split
+    from vit.weights import CheckpointInfo
+
+BAD_INPUT = 2
+INTERRUPTED = 130  # as shells have it
+
+
+class _Parser(argparse.ArgumentParser):
+    """argparse, but a mistake is answered with one line."""
+
+    def error(self, message: str) -> NoReturn:
+        self.exit(BAD_INPUT, f"{self.prog}: {message} (see {self.prog} --help)\n")
+
+
+def main(arguments: Sequence[str] | None = None) -> int:
+    """Run one command; the exit status: 0, 1 when a training failed, 2 for bad input."""
+    parsed = _parser().parse_args(arguments)
+    try:
+        return parsed.command(parsed)
+    except UserError as error:
+        _say(f"vit {parsed.name}: {error}")
+    except OSError as error:
+        _say(f"vit {parsed.name}: {error.filename or 'a file'}: {error.strerror or error}")
+    except KeyboardInterrupt:
+        _say(f"vit {parsed.name}: interrupted")
+        return INTERRUPTED
+    return BAD_INPUT
+
+
+def _parser() -> argparse.ArgumentParser:
+    parser = _Parser(prog="python -m vit", description="Train Vision Transformers, and look into every head.")
+    parser.add_argument("--version", action="version", version=__version__)
+    commands = parser.add_subparsers(title="commands", required=True, metavar="COMMAND", parser_class=_Parser)
+
+    def command(name: str, function: Any, description: str, *, run: bool = True, json_flag: bool = True) -> _Parser:
+        added = commands.add_parser(name, help=description, description=description)
+        added.set_defaults(command=function, name=name)
+        if run:
+            added.add_argument("--run", required=True, metavar="NAME|DIR", help="name of a run, or path to its folder")
+        if json_flag:
+            added.add_argument("--json", action="store_true", help="print one JSON object on standard output")
+        return added
+
+    train = command("train", _train, "train a new run in this process; Ctrl-C stops it in order", run=False)
+    add_flags(train)
+    train.add_argument("--run", metavar="NAME", help="what to call the run (default: after its data, depth and heads)")
+    train.add_argument("--queued", action="store_true", help=argparse.SUPPRESS)
+
+    evaluate = command("evaluate", _evaluate, "accuracy, confusion matrix and scores on validation images")
+    evaluate.add_argument("--dataset", help="another data set; its classes are matched by name (default: the run's)")
+
+    predict = command(
+        "predict", _predict, "class probabilities of images; exits with 2 only if none of them could be read"
+    )
+    predict.add_argument("images", nargs="+", type=Path, metavar="IMAGE")
+    predict.add_argument("--top", type=_count, default=5, metavar="N", help="how many classes to print (default 5)")
+
+    attention = command("attention", _attention, "attention of every head for one image, as arrays or as a picture")
+    attention.add_argument("image", type=Path, metavar="IMAGE")
+    attention.add_argument("--out", type=Path, required=True, metavar="FILE", help="a file in .npz or .png")
+    attention.add_argument("--method", default="raw", help="raw, or a method that gives one map (default raw)")
+    attention.add_argument(
+        "--class", dest="label", metavar="LABEL", help="the class to explain (default: the likeliest)"
+    )
+    attention.add_argument("--layer", type=_count, metavar="N", help="picture: this layer alone, from 1")
+    attention.add_argument("--head", type=_count, metavar="N", help="picture: this head alone, from 1")
+    attention.add_argument(
+        "--token",
+        type=int,
+        default=0,
+        metavar="N",
+        help="picture: 0 the summary token, N >= 1 the N-th patch (default 0)",
+    )
+
+    command("runs", _runs, "all runs, newest first", run=False)
+    resume = command("resume", _resume, "go on with a stopped or failed run after its last complete epoch")
+    resume.add_argument("--queued", action="store_true", help=argparse.SUPPRESS)
+    command("stop", _stop, "stop a run that is queued or running")
+    data = command("data", _data, "prepare a data set: download if need be, decode and cache it", run=False)
+    data.add_argument("--dataset", required=True, help="scenes, a name of the catalog, or a folder or zip")
+    data.add_argument(
+        "--image-size", type=_count, metavar="N", help="pixels a side (default: the data's own, 64 at most)"
+    )
+    return parser
+
+
+def _train(arguments: argparse.Namespace) -> int:
+    if arguments.queued:
+        return _work(Path(arguments.run), resume=False)
+    from vit.data import load
+
+    config = to_config(arguments)
+    if arguments.run is not None:
+        runs.check_name(arguments.run)
+    load(config.data, progress=_counter("images"))  # before there is a run: images that cannot be used are bad input
+    run = runs.create(arguments.run, config)
+    _say(f"run {run.name} in {run.path}")
+    return _in_foreground(run, resume=False, as_json=arguments.json)
+
+
+def _resume(arguments: argparse.Namespace) -> int:
+    if arguments.queued:
+        return _work(Path(arguments.run), resume=True)
+    run = runs.get_run(arguments.run)
+    jobs.prepare_resume(run)
+    return _in_foreground(run, resume=True, as_json=arguments.json)
+
+
+def _work(path: Path, *, resume: bool) -> int:
+    """A job's process: all that it has to say goes into the run's folder."""
+    return int(jobs.execute(runs.get_run(path), resume=resume).state == "failed")
+
+
+def _in_foreground(run: Run, *, resume: bool, as_json: bool) -> int:
+    begun = time.monotonic()
+    status = jobs.execute(run, resume=resume, report=_Progress(run.config.training.epochs))
+    best = status.best or {}
+    result = {
+        "run": run.name,
+        "path": str(run.path),
+        "state": status.state,
+        "message": status.message,
+        "val_accuracy": best.get("val_accuracy"),
+        "epochs": status.epoch,
+        "seconds": round(time.monotonic() - begun, 3),
+    }
+    accuracy = f"{best['val_accuracy']:.4f} (epoch {best['epoch']})" if best else "not measured"
+    _print(result, as_json, f"{run.path}\n{status.state}, validation accuracy of the kept weights {accuracy}")
+    return int(status.state == "failed")
+
+
+class _Progress:
+    """Tells of a training on standard error: a line an epoch, and on a terminal a passing line a second."""
+
+    def __init__(self, epochs: int) -> None:
+        self.epochs = epochs
+        self.tty = sys.stderr.isatty()
+        self.shown = 0.0
+
+    def __call__(self, event: Any) -> None:
+        clear = "\r\033[K" if self.tty else ""
+        if isinstance(event, str):
+            _say(clear + event)
+        elif hasattr(event, "val_loss"):
+            _say(
+                f"{clear}epoch {event.epoch}/{self.epochs}  loss {event.train_loss:.4f}  "
+                f"val_loss {event.val_loss:.4f}  val_accuracy {event.val_accuracy:.4f}  {event.seconds:.1f} s"
+                f"{'  kept' if event.kept else ''}"
+            )
+        elif self.tty and time.monotonic() - self.shown > 1:
+            self.shown = time.monotonic()
+            line = f"step {event.step}  loss {event.loss:.4f}  {event.images_per_second:.0f} images/s"
+            print(clear + line, end="", file=sys.stderr, flush=True)
+
+
+def _evaluate(arguments: argparse.Namespace) -> int:
+    from vit import weights
+    from vit.evaluation import evaluate
+
+    model, info = weights.load_checkpoint(arguments.run)
+    split = _validation_images(info, arguments.dataset)
+    result = {"run": runs.get_run(arguments.run).name, "dataset": arguments.dataset or info.dataset}
+    result |= evaluate(model, info, split).to_dict()
+    _print(result, arguments.json, _scores(result))
+    return 0
+
+
+def _validation_images(info: "CheckpointInfo", dataset: str | None) -> "Split":
+    """The run's own validation images, or another data set's with its labels turned into the model's."""
+    from vit.data import describe, load
+
+    if dataset is None:
+        return load(info.config.data, splits=("val",), progress=_counter("images")).val
+    theirs = describe(dataset).class_names
+    if unknown := [name for name in theirs if name not in info.class_names]:
+        raise DataError(
+            f"The data set {dataset!r} has classes that the model was not trained on ({', '.join(unknown)}): "
+            f"its classes are {', '.join(theirs)}, and the model's are {', '.join(info.class_names)}."
+        )
+    config = DataConfig(source=dataset, image_size=info.image_size, mean=info.mean, std=info.std)
+    split = load(config, splits=("val",), progress=_counter("images")).val
+    ours = np.array([info.class_names.index(name) for name in theirs], dtype=np.int64)
+    return replace(split, labels=ours[np.asarray(split.labels)])
+
+
+def _scores(result: dict[str, Any]) -> str:
+    width = max(len(name) for name in result["class_names"])
+    lines = [f"accuracy {result['accuracy']:.4f} on {result['images']} images of {result['dataset']}"]
+    lines += [
+        f"  {row['label']:{width}}  precision {row['precision']:.3f}  recall {row['recall']:.3f}  f1 {row['f1']:.3f}"
+        for row in result["per_class"]
+    ]
+    return "\n".join(lines)
+
+
+def _predict(arguments: argparse.Namespace) -> int:
+    from vit import weights
+    from vit.evaluation import predict
+
+    model, info = weights.load_checkpoint(arguments.run)
+    pictures = [_open_image(path) for path in arguments.images]
+    readable = [picture for picture in pictures if not isinstance(picture, DataError)]
+    rows = iter(predict(model, info, readable) if readable else ())
+    predictions: list[dict[str, Any]] = []
+    for path, picture in zip(arguments.images, pictures, strict=True):
+        if isinstance(picture, DataError):
+            _say(f"vit predict: {picture}")
+            predictions.append({"image": str(path), "error": str(picture)})
+            continue
+        row = next(rows)
+        best = np.argsort(-row, kind="stable")[: arguments.top]
+        top = [{"label": info.class_names[index], "probability": float(row[index])} for index in best]
+        predictions.append({"image": str(path), "top": top})
+    lines = [
+        f"{item['image']}: " + ", ".join(f"{it['label']} {it['probability']:.3f}" for it in item["top"])
+        for item in predictions
+        if "top" in item
+    ]
+    if readable or arguments.json:
+        _print({"run": runs.get_run(arguments.run).name, "predictions": predictions}, arguments.json, "\n".join(lines))
+    return 0 if readable else BAD_INPUT
+
+
+def _open_image(path: Path) -> "Image.Image | DataError":
+    from vit.data.images import open_image
+
+    try:
+        return open_image(path)
+    except DataError as error:
+        return error
+    except OSError as error:
+        return DataError(f"{path}: {error.strerror or error}.")
+
+
+def _attention(arguments: argparse.Namespace) -> int:
+    if arguments.out.suffix not in (".npz", ".png"):
+        raise SettingsError(f"--out {arguments.out} is of no known kind: take a name in .npz or .png.")
+    from vit import weights
+    from vit.data.batches import to_tensor
+    from vit.evaluation import model_view
+    from vit.explain import MIXED_POSITIONS, attention_arrays, capture
+
+    picture = _open_image(arguments.image)
+    if isinstance(picture, DataError):
+        raise picture
+    model, info = weights.load_checkpoint(arguments.run)
+    view = model_view(info, picture)
+    images = to_tensor([view], info.mean, info.std)
+    relevance = _relevance(arguments, model, info, images)
+    record = capture(model, images)
+    if record.normalised_over == "query":
+        _say(MIXED_POSITIONS)
+    if arguments.out.suffix == ".npz":
+        arrays = {
+            "attention": attention_arrays(record),
+            "class_names": np.array(info.class_names),
+            "probabilities": record.logits[0].float().softmax(dim=0).numpy(),
+            "grid": np.array(record.grid),
+            "prefix_tokens": np.array(record.prefix_tokens),
+        }
+        np.savez_compressed(arguments.out, **arrays if relevance is None else arrays | {"relevance": relevance})
+    else:
+        _picture(arguments, view, record, relevance).save(arguments.out)
+    result = {"run": runs.get_run(arguments.run).name, "out": str(arguments.out), "method": arguments.method}
+    _print(result, arguments.json, str(arguments.out))
+    return 0
+
+
+def _relevance(arguments: argparse.Namespace, model: Any, info: "CheckpointInfo", images: Any) -> np.ndarray | None:
+    """The one map ``(rows columns)`` of a method; None for raw attention, which has one a head."""
+    from vit import explain
+
+    methods = getattr(explain, "METHODS", {})
+    if arguments.method != "raw" and arguments.method not in methods:
+        raise SettingsError(f"--method {arguments.method} is unknown: choose {' or '.join(('raw', *methods))}.")
+    if arguments.label is not None and arguments.label not in info.class_names:
+        raise SettingsError(
+            f"--class {arguments.label} is not a class of the run: choose of {', '.join(info.class_names)}."
+        )
+    if arguments.method == "raw":
+        return None
+    label = None if arguments.label is None else info.class_names.index(arguments.label)
+    return methods[arguments.method](model, images, label)[0]
+
+
+def _picture(
+    arguments: argparse.Namespace, view: np.ndarray, record: Any, relevance: np.ndarray | None
+) -> "Image.Image":
+    from vit import render
+    from vit.explain import token_maps
+
+    if relevance is not None:
+        return render.overlay(view, relevance, top=float(relevance.max()), side=4 * render.TILE)
+    patches = record.grid[0] * record.grid[1]
+    if not 0 <= arguments.token <= patches:
+        raise SettingsError(
+            f"--token {arguments.token} does not exist: choose 0 for the summary token, or 1 to {patches}."
+        )
+    maps = token_maps(record, arguments.token)
+    layers = _chosen("layer", arguments.layer, maps.shape[0])
+    heads = _chosen("head", arguments.head, maps.shape[1])
+    chosen = maps[np.ix_([layer - 1 for layer in layers], [head - 1 for head in heads])]
+    return render.attention_grid(view, chosen, layers, heads)
+
+
+def _chosen(what: str, number: int | None, count: int) -> list[int]:
+    if number is not None and number > count:
+        raise SettingsError(f"--{what} {number} does not exist: choose 1 to {count}.")
+    return list(range(1, count + 1)) if number is None else [number]
+
+
+def _runs(arguments: argparse.Namespace) -> int:
+    listed, lines = [], []
+    for run in runs.list_runs():
+        status, config = run.status, run.config
+        accuracy = (run.best or {}).get("val_accuracy")
+        listed.append(
+            {
+                "run": run.name,
+                "path": str(run.path),
+                "state": status.state,
+                "message": status.message,
+                "created": config.created,
+                "dataset": config.data.source,
+                "model": config.model.name,
+                "depth": getattr(config.model, "depth", None),
+                "num_heads": getattr(config.model, "num_heads", None),
+                "epoch": status.epoch,
+                "epochs": config.training.epochs,
+                "val_accuracy": accuracy,
+            }
+        )
+        score = "-" if accuracy is None else f"{accuracy:.4f}"
+        lines.append(f"{run.name:32} {status.state:9} epoch {status.epoch:>4}/{config.training.epochs:<4} {score}")
+    broken = [{"run": name, "error": sentence} for name, sentence in runs.broken_runs()]
+    for item in broken:
+        _say(f"vit runs: {item['error']}")
+    _print({"runs": listed, "broken": broken}, arguments.json, "\n".join(lines) or "No runs yet: train one.")
+    return 0
+
+
+def _stop(arguments: argparse.Namespace) -> int:
+    run = runs.get_run(arguments.run)
+    if not run.active:
+        raise RunError(f"The run {run.name!r} is not at work, it is {run.state}: there is nothing to stop.")
+    status = jobs.stop(run)
+    result = {"run": run.name, "path": str(run.path), "state": status.state, "message": status.message}
+    _print(result, arguments.json, status.message)
+    return 0
+
+
+def _data(arguments: argparse.Namespace) -> int:
+    from vit.data import catalog, describe, load
+
+    info = describe(arguments.dataset)
+    if not info.ready:
+        catalog.download(arguments.dataset, progress=_counter("bytes"))
+        info = describe(arguments.dataset)
+    size = arguments.image_size or info.auto_image_size
+    data = load(DataConfig(source=info.source, image_size=size), progress=_counter("images"))
+    for skipped in data.skipped:
+        _say(f"skipped {skipped.file}: {skipped.reason}")
+    result = {
+        "dataset": data.source,
+        "class_names": list(data.class_names),
+        "image_size": size,
+        "train_images": len(data.train.labels),
+        "val_images": len(data.val.labels),
+        "skipped": len(data.skipped),
+    }
+    text = f"{result['train_images']} training and {result['val_images']} validation images of {size} x {size} pixels"
+    _print(result, arguments.json, f"{text} in {len(data.class_names)} classes are ready")
+    return 0
+
+
+def _counter(unit: str) -> Any:
+    """A progress function that says on standard error how far things are, once a second."""
+    said = time.monotonic()
+
+    def progress(done: int, total: int) -> None:
+        nonlocal said
+        if time.monotonic() - said > 1:
+            said = time.monotonic()
+            _say(f"{done:,} of {total:,} {unit}")
+
+    return progress
+
+
+def _count(text: str) -> int:
+    if not text.isdecimal() or int(text) < 1:
+        raise argparse.ArgumentTypeError(f"{text!r} is not a number from 1 up")
+    return int(text)
+
+
+def _say(line: str) -> None:
+    print(line, file=sys.stderr, flush=True)
+
+
+def _print(result: dict[str, Any], as_json: bool, text: str) -> None:
+    print(json.dumps(result) if as_json else text, flush=True)

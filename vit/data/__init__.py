@@ -1,0 +1,157 @@
+"""Data sets: drawn scenes, folders and zips of images, and well-known sets, as arrays that training reads.
+
+Everything is decoded once, brought to one size and memory-mapped; :mod:`vit.data.batches` turns it into tensors.
+This module does not import torch.
+"""
+
+from collections.abc import Iterable
+from functools import partial
+from pathlib import Path
+
+import numpy as np
+
+from vit.config import AUTO_IMAGE_SIZE_MAX, DataConfig
+from vit.data import catalog
+from vit.data.cache import Progress, cache_key, fetch
+from vit.data.origins import SCENES, find
+from vit.data.records import DataInfo, ImageData, Skipped, Split
+from vit.data.uploads import list_uploads, store_upload, upload_title
+from vit.errors import DataError
+
+__all__ = ["DataInfo", "ImageData", "Skipped", "Split", "describe", "load", "sample", "sources", "store_upload"]
+
+SPLITS = ("train", "val")
+
+
+def describe(source: str, *, seed: int = 0) -> DataInfo:
+    """What is known of a source from its names and a few headers, without decoding it.
+
+    Args:
+        source: ``scenes``, a name of the catalog, or a path to a folder or zip.
+        seed: of the 80/20 split where there are no validation images.
+
+    Raises:
+        DataError: nothing of that name, or no set of images in classes.
+    """
+    found = find(source)
+    size = found.image_size()
+    listed = catalog.CATALOG.get(source)
+    return DataInfo(
+        source=_canonical(source),
+        title=_title(source),
+        class_names=found.class_names,
+        train_count=found.count("train", seed),
+        val_count=found.count("val", seed),
+        image_size=size,
+        auto_image_size=max(32, round(min(size, AUTO_IMAGE_SIZE_MAX) / 8) * 8),
+        ready=listed is None or catalog.is_ready(source),
+        download_bytes=listed.download_bytes if listed else None,
+        licence=listed.licence if listed else "",
+        skipped=found.skipped,
+    )
+
+
+def load(config: DataConfig, *, splits: tuple[str, ...] = SPLITS, progress: Progress | None = None) -> ImageData:
+    """The images of a source, decoded on the first call and memory-mapped from then on.
+
+    Args:
+        config: source and size; ``class_names``, where given, must be the source's.
+        splits: only these are made.
+        progress: called with (images done, images in all).
+
+    Raises:
+        DataError: the source is gone, has other classes than before, or cannot be read.
+    """
+    found = find(config.source)
+    if config.class_names and config.class_names != found.class_names:
+        raise DataError(
+            f"{_title(config.source)} no longer has the classes {_listed(config.class_names)} but "
+            f"{_listed(found.class_names)}: put the former images back, or start a new run."
+        )
+    limits = {"train": config.train_images, "val": config.val_images}
+    counts = {split: min(limits[split] or 2**62, found.count(split, config.seed)) for split in splits}
+    total, done = sum(counts.values()), 0
+    loaded: dict[str, Split] = {}
+    skipped = list(found.skipped)
+    for split in splits:
+        key = cache_key(split, config.image_size, found.key(split, limits[split], config.seed))
+        plan = partial(found.plan, split, limits[split], config.seed, config.image_size)
+        loaded[split], left_out = fetch(key, config.image_size, plan, partial(_report, progress, done, total))
+        skipped.extend(left_out)
+        done += counts[split]
+    if progress:
+        progress(total, total)
+    return ImageData(
+        source=_canonical(config.source),
+        class_names=found.class_names,
+        image_size=config.image_size,
+        train=loaded.get("train"),
+        val=loaded.get("val"),
+        skipped=tuple(skipped),
+    )
+
+
+def sample(source: str, count: int, *, image_size: int = 64, seed: int = 0) -> list[tuple[np.ndarray, str]]:
+    """A few training images uint8 (h w c) with the names of their classes; the classes take turns.
+
+    Raises:
+        DataError: the source cannot be read.
+    """
+    found = find(source)
+    if source == SCENES:
+        with found.plan("train", count, seed, image_size) as plan:
+            images = np.empty((len(plan.labels), 3, image_size, image_size), np.uint8)
+            plan.fill(images, np.empty((len(images), image_size, image_size), np.uint8), lambda done, total: None)
+            return [(image.transpose(1, 2, 0), found.class_names[row % 5]) for row, image in enumerate(images)]
+    with found.plan("train", None, seed, image_size) as plan:
+        rows = _turns(plan.labels, count, seed)
+        pairs = zip(plan.read(rows), plan.labels[rows], strict=True)
+        return [(image, found.class_names[label]) for image, label in pairs if not isinstance(image, DataError)]
+
+
+def sources() -> list[DataInfo]:
+    """What can be chosen without naming a path: scenes, the catalog, and the stored uploads that can still be read."""
+    return [*_described((SCENES, *catalog.CATALOG)), *_described(list_uploads())]
+
+
+def _described(names: Iterable[str]) -> list[DataInfo]:
+    found = []
+    for name in names:
+        try:
+            found.append(describe(name))
+        except DataError:  # an upload whose folder somebody changed is no choice
+            continue
+    return found
+
+
+def _report(progress: Progress | None, before: int, total: int, done: int, _: int) -> None:
+    if progress:
+        progress(min(before + done, total), total)
+
+
+def _turns(labels: np.ndarray, count: int, seed: int) -> np.ndarray:
+    """Rows of ``count`` images: one of each class in a shuffled order, then a second of each, and so on."""
+    order = np.random.default_rng(seed).permutation(len(labels))
+    place = np.empty(len(labels), dtype=np.int64)
+    for label in np.unique(labels):
+        rows = order[labels[order] == label]
+        place[rows] = np.arange(len(rows))
+    return order[np.argsort(place[order], kind="stable")][:count]
+
+
+def _canonical(source: str) -> str:
+    return source if _is_name(source) else str(Path(source).expanduser().absolute())
+
+
+def _title(source: str) -> str:
+    if source in catalog.CATALOG:
+        return catalog.CATALOG[source].title
+    return "Scenes" if source == SCENES else upload_title(_canonical(source)) or Path(source).name or source
+
+
+def _is_name(source: str) -> bool:
+    return source == SCENES or source in catalog.CATALOG
+
+
+def _listed(names: tuple[str, ...]) -> str:
+    return ", ".join(names[:5]) + (f" and {len(names) - 5} more" if len(names) > 5 else "")

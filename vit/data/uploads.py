@@ -1,0 +1,138 @@
+"""Zips that people send through the browser: unpacked once, under limits, into a folder of their own.
+
+Nothing in such a file is believed. Names are checked before anything is written (:mod:`vit.data.archives`), and bytes
+are counted while they are expanded, whatever sizes the file declares.
+"""
+
+import hashlib
+import os
+import re
+import secrets
+import shutil
+import time
+import zipfile
+from pathlib import Path
+from typing import BinaryIO
+
+from vit.config import data_dir
+from vit.data import archives, folders
+from vit.errors import DataError
+
+ENTRIES_MAX = 200_000
+BYTES_MAX = 8 * 2**30
+RATIO_MAX = 100
+"""Photographs hardly compress; a file that grows a hundredfold is made to fill the disk."""
+RATIO_FREE_BYTES = 32 * 2**20
+"""Up to here the ratio does not matter."""
+
+_STALE_SECONDS = 24 * 3600
+_SIGNATURES = (b"PK\x03\x04", b"\x1f\x8b\x08", b"BZh", b"\xfd7zXZ\x00", b"7z\xbc\xaf\x27\x1c", b"Rar!\x1a\x07")
+"""How zip, gzip, bzip2, xz, 7z and RAR files begin, whatever their names."""
+
+
+def store_upload(name: str, file: BinaryIO) -> str:
+    """Unpack an uploaded zip and return its source, the path of the folder.
+
+    The folder is named after the file and its content, so the same upload a second time is found and not unpacked.
+
+    Args:
+        name: what the file is called; only for the folder's name and for messages.
+        file: seekable, binary.
+
+    Raises:
+        DataError: not a zip, unsafe or too large, or not a set of images in classes. Nothing is left behind then.
+    """
+    title = Path(name.replace("\\", "/")).name[:80] or "The upload"
+    target = _folder() / f"{archives.slug(name)}-{_digest(file)}"
+    if target.is_dir():
+        return str(target)
+    try:
+        beside = _folder() / f".{secrets.token_hex(8)}.part"
+        _remove_stale()
+        beside.mkdir(parents=True)
+        try:
+            with archives.open_zip(file, title) as archive:
+                _unpack(archive, title, beside, file.seek(0, os.SEEK_END))
+            folders.scan(beside, title)
+            if not target.is_dir():  # the same upload may have been unpacked in another tab meanwhile
+                beside.rename(target)
+        finally:
+            shutil.rmtree(beside, ignore_errors=True)
+    except OSError as error:
+        raise DataError(f"{title} cannot be unpacked: {error.strerror or error}.") from error
+    return str(target)
+
+
+def list_uploads() -> list[str]:
+    """Sources of the stored uploads, newest first."""
+    if not _folder().is_dir():
+        return []
+    found = [entry for entry in _folder().iterdir() if entry.is_dir() and not entry.name.startswith(".")]
+    return [str(entry) for entry in sorted(found, key=lambda entry: entry.stat().st_mtime, reverse=True)]
+
+
+def upload_title(source: str) -> str | None:
+    """Name of an upload without the mark of its content; None for what is no upload."""
+    path = Path(source)
+    return re.sub(r"-[0-9a-f]{12}$", "", path.name) if path.parent == _folder() else None
+
+
+def _folder() -> Path:
+    return data_dir() / "uploads"
+
+
+def _digest(file: BinaryIO) -> str:
+    file.seek(0)
+    digest = hashlib.file_digest(file, "sha256").hexdigest()[:12]
+    file.seek(0)
+    return digest
+
+
+def _unpack(archive: zipfile.ZipFile, name: str, folder: Path, packed: int) -> None:
+    members = archives.members(archive, name)
+    if len(members) > ENTRIES_MAX:
+        raise DataError(f"{name} holds {len(members):,} files, and {ENTRIES_MAX:,} are possible: leave some out.")
+    free = shutil.disk_usage(folder).free
+    limit = min(BYTES_MAX, free // 2)
+    if sum(member.info.file_size for member in members) > limit:
+        raise _too_large(name, limit)
+    done = 0
+    for member in members:
+        path = folder.joinpath(*member.parts)
+        if member.is_dir:
+            path.mkdir(parents=True, exist_ok=True)
+            continue
+        path.parent.mkdir(parents=True, exist_ok=True)
+        done = _unpack_file(archive, member, path, name, done, limit, packed)
+
+
+def _unpack_file(
+    archive: zipfile.ZipFile, member: archives.Member, path: Path, name: str, done: int, limit: int, packed: int
+) -> int:
+    """Write one member; returns the bytes expanded so far, all members together."""
+    start = done
+    try:
+        with path.open("xb") as target:
+            for chunk in archives.chunks(archive, member.info, name=f"{name}: {member.parts[-1]!r}"):
+                if done == start and chunk.startswith(_SIGNATURES):
+                    raise archives.nested(name, member.parts[-1])
+                done += len(chunk)
+                if done > limit:
+                    raise _too_large(name, limit)
+                if done > RATIO_FREE_BYTES and done > RATIO_MAX * packed:
+                    raise DataError(f"{name} expands to over {RATIO_MAX} times its size: pack photographs, not a bomb.")
+                target.write(chunk)
+    except FileExistsError as error:
+        raise DataError(f"{name} holds two files of the same name, {path.name!r}: pack it again.") from error
+    return done
+
+
+def _too_large(name: str, limit: int) -> DataError:
+    return DataError(f"{name} expands to more than {limit / 2**30:.1f} GB: leave images out, or make them smaller.")
+
+
+def _remove_stale() -> None:
+    """Folders that a killed process left half unpacked."""
+    for entry in _folder().glob(".*.part"):
+        if time.time() - entry.stat().st_mtime > _STALE_SECONDS:
+            shutil.rmtree(entry, ignore_errors=True)

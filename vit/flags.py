@@ -1,0 +1,161 @@
+"""The flags of ``python -m vit train``: one table for the parser, and for the command that repeats a run."""
+
+import argparse
+import shlex
+from typing import Any, NamedTuple, get_args
+
+from vit.config import MODELS, DataConfig, RunConfig, Settings, TrainingConfig, ViTConfig
+from vit.errors import DataError, SettingsError
+
+
+class Flag(NamedTuple):
+    """One flag: its name, and the setting behind it."""
+
+    name: str
+    section: str
+    field: str
+    help: str
+
+    @property
+    def key(self) -> str:
+        """The attribute of the parsed arguments."""
+        return self.name.lstrip("-").replace("-", "_")
+
+    @property
+    def settings(self) -> type[Settings]:
+        """The settings that hold it; of the networks the ViT's, which has every flag."""
+        return {"model": ViTConfig, "data": DataConfig, "training": TrainingConfig}[self.section]
+
+
+FLAGS = (
+    Flag("--dataset", "data", "source", "scenes, a name of the catalog, or a folder or zip with one folder a class"),
+    Flag("--model", "model", "name", "network; the defaults below are the ViT's"),
+    Flag("--num-heads", "model", "num_heads", "attention heads of each block"),
+    Flag("--depth", "model", "depth", "encoder blocks"),
+    Flag("--embed-dim", "model", "embed_dim", "width of a token; without it, as wide a head as the default model's"),
+    Flag("--patch-size", "model", "patch_size", "pixels a side of a patch"),
+    Flag("--image-size", "data", "image_size", "pixels a side, or auto: the data's own, 64 at most (default auto)"),
+    Flag("--stem", "model", "stem", "how patches become tokens"),
+    Flag("--pool", "model", "pool", "what is classified: the class token, or the mean of the patch tokens"),
+    Flag("--mlp-ratio", "model", "mlp_ratio", "hidden width of the MLP over the width of a token"),
+    Flag("--dropout", "model", "dropout", "dropout"),
+    Flag("--drop-path", "model", "drop_path", "stochastic depth of the last block"),
+    Flag("--epochs", "training", "epochs", "passes over the training images"),
+    Flag("--batch-size", "training", "batch_size", "images a step"),
+    Flag("--lr", "training", "lr", "peak learning rate"),
+    Flag("--weight-decay", "training", "weight_decay", "weight decay of AdamW"),
+    Flag("--warmup", "training", "warmup", "share of all steps in which the learning rate rises"),
+    Flag("--label-smoothing", "training", "label_smoothing", "label smoothing"),
+    Flag("--augment", "training", "augment", "flips, shifts, colours and erasing, or none"),
+    Flag("--keep", "training", "keep", "which weights the run keeps: of the best epoch by this, or the last"),
+    Flag("--snapshots", "training", "snapshots", "epochs that leave fp16 weights along the way"),
+    Flag("--seed", "training", "seed", "of the first weights, the order, the augmentation and dropout"),
+    Flag("--threads", "training", "threads", "CPU threads"),
+    Flag("--device", "training", "device", "where to train"),
+    Flag("--train-images", "data", "train_images", "use only so many training images"),
+    Flag("--val-images", "data", "val_images", "use only so many validation images"),
+    Flag("--data-seed", "data", "seed", "of the split of a data set without validation images, and of drawn scenes"),
+)
+
+
+def add_flags(parser: argparse.ArgumentParser) -> None:
+    """Give a parser every flag of the table; bounds, choices and defaults are those of :mod:`vit.config`."""
+    for flag in FLAGS:
+        if flag.field == "name":
+            default = RunConfig().model.name
+            help_text = f"{flag.help} (default {default})"
+            parser.add_argument(flag.name, choices=MODELS, default=default, help=help_text)
+            continue
+        if flag.field == "image_size":
+            parser.add_argument(flag.name, type=_image_size, metavar="auto|N", help=flag.help)
+            continue
+        kinds = [kind for kind in _kinds(flag) if kind is not type(None)]
+        if not isinstance(kinds[0], type):  # the values of a Literal
+            parser.add_argument(flag.name, choices=kinds, help=f"{flag.help} (default {_default(flag)})")
+            continue
+        parser.add_argument(flag.name, type=kinds[0], metavar=_metavar(flag, kinds[0]), help=_help(flag))
+
+
+def to_config(arguments: argparse.Namespace) -> RunConfig:
+    """The settings that parsed flags mean; the data set is looked at for its classes and its size.
+
+    Raises:
+        DataError: the data set cannot be read.
+        SettingsError: a value is out of bounds, or values do not go together.
+    """
+    from vit.data import describe
+
+    base = MODELS[arguments.model]
+    chosen: dict[str, dict[str, Any]] = {"model": {}, "data": {}, "training": {}}
+    for flag in FLAGS:
+        value = getattr(arguments, flag.key)
+        if value is None or flag.field == "name" or (flag.field, value) == ("image_size", "auto"):
+            continue
+        if flag.section == "model" and not hasattr(base, flag.field):
+            raise SettingsError(f"{flag.name} does not go with --model {base.name}: leave it out, or take --model vit.")
+        chosen[flag.section][flag.field] = value
+    data = DataConfig(**chosen["data"])
+    info = describe(data.source, seed=data.seed)
+    if not info.ready:
+        raise DataError(f"{info.title} is not here yet: download it with python -m vit data --dataset {info.source}.")
+    size = chosen["data"].get("image_size", info.auto_image_size)
+    model = {"image_size": size, "num_classes": len(info.class_names)} | chosen["model"]
+    if base.architecture == "vit" and "embed_dim" not in model and "num_heads" in model:
+        model["embed_dim"] = model["num_heads"] * base.head_dim
+    return RunConfig(
+        model=type(base)(**base.model_dump() | model),
+        data=DataConfig(
+            **chosen["data"] | {"source": info.source, "image_size": size, "class_names": info.class_names}
+        ),
+        training=TrainingConfig(**chosen["training"]),
+    )
+
+
+def command_line(config: RunConfig, name: str | None = None) -> str:
+    """The command that trains a run with these settings; flags at their default are left out."""
+    words = ["python", "-m", "vit", "train"]
+    model, defaults = config.model, RunConfig(model=MODELS[config.model.name])
+    for flag in FLAGS:
+        if flag.section == "model" and not hasattr(model, flag.field):
+            continue
+        value = getattr(getattr(config, flag.section), flag.field)
+        default = getattr(getattr(defaults, flag.section), flag.field)
+        if flag.field == "name":
+            default = RunConfig().model.name
+        if flag.field == "embed_dim" and model.architecture == "vit":
+            default = model.num_heads * defaults.model.head_dim
+        if flag.field == "image_size" and config.data.source != DataConfig().source:
+            default = None  # automatic there, so it is said in any case
+        if value != default:
+            words += [flag.name, f"{value:g}" if isinstance(value, float) else str(value)]
+    return shlex.join(words + (["--run", name] if name else []))
+
+
+def _kinds(flag: Flag) -> tuple[Any, ...]:
+    """What a setting may be: a type, a type and None, or the values of a Literal."""
+    annotation = flag.settings.model_fields[flag.field].annotation
+    parts = get_args(annotation) or (annotation,)
+    return tuple(get_args(part)[0] if hasattr(part, "__metadata__") else part for part in parts)
+
+
+def _default(flag: Flag) -> Any:
+    return flag.settings.limits(flag.field).default
+
+
+def _metavar(flag: Flag, kind: type) -> str:
+    return {int: "N", float: "X"}.get(kind, flag.key.upper())
+
+
+def _help(flag: Flag) -> str:
+    low, high, default = flag.settings.limits(flag.field)
+    bounds = f"{low:g} to {high:g}" if low is not None and high is not None else ""
+    said = "" if default is None or flag.field == "embed_dim" else f"default {default}"
+    extra = ", ".join(part for part in (bounds, said) if part)
+    return f"{flag.help} ({extra})" if extra else flag.help
+
+
+def _image_size(text: str) -> int | str:
+    try:
+        return "auto" if text == "auto" else int(text)
+    except ValueError:
+        raise argparse.ArgumentTypeError(f"{text!r} is neither auto nor a number of pixels") from None

@@ -1,0 +1,297 @@
+"""Arrays in, figures out: Plotly for what is looked at, Vega-Lite for curves that grow while one watches.
+
+Nothing here knows torch or Streamlit. A figure is built from a plain dict, which takes a millisecond where the express
+functions take forty; a Vega-Lite spec is a dict that any front end can draw.
+"""
+
+from collections.abc import Iterable, Sequence
+from typing import Any, Protocol
+
+import numpy as np
+import plotly.graph_objects as go
+
+PALETTE = {
+    "blue": "#0072B2",
+    "orange": "#E69F00",
+    "green": "#009E73",
+    "vermilion": "#D55E00",
+    "sky": "#56B4E9",
+    "purple": "#CC79A7",
+    "grey": "#8A8F98",
+}
+"""Colours of series, told apart with any colour vision (Okabe and Ito 2008)."""
+
+SEQUENTIAL = (
+    "#440154",
+    "#482878",
+    "#3e4a89",
+    "#31688e",
+    "#26828e",
+    "#1f9e89",
+    "#35b779",
+    "#6ece58",
+    "#b5de2b",
+    "#fde725",
+)
+"""Colours of amounts, small to large: Viridis, even in lightness and safe with any colour vision."""
+
+POINTS_MAX = 500
+"""A curve on a page has no more points than this: more cannot be seen, and would be sent again every second."""
+
+_SCALE = [[index / (len(SEQUENTIAL) - 1), colour] for index, colour in enumerate(SEQUENTIAL)]
+_BARE = {"margin": {"l": 0, "r": 0, "t": 8, "b": 0}, "showlegend": False, "dragmode": False}
+
+
+class Calibration(Protocol):
+    """What :func:`reliability` draws; arrays have one entry a bin, ``edges`` one more."""
+
+    edges: np.ndarray
+    confidence: np.ndarray
+    accuracy: np.ndarray
+    count: np.ndarray
+    ece: float
+
+
+def _figure(traces: list[dict], **layout: Any) -> go.Figure:
+    return go.Figure({"data": traces, "layout": {**_BARE, **layout}}, skip_invalid=True)
+
+
+def _literal(text: str) -> str:
+    """Text that Plotly shows as it is; it reads a little HTML otherwise."""
+    return str(text).replace("&", "&amp;").replace("<", "&lt;").replace(">", "&gt;")
+
+
+def probability_bars(labels: Sequence[str], probabilities: Sequence[float], *, top: int = 10) -> go.Figure:
+    """Class probabilities ``(k,)`` as horizontal bars with their values, the most probable first and in colour."""
+    values = np.asarray(probabilities, dtype=float)
+    order = np.argsort(-values, kind="stable")[:top]
+    names = [_literal(labels[index]) for index in order]
+    bars = {
+        "type": "bar",
+        "orientation": "h",
+        "x": values[order].tolist(),
+        "y": list(range(len(order))),
+        "text": [f"{value:.1%}" for value in values[order]],
+        "textposition": "outside",
+        "cliponaxis": False,
+        "marker": {"color": [PALETTE["blue"]] + [PALETTE["grey"]] * (len(order) - 1), "cornerradius": 3},
+        "customdata": names,
+        "hovertemplate": "%{customdata}: %{x:.2%}<extra></extra>",
+    }
+    return _figure(
+        [bars],
+        height=28 * len(order) + 16,
+        bargap=0.3,
+        # The axis is longer than 1, for the value beside a bar that fills it.
+        xaxis={"range": [0, 1.3], "visible": False, "fixedrange": True},
+        yaxis={
+            "tickvals": list(range(len(order))),
+            "ticktext": names,
+            "range": [len(order) - 0.5, -0.5],
+            "fixedrange": True,
+            "automargin": True,
+            "showgrid": False,
+            "ticks": "outside",
+            "ticklen": 6,
+            "tickcolor": "rgba(0,0,0,0)",
+        },
+    )
+
+
+def token_names(grid: tuple[int, int], prefix_tokens: int = 1) -> list[str]:
+    """What each token is called, in the order of an attention matrix: the class token, then the patches, row by row."""
+    rows, columns = grid
+    prefix = ["class token"] if prefix_tokens == 1 else [f"prefix token {index + 1}" for index in range(prefix_tokens)]
+    return prefix + [f"patch r{row + 1} c{column + 1}" for row in range(rows) for column in range(columns)]
+
+
+def _ticks(names: Sequence[str], grid: tuple[int, int], prefix_tokens: int) -> dict[str, str]:
+    """The tokens that get a tick, with its text: the class token, and the first patch of eight rows or so."""
+    step = max(1, grid[0] // 8)
+    # The first row lies beside the class token, where a second tick would run into the first.
+    rows = {names[prefix_tokens + row * grid[1]]: f"row {row + 1}" for row in range(step, grid[0], step)}
+    return {names[0]: "cls"} | rows if prefix_tokens else rows
+
+
+def attention_matrix(matrix: np.ndarray, grid: tuple[int, int], prefix_tokens: int = 1) -> go.Figure:
+    """One head's attention ``(n m)``, queries down and keys across, as a heatmap with the numbers on hover.
+
+    Colours end at the 99th percentile, for a single strong link would leave the rest dark.
+    """
+    names = token_names(grid, prefix_tokens)
+    matrix = np.asarray(matrix, dtype=np.float32)
+    high = float(np.percentile(matrix, 99)) or float(matrix.max()) or 1.0
+    heatmap = {
+        "type": "heatmap",
+        "z": matrix,
+        "x": list(names),
+        "y": list(names),
+        "zmin": 0.0,
+        "zmax": high,
+        "colorscale": _SCALE,
+        "colorbar": {
+            "title": {"text": "Attention", "side": "right"},
+            "thickness": 12,
+            "outlinewidth": 0,
+            "tickformat": ".2~g",
+        },
+        "hovertemplate": "query: %{y}<br>key: %{x}<br>attention: %{z:.4f}<extra></extra>",
+    }
+    ticks = _ticks(names, grid, prefix_tokens)
+    axis = {
+        "tickmode": "array",
+        "tickvals": list(ticks),
+        "ticktext": list(ticks.values()),
+        "showgrid": False,
+        "zeroline": False,
+    }
+    return _figure(
+        [heatmap],
+        height=520,
+        xaxis={**axis, "title": {"text": "Key: the token that is attended to"}, "constrain": "domain", "tickangle": 0},
+        yaxis={
+            **axis,
+            "title": {"text": "Query: the token that attends"},
+            "autorange": "reversed",
+            "scaleanchor": "x",
+            "constrain": "domain",
+        },
+        dragmode="zoom",
+    )
+
+
+def reliability(calibration: Calibration) -> go.Figure:
+    """A reliability diagram: how often it is right, by how sure it was (Guo et al. 2017); empty bins left out."""
+    count = np.asarray(calibration.count)
+    edges = np.asarray(calibration.edges, dtype=float)
+    filled = np.flatnonzero(count)
+    accuracy = np.asarray(calibration.accuracy, dtype=float)[filled]
+    confidence = np.asarray(calibration.confidence, dtype=float)[filled]
+    bars = {
+        "type": "bar",
+        "name": "Accuracy",
+        "x": ((edges[:-1] + edges[1:]) / 2)[filled].tolist(),
+        "y": accuracy.tolist(),
+        "width": (np.diff(edges)[filled] * 0.92).tolist(),
+        "marker": {"color": PALETTE["blue"]},
+        "customdata": np.stack([confidence, count[filled]], axis=-1).tolist(),
+        "hovertemplate": "right: %{y:.1%}<br>mean confidence: %{customdata[0]:.1%}<br>"
+        "%{customdata[1]:.0f} images<extra></extra>",
+    }
+    ideal = {
+        "type": "scatter",
+        "name": "Perfectly calibrated",
+        "mode": "lines",
+        "x": [0, 1],
+        "y": [0, 1],
+        "line": {"color": PALETTE["vermilion"], "dash": "dash", "width": 2},
+        "hoverinfo": "skip",
+    }
+    axis = {"tickformat": ".0%", "fixedrange": True, "zeroline": False}
+    return _figure(
+        [bars, ideal],
+        height=380,
+        showlegend=True,
+        legend={"orientation": "h", "y": 1.02, "yanchor": "bottom", "x": 0},
+        xaxis={**axis, "title": {"text": "Confidence"}, "range": [0, 1]},
+        yaxis={**axis, "title": {"text": "Accuracy"}, "range": [0, 1.02]},
+    )
+
+
+def thin(points: Sequence[dict], limit: int = POINTS_MAX) -> list[dict]:
+    """At most ``limit`` of the points, evenly spaced, the first and the last among them."""
+    if len(points) <= limit:
+        return list(points)
+    return [points[index] for index in np.linspace(0, len(points) - 1, limit).round().astype(int)]
+
+
+def _events(metrics: Iterable[dict], kind: str) -> list[dict]:
+    return [line for line in metrics if line.get("event") == kind]
+
+
+def _curve(
+    points: list[dict], *, x: str, y: str, colours: dict[str, str], layers: list[dict], y_format: str = "~g"
+) -> dict:
+    """A Vega-Lite spec over points ``{x, value, series}``, each layer a mark for some of the series."""
+    encoding = {
+        "x": {
+            "field": "x",
+            "type": "quantitative",
+            "title": x,
+            "axis": {"tickMinStep": 1, "format": "~s"},
+            "scale": {"nice": False},
+        },
+        "y": {
+            "field": "value",
+            "type": "quantitative",
+            "title": y,
+            "axis": {"format": y_format},
+            "scale": {"zero": False},
+        },
+        "color": {
+            "field": "series",
+            "type": "nominal",
+            "title": None,
+            "scale": {"domain": list(colours), "range": list(colours.values())},
+            "legend": {"orient": "top", "symbolType": "stroke"} if len(colours) > 1 else None,
+        },
+        "tooltip": [
+            {"field": "series", "type": "nominal", "title": " "},
+            {"field": "x", "type": "quantitative", "title": x},
+            {"field": "value", "type": "quantitative", "title": y, "format": ".3~%" if y_format == "%" else ".4~g"},
+        ],
+    }
+    return {"data": {"values": points}, "height": 260, "encoding": encoding, "layer": layers}
+
+
+def _series(lines: Iterable[dict], x: str, field: str, name: str) -> list[dict]:
+    # A field may be missing, or null where the run had no validation images.
+    return [{"x": line[x], "value": line[field], "series": name} for line in lines if line.get(field) is not None]
+
+
+def _only(name: str, mark: dict) -> dict:
+    return {"transform": [{"filter": {"field": "series", "equal": name}}], "mark": mark}
+
+
+_LINE = {"type": "line", "strokeWidth": 2.5, "point": {"size": 36}}
+
+
+def loss_curve(metrics: Iterable[dict]) -> dict:
+    """Vega-Lite spec of the loss: of every step's batch, and of training and validation at the end of each epoch."""
+    metrics = list(metrics)
+    epochs = thin(_events(metrics, "epoch"), POINTS_MAX // 5)
+    steps = thin(_events(metrics, "step"), POINTS_MAX - 2 * len(epochs))
+    points = (
+        _series(steps, "step", "loss", "Each step")
+        + _series(epochs, "step", "train_loss", "Training, epoch mean")
+        + _series(epochs, "step", "val_loss", "Validation")
+    )
+    colours = {
+        "Each step": PALETTE["grey"],
+        "Training, epoch mean": PALETTE["blue"],
+        "Validation": PALETTE["orange"],
+    }
+    layers = [
+        _only("Each step", {"type": "line", "strokeWidth": 1, "opacity": 0.65}),
+        _only("Training, epoch mean", _LINE),
+        _only("Validation", _LINE),
+    ]
+    return _curve(points, x="Step", y="Loss", colours=colours, layers=layers)
+
+
+def accuracy_curve(metrics: Iterable[dict]) -> dict:
+    """Vega-Lite spec of training and validation accuracy at the end of each epoch."""
+    epochs = thin(_events(metrics, "epoch"), POINTS_MAX // 2)
+    points = _series(epochs, "epoch", "train_accuracy", "Training") + _series(
+        epochs, "epoch", "val_accuracy", "Validation"
+    )
+    colours = {"Training": PALETTE["blue"], "Validation": PALETTE["orange"]}
+    return _curve(points, x="Epoch", y="Accuracy", colours=colours, layers=[{"mark": _LINE}], y_format="%")
+
+
+def learning_rate_curve(metrics: Iterable[dict]) -> dict:
+    """Vega-Lite spec of the learning rate of every step."""
+    points = _series(thin(_events(metrics, "step")), "step", "lr", "Learning rate")
+    colours = {"Learning rate": PALETTE["green"]}
+    layers = [{"mark": {"type": "line", "strokeWidth": 2}}]
+    return _curve(points, x="Step", y="Learning rate", colours=colours, layers=layers, y_format=".1~e")
