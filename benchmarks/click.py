@@ -1,6 +1,6 @@
 """How long a click on a patch takes, until the maps are computed and until they stand in the browser.
 
-    python benchmarks/click.py [--run scenes-vit] [--clicks 20]
+    python -m benchmarks.click [--run scenes-vit] [--clicks 20]
 
 - *Another token*: milliseconds from a recorded pass to the maps of one token of every head (``token_maps``).
 - *Another image*: milliseconds to run the model over an image and record it (``capture``), on the CPU.
@@ -10,28 +10,19 @@
 """
 
 import argparse
-import os
-import shutil
-import socket
-import subprocess
-import sys
 import time
-import urllib.error
-import urllib.request
-from collections.abc import Callable, Iterator
-from contextlib import contextmanager
-from pathlib import Path
+from collections.abc import Callable
 
 import numpy as np
 from playwright.sync_api import Page, sync_playwright
 
+from tests.serving import launch, serving
 from vit import data
 from vit.data.batches import to_tensor
 from vit.explain import capture, token_maps
 from vit.runs import SHIPPED_RUN, get_run
 from vit.weights import load_checkpoint
 
-ROOT = Path(__file__).resolve().parent.parent
 REPEATS = 50
 
 # Notes the time of the press, of the first frame after the maps of another token, and of the server's answer.
@@ -63,33 +54,6 @@ def milliseconds(work: Callable[[int], object]) -> np.ndarray:
         work(index)
         times.append(1000 * (time.perf_counter() - start))
     return np.array(times[2:])
-
-
-@contextmanager
-def serving() -> Iterator[str]:
-    """The app on a free port of its own."""
-    with socket.socket() as listener:
-        listener.bind(("127.0.0.1", 0))
-        port = listener.getsockname()[1]
-    options = [f"--server.port={port}", "--server.address=127.0.0.1", "--server.headless=true"]
-    server = subprocess.Popen(
-        [sys.executable, "-m", "streamlit", "run", "streamlit_app.py", *options],
-        cwd=ROOT,
-        stdout=subprocess.DEVNULL,
-        stderr=subprocess.DEVNULL,
-        env=os.environ,
-    )
-    try:
-        for _ in range(600):
-            try:
-                urllib.request.urlopen(f"http://127.0.0.1:{port}/_stcore/health", timeout=5).close()
-                break
-            except (urllib.error.URLError, ConnectionError, TimeoutError):
-                time.sleep(0.1)
-        yield f"http://127.0.0.1:{port}"
-    finally:
-        server.terminate()
-        server.wait(timeout=30)
 
 
 def click_patches(page: Page, side: int, clicks: int) -> tuple[np.ndarray, np.ndarray]:
@@ -138,9 +102,8 @@ def main() -> None:
     patches = model.config.num_tokens - 1
     report("Another token", milliseconds(lambda index: token_maps(recorded, index % patches + 1)), "50")
     report("Another image", milliseconds(record), "50")
-    path = shutil.which("chromium") or shutil.which("chromium-browser") or shutil.which("google-chrome")
     with serving() as address, sync_playwright() as playwright:
-        browser = playwright.chromium.launch(executable_path=path, args=["--no-sandbox", "--disable-gpu"])
+        browser = launch(playwright)
         page = browser.new_page(viewport={"width": 1400, "height": 1000})
         page.goto(f"{address}/attention?run={run.name}&image=val-0")
         page.wait_for_selector(".attention[data-drawn]", timeout=120_000)

@@ -5,7 +5,7 @@ import streamlit as st
 from pages import components
 from vit import plots
 from vit.errors import UserError
-from vit.explain import attention_arrays
+from vit.explain import MIXED_POSITIONS, attention_arrays
 
 SCALES = ("shared", "per head")
 
@@ -30,17 +30,14 @@ strong link would leave the rest dark. Per head: each tile has its own, so shape
 compared.
 """
 
-READING = {
-    "key": """
+READING = """
 A row is a token that attends, a column one that is attended to; each row sums to 1.
 
 A bright column: everybody looks at that token. A bright diagonal: each token looks at itself; lines beside it are its
 neighbours. Blocks: the patches of one region look at each other.
 
 Drag to zoom in, double-click to zoom out.
-""",
-    "query": "A row is a query, a column a key; this network's softmax runs over queries, so columns sum to 1.",
-}
+"""
 
 
 def controls(depth: int, heads: int, rows: int, columns: int) -> tuple[int, int, int]:
@@ -75,6 +72,8 @@ def explore(look: components.Look, picked: components.PickedImage, version: str)
     record = look.record
     attention = attention_arrays(record)
     depth, heads = attention.shape[:2]
+    if record.normalised_over == "query":
+        st.warning(MIXED_POSITIONS, icon=":material/info:")
     token, layer, head = controls(depth, heads, *record.grid)
     components.attention_grid(look, picked.image, version=version, token=token, layer=layer, head=head)
     st.subheader(f"Layer {layer}, head {head}: every token to every token", anchor=False)
@@ -85,8 +84,9 @@ def explore(look: components.Look, picked: components.PickedImage, version: str)
             config={"displayModeBar": False},
             alt=f"Heatmap of the attention matrix of layer {layer}, head {head}",
         )
-        with st.container(width=270):
-            st.caption(READING[record.normalised_over])
+        if record.normalised_over == "key":
+            with st.container(width=270):
+                st.caption(READING)
 
 
 st.title("Attention", anchor=False)
@@ -127,7 +127,7 @@ with st.container(horizontal=True, gap="small", vertical_alignment="center"):
         )
 
 components.forget_browser()
-explore(look, picked, f"{run.name}/{components.stamp(run)}/{picked.id}")
+explore(look, picked, f"{run.name}/{run.stamp}/{picked.id}")
 
 with st.expander("What an attention map is, and what it is not", icon=":material/help:"):
     st.markdown(WHAT_IT_IS)

@@ -15,7 +15,8 @@ import streamlit as st
 from PIL import Image
 from streamlit.errors import StreamlitAPIException
 
-from vit import data, plots, runs
+from vit import data, runs
+from vit.colours import SEQUENTIAL
 from vit.config import DataConfig
 from vit.data.images import FILE_BYTES_MAX, fit_square, open_image
 from vit.data.pictures import list_pictures, open_picture, save_picture
@@ -28,7 +29,7 @@ if TYPE_CHECKING:  # torch comes with the first model, not with the first page
     from vit.explain import Record
     from vit.weights import CheckpointInfo
 
-MAPS_BYTES_MAX = 1_000_000
+MAPS_BYTES_MAX = 3_000_000
 """The maps of all tokens go to the browser up to this size, beyond it those of the chosen token alone."""
 
 DISPLAY_SIZE = 256
@@ -36,6 +37,8 @@ DISPLAY_SIZE = 256
 
 LISTED_IMAGES = 500
 """So many validation images stand in the list; the others are reached by typing their number."""
+
+SUMMARIES = {"cls": "class token", "mean": "mean of the patches", "all": "mean of all tokens"}
 
 IMAGE_ID = re.compile(r"(?:val-)?(\d{1,9})|pic-([0-9a-f]{16})")
 
@@ -124,15 +127,7 @@ def load_model(run: Run) -> "tuple[nn.Module, CheckpointInfo]":
     Raises:
         RunError: its weights are gone or damaged.
     """
-    return load_path(str(run.path), stamp(run))
-
-
-def stamp(run: Run) -> int:
-    """Changes with the run's weights, which a training run replaces as it gets better; 0 where there are none."""
-    try:
-        return (run.path / "model.safetensors").stat().st_mtime_ns
-    except OSError:
-        return 0
+    return load_path(str(run.path), run.stamp)
 
 
 @st.cache_resource(max_entries=4, show_spinner="Loading the model")
@@ -311,7 +306,7 @@ def look(run: Run, image: PickedImage) -> Look:
         TypeError: the model has no attention maps; the message says so.
         UserError: the run cannot be loaded.
     """
-    return _look(str(run.path), stamp(run), image.id, image.image)
+    return _look(str(run.path), run.stamp, image.id, image.image)
 
 
 @st.cache_resource(max_entries=8, show_spinner=False)
@@ -337,7 +332,7 @@ def attention_grid(look: Look, image: Image.Image, *, version: str, token: int, 
         token: 0 is the summary token, k >= 1 the k-th patch.
         layer, head: the enlarged one, from 1.
     """
-    from vit.explain.capture import attention_arrays, token_rows
+    from vit.explain import attention_arrays, token_rows
 
     record = look.record
     attention = attention_arrays(record)
@@ -363,8 +358,8 @@ def attention_grid(look: Look, image: Image.Image, *, version: str, token: int, 
             "prefix": record.prefix_tokens,
             "depth": depth,
             "heads": heads,
-            "summary": "class token" if record.pool == "cls" else "mean of the patches",
-            "colours": plots.SEQUENTIAL,
+            "summary": SUMMARIES[record.pool],
+            "colours": SEQUENTIAL,
             "token": token,
             "layer": layer,
             "head": head,

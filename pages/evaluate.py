@@ -4,7 +4,7 @@ from typing import TYPE_CHECKING
 
 import streamlit as st
 
-from pages.components import attention_link, load_model, pick_run, plain, show_error, stamp, validation
+from pages.components import attention_link, load_model, pick_run, plain, show_error, validation
 from pages.confusion import confusion_matrix
 from vit import plots
 from vit.errors import UserError
@@ -136,7 +136,7 @@ elif not run.status.validated:
 elif run.state in ("stopped", "failed"):
     st.caption(f":material/stop_circle: This run ended early, after epoch {run.status.epoch}.")
 try:
-    result = evaluated(str(run.path), stamp(run), run)
+    result = evaluated(str(run.path), run.stamp, run)
 except UserError as error:
     show_error(error)
     st.stop()

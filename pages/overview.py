@@ -8,7 +8,6 @@ from pages.wording import size
 from vit import hardware, runs
 from vit.runs import Run
 
-PICTURE = "attention.png"
 ROWS = 20
 
 
@@ -24,8 +23,8 @@ def show_shipped() -> None:
         with row.cell():
             st.metric("Accuracy of the included model", f"{best['val_accuracy']:.1%}" if best else None)
             st.markdown(
-                f"{config.model.depth} blocks of {config.model.num_heads} heads, trained for {config.training.epochs} "
-                f"epochs to tell {', '.join(plain(name) for name in config.data.class_names[:8])}."
+                f"A Vision Transformer ({config.model.title}), trained for {config.training.epochs} epochs to tell "
+                f"{', '.join(plain(name) for name in config.data.class_names[:8])}."
             )
             st.page_link(
                 "attention.py",
@@ -40,9 +39,9 @@ def show_shipped() -> None:
                 "evaluate.py", label="See where it errs", icon=":material/grid_on:", query_params={"run": run.name}
             )
         with row.cell():
-            if (run.path / PICTURE).is_file():
+            if run.picture:
                 st.image(
-                    str(run.path / PICTURE),
+                    str(run.picture),
                     width="stretch",
                     caption="What each head attends to in one image: a row for each block, a column for each head.",
                     alt="Attention maps of every head of the included model, laid over an image",
@@ -69,11 +68,11 @@ def show_steps() -> None:
 def show_run(run: Run) -> None:
     """One line of the list of runs."""
     label, icon, colour = BADGES[run.state]
-    model, best, query = run.config.model, run.best, {"run": run.name}
+    best, query = run.best, {"run": run.name}
     with st.container(horizontal=True, vertical_alignment="center", border=True):
         with st.container(width=230, gap=None):
             st.markdown(f"**{plain(run.name)}**")
-            st.caption(f"{model.num_heads} heads, depth {model.depth}, {run.config.training.epochs} epochs")
+            st.caption(f"{run.config.model.title}, {run.config.training.epochs} epochs")
         with st.container(width=100):
             st.badge(label, icon=icon, color=colour)
         with st.container(width=90):

@@ -86,7 +86,7 @@ def answer(path: str, stamp: int, image_id: str, _image: Image.Image) -> tuple[n
 
 def show_result(run: Run, class_names: tuple[str, ...], picked: PickedImage, name: str) -> None:
     """One card: the picture, the bars, the way on."""
-    view, probabilities = answer(str(run.path), components.stamp(run), picked.id, picked.image)
+    view, probabilities = answer(str(run.path), run.stamp, picked.id, picked.image)
     best = int(probabilities.argmax())
     side = max(1, VIEW_SIDE // view.shape[0]) * view.shape[0]  # a whole multiple keeps the pixels crisp
     with st.container(border=True):

@@ -100,9 +100,7 @@ def training_controls(controls: Controls) -> None:
 def show_cost(config: RunConfig, info: DataInfo) -> None:
     """Tokens, parameters, memory and time of the run as it is set now."""
     device = hardware.resolve(config.training.device)
-    cost = estimate.estimate(
-        config, train_count=info.train_count, val_count=info.val_count, flops_per_second=speed(device)
-    )
+    cost = estimate.estimate(config, train_count=info.train_count, val_count=info.val_count, speeds=speeds(device))
     with st.grid(4, min_column_width=105):
         st.metric("Tokens", f"{cost.tokens:,}", help="Patches of one image, and the class token.")
         st.metric("Parameters", count(cost.parameters), help="Numbers that the training adjusts.")
@@ -149,9 +147,9 @@ def machine() -> tuple[hardware.Device, ...]:
 
 
 @st.cache_data(ttl=60, max_entries=4, show_spinner=False)
-def speed(device: str) -> float | None:
-    """Operations a second that an earlier run here reached."""
-    return estimate.measured_flops(device)
+def speeds(device: str) -> tuple[tuple[float, float], ...]:
+    """How fast earlier runs were on this machine."""
+    return estimate.measured_speeds(device)
 
 
 def first_view() -> str:

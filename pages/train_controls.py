@@ -111,13 +111,13 @@ class Space:
             ),
         )
 
-    def memory(self, values: dict[str, Any]) -> int:
-        """Bytes of memory that the chosen device has."""
-        return next((d.memory_bytes for d in self.devices if d.name == values["device"]), self.devices[0].memory_bytes)
+    def device(self, values: dict[str, Any]) -> Device:
+        """The chosen device; "auto" is the fastest."""
+        return next((device for device in self.devices if device.name == values["device"]), self.devices[0])
 
     def fits(self, values: dict[str, Any]) -> bool:
         """Whether the device's memory holds the training of these values."""
-        return fits(self.config(values), self.memory(values))
+        return fits(self.config(values), self.device(values))
 
     def patches(self, values: dict[str, Any]) -> list[int]:
         """Patch sizes that divide the image, and that the stem can make by halving."""

@@ -5,8 +5,9 @@ import torch
 from torch.utils.flop_counter import FlopCounterMode
 
 from tests.conftest import tiny_config
-from vit import ViT, ViTConfig, estimate
+from vit import ViT, ViTConfig, estimate, runs
 from vit.config import DataConfig, RunConfig, TrainingConfig
+from vit.hardware import Device
 
 MODELS = [
     {},
@@ -34,9 +35,10 @@ def test_operations_are_those_that_torch_counts(settings):
 def test_memory_grows_with_batch_depth_and_tokens_and_bounds_what_fits():
     def memory(batch_size=64, **model):
         config = RunConfig(model=ViTConfig(**model), training=TrainingConfig(batch_size=batch_size, device="cpu"))
-        assert estimate.fits(config, 2 * estimate.memory_bytes(config, "cpu"))
-        assert not estimate.fits(config, estimate.memory_bytes(config, "cpu"))
-        return estimate.memory_bytes(config, "cpu")
+        need = estimate.memory_bytes(config, "cpu")
+        assert estimate.fits(config, Device("cpu", "CPU", int(2 * need), 0))
+        assert not estimate.fits(config, Device("cpu", "CPU", int(need), 0))
+        return need
 
     assert (
         memory()
@@ -48,17 +50,20 @@ def test_memory_grows_with_batch_depth_and_tokens_and_bounds_what_fits():
 
 def test_time_grows_with_epochs_and_follows_the_measured_speed_of_this_machine(trained):
     config = tiny_config()
-    speed = estimate.measured_flops("cpu")
-    assert speed > 0
-    cost = estimate.estimate(config, train_count=60, val_count=30, flops_per_second=speed)
+    speeds = estimate.measured_speeds("cpu")
+    best = runs.get_run("tiny").status.best
+    cost = estimate.estimate(config, train_count=60, val_count=30, speeds=speeds)
+    assert cost.seconds == pytest.approx(best["seconds"] / best["step"] * 3 * config.training.epochs)
     longer = config.model_copy(update={"training": config.training.model_copy(update={"epochs": 20})})
     assert cost.measured
-    assert estimate.estimate(longer, train_count=60, flops_per_second=speed).seconds == pytest.approx(10 * cost.seconds)
+    assert estimate.estimate(longer, train_count=60, speeds=speeds).seconds == pytest.approx(10 * cost.seconds)
 
 
 def test_without_any_run_the_time_is_a_guess_and_says_so(home):
-    assert estimate.measured_flops("cpu") is None
+    assert estimate.measured_speeds("cpu") == ()
     config = RunConfig(model=ViTConfig(image_size=32), data=DataConfig(image_size=32))
     cost = estimate.estimate(config, train_count=5000, val_count=1000)
     assert not cost.measured
     assert 1 < cost.seconds < 3600
+    tiny = ((estimate.step_flops(config) / 1000, 1e6),)  # a toy run says nothing of this one
+    assert estimate.estimate(config, train_count=5000, val_count=1000, speeds=tiny) == cost

@@ -8,7 +8,7 @@ import torch
 from vit import load_checkpoint, runs
 from vit.errors import RunError
 from vit.trainer import Checkpoint
-from vit.weights import MODEL_FILE, load_resume, load_snapshot, save_resume
+from vit.weights import load_resume, load_snapshot, save_resume
 
 
 def test_a_checkpoint_loads_frozen_in_eval_mode_with_what_goes_with_it(trained):
@@ -48,7 +48,7 @@ def test_resume_state_survives_the_disk_bit_by_bit(home):
 def test_a_run_that_is_missing_or_damaged_or_foreign_is_refused_in_a_sentence(trained):
     with pytest.raises(RunError, match="nosuch"):
         load_checkpoint("nosuch")
-    path = runs.get_run("tiny").path / MODEL_FILE
+    path = runs.get_run("tiny").path / runs.MODEL
     whole = path.read_bytes()
     path.write_bytes(whole[: len(whole) // 2])
     with pytest.raises(RunError, match="damaged"):
@@ -63,6 +63,6 @@ def test_a_run_that_is_missing_or_damaged_or_foreign_is_refused_in_a_sentence(tr
 
 def test_weights_that_do_not_fit_the_settings_are_refused(several):
     small, deep = runs.get_run("tiny").path, runs.get_run("tiny-deep").path
-    (small / MODEL_FILE).write_bytes((deep / MODEL_FILE).read_bytes())
+    (small / runs.MODEL).write_bytes((deep / runs.MODEL).read_bytes())
     with pytest.raises(RunError, match="do not fit"):
         load_checkpoint("tiny")

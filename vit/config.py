@@ -117,6 +117,11 @@ class ModelConfig(Settings):
         """What ``--model`` calls the network."""
         return self.architecture
 
+    @property
+    def title(self) -> str:
+        """What a person calls it, in a few words."""
+        return "convolutional network"
+
 
 class TransformerConfig(ModelConfig):
     """What the settings of a network of patches and heads have besides; the names are timm's where timm has one.
@@ -146,6 +151,11 @@ class TransformerConfig(ModelConfig):
                 f"choose a width such as {self.num_heads * max(1, round(self.embed_dim / self.num_heads))}."
             )
         return self
+
+    @property
+    def title(self) -> str:
+        """What a person calls it, in a few words."""
+        return f"{self.num_heads} head{'s' if self.num_heads > 1 else ''}, depth {self.depth}"
 
     @property
     def head_dim(self) -> int:
@@ -231,6 +241,11 @@ class ReferenceConfig(TransformerConfig):
     def name(self) -> str:
         """What ``--model`` calls the network."""
         return "reference" if self.attention == "matmul" else f"reference-{self.attention}"
+
+    @property
+    def title(self) -> str:
+        """What a person calls it, in a few words."""
+        return f"course network, {super().title}"
 
 
 class CNNConfig(ModelConfig):

@@ -3,11 +3,13 @@
 The counts follow ``vit/model.py`` line by line; tests hold them against the model itself.
 """
 
+import math
 from dataclasses import dataclass
 from itertools import pairwise
 
 from vit import hardware, runs
 from vit.config import RunConfig, ViTConfig
+from vit.hardware import Device
 
 FLOAT = 4
 RUNTIME_BYTES = {"cpu": 700e6, "cuda": 900e6, "mps": 900e6}
@@ -87,43 +89,53 @@ def memory_bytes(config: RunConfig, device: str) -> float:
     )
 
 
-def fits(config: RunConfig, available_bytes: float) -> bool:
-    """Whether training stays within nine tenths of the memory that the device has."""
-    return memory_bytes(config, hardware.resolve(config.training.device)) <= 0.9 * available_bytes
+def fits(config: RunConfig, device: Device) -> bool:
+    """Whether training on ``device`` stays within nine tenths of its memory."""
+    return memory_bytes(config, device.name) <= 0.9 * device.memory_bytes
 
 
-def measured_flops(device: str) -> float | None:
-    """Operations a second that the newest run of this machine reached on ``device``; None where there is none."""
-    here = hardware.processor()
+def step_flops(config: RunConfig) -> float:
+    """Floating point operations of one training step; backward is twice forward."""
+    return 3 * count_flops(config.model) * config.training.batch_size
+
+
+def measured_speeds(device: str) -> tuple[tuple[float, float], ...]:
+    """What runs of this machine reached on ``device``: pairs of operations a step and operations a second."""
+    here, speeds = hardware.processor(), []
     for run in runs.list_runs():
         config, status = run.config, run.status
-        if not isinstance(config.model, ViTConfig):
+        if not isinstance(config.model, ViTConfig) or status.device != device or not status.best:
             continue
-        if status.device != device or config.environment is None or config.environment.processor != here:
-            continue
-        if status.best and status.best["seconds"] > 0:
-            images = status.best["step"] * config.training.batch_size
-            return 3 * count_flops(config.model) * images / status.best["seconds"]
-    return None
+        if config.environment and config.environment.processor == here and status.best["seconds"] > 0:
+            size = step_flops(config)
+            speeds.append((size, size * status.best["step"] / status.best["seconds"]))
+    return tuple(speeds)
 
 
 def estimate(
-    config: RunConfig, *, train_count: int, val_count: int = 0, flops_per_second: float | None = None
+    config: RunConfig, *, train_count: int, val_count: int = 0, speeds: tuple[tuple[float, float], ...] = ()
 ) -> Estimate:
     """What training ``config`` on so many images costs.
 
     Args:
-        flops_per_second: what :func:`measured_flops` found; None falls back to a rough figure for the kind of device.
+        speeds: what :func:`measured_speeds` found. Small steps waste most of a device, so the measured step nearest in
+            size counts, and none that is ten times larger or smaller.
     """
     device = hardware.resolve(config.training.device)
-    flops = count_flops(config.model)
-    rate = flops_per_second or DEFAULT_FLOPS[device] * (hardware.cpu_cores() if device == "cpu" else 1)
-    work = config.training.epochs * flops * (3 * train_count + (val_count if flops_per_second is None else 0))
+    size = step_flops(config)
+    near = [(abs(math.log(size / other)), speed) for other, speed in speeds]
+    distance, rate = min(near, default=(math.inf, 0.0))
+    measured = distance < math.log(10)
+    if measured:
+        work = 3 * train_count  # the measured seconds have their share of validation in them
+    else:
+        rate = DEFAULT_FLOPS[device] * (hardware.cpu_cores() if device == "cpu" else 1)
+        work = 3 * train_count + val_count
     return Estimate(
         tokens=config.model.num_tokens,
         parameters=count_parameters(config.model),
         memory_bytes=memory_bytes(config, device),
-        flops=flops,
-        seconds=work / rate,
-        measured=flops_per_second is not None,
+        flops=count_flops(config.model),
+        seconds=config.training.epochs * count_flops(config.model) * work / rate,
+        measured=measured,
     )

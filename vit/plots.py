@@ -10,30 +10,7 @@ from typing import Any, Protocol
 import numpy as np
 import plotly.graph_objects as go
 
-PALETTE = {
-    "blue": "#0072B2",
-    "orange": "#E69F00",
-    "green": "#009E73",
-    "vermilion": "#D55E00",
-    "sky": "#56B4E9",
-    "purple": "#CC79A7",
-    "grey": "#8A8F98",
-}
-"""Colours of series, told apart with any colour vision (Okabe and Ito 2008)."""
-
-SEQUENTIAL = (
-    "#440154",
-    "#482878",
-    "#3e4a89",
-    "#31688e",
-    "#26828e",
-    "#1f9e89",
-    "#35b779",
-    "#6ece58",
-    "#b5de2b",
-    "#fde725",
-)
-"""Colours of amounts, small to large: Viridis, even in lightness and safe with any colour vision."""
+from vit.colours import PALETTE, SEQUENTIAL
 
 POINTS_MAX = 500
 """A curve on a page has no more points than this: more cannot be seen, and would be sent again every second."""

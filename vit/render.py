@@ -5,33 +5,20 @@ from collections.abc import Sequence
 import numpy as np
 from PIL import Image, ImageDraw
 
+from vit.colours import SEQUENTIAL
+
 TILE = 128
 GAP = 6
 LABEL = 16
-OPACITY = 0.65
+OPACITY = 0.85
 
-# Viridis (Smith and van der Walt 2015) at nine equal steps.
-_VIRIDIS = np.array(
-    [
-        (68, 1, 84),
-        (71, 44, 122),
-        (59, 81, 139),
-        (44, 113, 142),
-        (33, 144, 141),
-        (39, 173, 129),
-        (92, 200, 99),
-        (170, 220, 50),
-        (253, 231, 37),
-    ],
-    dtype=np.float64,
-)
+_SCALE = np.array([[int(colour[place : place + 2], 16) for place in (1, 3, 5)] for colour in SEQUENTIAL], dtype=float)
 
 
 def colours(values: np.ndarray) -> np.ndarray:
     """Values in [0, 1] of any shape to RGB: ``(...)`` -> ``(... 3)`` uint8."""
-    places = np.clip(values, 0, 1) * (len(_VIRIDIS) - 1)
-    steps = np.arange(len(_VIRIDIS))
-    return np.stack([np.interp(places, steps, channel) for channel in _VIRIDIS.T], axis=-1).round().astype(np.uint8)
+    places, steps = np.clip(values, 0, 1) * (len(_SCALE) - 1), np.arange(len(_SCALE))
+    return np.stack([np.interp(places, steps, channel) for channel in _SCALE.T], axis=-1).round().astype(np.uint8)
 
 
 def overlay(view: np.ndarray, heat: np.ndarray, *, top: float, side: int = TILE) -> Image.Image:
@@ -43,8 +30,14 @@ def overlay(view: np.ndarray, heat: np.ndarray, *, top: float, side: int = TILE)
         side: of the result in pixels.
     """
     image = Image.fromarray(view).resize((side, side), Image.Resampling.BICUBIC)
-    layer = Image.fromarray(colours(heat / top if top > 0 else heat)).resize((side, side), Image.Resampling.NEAREST)
-    return Image.blend(image, layer, OPACITY)
+    scaled = np.clip(heat / top if top > 0 else heat, 0, 1)
+    opacity = Image.fromarray(
+        (255 * OPACITY * np.sqrt(scaled)).astype(np.uint8)
+    )  # what counts little lets the image through
+    layer, opacity = (
+        it.resize((side, side), Image.Resampling.NEAREST) for it in (Image.fromarray(colours(scaled)), opacity)
+    )
+    return Image.composite(layer, image, opacity)
 
 
 def shared_top(maps: np.ndarray) -> float:

@@ -39,6 +39,7 @@ State = Literal["queued", "running", "finished", "stopped", "failed"]
 ACTIVE = ("queued", "running")
 CONFIG, STATUS, METRICS, LOG, LOCK = "config.json", "status.json", "metrics.jsonl", "log.txt", ".lock"
 MODEL, LAST, SNAPSHOTS = "model.safetensors", "last.safetensors", "snapshots"
+PICTURE = "attention.png"
 
 _RESERVED = re.compile(r"(con|prn|aux|nul|com\d|lpt\d)(\..*)?")  # names that Windows gives to devices
 _ENDED_SILENTLY = "The process ended without a word: resume it or start over."
@@ -155,6 +156,19 @@ class Run:
             with suppress(FileNotFoundError):  # a job at work renames its files
                 sizes += file.stat().st_size if file.is_file() else 0
         return sizes
+
+    @property
+    def stamp(self) -> int:
+        """Changes with the kept weights, which a training replaces as it gets better; 0 where there are none."""
+        try:
+            return (self.path / MODEL).stat().st_mtime_ns
+        except OSError:
+            return 0
+
+    @property
+    def picture(self) -> Path | None:
+        """The attention of all its heads as an image file, where one was made for it."""
+        return self.path / PICTURE if (self.path / PICTURE).is_file() else None
 
     @property
     def shipped(self) -> bool:

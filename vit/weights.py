@@ -15,10 +15,6 @@ from vit.errors import RunError
 from vit.networks import build_model
 from vit.trainer import Checkpoint
 
-MODEL_FILE = "model.safetensors"
-RESUME_FILE = "last.safetensors"
-SNAPSHOT_FOLDER = "snapshots"
-
 
 @dataclass(frozen=True)
 class CheckpointInfo:
@@ -62,7 +58,7 @@ def _read(path: Path) -> tuple[dict[str, Tensor], dict]:
 
 def save_model(run: Path, weights: Mapping[str, Tensor], metrics: Mapping) -> None:
     """Write the weights that the run keeps, and in their metadata which epoch they are of and how good."""
-    _write(run / MODEL_FILE, weights, metrics)
+    _write(run / runs.MODEL, weights, metrics)
 
 
 def load_checkpoint(run: str | Path, *, device: str = "cpu") -> tuple[nn.Module, CheckpointInfo]:
@@ -75,7 +71,7 @@ def load_checkpoint(run: str | Path, *, device: str = "cpu") -> tuple[nn.Module,
         RunError: there is no such run, it has no weights yet, or its files are damaged.
     """
     found = runs.get_run(run)
-    tensors, metrics = _read(found.path / MODEL_FILE)
+    tensors, metrics = _read(found.path / runs.MODEL)
     return _model(found, tensors, device), _info(found, metrics)
 
 
@@ -88,7 +84,7 @@ def load_snapshot(run: str | Path, epoch: int, *, device: str = "cpu") -> tuple[
 
 def snapshot_path(run: Path, epoch: int) -> Path:
     """Where the snapshot of one epoch lies."""
-    return run / SNAPSHOT_FOLDER / f"{epoch:05d}.safetensors"
+    return run / runs.SNAPSHOTS / f"{epoch:05d}.safetensors"
 
 
 def save_snapshot(run: Path, epoch: int, weights: Mapping[str, Tensor]) -> None:
@@ -98,7 +94,7 @@ def save_snapshot(run: Path, epoch: int, weights: Mapping[str, Tensor]) -> None:
 
 def save_resume(run: Path, checkpoint: Checkpoint) -> None:
     """Write the one file that a resume needs, the scalars in its metadata."""
-    _write(run / RESUME_FILE, checkpoint.tensors, checkpoint.position)
+    _write(run / runs.LAST, checkpoint.tensors, checkpoint.position)
 
 
 def load_resume(run: Path) -> Checkpoint | None:
@@ -107,9 +103,9 @@ def load_resume(run: Path) -> Checkpoint | None:
     Raises:
         RunError: the file is damaged.
     """
-    if not (run / RESUME_FILE).exists():
+    if not (run / runs.LAST).exists():
         return None
-    return Checkpoint(*_read(run / RESUME_FILE))
+    return Checkpoint(*_read(run / runs.LAST))
 
 
 def _model(run: runs.Run, tensors: dict[str, Tensor], device: str) -> nn.Module:

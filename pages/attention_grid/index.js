@@ -164,6 +164,7 @@ class AttentionGrid {
       const high = data.perHead ? Math.max(...rows[index].patches) : shared
       this.paint(cell.canvas, width, rows[index].patches, high)
       const share = rows[index].prefix.reduce((sum, value) => sum + value, 0)
+      cell.share.hidden = !data.prefix
       cell.share.textContent = width > 96 ? `cls ${percent(share)}` : percent(share)
       cell.tile.ariaPressed = String(cell.layer === layer && cell.head === head)
       cell.tile.ariaLabel = `Layer ${cell.layer}, head ${cell.head}: ${percent(share)} to the class token`
@@ -220,7 +221,7 @@ class AttentionGrid {
 
   blank(canvas, width) {
     const side = Math.max(1, Math.round(width * devicePixelRatio))
-    Object.assign(canvas, { width: side, height: Math.round((side * this.data.rows) / this.data.columns) })
+    Object.assign(canvas, { width: side, height: side })
     const context = canvas.getContext("2d")
     context.imageSmoothingEnabled = this.image.naturalWidth > 128 // small images in their own pixels
     context.drawImage(this.image, 0, 0, canvas.width, canvas.height)

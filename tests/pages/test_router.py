@@ -1,48 +1,28 @@
 """The router: it runs first, whatever page is asked for, and what all pages share is there."""
 
 import json
-import os
-import socket
 import subprocess
 import sys
 import time
 import urllib.error
 import urllib.request
-from pathlib import Path
 
 import pytest
 from streamlit.testing.v1 import AppTest
 
 from tests.conftest import tiny_config
+from tests.serving import ROOT, serving
 from vit import runs
 
-ROOT = Path(__file__).resolve().parents[2]
 ROUTER = str(ROOT / "pages" / "_router.py")
 PAGES = ("overview.py", "train.py", "predict.py", "attention.py", "evaluate.py")
 
 
-def free_port() -> int:
-    with socket.socket() as listener:
-        listener.bind(("127.0.0.1", 0))
-        return listener.getsockname()[1]
-
-
 @pytest.fixture
 def server(home):
-    """The address of a freshly started server; its agent interface answers as a browser's session would."""
-    port = free_port()
-    flags = {"port": port, "address": "127.0.0.1", "headless": "true", "enableAgentApi": "true"}
-    process = subprocess.Popen(
-        [sys.executable, "-m", "streamlit", "run", "streamlit_app.py"]
-        + [f"--server.{k}={v}" for k, v in flags.items()],
-        cwd=ROOT,
-        env=os.environ | {"OMP_NUM_THREADS": "1"},
-        stdout=subprocess.DEVNULL,
-        stderr=subprocess.DEVNULL,
-    )
-    yield f"http://127.0.0.1:{port}"
-    process.terminate()
-    process.wait(timeout=30)
+    """The address of a freshly started server, which answers as a browser session would through its agent interface."""
+    with serving(wait=False, enableAgentApi="true") as address:
+        yield address
 
 
 def first_request(address: str, body: dict) -> dict:

@@ -8,6 +8,7 @@ from vit.explain.capture import (
     capture,
     prefix_share,
     token_maps,
+    token_rows,
 )
 from vit.explain.relevance import METHODS, chefer, rollout
 
@@ -22,4 +23,5 @@ __all__ = [
     "prefix_share",
     "rollout",
     "token_maps",
+    "token_rows",
 ]
