@@ -177,5 +177,6 @@ with st.grid(2, min_column_width=330, gap="large") as row:
         st.markdown(calibration_sentence(result, calibration))
         st.caption(
             "The images are grouped by how sure the model was of its answer. A bar is the share of right answers in "
-            "its group: below the dashed line the model is surer than it should be, above it more modest than need be."
+            "its group: below the dashed line the model is surer than it should be, above it more modest than need be. "
+            "Pale bars rest on few images."
         )

@@ -183,9 +183,8 @@ class Controls:
         self.space = space
         before = stored(space)
         wanted = dict(before)
-        source = space.info.source
-        if st.session_state.setdefault("sized_for", source) != source:  # other images, another natural size
-            st.session_state["sized_for"], wanted["size"] = source, space.info.auto_image_size
+        if st.session_state.get("sized_for", space.info.source) != space.info.source:
+            wanted["size"] = space.info.auto_image_size  # other images, another natural size
         self.values = space.clamp(wanted)
         for key, value in self.values.items():
             if value != before[key]:
@@ -231,4 +230,6 @@ class Controls:
             **first,
             **options,
         )
+        if key == "size":  # noted only now: a click elsewhere may end the script before the slider has its new value
+            st.session_state["sized_for"] = self.space.info.source
         return self.values[key]

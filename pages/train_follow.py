@@ -21,6 +21,10 @@ CHARTS = (
     ("Accuracy", plots.accuracy_curve, "Training and validation accuracy of each epoch", 1),
     ("Learning rate", plots.learning_rate_curve, "Learning rate of each step", 1),
 )
+HELP = {
+    "Loss": "The training loss is taken on augmented images, with softened labels, while the weights still move; "
+    "so it may well lie above the validation loss."
+}
 PAGES = (
     ("predict.py", "Predict with it", ":material/image_search:"),
     ("attention.py", "Look into its heads", ":material/visibility:"),
@@ -158,7 +162,7 @@ def show_curves(run: Run, lines: dict[tuple, dict]) -> None:
     with st.grid(2, min_column_width=300) as grid:
         for title, curve, alt, span in CHARTS:
             with grid.cell(column_span=span):
-                st.markdown(f"**{title}**")
+                st.markdown(f"**{title}**", help=HELP.get(title))
                 spec = curve(lines.values())
                 if spec["data"]["values"]:
                     st.vega_lite_chart(spec=spec, key=f"curve-{title}", alt=f"{alt}, run {run.name}")

@@ -72,6 +72,7 @@ def test_reliability_leaves_empty_bins_out():
     bars = plots.reliability(calibration).data[0]
     assert list(bars.x) == pytest.approx([0.375, 0.875])
     assert list(bars.y) == [0.5, 0.8]
+    assert list(bars.marker.opacity) == [0.5, 1]
     assert [list(row) for row in bars.customdata] == [[0.4, 10], [0.9, 30]]
 
 

@@ -12,6 +12,9 @@ import plotly.graph_objects as go
 
 from vit.colours import PALETTE, SEQUENTIAL
 
+SURE_COUNT = 20
+"""A bar over so many images is drawn in full colour."""
+
 POINTS_MAX = 500
 """A curve on a page has no more points than this: more cannot be seen, and would be sent again every second."""
 
@@ -138,7 +141,10 @@ def attention_matrix(matrix: np.ndarray, grid: tuple[int, int], prefix_tokens: i
 
 
 def reliability(calibration: Calibration) -> go.Figure:
-    """A reliability diagram: how often it is right, by how sure it was (Guo et al. 2017); empty bins left out."""
+    """A reliability diagram: how often it is right, by how sure it was (Guo et al. 2017).
+
+    Empty bins are left out, and those of few images are pale: with ten the accuracy is only known to about 0.15.
+    """
     count = np.asarray(calibration.count)
     edges = np.asarray(calibration.edges, dtype=float)
     filled = np.flatnonzero(count)
@@ -150,7 +156,7 @@ def reliability(calibration: Calibration) -> go.Figure:
         "x": ((edges[:-1] + edges[1:]) / 2)[filled].tolist(),
         "y": accuracy.tolist(),
         "width": (np.diff(edges)[filled] * 0.92).tolist(),
-        "marker": {"color": PALETTE["blue"]},
+        "marker": {"color": PALETTE["blue"], "opacity": np.clip(count[filled] / SURE_COUNT, 0.25, 1).tolist()},
         "customdata": np.stack([confidence, count[filled]], axis=-1).tolist(),
         "hovertemplate": "right: %{y:.1%}<br>mean confidence: %{customdata[0]:.1%}<br>"
         "%{customdata[1]:.0f} images<extra></extra>",

@@ -3,13 +3,13 @@
 from collections.abc import Sequence
 
 import numpy as np
-from PIL import Image, ImageDraw
+from PIL import Image, ImageDraw, ImageFont
 
-from vit.colours import SEQUENTIAL
+from vit.colours import PALETTE, SEQUENTIAL
 
 TILE = 128
 GAP = 6
-LABEL = 16
+LABEL = 24
 OPACITY = 0.85
 
 _SCALE = np.array([[int(colour[place : place + 2], 16) for place in (1, 3, 5)] for colour in SEQUENTIAL], dtype=float)
@@ -55,12 +55,12 @@ def attention_grid(view: np.ndarray, maps: np.ndarray, layers: Sequence[int], he
     """
     side = TILE if len(layers) * len(heads) > 1 else 4 * TILE
     left, step, top = 4 * LABEL, side + GAP, shared_top(maps)
-    sheet = Image.new("RGB", (left + step * len(heads), LABEL + step * len(layers)), "white")
-    pen = ImageDraw.Draw(sheet)
+    sheet = Image.new("RGBA", (left + step * len(heads), LABEL + step * len(layers)))  # clear: on light and dark pages
+    pen, words = ImageDraw.Draw(sheet), {"fill": PALETTE["grey"], "font": ImageFont.load_default(LABEL - 6)}
     for column, head in enumerate(heads):
-        pen.text((left + column * step + side // 2, 2), f"head {head}", "black", anchor="ma")
+        pen.text((left + column * step + side // 2, 2), f"head {head}", anchor="ma", **words)
     for row, layer in enumerate(layers):
-        pen.text((4, LABEL + row * step + side // 2), f"layer {layer}", "black", anchor="lm")
+        pen.text((4, LABEL + row * step + side // 2), f"layer {layer}", anchor="lm", **words)
         for column in range(len(heads)):
             tile = overlay(view, maps[row, column], top=top, side=side)
             sheet.paste(tile, (left + column * step, LABEL + row * step))

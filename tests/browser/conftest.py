@@ -11,7 +11,7 @@ PATIENCE = 60_000
 """Milliseconds: a test waits for what a person would see, on a machine that may be busy."""
 
 
-@pytest.fixture(scope="session")
+@pytest.fixture(scope="module")  # it ends with these tests: others look at what processes are left
 def chromium() -> Browser:
     if chromium_path() is None:
         if os.environ.get("CI"):

@@ -62,6 +62,7 @@ def upload_photographs(page: Page, zip_file: Path) -> None:
     expect(page.get_by_text("images to train on")).to_be_visible()
     expect(page.get_by_role("combobox", name="Data set")).to_have_value(zip_file.stem)
     expect(page.locator("[data-testid=stImage] img").first).to_be_visible()
+    settled(page)
 
 
 def train_with_four_heads_and_depth_four(page: Page) -> runs.Run:
