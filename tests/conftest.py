@@ -79,6 +79,14 @@ def trained(several) -> Path:
     return several
 
 
+@pytest.fixture
+def twenty(trained) -> Path:
+    """``home`` with twenty trained runs."""
+    for number in range(2, 21):
+        shutil.copytree(trained / "checkpoints" / "tiny", trained / "checkpoints" / f"tiny-{number}")
+    return trained
+
+
 @pytest.fixture(scope="session")
 def photo_zip(tmp_path_factory) -> Path:
     """A small zip in ImageFolder layout: train/ and val/ of two classes that a colour tells apart."""

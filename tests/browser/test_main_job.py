@@ -113,6 +113,7 @@ def test_from_a_zip_of_photographs_to_the_attention_of_the_model_trained_on_them
     predict_an_uploaded_picture(page, photographs, tmp_path)
     click_a_patch_and_see_the_maps_change(page)
     read_the_confusion_matrix(page, run)
+    come_back_to_the_attention_as_it_was_left(page)
 
 
 def predict_an_uploaded_picture(page: Page, photographs: Path, tmp_path: Path) -> None:
@@ -169,3 +170,11 @@ def read_the_confusion_matrix(page: Page, run: runs.Run) -> None:
     expect(page.get_by_text(f"{counts[true, predicted]} image")).to_be_visible()
     expect(page.get_by_role("combobox", name="True class")).to_have_value(run.config.data.class_names[true])
     expect(page.get_by_role("combobox", name="Predicted class")).to_have_value(run.config.data.class_names[predicted])
+
+
+def come_back_to_the_attention_as_it_was_left(page: Page) -> None:
+    page.get_by_test_id("stSidebarNav").get_by_role("link", name="Attention").click()
+    grid = page.locator(".attention")
+    expect(grid).to_have_attribute("data-token", "4")
+    expect(grid).to_have_attribute("data-layer", "3")
+    expect(grid).to_have_attribute("data-head", "2")

@@ -11,20 +11,10 @@ from PIL import Image
 from streamlit.testing.v1 import AppTest
 
 from pages import components
-from tests.pages.test_router import ROUTER
+from tests.pages.opening import open_page
 from vit import data, runs, weights
 from vit.data.pictures import save_picture
 from vit.evaluation import predict
-
-
-def attention_page(**link: str) -> AppTest:
-    app = AppTest.from_file(ROUTER, default_timeout=60).run()
-    app.switch_page("attention.py")
-    for key, value in link.items():
-        app.query_params[key] = value
-    app.run()
-    assert not app.exception
-    return app
 
 
 def state(app: AppTest) -> tuple:
@@ -42,13 +32,13 @@ def picture(home) -> str:
 
 
 def test_without_a_run_the_page_leads_to_train(home):
-    app = attention_page()
+    app = open_page("attention")
     assert "No trained run yet" in app.markdown[-1].value
     assert [link.value for link in app.main.get("page_link")] == ["Train a model"]
 
 
 def test_it_shows_the_true_label_and_the_prediction_with_its_probability(trained):
-    app = attention_page(image="val-3")
+    app = open_page("attention", image="val-3")
     run = runs.find_run("tiny")
     model, info = weights.load_checkpoint(run.path)
     split = data.load(run.config.data, splits=("val",)).val
@@ -60,7 +50,9 @@ def test_it_shows_the_true_label_and_the_prediction_with_its_probability(trained
 
 
 def test_a_link_reproduces_the_view(several):
-    app = attention_page(run="tiny-deep", image="val-7", token="5", layer="3", head="2", scale="per head", opacity="40")
+    app = open_page(
+        "attention", run="tiny-deep", image="val-7", token="5", layer="3", head="2", scale="per head", opacity="40"
+    )
     assert app.selectbox(key="run").value == "tiny-deep"
     assert app.selectbox(key="image").value == "val-7"
     assert state(app) == (5, 3, 2)
@@ -78,31 +70,31 @@ def test_a_link_reproduces_the_view(several):
     ],
 )
 def test_numbers_out_of_bounds_are_brought_into_them(trained, link, expected):
-    assert state(attention_page(**link)) == expected
+    assert state(open_page("attention", **link)) == expected
 
 
 @pytest.mark.parametrize(
     ("asked", "shown"), [("val-99999", "val-29"), ("12", "val-12"), ("../../etc", "val-0"), ("", "val-0")]
 )
 def test_an_image_that_is_not_there_gives_way_to_the_nearest(trained, asked, shown):
-    assert attention_page(image=asked).selectbox(key="image").value == shown
+    assert open_page("attention", image=asked).selectbox(key="image").value == shown
 
 
 def test_a_run_that_is_not_there_gives_way_to_another_with_a_word(trained):
-    app = attention_page(run="gone")
+    app = open_page("attention", run="gone")
     assert app.selectbox(key="run").value == "tiny"
     assert "gone" in app.toast[0].value
 
 
 def test_switching_to_a_shallower_run_keeps_numbers_within_bounds(several):
-    app = attention_page(run="tiny-deep", token="16", layer="3", head="2")
+    app = open_page("attention", run="tiny-deep", token="16", layer="3", head="2")
     app.selectbox(key="run").set_value("tiny").run()
     assert not app.exception
     assert state(app) == (16, 2, 2)
 
 
 def test_steps_go_through_the_images_and_around(trained):
-    app = attention_page()
+    app = open_page("attention")
     for button, expected in (("next", "val-1"), ("previous", "val-0"), ("previous", "val-29"), ("next", "val-0")):
         app.button(key=f"image_{button}").click().run()
         assert not app.exception
@@ -110,7 +102,7 @@ def test_steps_go_through_the_images_and_around(trained):
 
 
 def test_an_uploaded_picture_becomes_the_image(trained):
-    app = attention_page()
+    app = open_page("attention")
     content = io.BytesIO()
     Image.new("RGB", (40, 50), "orange").save(content, "PNG")
     app.file_uploader(key="attention_upload").set_value(("mine.png", content.getvalue(), "image/png")).run()
@@ -120,7 +112,7 @@ def test_an_uploaded_picture_becomes_the_image(trained):
 
 
 def test_an_upload_that_is_no_image_gets_a_sentence_and_the_view_stays(trained):
-    app = attention_page(image="val-5")
+    app = open_page("attention", image="val-5")
     app.file_uploader(key="attention_upload").set_value(("letter.png", b"Dear sir", "image/png")).run()
     assert not app.exception
     assert "not an image" in app.error[0].value
@@ -130,7 +122,7 @@ def test_an_upload_that_is_no_image_gets_a_sentence_and_the_view_stays(trained):
 def test_pictures_can_be_looked_at_when_the_data_set_is_gone(trained, picture, monkeypatch):
     monkeypatch.setattr(data, "load", lambda *_, **__: (_ for _ in ()).throw(components.DataError("It is gone.")))
     components._validation.clear()
-    app = attention_page(image="val-3")
+    app = open_page("attention", image="val-3")
     assert app.error[0].value == components.plain("It is gone.")
     assert app.selectbox(key="image").value == f"pic-{picture}"
     assert len(app.get("bidi_component")) == 1
@@ -138,7 +130,7 @@ def test_pictures_can_be_looked_at_when_the_data_set_is_gone(trained, picture, m
 
 def test_damaged_weights_get_a_sentence(trained):
     (runs.find_run("tiny").path / "model.safetensors").write_bytes(b"nothing")
-    app = attention_page()
+    app = open_page("attention")
     assert "damaged" in app.error[0].value
 
 
@@ -148,7 +140,7 @@ def sent(app: AppTest) -> dict:
 
 
 def test_maps_that_the_browser_holds_are_not_sent_again(trained, monkeypatch):
-    app = attention_page()
+    app = open_page("attention")
     monkeypatch.setattr(components, "forget_browser", lambda: None)  # as in a rerun of the fragment alone
     first = sent(app)
     assert {"maps", "image"} <= set(first)
@@ -163,7 +155,7 @@ def test_maps_that_the_browser_holds_are_not_sent_again(trained, monkeypatch):
 
 def test_beyond_a_megabyte_only_the_maps_of_the_chosen_token_are_sent(trained, monkeypatch):
     monkeypatch.setattr(components, "MAPS_BYTES_MAX", 100)
-    app = attention_page(token="5")
+    app = open_page("attention", token="5")
     assert (sent(app)["every"], sent(app)["first"]) == (False, 5)
     before = sent(app)["version"]
     app.number_input(key="token").set_value(6).run()

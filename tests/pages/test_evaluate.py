@@ -3,21 +3,10 @@
 import shutil
 
 import pytest
-from streamlit.testing.v1 import AppTest
 
-from tests.pages.test_router import ROUTER
+from tests.pages.opening import open_page
 from vit import data, runs, weights
 from vit.evaluation import evaluate
-
-
-def evaluate_page(**link: str) -> AppTest:
-    app = AppTest.from_file(ROUTER, default_timeout=60).run()
-    app.switch_page("evaluate.py")
-    for key, value in link.items():
-        app.query_params[key] = value
-    app.run()
-    assert not app.exception
-    return app
 
 
 @pytest.fixture
@@ -29,7 +18,7 @@ def result(trained):
 
 
 def test_it_shows_the_scores_of_the_validation_images(result):
-    app = evaluate_page()
+    app = open_page("evaluate")
     assert app.metric[0].value == f"{result.accuracy:.1%}"
     assert app.metric[0].value == f"{runs.find_run('tiny').best['val_accuracy']:.1%}"
     table = app.dataframe[0].value
@@ -38,7 +27,7 @@ def test_it_shows_the_scores_of_the_validation_images(result):
 
 
 def test_it_opens_on_the_most_frequent_confusion(result):
-    app = evaluate_page()
+    app = open_page("evaluate")
     names = result.class_names
     true, predicted = names.index(app.selectbox(key="true").value), names.index(app.selectbox(key="predicted").value)
     errors = result.confusion_matrix.copy()
@@ -47,7 +36,7 @@ def test_it_opens_on_the_most_frequent_confusion(result):
 
 
 def test_choosing_a_cell_shows_its_images_and_their_way_to_attention(result):
-    app = evaluate_page(true="cat", predicted="cat")
+    app = open_page("evaluate", true="cat", predicted="cat")
     for true, predicted in (("cat", "cat"), ("dog", "bus")):
         app.selectbox(key="true").set_value(true)
         app.selectbox(key="predicted").set_value(predicted).run()
@@ -59,7 +48,7 @@ def test_choosing_a_cell_shows_its_images_and_their_way_to_attention(result):
 
 
 def test_a_link_reproduces_the_view(several):
-    app = evaluate_page(run="tiny-mean", true="dog", predicted="pizza", numbers="Share of the row")
+    app = open_page("evaluate", run="tiny-mean", true="dog", predicted="pizza", numbers="Share of the row")
     assert app.selectbox(key="run").value == "tiny-mean"
     assert app.selectbox(key="true").value == "dog"
     assert app.get("segmented_control")[0].value == "Share of the row"
@@ -68,7 +57,7 @@ def test_a_link_reproduces_the_view(several):
 def test_weights_that_were_never_validated_are_marked(trained):
     run = runs.find_run("tiny")
     runs.update_status(run.path, state="stopped", validated=False, best=None)
-    assert "stopped before its first validation" in evaluate_page().warning[0].value
+    assert "stopped before its first validation" in open_page("evaluate").warning[0].value
 
 
 def test_a_data_set_that_is_gone_gets_a_sentence(trained, photo_zip, tmp_path):
@@ -78,5 +67,5 @@ def test_a_data_set_that_is_gone_gets_a_sentence(trained, photo_zip, tmp_path):
     source = run.config.data.model_copy(update={"source": str(copy), "class_names": ()})
     runs.write_config(run.path, run.config.model_copy(update={"data": source}))
     copy.unlink()
-    app = evaluate_page()
+    app = open_page("evaluate")
     assert len(app.error) == 1

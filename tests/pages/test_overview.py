@@ -4,7 +4,7 @@ import shutil
 
 from streamlit.testing.v1 import AppTest
 
-from tests.pages.test_router import ROUTER
+from tests.pages.opening import ROUTER
 from vit import runs
 
 

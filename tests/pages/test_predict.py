@@ -8,18 +8,8 @@ import pytest
 from PIL import Image
 from streamlit.testing.v1 import AppTest
 
-from tests.pages.test_router import ROUTER
+from tests.pages.opening import open_page
 from vit import runs
-
-
-def predict_page(**link: str) -> AppTest:
-    app = AppTest.from_file(ROUTER, default_timeout=60).run()
-    app.switch_page("predict.py")
-    for key, value in link.items():
-        app.query_params[key] = value
-    app.run()
-    assert not app.exception
-    return app
 
 
 def upload(app: AppTest, *files: tuple[str, bytes]) -> AppTest:
@@ -44,13 +34,13 @@ def links(app: AppTest) -> list:
 
 
 def test_without_a_run_the_page_leads_to_train(home):
-    app = predict_page()
+    app = open_page("predict")
     assert [link.value for link in app.main.get("page_link")] == ["Train a model"]
 
 
 def test_pictures_get_their_answer_and_other_files_a_sentence(trained):
     app = upload(
-        predict_page(), ("one.png", png(1)), ("letter.png", b"Dear sir"), ("two.png", png(2)), ("empty.jpg", b"")
+        open_page("predict"), ("one.png", png(1)), ("letter.png", b"Dear sir"), ("two.png", png(2)), ("empty.jpg", b"")
     )
     assert cards(app) == len(app.image) == len(links(app)) == 2
     assert len(app.error) == 2
@@ -59,32 +49,32 @@ def test_pictures_get_their_answer_and_other_files_a_sentence(trained):
 
 
 def test_the_same_picture_twice_is_one_card(trained):
-    app = upload(upload(predict_page(), ("one.png", png(1))), ("again.png", png(1)))
+    app = upload(upload(open_page("predict"), ("one.png", png(1))), ("again.png", png(1)))
     assert cards(app) == 1
 
 
 def test_results_stay_when_one_comes_back(trained):
-    app = upload(predict_page(), ("one.png", png(1)))
+    app = upload(open_page("predict"), ("one.png", png(1)))
     app.switch_page("overview.py").run()
     app.switch_page("predict.py").run()
     assert cards(app) == 1
 
 
 def test_a_link_shows_the_same_pictures_to_another_person(trained):
-    app = upload(predict_page(), ("one.png", png(1)), ("two.png", png(2)))
-    other = predict_page(pictures=app.query_params["pictures"], run="tiny")
+    app = upload(open_page("predict"), ("one.png", png(1)), ("two.png", png(2)))
+    other = open_page("predict", pictures=app.query_params["pictures"], run="tiny")
     assert cards(other) == 2
 
 
 @pytest.mark.parametrize("asked", ["pic-0123456789abcdef", "val-99999", "../../secret,<script>", ",,,"])
 def test_a_link_to_what_is_not_there_gets_a_sentence_or_nothing(trained, asked):
-    app = predict_page(pictures=asked)
+    app = open_page("predict", pictures=asked)
     assert cards(app) == 0
     assert len(app.error) == (1 if asked.startswith(("pic-", "val-")) else 0)
 
 
 def test_sample_images_come_with_their_true_class(trained):
-    app = predict_page()
+    app = open_page("predict")
     next(button for button in app.button if button.label == "Sample images").click().run()
     assert not app.exception
     assert cards(app) == 4
@@ -92,7 +82,7 @@ def test_sample_images_come_with_their_true_class(trained):
 
 
 def test_clear_takes_everything_away(trained):
-    app = upload(predict_page(), ("one.png", png(1)), ("letter.png", b"no"))
+    app = upload(open_page("predict"), ("one.png", png(1)), ("letter.png", b"no"))
     next(button for button in app.button if button.label == "Clear").click().run()
     assert not app.exception
     assert cards(app) == 0
@@ -101,7 +91,7 @@ def test_clear_takes_everything_away(trained):
 
 
 def test_another_run_answers_for_the_same_pictures(several):
-    app = upload(predict_page(run="tiny"), ("one.png", png(1)))
+    app = upload(open_page("predict", run="tiny"), ("one.png", png(1)))
     before = app.get("plotly_chart")[0].proto.spec
     app.selectbox(key="run").set_value("tiny-deep").run()
     assert not app.exception
@@ -111,7 +101,7 @@ def test_another_run_answers_for_the_same_pictures(several):
 
 def test_a_run_without_weights_is_not_offered(several):
     (runs.find_run("tiny").path / "model.safetensors").unlink()
-    app = predict_page()
+    app = open_page("predict")
     assert set(app.selectbox(key="run").options) == {"tiny-mean", "tiny-deep"}
 
 
@@ -125,21 +115,21 @@ def test_samples_of_a_data_set_that_is_gone_get_a_sentence(trained, monkeypatch)
 
     monkeypatch.setattr(data, "load", gone)
     components._validation.clear()
-    app = predict_page()
+    app = open_page("predict")
     next(button for button in app.button if button.label == "Sample images").click().run()
     assert not app.exception
     assert "gone" in app.error[0].value
 
 
 def test_names_of_files_are_no_markup(trained):
-    app = upload(predict_page(), ("**big** :material/home: <b>.png", png(3)))
+    app = upload(open_page("predict"), ("**big** :material/home: <b>.png", png(3)))
     shown = next(caption.value for caption in app.caption if "big" in caption.value)
     assert "**" not in shown
     assert ":material" not in shown
 
 
 def test_a_run_that_disappears_between_two_visits_leaves_the_page_standing(several):
-    app = predict_page(run="tiny")
+    app = open_page("predict", run="tiny")
     shutil.rmtree(runs.find_run("tiny").path)
     app.run()
     assert not app.exception

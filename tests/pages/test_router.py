@@ -11,10 +11,10 @@ import pytest
 from streamlit.testing.v1 import AppTest
 
 from tests.conftest import tiny_config
+from tests.pages.opening import ROUTER
 from tests.serving import ROOT, serving
 from vit import runs
 
-ROUTER = str(ROOT / "pages" / "_router.py")
 PAGES = ("overview.py", "train.py", "predict.py", "attention.py", "evaluate.py")
 
 
@@ -49,8 +49,8 @@ def test_the_router_runs_when_the_first_request_is_a_deep_link(server):
 
 
 @pytest.mark.parametrize("page", PAGES)
-@pytest.mark.parametrize("state", ["home", "trained", "several"])
-def test_every_page_works_with_no_run_one_and_several(page, state, request):
+@pytest.mark.parametrize("state", ["home", "trained", "several", "twenty"])
+def test_every_page_works_with_no_run_one_several_and_twenty(page, state, request):
     request.getfixturevalue(state)
     app = AppTest.from_file(ROUTER, default_timeout=60).run()
     app.switch_page(page).run()

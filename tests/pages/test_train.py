@@ -12,22 +12,12 @@ from pages.train_controls import Space
 from pages.train_data import describe
 from tests.conftest import tiny_config
 from tests.data.test_catalog import served, server  # noqa: F401 - fixtures
-from tests.pages.test_router import ROUTER
+from tests.pages.opening import open_page
 from vit import data, jobs, runs
 from vit.config import DEPTHS, HEADS, DataConfig, TrainingConfig, ViTConfig
 from vit.hardware import Device
 
 GB = 10**9
-
-
-def train_page(**link: str) -> AppTest:
-    app = AppTest.from_file(ROUTER, default_timeout=60).run()
-    app.switch_page("train.py")
-    for key, value in link.items():
-        app.query_params[key] = value
-    app.run()
-    assert not app.exception
-    return app
 
 
 def metrics(app: AppTest) -> dict[str, str]:
@@ -56,7 +46,7 @@ def space() -> Space:
 
 
 def test_the_untouched_page_is_the_default_model_and_recipe(home):
-    app = train_page()
+    app = open_page("train")
     assert app.code[0].value == "python -m vit train"
     app.button(key="start").click().run()
     assert not app.exception
@@ -70,7 +60,7 @@ def test_the_untouched_page_is_the_default_model_and_recipe(home):
 
 
 def test_moving_a_slider_changes_the_estimate(home):
-    app = train_page()
+    app = open_page("train")
     before = metrics(app)
     app.select_slider(key="heads").set_value(8).run()
     wider = metrics(app)
@@ -84,13 +74,13 @@ def test_moving_a_slider_changes_the_estimate(home):
 
 
 def test_heads_and_depth_reach_from_one_to_twelve(home):
-    app = train_page()
+    app = open_page("train")
     assert app.select_slider(key="heads").options == [str(value) for value in HEADS]
     assert app.select_slider(key="depth").options == [str(value) for value in DEPTHS]
 
 
 def test_a_link_brings_its_settings(home):
-    app = train_page(heads="7", depth="3", stem="One linear map", epochs="5")
+    app = open_page("train", heads="7", depth="3", stem="One linear map", epochs="5")
     assert app.select_slider(key="heads").value == 7
     assert app.slider(key="epochs").value == 5
     assert "--num-heads 7" in app.code[0].value
@@ -98,7 +88,7 @@ def test_a_link_brings_its_settings(home):
 
 
 def test_a_link_with_settings_that_cannot_be_is_brought_in_line(home):
-    app = train_page(size="48", patch="32", heads="99", lr="lots")
+    app = open_page("train", size="48", patch="32", heads="99", lr="lots")
     assert app.select_slider(key="size").value == 48
     assert app.select_slider(key="patch").value == 16
     assert app.select_slider(key="heads").value == ViTConfig().num_heads
@@ -106,7 +96,7 @@ def test_a_link_with_settings_that_cannot_be_is_brought_in_line(home):
 
 
 def test_a_new_image_size_takes_the_patch_size_along(home):
-    app = train_page()
+    app = open_page("train")
     app.select_slider(key="patch").set_value(32).run()
     app.select_slider(key="size").set_value(48).run()
     assert not app.exception
@@ -115,7 +105,7 @@ def test_a_new_image_size_takes_the_patch_size_along(home):
 
 
 def test_an_upload_is_stored_chosen_trained_on_and_followed(home, photo_zip):
-    app = train_page()
+    app = open_page("train")
     app.file_uploader[0].upload(photo_zip.name, photo_zip.read_bytes()).run()
     assert not app.exception
     source = app.selectbox(key="data").value
@@ -138,8 +128,8 @@ def test_an_upload_is_stored_chosen_trained_on_and_followed(home, photo_zip):
 
 def test_other_images_come_with_their_own_size_and_a_link_keeps_its_own(home, photo_zip):
     there = {"data": "A folder or zip on this machine", "folder": str(photo_zip)}
-    assert train_page(**there, size="64").select_slider(key="size").value == 64
-    app = train_page(**there)
+    assert open_page("train", **there, size="64").select_slider(key="size").value == 64
+    app = open_page("train", **there)
     assert app.select_slider(key="size").value == 40
     app.selectbox(key="data").set_value("scenes").run()
     assert app.select_slider(key="size").value == ViTConfig().image_size
@@ -147,7 +137,7 @@ def test_other_images_come_with_their_own_size_and_a_link_keeps_its_own(home, ph
 
 
 def test_a_zip_that_is_none_gets_a_sentence(home):
-    app = train_page()
+    app = open_page("train")
     app.file_uploader[0].upload("holiday.zip", b"not a zip at all").run()
     assert not app.exception
     assert "holiday" in app.error[0].value
@@ -155,7 +145,7 @@ def test_a_zip_that_is_none_gets_a_sentence(home):
 
 
 def test_a_path_that_is_none_gets_a_sentence(home):
-    app = train_page()
+    app = open_page("train")
     app.selectbox(key="data").set_value("A folder or zip on this machine").run()
     app.text_input(key="folder").set_value("/no/such/folder").run()
     assert not app.exception
@@ -167,14 +157,14 @@ def test_files_that_cannot_be_read_are_listed(home, photo_zip):
     with zipfile.ZipFile(photo_zip) as archive:
         archive.extractall(folder)
     (folder / "two-colours" / "train" / "green" / "000.png").write_bytes(b"no picture")
-    app = train_page(data="A folder or zip on this machine", folder=str(folder))
+    app = open_page("train", data="A folder or zip on this machine", folder=str(folder))
     assert any(expander.label == "1 file left out" for expander in app.expander)
     assert "000.png" in app.dataframe[0].value["File"][0]
 
 
 def test_a_data_set_of_the_catalog_is_fetched_on_a_click(served):  # noqa: F811
     served("fashion-mnist")
-    app = train_page()
+    app = open_page("train")
     app.selectbox(key="data").set_value("fashion-mnist").run()
     assert "start" not in [button.key for button in app.button]
     app.button(key="download").click().run()
@@ -191,7 +181,7 @@ def test_a_data_set_of_the_catalog_is_fetched_on_a_click(served):  # noqa: F811
 
 
 def test_stop_ends_a_training_and_resume_is_offered(home, photo_zip):
-    app = train_page()
+    app = open_page("train")
     app.selectbox(key="data").set_value("A folder or zip on this machine").run()
     app.text_input(key="folder").set_value(str(photo_zip)).run()
     app = small(app, epochs=200)
@@ -212,7 +202,7 @@ def test_stop_ends_a_training_and_resume_is_offered(home, photo_zip):
 
 
 def test_a_name_that_is_taken_gets_a_sentence(trained):
-    app = train_page()
+    app = open_page("train")
     app.text_input(key="name").set_value("tiny")
     app.button(key="start").click().run()
     assert not app.exception
@@ -223,14 +213,14 @@ def test_a_name_that_is_taken_gets_a_sentence(trained):
 def test_a_failed_run_shows_its_sentence(home):
     run = runs.create("lost", tiny_config())
     runs.update_status(run.path, state="failed", message="The images cannot be read any more.")
-    app = train_page(run="lost")
+    app = open_page("train", run="lost")
     assert any("The images cannot be read any more" in text.value for text in app.markdown)
     assert app.button(key="resume")
 
 
 def test_a_waiting_run_is_found_without_being_named(several):
     runs.create("patient", tiny_config())
-    app = train_page()
+    app = open_page("train")
     assert app.selectbox(key="run").value == "patient"
 
 
