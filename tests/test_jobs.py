@@ -8,6 +8,7 @@ import signal
 import subprocess
 import sys
 import time
+import zipfile
 
 import psutil
 import pytest
@@ -152,6 +153,20 @@ def test_data_that_is_gone_ends_the_run_with_a_sentence(home):
     assert status.state == run.state == "failed"
     assert "gone" in status.message
     assert "Traceback" in run.log()
+
+
+def test_files_that_were_left_out_stand_in_the_log(home, photo_zip):
+    folder = home / "photos"
+    zipfile.ZipFile(photo_zip).extractall(folder)
+    (folder / "two-colours" / "train" / "red" / "letter.png").write_text("Dear sir or madam")
+    base = config()
+    data = base.data.model_copy(
+        update={"source": str(folder), "class_names": ("green", "red"), "train_images": None, "val_images": None}
+    )
+    model = base.model.model_copy(update={"num_classes": 2})
+    run = runs.create("one", base.model_copy(update={"data": data, "model": model}))
+    assert jobs.execute(run).state == "finished", run.log()
+    assert "left out two-colours/train/red/letter.png" in run.log() or "left out train/red/letter.png" in run.log()
 
 
 def test_two_processes_never_work_on_one_run(home, monkeypatch):

@@ -52,6 +52,21 @@ def test_a_new_run_is_queued_and_its_settings_come_back(home):
         runs.create(run.name, config)
 
 
+@pytest.mark.parametrize(
+    ("source", "name"),
+    [
+        ("/home/me/Holiday photos!.zip", "holiday-photos-d2-h2"),
+        ("cifar10", "cifar-10-d2-h2"),
+        ("{data}/uploads/pets-0123456789ab", "pets-d2-h2"),
+        ("/tmp/ 字 ", "images-d2-h2"),
+    ],
+)
+def test_a_name_is_suggested_from_what_a_person_calls_the_data(home, source, name):
+    config = tiny_config()
+    data = config.data.model_copy(update={"source": source.format(data=home / "data")})
+    assert runs.suggest_name(config.model_copy(update={"data": data})) == name
+
+
 def test_runs_are_listed_newest_first_and_an_unreadable_one_is_reported(home):
     for name in ("a", "c", "b"):
         runs.create(name, tiny_config())

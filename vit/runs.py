@@ -295,7 +295,9 @@ def requeue(run: Run) -> None:
 
 def suggest_name(config: RunConfig) -> str:
     """A free name that tells data, depth and heads, such as ``scenes-d4-h4-2``, or another network than the ViT."""
-    source = Path(config.data.source).stem.lower()
+    from vit.data import title  # it brings numpy and Pillow, which a waiting job has no use for
+
+    source = Path(title(config.data.source)).stem.lower()
     slug = re.sub(r"[^a-z0-9]+", "-", source).strip("-")[:40].strip("-") or "images"
     model = config.model
     base = f"{slug}-d{model.depth}-h{model.num_heads}" if model.architecture == "vit" else f"{slug}-{model.name}"

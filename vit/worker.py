@@ -28,6 +28,8 @@ if TYPE_CHECKING:
 STATUS_EVERY = 1.0
 """Seconds between two writings of the status."""
 WAIT_STEP = 0.3
+LISTED_FILES = 50
+"""So many unreadable files are named in the log."""
 LOCK_PATIENCE = 5.0
 
 
@@ -164,6 +166,10 @@ def _train(run: Run, journal: _Journal, stopped: Callable[[], bool], resume: boo
     go_on("Loading the data.")
     checkpoint = weights.load_resume(run.path) if resume else None
     data = _load_data(config, go_on)
+    for skipped in data.skipped[:LISTED_FILES]:
+        journal.log(f"left out {skipped.file}: {skipped.reason}")
+    if len(data.skipped) > LISTED_FILES:
+        journal.log(f"left out {len(data.skipped) - LISTED_FILES} more files")
     _rewind(run, journal, checkpoint)
     if not run.has_weights:  # so that a run that is killed in its first epoch can be opened, too
         initial = networks.build_model(config.model, seed=config.training.seed).state_dict()

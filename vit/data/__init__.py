@@ -18,7 +18,18 @@ from vit.data.records import DataInfo, ImageData, Skipped, Split
 from vit.data.uploads import list_uploads, store_upload, upload_title
 from vit.errors import DataError
 
-__all__ = ["DataInfo", "ImageData", "Skipped", "Split", "describe", "load", "sample", "sources", "store_upload"]
+__all__ = [
+    "DataInfo",
+    "ImageData",
+    "Skipped",
+    "Split",
+    "describe",
+    "load",
+    "sample",
+    "sources",
+    "store_upload",
+    "title",
+]
 
 SPLITS = ("train", "val")
 
@@ -38,7 +49,7 @@ def describe(source: str, *, seed: int = 0) -> DataInfo:
     listed = catalog.CATALOG.get(source)
     return DataInfo(
         source=_canonical(source),
-        title=_title(source),
+        title=title(source),
         class_names=found.class_names,
         train_count=found.count("train", seed),
         val_count=found.count("val", seed),
@@ -65,7 +76,7 @@ def load(config: DataConfig, *, splits: tuple[str, ...] = SPLITS, progress: Prog
     found = find(config.source)
     if config.class_names and config.class_names != found.class_names:
         raise DataError(
-            f"{_title(config.source)} no longer has the classes {_listed(config.class_names)} but "
+            f"{title(config.source)} no longer has the classes {_listed(config.class_names)} but "
             f"{_listed(found.class_names)}: put the former images back, or start a new run."
         )
     limits = {"train": config.train_images, "val": config.val_images}
@@ -143,7 +154,8 @@ def _canonical(source: str) -> str:
     return source if _is_name(source) else str(Path(source).expanduser().absolute())
 
 
-def _title(source: str) -> str:
+def title(source: str) -> str:
+    """What a person calls a source: a folder without its path, an upload without the mark of its content."""
     if source in catalog.CATALOG:
         return catalog.CATALOG[source].title
     return "Scenes" if source == SCENES else upload_title(_canonical(source)) or Path(source).name or source
