@@ -92,7 +92,7 @@ def main() -> None:
     images = data.load(run.config.data, splits=("val",)).val.images
 
     def record(index: int):
-        return capture(model, to_tensor([np.moveaxis(images[index], 0, -1)], info.mean, info.std))
+        return capture(model, to_tensor([np.moveaxis(images[index % len(images)], 0, -1)], info.mean, info.std))
 
     print(
         f"{run.name}: {model.config.depth} layers of {model.config.num_heads} heads, {model.config.num_tokens} tokens\n"

@@ -87,13 +87,11 @@ def twenty(trained) -> Path:
     return trained
 
 
-@pytest.fixture(scope="session")
-def photo_zip(tmp_path_factory) -> Path:
-    """A small zip in ImageFolder layout: train/ and val/ of two classes that a colour tells apart."""
-    path = tmp_path_factory.mktemp("zips") / "two-colours.zip"
+def write_photo_zip(path: Path, counts: dict[str, int]) -> Path:
+    """A zip in ImageFolder layout: so many images of each split of two classes that a colour tells apart."""
     random = np.random.default_rng(0)
     with zipfile.ZipFile(path, "w") as archive:
-        for split, count in {"train": 24, "val": 8}.items():
+        for split, count in counts.items():
             for label, channel in {"green": 1, "red": 0}.items():
                 for index in range(count):
                     pixels = random.integers(0, 90, (40, 48, 3), dtype=np.uint8)
@@ -101,6 +99,12 @@ def photo_zip(tmp_path_factory) -> Path:
                     with archive.open(f"two-colours/{split}/{label}/{index:03d}.png", "w") as file:
                         Image.fromarray(pixels).save(file, "PNG")
     return path
+
+
+@pytest.fixture(scope="session")
+def photo_zip(tmp_path_factory) -> Path:
+    """A small zip in ImageFolder layout: train/ and val/ of two classes."""
+    return write_photo_zip(tmp_path_factory.mktemp("zips") / "two-colours.zip", {"train": 24, "val": 8})
 
 
 @pytest.fixture(scope="session")

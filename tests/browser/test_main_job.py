@@ -10,18 +10,18 @@ import pytest
 from PIL import Image
 from playwright.sync_api import Locator, Page, expect
 
-from tests.conftest import PHOTOS
+from tests.conftest import PHOTOS, write_photo_zip
 from vit import jobs, runs
 
 pytestmark = pytest.mark.browser
 
 
 @pytest.fixture
-def photographs(tmp_path, photo_zip) -> Path:
-    """A zip of 60 + 20 real photographs a class where they are at hand, of made ones otherwise."""
-    if not PHOTOS.exists():
-        return photo_zip
+def photographs(tmp_path) -> Path:
+    """A zip of real photographs, 60 and 20 a class, where they are at hand; of made ones otherwise."""
     path = tmp_path / "photographs.zip"
+    if not PHOTOS.exists():
+        return write_photo_zip(path, {"train": 150, "val": 20})
     with zipfile.ZipFile(PHOTOS) as source, zipfile.ZipFile(path, "w") as target:
         for name in source.namelist():
             split, number = name.split("/")[1], int(re.sub(r"\D", "", Path(name).stem) or 0)
@@ -111,9 +111,10 @@ def test_from_a_zip_of_photographs_to_the_attention_of_the_model_trained_on_them
             jobs.stop(run)
 
     predict_an_uploaded_picture(page, photographs, tmp_path)
-    click_a_patch_and_see_the_maps_change(page)
+    corner = run.config.model.grid  # the number of the patch in the upper right corner
+    click_a_patch_and_see_the_maps_change(page, corner)
     read_the_confusion_matrix(page, run)
-    come_back_to_the_attention_as_it_was_left(page)
+    come_back_to_the_attention_as_it_was_left(page, corner)
 
 
 def predict_an_uploaded_picture(page: Page, photographs: Path, tmp_path: Path) -> None:
@@ -130,7 +131,7 @@ def predict_an_uploaded_picture(page: Page, photographs: Path, tmp_path: Path) -
     expect(page.get_by_role("alert").filter(has_text="letter.jpg")).to_be_visible()
 
 
-def click_a_patch_and_see_the_maps_change(page: Page) -> None:
+def click_a_patch_and_see_the_maps_change(page: Page, corner: int) -> None:
     page.get_by_role("link", name="See its attention").click()
     grid = page.locator(".attention")
     expect(grid).to_have_attribute("data-token", "0")
@@ -139,16 +140,16 @@ def click_a_patch_and_see_the_maps_change(page: Page) -> None:
     before = [pixels(tile) for tile in tiles.all()]
     picker = grid.locator(".picker canvas")
     box = picker.bounding_box()
-    picker.click(position={"x": box["width"] * 0.9, "y": box["height"] * 0.1})  # the upper right corner
-    expect(grid).to_have_attribute("data-token", "4")
+    picker.click(position={"x": box["width"] * 0.95, "y": box["height"] * 0.05})
+    expect(grid).to_have_attribute("data-token", str(corner))
     after = [pixels(tile) for tile in tiles.all()]
     assert all(old != new for old, new in zip(before, after, strict=True))
-    page.wait_for_url(re.compile(r"token=4"))
+    page.wait_for_url(re.compile(rf"token={corner}\b"))
     tiles.nth(9).click()  # layer 3, head 2
     expect(page.get_by_text("Layer 3, head 2: every token to every token")).to_be_visible()
 
     page.reload()  # the link reproduces the view
-    expect(grid).to_have_attribute("data-token", "4")
+    expect(grid).to_have_attribute("data-token", str(corner))
     expect(grid).to_have_attribute("data-layer", "3")
     expect(grid).to_have_attribute("data-head", "2")
 
@@ -172,9 +173,9 @@ def read_the_confusion_matrix(page: Page, run: runs.Run) -> None:
     expect(page.get_by_role("combobox", name="Predicted class")).to_have_value(run.config.data.class_names[predicted])
 
 
-def come_back_to_the_attention_as_it_was_left(page: Page) -> None:
+def come_back_to_the_attention_as_it_was_left(page: Page, corner: int) -> None:
     page.get_by_test_id("stSidebarNav").get_by_role("link", name="Attention").click()
     grid = page.locator(".attention")
-    expect(grid).to_have_attribute("data-token", "4")
+    expect(grid).to_have_attribute("data-token", str(corner))
     expect(grid).to_have_attribute("data-layer", "3")
     expect(grid).to_have_attribute("data-head", "2")
