@@ -38,7 +38,8 @@ def test_an_upload_is_unpacked_and_can_be_used(home):
 
 
 def test_the_same_upload_is_stored_once_and_another_beside_it(home):
-    first, again = (store_upload("photos.zip", zip_bytes(pets())) for _ in range(2))
+    file = zip_bytes(pets())  # once: a zip holds the time at which it was written
+    first, again = (store_upload("photos.zip", file) for _ in range(2))
     other = store_upload("photos.zip", zip_bytes(pets(count=4)))
     assert first == again != other
     assert sorted(left_behind(home)) == sorted(source.rsplit("/", 1)[1] for source in (first, other))
