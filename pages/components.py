@@ -54,7 +54,9 @@ _GRID = st.components.v2.component(
 def plain(text: str) -> str:
     """Text from elsewhere (a class, a file, a run) so that Markdown shows it as it is."""
     escaped = re.sub(r"([\\`*_{}\[\]()<>#+\-.!|$~^=&@])", r"\\\1", " ".join(str(text).split()))
-    return re.sub(r":(?=\w)", ":\u2060", escaped)  # an invisible joiner keeps ":name:" from becoming an icon
+    # Escapes do not reach these: an invisible joiner keeps ":name:" from becoming an icon, and addresses from becoming
+    # links.
+    return re.sub(r"(:(?=[\w/])|@|www(?=\\\.))", "\\1\u2060", escaped, flags=re.IGNORECASE)
 
 
 def show_error(error: Exception) -> None:
@@ -157,13 +159,12 @@ def validation(run: Run) -> data.ImageData:
 
 @dataclass(frozen=True)
 class PickedImage:
-    """One image by its id, ``val-17`` or ``pic-<hash>``; ``label`` and ``mask (h w)`` where they are known."""
+    """One image by its id, ``val-17`` or ``pic-<hash>``; ``label`` where it is known."""
 
     id: str
     title: str
     image: Image.Image
     label: str | None = None
-    mask: np.ndarray | None = None
 
 
 def open_id(image_id: str, run: Run) -> PickedImage:
@@ -187,7 +188,6 @@ def open_id(image_id: str, run: Run) -> PickedImage:
         title=f"validation image {index}",
         image=Image.fromarray(pixels),
         label=images.class_names[int(split.labels[index])],
-        mask=None if split.masks is None else split.masks[index],
     )
 
 

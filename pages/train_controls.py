@@ -25,9 +25,6 @@ LABELS = {
 }
 """How the choices of the settings that are words are called on the page, and in a link."""
 
-MEMORY = ("heads", "depth", "head_dim", "patch", "size", "stem", "mlp_ratio", "dropout", "batch", "device")
-"""The settings that change how much memory a training takes."""
-
 LARGE_FIRST = ("batch", "size", "heads", "depth", "head_dim", "mlp_ratio")
 """What is made smaller, and in which order, when stored settings do not fit the memory."""
 

@@ -101,7 +101,7 @@ def test_weights_are_kept_whenever_the_chosen_score_is_the_best_so_far(keep, bet
 
 def test_snapshots_are_half_precision_evenly_spaced_and_bounded():
     events = [event for event in fit(config(epochs=5, snapshots=2), DATA) if isinstance(event, Snapshot)]
-    assert [event.epoch for event in events] == [2, 5] or [event.epoch for event in events] == [3, 5]
+    assert [event.epoch for event in events] == [3, 5]
     assert all(value.dtype == torch.float16 for value in events[0].weights.values())
     assert len(snapshot_epochs(1000, 20)) == 20
     assert max(snapshot_epochs(1000, 20)) == 1000

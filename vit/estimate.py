@@ -27,7 +27,6 @@ class Estimate:
         tokens: patches and the class token.
         parameters: trained numbers.
         memory_bytes: on the device at the height of a training step, runtime included.
-        flops: floating point operations of the forward pass of one image.
         seconds: of the whole run, validation included.
         measured: whether ``seconds`` rests on a run of this machine, or on a guess.
     """
@@ -35,7 +34,6 @@ class Estimate:
     tokens: int
     parameters: int
     memory_bytes: float
-    flops: float
     seconds: float
     measured: bool
 
@@ -135,7 +133,6 @@ def estimate(
         tokens=config.model.num_tokens,
         parameters=count_parameters(config.model),
         memory_bytes=memory_bytes(config, device),
-        flops=count_flops(config.model),
         seconds=config.training.epochs * count_flops(config.model) * work / rate,
         measured=measured,
     )

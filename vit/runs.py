@@ -138,11 +138,6 @@ class Run:
         return (self.path / MODEL).is_file()
 
     @property
-    def resumable(self) -> bool:
-        """Whether it ended early, and with a complete epoch to go on from."""
-        return (self.path / LAST).is_file() and self.state in ("stopped", "failed")
-
-    @property
     def snapshots(self) -> list[int]:
         """Epochs of which fp16 weights are kept, ascending."""
         numbers = (re.search(r"(\d+)\.safetensors$", file.name) for file in (self.path / SNAPSHOTS).glob("*"))

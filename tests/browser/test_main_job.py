@@ -15,6 +15,9 @@ from vit import jobs, runs
 
 pytestmark = pytest.mark.browser
 
+HOSTILE = "www.a.com me@b.org [c](d) <img src=x> *e* :smile: `f`.jpg"
+"""A file name that Markdown and HTML would make links, pictures and icons of."""
+
 
 @pytest.fixture
 def photographs(tmp_path) -> Path:
@@ -124,11 +127,14 @@ def predict_an_uploaded_picture(page: Page, photographs: Path, tmp_path: Path) -
         name = next(name for name in archive.namelist() if "/val/" in name and not name.endswith("/"))
         picture = Image.open(io.BytesIO(archive.read(name))).resize((200, 150))
     picture.save(tmp_path / "mine.png")
-    (tmp_path / "letter.jpg").write_text("Dear sir or madam")
-    page.locator("input[type=file]").first.set_input_files([tmp_path / "mine.png", tmp_path / "letter.jpg"])
+    (tmp_path / HOSTILE).write_text("Dear sir or madam")
+    page.locator("input[type=file]").first.set_input_files([tmp_path / "mine.png", tmp_path / HOSTILE])
     expect(page.get_by_text("mine.png")).to_be_visible()
     expect(page.locator(".js-plotly-plot")).to_have_count(1)
-    expect(page.get_by_role("alert").filter(has_text="letter.jpg")).to_be_visible()
+    alert = page.get_by_role("alert").filter(has_text="is not an image")
+    expect(alert).to_be_visible()
+    assert HOSTILE in alert.inner_text().replace("\u2060", "")  # as it is, but for invisible joiners
+    expect(alert.locator("a, em, strong, code, img[src*=x]")).to_have_count(0)
 
 
 def click_a_patch_and_see_the_maps_change(page: Page, corner: int) -> None:
