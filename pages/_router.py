@@ -11,9 +11,11 @@ page = st.navigation(
     [
         st.Page("overview.py", title="Overview", icon=":material/home:", default=True),
         st.Page("train.py", title="Train", icon=":material/model_training:", url_path="train"),
+        st.Page("runs.py", title="Runs", icon=":material/table_chart:", url_path="runs"),
         st.Page("predict.py", title="Predict", icon=":material/image_search:", url_path="predict"),
         st.Page("attention.py", title="Attention", icon=":material/visibility:", url_path="attention"),
         st.Page("evaluate.py", title="Evaluate", icon=":material/grid_on:", url_path="evaluate"),
+        st.Page("anatomy.py", title="Anatomy", icon=":material/schema:", url_path="anatomy"),
     ]
 )
 jobs.poll()

@@ -6,9 +6,9 @@ This module imports neither torch nor streamlit, so a waiting job and the first 
 import os
 import re
 from pathlib import Path
-from typing import Annotated, Any, Literal, NamedTuple, Self
+from typing import Annotated, Any, Literal, NamedTuple, Self, get_args
 
-from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_validator
+from pydantic import BaseModel, ConfigDict, Field, ValidationError, field_validator, model_validator
 
 from vit.errors import SettingsError
 
@@ -37,6 +37,8 @@ Keep = Literal["validation", "training_loss", "last"]
 Stem = Literal["patch", "conv"]
 Pool = Literal["cls", "mean"]
 Augmentation = Literal["standard", "none"]
+Schedule = Literal["cosine", "constant"]
+Departure = Literal["projection", "softmax", "scaling", "output", "mlp", "finish"]
 ImageSize = Annotated[int, Field(ge=8, le=1024)]
 PatchSize = Annotated[int, Field(ge=1, le=64)]
 EmbedDim = Annotated[int, Field(ge=4, le=2048)]
@@ -45,6 +47,9 @@ Heads = Annotated[int, Field(ge=1, le=32)]
 
 REFERENCE_PARAMETERS_MAX = 1e9
 """What the course network may grow to: its parameters go with the square of the number of tokens."""
+
+DEPARTURES: tuple[Departure, ...] = get_args(Departure)
+"""The course network's departures from the textbook that can be mended, in the order of the rungs."""
 
 
 class Limits(NamedTuple):
@@ -120,7 +125,7 @@ class ModelConfig(Settings):
     @property
     def title(self) -> str:
         """What a person calls it, in a few words."""
-        return "convolutional network"
+        raise NotImplementedError
 
 
 class TransformerConfig(ModelConfig):
@@ -218,24 +223,46 @@ class ReferenceConfig(TransformerConfig):
 
     Attributes:
         attention: how the two products of a head are written; the numbers are the same.
+        mended: departures from the textbook that are put right, each by itself:
+
+            - ``projection``: Q, K and V are projections of each token's whole embedding, not of a head's flattened
+              slice;
+            - ``softmax``: over the keys, not the queries;
+            - ``scaling``: by 1/sqrt(d) before the softmax, not after the product with V;
+            - ``output``: a projection after the heads are concatenated;
+            - ``mlp``: on each token by itself, not on the flattened sequence;
+            - ``finish``: GELU for ReLU, and a norm after the last block.
     """
 
     architecture: Literal["reference"] = "reference"
     attention: Literal["matmul", "einsum"] = "matmul"
+    mended: tuple[Departure, ...] = ()
     patch_size: PatchSize = 16
     embed_dim: EmbedDim = 128
     depth: Depth = 2
     num_heads: Heads = 2
 
+    @field_validator("mended")
+    @classmethod
+    def _in_order(cls, mended: tuple[Departure, ...]) -> tuple[Departure, ...]:
+        return tuple(name for name in DEPARTURES if name in mended)
+
     @model_validator(mode="after")
     def _can_be_held(self) -> Self:
-        parameters = self.depth * (4 + 3 / self.num_heads) * (self.num_tokens * self.embed_dim) ** 2
+        flat = (self.num_tokens * self.embed_dim) ** 2
+        heads = 0 if "projection" in self.mended else 3 / self.num_heads * flat
+        parameters = self.depth * (heads + (0 if "mlp" in self.mended else 4 * flat))
         if parameters > REFERENCE_PARAMETERS_MAX:
             raise SettingsError(
                 f"patch_size = {self.patch_size} and image_size = {self.image_size} would give the course network "
                 f"{parameters / 1e9:.1f} billion parameters: choose larger patches, or a smaller image."
             )
         return self
+
+    @property
+    def mixes_positions(self) -> bool:
+        """Whether a token's query, key or value, or what the MLP makes of it, depends on the other tokens."""
+        return not {"projection", "mlp"} <= set(self.mended)
 
     @property
     def name(self) -> str:
@@ -245,20 +272,42 @@ class ReferenceConfig(TransformerConfig):
     @property
     def title(self) -> str:
         """What a person calls it, in a few words."""
-        return f"course network, {super().title}"
+        return f"course network, {super().title}" + (f", mended: {', '.join(self.mended)}" if self.mended else "")
 
 
 class CNNConfig(ModelConfig):
-    """Settings of :class:`vit.cnn.CNN`, the convolutional baseline."""
+    """Settings of :class:`vit.cnn.CNN`, the convolutional baseline.
+
+    Attributes:
+        residual: the residual network with about as many parameters as the default ViT, instead of the plain one.
+    """
 
     architecture: Literal["cnn"] = "cnn"
     image_size: Annotated[int, Field(ge=32, le=1024)] = 64
+    residual: bool = False
+
+    @property
+    def name(self) -> str:
+        """What ``--model`` calls the network."""
+        return "cnn-residual" if self.residual else "cnn"
+
+    @property
+    def title(self) -> str:
+        """What a person calls it, in a few words."""
+        return "residual convolutional network" if self.residual else "convolutional network"
 
 
 AnyModelConfig = Annotated[ViTConfig | ReferenceConfig | CNNConfig, Field(discriminator="architecture")]
 
 MODELS: dict[str, ModelConfig] = {
-    model.name: model for model in (ViTConfig(), ReferenceConfig(), ReferenceConfig(attention="einsum"), CNNConfig())
+    model.name: model
+    for model in (
+        ViTConfig(),
+        ReferenceConfig(),
+        ReferenceConfig(attention="einsum"),
+        CNNConfig(),
+        CNNConfig(residual=True),
+    )
 }
 """The networks by the name that ``--model`` takes, with their default settings."""
 
@@ -289,10 +338,13 @@ class TrainingConfig(Settings):
     """The recipe.
 
     Attributes:
-        lr: peak learning rate of AdamW; linear warm-up over ``warmup`` of all steps, then a cosine to zero.
-        clip_norm: the gradient's norm is clipped to this.
-        keep: which weights the run keeps: of the best validation accuracy, of the epoch with the lowest mean training
-            loss, or the last.
+        lr: peak learning rate of AdamW; linear warm-up over ``warmup`` of all steps, then ``schedule``.
+        weight_decay: of AdamW; without it AdamW is Adam (Kingma and Ba 2015).
+        schedule: after the warm-up a cosine to zero, or as it is.
+        clip_norm: the gradient's norm is clipped to this; 0 leaves it as it is.
+        drop_last: leave the last, incomplete batch out, in validation too.
+        keep: which weights the run keeps: of the best validation accuracy, of the lowest running training loss (the
+            mean over 100 steps, begun anew each epoch), or the last.
         snapshots: how many epochs, evenly spaced, leave fp16 weights for the time-lapse.
         threads: CPU threads for torch; None leaves torch's choice.
     """
@@ -303,14 +355,42 @@ class TrainingConfig(Settings):
     weight_decay: Annotated[float, Field(ge=0, le=1)] = 0.05
     betas: tuple[float, float] = (0.9, 0.999)
     warmup: Annotated[float, Field(ge=0, le=0.5)] = 0.1
+    schedule: Schedule = "cosine"
     label_smoothing: Annotated[float, Field(ge=0, lt=1)] = 0.1
-    clip_norm: Annotated[float, Field(gt=0, le=1000)] = 1.0
+    clip_norm: Annotated[float, Field(ge=0, le=1000)] = 1.0
+    drop_last: bool = False
     augment: Augmentation = "standard"
     seed: Annotated[int, Field(ge=0, le=2**31 - 1)] = 0
     device: Device = "auto"
     keep: Keep = "validation"
     snapshots: Annotated[int, Field(ge=0, le=SNAPSHOTS_MAX)] = SNAPSHOTS_MAX
     threads: Annotated[int, Field(ge=1, le=1024)] | None = None
+
+
+RECIPES = {
+    "standard": TrainingConfig(),
+    "course": TrainingConfig(
+        epochs=20,
+        batch_size=16,
+        lr=1e-4,
+        weight_decay=0.0,
+        warmup=0.0,
+        schedule="constant",
+        label_smoothing=0.0,
+        clip_norm=0.0,
+        drop_last=True,
+        augment="none",
+        keep="training_loss",
+        snapshots=5,  # of 52 million weights each
+    ),
+}
+"""Recipes by the name that ``--recipe`` takes: the default one, and what the course report used (see vit.reference)."""
+
+
+def recipe_of(training: TrainingConfig) -> str:
+    """The recipe of :data:`RECIPES` that these settings differ from in the fewest fields."""
+    fields = TrainingConfig.model_fields
+    return min(RECIPES, key=lambda name: sum(getattr(RECIPES[name], it) != getattr(training, it) for it in fields))
 
 
 class Environment(Settings):

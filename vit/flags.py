@@ -4,7 +4,18 @@ import argparse
 import shlex
 from typing import Any, NamedTuple, get_args
 
-from vit.config import MODELS, DataConfig, RunConfig, Settings, TrainingConfig, ViTConfig
+from vit.config import (
+    DEPARTURES,
+    MODELS,
+    RECIPES,
+    DataConfig,
+    ReferenceConfig,
+    RunConfig,
+    Settings,
+    TrainingConfig,
+    ViTConfig,
+    recipe_of,
+)
 from vit.errors import DataError, SettingsError
 
 
@@ -23,8 +34,10 @@ class Flag(NamedTuple):
 
     @property
     def settings(self) -> type[Settings]:
-        """The settings that hold it; of the networks the ViT's, which has every flag."""
-        return {"model": ViTConfig, "data": DataConfig, "training": TrainingConfig}[self.section]
+        """The settings that hold it; of the networks the first that has it."""
+        if self.section == "model":
+            return ViTConfig if self.field in dir(ViTConfig()) else ReferenceConfig
+        return {"data": DataConfig, "training": TrainingConfig}[self.section]
 
 
 FLAGS = (
@@ -40,14 +53,18 @@ FLAGS = (
     Flag("--mlp-ratio", "model", "mlp_ratio", "hidden width of the MLP over the width of a token"),
     Flag("--dropout", "model", "dropout", "dropout"),
     Flag("--drop-path", "model", "drop_path", "stochastic depth of the last block"),
+    Flag("--mended", "model", "mended", "departures of the course network that are put right"),
     Flag("--epochs", "training", "epochs", "passes over the training images"),
     Flag("--batch-size", "training", "batch_size", "images a step"),
     Flag("--lr", "training", "lr", "peak learning rate"),
     Flag("--weight-decay", "training", "weight_decay", "weight decay of AdamW"),
     Flag("--warmup", "training", "warmup", "share of all steps in which the learning rate rises"),
+    Flag("--schedule", "training", "schedule", "the learning rate after the warm-up: a cosine to zero, or as it is"),
+    Flag("--clip-norm", "training", "clip_norm", "largest norm of the gradient; 0 leaves it as it is"),
     Flag("--label-smoothing", "training", "label_smoothing", "label smoothing"),
     Flag("--augment", "training", "augment", "flips, shifts, colours and erasing, or none"),
-    Flag("--keep", "training", "keep", "which weights the run keeps: of the best epoch by this, or the last"),
+    Flag("--drop-last", "training", "drop_last", "leave the last, incomplete batch out"),
+    Flag("--keep", "training", "keep", "which weights the run keeps: the best by this, or the last"),
     Flag("--snapshots", "training", "snapshots", "epochs that leave fp16 weights along the way"),
     Flag("--seed", "training", "seed", "of the first weights, the order, the augmentation and dropout"),
     Flag("--threads", "training", "threads", "CPU threads"),
@@ -60,6 +77,12 @@ FLAGS = (
 
 def add_flags(parser: argparse.ArgumentParser) -> None:
     """Give a parser every flag of the table; bounds, choices and defaults are those of :mod:`vit.config`."""
+    parser.add_argument(
+        "--recipe",
+        choices=RECIPES,
+        default="standard",
+        help="settings of the training that the flags below start from; the defaults shown are the standard one's",
+    )
     for flag in FLAGS:
         if flag.field == "name":
             default = RunConfig().model.name
@@ -68,6 +91,13 @@ def add_flags(parser: argparse.ArgumentParser) -> None:
             continue
         if flag.field == "image_size":
             parser.add_argument(flag.name, type=_image_size, metavar="auto|N", help=flag.help)
+            continue
+        if flag.field == "mended":
+            listed = ",".join(DEPARTURES)
+            parser.add_argument(flag.name, type=_names, metavar="NAME,...", help=f"{flag.help}, of {listed}")
+            continue
+        if flag.settings.limits(flag.field).default is False:
+            parser.add_argument(flag.name, action=argparse.BooleanOptionalAction, help=f"{flag.help} (default no)")
             continue
         kinds = [kind for kind in _kinds(flag) if kind is not type(None)]
         if not isinstance(kinds[0], type):  # the values of a Literal
@@ -92,7 +122,10 @@ def to_config(arguments: argparse.Namespace) -> RunConfig:
         if value is None or flag.field == "name" or (flag.field, value) == ("image_size", "auto"):
             continue
         if flag.section == "model" and not hasattr(base, flag.field):
-            raise SettingsError(f"{flag.name} does not go with --model {base.name}: leave it out, or take --model vit.")
+            other = next(name for name, model in MODELS.items() if hasattr(model, flag.field))
+            raise SettingsError(
+                f"{flag.name} does not go with --model {base.name}: leave it out, or take --model {other}."
+            )
         chosen[flag.section][flag.field] = value
     data = DataConfig(**chosen["data"])
     info = describe(data.source, seed=data.seed)
@@ -107,14 +140,17 @@ def to_config(arguments: argparse.Namespace) -> RunConfig:
         data=DataConfig(
             **chosen["data"] | {"source": info.source, "image_size": size, "class_names": info.class_names}
         ),
-        training=TrainingConfig(**chosen["training"]),
+        training=TrainingConfig(**RECIPES[arguments.recipe].model_dump() | chosen["training"]),
     )
 
 
 def command_line(config: RunConfig, name: str | None = None) -> str:
     """The command that trains a run with these settings; flags at their default are left out."""
     words = ["python", "-m", "vit", "train"]
-    model, defaults = config.model, RunConfig(model=MODELS[config.model.name])
+    model, recipe = config.model, recipe_of(config.training)
+    defaults = RunConfig(model=MODELS[model.name], training=RECIPES[recipe])
+    if recipe != "standard":
+        words += ["--recipe", recipe]
     for flag in FLAGS:
         if flag.section == "model" and not hasattr(model, flag.field):
             continue
@@ -127,8 +163,21 @@ def command_line(config: RunConfig, name: str | None = None) -> str:
         if flag.field == "image_size" and config.data.source != DataConfig().source:
             default = None  # automatic there, so it is said in any case
         if value != default:
-            words += [flag.name, f"{value:g}" if isinstance(value, float) else str(value)]
+            words += _words(flag, value)
     return shlex.join(words + (["--run", name] if name else []))
+
+
+def _words(flag: Flag, value: Any) -> list[str]:
+    """A flag with its value, as it is typed."""
+    if isinstance(value, bool):
+        return [flag.name if value else flag.name.replace("--", "--no-", 1)]
+    if isinstance(value, tuple):
+        return [flag.name, ",".join(value)]
+    return [flag.name, f"{value:g}" if isinstance(value, float) else str(value)]
+
+
+def _names(text: str) -> tuple[str, ...]:
+    return tuple(name.strip() for name in text.split(",") if name.strip())
 
 
 def _kinds(flag: Flag) -> tuple[Any, ...]:

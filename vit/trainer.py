@@ -8,6 +8,7 @@ import math
 import time
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
+from typing import NamedTuple
 
 import torch
 import torch.nn.functional as F
@@ -21,6 +22,9 @@ from vit.errors import UserError
 from vit.networks import build_model
 
 VALIDATION_BATCH = 256
+
+WINDOW = 100
+"""Steps of the running training loss."""
 
 
 class TrainingFailed(UserError):
@@ -57,7 +61,8 @@ class Epoch:
     """One pass over the training images, then validation.
 
     ``train_loss`` and ``train_accuracy`` are means over the pass, on augmented images while the weights moved.
-    ``kept`` says that these are now the weights to keep, and ``weights`` are they, valid until the next event.
+    ``kept`` says that there are new weights to keep: ``weights``, valid until the next event. They are those of the
+    epoch's end, or, with ``keep="training_loss"``, of a step on the way; ``best`` is what was measured with them.
     """
 
     epoch: int
@@ -69,6 +74,7 @@ class Epoch:
     lr: float
     seconds: float
     kept: bool
+    best: dict[str, float] = field(repr=False, compare=False)
     weights: dict[str, Tensor] = field(repr=False, compare=False)
     checkpoint: Checkpoint = field(repr=False, compare=False)
 
@@ -84,10 +90,12 @@ class Snapshot:
 
 
 def learning_rate(config: TrainingConfig, step: int, total: int) -> float:
-    """Linear warm-up to ``config.lr``, then half a cosine to zero; ``step`` counts from 0 to ``total - 1``."""
+    """Linear warm-up to ``config.lr``, then half a cosine to zero or none; ``step`` counts from 0 to ``total - 1``."""
     warmup = round(config.warmup * total)
     if step < warmup:
         return config.lr * (step + 1) / warmup
+    if config.schedule == "constant":
+        return config.lr
     return config.lr * 0.5 * (1 + math.cos(math.pi * (step - warmup) / max(1, total - warmup)))
 
 
@@ -151,6 +159,13 @@ def _out_of_memory(config: RunConfig) -> TrainingFailed:
     )
 
 
+class _Kept(NamedTuple):
+    """Weights of the lowest running loss, and their step."""
+
+    step: int
+    weights: dict[str, Tensor]
+
+
 class _Loop:
     """The state of one training: what :func:`fit` would otherwise pass from function to function."""
 
@@ -166,11 +181,14 @@ class _Loop:
             "std": config.data.std,
             "seed": self.recipe.seed,
         }
-        self.train = Batches(data.train, batch_size=self.recipe.batch_size, augment=self.recipe.augment, **common)
-        self.val = Batches(data.val, batch_size=VALIDATION_BATCH, augment="none", **common)
+        batch, drop_last = self.recipe.batch_size, self.recipe.drop_last
+        self.train = Batches(data.train, batch_size=batch, augment=self.recipe.augment, drop_last=drop_last, **common)
+        # Which images a dropped batch holds depends on the size of the batches.
+        self.val = Batches(data.val, batch_size=batch if drop_last else VALIDATION_BATCH, drop_last=drop_last, **common)
         self.total = len(self.train) * self.recipe.epochs
         self.step = 0
         self.best: tuple[float, float] | None = None
+        self.lowest: _Kept | None = None
         self.seconds_before = 0.0
 
     def run(self, resume: Checkpoint | None) -> Iterator[Step | Epoch | Snapshot]:
@@ -182,25 +200,11 @@ class _Loop:
         snapshots = snapshot_epochs(self.recipe.epochs, self.recipe.snapshots)
         for epoch in range(first, self.recipe.epochs + 1):
             train_loss, train_accuracy = yield from self._train_epoch(epoch)
-            validation = None if self.stop() else self._validate()
-            if validation is None:
+            event = None if self.stop() else self._finish_epoch(epoch, train_loss, train_accuracy)
+            if event is None:
                 yield Snapshot(epoch, self.step, _copy(self.model.state_dict()), final=True)
                 return
-            val_loss, val_accuracy = validation
-            kept = self._is_best(train_loss, val_loss, val_accuracy)
-            yield Epoch(
-                epoch=epoch,
-                step=self.step,
-                train_loss=train_loss,
-                train_accuracy=train_accuracy,
-                val_loss=val_loss,
-                val_accuracy=val_accuracy,
-                lr=self.optimizer.param_groups[0]["lr"],
-                seconds=self._seconds(),
-                kept=kept,
-                weights=self.model.state_dict(),
-                checkpoint=self._checkpoint(epoch),
-            )
+            yield event
             if epoch in snapshots:
                 yield Snapshot(epoch, self.step, _copy(self.model.state_dict(), torch.float16))
 
@@ -208,6 +212,8 @@ class _Loop:
         """Yields each step; returns the means of loss and accuracy over the images seen."""
         self.model.train()
         loss_sum, right, seen = 0.0, 0, 0
+        window: list[float] = []
+        self.lowest = None
         clock = time.monotonic()
         for images, labels in self.train.epoch(epoch):
             lr = learning_rate(self.recipe, self.step, self.total)
@@ -224,6 +230,10 @@ class _Loop:
             seen += len(labels)
             loss_sum += value * len(labels)
             right += int((logits.argmax(dim=1) == labels).sum())
+            window.append(value)
+            if len(window) == WINDOW or (self.step % len(self.train) == 0 and len(self.train) < WINDOW):
+                self._note_window(window)
+                window = []
             now = time.monotonic()
             yield Step(self.step, epoch, value, lr, len(labels) / max(now - clock, 1e-9), self._seconds())
             clock = now
@@ -240,7 +250,8 @@ class _Loop:
         loss = F.cross_entropy(logits, labels, label_smoothing=self.recipe.label_smoothing)
         self.optimizer.zero_grad()
         loss.backward()
-        nn.utils.clip_grad_norm_(self.model.parameters(), self.recipe.clip_norm)
+        if self.recipe.clip_norm:
+            nn.utils.clip_grad_norm_(self.model.parameters(), self.recipe.clip_norm)
         self.optimizer.step()
         return loss.detach(), logits.detach()
 
@@ -258,12 +269,56 @@ class _Loop:
                 return None
         return loss_sum / max(1, seen), right / max(1, seen)
 
-    def _is_best(self, train_loss: float, val_loss: float, val_accuracy: float) -> bool:
-        score = {
-            "validation": (val_accuracy, -val_loss),
-            "training_loss": (-train_loss, 0.0),
-            "last": (float(self.step), 0.0),
-        }[self.recipe.keep]
+    def _note_window(self, losses: list[float]) -> None:
+        """Hold on to the weights as they are now, where ``keep`` asks for them and the running loss is the lowest."""
+        if self.recipe.keep == "training_loss" and self._is_best((-sum(losses) / len(losses), 0.0)):
+            self.lowest = _Kept(self.step, _copy(self.model.state_dict()))
+
+    def _finish_epoch(self, epoch: int, train_loss: float, train_accuracy: float) -> Epoch | None:
+        """Validate, and decide which weights to keep; None when stopped on the way."""
+        validation = self._validate()
+        if validation is None:
+            return None
+        measured = {
+            "epoch": epoch,
+            "step": self.step,
+            "train_loss": train_loss,
+            "train_accuracy": train_accuracy,
+            "val_loss": validation[0],
+            "val_accuracy": validation[1],
+            "lr": self.optimizer.param_groups[0]["lr"],
+            "seconds": self._seconds(),
+        }
+        best, weights = measured, self.model.state_dict()
+        match self.recipe.keep:
+            case "validation":
+                kept = self._is_best((measured["val_accuracy"], -measured["val_loss"]))
+            case "training_loss":
+                kept = self.lowest is not None
+                if kept and self.lowest.step != self.step:
+                    validation = self._validate_other(self.lowest.weights)
+                    if validation is None:
+                        return None
+                    weights = self.lowest.weights
+                    best = measured | {
+                        "step": self.lowest.step,
+                        "val_loss": validation[0],
+                        "val_accuracy": validation[1],
+                    }
+            case "last":
+                kept = True
+        return Epoch(**measured, kept=kept, best=best, weights=weights, checkpoint=self._checkpoint(epoch))
+
+    def _validate_other(self, weights: dict[str, Tensor]) -> tuple[float, float] | None:
+        """:meth:`_validate` with other weights; the model's own are put back."""
+        own = _copy(self.model.state_dict())
+        self.model.load_state_dict(weights)
+        try:
+            return self._validate()
+        finally:
+            self.model.load_state_dict(own)
+
+    def _is_best(self, score: tuple[float, float]) -> bool:
         if self.best is not None and score <= self.best:
             return False
         self.best = score

@@ -1,7 +1,6 @@
 """What a job's process does: wait for the device, train, and write into the run's folder all that happens."""
 
 import errno
-import math
 import os
 import platform
 import signal
@@ -86,9 +85,8 @@ class _Journal:
         runs.append_metrics(self.path, [line], durable=True)  # before the file that a resume starts from
         changes = {"epoch": event.epoch, "step": event.step, "message": f"{event.epoch} of {epochs} epochs done."}
         if event.kept:
-            best = {key: value for key, value in line.items() if key not in ("event", "kept")}
-            weights.save_model(self.path, event.weights, best | {"validated": True})
-            changes |= {"best": best, "validated": True}
+            weights.save_model(self.path, event.weights, event.best | {"validated": True})
+            changes |= {"best": event.best, "validated": True}
         weights.save_resume(self.path, event.checkpoint)
         self.update(**changes)
         self.log(
@@ -110,7 +108,7 @@ class _Journal:
 
 def _line(event: str, record: "Step | Epoch") -> dict[str, Any]:
     """A record of the trainer as a line of ``metrics.jsonl``: its numbers, without its tensors."""
-    names = (item.name for item in fields(record) if item.name not in ("weights", "checkpoint"))
+    names = (item.name for item in fields(record) if item.name not in ("best", "weights", "checkpoint"))
     return {"event": event} | {name: getattr(record, name) for name in names}
 
 
@@ -158,6 +156,7 @@ def _train(run: Run, journal: _Journal, stopped: Callable[[], bool], resume: boo
     import torch
 
     from vit import networks, trainer, weights
+    from vit.data.batches import steps_per_epoch
 
     config = run.config
     if config.training.threads:
@@ -174,7 +173,8 @@ def _train(run: Run, journal: _Journal, stopped: Callable[[], bool], resume: boo
     if not run.has_weights:  # so that a run that is killed in its first epoch can be opened, too
         initial = networks.build_model(config.model, seed=config.training.seed).state_dict()
         weights.save_model(run.path, initial, {"epoch": 0, "validated": False})
-    per_epoch = math.ceil(len(data.train.labels) / config.training.batch_size)
+    recipe = config.training
+    per_epoch = steps_per_epoch(len(data.train), recipe.batch_size, recipe.drop_last)
     go_on("Training.", steps_total=per_epoch * config.training.epochs)
     for event in trainer.fit(config, data, resume=checkpoint, stop=stopped):
         match event:

@@ -60,10 +60,16 @@ def augment(images: Tensor, generator: torch.Generator) -> Tensor:
     return _erase(_jitter(_move(images, noise[:, :3]), noise[:, 3:6]), noise[:, 6:])
 
 
+def steps_per_epoch(images: int, batch_size: int, drop_last: bool = False) -> int:
+    """Batches of so many images; the incomplete last one counts, unless it is dropped and not the only one."""
+    return max(1, images // batch_size) if drop_last and images else -(-images // batch_size)
+
+
 class Batches:
     """The batches of a split.
 
-    The last one is smaller where the batch size does not divide the split: no image is left out of an epoch.
+    The last one is smaller where the batch size does not divide the split, so that no image is left out of an epoch;
+    with ``drop_last`` it is left out, unless it is the only one.
     """
 
     def __init__(
@@ -76,18 +82,20 @@ class Batches:
         std: Sequence[float],
         augment: str = "none",
         seed: int = 0,
+        drop_last: bool = False,
     ) -> None:
         self.device = torch.device(device)
         self.batch_size, self.seed = batch_size, seed
         self.mean, self.std = tuple(mean), tuple(std)
         self.augment = augment == "standard"
         self._count = len(split)
+        self._steps = steps_per_epoch(self._count, batch_size, drop_last)
         self._images = split.images
         self._labels = torch.from_numpy(np.array(split.labels, dtype=np.int64)).to(self.device)
         self._resident = self._move_there() if self._fits() else None
 
     def __len__(self) -> int:
-        return -(-self._count // self.batch_size)
+        return self._steps
 
     def epoch(self, epoch: int, start: int = 0) -> Iterator[tuple[Tensor, Tensor]]:
         """Shuffled batches of one epoch from step ``start`` on: (b c h w) float32 normalised, (b,) int64."""
@@ -107,7 +115,7 @@ class Batches:
 
     def in_order(self) -> Iterator[tuple[Tensor, Tensor]]:
         """All batches in the order of the split, without augmentation."""
-        for start in range(0, self._count, self.batch_size):
+        for start in range(0, min(self._count, self._steps * self.batch_size), self.batch_size):
             images, labels = self._gather(torch.arange(start, min(start + self.batch_size, self._count)))
             yield normalise(images, self.mean, self.std), labels
 

@@ -1,0 +1,5 @@
+"""Runs: every run, compared."""
+
+import streamlit as st
+
+st.title("Runs", anchor=False)

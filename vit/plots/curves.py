@@ -1,0 +1,109 @@
+"""Curves that grow while one watches: Vega-Lite specs, dicts that any front end can draw."""
+
+from collections.abc import Iterable, Sequence
+
+import numpy as np
+
+from vit.colours import PALETTE
+
+POINTS_MAX = 500
+"""A curve on a page has no more points than this: more cannot be seen, and would be sent again every second."""
+
+
+def thin(points: Sequence[dict], limit: int = POINTS_MAX) -> list[dict]:
+    """At most ``limit`` of the points, evenly spaced, the first and the last among them."""
+    if len(points) <= limit:
+        return list(points)
+    return [points[index] for index in np.linspace(0, len(points) - 1, limit).round().astype(int)]
+
+
+def _events(metrics: Iterable[dict], kind: str) -> list[dict]:
+    return [line for line in metrics if line.get("event") == kind]
+
+
+def _curve(
+    points: list[dict], *, x: str, y: str, colours: dict[str, str], layers: list[dict], y_format: str = "~g"
+) -> dict:
+    """A Vega-Lite spec over points ``{x, value, series}``, each layer a mark for some of the series."""
+    encoding = {
+        "x": {
+            "field": "x",
+            "type": "quantitative",
+            "title": x,
+            "axis": {"tickMinStep": 1, "format": "~s"},
+            "scale": {"nice": False},
+        },
+        "y": {
+            "field": "value",
+            "type": "quantitative",
+            "title": y,
+            "axis": {"format": y_format},
+            "scale": {"zero": False},
+        },
+        "color": {
+            "field": "series",
+            "type": "nominal",
+            "title": None,
+            "scale": {"domain": list(colours), "range": list(colours.values())},
+            "legend": {"orient": "top", "symbolType": "stroke"} if len(colours) > 1 else None,
+        },
+        "tooltip": [
+            {"field": "series", "type": "nominal", "title": " "},
+            {"field": "x", "type": "quantitative", "title": x},
+            {"field": "value", "type": "quantitative", "title": y, "format": ".3~%" if y_format == "%" else ".4~g"},
+        ],
+    }
+    return {"data": {"values": points}, "height": 260, "encoding": encoding, "layer": layers}
+
+
+def _series(lines: Iterable[dict], x: str, field: str, name: str) -> list[dict]:
+    # A field may be missing, or null where the run had no validation images.
+    return [{"x": line[x], "value": line[field], "series": name} for line in lines if line.get(field) is not None]
+
+
+def _only(name: str, mark: dict) -> dict:
+    return {"transform": [{"filter": {"field": "series", "equal": name}}], "mark": mark}
+
+
+_LINE = {"type": "line", "strokeWidth": 2.5, "point": {"size": 36}}
+
+
+def loss_curve(metrics: Iterable[dict]) -> dict:
+    """Vega-Lite spec of the loss: of every step's batch, and of training and validation at the end of each epoch."""
+    metrics = list(metrics)
+    epochs = thin(_events(metrics, "epoch"), POINTS_MAX // 5)
+    steps = thin(_events(metrics, "step"), POINTS_MAX - 2 * len(epochs))
+    points = (
+        _series(steps, "step", "loss", "Each step")
+        + _series(epochs, "step", "train_loss", "Training, epoch mean")
+        + _series(epochs, "step", "val_loss", "Validation")
+    )
+    colours = {
+        "Each step": PALETTE["grey"],
+        "Training, epoch mean": PALETTE["blue"],
+        "Validation": PALETTE["orange"],
+    }
+    layers = [
+        _only("Each step", {"type": "line", "strokeWidth": 1, "opacity": 0.65}),
+        _only("Training, epoch mean", _LINE),
+        _only("Validation", _LINE),
+    ]
+    return _curve(points, x="Step", y="Loss", colours=colours, layers=layers)
+
+
+def accuracy_curve(metrics: Iterable[dict]) -> dict:
+    """Vega-Lite spec of training and validation accuracy at the end of each epoch."""
+    epochs = thin(_events(metrics, "epoch"), POINTS_MAX // 2)
+    points = _series(epochs, "epoch", "train_accuracy", "Training") + _series(
+        epochs, "epoch", "val_accuracy", "Validation"
+    )
+    colours = {"Training": PALETTE["blue"], "Validation": PALETTE["orange"]}
+    return _curve(points, x="Epoch", y="Accuracy", colours=colours, layers=[{"mark": _LINE}], y_format="%")
+
+
+def learning_rate_curve(metrics: Iterable[dict]) -> dict:
+    """Vega-Lite spec of the learning rate of every step."""
+    points = _series(thin(_events(metrics, "step")), "step", "lr", "Learning rate")
+    colours = {"Learning rate": PALETTE["green"]}
+    layers = [{"mark": {"type": "line", "strokeWidth": 2}}]
+    return _curve(points, x="Step", y="Learning rate", colours=colours, layers=layers, y_format=".1~e")
