@@ -14,13 +14,12 @@ import pytest
 
 from tests.data.helpers import image_bytes
 from vit.config import DataConfig
-from vit.data import catalog, describe, load, sample
+from vit.data import catalog, describe, fetching, load, sample
 from vit.errors import DataError
 
 datasets = pytest.importorskip("torchvision.datasets")
 
 PER_CLASS = 2
-NAMES = tuple(catalog.CATALOG)
 
 
 def md5(content: bytes) -> str:
@@ -122,15 +121,31 @@ MAKERS = {
     "imagenette": imagenette,
     "oxford-pet": pet,
 }
+"""By name of the catalog; coco5 has tests of its own."""
+
+
+class Web(ThreadingHTTPServer):
+    """Many may connect at once; with the usual five, others would wait a second."""
+
+    request_queue_size = 64
 
 
 class Server:
-    """A web server that serves ``files``, and misbehaves as told."""
+    """A web server that serves ``files``, and misbehaves as told.
+
+    Attributes:
+        requests: the paths that were asked for; ``ranges``: the Range header of each.
+        cut: whether every answer ends half-way.
+        resumes: whether it understands Range.
+        trouble: of a path, what the next requests get: a status, or ``"cut"``.
+    """
 
     def __init__(self) -> None:
         self.files: dict[str, bytes] = {}
         self.requests: list[str] = []
-        self.cut = False
+        self.ranges: list[str] = []
+        self.cut = self.resumes = False
+        self.trouble: dict[str, list] = {}
 
     @contextmanager
     def running(self):
@@ -139,16 +154,25 @@ class Server:
         class Handler(BaseHTTPRequestHandler):
             def do_GET(self) -> None:
                 server.requests.append(self.path)
+                server.ranges.append(self.headers.get("Range", ""))
+                trouble = next(iter(server.trouble.get(self.path, [])), None)
+                server.trouble[self.path] = server.trouble.get(self.path, [])[1:]
                 content = server.files.get(self.path.lstrip("/"))
-                self.send_response(200 if content is not None else 404)
-                self.send_header("Content-Length", str(len(content or b"")))
+                status = 404 if content is None else 200
+                start = int(server.ranges[-1][len("bytes=") : -1] or 0) if server.resumes else 0
+                if start and content is not None:
+                    status = 206 if start < len(content) else 416
+                status = trouble if isinstance(trouble, int) else status
+                body = (content or b"")[start:] if status in (200, 206) else b""
+                self.send_response(status)
+                self.send_header("Content-Length", str(len(body)))
                 self.end_headers()
-                self.wfile.write((content or b"")[: len(content or b"") // 2] if server.cut else content or b"")
+                self.wfile.write(body[: len(body) // 2] if server.cut or trouble == "cut" else body)
 
             def log_message(self, *args: object) -> None:
                 """Silent."""
 
-        with ThreadingHTTPServer(("127.0.0.1", 0), Handler) as http:
+        with Web(("127.0.0.1", 0), Handler) as http:
             self.base = f"http://127.0.0.1:{http.server_port}"
             thread = threading.Thread(target=http.serve_forever, kwargs={"poll_interval": 0.02})
             thread.start()
@@ -167,6 +191,8 @@ def server():
 def served(server, monkeypatch, home):
     """Call it with a name of the catalog: tiny archives of that set are then on the server."""
 
+    monkeypatch.setattr(fetching, "BACKOFF_SECONDS", 0.01)
+
     def serve(name: str) -> Server:
         server.files = MAKERS[name](monkeypatch, server.base)
         return server
@@ -179,7 +205,7 @@ def left_in(home) -> set[str]:
     return {entry.name for entry in folder.iterdir() if entry.suffix != ".lock"} if folder.exists() else set()
 
 
-@pytest.mark.parametrize("name", NAMES)
+@pytest.mark.parametrize("name", MAKERS)
 def test_a_set_is_downloaded_with_progress_and_read(home, served, name):
     server = served(name)
     assert not describe(name).ready
@@ -302,7 +328,7 @@ def test_no_connection_is_a_sentence(home, served, monkeypatch):
 
 def test_a_server_that_falls_silent_is_given_up(home, monkeypatch, served):
     served("cifar10")
-    monkeypatch.setattr(catalog, "TIMEOUT_SECONDS", 0.2)
+    monkeypatch.setattr(fetching, "TIMEOUT_SECONDS", 0.2)
     with socket.create_server(("127.0.0.1", 0)) as silent:
         monkeypatch.setattr(datasets.CIFAR10, "url", f"http://127.0.0.1:{silent.getsockname()[1]}/x.tar.gz")
         with pytest.raises(DataError, match="timed out"):
@@ -320,9 +346,19 @@ def test_a_download_that_is_cancelled_leaves_nothing(home, served):
     assert left_in(home) == set()
 
 
+def test_a_connection_that_breaks_is_taken_up_where_it_broke(home, served):
+    server = served("cifar10")
+    (path,) = (f"/{name}" for name in server.files)
+    size = len(server.files[path[1:]])
+    server.resumes, server.trouble = True, {path: ["cut", 503]}
+    catalog.download("cifar10")
+    assert server.ranges == ["", f"bytes={size // 2}-", f"bytes={size // 2}-"]
+    assert catalog.is_ready("cifar10")
+
+
 def test_too_little_disk_space_is_said_before_the_download(home, served, monkeypatch):
     served("cifar10")
-    monkeypatch.setattr(catalog.shutil, "disk_usage", lambda path: type("Usage", (), {"free": 10})())
+    monkeypatch.setattr(fetching.shutil, "disk_usage", lambda path: type("Usage", (), {"free": 10})())
     with pytest.raises(DataError, match=r"needs .* of disk space"):
         catalog.download("cifar10")
     assert left_in(home) == set()
@@ -353,6 +389,7 @@ def test_class_names_are_torchvisions_where_it_knows_them():
     assert catalog.CATALOG["imagenette"].class_names == nette
     assert {name: len(listed.class_names) for name, listed in catalog.CATALOG.items()} == {
         "cifar10": 10, "cifar100": 100, "fashion-mnist": 10, "stl10": 10, "imagenette": 10, "oxford-pet": 37,
+        "coco5": 5,
     }  # fmt: skip
     for listed in catalog.CATALOG.values():
         assert len(set(listed.class_names)) == len(listed.class_names)
@@ -361,7 +398,7 @@ def test_class_names_are_torchvisions_where_it_knows_them():
 
 
 def test_the_addresses_are_torchvisions_own():
-    for listed in catalog.CATALOG.values():
-        for archive in listed.archives():
+    for name in MAKERS:
+        for archive in catalog.CATALOG[name].archives():
             assert archive.url.startswith("http")
             assert len(archive.md5) == 32
