@@ -1,13 +1,22 @@
-"""Attention: every head of every layer, for one image and any of its patches."""
+"""Attention: every head of every layer, for one image and any of its patches; of a CNN, where it looks for a class."""
 
 import streamlit as st
 
-from pages import components
+from pages import attention_beside, components
 from vit import plots
 from vit.errors import UserError
-from vit.explain import MIXED_POSITIONS, attention_arrays
+from vit.explain import attention_arrays
 
 SCALES = ("shared", "per head")
+
+INTRO = (
+    "Each tile is one head of one layer: the brighter a patch, the more of its attention the chosen token gives to it. "
+    "Click a patch in the image to look from there, and a tile to enlarge its head."
+)
+INTRO_CNN = (
+    "This network is convolutional and has no attention; Grad-CAM shows where it looks: the brighter a place, the more "
+    "what is there speaks for the chosen class."
+)
 
 WHAT_IT_IS = """
 **What it is.** The model cuts the image into patches and turns each into a token; one more, the class token,
@@ -72,8 +81,8 @@ def explore(look: components.Look, picked: components.PickedImage, version: str)
     record = look.record
     attention = attention_arrays(record)
     depth, heads = attention.shape[:2]
-    if record.normalised_over == "query":
-        st.warning(MIXED_POSITIONS, icon=":material/info:")
+    if record.caveat:
+        st.warning(record.caveat, icon=":material/info:")
     token, layer, head = controls(depth, heads, *record.grid)
     components.attention_grid(look, picked.image, version=version, token=token, layer=layer, head=head)
     st.subheader(f"Layer {layer}, head {head}: every token to every token", anchor=False)
@@ -84,35 +93,38 @@ def explore(look: components.Look, picked: components.PickedImage, version: str)
             config={"displayModeBar": False},
             alt=f"Heatmap of the attention matrix of layer {layer}, head {head}",
         )
-        if record.normalised_over == "key":
+        if not record.caveat:
             with st.container(width=270):
                 st.caption(READING)
 
 
 st.title("Attention", anchor=False)
-st.caption(
-    "Each tile is one head of one layer: the brighter a patch, the more of its attention the chosen token gives to it. "
-    "Click a patch in the image to look from there, and a tile to enlarge its head."
-)
+intro = st.empty()
 choices = st.container(horizontal=True, vertical_alignment="bottom")
 with choices:
     run = components.pick_run(width=240)
 if run is None:
     st.stop()
+convolutional = attention_beside.is_convolutional(run)
+intro.caption(INTRO_CNN if convolutional else INTRO)
 try:
     model, info = components.load_model(run)
     with choices:
         picked = components.pick_image(run)
     if picked is None:
         st.stop()
-    look = components.look(run, picked)
-except (UserError, TypeError) as error:  # a TypeError says that this kind of model has no attention maps
+    if convolutional:
+        probabilities = attention_beside.answer(run, picked.image).probabilities
+    else:
+        look = components.look(run, picked)
+        probabilities = look.probabilities
+except UserError as error:
     components.show_error(error)
     st.stop()
 
-best = int(look.probabilities.argmax())
+best = int(probabilities.argmax())
 guess = components.plain(info.class_names[best])
-said = f"{guess}, {look.probabilities[best]:.1%}"
+said = f"{guess}, {probabilities[best]:.1%}"
 with st.container(horizontal=True, gap="small", vertical_alignment="center"):
     st.markdown(components.plain(picked.title[:1].upper() + picked.title[1:]), width="content")
     if picked.label is None:
@@ -127,7 +139,12 @@ with st.container(horizontal=True, gap="small", vertical_alignment="center"):
         )
 
 components.forget_browser()
-explore(look, picked, f"{run.name}/{run.stamp}/{picked.id}")
-
-with st.expander("What an attention map is, and what it is not", icon=":material/help:"):
-    st.markdown(WHAT_IT_IS)
+if convolutional:
+    attention_beside.explore_blocks(run, picked)
+    with st.expander("What Grad-CAM is, and what it is not", icon=":material/help:"):
+        st.markdown(attention_beside.WHAT_IT_IS)
+else:
+    explore(look, picked, f"{run.name}/{run.stamp}/{picked.id}")
+    with st.expander("What an attention map is, and what it is not", icon=":material/help:"):
+        st.markdown(WHAT_IT_IS)
+    attention_beside.explore_beside(run, picked)

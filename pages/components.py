@@ -4,6 +4,7 @@ import base64
 import io
 import random
 import re
+from collections.abc import Collection
 from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
@@ -100,6 +101,12 @@ def bounded(key: str, low: int, high: int, default: int) -> None:
     except (TypeError, ValueError):
         value = default
     settle(key, min(max(value, low), high))
+
+
+def one_of(key: str, options: Collection[str]) -> None:
+    """Empty the choice in ``key`` where it is none of ``options``; the widget's own default must be None."""
+    if stored(key) not in (None, *options):
+        st.session_state[key] = None
 
 
 # Runs
@@ -293,7 +300,7 @@ def attention_link(run: Run, image_id: str, *, label: str = "See its attention")
 
 @dataclass(frozen=True)
 class Look:
-    """What a model made of one image: its recorded pass, and the class probabilities ``(k,)``."""
+    """What a transformer made of one image: its recorded pass, and the class probabilities ``(k,)``."""
 
     record: "Record"
     probabilities: np.ndarray

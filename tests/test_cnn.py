@@ -1,4 +1,4 @@
-"""The convolutional baseline, and that a run of it keeps its running statistics."""
+"""The convolutional baselines, and that a run of it keeps its running statistics."""
 
 import numpy as np
 import pytest
@@ -7,30 +7,63 @@ import torch
 from tests.test_trainer import DATA, losses
 from vit import load_checkpoint, runs
 from vit.cnn import CNN
-from vit.config import CNNConfig, DataConfig, RunConfig, TrainingConfig
+from vit.config import CNNConfig, DataConfig, RunConfig, TrainingConfig, ViTConfig
 from vit.errors import SettingsError
+from vit.estimate import count_parameters
 from vit.trainer import Epoch, fit
 from vit.weights import load_resume, load_snapshot, save_model, save_resume, save_snapshot
 
 
-def config(**training) -> RunConfig:
+def config(residual: bool = False, **training) -> RunConfig:
     recipe = {"epochs": 2, "batch_size": 20, "device": "cpu"} | training
-    return RunConfig(model=CNNConfig(image_size=32), data=DataConfig(image_size=32), training=TrainingConfig(**recipe))
+    return RunConfig(
+        model=CNNConfig(image_size=32, residual=residual),
+        data=DataConfig(image_size=32),
+        training=TrainingConfig(**recipe),
+    )
 
 
 def test_parameters_are_those_of_the_baseline():
     assert sum(parameter.numel() for parameter in CNN(CNNConfig()).parameters()) == 390_181
 
 
+def test_the_plain_network_s_weights_keep_their_names():
+    names = [f"{index}.{name}" for index in range(4) for name in ("0.weight", "1.weight", "1.bias")]
+    names += [
+        f"{index}.1.{name}" for index in range(4) for name in ("running_mean", "running_var", "num_batches_tracked")
+    ]
+    assert set(CNN(CNNConfig()).state_dict()) == {"head.weight", "head.bias", *(f"blocks.{name}" for name in names)}
+
+
+def test_the_residual_network_is_as_large_as_the_default_vit():
+    parameters = sum(parameter.numel() for parameter in CNN(CNNConfig(residual=True)).parameters())
+    assert parameters == pytest.approx(count_parameters(ViTConfig()), rel=0.05)
+
+
+@pytest.mark.parametrize("block", [1, 3])
+def test_a_residual_block_adds_what_its_convolutions_make_to_what_came_in(block):
+    torch.manual_seed(0)
+    layers = CNN(CNNConfig(residual=True)).eval().blocks
+    x = torch.rand(2, layers[block].conv1.in_channels, 16, 16)
+    first = torch.relu(layers[block].norm1(layers[block].conv1(x)))
+    second = layers[block].norm2(layers[block].conv2(first))
+    assert second.shape[-1] == (16 if block == 1 else 8)
+    came_in = x if block == 1 else layers[block].shortcut(x)
+    torch.testing.assert_close(layers[block](x), torch.relu(came_in + second))
+
+
+@pytest.mark.parametrize("residual", [False, True])
 @pytest.mark.parametrize("size", [32, 50, 224])
-def test_it_takes_images_of_any_size_from_32(size):
-    assert CNN(CNNConfig(image_size=size, num_classes=3)).eval()(torch.zeros(2, 3, size, size)).shape == (2, 3)
+def test_it_takes_images_of_any_size_from_32(size, residual):
+    model = CNN(CNNConfig(image_size=size, num_classes=3, residual=residual)).eval()
+    assert model(torch.zeros(2, 3, size, size)).shape == (2, 3)
     with pytest.raises(SettingsError, match="32"):
         CNNConfig(image_size=size // 8)
 
 
-def test_it_goes_on_from_the_disk_as_if_never_interrupted_statistics_included(home):
-    run = runs.create("cnn", config(snapshots=0))
+@pytest.mark.parametrize("residual", [False, True])
+def test_it_goes_on_from_the_disk_as_if_never_interrupted_statistics_included(home, residual):
+    run = runs.create("cnn", config(residual, snapshots=0))
     events = []
     for event in fit(run.config, DATA):
         events.append(event)

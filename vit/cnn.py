@@ -1,12 +1,10 @@
-"""The convolutional baseline: what a plain, small network without attention reaches on the same images."""
+"""The convolutional baselines: what small networks without attention reach on the same images."""
 
-from itertools import pairwise
-
+import torch.nn.functional as F
 from torch import Tensor, nn
 
+from vit import cnn_plan
 from vit.config import CNNConfig
-
-WIDTHS = (32, 64, 128, 256)
 
 
 class ConvBlock(nn.Sequential):
@@ -21,14 +19,48 @@ class ConvBlock(nn.Sequential):
         )
 
 
+class ResidualBlock(nn.Module):
+    """ReLU(x + two convolutions of x), the basic block of He et al. (2016): ``b c (s r) (s w) -> b e r w``.
+
+    Where the stride s is not 1 or the width changes, x goes by way of a 1 x 1 convolution.
+    """
+
+    def __init__(self, width_in: int, width_out: int, stride: int) -> None:
+        super().__init__()
+        self.conv1 = nn.Conv2d(width_in, width_out, kernel_size=3, stride=stride, padding=1, bias=False)
+        self.norm1 = nn.BatchNorm2d(width_out)
+        self.conv2 = nn.Conv2d(width_out, width_out, kernel_size=3, padding=1, bias=False)
+        self.norm2 = nn.BatchNorm2d(width_out)
+        self.shortcut = nn.Sequential()
+        if stride != 1 or width_in != width_out:
+            self.shortcut.append(nn.Conv2d(width_in, width_out, kernel_size=1, stride=stride, bias=False))
+            self.shortcut.append(nn.BatchNorm2d(width_out))
+
+    def forward(self, x: Tensor) -> Tensor:
+        branch = self.norm2(self.conv2(F.relu(self.norm1(self.conv1(x)))))
+        return F.relu(self.shortcut(x) + branch)
+
+
 class CNN(nn.Module):
-    """Four such blocks, the mean over the positions, one linear map: images ``(b c h w)`` -> ``(b num_classes)``."""
+    """Blocks, the mean over the positions, one linear map: images ``(b c h w)`` -> ``(b num_classes)``.
+
+    The plain network has four :class:`ConvBlock`; the residual one (He et al. 2016) one, and three stages of
+    :class:`ResidualBlock`. :mod:`vit.cnn_plan` has their widths.
+    """
 
     def __init__(self, config: CNNConfig) -> None:
         super().__init__()
         self.config = config
-        self.blocks = nn.Sequential(*(ConvBlock(a, b) for a, b in pairwise((config.in_channels, *WIDTHS))))
-        self.head = nn.Linear(WIDTHS[-1], config.num_classes)
+        plan = cnn_plan.blocks(config)
+        self.blocks = nn.Sequential(
+            *(
+                ResidualBlock(block.width_in, block.width_out, block.stride)
+                if block.residual
+                else ConvBlock(block.width_in, block.width_out)
+                for block in plan
+            )
+        )
+        self.head = nn.Linear(plan[-1].width_out, config.num_classes)
 
     def forward(self, images: Tensor) -> Tensor:
         return self.head(self.blocks(images).mean(dim=(2, 3)))

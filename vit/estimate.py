@@ -1,14 +1,12 @@
-"""What a run will cost before it is started: tokens, parameters, memory and time, by counting. Imports no torch.
-
-The counts follow ``vit/model.py`` line by line; tests hold them against the model itself.
-"""
+"""What a run will cost before it is started: tokens, parameters, memory and time, by counting. Imports no torch."""
 
 import math
 from dataclasses import dataclass
-from itertools import pairwise
+from typing import NamedTuple
 
 from vit import hardware, runs
-from vit.config import RunConfig, ViTConfig
+from vit.config import ModelConfig, RunConfig, TrainingConfig, TransformerConfig
+from vit.counts import count
 from vit.hardware import Device
 
 FLOAT = 4
@@ -24,67 +22,54 @@ class Estimate:
     """What a run costs.
 
     Attributes:
-        tokens: patches and the class token.
+        tokens: patches and the class token; None where the network has no tokens.
         parameters: trained numbers.
-        memory_bytes: on the device at the height of a training step, runtime included.
+        memory_bytes: on the device at its height, runtime included.
         seconds: of the whole run, validation included.
         measured: whether ``seconds`` rests on a run of this machine, or on a guess.
     """
 
-    tokens: int
+    tokens: int | None
     parameters: int
     memory_bytes: float
     seconds: float
     measured: bool
 
 
-def count_parameters(model: ViTConfig) -> int:
-    """Trained numbers of a :class:`vit.model.ViT`."""
-    e, hidden = model.embed_dim, round(model.embed_dim * model.mlp_ratio)
-    if model.stem == "patch":
-        stem = model.in_channels * model.patch_size**2 * e + e
-    else:
-        stem = sum(9 * a * b + 2 * b for a, b in pairwise((model.in_channels, *model.stem_widths)))
-    block = (4 * e * e + 4 * e) + (2 * e * hidden + hidden + e) + 4 * e
-    return stem + e + model.num_tokens * e + model.depth * block + 2 * e + e * model.num_classes + model.num_classes
+class Speed(NamedTuple):
+    """What a run reached, in operations a second, with a network (``--model``) and so many operations a step."""
+
+    network: str
+    step_flops: float
+    flops_per_second: float
 
 
-def count_flops(model: ViTConfig) -> float:
-    """Floating point operations of the matrix products of one image's forward pass, two a multiply-add."""
-    e, n, hidden = model.embed_dim, model.num_tokens, round(model.embed_dim * model.mlp_ratio)
-    if model.stem == "patch":
-        stem = (n - 1) * model.in_channels * model.patch_size**2 * e
-    else:
-        stem, width, pixels = 0, model.in_channels, model.image_size**2
-        for out in model.stem_widths:
-            stem += 9 * width * out * pixels
-            width, pixels = out, pixels // 4
-    block = n * (4 * e * e + 2 * e * hidden) + 2 * n * n * e
-    return 2.0 * (stem + model.depth * block + e * model.num_classes)
+def count_parameters(model: ModelConfig) -> int:
+    """Trained numbers of a network."""
+    return count(model).parameters
 
 
-def activation_bytes(model: ViTConfig) -> float:
-    """What one image leaves in memory for the backward pass, and the widest gradient beside it."""
-    e, n, hidden = model.embed_dim, model.num_tokens, round(model.embed_dim * model.mlp_ratio)
-    pixels, image = model.image_size**2, model.in_channels * model.image_size**2
-    floats = 6.0 * image  # the augmented image and the augmentation's own copies
-    widest = 0.0
-    if model.stem == "conv":
-        for out in model.stem_widths:
-            floats += out * pixels + out * pixels / 4 * 5  # convolution; pooling with its int64 places, norm, ReLU
-            widest = max(widest, out * pixels * 1.5)
-            pixels //= 4
-    block = n * (10 * e + 2 * hidden) + (2 * n * model.num_heads * e if model.dropout else 0)
-    return FLOAT * (floats + model.depth * block + max(widest, n * (3 * e + hidden)))
+def count_flops(model: ModelConfig) -> int:
+    """Operations of the matrix products of one image's forward pass, two a multiply-add."""
+    return count(model).flops
+
+
+def activation_bytes(model: ModelConfig) -> int:
+    """What one image leaves in memory for the backward pass, and the widest gradients and copies beside it."""
+    counts = count(model)
+    return FLOAT * (counts.floats + 4 * counts.widest)
 
 
 def memory_bytes(config: RunConfig, device: str) -> float:
-    """The device's memory at the height of a training step: weights, gradients, AdamW's two moments, activations."""
-    return (
-        RUNTIME_BYTES[device]
-        + 5 * FLOAT * count_parameters(config.model)  # the fifth is a temporary of the optimiser
-        + config.training.batch_size * activation_bytes(config.model)
-    )
+    """The device's memory at its height, which is a training step or, in main memory, the writing of a resume file."""
+    weights = FLOAT * count_parameters(config.model)
+    training = 5 * weights  # the weights, their gradients, AdamW's two moments; the fifth for what comes and goes
+    training += config.training.batch_size * activation_bytes(config.model)
+    if device == "cuda":
+        return RUNTIME_BYTES[device] + training
+    writing = (4 + 6) * weights  # beside the first four: the weights and the moments as bytes, and those as a file
+    held = weights if config.training.keep == "training_loss" else 0
+    return RUNTIME_BYTES[device] + held + max(training, writing)
 
 
 def fits(config: RunConfig, device: Device) -> bool:
@@ -93,46 +78,54 @@ def fits(config: RunConfig, device: Device) -> bool:
 
 
 def step_flops(config: RunConfig) -> float:
-    """Floating point operations of one training step; backward is twice forward."""
-    return 3 * count_flops(config.model) * config.training.batch_size
+    """Operations of one training step; backward is twice forward."""
+    return 3.0 * count_flops(config.model) * config.training.batch_size
 
 
-def measured_speeds(device: str) -> tuple[tuple[float, float], ...]:
-    """What runs of this machine reached on ``device``: pairs of operations a step and operations a second."""
+def measured_speeds(device: str) -> tuple[Speed, ...]:
+    """What runs of this machine reached on ``device``."""
     here, speeds = hardware.processor(), []
     for run in runs.list_runs():
         config, status = run.config, run.status
-        if not isinstance(config.model, ViTConfig) or status.device != device or not status.best:
+        best = status.best
+        if status.device != device or not best or not config.environment or config.environment.processor != here:
             continue
-        if config.environment and config.environment.processor == here and status.best["seconds"] > 0:
+        # Seconds are those of the whole epoch, at whichever of its steps the kept weights were taken.
+        steps = best["epoch"] * status.steps_total / config.training.epochs
+        if best["seconds"] > 0 and steps:
             size = step_flops(config)
-            speeds.append((size, size * status.best["step"] / status.best["seconds"]))
+            speeds.append(Speed(config.model.name, size, size * steps / best["seconds"]))
     return tuple(speeds)
 
 
-def estimate(
-    config: RunConfig, *, train_count: int, val_count: int = 0, speeds: tuple[tuple[float, float], ...] = ()
-) -> Estimate:
+def estimate(config: RunConfig, *, train_count: int, val_count: int = 0, speeds: tuple[Speed, ...] = ()) -> Estimate:
     """What training ``config`` on so many images costs.
 
     Args:
-        speeds: what :func:`measured_speeds` found. Small steps waste most of a device, so the measured step nearest in
-            size counts, and none that is ten times larger or smaller.
+        speeds: what :func:`measured_speeds` found. Small steps waste most of a device, so of the same network's the
+            measured step nearest in size counts, and none that is ten times larger or smaller.
     """
     device = hardware.resolve(config.training.device)
     size = step_flops(config)
-    near = [(abs(math.log(size / other)), speed) for other, speed in speeds]
+    near = [
+        (abs(math.log(size / it.step_flops)), it.flops_per_second) for it in speeds if it.network == config.model.name
+    ]
     distance, rate = min(near, default=(math.inf, 0.0))
     measured = distance < math.log(10)
-    if measured:
-        work = 3 * train_count  # the measured seconds have their share of validation in them
-    else:
+    work = 3 * _images_used(train_count, config.training)
+    if not measured:  # measured seconds have their share of validation in them
         rate = DEFAULT_FLOPS[device] * (hardware.cpu_cores() if device == "cpu" else 1)
-        work = 3 * train_count + val_count
+        work += _images_used(val_count, config.training)
     return Estimate(
-        tokens=config.model.num_tokens,
+        tokens=config.model.num_tokens if isinstance(config.model, TransformerConfig) else None,
         parameters=count_parameters(config.model),
         memory_bytes=memory_bytes(config, device),
         seconds=config.training.epochs * count_flops(config.model) * work / rate,
         measured=measured,
     )
+
+
+def _images_used(images: int, training: TrainingConfig) -> int:
+    """How many of the images an epoch uses, as :func:`vit.data.batches.steps_per_epoch` divides them."""
+    batch = training.batch_size
+    return images - images % batch if training.drop_last and images >= batch else images

@@ -4,15 +4,21 @@ It comes from a course report (Purdue ECE 60146, Vision Transformers, 2023) on t
 DLStudio. With its defaults it has 52,213,253 parameters in 46 tensors, and 859.00 M multiply-adds for 16 images as
 torchinfo counts them.
 
-It departs from the textbook (Vaswani et al. 2017, eq. 1; Dosovitskiy et al. 2021) in seven ways:
+It departs from the textbook (Vaswani et al. 2017, eq. 1; Dosovitskiy et al. 2021) in seven ways. Each of the first six
+has a switch in ``ReferenceConfig.mended``, its name in brackets, that puts it right by itself:
 
-1. Each head sees only its own slice of the embedding, where the textbook projects the whole of it.
-2. Q, K and V are computed from the flattened slice, so they mix positions: row j of Q is not "patch j's query".
-3. The softmax runs over the queries, not the keys: columns of an attention map sum to 1, rows do not.
-4. The scaling by 1/sqrt(d) comes after the product with V, so it does not temper the softmax.
-5. There is no output projection after the heads are concatenated.
-6. The MLP works on the flattened sequence (73 % of all parameters), and mixes positions.
-7. ReLU for GELU, no final norm, a mean that includes the class token, positions drawn with deviation 1.
+1. Each head sees only its own slice of the embedding, where the textbook projects the whole of it [projection].
+2. Q, K and V are computed from the flattened slice, so they mix positions: row j of Q is not "patch j's query"
+   [projection too: a linear map of each token's whole embedding mends both].
+3. The softmax runs over the queries, not the keys: columns of an attention map sum to 1, rows do not [softmax].
+4. The scaling by 1/sqrt(d) comes after the product with V, so it does not temper the softmax [scaling].
+5. There is no output projection after the heads are concatenated [output].
+6. The MLP works on the flattened sequence (73 % of all parameters), and mixes positions [mlp].
+7. ReLU for GELU, no final norm [finish]; a mean that includes the class token, that token drawn uniformly from [0, 1],
+   positions drawn with deviation 1.
+
+What stands after the semicolon of 7 stays with every switch on. The attention is then eq. 1 exactly, and no position is
+mixed with another but by attention.
 
 Shapes in einops letters: ``b`` batch, ``h`` head, ``n`` token (query), ``m`` token (key), ``d`` head_dim, ``e``
 embed_dim.
@@ -34,51 +40,83 @@ PRODUCTS = {"matmul": torch.matmul, "einsum": partial(torch.einsum, "...qn,...nk
 
 
 class AttentionHead(nn.Module):
-    """Q, K and V of one head, each a linear map of its whole flattened slice: ``b (n d)`` -> three of ``b n d``."""
+    """Q, K and V of one head: ``b n e`` -> three of ``b n d``.
 
-    def __init__(self, num_tokens: int, head_dim: int) -> None:
+    Each is a linear map of the head's whole flattened slice of the embedding, ``b (n d) -> b (n d)``; with
+    ``projection`` mended, of each token's whole embedding, ``b n e -> b n d``.
+    """
+
+    def __init__(self, config: ReferenceConfig, index: int) -> None:
         super().__init__()
-        self.num_tokens = num_tokens
-        width = num_tokens * head_dim
-        self.q = nn.Linear(width, width)
-        self.k = nn.Linear(width, width)
-        self.v = nn.Linear(width, width)
+        self.slice = None
+        width_in, width_out = config.embed_dim, config.head_dim
+        if "projection" not in config.mended:
+            self.slice = slice(index * config.head_dim, (index + 1) * config.head_dim)
+            width_in = width_out = config.num_tokens * config.head_dim
+        self.q = nn.Linear(width_in, width_out)
+        self.k = nn.Linear(width_in, width_out)
+        self.v = nn.Linear(width_in, width_out)
 
-    def forward(self, flat: Tensor) -> list[Tensor]:
-        return [rearrange(linear(flat), "b (n d) -> b n d", n=self.num_tokens) for linear in (self.q, self.k, self.v)]
+    def forward(self, tokens: Tensor) -> list[Tensor]:
+        linears = (self.q, self.k, self.v)
+        if self.slice is None:
+            return [linear(tokens) for linear in linears]
+        own = tokens[..., self.slice]
+        return [linear(own.flatten(1)).view_as(own) for linear in linears]
 
 
 class SelfAttention(nn.Module):
-    """softmax_over_queries(Q Kᵀ) V / sqrt(d) for each head, heads concatenated: ``b n e -> b n e``."""
+    """softmax_over_queries(Q Kᵀ) V / sqrt(d) for each head, heads concatenated: ``b n e -> b n e``.
+
+    With ``softmax``, ``scaling`` and ``output`` mended: softmax_over_keys(Q Kᵀ / sqrt(d)) V, heads concatenated and
+    projected.
+    """
 
     def __init__(self, config: ReferenceConfig) -> None:
         super().__init__()
-        self.heads = nn.ModuleList(AttentionHead(config.num_tokens, config.head_dim) for _ in range(config.num_heads))
+        self.heads = nn.ModuleList(AttentionHead(config, index) for index in range(config.num_heads))
         self.product = PRODUCTS[config.attention]
+        self.scale = config.head_dim**-0.5
+        self.scales_first = "scaling" in config.mended
+        # Of (batch, head, query, key). The course's softmax makes each key's column sum to 1.
+        self.softmax_dim = -1 if "softmax" in config.mended else -2
+        self.proj = nn.Linear(config.embed_dim, config.embed_dim) if "output" in config.mended else None
 
     def forward(self, tokens: Tensor, record: dict | None = None) -> Tensor:
-        slices = rearrange(tokens, "b n (h d) -> h b (n d)", h=len(self.heads))
-        each = [head(flat) for head, flat in zip(self.heads, slices, strict=True)]
+        each = [head(tokens) for head in self.heads]
         q, k, v = (torch.stack(part, dim=1) for part in zip(*each, strict=True))  # b h n d
         scores = self.product(q, rearrange(k, "b h m d -> b h d m"))
-        attention = scores.softmax(dim=-2)  # dim 1 of a head's (batch, query, key): each key's column sums to 1
-        heads = self.product(attention, v) * v.shape[-1] ** -0.5
+        if self.scales_first:
+            scores = scores * self.scale
+        attention = scores.softmax(dim=self.softmax_dim)
+        heads = self.product(attention, v)
+        if not self.scales_first:
+            heads = heads * self.scale
         out = rearrange(heads, "b h n d -> b n (h d)")
+        if self.proj is not None:
+            out = self.proj(out)
         if record is not None:
             record.update(q=q, k=k, v=v, scores=scores, attention=attention, heads=heads, out=out)
         return out
 
 
 class MLP(nn.Module):
-    """Two linear maps of the flattened sequence with a ReLU between: ``b n e -> b n e``."""
+    """Two linear maps with a ReLU (with ``finish`` mended a GELU) between: ``b n e -> b n e``.
 
-    def __init__(self, width: int) -> None:
+    They map the flattened sequence, ``b (n e)``; with ``mlp`` mended each token by itself.
+    """
+
+    def __init__(self, config: ReferenceConfig) -> None:
         super().__init__()
+        self.flattens = "mlp" not in config.mended
+        width = config.embed_dim * (config.num_tokens if self.flattens else 1)
         self.fc1 = nn.Linear(width, 2 * width)
         self.fc2 = nn.Linear(2 * width, width)
+        self.activation = F.gelu if "finish" in config.mended else F.relu
 
     def forward(self, tokens: Tensor) -> Tensor:
-        return self.fc2(F.relu(self.fc1(tokens.flatten(1)))).view_as(tokens)
+        inputs = tokens.flatten(1) if self.flattens else tokens
+        return self.fc2(self.activation(self.fc1(inputs))).view_as(tokens)
 
 
 class EncoderBlock(nn.Module):
@@ -89,7 +127,7 @@ class EncoderBlock(nn.Module):
         self.norm1 = nn.LayerNorm(config.embed_dim)
         self.attn = SelfAttention(config)
         self.norm2 = nn.LayerNorm(config.embed_dim)
-        self.mlp = MLP(config.num_tokens * config.embed_dim)
+        self.mlp = MLP(config)
 
     def forward(self, tokens: Tensor, record: dict | None = None) -> Tensor:
         tokens = tokens + self.attn(self.norm1(tokens), record)
@@ -104,21 +142,24 @@ class ReferenceViT(nn.Module):
 
     Args:
         attention: ``"matmul"`` or ``"einsum"``, how a head's products are written; weights go from one to the other.
-        settings: the other fields of :class:`vit.config.ReferenceConfig`.
+        settings: the other fields of :class:`vit.config.ReferenceConfig`; ``mended=DEPARTURES`` is the textbook's
+            network.
     """
 
     num_prefix_tokens = 1
-    normalised_over = "query"
     pool = "all"
 
     def __init__(self, attention: str = "matmul", **settings: Any) -> None:
         super().__init__()
         self.config = config = ReferenceConfig(attention=attention, **settings)
         self.grid = (config.grid, config.grid)
+        self.normalised_over = "key" if "softmax" in config.mended else "query"
+        self.mixes_positions = config.mixes_positions
         self.cls_token = nn.Parameter(torch.rand(1, 1, config.embed_dim))
         self.pos_embed = nn.Parameter(torch.randn(1, config.num_tokens, config.embed_dim))
         self.patch_embed = nn.Conv2d(config.in_channels, config.embed_dim, config.patch_size, stride=config.patch_size)
         self.blocks = nn.ModuleList(EncoderBlock(config) for _ in range(config.depth))
+        self.norm = nn.LayerNorm(config.embed_dim) if "finish" in config.mended else nn.Identity()
         self.head = nn.Linear(config.embed_dim, config.num_classes)
 
     def forward(self, images: Tensor, *, record: dict | None = None) -> Tensor:
@@ -127,6 +168,8 @@ class ReferenceViT(nn.Module):
         Args:
             images: ``(b c h w)``, of the configured channels and size.
             record: an empty dictionary to be filled with the intermediates, named as those of :class:`vit.model.ViT`.
+                ``scores`` is what the softmax is taken of, so scaled only where ``scaling`` is mended, and ``heads``
+                what is concatenated.
 
         Raises:
             ValueError: the images' shape is not the configured one.
@@ -138,7 +181,7 @@ class ReferenceViT(nn.Module):
             record.update(embedded=tokens, layers=[{} for _ in self.blocks])
         for index, block in enumerate(self.blocks):
             tokens = block(tokens, None if record is None else record["layers"][index])
-        summary = tokens.mean(dim=1)
+        summary = self.norm(tokens).mean(dim=1)
         if record is not None:
             record["summary"] = summary
         return self.head(summary)

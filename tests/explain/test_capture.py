@@ -31,6 +31,7 @@ def test_record_has_the_shapes_and_the_logits_of_the_model(images):
     record = capture(model, images)
     assert record.attention.shape == (2, 3, 2, 17, 17)
     assert (record.grid, record.prefix_tokens, record.normalised_over) == ((4, 4), 1, "key")
+    assert (record.mixes_positions, record.caveat) == (False, "")
     assert record.layers[0].q.shape == record.layers[0].k.shape == record.layers[0].v.shape == (2, 2, 17, 12)
     assert record.layers[2].out.shape == record.layers[2].tokens.shape == (2, 17, 24)
     torch.testing.assert_close(record.logits, model(images), atol=1e-5, rtol=1e-4)

@@ -1,7 +1,8 @@
-"""What a model attends to, as arrays."""
+"""What a model attends to, or looks at, as arrays."""
 
 from vit.explain.capture import (
     MIXED_POSITIONS,
+    OVER_QUERIES,
     Layer,
     Record,
     attention_arrays,
@@ -10,16 +11,22 @@ from vit.explain.capture import (
     token_maps,
     token_rows,
 )
+from vit.explain.class_map import ClassMap, class_map
+from vit.explain.gradcam import grad_cam
 from vit.explain.relevance import METHODS, chefer, rollout
 
 __all__ = [
     "METHODS",
     "MIXED_POSITIONS",
+    "OVER_QUERIES",
+    "ClassMap",
     "Layer",
     "Record",
     "attention_arrays",
     "capture",
     "chefer",
+    "class_map",
+    "grad_cam",
     "prefix_share",
     "rollout",
     "token_maps",

@@ -11,15 +11,23 @@ from torch import Tensor, nn
 from vit.errors import ExplainError
 
 MIXED_POSITIONS = (
-    "This network mixes positions, so row j of a map is not what patch j attends to; its columns sum to 1, so the mean "
-    "of its rows, the summary token's map, is even in every head."
+    "This network mixes positions outside its attention too, so row j of a map need not be what patch j attends to."
+)
+"""What stands beside the maps of a network whose queries, keys, values or MLP depend on several positions at once."""
+
+OVER_QUERIES = (
+    "The softmax runs over the queries: the columns of a map sum to 1, not the rows, so the mean of the rows, the "
+    "summary token's map, is even in every head."
 )
 """What stands beside the maps of a network that normalises over the queries."""
 
 
 @runtime_checkable
 class Recordable(Protocol):
-    """What :func:`capture` asks of a network, besides a ``forward`` that takes ``record``; see :class:`Record`."""
+    """What :func:`capture` asks of a network, besides a ``forward`` that takes ``record``; see :class:`Record`.
+
+    A network that mixes positions says so in an attribute of that name; one without it does not.
+    """
 
     normalised_over: Literal["key", "query"]
     num_prefix_tokens: int
@@ -55,6 +63,7 @@ class Record:
         layers: one :class:`Layer` a block.
         embedded: ``(b n e)``, the tokens that entered the first block.
         normalised_over: the axis of an attention map that sums to 1: ``"key"``, rows do, or ``"query"``, columns do.
+        mixes_positions: whether a token's query, key or value, or what the MLP makes of it, depends on other positions.
         prefix_tokens: how many tokens stand before the patches; the class token is one.
         grid: rows and columns of patches.
         pool: which token is the summary: the class token, or the mean over the patch tokens, or over all tokens.
@@ -64,9 +73,28 @@ class Record:
     layers: tuple[Layer, ...]
     embedded: Tensor
     normalised_over: Literal["key", "query"]
+    mixes_positions: bool
     prefix_tokens: int
     grid: tuple[int, int]
     pool: Literal["cls", "mean", "all"]
+
+    @property
+    def caveat(self) -> str:
+        """What keeps a row of a map from being what its token attends to, in a sentence or two; else empty."""
+        mixed = MIXED_POSITIONS if self.mixes_positions else ""
+        over = OVER_QUERIES if self.normalised_over == "query" else ""
+        return f"{mixed} {over}".strip()
+
+    @property
+    def summary_rows(self) -> slice:
+        """The tokens whose mean the head reads: the class token alone, the patches, or all."""
+        match self.pool:
+            case "cls":
+                return slice(1)
+            case "mean":
+                return slice(self.prefix_tokens, None)
+            case "all":
+                return slice(None)
 
     @property
     def attention(self) -> Tensor:
@@ -103,6 +131,7 @@ def capture(model: nn.Module, images: Tensor, *, grad: bool = False) -> Record:
         layers=layers,
         embedded=recorded["embedded"],
         normalised_over=model.normalised_over,
+        mixes_positions=getattr(model, "mixes_positions", False),
         prefix_tokens=model.num_prefix_tokens,
         grid=model.grid,
         pool=model.pool,
@@ -118,18 +147,17 @@ def token_rows(record: Record, attention: np.ndarray, token: int) -> np.ndarray:
     """Rows of ``attention (... n m)`` for one query: ``(... m)``.
 
     ``token`` 0 is the summary token: the class token, or with ``pool="mean"`` the mean over the patches' rows, for the
-    mean of the patch tokens is what the head reads. With ``pool="all"`` it is the mean over all rows, which in the
-    course network is 1/m everywhere, since its columns sum to 1. ``token`` k >= 1 is the k-th patch, row by row.
+    mean of the patch tokens is what the head reads. With ``pool="all"`` it is the mean over all rows, which is 1/m
+    everywhere where columns sum to 1, as in the course network. ``token`` k >= 1 is the k-th patch, row by row.
     """
     patches = record.grid[0] * record.grid[1]
     if not 0 <= token <= patches:
         raise ValueError(
             f"token = {token} does not exist; choose 0 for the summary token, or a patch from 1 to {patches}."
         )
-    if token == 0 and record.pool != "cls":
-        first = record.prefix_tokens if record.pool == "mean" else 0
-        return attention[..., first:, :].mean(axis=-2)
-    return attention[..., 0 if token == 0 else record.prefix_tokens + token - 1, :]
+    if token == 0:
+        return attention[..., record.summary_rows, :].mean(axis=-2)
+    return attention[..., record.prefix_tokens + token - 1, :]
 
 
 def token_maps(record: Record, token: int, image: int = 0) -> np.ndarray:
