@@ -2,4 +2,27 @@
 
 import streamlit as st
 
+from pages import components
+
+PARTS = ("Network", "One head", "Course and textbook", "Filters and positions")
+
 st.title("Anatomy", anchor=False)
+st.caption("What a network is made of, and what it computes: shown on the trained weights of a run.")
+with st.container(horizontal=True, vertical_alignment="bottom"):
+    run = components.pick_run(width=240)
+    if run is not None:
+        part = st.segmented_control("Part", PARTS, default=PARTS[0], required=True, key="part", bind="query-params")
+if run is None:
+    st.stop()
+
+# Each part imports what it needs, torch as a rule, when it is chosen.
+match part:
+    case "Network":
+        from pages.anatomy_network import show
+    case "One head":
+        from pages.anatomy_head import show
+    case "Course and textbook":
+        from pages.anatomy_textbook import show
+    case _:
+        from pages.anatomy_filters import show
+show(run)

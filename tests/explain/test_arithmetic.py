@@ -1,0 +1,118 @@
+"""The arithmetic of a head: every step is what the model itself says."""
+
+import numpy as np
+import pytest
+import torch
+
+from vit.cnn import CNN
+from vit.config import DEPARTURES, CNNConfig, ReferenceConfig, ViTConfig
+from vit.explain.arithmetic import walk
+from vit.networks import build_model
+
+SMALL = {"image_size": 32, "patch_size": 8, "embed_dim": 16}
+CONFIGS = [
+    ViTConfig(**SMALL, depth=2, num_heads=2, stem="patch"),
+    ViTConfig(**SMALL, depth=3, num_heads=4, stem="conv", pool="mean", dropout=0.3, drop_path=0.2),
+    ReferenceConfig(**SMALL, num_heads=1, depth=1),
+    ReferenceConfig(**SMALL, num_heads=4, attention="einsum"),
+    *(ReferenceConfig(**SMALL, mended=DEPARTURES[:count]) for count in range(1, len(DEPARTURES) + 1)),
+    *(ReferenceConfig(**SMALL, mended=(name,)) for name in DEPARTURES[1:]),
+]
+
+
+def trained_like(config) -> torch.nn.Module:
+    """A model none of whose weights is zero or one, in training mode, as a careless caller may have it."""
+    model = build_model(config, seed=0)
+    generator = torch.Generator().manual_seed(1)
+    for parameter in model.parameters():
+        parameter.data += 0.1 * torch.randn(parameter.shape, generator=generator)
+    return model.train()
+
+
+def equal(value: np.ndarray, expected: torch.Tensor) -> None:
+    np.testing.assert_allclose(value, expected.numpy(), rtol=1e-5, atol=1e-5)
+
+
+@pytest.mark.parametrize(
+    "config", CONFIGS, ids=lambda config: f"{config.name}-{'-'.join(getattr(config, 'mended', ()))}"
+)
+def test_every_step_is_what_the_model_records(config):
+    model = trained_like(config)
+    images = torch.randn(2, 3, 32, 32, generator=torch.Generator().manual_seed(2))
+    record: dict = {}
+    with torch.no_grad():
+        model.eval()(images, record=record)
+    model.train()
+    for layer in range(1, config.depth + 1):
+        recorded = {name: value[0] for name, value in record["layers"][layer - 1].items()}
+        before = record["embedded"][0] if layer == 1 else record["layers"][layer - 2]["tokens"][0]
+        for head in range(1, config.num_heads + 1):
+            steps = {step.name: step for step in walk(model, images, layer=layer, head=head, token=3)}
+            equal(steps["tokens"].value, before)
+            equal(steps["norm1"].value, model.blocks[layer - 1].norm1(before).detach())
+            for name in ("q", "k", "v", "attention"):
+                equal(steps[name].value, recorded[name][head - 1])
+            equal(steps["scores" if "scores" in steps else "product"].value, recorded["scores"][head - 1])
+            equal(steps["head" if "head" in steps else "weighted"].value, recorded["heads"][head - 1])
+            equal(steps["out" if "out" in steps else "heads"].value, recorded["out"])
+            equal(steps["residual"].value, before + recorded["out"])
+            equal(steps["layer_tokens"].value, recorded["tokens"])
+
+
+@pytest.mark.parametrize("config", [CONFIGS[0], CONFIGS[1], CONFIGS[3]], ids=lambda config: config.name)
+def test_the_first_layer_begins_with_the_patches_and_the_embedding_s_own_numbers(config):
+    model = trained_like(config)
+    images = torch.randn(1, 3, 32, 32, generator=torch.Generator().manual_seed(2))
+    steps = {step.name: step for step in walk(model, images, layer=1, head=1)}
+    with torch.no_grad():
+        own = model.patch_embed(images)
+    own = own if own.ndim == 3 else own.flatten(2).transpose(1, 2)
+    equal(steps["embedded_patches"].value, own[0])
+    if getattr(config, "stem", "patch") == "conv":
+        assert "patches" not in steps
+        assert "convolutional stem" in steps["embedded_patches"].words
+    else:
+        patch = images[0, :, 8:16, 16:24].reshape(-1)  # second row, third column
+        equal(steps["patches"].value[6], patch)
+    assert "patches" not in {step.name for step in walk(model, images, layer=2, head=1)}
+
+
+def test_each_value_has_the_shape_that_its_letters_say():
+    config = ViTConfig(**SMALL, depth=1, num_heads=2, stem="patch")
+    sizes = {"(r w)": 16, "(c p1 p2)": 192, "n": 17, "m": 17, "e": 16, "d": 8, "(h d)": 16}
+    for model_config in (config, ReferenceConfig(**SMALL)):
+        for step in walk(build_model(model_config), torch.zeros(1, 3, 32, 32), layer=1, head=2):
+            assert step.value.shape == tuple(sizes[axis] for axis in step.axes), step.name
+
+
+def test_the_course_network_s_walk_names_its_departures():
+    images = torch.randn(1, 3, 32, 32)
+    course = "norm1 slice q k v product attention weighted head heads residual layer_tokens"
+    textbook = "norm1 q k v product scores attention weighted heads out residual layer_tokens"
+    for config, names in ((ReferenceConfig(**SMALL), course), (ViTConfig(**SMALL), textbook)):
+        steps = [step.name for step in walk(build_model(config), images, layer=2, head=1)]
+        assert steps == ["tokens", *names.split()]
+
+
+@pytest.mark.parametrize("token", [0, 1, 16])
+def test_a_worked_number_is_the_chosen_token_s(token):
+    model = trained_like(CONFIGS[0])
+    images = torch.randn(1, 3, 32, 32, generator=torch.Generator().manual_seed(2))
+    for step in walk(model, images, layer=2, head=2, token=token):
+        if step.name in ("norm1", "residual", "layer_tokens", "out", "weighted"):
+            assert step.worked.endswith(f"= {step.value[token, 0]:.3g}"), step.name
+        if step.name == "attention":
+            assert step.worked.endswith(f"= {step.value[token].max():.3g}")
+
+
+def test_a_network_without_attention_is_refused():
+    with pytest.raises(TypeError, match="no attention"):
+        walk(CNN(CNNConfig()), torch.zeros(1, 3, 64, 64), layer=1, head=1)
+
+
+@pytest.mark.parametrize(
+    "place", [{"layer": 3, "head": 1}, {"layer": 1, "head": 0}, {"layer": 1, "head": 1, "token": 17}]
+)
+def test_a_layer_head_or_token_that_does_not_exist_is_refused(place):
+    with pytest.raises(ValueError, match="does not exist; choose"):
+        walk(build_model(CONFIGS[0]), torch.zeros(1, 3, 32, 32), **place)

@@ -1,0 +1,92 @@
+"""Figures of the Anatomy page: how similar positions are, and two activation functions."""
+
+import numpy as np
+import plotly.graph_objects as go
+
+from vit.colours import PALETTE
+from vit.plots.base import SCALE, figure
+
+HOVERED_MAX = 20_000
+"""Beyond so many numbers the hover text leaves out which patches they belong to; it would be megabytes."""
+
+
+def position_maps(similarity: np.ndarray) -> go.Figure:
+    """Each patch's similarity to all others ``(r w r w)`` as a grid of maps, a map where its patch is.
+
+    Colours end at the 99th percentile of the pairs, for each patch's similarity to itself, 1, would leave the rest
+    dark.
+    """
+    rows, columns = similarity.shape[:2]
+    sheet = np.full((rows * (rows + 1) - 1, columns * (columns + 1) - 1), np.nan, dtype=np.float32)
+    text = np.full(sheet.shape, "", dtype=object)
+    for r in range(rows):
+        for c in range(columns):
+            place = np.s_[r * (rows + 1) :, c * (columns + 1) :]
+            sheet[place][:rows, :columns] = similarity[r, c]
+            if similarity.size <= HOVERED_MAX:
+                text[place][:rows, :columns] = [
+                    [f"patch r{r + 1} c{c + 1} with patch r{y + 1} c{x + 1}<br>" for x in range(columns)]
+                    for y in range(rows)
+                ]
+    pairs = similarity.reshape(rows * columns, -1)[~np.eye(rows * columns, dtype=bool)]
+    low, high = (float(pairs.min()), float(np.percentile(pairs, 99))) if pairs.size else (0.0, 1.0)
+    heatmap = {
+        "type": "heatmap",
+        "z": sheet,
+        "text": text.tolist(),
+        "zmin": low,
+        "zmax": high if high > low else low + 1,
+        "colorscale": SCALE,
+        "hoverongaps": False,
+        "hovertemplate": "%{text}similarity %{z:.3f}<extra></extra>",
+        "colorbar": {"title": {"text": "Cosine similarity", "side": "right"}, "thickness": 12, "outlinewidth": 0},
+    }
+    axis = {"showgrid": False, "zeroline": False, "ticks": "", "constrain": "domain"}
+    middles = {
+        "x": [c * (columns + 1) + (columns - 1) / 2 for c in range(columns)],
+        "y": [r * (rows + 1) + (rows - 1) / 2 for r in range(rows)],
+    }
+    step = max(1, rows // 8)
+    return figure(
+        [heatmap],
+        height=500,
+        xaxis={
+            **axis,
+            "title": {"text": "Column of the patch"},
+            "tickvals": middles["x"][::step],
+            "ticktext": list(range(1, columns + 1, step)),
+        },
+        yaxis={
+            **axis,
+            "title": {"text": "Row of the patch"},
+            "tickvals": middles["y"][::step],
+            "ticktext": list(range(1, rows + 1, step)),
+            "autorange": "reversed",
+            "scaleanchor": "x",
+        },
+        dragmode="zoom",
+    )
+
+
+def activation_curves(curves: dict[str, np.ndarray]) -> go.Figure:
+    """ReLU and GELU over their input: ``x``, ``relu`` and ``gelu``, one length."""
+    traces = [
+        {
+            "type": "scatter",
+            "mode": "lines",
+            "name": name,
+            "x": curves["x"].tolist(),
+            "y": curves[name.lower()].tolist(),
+            "line": {"color": PALETTE[colour], "width": 2, "dash": dash},
+            "hovertemplate": f"{name}(%{{x:.2f}}) = %{{y:.3f}}<extra></extra>",
+        }
+        for name, colour, dash in (("ReLU", "vermilion", "solid"), ("GELU", "blue", "dash"))
+    ]
+    return figure(
+        traces,
+        height=240,
+        showlegend=True,
+        legend={"orientation": "h", "y": 1.02, "yanchor": "bottom", "x": 0},
+        xaxis={"title": {"text": "What goes in"}, "fixedrange": True, "zeroline": False},
+        yaxis={"title": {"text": "What comes out"}, "fixedrange": True, "zeroline": False},
+    )
