@@ -1,22 +1,14 @@
-"""The Train page's controls: which values each offers, and the settings that they add up to.
+"""The Train page's controls: widgets over what :mod:`pages.train_space` allows, each bound to the page's link.
 
-Every bound and default comes from :mod:`vit.config`. A control offers the values that go with all the others and that
-the device's memory holds; stored values (of a link, of another data set) are brought in line before a control is made.
+Stored values (of a link, of another data set) are brought in line before a control is made.
 """
 
-from collections.abc import Sequence
-from dataclasses import dataclass
 from typing import Any
 
 import streamlit as st
 
-from vit import config as limits
-from vit.config import DataConfig, RunConfig, TrainingConfig, ViTConfig
-from vit.data import DataInfo
-from vit.estimate import fits
-from vit.hardware import Device
-
-MODEL, TRAINING = ViTConfig(), TrainingConfig()
+from pages.train_space import RECIPE_FIELDS, Space
+from vit.config import DEPARTURES, RECIPES, Departure, TrainingConfig
 
 LABELS = {
     "stem": {"conv": "Small convolutions", "patch": "One linear map"},
@@ -25,131 +17,107 @@ LABELS = {
 }
 """How the choices of the settings that are words are called on the page, and in a link."""
 
-LARGE_FIRST = ("batch", "size", "heads", "depth", "head_dim", "mlp_ratio")
-"""What is made smaller, and in which order, when stored settings do not fit the memory."""
+NETWORKS = {
+    "vit": "Vision Transformer",
+    "reference": "Course network",
+    "reference-einsum": "Course network (einsum)",
+    "cnn": "CNN",
+    "cnn-residual": "Residual CNN",
+}
+RECIPE_NAMES = {"standard": "Standard", "course": "Course report"}
+MENDS: dict[Departure, str] = {
+    "projection": "Token-wise Q, K, V",
+    "softmax": "Softmax over keys",
+    "scaling": "Scaling first",
+    "output": "Output projection",
+    "mlp": "Token-wise MLP",
+    "finish": "GELU and final norm",
+}
+"""What mending a departure of the course network gives it."""
 
 
-@dataclass(frozen=True)
-class Space:
-    """All that the controls can be set to, for one data set and the devices that are here.
+def show(key: str, value: Any) -> str:
+    """A value as the control and the link show it."""
+    return LABELS.get(key, {}).get(value) or str(value)
 
-    Attributes:
-        info: the data set; its image size and number of classes are the model's.
-        devices: as :func:`vit.hardware.devices` lists them, the fastest first.
-    """
 
-    info: DataInfo
-    devices: tuple[Device, ...]
+# The choices that come before the others, since what the others offer depends on them
 
-    def defaults(self) -> dict[str, Any]:
-        """The value of each control that nobody has touched."""
-        return {
-            "heads": MODEL.num_heads,
-            "depth": MODEL.depth,
-            "head_dim": MODEL.head_dim,
-            "patch": MODEL.patch_size,
-            "size": self.info.auto_image_size,
-            "stem": MODEL.stem,
-            "pool": MODEL.pool,
-            "mlp_ratio": MODEL.mlp_ratio,
-            "dropout": MODEL.dropout,
-            "epochs": TRAINING.epochs,
-            "batch": TRAINING.batch_size,
-            "lr": TRAINING.lr,
-            "augment": TRAINING.augment,
-            "device": TRAINING.device,
-            "seed": TRAINING.seed,
-        }
 
-    def values(self, key: str) -> list:
-        """Every value of one control, whatever the others say; ascending where it is a number."""
-        offered: dict[str, Sequence] = {
-            "heads": limits.HEADS,
-            "depth": limits.DEPTHS,
-            "head_dim": limits.HEAD_DIMS,
-            "patch": limits.PATCH_SIZES,
-            "size": limits.IMAGE_SIZES,
-            "mlp_ratio": limits.MLP_RATIOS,
-            "dropout": limits.DROPOUTS,
-            "epochs": limits.EPOCHS,
-            "batch": limits.BATCH_SIZES,
-            "lr": limits.LEARNING_RATES,
-        }
-        if key in offered:
-            return sorted({*offered[key], self.defaults()[key]})
-        if key == "device":
-            return ["auto", *(device.name for device in self.devices)]
-        return list(LABELS[key])
+def choose_network() -> str:
+    """The name of a network, of :data:`vit.config.MODELS`."""
+    return st.pills(
+        "Network",
+        list(NETWORKS),
+        default="vit",
+        required=True,
+        format_func=NETWORKS.__getitem__,
+        key="network",
+        bind="query-params",
+        persist_state="session",
+    )
 
-    def config(self, values: dict[str, Any]) -> RunConfig:
-        """The run that these values of the controls stand for."""
-        info = self.info
-        return RunConfig(
-            model=ViTConfig(
-                image_size=values["size"],
-                patch_size=values["patch"],
-                num_classes=len(info.class_names),
-                embed_dim=values["heads"] * values["head_dim"],
-                depth=values["depth"],
-                num_heads=values["heads"],
-                mlp_ratio=values["mlp_ratio"],
-                stem=values["stem"],
-                pool=values["pool"],
-                dropout=values["dropout"],
-            ),
-            data=DataConfig(source=info.source, image_size=values["size"], class_names=info.class_names),
-            training=TrainingConfig(
-                epochs=values["epochs"],
-                batch_size=values["batch"],
-                lr=values["lr"],
-                augment=values["augment"],
-                device=values["device"],
-                seed=values["seed"],
-            ),
-        )
 
-    def device(self, values: dict[str, Any]) -> Device:
-        """The chosen device; "auto" is the fastest."""
-        return next((device for device in self.devices if device.name == values["device"]), self.devices[0])
+def choose_recipe() -> str:
+    """The name of a recipe, of :data:`vit.config.RECIPES`; a new choice sets the controls to the recipe's values."""
+    return st.segmented_control(
+        "Recipe",
+        list(RECIPE_NAMES),
+        default="standard",
+        required=True,
+        format_func=RECIPE_NAMES.__getitem__,
+        key="recipe",
+        on_change=_take_recipe,
+        bind="query-params",
+        persist_state="session",
+        help="All settings of the training at once. Those below can still be changed.",
+    )
 
-    def fits(self, values: dict[str, Any]) -> bool:
-        """Whether the device's memory holds the training of these values."""
-        return fits(self.config(values), self.device(values))
 
-    def patches(self, values: dict[str, Any]) -> list[int]:
-        """Patch sizes that divide the image, and that the stem can make by halving."""
-        sizes = [patch for patch in self.values("patch") if values["size"] % patch == 0]
-        return [patch for patch in sizes if values["stem"] == "patch" or patch & (patch - 1) == 0]
+def _take_recipe() -> None:
+    recipe = RECIPES[st.session_state["recipe"]]
+    for key, field in RECIPE_FIELDS.items():
+        st.session_state[key] = getattr(recipe, field)
 
-    def in_line(self, values: dict[str, Any]) -> dict[str, Any]:
-        """The values with a patch size that goes with image size and stem: the nearest below, or the smallest."""
-        patches = self.patches(values)
-        if values["patch"] in patches:
-            return values
-        return {**values, "patch": max((patch for patch in patches if patch < values["patch"]), default=patches[0])}
 
-    def allowed(self, key: str, values: dict[str, Any]) -> list:
-        """What one control offers beside the present values of the others; never nothing."""
-        candidates = self.patches(values) if key == "patch" else self.values(key)
-        return [
-            value for value in candidates if value == values[key] or self.fits(self.in_line({**values, key: value}))
-        ]
+def choose_mended() -> tuple[Departure, ...]:
+    """The departures of the course network that are put right: a whole rung at a click, or one by one."""
+    chosen = st.session_state.get("mended")
+    if chosen is None:
+        chosen = [name for name in DEPARTURES if MENDS[name] in st.query_params.get_all("mended")]
+    st.session_state["rung"] = rung_of(tuple(chosen))
+    st.segmented_control(
+        "Rung of the ladder",
+        range(len(DEPARTURES) + 1),
+        format_func=lambda rung: {0: "0, course", len(DEPARTURES): f"{rung}, textbook"}.get(rung, str(rung)),
+        key="rung",
+        on_change=_take_rung,
+        help="Rung k mends the first k departures from the textbook, in the order below.",
+    )
+    mended = st.pills(
+        "Mended",
+        DEPARTURES,
+        selection_mode="multi",
+        format_func=MENDS.__getitem__,
+        key="mended",
+        bind="query-params",
+        persist_state="session",
+        help="Each puts one departure from the textbook right, by itself.",
+    )
+    return tuple(name for name in DEPARTURES if name in mended)
 
-    def clamp(self, values: dict[str, Any]) -> dict[str, Any]:
-        """The nearest possible values: each one offered, all going together, small enough for the memory."""
-        defaults = self.defaults()
-        values = {
-            key: value if key == "seed" or value in self.values(key) else defaults[key] for key, value in values.items()
-        }
-        values = self.in_line(values)
-        for key in LARGE_FIRST:
-            smaller = [value for value in self.values(key) if value < values[key]]
-            while smaller and not self.fits(values):
-                values = self.in_line({**values, key: smaller.pop()})
-        for patch in self.patches(values):  # fewer, larger patches are the last resort
-            if not self.fits(values):
-                values = {**values, "patch": patch}
-        return values
+
+def rung_of(mended: tuple[Departure, ...]) -> int | None:
+    """How many departures are mended, where they are the first ones; None otherwise."""
+    return len(mended) if set(mended) == set(DEPARTURES[: len(mended)]) else None
+
+
+def _take_rung() -> None:
+    if st.session_state["rung"] is not None:
+        st.session_state["mended"] = list(DEPARTURES[: st.session_state["rung"]])
+
+
+# The others
 
 
 def stored(space: Space) -> dict[str, Any]:
@@ -164,13 +132,8 @@ def _stored(space: Space, key: str, default: Any) -> Any:
     if text is None:
         return default
     if key == "seed":
-        return min(int(text), int(TRAINING.limits("seed").high)) if text.isdecimal() else default
+        return min(int(text), int(TrainingConfig.limits("seed").high)) if text.isdecimal() else default
     return next((value for value in space.values(key) if show(key, value) == text), default)
-
-
-def show(key: str, value: Any) -> str:
-    """A value as the control and the link show it."""
-    return LABELS.get(key, {}).get(value) or str(value)
 
 
 class Controls:
@@ -188,7 +151,7 @@ class Controls:
                 st.session_state[key] = value
 
     def slider(self, key: str, label: str, **options: Any) -> Any:
-        """A slider over the values that are possible now; a plain sentence where only one is."""
+        """A slider over the values that are possible now; a list of one where only one is."""
         offered = self.space.allowed(key, self.values)
         return self._made(st.select_slider if len(offered) > 1 else st.selectbox, key, label, offered, **options)
 

@@ -4,8 +4,11 @@ import streamlit as st
 from streamlit.delta_generator import DeltaGenerator
 
 from pages.components import complete, plain, show_error, stored
+from pages.train_controls import RECIPE_NAMES
+from pages.train_recipe import step_words
 from pages.wording import duration
 from vit import jobs, plots, runs
+from vit.config import ModelConfig, RunConfig, TrainingConfig, recipe_of
 from vit.errors import UserError
 from vit.runs import Run
 
@@ -20,15 +23,6 @@ CHARTS = (
     ("Loss", plots.loss_curve, "Loss of each step, and of each epoch on training and validation images", "all"),
     ("Accuracy", plots.accuracy_curve, "Training and validation accuracy of each epoch", 1),
     ("Learning rate", plots.learning_rate_curve, "Learning rate of each step", 1),
-)
-HELP = {
-    "Loss": "The training loss is taken on augmented images, with softened labels, while the weights still move; "
-    "so it may well lie above the validation loss."
-}
-PAGES = (
-    ("predict.py", "Predict with it", ":material/image_search:"),
-    ("attention.py", "Look into its heads", ":material/visibility:"),
-    ("evaluate.py", "Evaluate it", ":material/grid_on:"),
 )
 
 
@@ -68,14 +62,36 @@ def show_run(run: Run, shown: str) -> None:
     if status.state != shown:
         st.rerun()
     show_state(run, status)
+    config = run.config
+    st.caption(plain(settings_words(config)))
     if run.has_weights and status.state not in runs.ACTIVE:
         with st.container(horizontal=True):
-            for page, label, icon in PAGES:
+            for page, label, icon in next_pages(config.model):
                 st.page_link(page, label=label, icon=icon, query_params={"run": run.name})
-    show_numbers(status, lines)
+    show_numbers(config.training, status, lines)
     show_curves(run, lines)
     with st.expander("Log", icon=":material/article:"):
         st.code(run.log(tail=60) or "Nothing so far.", language=None, wrap_lines=True)
+
+
+def settings_words(config: RunConfig) -> str:
+    """The network and how it is trained, in one line."""
+    model, training = config.model, config.training
+    title = f"Vision Transformer, {model.title}" if model.architecture == "vit" else model.title
+    return (
+        f"{title[0].upper()}{title[1:]}. Images of {model.image_size} px. "
+        f"{RECIPE_NAMES[recipe_of(training)]} recipe: {training.epochs} epochs, {step_words(training)}."
+    )
+
+
+def next_pages(model: ModelConfig) -> tuple[tuple[str, str, str], ...]:
+    """What to do with a trained network: page, label, icon."""
+    look = "See where it looks" if model.architecture == "cnn" else "Look into its heads"
+    return (
+        ("predict.py", "Predict with it", ":material/image_search:"),
+        ("attention.py", look, ":material/visibility:"),
+        ("evaluate.py", "Evaluate it", ":material/grid_on:"),
+    )
 
 
 def history(run: Run) -> dict[tuple, dict]:
@@ -133,20 +149,38 @@ def show_action(run: Run, status: runs.Status) -> None:
         show_error(error)
 
 
-def show_numbers(status: runs.Status, lines: dict[tuple, dict]) -> None:
+def show_numbers(training: TrainingConfig, status: runs.Status, lines: dict[tuple, dict]) -> None:
     """The newest numbers, one tile each."""
     step = next((line for (event, _), line in reversed(lines.items()) if event == "step"), None)
     epoch = next((line for (event, _), line in reversed(lines.items()) if event == "epoch"), None)
-    best = status.best or {}
+    best = status.best if status.validated else None
     with st.grid(5, min_column_width=130):
         st.metric("Loss of the last step", f"{step['loss']:.3f}" if step else None)
-        st.metric("Validation accuracy", f"{epoch['val_accuracy']:.1%}" if epoch else None)
-        st.metric("Best so far", f"{best['val_accuracy']:.1%}" if best else None)
+        st.metric(
+            "Validation accuracy", f"{epoch['val_accuracy']:.1%}" if epoch else None, help="After the last epoch."
+        )
+        label = "Best so far" if training.keep == "validation" else "Of the kept weights"
+        st.metric(label, f"{best['val_accuracy']:.1%}" if best else None, help=kept_words(training, best))
         st.metric("Images per second", f"{step['images_per_second']:,.0f}" if step else None)
         if status.state in runs.ACTIVE:
             st.metric("Time left", duration(time_left(status, step)) if step else None)
         else:
             st.metric("Trained for", duration(step["seconds"]) if step else None)
+
+
+def kept_words(training: TrainingConfig, best: dict | None) -> str:
+    """Which weights the run keeps, for the tile of their validation accuracy."""
+    if best is None:
+        return "Measured at the end of the first epoch."
+    match training.keep:
+        case "validation":
+            return f"The run keeps the weights of the best validation accuracy, by now those of epoch {best['epoch']}."
+        case "training_loss":
+            return (
+                "Validation accuracy of the weights that the run keeps: those at the lowest running training loss, by "
+                f"now of step {best['step']:,}, in epoch {best['epoch']}. Another epoch may well end with a better one."
+            )
+    return "Validation accuracy of the weights that the run keeps, the last."
 
 
 def time_left(status: runs.Status, step: dict) -> float:
@@ -162,9 +196,20 @@ def show_curves(run: Run, lines: dict[tuple, dict]) -> None:
     with st.grid(2, min_column_width=300) as grid:
         for title, curve, alt, span in CHARTS:
             with grid.cell(column_span=span):
-                st.markdown(f"**{title}**", help=HELP.get(title))
+                st.markdown(f"**{title}**", help=loss_words(run.config.training) if title == "Loss" else None)
                 spec = curve(lines.values())
                 if spec["data"]["values"]:
                     st.vega_lite_chart(spec=spec, key=f"curve-{title}", alt=f"{alt}, run {run.name}")
                 else:
                     st.caption("Appears at the end of the first epoch.")
+
+
+def loss_words(training: TrainingConfig) -> str:
+    """Why the training loss is not the validation loss."""
+    parts = [
+        "on augmented images" if training.augment != "none" else "",
+        "with softened labels" if training.label_smoothing else "",
+        "while the weights still move",
+    ]
+    taken = ", ".join(part for part in parts if part)
+    return f"The training loss is taken {taken}; so it may well lie above the validation loss."

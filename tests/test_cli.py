@@ -8,7 +8,15 @@ from PIL import Image
 
 from vit import estimate, runs
 from vit.cli import main
-from vit.config import DataConfig, ViTConfig, checkpoints_dir
+from vit.config import (
+    RECIPES,
+    CNNConfig,
+    DataConfig,
+    ReferenceConfig,
+    TrainingConfig,
+    ViTConfig,
+    checkpoints_dir,
+)
 
 TINY = "--depth 1 --num-heads 1 --embed-dim 16 --image-size 32 --train-images 40 --val-images 20 --epochs 2 --threads 1"
 
@@ -71,6 +79,13 @@ def test_only_num_heads_given_keeps_the_default_head_width(home, call):
         ("train --model cnn --stem conv", "--stem does not go with --model cnn"),
         ("train --model reference --pool cls", "--pool does not go with --model reference"),
         ("train --model reference --patch-size 4", "billion parameters"),
+        ("train --model reference --mended mlp,wings", "'wings'"),
+        ("train --model reference --mended mlp,wings", "'projection', 'softmax'"),
+        ("train --mended mlp", "--mended does not go with --model vit: leave it out, or take --model reference"),
+        ("train --model cnn-residual --depth 2", "--depth does not go with --model cnn-residual"),
+        ("train --recipe grandmother", "--recipe"),
+        ("train --schedule zigzag", "--schedule"),
+        ("train --clip-norm -1", "clip_norm"),
         ("train --model resnet", "--model"),
         ("train --image-size 24 --patch-size 8", "32 to 224"),
         ("train --dataset cifar10", "python -m vit data --dataset cifar10"),
@@ -214,11 +229,48 @@ def test_the_cnn_trains_is_resumed_and_has_no_attention(home, call, picture, tmp
     assert accuracy == pytest.approx(run.best["val_accuracy"])
     (listed,) = json.loads(call("runs --json")[1])["runs"]
     assert (listed["model"], listed["depth"], listed["num_heads"]) == ("cnn", None, None)
-    assert estimate.measured_speeds("cpu") == ()  # its speed tells nothing of a ViT's
+    assert [speed.network for speed in estimate.measured_speeds("cpu")] == ["cnn"]  # it tells nothing of a ViT
     for method in ("raw", "rollout"):
         status, _, err = call(f"attention --run {run.name} --method {method}", picture, "--out", tmp_path / "maps.npz")
         assert (status, err.count("\n")) == (2, 1)
         assert "Grad-CAM" in err
+
+
+FEW = "--image-size 32 --train-images 55 --val-images 20 --threads 1 --epochs 1"
+
+
+def test_a_mended_course_network_trains_by_the_course_recipe(home, call):
+    status, out, err = call(
+        f"train --model reference --mended projection,mlp --recipe course --json {FEW} --run mended"
+    )
+    assert status == 0, err
+    assert json.loads(out)["state"] == "finished"
+    run = runs.get_run("mended")
+    assert run.config.model == ReferenceConfig(image_size=32, mended=("projection", "mlp"))
+    changed = {"epochs": 1, "threads": 1}
+    assert run.config.training == RECIPES["course"].model_copy(update=changed)
+    assert run.status.steps_total == run.status.step == 3  # 55 images: three whole batches of 16
+    accuracy = json.loads(call("evaluate --run mended --json")[1])["accuracy"]
+    assert 0 <= accuracy <= 1
+
+
+def test_the_residual_cnn_trains_by_the_standard_recipe(home, call):
+    status, out, err = call(f"train --model cnn-residual --json {FEW}")
+    assert status == 0, err
+    run = runs.get_run(json.loads(out)["run"])
+    assert run.name == "scenes-cnn-residual"
+    assert run.config.model == CNNConfig(image_size=32, residual=True)
+    assert run.config.training == TrainingConfig(epochs=1, threads=1)
+    assert run.status.steps_total == run.status.step == 1
+    accuracy = json.loads(call(f"evaluate --run {run.name} --json")[1])["accuracy"]
+    assert accuracy == pytest.approx(run.best["val_accuracy"])
+
+
+def test_a_flag_changes_one_setting_of_a_recipe(home, call):
+    assert call(f"train --model cnn --recipe course --lr 0.001 --no-drop-last --keep last {FEW} --run a")[0] == 0
+    changed = {"epochs": 1, "threads": 1, "lr": 1e-3, "drop_last": False, "keep": "last"}
+    assert runs.get_run("a").config.training == RECIPES["course"].model_copy(update=changed)
+    assert runs.get_run("a").status.steps_total == 4
 
 
 def test_runs_lists_them_all_and_names_the_broken(several, call):

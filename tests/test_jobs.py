@@ -15,7 +15,17 @@ import pytest
 
 from tests.conftest import tiny_config
 from vit import jobs, runs, worker
-from vit.config import CNNConfig, DataConfig, ReferenceConfig, RunConfig, TrainingConfig, ViTConfig
+from vit.config import (
+    DEPARTURES,
+    MODELS,
+    RECIPES,
+    CNNConfig,
+    DataConfig,
+    ReferenceConfig,
+    RunConfig,
+    TrainingConfig,
+    ViTConfig,
+)
 from vit.errors import RunError, SettingsError
 from vit.flags import add_flags, to_config
 
@@ -30,7 +40,7 @@ def config(epochs: int = 1, **training) -> RunConfig:
     return base.model_copy(update={"training": TrainingConfig(**settings), "data": data})
 
 
-def wait_for(condition, seconds: float = 40.0):
+def wait_for(condition, seconds: float = 120.0):
     """Poll until the condition gives something true, and return that."""
     end = time.monotonic() + seconds
     while time.monotonic() < end:
@@ -144,6 +154,47 @@ def test_a_process_that_cannot_begin_is_told_at_once(home, monkeypatch):
     with pytest.raises(RunError, match="could not be started"):
         jobs.start(config(), "two")
     assert runs.get_run("two").state == "failed"
+
+
+def test_an_interrupted_course_recipe_ends_with_the_very_weights_of_the_uninterrupted_one(home, monkeypatch):
+    from safetensors.torch import load_file
+
+    from vit import trainer
+
+    monkeypatch.setattr(trainer, "WINDOW", 2)  # so that the kept weights are those of a step within the epoch
+    recipe = RECIPES["course"].model_dump() | {"epochs": 4, "lr": 0.05, "device": "cpu", "threads": 1, "snapshots": 0}
+    settings = config().model_copy(
+        update={
+            "model": ReferenceConfig(image_size=32, embed_dim=16, depth=1),
+            "data": config().data.model_copy(update={"train_images": 55, "val_images": 20}),
+            "training": TrainingConfig(**recipe),
+        }
+    )
+    whole, broken = runs.create("whole", settings), runs.create("broken", settings)
+    assert jobs.execute(whole).state == "finished", whole.log()
+
+    def interrupt(event: object) -> None:
+        if isinstance(event, trainer.Step) and event.step == 8:  # of nine steps in three epochs
+            os.kill(os.getpid(), signal.SIGTERM)
+
+    assert jobs.execute(broken, report=interrupt).state == "stopped"
+    assert (broken.status.epoch, broken.status.steps_total) == (2, 12)  # three whole batches of 16 an epoch
+    assert load_file(broken.path / runs.MODEL).keys() == load_file(whole.path / runs.MODEL).keys()
+    jobs.prepare_resume(broken)
+    assert jobs.execute(broken, resume=True).state == "finished", broken.log()
+
+    def numbers(run: runs.Run) -> list[dict]:
+        timed = ("seconds", "images_per_second")
+        return [{key: value for key, value in line.items() if key not in timed} for line in run.metrics()[0]]
+
+    assert numbers(broken) == numbers(whole)
+    assert sum(line["event"] == "step" for line in numbers(broken)) == 12
+    assert broken.best | {"seconds": 0} == whole.best | {"seconds": 0}
+    assert broken.best["step"] % 3 == 2
+    for file in (runs.MODEL, runs.LAST):
+        again, expected = load_file(broken.path / file), load_file(whole.path / file)
+        assert again.keys() == expected.keys()
+        assert all((again[name] == expected[name]).all() for name in expected)
 
 
 def test_data_that_is_gone_ends_the_run_with_a_sentence(home):
@@ -268,13 +319,53 @@ def test_the_command_line_of_a_run_makes_the_same_run(settings, size):
         (ReferenceConfig(), "--model reference"),
         (ReferenceConfig(num_heads=4, depth=3), "--model reference --num-heads 4 --depth 3"),
         (ReferenceConfig(attention="einsum", embed_dim=64), "--model reference-einsum --embed-dim 64"),
+        (ReferenceConfig(mended=("mlp", "projection")), "--model reference --mended projection,mlp"),
         (CNNConfig(), "--model cnn"),
+        (CNNConfig(residual=True), "--model cnn-residual"),
     ],
 )
 def test_the_command_line_of_another_network_names_it_and_makes_the_same_run(model, said):
     made = RunConfig(model=model, data=DataConfig(class_names=("airplane", "bus", "cat", "dog", "pizza")))
     assert round_trip(made) == made
     assert jobs.command_line(made) == f"python -m vit train {said}"
+
+
+@pytest.mark.parametrize("recipe", RECIPES)
+@pytest.mark.parametrize("model", MODELS)
+@pytest.mark.parametrize(
+    "changed",
+    [{}, {"epochs": 3, "batch_size": 128, "lr": 3e-3, "augment": "standard", "device": "cpu", "seed": 5}],
+    ids=["as it is", "changed"],
+)
+def test_the_command_line_of_every_network_and_recipe_makes_the_same_run(model, recipe, changed):
+    made = RunConfig(
+        model=MODELS[model],
+        data=DataConfig(class_names=("airplane", "bus", "cat", "dog", "pizza")),
+        training=TrainingConfig(**RECIPES[recipe].model_dump() | changed),
+    )
+    assert round_trip(made) == made
+    assert ("--recipe course" in jobs.command_line(made)) == (recipe == "course")
+
+
+@pytest.mark.parametrize("rung", range(len(DEPARTURES) + 1))
+def test_the_command_line_of_every_rung_makes_the_same_run(rung):
+    made = RunConfig(
+        model=ReferenceConfig(image_size=32, patch_size=8, mended=DEPARTURES[:rung]),
+        data=DataConfig(image_size=32, class_names=("airplane", "bus", "cat", "dog", "pizza")),
+        training=RECIPES["course"],
+    )
+    assert round_trip(made) == made
+
+
+def test_the_command_line_has_every_digit_of_a_number_and_every_switch(home):
+    recipe = {"lr": 1 / 700, "drop_last": False, "clip_norm": 0.123456789, "warmup": 1e-7}
+    made = RunConfig(
+        model=MODELS["cnn"],
+        data=DataConfig(class_names=("airplane", "bus", "cat", "dog", "pizza")),
+        training=TrainingConfig(**RECIPES["course"].model_dump() | recipe),
+    )
+    assert "--no-drop-last" in jobs.command_line(made)
+    assert round_trip(made) == made
 
 
 def test_the_command_line_of_a_folder_with_a_space_makes_the_same_run(photo_zip, tmp_path):

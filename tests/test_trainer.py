@@ -8,8 +8,10 @@ import pytest
 import torch
 
 from tests.conftest import tiny_config
-from vit.config import RunConfig, TrainingConfig
+from vit import networks, trainer
+from vit.config import RECIPES, ReferenceConfig, RunConfig, TrainingConfig
 from vit.data import ImageData, Split
+from vit.data.batches import Batches
 from vit.trainer import Epoch, Snapshot, Step, TrainingFailed, fit, learning_rate, make_optimizer, snapshot_epochs
 
 
@@ -167,3 +169,138 @@ def test_losses_are_finite_numbers_of_the_size_of_guessing_at_the_start():
     first = next(fit(config(), DATA))
     assert first.loss == pytest.approx(math.log(5), rel=0.1)
     assert first.images_per_second > 0
+
+
+# The course recipe, on 60 training and 25 validation images: batches of 16 leave 12 and 9 of them out.
+
+
+LARGE_STEPS = 0.1
+"""A learning rate at which the loss rises now and then."""
+
+
+def course(**training) -> RunConfig:
+    """A tiny course network and the course report's recipe."""
+    base = config()
+    recipe = {"epochs": 3, "device": "cpu", "threads": 1} | training
+    return base.model_copy(
+        update={
+            "model": ReferenceConfig(image_size=32, embed_dim=16, depth=1),
+            "training": TrainingConfig(**RECIPES["course"].model_dump() | recipe),
+        }
+    )
+
+
+def scaled(images: np.ndarray) -> torch.Tensor:
+    """Pixels 0 to 255 -> [-1, 1]."""
+    return torch.from_numpy(images).float() / 255 * 2 - 1
+
+
+def rows_of(epoch: int) -> list[torch.Tensor]:
+    """Which training images the batches of an epoch hold, in their order, the incomplete last one included."""
+    numbered = Split(DATA.train.images, np.arange(len(DATA.train)), None, DATA.train.files)
+    order = Batches(numbered, batch_size=16, device="cpu", mean=(0.5,) * 3, std=(0.5,) * 3, seed=0)
+    return [rows for _, rows in order.epoch(epoch)]
+
+
+def test_the_course_recipe_trains_as_the_report_s_loop_written_out():
+    model = networks.build_model(course().model, seed=0)
+    optimizer = torch.optim.Adam(model.parameters(), lr=1e-4, betas=(0.9, 0.999))
+    criterion = torch.nn.CrossEntropyLoss()
+    train_losses, val_losses, val_accuracies = [], [], []
+    for epoch in (1, 2, 3):
+        for rows in rows_of(epoch):
+            if len(rows) < 16:
+                continue
+            optimizer.zero_grad()
+            loss = criterion(model(scaled(DATA.train.images[rows])), torch.from_numpy(DATA.train.labels[rows]))
+            loss.backward()
+            optimizer.step()
+            train_losses.append(loss.item())
+        with torch.no_grad():
+            logits, labels = model(scaled(DATA.val.images[:16])), torch.from_numpy(DATA.val.labels[:16])
+        val_losses.append(criterion(logits, labels).item())
+        val_accuracies.append((logits.argmax(dim=1) == labels).float().mean().item())
+
+    events = list(fit(course(), DATA))
+    epochs = [event for event in events if isinstance(event, Epoch)]
+    assert len(losses(events)) == 9  # three a whole epoch, the fourth dropped
+    assert losses(events) == pytest.approx(train_losses, abs=1e-5)
+    assert {event.lr for event in events if isinstance(event, Step)} == {1e-4}
+    assert [event.val_loss for event in epochs] == pytest.approx(val_losses, abs=1e-5)
+    assert [event.val_accuracy for event in epochs] == pytest.approx(val_accuracies)
+    for name, value in model.state_dict().items():
+        torch.testing.assert_close(epochs[-1].checkpoint.tensors[f"model.{name}"], value, rtol=0, atol=1e-5)
+
+
+@pytest.fixture
+def windows_of_two(monkeypatch):
+    """The running loss is a mean of two steps: an epoch of three has one, and a rest that counts for nothing."""
+    monkeypatch.setattr(trainer, "WINDOW", 2)
+
+
+def test_the_course_recipe_keeps_the_weights_of_the_lowest_running_loss(windows_of_two):
+    lowest, kept, seen = math.inf, [], []
+    for event in fit(course(epochs=6, lr=LARGE_STEPS), DATA):
+        if isinstance(event, Step):
+            seen.append(event.loss)
+        elif isinstance(event, Epoch):
+            running = sum(seen[-3:-1]) / 2
+            kept.append(event.kept)
+            assert event.kept == (running < lowest)
+            if event.kept:
+                lowest = running
+                assert event.best["step"] == event.step - 1  # where the window ended, not the epoch
+    assert kept.count(True) > 1
+    assert kept.count(False) > 0
+
+
+def test_a_running_loss_never_spans_two_epochs(monkeypatch):
+    monkeypatch.setattr(trainer, "WINDOW", 100)  # more than an epoch has: all its steps are the window
+    epochs = [event for event in fit(course(epochs=4), DATA) if isinstance(event, Epoch)]
+    assert [event.best["step"] for event in epochs if event.kept] == [3 * event.epoch for event in epochs if event.kept]
+    assert epochs[0].kept
+
+
+def test_the_figures_of_the_kept_weights_are_measured_with_the_kept_weights(windows_of_two):
+    checked = 0
+    for event in fit(course(epochs=4, lr=LARGE_STEPS), DATA):
+        if isinstance(event, Epoch) and event.kept:
+            model = networks.build_model(course().model)
+            model.load_state_dict(event.weights)
+            with torch.no_grad():
+                logits, labels = model(scaled(DATA.val.images[:16])), torch.from_numpy(DATA.val.labels[:16])
+            assert event.best["val_loss"] == pytest.approx(
+                torch.nn.functional.cross_entropy(logits, labels).item(), abs=1e-5
+            )
+            assert event.best["val_accuracy"] == pytest.approx((logits.argmax(dim=1) == labels).float().mean().item())
+            assert event.best["val_loss"] != event.val_loss  # another step's weights than the epoch's
+            checked += 1
+    assert checked
+
+
+def test_keeping_weights_on_the_way_does_not_change_the_training(windows_of_two):
+    keeping, plain = (list(fit(course(keep=keep), DATA)) for keep in ("training_loss", "last"))
+    assert losses(keeping) == losses(plain)
+
+
+def test_a_resumed_course_recipe_goes_on_as_if_never_interrupted(windows_of_two):
+    settings = course(epochs=5, lr=LARGE_STEPS)
+    whole = [event for event in fit(settings, DATA) if isinstance(event, Epoch)]
+    second = next(event for event in fit(settings, DATA) if isinstance(event, Epoch) and event.epoch == 2)
+    rest = [event for event in fit(settings, DATA, resume=second.checkpoint) if isinstance(event, Epoch)]
+    assert [event.epoch for event in rest] == [3, 4, 5]
+    for resumed, event in zip(rest, whole[2:], strict=True):
+        assert (resumed.kept, resumed.train_loss, resumed.val_loss) == (event.kept, event.train_loss, event.val_loss)
+        assert resumed.best["val_loss"] == event.best["val_loss"]
+    for name, value in whole[-1].checkpoint.tensors.items():
+        assert torch.equal(rest[-1].checkpoint.tensors[name], value)
+
+
+@pytest.mark.parametrize("asked", [3, 4])
+def test_stop_ends_the_course_recipe_in_training_and_in_validation(asked):
+    """Asked once a step, and then once a batch of validation."""
+    questions = iter(range(100))
+    events = list(fit(course(), DATA, stop=lambda: next(questions) >= asked))
+    assert isinstance(events[-1], Snapshot)
+    assert events[-1].final
+    assert not any(isinstance(event, Epoch) for event in events)

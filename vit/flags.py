@@ -173,7 +173,9 @@ def _words(flag: Flag, value: Any) -> list[str]:
         return [flag.name if value else flag.name.replace("--", "--no-", 1)]
     if isinstance(value, tuple):
         return [flag.name, ",".join(value)]
-    return [flag.name, f"{value:g}" if isinstance(value, float) else str(value)]
+    if isinstance(value, float) and float(f"{value:g}") == value:
+        return [flag.name, f"{value:g}"]  # 2, not 2.0
+    return [flag.name, str(value)]
 
 
 def _names(text: str) -> tuple[str, ...]:

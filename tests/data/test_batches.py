@@ -2,7 +2,17 @@ import numpy as np
 import pytest
 import torch
 
-from vit.data.batches import Batches, _erase, _jitter, _move, augment, mix_seed, normalise, to_tensor
+from vit.data.batches import (
+    Batches,
+    _erase,
+    _jitter,
+    _move,
+    augment,
+    mix_seed,
+    normalise,
+    steps_per_epoch,
+    to_tensor,
+)
 from vit.data.records import Split
 
 MEAN, STD = (0.4, 0.5, 0.6), (0.2, 0.25, 0.3)
@@ -38,6 +48,34 @@ def test_an_epoch_has_each_image_once_and_the_last_batch_is_kept():
     assert len(loaded) == 7
     assert [len(labels) for _, labels in loaded.epoch(0)] == [8] * 6 + [2]
     assert sorted(labels(loaded.epoch(0))) == list(range(50))
+
+
+def test_an_incomplete_last_batch_can_be_left_out_and_others_are_what_they_were():
+    whole, dropped = batches(), batches(drop_last=True)
+    assert len(dropped) == 6
+    for (images, rows), (images_there, rows_there) in zip(list(whole.epoch(0))[:6], dropped.epoch(0), strict=True):
+        assert torch.equal(images, images_there)
+        assert torch.equal(rows, rows_there)
+    assert labels(dropped.in_order()) == list(range(48))
+
+
+def test_which_images_are_left_out_changes_from_epoch_to_epoch():
+    dropped = batches(drop_last=True)
+    assert set(labels(dropped.epoch(0))) != set(labels(dropped.epoch(1)))
+
+
+def test_nothing_is_left_out_where_every_batch_is_whole_or_the_only_one():
+    assert sorted(labels(batches(48, drop_last=True).epoch(0))) == list(range(48))
+    assert sorted(labels(batches(5, drop_last=True).epoch(0))) == list(range(5))
+    assert labels(batches(5, drop_last=True).in_order()) == list(range(5))
+
+
+@pytest.mark.parametrize("count", [0, 1, 7, 8, 9, 50])
+@pytest.mark.parametrize("drop_last", [False, True])
+def test_steps_are_counted_without_the_images(count, drop_last):
+    loaded = batches(count, drop_last=drop_last)
+    counted = steps_per_epoch(count, 8, drop_last)
+    assert counted == len(loaded) == len(list(loaded.epoch(0))) == len(list(loaded.in_order()))
 
 
 def test_images_keep_their_labels():

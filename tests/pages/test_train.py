@@ -1,20 +1,41 @@
 """Train: the controls add up to what they say, and Start, Stop and the upload do the real thing."""
 
+import argparse
 import random
+import shlex
 import time
 import zipfile
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
 from streamlit.testing.v1 import AppTest
 
-from pages.train_controls import Space
+from pages import train_ladder
+from pages.train_controls import MENDS, NETWORKS, RECIPE_NAMES
 from pages.train_data import describe
+from pages.train_model import DEPARTURE_TEXTS, SENTENCES
+from pages.train_recipe import recipe_words
+from pages.train_space import Space, make_space
 from tests.conftest import tiny_config
 from tests.data.test_catalog import served, server  # noqa: F401 - fixtures
 from tests.pages.opening import open_page
-from vit import data, jobs, runs
-from vit.config import DEPTHS, HEADS, DataConfig, TrainingConfig, ViTConfig
+from vit import data, jobs, runs, trainer
+from vit.config import (
+    DEPARTURES,
+    DEPTHS,
+    HEADS,
+    MODELS,
+    RECIPES,
+    CNNConfig,
+    DataConfig,
+    ReferenceConfig,
+    RunConfig,
+    TrainingConfig,
+    ViTConfig,
+)
+from vit.errors import RunError, SettingsError
+from vit.flags import add_flags, to_config
 from vit.hardware import Device
 
 GB = 10**9
@@ -40,9 +61,26 @@ def small(app: AppTest, *, epochs: int) -> AppTest:
     return app.run()
 
 
+DEVICES = (Device("cpu", "CPU", 16 * GB, 8 * GB),)
+
+
 @pytest.fixture
 def space() -> Space:
-    return Space(data.describe("scenes"), (Device("cpu", "CPU", 16 * GB, 8 * GB),))
+    return make_space(ViTConfig(), data.describe("scenes"), DEVICES)
+
+
+@pytest.fixture(params=[*MODELS, "textbook"])
+def any_space(request) -> Space:
+    """The space of each network with its defaults, and of the course network with all departures mended."""
+    base = MODELS.get(request.param) or ReferenceConfig(mended=DEPARTURES)
+    return make_space(base, data.describe("scenes"), DEVICES)
+
+
+def set_up(app: AppTest) -> RunConfig:
+    """The run that the page stands for: its command, read as the command line reads it."""
+    parser = argparse.ArgumentParser()
+    add_flags(parser)
+    return to_config(parser.parse_args(shlex.split(app.code[0].value)[4:]))
 
 
 def test_the_untouched_page_is_the_default_model_and_recipe(home):
@@ -224,8 +262,206 @@ def test_a_waiting_run_is_found_without_being_named(several):
     assert app.selectbox(key="run").value == "patient"
 
 
-def test_no_reachable_combination_is_impossible(space):
+# Networks
+
+
+def test_every_network_and_departure_and_recipe_has_its_words():
+    assert NETWORKS.keys() == SENTENCES.keys() == MODELS.keys()
+    assert tuple(MENDS) == tuple(DEPARTURE_TEXTS) == DEPARTURES
+    assert RECIPE_NAMES.keys() == RECIPES.keys()
+
+
+@pytest.mark.parametrize("name", MODELS)
+def test_a_network_is_chosen_with_its_own_defaults_and_the_recipe_stays(home, name):
+    app = open_page("train")
+    app.pills(key="network").set_value(name).run()
+    assert not app.exception
+    assert set_up(app).model == MODELS[name]
+    assert set_up(app).training == TrainingConfig()
+    assert metrics(app)["Parameters"]
+    assert ("Tokens" in metrics(app)) == hasattr(MODELS[name], "num_tokens")
+
+
+def test_the_course_network_of_the_page_is_the_report_s(home):
+    app = open_page("train", network="Course network", recipe="Course report")
+    assert app.code[0].value == "python -m vit train --recipe course --model reference"
+    shown = metrics(app)
+    assert (shown["Tokens"], shown["Parameters"]) == ("17", "52.2 M")
+
+
+def test_a_smaller_image_is_cut_into_sixteen_patches_too(home):
+    app = open_page("train", network="Course network", size="32")
+    assert metrics(app)["Tokens"] == "17"
+    assert set_up(app).model == ReferenceConfig(image_size=32, patch_size=8)
+
+
+def test_a_convolutional_network_has_no_heads_and_no_depth(home):
+    app = open_page("train", network="CNN")
+    assert {slider.key for slider in app.select_slider} == {"size", "batch", "lr"}
+    assert not app.get("popover")  # no rungs either
+
+
+def test_each_network_keeps_what_it_was_set_to(home):
+    app = open_page("train")
+    app.select_slider(key="heads").set_value(7).run()
+    app.pills(key="network").set_value("reference").run()
+    app.select_slider(key="course_depth").set_value(1).run()
+    app.pills(key="network").set_value("vit").run()
+    assert set_up(app).model == ViTConfig(num_heads=7, embed_dim=7 * ViTConfig().head_dim)
+    app.pills(key="network").set_value("reference-einsum").run()
+    assert set_up(app).model == ReferenceConfig(attention="einsum", depth=1)
+
+
+# Departures
+
+
+@pytest.mark.parametrize("rung", range(len(DEPARTURES) + 1))
+def test_a_rung_mends_the_first_departures(home, rung):
+    app = open_page("train", network="Course network", mended="Token-wise MLP")
+    assert app.segmented_control(key="rung").value is None  # the fifth alone is no rung
+    app.segmented_control(key="rung").set_value(rung).run()
+    assert not app.exception
+    assert set_up(app).model == ReferenceConfig(mended=DEPARTURES[:rung])
+    assert app.segmented_control(key="rung").value == rung
+
+
+def test_departures_are_mended_one_by_one_in_any_order(home):
+    app = open_page("train", network="Course network (einsum)")
+    app.pills(key="mended").set_value(["mlp", "projection"]).run()
+    assert set_up(app).model == ReferenceConfig(attention="einsum", mended=("projection", "mlp"))
+    assert "--mended projection,mlp" in app.code[0].value
+    app.pills(key="mended").set_value(["projection"]).run()
+    assert app.segmented_control(key="rung").value == 1
+
+
+def test_what_only_the_mended_network_can_be_is_brought_in_line_when_it_is_no_longer_mended(home):
+    app = open_page("train", network="Course network")
+    app.segmented_control(key="rung").set_value(6).run()
+    app.select_slider(key="course_grid").set_value(16).run()
+    assert metrics(app)["Tokens"] == "257"
+    app.segmented_control(key="rung").set_value(0).run()
+    assert not app.exception
+    assert int(metrics(app)["Tokens"]) < 257
+    assert not app.button(key="start").disabled
+
+
+def test_a_foreign_link_never_raises(home):
+    app = open_page("train", network="Resnet", recipe="Grandmother", mended="Everything", course_grid="-1")
+    assert set_up(app) == RunConfig(data=DataConfig(class_names=data.describe("scenes").class_names))
+    odd = {"course_grid": "5", "course_heads": "0x2", "course_depth": "", "size": "48", "mended": "Token-wise MLP"}
+    app = open_page("train", network="Course network", **odd)
+    assert set_up(app).model == ReferenceConfig(image_size=48, patch_size=12, mended=("mlp",))
+
+
+# Recipes
+
+
+def test_a_recipe_sets_the_controls_and_brings_its_other_settings(home):
+    app = open_page("train", lr="0.005")
+    app.select_slider(key="batch").set_value(256).run()
+    app.segmented_control(key="recipe").set_value("course").run()
+    assert set_up(app).training == RECIPES["course"]
+    assert app.select_slider(key="batch").value == 16
+    assert app.selectbox(key="augment").value == "none"
+    said = " ".join(caption.value for caption in app.caption)
+    assert recipe_words(RECIPES["course"]) in said
+    assert "lowest running training loss" in said
+    app.segmented_control(key="recipe").set_value("standard").run()
+    assert set_up(app).training == TrainingConfig()
+
+
+def test_a_recipe_can_be_changed_and_another_network_leaves_it_as_it_is(home):
+    app = open_page("train", recipe="Course report", epochs="7")
+    app.select_slider(key="lr").set_value(1e-3).run()
+    expected = RECIPES["course"].model_copy(update={"epochs": 7, "lr": 1e-3})
+    assert set_up(app).training == expected
+    app.pills(key="network").set_value("cnn").run()
+    assert set_up(app).training == expected
+    assert set_up(app).model == CNNConfig()
+
+
+# The seven rungs
+
+
+def test_all_seven_rungs_are_queued_in_their_order(home, monkeypatch):
+    app = open_page("train", network="Course network", recipe="Course report", size="32", epochs="3")
+    table = app.table[-1].value
+    assert list(table["Rung"]) == [str(rung) for rung in train_ladder.RUNGS]
+    assert len(set(table["Parameters"])) > 2
+    app.text_input(key="name").set_value("ladder").run()
+    app.button(key="queue-ladder").click().run()
+    assert not app.exception
+    try:
+        found = sorted(runs.list_runs(), key=lambda run: run.status.ticket)
+        assert [run.name for run in found] == [f"ladder-rung{rung}" for rung in range(7)]
+        assert [run.config.model.mended for run in found] == [DEPARTURES[:rung] for rung in range(7)]
+        recipe = RECIPES["course"].model_copy(update={"epochs": 3})
+        assert {run.config.training for run in found} == {recipe}
+        assert app.selectbox(key="run").value == "ladder-rung0"
+    finally:
+        for run in reversed(runs.list_runs()):
+            jobs.stop(run)
+
+
+def course_space(memory: float = 16 * GB) -> Space:
+    return make_space(ReferenceConfig(), data.describe("scenes"), (Device("cpu", "CPU", int(memory), int(memory)),))
+
+
+def test_a_second_ladder_gets_other_names(home):
+    course = course_space()
+    configs = train_ladder.ladder(course, course.defaults())
+    assert train_ladder.rung_names(configs, None) == [f"scenes-reference-rung{rung}" for rung in range(7)]
+    runs.create("scenes-reference-rung3", tiny_config())
+    assert train_ladder.rung_names(configs, None) == [f"scenes-reference-2-rung{rung}" for rung in range(7)]
+    assert train_ladder.rung_names(configs, "mine")[6] == "mine-rung6"
+    for name in ("../up", "x" * 64):
+        with pytest.raises(RunError, match="cannot be called"):
+            train_ladder.rung_names(configs, name)
+
+
+def test_a_ladder_of_which_one_rung_cannot_be_is_not_offered(home):
+    course = course_space()
+    with pytest.raises(SettingsError, match="billion parameters"):
+        train_ladder.ladder(course, course.defaults() | {"course_grid": 16})
+    with pytest.raises(SettingsError, match="Rung 0 does not fit"):
+        train_ladder.ladder(course_space(1.2 * GB), course.defaults())
+
+
+# Following other networks
+
+
+def test_a_run_that_keeps_weights_on_the_way_says_of_which_step_they_are(home, monkeypatch):
+    monkeypatch.setattr(trainer, "WINDOW", 2)  # of three steps in an epoch
+    base = tiny_config()
+    recipe = RECIPES["course"].model_copy(update={"epochs": 2, "device": "cpu"})
+    model = ReferenceConfig(image_size=32, embed_dim=16, depth=1, mended=("softmax",))
+    run = runs.create("course", base.model_copy(update={"model": model, "training": recipe}))
+    assert jobs.execute(run).state == "finished", run.log()
+    assert run.best["step"] % 3 == 2
+    app = open_page("train", run="course")
+    tile = next(metric for metric in app.metric if metric.label == "Of the kept weights")
+    assert tile.value == f"{run.best['val_accuracy']:.1%}"
+    assert f"of step {run.best['step']}, in epoch {run.best['epoch']}" in tile.proto.help
+    said = " ".join(caption.value for caption in app.caption)
+    assert "mended: softmax" in said
+    assert "Course report recipe: 2 epochs, batches of 16, learning rate 0\\.0001, no augmentation" in said
+
+
+def test_a_convolutional_network_is_followed_and_has_no_heads_to_look_into(home):
+    base = tiny_config()
+    run = runs.create("conv", base.model_copy(update={"model": CNNConfig(image_size=32)}))
+    assert jobs.execute(run).state == "finished", run.log()
+    app = open_page("train", run="conv")
+    assert {"Predict with it", "See where it looks", "Evaluate it"} <= {link.value for link in app.get("page_link")}
+    assert metrics(app)["Best so far"] == f"{run.best['val_accuracy']:.1%}"
+
+
+# What the controls offer
+
+
+def test_no_reachable_combination_is_impossible(any_space):
     dice = random.Random(0)
+    space = any_space
     values = space.clamp(space.defaults())
     assert values == space.defaults()
     for _ in range(60):
@@ -235,8 +471,24 @@ def test_no_reachable_combination_is_impossible(space):
         assert space.fits(values)
 
 
+def test_values_from_elsewhere_are_brought_in_line(any_space):
+    dice = random.Random(1)
+    odd = (None, -1, 0, 3, 5, 7, 10**9, 1e-300, float("nan"), "", "none", "64", "course", [], ["mlp"])
+    for _ in range(40):
+        values = any_space.clamp({key: dice.choice(odd) for key in any_space.defaults() if key != "seed"} | {"seed": 0})
+        assert any_space.fits(values)
+        assert all(values[key] in any_space.values(key) for key in values if key != "seed")
+
+
+def test_a_small_memory_makes_every_network_small_enough(any_space):
+    tight = replace(any_space, devices=(Device("cpu", "CPU", int(1.3 * GB), GB),))
+    largest = {key: tight.values(key)[-1] for key in tight.large_first}
+    assert not tight.fits({**tight.defaults(), **largest})
+    assert tight.fits(tight.clamp({**tight.defaults(), **largest}))
+
+
 def test_a_small_memory_offers_only_what_it_holds(space):
-    small_space = Space(space.info, (Device("cpu", "CPU", int(1.5 * GB), GB),))
+    small_space = replace(space, devices=(Device("cpu", "CPU", int(1.5 * GB), GB),))
     largest = {key: space.values(key)[-1] for key in ("heads", "depth", "head_dim", "size", "batch", "mlp_ratio")}
     values = small_space.clamp({**space.defaults(), **largest, "patch": 4})
     assert small_space.fits(values)
@@ -248,7 +500,7 @@ def test_a_small_memory_offers_only_what_it_holds(space):
 
 
 def test_a_memory_that_holds_nothing_leaves_the_smallest_setting(space):
-    nothing = Space(space.info, (Device("cpu", "CPU", 10**8, 10**8),))
+    nothing = replace(space, devices=(Device("cpu", "CPU", 10**8, 10**8),))
     values = nothing.clamp(nothing.defaults())
     assert not nothing.fits(values)
     assert values["heads"] == HEADS[0]

@@ -1,0 +1,244 @@
+"""What the Train page's controls can be set to, and the run that they add up to; no widgets.
+
+Every bound and default comes from :mod:`vit.config`. A control offers the values that go with all the others and that
+the device's memory holds; values from elsewhere (a link, another data set) are brought in line by :meth:`Space.clamp`.
+A network's own controls have keys of their own, so that each network keeps what it was set to.
+"""
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any, ClassVar, get_args
+
+from vit import config as limits
+from vit.config import RECIPES, DataConfig, ModelConfig, RunConfig, TrainingConfig
+from vit.data import DataInfo
+from vit.errors import SettingsError
+from vit.estimate import fits
+from vit.hardware import Device
+
+COURSE_GRIDS = (2, 3, 4, 6, 8, 12, 16)
+"""Patches along one side that the course network offers: its size goes with their number, not with their pixels."""
+
+RECIPE_FIELDS = {"epochs": "epochs", "batch": "batch_size", "lr": "lr", "augment": "augment"}
+"""The controls of a recipe's settings that can be seen and changed, and the settings behind them."""
+
+Values = Mapping[str, Any]
+
+
+@dataclass(frozen=True)
+class Space:
+    """All that the controls can be set to, for one network, data set and recipe, and the devices that are here.
+
+    Attributes:
+        base: the network, with the settings that have no slider.
+        info: the data set; its image size and number of classes are the model's.
+        devices: as :func:`vit.hardware.devices` lists them, the fastest first.
+        recipe: a name of :data:`vit.config.RECIPES`.
+    """
+
+    base: ModelConfig
+    info: DataInfo
+    devices: tuple[Device, ...]
+    recipe: str = "standard"
+
+    large_first: ClassVar[tuple[str, ...]] = ("batch", "size")
+    """What is made smaller, and in which order, when stored settings do not fit the memory."""
+
+    # What a network adds
+
+    def own_defaults(self) -> dict[str, Any]:
+        """The network's own controls, and the value of each that nobody has touched."""
+        return {}
+
+    def own_values(self) -> dict[str, Sequence]:
+        """Every value of the network's own controls, whatever the others say."""
+        return {}
+
+    def own_settings(self, values: Values) -> dict[str, Any]:
+        """The fields of the model's settings that its controls stand for."""
+        return {}
+
+    def in_line(self, values: dict[str, Any]) -> dict[str, Any]:
+        """The values with those changed that depend on others, such as a patch size that must divide the image."""
+        return values
+
+    # What all have
+
+    def defaults(self) -> dict[str, Any]:
+        """The value of each control that nobody has touched."""
+        recipe = RECIPES[self.recipe]
+        shared = {"size": self.info.auto_image_size, "device": recipe.device, "seed": recipe.seed}
+        return self.own_defaults() | shared | {key: getattr(recipe, field) for key, field in RECIPE_FIELDS.items()}
+
+    def values(self, key: str) -> list:
+        """Every value of one control, whatever the others say; ascending where it is a number."""
+        words = {
+            "device": ["auto", *(device.name for device in self.devices)],
+            "augment": get_args(limits.Augmentation),
+        }
+        numbers = {
+            "size": limits.IMAGE_SIZES,
+            "epochs": limits.EPOCHS,
+            "batch": limits.BATCH_SIZES,
+            "lr": limits.LEARNING_RATES,
+        }
+        offered = (words | numbers | self.own_values())[key]
+        default = self.defaults()[key]
+        return list(offered) if isinstance(default, str) else sorted({*offered, default})
+
+    def config(self, values: Values) -> RunConfig:
+        """The run that these values of the controls stand for.
+
+        Raises:
+            SettingsError: they do not go together; never for values that :meth:`clamp` gave, on an ordinary machine.
+        """
+        info, base = self.info, self.base
+        shared = {"image_size": values["size"], "num_classes": len(info.class_names)}
+        recipe = {field: values[key] for key, field in RECIPE_FIELDS.items()}
+        return RunConfig(
+            model=type(base)(**base.model_dump() | shared | self.own_settings(values)),
+            data=DataConfig(source=info.source, image_size=values["size"], class_names=info.class_names),
+            training=TrainingConfig(
+                **RECIPES[self.recipe].model_dump() | recipe | {"device": values["device"], "seed": values["seed"]}
+            ),
+        )
+
+    def device(self, values: Values) -> Device:
+        """The chosen device; "auto" is the fastest."""
+        return next((device for device in self.devices if device.name == values["device"]), self.devices[0])
+
+    def fits(self, values: Values) -> bool:
+        """Whether these values go together, and the device's memory holds their training."""
+        try:
+            return fits(self.config(values), self.device(values))
+        except SettingsError:
+            return False
+
+    def allowed(self, key: str, values: Values) -> list:
+        """What one control offers beside the present values of the others; never nothing."""
+        return [value for value in self.values(key) if value == values[key] or self._possible(key, value, values)]
+
+    def _possible(self, key: str, value: Any, values: Values) -> bool:
+        changed = self.in_line({**values, key: value})
+        return changed[key] == value and self.fits(changed)
+
+    def clamp(self, values: Values) -> dict[str, Any]:
+        """The nearest possible values: each one offered, all going together, small enough for the memory."""
+        known = {
+            key: values[key] if key == "seed" or values[key] in self.values(key) else default
+            for key, default in self.defaults().items()
+        }
+        values = self.in_line(known)
+        for key in self.large_first:
+            smaller = [value for value in self.values(key) if value < values[key]]
+            while smaller and not self.fits(values):
+                values = self.in_line({**values, key: smaller.pop()})
+        return values
+
+
+class ViTSpace(Space):
+    """Of the Vision Transformer."""
+
+    large_first = ("batch", "size", "heads", "depth", "head_dim", "mlp_ratio")
+
+    def own_defaults(self) -> dict[str, Any]:
+        model = self.base
+        return {
+            "heads": model.num_heads,
+            "depth": model.depth,
+            "head_dim": model.head_dim,
+            "patch": model.patch_size,
+            "stem": model.stem,
+            "pool": model.pool,
+            "mlp_ratio": model.mlp_ratio,
+            "dropout": model.dropout,
+        }
+
+    def own_values(self) -> dict[str, Sequence]:
+        return {
+            "heads": limits.HEADS,
+            "depth": limits.DEPTHS,
+            "head_dim": limits.HEAD_DIMS,
+            "patch": limits.PATCH_SIZES,
+            "stem": get_args(limits.Stem),
+            "pool": get_args(limits.Pool),
+            "mlp_ratio": limits.MLP_RATIOS,
+            "dropout": limits.DROPOUTS,
+        }
+
+    def own_settings(self, values: Values) -> dict[str, Any]:
+        same = ("depth", "stem", "pool", "mlp_ratio", "dropout")
+        return {key: values[key] for key in same} | {
+            "num_heads": values["heads"],
+            "embed_dim": values["heads"] * values["head_dim"],
+            "patch_size": values["patch"],
+        }
+
+    def patches(self, values: Values) -> list[int]:
+        """Patch sizes that divide the image, and that the stem can make by halving."""
+        sizes = [patch for patch in self.values("patch") if values["size"] % patch == 0]
+        return [patch for patch in sizes if values["stem"] == "patch" or patch & (patch - 1) == 0]
+
+    def in_line(self, values: dict[str, Any]) -> dict[str, Any]:
+        """The values with a patch size that goes with image size and stem: the nearest below, or the smallest."""
+        patches = self.patches(values)
+        if values["patch"] in patches:
+            return values
+        return {**values, "patch": max((patch for patch in patches if patch < values["patch"]), default=patches[0])}
+
+    def clamp(self, values: Values) -> dict[str, Any]:
+        values = super().clamp(values)
+        for patch in self.patches(values):  # fewer, larger patches are the last resort
+            if not self.fits(values):
+                values = {**values, "patch": patch}
+        return values
+
+
+class CourseSpace(Space):
+    """Of the course network; which departures are mended is part of the base."""
+
+    large_first = ("course_grid", "course_head_dim", "course_heads", "course_depth", "batch", "size")
+
+    def own_defaults(self) -> dict[str, Any]:
+        model = self.base
+        return {
+            "course_heads": model.num_heads,
+            "course_depth": model.depth,
+            "course_head_dim": model.head_dim,
+            "course_grid": model.grid,
+        }
+
+    def own_values(self) -> dict[str, Sequence]:
+        return {
+            "course_heads": limits.HEADS,
+            "course_depth": limits.DEPTHS,
+            "course_head_dim": limits.HEAD_DIMS,
+            "course_grid": COURSE_GRIDS,
+        }
+
+    def own_settings(self, values: Values) -> dict[str, Any]:
+        return {
+            "num_heads": values["course_heads"],
+            "depth": values["course_depth"],
+            "embed_dim": values["course_heads"] * values["course_head_dim"],
+            "patch_size": values["size"] // values["course_grid"],
+        }
+
+    def in_line(self, values: dict[str, Any]) -> dict[str, Any]:
+        """The values with as many patches along a side as divide the image: the nearest below, or the fewest."""
+        largest = type(self.base).limits("patch_size").high
+        grids = [grid for grid in self.values("course_grid") if values["size"] % grid == 0]
+        grids = [grid for grid in grids if values["size"] // grid <= largest] or grids
+        if values["course_grid"] in grids:
+            return values
+        nearest = max((grid for grid in grids if grid < values["course_grid"]), default=grids[0])
+        return {**values, "course_grid": nearest}
+
+
+SPACES: dict[str, type[Space]] = {"vit": ViTSpace, "reference": CourseSpace, "cnn": Space}
+"""The space of each architecture; the convolutional networks have no controls of their own."""
+
+
+def make_space(base: ModelConfig, info: DataInfo, devices: tuple[Device, ...], recipe: str = "standard") -> Space:
+    """The space of a network."""
+    return SPACES[base.architecture](base, info, devices, recipe)
