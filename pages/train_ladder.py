@@ -67,13 +67,13 @@ def offer_ladder(space: Space, values: Values, name: str | None) -> None:
             {
                 "Rung": [str(rung) for rung in RUNGS],
                 "Mended": ["Nothing: the course network", *(f"… and {MENDS[name]}" for name in DEPARTURES)],
-                "Parameters": [count(cost.estimate.parameters) for cost in costs],
-                "Time": [duration(cost.estimate.seconds) for cost in costs],
+                "Parameters": [count(cost.parameters) for cost in costs],
+                "Time": [duration(cost.seconds) for cost in costs],
             },
             hide_index=True,
         )
         need, free = sum(cost.disk_bytes for cost in costs), free_disk()
-        time = duration(sum(cost.estimate.seconds for cost in costs))
+        time = duration(sum(cost.seconds for cost in costs))
         st.markdown(
             f"Together about **{time}** and **{size(need)}** of disk; {size(free)} are free. "
             f"They are called {plain(names[0])} to {plain(names[-1])}."

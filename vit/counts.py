@@ -94,6 +94,8 @@ def _vit(model: ViTConfig) -> Counts:
             stem += _linear(9 * before, width, pixels, bias=False)
             before, pixels = width, pixels // 4
             stem += _pool(width, pixels) + _norm(width, pixels) + _kept(width * pixels)
+        residual = _linear(9 * e, e, pixels, bias=False) + _norm(e, pixels) + _kept(2 * e * pixels)
+        stem += residual * model.stem_blocks
     block = (
         _norm(e, n) + _linear(e, 3 * e, n) + _products(n, e) + _linear(e, e, n) + _kept(n * e)
         + _norm(e, n) + _linear(e, hidden, n) + _kept(n * hidden) + _linear(hidden, e, n) + _kept(n * e)

@@ -25,6 +25,7 @@ class Estimate:
         tokens: patches and the class token; None where the network has no tokens.
         parameters: trained numbers.
         memory_bytes: on the device at its height, runtime included.
+        disk_bytes: of the run's files: the kept weights, what a resume needs, and the fp16 snapshots.
         seconds: of the whole run, validation included.
         measured: whether ``seconds`` rests on a run of this machine, or on a guess.
     """
@@ -32,6 +33,7 @@ class Estimate:
     tokens: int | None
     parameters: int
     memory_bytes: float
+    disk_bytes: float
     seconds: float
     measured: bool
 
@@ -70,6 +72,12 @@ def memory_bytes(config: RunConfig, device: str) -> float:
     writing = (4 + 6) * weights  # beside the first four: the weights and the moments as bytes, and those as a file
     held = weights if config.training.keep == "training_loss" else 0
     return RUNTIME_BYTES[device] + held + max(training, writing)
+
+
+def disk_bytes(config: RunConfig) -> int:
+    """Bytes of a run's files: the kept weights, for a resume weights and two moments, and the fp16 snapshots."""
+    snapshots = min(config.training.snapshots, config.training.epochs)
+    return count_parameters(config.model) * (4 * FLOAT + 2 * snapshots)
 
 
 def fits(config: RunConfig, device: Device) -> bool:
@@ -120,6 +128,7 @@ def estimate(config: RunConfig, *, train_count: int, val_count: int = 0, speeds:
         tokens=config.model.num_tokens if isinstance(config.model, TransformerConfig) else None,
         parameters=count_parameters(config.model),
         memory_bytes=memory_bytes(config, device),
+        disk_bytes=disk_bytes(config),
         seconds=config.training.epochs * count_flops(config.model) * work / rate,
         measured=measured,
     )
