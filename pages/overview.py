@@ -54,11 +54,13 @@ def show_steps() -> None:
     """The way through the pages, for a first visit."""
     steps = (
         ("Train", "train.py", ":material/model_training:", "Choose images, heads and depth; watch it learn."),
+        ("Runs", "runs.py", ":material/table_chart:", "Compare what you trained: curves, settings, cost."),
         ("Predict", "predict.py", ":material/image_search:", "Show a model your own pictures."),
         ("Attention", "attention.py", ":material/visibility:", "Click a patch and see where every head looks."),
         ("Evaluate", "evaluate.py", ":material/grid_on:", "Read the confusion matrix and open the errors."),
+        ("Anatomy", "anatomy.py", ":material/schema:", "Follow the arithmetic of one head, step by step."),
     )
-    with st.grid(4, min_column_width=180):
+    with st.grid(3, min_column_width=180):
         for title, page, icon, sentence in steps:
             with st.container(border=True, height="stretch"):
                 st.page_link(page, label=f"**{title}**", icon=icon)
@@ -96,15 +98,18 @@ show_shipped()
 st.subheader("Start here", anchor=False)
 show_steps()
 
-st.subheader("Runs", anchor=False)
 found = runs.list_runs()
+with st.container(horizontal=True, horizontal_alignment="distribute", vertical_alignment="center"):
+    st.subheader("Runs", anchor=False, width="content")
+    if found:
+        st.page_link("runs.py", label="All runs and comparisons", icon=":material/table_chart:")
 if not found:
     st.caption("No runs yet: the first training appears here.")
 with st.container(gap="small"):
     for run in found[:ROWS]:
         show_run(run)
 if len(found) > ROWS:
-    st.caption(f"And {len(found) - ROWS} older ones, which the list of each page offers.")
+    st.caption(f"And {len(found) - ROWS} older ones, which stand on the Runs page.")
 for name, reason in runs.broken_runs():
     st.caption(f":material/warning: The folder {plain(name)} looks like a run but cannot be read: {plain(reason)}")
 

@@ -189,6 +189,22 @@ def test_a_folder_outside_is_neither_renamed_nor_deleted(run):
     assert outside.path.exists()
 
 
+def test_a_free_name_is_the_next_number_and_never_too_long(home):
+    for name in ("one", "one-2", "a" * 64):
+        runs.create(name, tiny_config())
+    assert runs.free_name("two") == "two"
+    assert runs.free_name("one") == "one-3"
+    assert runs.check_name(runs.free_name("a" * 64)).endswith("-2")
+
+
+def test_the_latest_line_is_the_last_whole_one(run):
+    assert run.latest is None
+    runs.append_metrics(run.path, [{"event": "step", "step": step} for step in range(1000)])
+    with (run.path / "metrics.jsonl").open("ab") as file:
+        file.write(b'{"event":"step","st')
+    assert run.latest == {"event": "step", "step": 999}
+
+
 def test_the_log_s_tail_is_its_last_lines(run):
     assert run.log() == ""
     (run.path / "log.txt").write_text("".join(f"line {number}\n" for number in range(1000)))

@@ -98,6 +98,9 @@ def _parser() -> argparse.ArgumentParser:
         help="picture: 0 the summary token, N >= 1 the N-th patch (default 0)",
     )
 
+    report = command("report", _report, "one HTML file with all there is to hand in of a run")
+    report.add_argument("--out", type=Path, metavar="FILE", help="the file to write (default: NAME.html, here)")
+
     command("runs", _runs, "all runs, newest first", run=False)
     resume = command("resume", _resume, "go on with a stopped or failed run after its last complete epoch")
     resume.add_argument("--queued", action="store_true", help=argparse.SUPPRESS)
@@ -264,7 +267,7 @@ def _attention(arguments: argparse.Namespace) -> int:
     from vit import weights
     from vit.data.batches import to_tensor
     from vit.evaluation import model_view
-    from vit.explain import MIXED_POSITIONS, attention_arrays, capture
+    from vit.explain import attention_arrays, capture
 
     picture = _open_image(arguments.image)
     if isinstance(picture, DataError):
@@ -274,8 +277,8 @@ def _attention(arguments: argparse.Namespace) -> int:
     images = to_tensor([view], info.mean, info.std)
     relevance = _relevance(arguments, model, info, images)
     record = capture(model, images)
-    if record.normalised_over == "query":
-        _say(MIXED_POSITIONS)
+    if record.caveat:
+        _say(record.caveat)
     if arguments.out.suffix == ".npz":
         arrays = {
             "attention": attention_arrays(record),
@@ -333,6 +336,20 @@ def _chosen(what: str, number: int | None, count: int) -> list[int]:
     if number is not None and number > count:
         raise SettingsError(f"--{what} {number} does not exist: choose 1 to {count}.")
     return list(range(1, count + 1)) if number is None else [number]
+
+
+def _report(arguments: argparse.Namespace) -> int:
+    from vit.report import report
+
+    run = runs.get_run(arguments.run)
+    out = arguments.out or Path(f"{run.name}.html")
+    if out.suffix.lower() not in (".html", ".htm"):
+        raise SettingsError(f"--out {out} is of no known kind: take a name in .html.")
+    if not out.absolute().parent.is_dir():  # before minutes of work
+        raise SettingsError(f"--out {out}: there is no folder {out.absolute().parent}.")
+    out.write_text(report(run, _say), encoding="utf-8")
+    _print({"run": run.name, "out": str(out)}, arguments.json, str(out))
+    return 0
 
 
 def _runs(arguments: argparse.Namespace) -> int:

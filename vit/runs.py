@@ -41,6 +41,7 @@ CONFIG, STATUS, METRICS, LOG, LOCK = "config.json", "status.json", "metrics.json
 MODEL, LAST, SNAPSHOTS = "model.safetensors", "last.safetensors", "snapshots"
 PICTURE = "attention.png"
 
+_NAME_MAX = 64
 _RESERVED = re.compile(r"(con|prn|aux|nul|com\d|lpt\d)(\..*)?")  # names that Windows gives to devices
 _ENDED_SILENTLY = "The process ended without a word: resume it or start over."
 _probing = Lock()
@@ -187,15 +188,15 @@ class Run:
         end = data.rfind(b"\n") + 1
         return list(_json_lines(data[:end])), start + end
 
+    @property
+    def latest(self) -> dict[str, Any] | None:
+        """The last whole line of ``metrics.jsonl``, None before the first step; only the file's end is read."""
+        lines = list(_json_lines(_tail(self.path / METRICS, 4096)))
+        return lines[-1] if lines else None
+
     def log(self, tail: int = 100) -> str:
         """The last lines of the log; an empty string when there is none."""
-        try:
-            with (self.path / LOG).open("rb") as file:
-                size = file.seek(0, os.SEEK_END)
-                file.seek(max(0, size - 200 * tail))
-                return "\n".join(file.read().decode(errors="replace").splitlines()[-tail:])
-        except FileNotFoundError:
-            return ""
+        return "\n".join(_tail(self.path / LOG, 200 * tail).decode(errors="replace").splitlines()[-tail:])
 
 
 def list_runs() -> list[Run]:
@@ -295,12 +296,16 @@ def suggest_name(config: RunConfig) -> str:
     source = Path(title(config.data.source)).stem.lower()
     slug = re.sub(r"[^a-z0-9]+", "-", source).strip("-")[:40].strip("-") or "images"
     model = config.model
-    base = f"{slug}-d{model.depth}-h{model.num_heads}" if model.architecture == "vit" else f"{slug}-{model.name}"
-    taken = {path.name for path in checkpoints_dir().glob(f"{base}*")}
-    number = 2
-    name = base
+    kind = f"d{model.depth}-h{model.num_heads}" if model.architecture == "vit" else model.name
+    return free_name(f"{slug}-{kind}")
+
+
+def free_name(base: str) -> str:
+    """``base`` where no run is called so, or else ``base-2`` and so on."""
+    taken = {path.name for path in checkpoints_dir().glob("*")}
+    name, number = base, 2
     while name in taken:
-        name, number = f"{base}-{number}", number + 1
+        name, number = f"{base[: _NAME_MAX - 5]}-{number}", number + 1
     return name
 
 
@@ -327,7 +332,7 @@ def rename(run: Run, name: str) -> Run:
     target = _own_folder(run).with_name(check_name(name))
     with holding(run):
         if target.exists():
-            raise RunError(f"There is a run {name!r} already: choose another name.")
+            raise RunError(f"There is a run {name!r} already: choose another name, such as {free_name(name)!r}.")
         run.path.rename(target)
     return Run(target)
 
@@ -462,6 +467,15 @@ def sync_folder(path: Path) -> None:
         os.fsync(handle)
     finally:
         os.close(handle)
+
+
+def _tail(path: Path, size: int) -> bytes:
+    try:
+        with path.open("rb") as file:
+            file.seek(max(0, file.seek(0, os.SEEK_END) - size))
+            return file.read()
+    except FileNotFoundError:
+        return b""
 
 
 def _json_lines(data: bytes) -> Iterator[dict[str, Any]]:

@@ -21,7 +21,9 @@ def words(app: AppTest) -> str:
 def test_without_runs_it_says_so_and_shows_the_way(home):
     app = overview()
     assert "No runs yet" in words(app)
-    assert {"**Train**", "**Predict**", "**Attention**", "**Evaluate**"} <= {link.value for link in app.page_link}
+    titles = ("Train", "Runs", "Predict", "Attention", "Evaluate", "Anatomy")
+    assert {f"**{title}**" for title in titles} <= {link.value for link in app.page_link}
+    assert "All runs and comparisons" not in {link.value for link in app.page_link}
 
 
 def test_each_run_stands_there_with_its_accuracy(several):
@@ -30,6 +32,7 @@ def test_each_run_stands_there_with_its_accuracy(several):
     for run in runs.list_runs():
         assert run.name.replace("-", r"\-") in words(app)
         assert f"{run.best['val_accuracy']:.1%}" in scores
+    assert "All runs and comparisons" in {link.value for link in app.page_link}
 
 
 def test_the_shipped_run_shows_its_accuracy(trained):

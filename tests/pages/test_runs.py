@@ -1,0 +1,167 @@
+"""Runs: the table, the comparison, and what can be done with a run."""
+
+import io
+import json
+import time
+
+import pytest
+from streamlit.testing.v1 import AppTest
+
+from tests.conftest import tiny_config
+from tests.pages.opening import open_page
+from vit import exchange, plots, runs
+from vit.comparison import summary
+from vit.config import checkpoints_dir
+
+
+def words(app: AppTest) -> str:
+    return "\n".join(element.value for element in [*app.markdown, *app.caption]).replace("\\", "")
+
+
+def test_without_runs_it_shows_the_way_and_takes_a_zip(home):
+    app = open_page("runs")
+    assert "No runs yet" in words(app)
+    assert "Train a model" in [link.label for link in app.main.get("page_link")]
+    assert len(app.file_uploader) == 1
+    assert not app.dataframe
+
+
+def test_every_run_stands_in_the_table_with_what_it_reached(several):
+    app = open_page("runs")
+    table = app.dataframe[0].value.set_index("Run")
+    assert list(table.index) == [run.name for run in runs.list_runs()]
+    for run in map(summary, runs.list_runs()):
+        line = table.loc[run.name]
+        assert line["Parameters"] == run.parameters
+        assert (line["Accuracy"], line["Training accuracy"]) == (100 * run.val_accuracy, 100 * run.train_accuracy)
+        assert (line["State"], line["Model"]) == ("Finished", "Vision Transformer")
+    assert "Mended" not in table  # no course network here
+
+
+def test_the_newest_are_compared_until_somebody_chooses(several):
+    app = open_page("runs")
+    assert app.multiselect(key="runs").value == ["tiny-deep", "tiny-mean", "tiny"]
+    assert "What the gap tells" in words(app)
+    app.multiselect(key="runs").set_value([]).run()
+    assert "No run is chosen" in words(app)
+    app.multiselect(key="runs").set_value(["tiny"]).run()
+    assert "Choose a second run" in words(app)
+    assert not app.exception
+
+
+def test_the_settings_that_differ_are_listed_run_by_run(several):
+    app = open_page("runs", runs="tiny")
+    assert app.multiselect(key="runs").value == ["tiny"]
+    app.multiselect(key="runs").set_value(["tiny", "tiny-deep"]).run()
+    table = app.dataframe[1].value.set_index("Setting")
+    assert list(table.columns) == ["tiny", "tiny-deep"]
+    assert {name: tuple(line) for name, line in table.iterrows()} == {
+        "Depth": ("2", "3"),
+        "Stem": ("convolutions", "one linear map of a patch"),
+    }
+
+
+def test_a_link_to_a_run_that_is_gone_shows_the_others(several):
+    app = open_page("runs", runs="nobody")
+    assert not app.exception
+    assert app.multiselect(key="runs").value == []
+
+
+def test_runs_that_differ_in_the_seed_alone_are_said_to(twenty):
+    run = runs.find_run("tiny-2")
+    recipe = run.config.training.model_copy(update={"seed": 5})
+    runs.write_config(run.path, run.config.model_copy(update={"training": recipe}))
+    app = open_page("runs")
+    app.multiselect(key="runs").set_value(["tiny", "tiny-2"]).run()
+    assert "nothing but the seed" in words(app)
+    app.multiselect(key="runs").set_value(["tiny", "tiny-3"]).run()
+    assert "same settings and seed" in words(app)
+
+
+def test_twenty_runs_are_drawn_in_a_moment_and_so_many_chosen_as_have_a_colour(twenty):
+    app = open_page("runs")
+    begun = time.monotonic()
+    app.run()
+    assert time.monotonic() - begun < 5
+    assert app.multiselect(key="runs").proto.max_selections == plots.COMPARED_MAX
+    assert len(app.dataframe[0].value) == 20
+
+
+def test_a_run_at_work_is_followed_and_cannot_be_renamed_or_deleted(several):
+    run = runs.find_run("tiny")
+    runs.update_status(run.path, state="running")
+    with runs.run_lock(run.path):
+        app = open_page("runs")
+        app.selectbox(key="managed").set_value("tiny").run()
+        assert app.button(key="delete").disabled
+        assert app.button(key="rename").disabled
+        assert "stop it on the Train page" in words(app)
+        assert app.dataframe[0].value.set_index("Run").loc["tiny", "State"] == "Training"
+
+
+def test_a_run_that_has_just_begun_has_no_curves_yet(home):
+    runs.update_status(runs.create("new", tiny_config()).path, state="stopped")
+    app = open_page("runs")
+    assert "The curves appear at the end of the first epoch" in words(app)
+    assert not app.exception
+
+
+def test_renaming_keeps_the_run_chosen_and_a_taken_name_gets_a_sentence(several):
+    app = open_page("runs")
+    app.selectbox(key="managed").set_value("tiny").run()
+    app.text_input(key="rename_tiny").set_value("tiny-mean").run()
+    app.button(key="rename").click().run()
+    assert "such as" in app.error[0].value
+    app.text_input(key="rename_tiny").set_value("small").run()
+    app.button(key="rename").click().run()
+    assert not app.error
+    assert "small" in app.multiselect(key="runs").value
+    assert {run.name for run in runs.list_runs()} == {"small", "tiny-mean", "tiny-deep"}
+
+
+def test_deleting_asks_first(several):
+    app = open_page("runs")
+    app.selectbox(key="managed").set_value("tiny").run()
+    app.button(key="delete").click().run()
+    assert "will be gone for good" in words(app)
+    assert (checkpoints_dir() / "tiny").exists()
+    app.button(key="delete_surely").click().run()
+    assert not app.exception
+    assert not (checkpoints_dir() / "tiny").exists()
+
+
+def test_an_uploaded_zip_becomes_a_run_that_is_chosen(several):
+    file = io.BytesIO()
+    exchange.pack(runs.find_run("tiny"), file)
+    app = open_page("runs")
+    app.file_uploader[0].upload("tiny.zip", file.getvalue(), "application/zip").run()
+    assert not app.exception
+    assert runs.find_run("tiny-2").best == runs.find_run("tiny").best
+    assert app.multiselect(key="runs").value[0] == "tiny-2"
+
+
+def test_an_upload_that_is_no_run_gets_a_sentence(several):
+    app = open_page("runs")
+    app.file_uploader[0].upload("letter.zip", b"Dear sir", "application/zip").run()
+    assert not app.exception
+    assert "letter.zip is not a zip file" in app.error[0].value.replace("\\", "")
+    assert len(runs.list_runs()) == 3
+
+
+def test_a_report_is_written_on_the_first_click(trained):
+    app = open_page("runs")
+    app.button(key="report").click().run()
+    assert not app.error
+    assert "Download the report" in [button.label for button in app.get("download_button")]
+
+
+@pytest.mark.parametrize(("against", "title"), [("Epochs", "Epoch"), ("Training time", "Seconds of training")])
+def test_curves_hold_every_chosen_run(several, against, title):
+    app = open_page("runs")
+    app.get("segmented_control")[0].set_value(against).run()
+    assert not app.exception
+    specs = [chart.proto.spec for chart in app.get("vega_lite_chart")]
+    assert len(specs) == 3
+    for spec in specs:
+        assert f'"title": "{title}"' in json.dumps(json.loads(spec))
+        assert all(f'"{name}"' in spec for name in ("tiny", "tiny-mean", "tiny-deep"))

@@ -1,0 +1,165 @@
+"""Runs side by side: their summaries, and the settings in which they differ."""
+
+import subprocess
+import sys
+from dataclasses import replace
+
+import pytest
+
+from tests.conftest import tiny_config
+from vit import comparison, plots, runs
+from vit.comparison import ABSENT, LABELS, SEED, differences, gap_sentence, in_words, settings, summary
+from vit.config import DEPARTURES, CNNConfig, ReferenceConfig, RunConfig, TrainingConfig, ViTConfig
+from vit.networks import build_model
+
+
+def changed(**training) -> RunConfig:
+    config = tiny_config()
+    return config.model_copy(update={"training": config.training.model_copy(update=training)})
+
+
+def with_model(model) -> RunConfig:
+    return tiny_config().model_copy(update={"model": model})
+
+
+def test_comparing_imports_no_torch():
+    code = "import sys, vit.comparison; sys.exit('torch' in sys.modules)"
+    assert subprocess.run([sys.executable, "-c", code]).returncode == 0
+
+
+def test_a_summary_says_what_the_run_is_and_what_it_reached(trained):
+    run = runs.find_run("tiny")
+    found, best = summary(run), run.status.best
+    assert (found.kind, found.heads, found.depth, found.mended, found.data) == (
+        "Vision Transformer",
+        2,
+        2,
+        None,
+        "Scenes",
+    )
+    assert (found.val_accuracy, found.train_accuracy) == (best["val_accuracy"], best["train_accuracy"])
+    assert found.parameters == sum(it.numel() for it in build_model(run.config.model).parameters())
+    assert found.seconds == run.metrics()[0][-1]["seconds"]
+    assert found.created.tzinfo
+
+
+def test_a_run_that_was_never_validated_has_no_score(home):
+    found = summary(runs.create("new", tiny_config()))
+    assert (found.val_accuracy, found.train_accuracy, found.best_epoch, found.seconds) == (None, None, None, None)
+    assert "not validated" in gap_sentence(found)
+
+
+@pytest.mark.parametrize(
+    ("model", "kind", "mended"),
+    [
+        (ReferenceConfig(image_size=32), "Course network", 0),
+        (ReferenceConfig(image_size=32, mended=DEPARTURES[:3]), "Course network, mended", 3),
+        (CNNConfig(image_size=32), "CNN", None),
+        (CNNConfig(image_size=32, residual=True), "Residual CNN", None),
+    ],
+)
+def test_kinds_of_network_and_rungs_are_told_apart(home, model, kind, mended):
+    found = summary(runs.create("other", with_model(model)))
+    assert (found.kind, found.mended) == (kind, mended)
+    assert found.parameters == sum(it.numel() for it in build_model(model).parameters())
+
+
+def test_every_setting_has_a_name_for_a_person():
+    named = [
+        settings(with_model(model))
+        for model in (ViTConfig(image_size=32), ReferenceConfig(image_size=32), CNNConfig(image_size=32))
+    ]
+    assert {name for one in named for name in one} == set(LABELS.values())
+
+
+def test_only_what_differs_is_listed_and_in_words():
+    found = differences([changed(lr=1e-3, drop_last=True), changed(lr=2e-3), changed(lr=2e-3)])
+    assert found == {
+        "Learning rate": ("0.001", "0.002", "0.002"),
+        "Drops the last batch": ("yes", "no", "no"),
+    }
+    assert differences([tiny_config(), tiny_config()]) == {}
+    assert list(differences([changed(seed=0), changed(seed=1)])) == [SEED]
+
+
+def test_a_setting_that_a_network_does_not_have_is_marked():
+    found = differences([tiny_config(), with_model(CNNConfig(image_size=32))])
+    assert found["Network"] == ("ViT", "CNN")
+    assert found["Heads"] == ("2", ABSENT)
+    assert "Epochs" not in found
+
+
+@pytest.mark.parametrize(
+    ("setting", "value", "words"),
+    [
+        ("Training images", None, "all"),
+        ("CPU threads", None, "automatic"),
+        ("Gradient clipping", 0.0, "none"),
+        ("Mended departures", (), "none"),
+        ("Mended departures", DEPARTURES[:2], "projection, softmax"),
+        ("Mended departures", DEPARTURES, "all"),
+        ("Betas of AdamW", (0.9, 0.999), "0.9, 0.999"),
+        ("Classes", tuple("abcdefghij"), "a, b, c, d, e, f, g, h and 2 more"),
+        ("Data", "scenes", "Scenes"),
+        ("Keeps the weights of", TrainingConfig().keep, "the best validation accuracy"),
+    ],
+)
+def test_a_value_is_said_in_words(setting, value, words):
+    assert in_words(setting, value) == words
+
+
+@pytest.mark.parametrize(
+    ("train", "words"), [(0.95, "far better"), (0.75, "a little better"), (0.7, "as well on new"), (0.5, "harder task")]
+)
+def test_the_gap_is_told_in_words(trained, train, words):
+    run = replace(summary(runs.find_run("tiny")), val_accuracy=0.7, train_accuracy=train, best_epoch=3)
+    assert words in gap_sentence(run)
+    assert "70.0% in validation at epoch 3" in gap_sentence(run)
+
+
+def test_a_date_without_a_zone_can_be_sorted_among_others():
+    assert comparison._date("2026-01-02T03:04:05") < comparison._date("2026-01-02T03:04:06+00:00")
+    assert comparison._date("yesterday") is None
+
+
+def epochs(count: int) -> list[dict]:
+    line = {"event": "epoch", "train_loss": 1.0, "val_loss": 2.0, "train_accuracy": 0.75, "val_accuracy": 0.5}
+    return [{"event": "step", "step": 1}] + [line | {"epoch": it, "seconds": 2.0 * it} for it in range(1, count + 1)]
+
+
+def test_compared_curves_stay_within_what_can_be_seen_and_keep_both_ends():
+    histories = {name: epochs(1000) for name in "abcdefg"}
+    for what in ("loss", "accuracy"):
+        points = plots.compared_curves(histories, what)["data"]["values"]
+        assert len(points) <= plots.POINTS_MAX
+        for name in histories:
+            assert {1, 1000} <= {point["x"] for point in points if point["run"] == name}
+    assert len(plots.gap_curves(histories)["data"]["values"]) <= plots.POINTS_MAX
+
+
+def test_training_and_validation_are_told_apart_by_dashes_and_the_gap_is_their_difference():
+    spec = plots.compared_curves({"a": epochs(2)}, "accuracy", x="seconds")
+    assert [(it["x"], it["split"], it["value"]) for it in spec["data"]["values"]] == [
+        (2.0, "Training", 0.75),
+        (2.0, "Validation", 0.5),
+        (4.0, "Training", 0.75),
+        (4.0, "Validation", 0.5),
+    ]
+    dashes = spec["encoding"]["strokeDash"]["scale"]
+    assert dict(zip(dashes["domain"], dashes["range"], strict=True)) == {"Validation": [1, 0], "Training": [5, 4]}
+    assert [it["value"] for it in plots.gap_curves({"a": epochs(2)})["data"]["values"]] == [0.25, 0.25]
+
+
+def test_the_scatter_shows_scored_runs_by_kind_and_names_are_no_markup(trained):
+    run = replace(summary(runs.find_run("tiny")), name="<b>x</b>")
+    others = [replace(run, kind="CNN", parameters=10**6), replace(run, val_accuracy=None), replace(run, seconds=None)]
+    kinds = list(comparison.KINDS.values())
+    by_parameters = plots.cost_scatter([run, *others], "parameters", kinds)
+    assert [(trace.name, len(trace.x)) for trace in by_parameters.data] == [("Vision Transformer", 2), ("CNN", 1)]
+    assert by_parameters.data[0].customdata[0][0] == "&lt;b&gt;x&lt;/b&gt;"
+    low, high = by_parameters.layout.xaxis.range
+    assert 10**low <= run.parameters
+    assert 10**high >= 10**6
+    by_seconds = plots.cost_scatter([run, *others], "seconds", kinds)
+    assert [len(trace.x) for trace in by_seconds.data] == [1, 1]
+    assert by_seconds.data[1].marker.color == by_parameters.data[1].marker.color

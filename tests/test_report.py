@@ -1,0 +1,122 @@
+"""The report: one file with everything to hand in, whatever the network, and what of it is gone."""
+
+import json
+import re
+import shutil
+
+import pytest
+
+from tests.conftest import tiny_config
+from vit import data, jobs, runs, weights
+from vit.cli import main
+from vit.config import DEPARTURES, CNNConfig, ReferenceConfig, RunConfig
+from vit.evaluation import evaluate
+from vit.report import report
+from vit.report.drawing import Line, curves
+from vit.runs import Run
+
+
+@pytest.fixture
+def run(trained) -> Run:
+    return runs.find_run("tiny")
+
+
+def trained_as(name: str, model) -> Run:
+    """A run of one epoch."""
+    config = tiny_config()
+    recipe = config.training.model_copy(update={"epochs": 1, "threads": 1})
+    run = runs.create(name, RunConfig(model=model, data=config.data, training=recipe))
+    assert jobs.execute(run).state == "finished"
+    return run
+
+
+def test_it_holds_what_there_is_to_hand_in(run):
+    html = report(run)
+    model, info = weights.load_checkpoint(run.path)
+    result = evaluate(model, info, data.load(run.config.data, splits=("val",)).val)
+    assert html.count('alt="A training image of') == 9
+    assert f"{sum(it.numel() for it in model.parameters()):,} parameters" in html
+    assert html.count("<svg") == 2
+    cells = [int(text) for text in re.findall(r"<td style=[^>]*>(\d+)</td>", html)]
+    assert cells == result.confusion_matrix.ravel().tolist()
+    for row in result.per_class:
+        assert f'<td class="number">{row["recall"]:.1%}</td>' in html
+    assert html.count('alt="What counts in') == 4
+    assert "What the class token" in html
+
+
+def test_it_asks_nothing_of_the_network(run):
+    html = report(run)
+    assert not re.search(r"<(script|link|iframe|object)\b", html)
+    assert set(re.findall(r'(?:src|href)="([^,;"]*)', html)) == {"data:image/png", "data:image/webp"}
+    assert not re.search(r"url\(|@import|https?:", html)
+    assert "default-src 'none'" in html
+
+
+def test_foreign_names_are_no_markup(run, tmp_path):
+    name = "<img src=x onerror=alert(1)>"
+    config = run.config
+    config = config.model_copy(
+        update={"data": config.data.model_copy(update={"source": f"/{name}", "class_names": (name, *"abcd")})}
+    )
+    runs.write_config(run.path, config)
+    runs.update_status(run.path, message=name)
+    html = report(run)
+    assert name not in html
+    assert "&lt;img src=x onerror=alert(1)&gt;" in html
+
+
+def test_without_the_data_set_it_says_so_and_shows_the_rest(run, photo_zip, tmp_path):
+    copy = tmp_path / "gone.zip"
+    shutil.copy(photo_zip, copy)
+    source = run.config.data.model_copy(update={"source": str(copy), "class_names": ()})
+    runs.write_config(run.path, run.config.model_copy(update={"data": source}))
+    copy.unlink()
+    html = report(run)
+    assert html.count('class="missing"') == 2
+    assert "gone.zip" in html
+    assert html.count("<svg") == 2
+    assert "Multiply-adds" in html
+
+
+def test_a_run_that_has_not_begun_has_a_report_of_its_settings(home):
+    html = report(runs.create("new", tiny_config()))
+    assert "has not taken a step" in html
+    assert "has no model.safetensors" in html
+    assert "Learning rate" in html
+
+
+def test_a_convolutional_network_is_shown_by_grad_cam(home):
+    html = report(trained_as("cnn", CNNConfig(image_size=32)))
+    assert "Where the network looks" in html
+    assert "Grad-CAM" in html
+    assert html.count('alt="What counts in') == 4
+
+
+@pytest.mark.parametrize(
+    ("mended", "words"), [((), "queries down and keys across"), (DEPARTURES, "the mean of all tokens")]
+)
+def test_the_course_network_shows_whole_maps_until_it_is_mended(home, mended, words):
+    html = report(trained_as("course", ReferenceConfig(image_size=32, embed_dim=16, mended=mended)))
+    assert words in html
+    assert html.count('alt="What counts in') == 4
+
+
+def test_the_command_writes_the_file_and_names_it(run, tmp_path, capsys, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    assert main(["report", "--run", "tiny", "--json"]) == 0
+    assert json.loads(capsys.readouterr().out) == {"run": "tiny", "out": "tiny.html"}
+    assert (tmp_path / "tiny.html").read_text(encoding="utf-8").startswith("<!doctype html>")
+    for out in ("report.pdf", "no/such/report.html"):
+        assert main(["report", "--run", "tiny", "--out", out]) == 2
+        assert capsys.readouterr().err.count("\n") == 1
+
+
+@pytest.mark.parametrize("ys", [[0.0], [0.3, 0.3], [1e-6, 2.0], [float("nan"), 0.5], [1e9, 1.0]])
+def test_curves_of_any_values_stay_within_their_picture(ys):
+    drawn = curves([Line("a", range(1, len(ys) + 1), ys, "#000000")], "Epoch", "<Loss>")
+    points = re.search(r'points="([^"]*)"', drawn)[1].split()
+    for x, y in (map(float, point.split(",")) for point in points):
+        assert 0 <= x <= 480
+        assert 0 <= y <= 260
+    assert "<Loss>" not in drawn
