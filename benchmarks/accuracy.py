@@ -1,66 +1,238 @@
-"""How good the default model is: the shipped run on its own images, and a training on photographs.
+"""How good the networks are on the same photographs, with the same augmentation, from the same seeds.
 
-    python -m benchmarks.accuracy [--photos PHOTOS.zip] [--epochs 5] [--device cpu]
+    python -m benchmarks.accuracy [--photos PHOTOS.zip] [--seeds 3] [--limit 180] [--out TABLE.md]
 
-- *scenes*: the shipped run, evaluated anew on the 1,000 validation images that the program draws.
-- *photographs*: the default model and recipe trained on a folder or zip in ImageFolder layout, at the size that "auto"
-  gives; the accuracy of the weights that the run would keep, and the seconds of training and validation.
+- *shipped*: the run that comes with the project, on its own validation images.
+- *networks*: the convolutional baseline for 15 epochs, the residual one and the plain ViT of the baselines for as many,
+  and **the default ViT for as many epochs as fit in the baseline's seconds**: steps of both are timed in turns first.
+  The default ViT and the baseline are trained from each seed, the others from the first.
+- *rungs*: the course network and, one departure after another mended, the way to the textbook, with the course's Adam,
+  learning rate and batch. On a CPU each stops after ``--limit`` seconds: the epochs column says how far it came.
+
+Training sees no validation image: they are read once, when it is over. The difference between the default ViT and the
+baseline gets a bootstrap interval over images, paired by image and averaged over the seeds.
 """
 
 import argparse
+import statistics
+import sys
 import time
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
+from pathlib import Path
 
-from vit import data, estimate
-from vit.config import DataConfig, RunConfig, TrainingConfig, ViTConfig, project_root
+import numpy as np
+
+from vit import data
+from vit.config import (
+    DEPARTURES,
+    RECIPES,
+    CNNConfig,
+    DataConfig,
+    ModelConfig,
+    ReferenceConfig,
+    RunConfig,
+    TrainingConfig,
+    ViTConfig,
+    project_root,
+)
+from vit.data import ImageData
+from vit.estimate import count_parameters
 from vit.evaluation import evaluate
+from vit.networks import build_model
 from vit.runs import SHIPPED_RUN, get_run
-from vit.trainer import Epoch, fit
-from vit.weights import load_checkpoint
+from vit.trainer import Epoch, Snapshot, Step, fit
+from vit.weights import CheckpointInfo, load_checkpoint
+
+BASELINE_EPOCHS, BASELINE_WEIGHT_DECAY = 15, 0.05
+PROBE_ROUNDS, PROBE_STEPS = 5, 8
+RESAMPLES = 10_000
 
 
-def row(*cells: object) -> None:
-    """One line of the table."""
-    print("|", " | ".join(str(cell) for cell in cells), "|", flush=True)
+@dataclass(frozen=True)
+class Row:
+    """One training: the network, how long, and of each validation image ``right (n)``, whether it was named."""
+
+    name: str
+    parameters: int
+    epochs: float
+    seconds: float
+    train_accuracy: float
+    right: np.ndarray
+
+    @property
+    def accuracy(self) -> float:
+        """Share of validation images named."""
+        return float(self.right.mean())
 
 
-def shipped() -> None:
+@dataclass(frozen=True)
+class Photographs:
+    """The images, and a training's settings but for the network and the recipe."""
+
+    images: ImageData
+    config: DataConfig
+
+    def settings(self, model: ModelConfig, training: TrainingConfig) -> RunConfig:
+        """All settings of a run on these images."""
+        model = model.model_copy(
+            update={"image_size": self.config.image_size, "num_classes": len(self.images.class_names)}
+        )
+        return RunConfig(model=type(model)(**model.model_dump()), data=self.config, training=training)
+
+    def unseen(self) -> ImageData:
+        """The images without those of validation, so that training cannot look at them."""
+        val = self.images.val
+        return replace(self.images, val=replace(val, images=val.images[:0], labels=np.asarray(val.labels)[:0]))
+
+
+def train(photos: Photographs, name: str, config: RunConfig, *, limit: float | None = None) -> Row:
+    """Train, then read the validation images once."""
+    begin = time.monotonic()
+    stop = None if limit is None else lambda: time.monotonic() - begin > limit
+    weights, done, right = {}, 0.0, 0.0
+    steps = -(-len(photos.images.train) // config.training.batch_size)
+    for event in fit(config, photos.unseen(), stop=stop):
+        match event:
+            case Step():
+                done = event.step / steps
+                if event.step % 200 == 0:
+                    print(f"{name}: epoch {done:.1f}, loss {event.loss:.3f}", end="\r", file=sys.stderr, flush=True)
+            case Epoch():
+                right, weights = event.train_accuracy, event.weights
+            case Snapshot(final=True):
+                weights = event.weights
+    seconds = time.monotonic() - begin
+    model = build_model(config.model)
+    model.load_state_dict(weights)
+    of = config.data
+    info = CheckpointInfo(of.class_names, of.mean, of.std, of.image_size, of.source, {}, config)
+    result = evaluate(model.eval(), info, photos.images.val)
+    return Row(name, count_parameters(config.model), done, seconds, right, result.predictions == result.labels)
+
+
+def seconds_a_step(photos: Photographs, configs: dict[str, RunConfig]) -> dict[str, float]:
+    """Median seconds of a training step of each, timed in turns, so that a busy machine slows all alike."""
+    loops = {name: fit(config, photos.unseen()) for name, config in configs.items()}
+    times: dict[str, list[float]] = {name: [] for name in configs}
+    for turn in range(PROBE_ROUNDS + 1):
+        for name, loop in loops.items():
+            begin = time.monotonic()
+            for _ in range(PROBE_STEPS):
+                next(loop)
+            if turn:  # the first turn warms up
+                times[name].append((time.monotonic() - begin) / PROBE_STEPS)
+    return {name: statistics.median(values) for name, values in times.items()}
+
+
+def trained(photos: Photographs, name: str, model: ModelConfig, recipe: TrainingConfig, epochs: int, seed: int) -> Row:
+    """One row: a network trained from a seed."""
+    training = recipe.model_copy(update={"epochs": epochs, "seed": seed})
+    row = train(photos, name, photos.settings(model, training))
+    print(f"{name}, seed {seed}: {row.accuracy:.4f} in {row.seconds:.0f} s", file=sys.stderr, flush=True)
+    return row
+
+
+def networks(photos: Photographs, seeds: Sequence[int]) -> list[list[Row]]:
+    """The baselines, and the default ViT in the time of the first; one list a network, one row a seed."""
+    recipe, cnn, default = TrainingConfig(keep="last", snapshots=0), CNNConfig(), ViTConfig()
+    baseline = recipe.model_copy(update={"weight_decay": BASELINE_WEIGHT_DECAY})
+    plain = ViTConfig(stem="patch", depth=2, num_heads=2, mlp_ratio=4.0)
+    steps = seconds_a_step(photos, {"cnn": photos.settings(cnn, recipe), "vit": photos.settings(default, recipe)})
+    epochs = int(BASELINE_EPOCHS * steps["cnn"] / steps["vit"])
+    print(
+        f"A step of {recipe.batch_size} images takes the CNN {steps['cnn'] * 1e3:.0f} ms and the default ViT "
+        f"{steps['vit'] * 1e3:.0f} ms: {epochs} epochs of it fit in {BASELINE_EPOCHS} of the CNN's.\n",
+        flush=True,
+    )
+    rows: list[list[Row]] = [[], [], [], []]
+    for seed in seeds:
+        rows[0].append(trained(photos, "CNN of the baselines", cnn, baseline, BASELINE_EPOCHS, seed))
+        rows[1].append(trained(photos, "**default ViT**", default, recipe, epochs, seed))
+    rows[2].append(trained(photos, "residual CNN", CNNConfig(residual=True), baseline, BASELINE_EPOCHS, seeds[0]))
+    rows[3].append(trained(photos, "plain ViT, linear patches", plain, baseline, BASELINE_EPOCHS, seeds[0]))
+    return rows
+
+
+def rungs(photos: Photographs, seed: int, limit: float) -> list[list[Row]]:
+    """The course network, and what it is with one departure more mended at each rung."""
+    course = RECIPES["course"].model_copy(update={"augment": "standard", "keep": "last", "snapshots": 0, "seed": seed})
+    found = []
+    for rung in range(len(DEPARTURES) + 1):
+        mended = DEPARTURES[:rung]
+        # As many tokens as the course's images have.
+        model = ReferenceConfig(
+            image_size=photos.config.image_size, patch_size=photos.config.image_size // 4, mended=mended
+        )
+        name = f"rung {rung}: + {mended[-1]}" if mended else "course network (rung 0)"
+        row = train(photos, name, photos.settings(model, course), limit=limit)
+        print(f"{name}: {row.accuracy:.4f} in {row.seconds:.0f} s", file=sys.stderr, flush=True)
+        found.append([row])
+    return found
+
+
+def table(rows: list[list[Row]]) -> str:
+    """Markdown: one line a network, means over its seeds."""
+    lines = [
+        "| network | parameters | epochs | training accuracy | validation accuracy | seconds |",
+        "| --- | --- | --- | --- | --- | --- |",
+    ]
+    for seeds in rows:
+        accuracies = [row.accuracy for row in seeds]
+        spread = f" ({min(accuracies):.3f} to {max(accuracies):.3f})" if len(seeds) > 1 else ""
+        lines.append(
+            f"| {seeds[0].name} | {seeds[0].parameters:,} | {seeds[0].epochs:.3g} "
+            f"| {statistics.mean(row.train_accuracy for row in seeds):.3f} "
+            f"| {statistics.mean(accuracies):.3f}{spread} | {statistics.mean(row.seconds for row in seeds):.0f} |"
+        )
+    return "\n".join(lines)
+
+
+def difference(ours: list[Row], theirs: list[Row]) -> str:
+    """Ours less theirs: the mean over images and seeds, with a 95 % bootstrap interval over images, paired."""
+    each = np.mean([a.right.astype(float) - b.right for a, b in zip(ours, theirs, strict=True)], axis=0)  # (n)
+    rng = np.random.default_rng(0)
+    means = [each[rng.integers(len(each), size=len(each))].mean() for _ in range(RESAMPLES)]
+    low, high = np.percentile(means, [2.5, 97.5])
+    return (
+        f"{ours[0].name} less {theirs[0].name}, over {len(ours)} seeds: {each.mean():+.4f} "
+        f"(95 % paired bootstrap over images: {low:+.4f} to {high:+.4f})"
+    )
+
+
+def shipped() -> str:
     """The run that comes with the project."""
     run = get_run(project_root() / "checkpoints" / SHIPPED_RUN)
     model, info = load_checkpoint(run.path)
     result = evaluate(model, info, data.load(info.config.data, splits=("val",)).val)
-    parameters = estimate.count_parameters(info.config.model)
-    row("scenes (shipped run)", f"{parameters:,}", info.config.training.epochs, f"{result.accuracy:.3f}", "")
-
-
-def photographs(source: str, epochs: int, device: str) -> None:
-    """Train the default model on photographs."""
-    found = data.describe(source)
-    size = found.auto_image_size
-    config = RunConfig(
-        model=ViTConfig(image_size=size, num_classes=len(found.class_names)),
-        data=DataConfig(source=found.source, image_size=size, class_names=found.class_names),
-        training=TrainingConfig(epochs=epochs, device=device),
-    )
-    images = data.load(config.data)
-    begin = time.monotonic()
-    kept = [event for event in fit(config, images) if isinstance(event, Epoch) and event.kept][-1]
-    seconds = time.monotonic() - begin
-    parameters = estimate.count_parameters(config.model)
-    row(found.title, f"{parameters:,}", epochs, f"{kept.val_accuracy:.3f}", f"{seconds:.0f}")
+    return f"Shipped run on {info.dataset}: {result.accuracy:.4f} of {len(result.labels):,} validation images."
 
 
 def main() -> None:
-    """Print the table."""
+    """Print the tables, and write them as Markdown."""
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
-    parser.add_argument("--photos", help="folder or zip to train on; without it the shipped run alone is evaluated")
-    parser.add_argument("--epochs", type=int, default=5)
-    parser.add_argument("--device", default="auto")
+    parser.add_argument(
+        "--photos", help="folder or zip in ImageFolder layout; without it the shipped run alone is read"
+    )
+    parser.add_argument("--seeds", type=int, default=3, help="seeds of the two networks that are compared")
+    parser.add_argument("--limit", type=float, default=180, help="seconds of training that each rung gets")
+    parser.add_argument("--parts", default="shipped,networks,rungs", help="which of these")
+    parser.add_argument("--out", type=Path, help="write the Markdown here too")
     options = parser.parse_args()
-    row("data", "parameters", "epochs", "validation accuracy", "seconds")
-    row("---", "---", "---", "---", "---")
-    shipped()
+    parts = [shipped()] if "shipped" in options.parts else []
     if options.photos:
-        photographs(options.photos, options.epochs, options.device)
+        info = data.describe(options.photos)
+        config = DataConfig(source=info.source, image_size=info.auto_image_size, class_names=info.class_names)
+        photos = Photographs(data.load(config), config)
+        if "networks" in options.parts:
+            rows = networks(photos, range(options.seeds))
+            parts += [table(rows), difference(rows[1], rows[0])]
+        if "rungs" in options.parts:
+            parts.append(table(rungs(photos, 0, options.limit)))
+    text = "\n\n".join(parts)
+    print(text)
+    if options.out:
+        options.out.write_text(text + "\n", encoding="utf-8")
 
 
 if __name__ == "__main__":

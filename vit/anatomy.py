@@ -79,15 +79,16 @@ def _vit(config: ViTConfig, image: Part) -> tuple[Stage, ...]:
             side //= 2
             name, size = "Convolution 3 × 3, pooling, norm, ReLU", 9 * width_in * width_out + 2 * width_out
             stem += (Part(name, "b e r w", (b, width_out, side, side), size),)
+        residual = Part("Convolution 3 × 3, norm, ReLU, added", "b e r w", (b, e, side, side), 9 * e * e + 2 * e)
+        stem += (residual,) * config.stem_blocks
         stem += (Part("Positions in a row", "b (r w) e", (b, config.grid**2, e)),)
-    attention = (
-        Part("Layer norm", *tokens, 2 * e),
-        *_attention(config, b, DEPARTURES),
-    )
+    scale = (Part("Layer scale", *tokens, e),) if config.layer_scale else ()
+    attention = (Part("Layer norm", *tokens, 2 * e), *_attention(config, b, DEPARTURES), *scale)
     mlp = (
         Part("Layer norm", *tokens, 2 * e),
         Part("Linear map, GELU", "b n f", (b, config.num_tokens, hidden), e * hidden + hidden),
         Part("Linear map back", *tokens, hidden * e + e),
+        *scale,
     )
     pool = "Class token alone" if config.pool == "cls" else "Mean over the patches"
     return (

@@ -8,7 +8,7 @@ from vit.config import CNNConfig
 WIDTHS = (32, 64, 128, 256)
 """Channels after each block of the plain network."""
 
-RESIDUAL_WIDTH = 122
+RESIDUAL_WIDTH = 124
 """Channels of the residual network's last stage, set so that it has about the parameters of the default ViT."""
 
 STAGES = 3

@@ -45,6 +45,9 @@ EmbedDim = Annotated[int, Field(ge=4, le=2048)]
 Depth = Annotated[int, Field(ge=1, le=48)]
 Heads = Annotated[int, Field(ge=1, le=32)]
 
+CONV_LAYER_SCALE = 0.1
+"""First value of the layer scale after a convolutional stem."""
+
 REFERENCE_PARAMETERS_MAX = 1e9
 """What the course network may grow to: its parameters go with the square of the number of tokens."""
 
@@ -186,7 +189,11 @@ class ViTConfig(TransformerConfig):
         mlp_ratio: hidden width of the MLP over ``embed_dim``.
         stem: ``"patch"``, one linear map of each patch (Dosovitskiy et al. 2021); ``"conv"``, a few small convolutions
             (Xiao et al. 2021; Hassani et al. 2021), each halving the image.
+        stem_blocks: residual convolutions after those, between the patches; without effect with ``stem="patch"``.
         pool: what the head reads after the final norm: the class token, or the mean over the patch tokens.
+        init_values: first value of the layer scale (Touvron et al. 2021), a factor for each number that a residual
+            branch adds; 0 is none. None is 0.1 with ``stem="conv"``, whose tokens already say much, and none with
+            ``stem="patch"``, as in timm's plain layout.
         dropout: probability after the position embedding, the attention's projection and in the MLP.
         drop_path: stochastic depth (Huang et al. 2016) of the last block; the first has none, linear between.
     """
@@ -194,11 +201,13 @@ class ViTConfig(TransformerConfig):
     architecture: Literal["vit"] = "vit"
     patch_size: PatchSize = 8
     embed_dim: EmbedDim = 128
-    depth: Depth = 4
+    depth: Depth = 2
     num_heads: Heads = 4
     mlp_ratio: Annotated[float, Field(ge=0.25, le=8)] = 2.0
     stem: Stem = "conv"
+    stem_blocks: Annotated[int, Field(ge=0, le=8)] = 2
     pool: Pool = "cls"
+    init_values: Annotated[float, Field(ge=0, le=1)] | None = None
     dropout: Annotated[float, Field(ge=0, le=0.9)] = 0.0
     drop_path: Annotated[float, Field(ge=0, le=0.9)] = 0.0
 
@@ -210,6 +219,13 @@ class ViTConfig(TransformerConfig):
                 "each stage: choose 2, 4, 8, 16 or 32, or the stem 'patch'."
             )
         return self
+
+    @property
+    def layer_scale(self) -> float:
+        """The first value of the layer scale; 0 where there is none."""
+        if self.init_values is None:
+            return CONV_LAYER_SCALE if self.stem == "conv" else 0.0
+        return self.init_values
 
     @property
     def stem_widths(self) -> tuple[int, ...]:
@@ -352,7 +368,7 @@ class TrainingConfig(Settings):
     epochs: Annotated[int, Field(ge=1, le=10_000)] = 20
     batch_size: Annotated[int, Field(ge=1, le=8192)] = 64
     lr: Annotated[float, Field(ge=1e-7, le=1.0)] = 2e-3
-    weight_decay: Annotated[float, Field(ge=0, le=1)] = 0.05
+    weight_decay: Annotated[float, Field(ge=0, le=1)] = 0.3
     betas: tuple[float, float] = (0.9, 0.999)
     warmup: Annotated[float, Field(ge=0, le=0.5)] = 0.1
     schedule: Schedule = "cosine"
@@ -407,14 +423,27 @@ class Environment(Settings):
 
 
 class RunConfig(Settings):
-    """All that a run is made from; ``config.json`` of its folder."""
+    """All that a run is made from; ``config.json`` of its folder.
 
-    format: Literal[1] = 1
+    ``format`` counts up when the same settings begin to mean another network, so that no run is taken for another.
+    """
+
+    format: Literal[2] = 2
     model: AnyModelConfig = ViTConfig()
     data: DataConfig = DataConfig()
     training: TrainingConfig = TrainingConfig()
     created: str = ""
     environment: Environment | None = None
+
+    @field_validator("format", mode="before")
+    @classmethod
+    def _of_this_version(cls, number: Any) -> Any:
+        if number != cls.limits("format").default:
+            raise SettingsError(
+                f"it was made by another version of this program (format {str(number)[:20]}), with other networks: "
+                "train it again."
+            )
+        return number
 
     @model_validator(mode="after")
     def _model_fits_data(self) -> Self:

@@ -100,6 +100,8 @@ def _vit(model: ViTConfig) -> Counts:
         _norm(e, n) + _linear(e, 3 * e, n) + _products(n, e) + _linear(e, e, n) + _kept(n * e)
         + _norm(e, n) + _linear(e, hidden, n) + _kept(n * hidden) + _linear(hidden, e, n) + _kept(n * e)
     )  # fmt: skip
+    if model.layer_scale:  # both branches before it
+        block += (Counts(parameters=e) + _kept(n * e)) * 2
     if model.dropout:  # output and noise
         block += _kept(2 * n * e) + _kept(2 * n * hidden) + _kept(2 * n * e)
     if model.drop_path:  # both branches, masked and scaled

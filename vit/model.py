@@ -19,28 +19,58 @@ from vit.config import ModelConfig, ViTConfig
 
 LAYER_NORM_EPS = 1e-6
 STEM_GROUPS = 8
+STANDARDISE_EPS = 1e-6
+
+
+class StandardisedConv2d(nn.Conv2d):
+    """A convolution whose filters have mean 0 and variance 1 at each use (weight standardisation, Qiao et al. 2019).
+
+    With it group norm learns about as fast as batch norm does; the norm that follows takes the filters' scale out.
+    """
+
+    def forward(self, images: Tensor) -> Tensor:
+        variance, mean = torch.var_mean(self.weight, dim=(1, 2, 3), keepdim=True, correction=0)
+        weight = (self.weight - mean) * torch.rsqrt(variance + STANDARDISE_EPS)
+        return F.conv2d(images, weight, self.bias, self.stride, self.padding)
+
+
+def group_norm(width: int) -> nn.GroupNorm:
+    """Groups of channels of each image normalised (Wu and He 2018), so that an image's tokens know no other image."""
+    return nn.GroupNorm(STEM_GROUPS if width % STEM_GROUPS == 0 else 1, width)
+
+
+class ResidualConv(nn.Module):
+    """x + ReLU(norm(convolution(x))): ``b e r w -> b e r w``."""
+
+    def __init__(self, width: int) -> None:
+        super().__init__()
+        self.conv = StandardisedConv2d(width, width, kernel_size=3, padding=1, bias=False)
+        self.norm = group_norm(width)
+
+    def forward(self, images: Tensor) -> Tensor:
+        return images + F.relu(self.norm(self.conv(images)))
 
 
 class ConvStem(nn.Sequential):
-    """Stages of convolution, max-pooling, norm and ReLU, each halving the image: ``b c (2^s r) (2^s w) -> b e r w``.
+    """Stages of convolution, max-pooling, norm and ReLU, each halving the image, then residual convolutions.
 
-    A compact convolutional tokenizer (Hassani et al. 2021) in which groups of channels of each image are normalised
-    (Wu and He 2018), so that an image's tokens do not depend on the rest of its batch.
+    A compact convolutional tokenizer (Hassani et al. 2021): ``b c (2^s r) (2^s w) -> b e r w`` with s stages.
     """
 
-    def __init__(self, in_channels: int, widths: tuple[int, ...]) -> None:
+    def __init__(self, in_channels: int, widths: tuple[int, ...], blocks: int) -> None:
         layers: list[nn.Module] = []
         for width_in, width_out in pairwise((in_channels, *widths)):
-            groups = STEM_GROUPS if width_out % STEM_GROUPS == 0 else 1
             layers += [
-                nn.Conv2d(width_in, width_out, kernel_size=3, padding=1, bias=False),
-                nn.MaxPool2d(
-                    2
-                ),  # before the norm: ReLU and max commute, and the norm then sees a quarter of the pixels
-                nn.GroupNorm(groups, width_out),
+                StandardisedConv2d(width_in, width_out, kernel_size=3, padding=1, bias=False),
+                nn.MaxPool2d(2),  # before the norm, which then sees a quarter of the pixels
+                group_norm(width_out),
                 nn.ReLU(),
             ]
-        super().__init__(*layers)
+        super().__init__(*layers, *(ResidualConv(widths[-1]) for _ in range(blocks)))
+
+    def forward(self, images: Tensor) -> Tensor:
+        # Channels last: the same numbers, and on a CPU pooling takes a sixth of the time.
+        return super().forward(images.contiguous(memory_format=torch.channels_last))
 
 
 class PatchEmbedding(nn.Module):
@@ -54,7 +84,7 @@ class PatchEmbedding(nn.Module):
         super().__init__()
         self.patch_size = config.patch_size
         if config.stem == "conv":
-            self.backbone = ConvStem(config.in_channels, config.stem_widths)
+            self.backbone = ConvStem(config.in_channels, config.stem_widths, config.stem_blocks)
         else:
             self.proj = nn.Conv2d(config.in_channels, config.embed_dim, config.patch_size, stride=config.patch_size)
         self.stem = config.stem
@@ -87,10 +117,7 @@ class MultiHeadAttention(nn.Module):
             attention = scores.softmax(dim=-1)  # each query's row sums to 1
             heads = einsum(attention, v, "b h n m, b h m d -> b h n d")
             record.update(q=q, k=k, v=v, scores=scores, attention=attention, heads=heads)
-        out = self.proj_drop(self.proj(rearrange(heads, "b h n d -> b n (h d)")))
-        if record is not None:
-            record["out"] = out
-        return out
+        return self.proj_drop(self.proj(rearrange(heads, "b h n d -> b n (h d)")))
 
 
 class MLP(nn.Module):
@@ -121,8 +148,22 @@ class DropPath(nn.Module):
         return branch * mask / keep
 
 
+class LayerScale(nn.Module):
+    """A learned factor for each number of a residual branch (Touvron et al. 2021): ``b n e -> b n e``."""
+
+    def __init__(self, embed_dim: int, init_values: float) -> None:
+        super().__init__()
+        self.gamma = nn.Parameter(torch.full((embed_dim,), init_values))
+
+    def forward(self, branch: Tensor) -> Tensor:
+        return branch * self.gamma
+
+
 class EncoderBlock(nn.Module):
-    """x + attention(norm(x)), then x + MLP(norm(x)): ``b n e -> b n e``."""
+    """x + scale(attention(norm(x))), then x + scale(MLP(norm(x))): ``b n e -> b n e``.
+
+    The scales are there where the settings ask for them.
+    """
 
     def __init__(self, config: ViTConfig, drop_path: float) -> None:
         super().__init__()
@@ -131,13 +172,17 @@ class EncoderBlock(nn.Module):
         self.attn = MultiHeadAttention(e, config.num_heads, config.dropout)
         self.norm2 = nn.LayerNorm(e, eps=LAYER_NORM_EPS)
         self.mlp = MLP(e, round(e * config.mlp_ratio), config.dropout)
+        scale = config.layer_scale
+        self.ls1 = LayerScale(e, scale) if scale else nn.Identity()
+        self.ls2 = LayerScale(e, scale) if scale else nn.Identity()
         self.drop_path = DropPath(drop_path)
 
     def forward(self, tokens: Tensor, record: dict | None = None) -> Tensor:
-        tokens = tokens + self.drop_path(self.attn(self.norm1(tokens), record))
-        tokens = tokens + self.drop_path(self.mlp(self.norm2(tokens)))
+        out = self.ls1(self.attn(self.norm1(tokens), record))
+        tokens = tokens + self.drop_path(out)
+        tokens = tokens + self.drop_path(self.ls2(self.mlp(self.norm2(tokens))))
         if record is not None:
-            record["tokens"] = tokens
+            record.update(out=out, tokens=tokens)
         return tokens
 
 
@@ -177,6 +222,7 @@ class ViT(nn.Module):
 
     num_prefix_tokens = 1
     normalised_over = "key"
+    mixes_positions = False
 
     def __init__(self, config: ViTConfig) -> None:
         super().__init__()

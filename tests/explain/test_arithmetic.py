@@ -54,7 +54,8 @@ def test_every_step_is_what_the_model_records(config):
                 equal(steps[name].value, recorded[name][head - 1])
             equal(steps["scores" if "scores" in steps else "product"].value, recorded["scores"][head - 1])
             equal(steps["head" if "head" in steps else "weighted"].value, recorded["heads"][head - 1])
-            equal(steps["out" if "out" in steps else "heads"].value, recorded["out"])
+            last = next(name for name in ("scale", "out", "heads") if name in steps)
+            equal(steps[last].value, recorded["out"])
             equal(steps["residual"].value, before + recorded["out"])
             equal(steps["layer_tokens"].value, recorded["tokens"])
 
@@ -89,7 +90,12 @@ def test_the_course_network_s_walk_names_its_departures():
     images = torch.randn(1, 3, 32, 32)
     course = "norm1 slice q k v product attention weighted head heads residual layer_tokens"
     textbook = "norm1 q k v product scores attention weighted heads out residual layer_tokens"
-    for config, names in ((ReferenceConfig(**SMALL), course), (ViTConfig(**SMALL), textbook)):
+    scaled = textbook.replace("out", "out scale")
+    for config, names in (
+        (ReferenceConfig(**SMALL), course),
+        (ViTConfig(**SMALL, stem="patch"), textbook),
+        (ViTConfig(**SMALL), scaled),
+    ):
         steps = [step.name for step in walk(build_model(config), images, layer=2, head=1)]
         assert steps == ["tokens", *names.split()]
 

@@ -44,7 +44,8 @@ def test_attention_out_is_the_difference_that_the_block_adds_before_its_mlp(imag
     record = capture(model, images)
     block, before = model.blocks[1], record.layers[0].tokens
     after_attention = before + record.layers[1].out
-    torch.testing.assert_close(record.layers[1].tokens, after_attention + block.mlp(block.norm2(after_attention)))
+    inner = block.ls2(block.mlp(block.norm2(after_attention)))
+    torch.testing.assert_close(record.layers[1].tokens, after_attention + inner)
 
 
 def test_a_model_in_training_mode_is_captured_in_eval_mode_and_left_as_it_was(images):

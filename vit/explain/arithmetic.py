@@ -16,6 +16,7 @@ from torch import Tensor, nn
 from vit.config import DEPARTURES, TransformerConfig, ViTConfig
 from vit.errors import ExplainError
 from vit.explain.capture import Recordable
+from vit.model import LayerScale
 
 TERMS = 3
 """A worked sum names so many of its terms."""
@@ -309,7 +310,24 @@ def _attend(model: nn.Module, tokens: Tensor, layer: int, head: int, token: int)
                 rf"= {_sum((together[t] * linear.weight[0]).sum(), linear.bias[0])} = {_number(added[t, 0])}",
             )
         )
-    return steps + _residuals(block, tokens, added, layer, t, letter="U" if "output" in right else "C")
+    letter = "U" if "output" in right else "C"
+    if isinstance(scale := getattr(block, "ls1", None), LayerScale):
+        scaled = added * scale.gamma
+        steps.append(
+            Step(
+                "scale",
+                "The layer scale",
+                r"S = U \operatorname{diag}(\gamma)",
+                "Each number has a learned factor, which began small: so a block begins by changing little, and earns "
+                "its say while training.",
+                ("n", "e"),
+                _array(scaled),
+                rf"s_{{{t},1}} = u_{{{t},1}}\,\gamma_1 = {_number(added[t, 0])} \cdot {_number(scale.gamma[0])} "
+                rf"= {_number(scaled[t, 0])}",
+            )
+        )
+        added, letter = scaled, "S"
+    return steps + _residuals(block, tokens, added, layer, t, letter=letter)
 
 
 def _head(q: Tensor, k: Tensor, v: Tensor, right: tuple[str, ...]) -> tuple[Tensor, Tensor, Tensor]:
@@ -401,7 +419,8 @@ def _softmax(scores: Tensor, attention: Tensor, t: int, j: int, *, over_keys: bo
 
 def _residuals(block: nn.Module, tokens: Tensor, added: Tensor, layer: int, t: int, *, letter: str) -> list[Step]:
     after = tokens + added
-    left = after + block.mlp(block.norm2(after)[None])[0]
+    inner = block.mlp(block.norm2(after)[None])[0]
+    left = after + (block.ls2(inner) if hasattr(block, "ls2") else inner)
     return [
         Step(
             "residual",

@@ -24,12 +24,10 @@ OVER_QUERIES = (
 
 @runtime_checkable
 class Recordable(Protocol):
-    """What :func:`capture` asks of a network, besides a ``forward`` that takes ``record``; see :class:`Record`.
-
-    A network that mixes positions says so in an attribute of that name; one without it does not.
-    """
+    """What :func:`capture` asks of a network, besides a ``forward`` that takes ``record``; see :class:`Record`."""
 
     normalised_over: Literal["key", "query"]
+    mixes_positions: bool
     num_prefix_tokens: int
     grid: tuple[int, int]
     pool: Literal["cls", "mean", "all"]
@@ -131,7 +129,7 @@ def capture(model: nn.Module, images: Tensor, *, grad: bool = False) -> Record:
         layers=layers,
         embedded=recorded["embedded"],
         normalised_over=model.normalised_over,
-        mixes_positions=getattr(model, "mixes_positions", False),
+        mixes_positions=model.mixes_positions,
         prefix_tokens=model.num_prefix_tokens,
         grid=model.grid,
         pool=model.pool,

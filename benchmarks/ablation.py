@@ -1,0 +1,86 @@
+"""What each part of the default ViT and its recipe gives: trained without it, on the same photographs.
+
+    python -m benchmarks.ablation PHOTOS.zip [--epochs 10] [--seeds 1] [--out TABLE.md]
+
+Nine tenths of the training images train, the other tenth, drawn with a seed, judges; the validation images are not
+touched. All variants see as many epochs, so what a part costs in time stands in the column of seconds.
+"""
+
+import argparse
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import replace
+from pathlib import Path
+from unittest.mock import patch
+
+import numpy as np
+from torch import nn
+
+from benchmarks.accuracy import Photographs, Row, table, trained
+from vit import data
+from vit.config import DataConfig, TrainingConfig, ViTConfig
+from vit.data import Split
+
+HELD_OUT, SPLIT_SEED = 0.1, 7
+
+RECIPE = TrainingConfig(keep="last", snapshots=0)
+VARIANTS: dict[str, tuple[ViTConfig, TrainingConfig]] = {
+    "default": (ViTConfig(), RECIPE),
+    "depth 4": (ViTConfig(depth=4), RECIPE),
+    "depth 1": (ViTConfig(depth=1), RECIPE),
+    "without residual convolutions": (ViTConfig(stem_blocks=0), RECIPE),
+    "without weight standardisation": (ViTConfig(), RECIPE),
+    "without layer scale": (ViTConfig(init_values=0.0), RECIPE),
+    "linear patches for the convolutions": (ViTConfig(stem="patch"), RECIPE),
+    "mean of the patches for the class token": (ViTConfig(pool="mean"), RECIPE),
+    "weight decay 0.05": (ViTConfig(), RECIPE.model_copy(update={"weight_decay": 0.05})),
+    "stochastic depth 0.1": (ViTConfig(drop_path=0.1), RECIPE),
+}
+
+
+def held_out(photos: Photographs) -> Photographs:
+    """The training images alone, a tenth of them as validation images."""
+    train = photos.images.train
+    order = np.random.default_rng(SPLIT_SEED).permutation(len(train))
+    count = round(HELD_OUT * len(train))
+
+    def rows(chosen: np.ndarray) -> Split:
+        chosen = np.sort(chosen)
+        return replace(train, images=train.images[chosen], labels=np.asarray(train.labels)[chosen])
+
+    return replace(photos, images=replace(photos.images, train=rows(order[count:]), val=rows(order[:count])))
+
+
+@contextmanager
+def as_named(name: str) -> Iterator[None]:
+    """The stem's convolutions as they are, or plain ones: no setting turns the standardisation off."""
+    if name == "without weight standardisation":
+        with patch("vit.model.StandardisedConv2d", nn.Conv2d):
+            yield
+    else:
+        yield
+
+
+def main() -> None:
+    """Print the table, and write it as Markdown."""
+    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
+    parser.add_argument("photos", help="folder or zip in ImageFolder layout")
+    parser.add_argument("--epochs", type=int, default=10)
+    parser.add_argument("--seeds", type=int, default=1)
+    parser.add_argument("--out", type=Path, help="write the Markdown here too")
+    options = parser.parse_args()
+    info = data.describe(options.photos)
+    config = DataConfig(source=info.source, image_size=info.auto_image_size, class_names=info.class_names)
+    photos = held_out(Photographs(data.load(config, splits=("train",)), config))
+    rows: list[list[Row]] = []
+    for name, (model, recipe) in VARIANTS.items():
+        with as_named(name):
+            rows.append([trained(photos, name, model, recipe, options.epochs, seed) for seed in range(options.seeds)])
+    text = table(rows)
+    print(text)
+    if options.out:
+        options.out.write_text(text + "\n", encoding="utf-8")
+
+
+if __name__ == "__main__":
+    main()
