@@ -45,7 +45,7 @@ from vit.trainer import Epoch, Snapshot, Step, fit
 from vit.weights import CheckpointInfo, load_checkpoint
 
 BASELINE_EPOCHS, BASELINE_WEIGHT_DECAY = 15, 0.05
-PROBE_ROUNDS, PROBE_STEPS = 5, 8
+PROBE_ROUNDS, PROBE_STEPS = 12, 8
 RESAMPLES = 10_000
 
 

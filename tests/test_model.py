@@ -6,6 +6,7 @@ import torch
 
 from vit import ViT, ViTConfig
 from vit.errors import SettingsError
+from vit.model import StandardisedConv2d
 
 
 def make(**settings) -> ViT:
@@ -119,3 +120,27 @@ def test_settings_that_cannot_be_are_refused_by_name(settings, named):
 def test_images_of_another_size_are_refused_with_both_shapes():
     with pytest.raises(ValueError, match=r"\(1, 3, 48, 48\).*\(batch, 3, 32, 32\)"):
         make()(torch.zeros(1, 3, 48, 48))
+
+
+def test_a_layer_scale_is_a_factor_of_what_each_branch_adds():
+    model = ViT(ViTConfig(image_size=32, init_values=0.5)).eval()
+    plain = ViT(ViTConfig(image_size=32, init_values=0.0)).eval()
+    missing, unexpected = plain.load_state_dict(model.state_dict(), strict=False)
+    assert not missing
+    assert {name.split(".", 2)[2] for name in unexpected} == {"ls1.gamma", "ls2.gamma"}
+    for own, other in zip(model.blocks, plain.blocks, strict=True):
+        for scaled, whole in ((own.attn.proj, other.attn.proj), (own.mlp.fc2, other.mlp.fc2)):
+            whole.weight.data = 0.5 * scaled.weight
+            whole.bias.data = 0.5 * scaled.bias
+    images = torch.randn(2, 3, 32, 32)
+    torch.testing.assert_close(model(images), plain(images))
+
+
+def test_filters_of_the_stem_are_used_with_mean_zero_and_deviation_one():
+    conv = StandardisedConv2d(3, 4, kernel_size=3, padding=1, bias=False)
+    conv.weight.data = 3 * conv.weight.data + 2
+    impulse = torch.zeros(3, 3, 5, 5)
+    impulse[range(3), range(3), 2, 2] = 1  # an impulse in each channel answers with the filter, turned round
+    filters = conv(impulse)[:, :, 1:4, 1:4].flip(2, 3).transpose(0, 1)
+    torch.testing.assert_close(filters.mean(dim=(1, 2, 3)), torch.zeros(4), atol=1e-6, rtol=0)
+    torch.testing.assert_close(filters.var(dim=(1, 2, 3), correction=0), torch.ones(4), atol=1e-4, rtol=0)

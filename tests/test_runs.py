@@ -209,3 +209,14 @@ def test_the_log_s_tail_is_its_last_lines(run):
     assert run.log() == ""
     (run.path / "log.txt").write_text("".join(f"line {number}\n" for number in range(1000)))
     assert run.log(2) == "line 998\nline 999"
+
+
+def test_a_run_of_another_format_is_reported_with_what_to_do_and_never_opened(run):
+    text = (run.path / runs.CONFIG).read_text()
+    (run.path / runs.CONFIG).write_text(text.replace('"format": 2', '"format": 1'))
+    [(name, sentence)] = runs.broken_runs()
+    assert name == run.name
+    assert "format 1" in sentence
+    assert sentence.endswith("train it again.")
+    with pytest.raises(RunError, match="another version"):
+        runs.find_run(run.name)

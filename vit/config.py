@@ -206,7 +206,7 @@ class ViTConfig(TransformerConfig):
     mlp_ratio: Annotated[float, Field(ge=0.25, le=8)] = 2.0
     stem: Stem = "conv"
     stem_blocks: Annotated[int, Field(ge=0, le=8)] = 2
-    pool: Pool = "cls"
+    pool: Pool = "mean"
     init_values: Annotated[float, Field(ge=0, le=1)] | None = None
     dropout: Annotated[float, Field(ge=0, le=0.9)] = 0.0
     drop_path: Annotated[float, Field(ge=0, le=0.9)] = 0.0

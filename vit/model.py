@@ -48,7 +48,7 @@ class ResidualConv(nn.Module):
         self.norm = group_norm(width)
 
     def forward(self, images: Tensor) -> Tensor:
-        return images + F.relu(self.norm(self.conv(images)))
+        return images + F.relu(self.norm(self.conv(images)), inplace=True)
 
 
 class ConvStem(nn.Sequential):
@@ -64,7 +64,7 @@ class ConvStem(nn.Sequential):
                 StandardisedConv2d(width_in, width_out, kernel_size=3, padding=1, bias=False),
                 nn.MaxPool2d(2),  # before the norm, which then sees a quarter of the pixels
                 group_norm(width_out),
-                nn.ReLU(),
+                nn.ReLU(inplace=True),
             ]
         super().__init__(*layers, *(ResidualConv(widths[-1]) for _ in range(blocks)))
 
