@@ -27,14 +27,12 @@ RECIPE = TrainingConfig(keep="last", snapshots=0)
 VARIANTS: dict[str, tuple[ViTConfig, TrainingConfig]] = {
     "default": (ViTConfig(), RECIPE),
     "depth 4": (ViTConfig(depth=4), RECIPE),
-    "depth 1": (ViTConfig(depth=1), RECIPE),
     "without residual convolutions": (ViTConfig(stem_blocks=0), RECIPE),
     "without weight standardisation": (ViTConfig(), RECIPE),
     "without layer scale": (ViTConfig(init_values=0.0), RECIPE),
     "linear patches for the convolutions": (ViTConfig(stem="patch"), RECIPE),
-    "mean of the patches for the class token": (ViTConfig(pool="mean"), RECIPE),
+    "class token for the mean of the patches": (ViTConfig(pool="cls"), RECIPE),
     "weight decay 0.05": (ViTConfig(), RECIPE.model_copy(update={"weight_decay": 0.05})),
-    "stochastic depth 0.1": (ViTConfig(drop_path=0.1), RECIPE),
 }
 
 
