@@ -42,7 +42,7 @@ def test_it_holds_what_there_is_to_hand_in(run):
     for row in result.per_class:
         assert f'<td class="number">{row["recall"]:.1%}</td>' in html
     assert html.count('alt="What counts in') == 4
-    assert "What the class token" in html
+    assert "What the mean of the patches, which the classifier reads" in html
 
 
 def test_it_asks_nothing_of_the_network(run):
