@@ -51,13 +51,16 @@ RESAMPLES = 10_000
 
 @dataclass(frozen=True)
 class Row:
-    """One training: the network, how long, and of each validation image ``right (n)``, whether it was named."""
+    """One training: the network, how long, and of each validation image ``right (n)``, whether it was named.
+
+    ``train_accuracy`` is the last whole epoch's, None where there was none.
+    """
 
     name: str
     parameters: int
     epochs: float
     seconds: float
-    train_accuracy: float
+    train_accuracy: float | None
     right: np.ndarray
 
     @property
@@ -90,7 +93,7 @@ def train(photos: Photographs, name: str, config: RunConfig, *, limit: float | N
     """Train, then read the validation images once."""
     begin = time.monotonic()
     stop = None if limit is None else lambda: time.monotonic() - begin > limit
-    weights, done, right = {}, 0.0, 0.0
+    weights, done, right = {}, 0.0, None
     steps = -(-len(photos.images.train) // config.training.batch_size)
     for event in fit(config, photos.unseen(), stop=stop):
         match event:
@@ -185,9 +188,10 @@ def table(rows: list[list[Row]]) -> str:
     for seeds in rows:
         accuracies = [row.accuracy for row in seeds]
         spread = f" ({min(accuracies):.3f} to {max(accuracies):.3f})" if len(seeds) > 1 else ""
+        trained_on = [row.train_accuracy for row in seeds if row.train_accuracy is not None]
         lines.append(
             f"| {seeds[0].name} | {seeds[0].parameters:,} | {seeds[0].epochs:.3g} "
-            f"| {statistics.mean(row.train_accuracy for row in seeds):.3f} "
+            f"| {f'{statistics.mean(trained_on):.3f}' if trained_on else '–'} "
             f"| {statistics.mean(accuracies):.3f}{spread} | {statistics.mean(row.seconds for row in seeds):.0f} |"
         )
     return "\n".join(lines)

@@ -20,9 +20,10 @@ INTRO_CNN = (
 
 WHAT_IT_IS = """
 **What it is.** The model cuts the image into patches and turns each into a token; one more, the class token,
-stands beside them. The answer is read from the summary token: the class token, or the mean of the patches, as the model
-was set. In every layer each head lets every token look at all the others and take something over from them. A tile shows for one head how the chosen token divides its attention: it has 100 % to give, some of
-it to the class token (the number on the tile), the rest to the patches (the colours).
+stands beside them. The answer is read from the summary token: the class token, or the mean of the patches, as the
+model was set. In every layer each head lets every token look at all the others and take something over from them. A
+tile shows for one head how the chosen token divides its attention: it has 100 % to give, some of it to the class
+token (the number on the tile), the rest to the patches (the colours).
 
 **What to look for.** In early layers heads often look at neighbours, at a fixed offset or at everything evenly. In
 later ones many gather the patches of one object, wherever you click in it, and the summary token looks at what

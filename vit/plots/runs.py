@@ -129,7 +129,13 @@ def cost_scatter(points: Iterable[Point], cost: Literal["parameters", "seconds"]
         legend={"orientation": "h", "y": 1.02, "yanchor": "bottom", "x": 0},
         xaxis={"type": "log", "title": {"text": title}, "fixedrange": True, "dtick": 1, "tickformat": "~s"}
         | _decades([getattr(point, cost) for point in shown]),
-        yaxis={"title": {"text": "Accuracy"}, "tickformat": ".0%", "fixedrange": True, "automargin": True},
+        yaxis={
+            "title": {"text": "Accuracy"},
+            "tickformat": ".0%",
+            "fixedrange": True,
+            "automargin": True,
+            "autorangeoptions": {"minallowed": 0, "maxallowed": 1.01},
+        },
     )
 
 
