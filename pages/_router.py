@@ -8,15 +8,32 @@ from vit.errors import UserError
 st.set_page_config(page_title="Attention explorer", page_icon=":material/visibility:", layout="wide")
 
 page = st.navigation(
-    [
-        st.Page("overview.py", title="Overview", icon=":material/home:", default=True),
-        st.Page("train.py", title="Train", icon=":material/model_training:", url_path="train"),
-        st.Page("runs.py", title="Runs", icon=":material/table_chart:", url_path="runs"),
-        st.Page("predict.py", title="Predict", icon=":material/image_search:", url_path="predict"),
-        st.Page("attention.py", title="Attention", icon=":material/visibility:", url_path="attention"),
-        st.Page("evaluate.py", title="Evaluate", icon=":material/grid_on:", url_path="evaluate"),
-        st.Page("anatomy.py", title="Anatomy", icon=":material/schema:", url_path="anatomy"),
-    ]
+    {
+        "": [
+            st.Page("overview.py", title="Overview", icon=":material/home:", default=True),
+            st.Page("train.py", title="Train", icon=":material/model_training:", url_path="train"),
+            st.Page("runs.py", title="Runs", icon=":material/table_chart:", url_path="runs"),
+        ],
+        "Use": [
+            st.Page("predict.py", title="Predict", icon=":material/image_search:", url_path="predict"),
+            st.Page("evaluate.py", title="Evaluate", icon=":material/grid_on:", url_path="evaluate"),
+        ],
+        "Look": [
+            st.Page("attention.py", title="Attention", icon=":material/visibility:", url_path="attention"),
+            st.Page("relevance.py", title="Relevance", icon=":material/blur_on:", url_path="relevance"),
+            st.Page("tokens.py", title="Tokens", icon=":material/apps:", url_path="tokens"),
+            st.Page("heads.py", title="Heads", icon=":material/hub:", url_path="heads"),
+            st.Page("compare.py", title="Side by side", icon=":material/compare:", url_path="compare"),
+        ],
+        "Question": [
+            st.Page("intervene.py", title="Intervene", icon=":material/tune:", url_path="intervene"),
+            st.Page("timelapse.py", title="Time-lapse", icon=":material/timelapse:", url_path="timelapse"),
+            st.Page("faithfulness.py", title="Faithfulness", icon=":material/fact_check:", url_path="faithfulness"),
+        ],
+        "Learn": [
+            st.Page("anatomy.py", title="Anatomy", icon=":material/schema:", url_path="anatomy"),
+        ],
+    }
 )
 jobs.poll()
 

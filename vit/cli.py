@@ -297,11 +297,10 @@ def _attention(arguments: argparse.Namespace) -> int:
 
 def _relevance(arguments: argparse.Namespace, model: Any, info: "CheckpointInfo", images: Any) -> np.ndarray | None:
     """The one map ``(rows columns)`` of a method; None for raw attention, which has one a head."""
-    from vit import explain
+    from vit.explain import METHODS, Target
 
-    methods = getattr(explain, "METHODS", {})
-    if arguments.method != "raw" and arguments.method not in methods:
-        raise SettingsError(f"--method {arguments.method} is unknown: choose {' or '.join(('raw', *methods))}.")
+    if arguments.method != "raw" and arguments.method not in METHODS:
+        raise SettingsError(f"--method {arguments.method} is unknown: choose {' or '.join(('raw', *METHODS))}.")
     if arguments.label is not None and arguments.label not in info.class_names:
         raise SettingsError(
             f"--class {arguments.label} is not a class of the run: choose of {', '.join(info.class_names)}."
@@ -309,7 +308,7 @@ def _relevance(arguments: argparse.Namespace, model: Any, info: "CheckpointInfo"
     if arguments.method == "raw":
         return None
     label = None if arguments.label is None else info.class_names.index(arguments.label)
-    return methods[arguments.method](model, images, label)[0]
+    return METHODS[arguments.method].function(model, images, Target(label))[0]
 
 
 def _picture(

@@ -2,7 +2,8 @@
 
 A pre-norm ViT (Dosovitskiy et al. 2021) whose attention is eq. 1 of Vaswani et al. (2017), exactly. Parameters have
 the names of timm's ``VisionTransformer``. Recording is an argument of ``forward``, never a state of the module, because
-many threads may look into one model: pass a dictionary and it comes back filled with every intermediate by name.
+many threads may look into one model: pass a dictionary and it comes back filled with every intermediate by name. So are
+changes to heads (:mod:`vit.edits`).
 
 Shapes in einops letters: ``b`` batch, ``c`` channel, ``h`` head, ``n`` token (query), ``m`` token (key), ``d``
 head_dim, ``e`` embed_dim.
@@ -16,6 +17,7 @@ from einops import einsum, rearrange
 from torch import Tensor, nn
 
 from vit.config import ModelConfig, ViTConfig
+from vit.edits import Edits, HeadEdit
 
 LAYER_NORM_EPS = 1e-6
 STEM_GROUPS = 8
@@ -107,16 +109,18 @@ class MultiHeadAttention(nn.Module):
         self.proj = nn.Linear(embed_dim, embed_dim)
         self.proj_drop = nn.Dropout(dropout)
 
-    def forward(self, tokens: Tensor, record: dict | None = None) -> Tensor:
+    def forward(self, tokens: Tensor, record: dict | None = None, edit: HeadEdit | None = None) -> Tensor:
         qkv = rearrange(self.qkv(tokens), "b n (three h d) -> three b h n d", three=3, h=self.num_heads)
         q, k, v = qkv.unbind(0)
-        if record is None:
+        if record is None and edit is None:
             heads = F.scaled_dot_product_attention(q, k, v)  # b h n d
         else:
-            scores = einsum(q, k, "b h n d, b h m d -> b h n m") * q.shape[-1] ** -0.5
-            attention = scores.softmax(dim=-1)  # each query's row sums to 1
-            heads = einsum(attention, v, "b h n m, b h m d -> b h n d")
-            record.update(q=q, k=k, v=v, scores=scores, attention=attention, heads=heads)
+            edit = edit or HeadEdit()
+            scores = edit.on_scores(einsum(q, k, "b h n d, b h m d -> b h n m") * q.shape[-1] ** -0.5)
+            attention = edit.on_attention(scores.softmax(dim=-1))  # each query's row sums to 1
+            heads = edit.on_heads(einsum(attention, v, "b h n m, b h m d -> b h n d"))
+            if record is not None:
+                record.update(q=q, k=k, v=v, scores=scores, attention=attention, heads=heads)
         return self.proj_drop(self.proj(rearrange(heads, "b h n d -> b n (h d)")))
 
 
@@ -177,8 +181,8 @@ class EncoderBlock(nn.Module):
         self.ls2 = LayerScale(e, scale) if scale else nn.Identity()
         self.drop_path = DropPath(drop_path)
 
-    def forward(self, tokens: Tensor, record: dict | None = None) -> Tensor:
-        out = self.ls1(self.attn(self.norm1(tokens), record))
+    def forward(self, tokens: Tensor, record: dict | None = None, edit: HeadEdit | None = None) -> Tensor:
+        out = self.ls1(self.attn(self.norm1(tokens), record, edit))
         tokens = tokens + self.drop_path(out)
         tokens = tokens + self.drop_path(self.ls2(self.mlp(self.norm2(tokens))))
         if record is not None:
@@ -186,20 +190,27 @@ class EncoderBlock(nn.Module):
         return tokens
 
 
-class Encoder(nn.Sequential):
-    """The blocks, one after another; a block's stochastic depth grows linearly with its place."""
+class Blocks(nn.Sequential):
+    """Encoder blocks, one after another: ``b n e -> b n e``."""
+
+    def forward(
+        self, tokens: Tensor, record: dict | None = None, edits: Edits | None = None, *, start: int = 0
+    ) -> Tensor:
+        """Run the blocks from number ``start`` on, for tokens that came out of those before."""
+        for index in range(start, len(self)):
+            layer = None if record is None else {}
+            tokens = self[index](tokens, layer, edits.get(index) if edits else None)
+            if record is not None:
+                record["layers"].append(layer)
+        return tokens
+
+
+class Encoder(Blocks):
+    """The blocks of a :class:`ViT`; a block's stochastic depth grows linearly with its place."""
 
     def __init__(self, config: ViTConfig) -> None:
         last = max(1, config.depth - 1)
         super().__init__(*(EncoderBlock(config, config.drop_path * index / last) for index in range(config.depth)))
-
-    def forward(self, tokens: Tensor, record: dict | None = None) -> Tensor:
-        for block in self:
-            layer = None if record is None else {}
-            tokens = block(tokens, layer)
-            if record is not None:
-                record["layers"].append(layer)
-        return tokens
 
 
 class ClassificationHead(nn.Linear):
@@ -246,14 +257,29 @@ class ViT(nn.Module):
         nn.init.trunc_normal_(self.pos_embed, std=0.02)
         nn.init.normal_(self.cls_token, std=1e-6)
 
-    def forward(self, images: Tensor, *, record: dict | None = None) -> Tensor:
-        """Logits of a batch.
+    def forward(self, images: Tensor, *, record: dict | None = None, edits: Edits | None = None) -> Tensor:
+        """Logits of a batch: :meth:`embed`, the blocks, :meth:`classify`.
 
         Args:
             images: ``(b c h w)``, of the configured channels and size.
             record: an empty dictionary to be filled with the intermediates: ``embedded`` (b n e), ``layers``, one
                 dictionary a block with ``q k v heads`` (b h n d), ``scores attention`` (b h n m), ``out tokens``
                 (b n e), and ``summary`` (b e), what the head read. With it the softmax is written out, else fused.
+            edits: changes to heads, by block; what is recorded is what they left.
+
+        Raises:
+            ValueError: the images' shape is not the configured one.
+        """
+        tokens = self.embed(images)
+        if record is not None:
+            record.update(embedded=tokens, layers=[])
+        summary = self.summarise(self.blocks(tokens, record, edits))
+        if record is not None:
+            record["summary"] = summary
+        return self.head(summary)
+
+    def embed(self, images: Tensor) -> Tensor:
+        """What enters the first block: ``b c h w -> b n e``.
 
         Raises:
             ValueError: the images' shape is not the configured one.
@@ -261,11 +287,13 @@ class ViT(nn.Module):
         check_images(images, self.config)
         tokens = self.patch_embed(images)
         tokens = torch.cat([self.cls_token.expand(len(tokens), -1, -1), tokens], dim=1)
-        tokens = self.pos_drop(tokens + self.pos_embed)
-        if record is not None:
-            record.update(embedded=tokens, layers=[])
-        tokens = self.norm(self.blocks(tokens, record))
-        summary = tokens[:, 0] if self.pool == "cls" else tokens[:, self.num_prefix_tokens :].mean(dim=1)
-        if record is not None:
-            record["summary"] = summary
-        return self.head(summary)
+        return self.pos_drop(tokens + self.pos_embed)
+
+    def summarise(self, tokens: Tensor) -> Tensor:
+        """The summary token that the head reads, normed: ``b n e -> b e``; of tokens after any block."""
+        tokens = self.norm(tokens)
+        return tokens[:, 0] if self.pool == "cls" else tokens[:, self.num_prefix_tokens :].mean(dim=1)
+
+    def classify(self, tokens: Tensor) -> Tensor:
+        """Logits read from tokens after any block: ``b n e -> b num_classes``."""
+        return self.head(self.summarise(tokens))

@@ -33,7 +33,8 @@ from einops import rearrange
 from torch import Tensor, nn
 
 from vit.config import ReferenceConfig
-from vit.model import check_images
+from vit.edits import Edits, HeadEdit
+from vit.model import Blocks, check_images
 
 PRODUCTS = {"matmul": torch.matmul, "einsum": partial(torch.einsum, "...qn,...nk->...qk")}
 """The two ways in which the report writes the products of a head; the weights and the numbers are the same."""
@@ -82,16 +83,19 @@ class SelfAttention(nn.Module):
         self.softmax_dim = -1 if "softmax" in config.mended else -2
         self.proj = nn.Linear(config.embed_dim, config.embed_dim) if "output" in config.mended else None
 
-    def forward(self, tokens: Tensor, record: dict | None = None) -> Tensor:
+    def forward(self, tokens: Tensor, record: dict | None = None, edit: HeadEdit | None = None) -> Tensor:
+        edit = edit or HeadEdit()
         each = [head(tokens) for head in self.heads]
         q, k, v = (torch.stack(part, dim=1) for part in zip(*each, strict=True))  # b h n d
         scores = self.product(q, rearrange(k, "b h m d -> b h d m"))
         if self.scales_first:
             scores = scores * self.scale
-        attention = scores.softmax(dim=self.softmax_dim)
+        scores = edit.on_scores(scores)
+        attention = edit.on_attention(scores.softmax(dim=self.softmax_dim))
         heads = self.product(attention, v)
         if not self.scales_first:
             heads = heads * self.scale
+        heads = edit.on_heads(heads)
         out = rearrange(heads, "b h n d -> b n (h d)")
         if self.proj is not None:
             out = self.proj(out)
@@ -129,8 +133,8 @@ class EncoderBlock(nn.Module):
         self.norm2 = nn.LayerNorm(config.embed_dim)
         self.mlp = MLP(config)
 
-    def forward(self, tokens: Tensor, record: dict | None = None) -> Tensor:
-        tokens = tokens + self.attn(self.norm1(tokens), record)
+    def forward(self, tokens: Tensor, record: dict | None = None, edit: HeadEdit | None = None) -> Tensor:
+        tokens = tokens + self.attn(self.norm1(tokens), record, edit)
         tokens = tokens + self.mlp(self.norm2(tokens))
         if record is not None:
             record["tokens"] = tokens
@@ -158,30 +162,45 @@ class ReferenceViT(nn.Module):
         self.cls_token = nn.Parameter(torch.rand(1, 1, config.embed_dim))
         self.pos_embed = nn.Parameter(torch.randn(1, config.num_tokens, config.embed_dim))
         self.patch_embed = nn.Conv2d(config.in_channels, config.embed_dim, config.patch_size, stride=config.patch_size)
-        self.blocks = nn.ModuleList(EncoderBlock(config) for _ in range(config.depth))
+        self.blocks = Blocks(*(EncoderBlock(config) for _ in range(config.depth)))
         self.norm = nn.LayerNorm(config.embed_dim) if "finish" in config.mended else nn.Identity()
         self.head = nn.Linear(config.embed_dim, config.num_classes)
 
-    def forward(self, images: Tensor, *, record: dict | None = None) -> Tensor:
-        """Logits of a batch.
+    def forward(self, images: Tensor, *, record: dict | None = None, edits: Edits | None = None) -> Tensor:
+        """Logits of a batch: :meth:`embed`, the blocks, :meth:`classify`.
 
         Args:
             images: ``(b c h w)``, of the configured channels and size.
             record: an empty dictionary to be filled with the intermediates, named as those of :class:`vit.model.ViT`.
                 ``scores`` is what the softmax is taken of, so scaled only where ``scaling`` is mended, and ``heads``
                 what is concatenated.
+            edits: changes to heads, by block; what is recorded is what they left.
+
+        Raises:
+            ValueError: the images' shape is not the configured one.
+        """
+        tokens = self.embed(images)
+        if record is not None:
+            record.update(embedded=tokens, layers=[])
+        summary = self.summarise(self.blocks(tokens, record, edits))
+        if record is not None:
+            record["summary"] = summary
+        return self.head(summary)
+
+    def embed(self, images: Tensor) -> Tensor:
+        """What enters the first block: ``b c h w -> b n e``.
 
         Raises:
             ValueError: the images' shape is not the configured one.
         """
         check_images(images, self.config)
         patches = rearrange(self.patch_embed(images), "b e r w -> b (r w) e")
-        tokens = torch.cat([self.cls_token.expand(len(patches), -1, -1), patches], dim=1) + self.pos_embed
-        if record is not None:
-            record.update(embedded=tokens, layers=[{} for _ in self.blocks])
-        for index, block in enumerate(self.blocks):
-            tokens = block(tokens, None if record is None else record["layers"][index])
-        summary = self.norm(tokens).mean(dim=1)
-        if record is not None:
-            record["summary"] = summary
-        return self.head(summary)
+        return torch.cat([self.cls_token.expand(len(patches), -1, -1), patches], dim=1) + self.pos_embed
+
+    def summarise(self, tokens: Tensor) -> Tensor:
+        """The summary token that the head reads: ``b n e -> b e``; of tokens after any block."""
+        return self.norm(tokens).mean(dim=1)
+
+    def classify(self, tokens: Tensor) -> Tensor:
+        """Logits read from tokens after any block: ``b n e -> b num_classes``."""
+        return self.head(self.summarise(tokens))

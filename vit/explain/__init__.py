@@ -13,7 +13,8 @@ from vit.explain.capture import (
 )
 from vit.explain.class_map import ClassMap, class_map
 from vit.explain.gradcam import grad_cam
-from vit.explain.relevance import METHODS, chefer, rollout
+from vit.explain.relevance import METHODS, Method, chefer, rollout
+from vit.explain.target import Target
 
 __all__ = [
     "METHODS",
@@ -21,7 +22,9 @@ __all__ = [
     "OVER_QUERIES",
     "ClassMap",
     "Layer",
+    "Method",
     "Record",
+    "Target",
     "attention_arrays",
     "capture",
     "chefer",

@@ -8,6 +8,7 @@ import numpy as np
 import torch
 from torch import Tensor, nn
 
+from vit.edits import Edits
 from vit.errors import ExplainError
 
 MIXED_POSITIONS = (
@@ -40,6 +41,7 @@ class Layer:
     Attributes:
         attention: ``(b h n m)``, indexed [query, key].
         q, k, v: ``(b h n d)``.
+        heads: ``(b h n d)``, what each head hands on: its attention times V.
         out: ``(b n e)``, what the attention added to the tokens, after the output projection.
         tokens: ``(b n e)``, the tokens after the block.
     """
@@ -48,6 +50,7 @@ class Layer:
     q: Tensor
     k: Tensor
     v: Tensor
+    heads: Tensor
     out: Tensor
     tokens: Tensor
 
@@ -100,7 +103,7 @@ class Record:
         return torch.stack([layer.attention for layer in self.layers], dim=1)
 
 
-def capture(model: nn.Module, images: Tensor, *, grad: bool = False) -> Record:
+def capture(model: nn.Module, images: Tensor, *, grad: bool = False, edits: Edits | None = None) -> Record:
     """Run ``images (b c h w)`` through ``model`` and keep every intermediate.
 
     The pass is in eval mode, and the model is left as it was found: threads may share it.
@@ -108,6 +111,7 @@ def capture(model: nn.Module, images: Tensor, *, grad: bool = False) -> Record:
     Args:
         grad: keep the graph, so that logits can be differentiated with respect to each layer's attention. The
             parameters may stay frozen; the graph starts at the images.
+        edits: changes to heads (:mod:`vit.edits`), by block from 0; the record is of the changed pass.
 
     Raises:
         ExplainError: a TypeError; the model has no attention to record.
@@ -122,7 +126,7 @@ def capture(model: nn.Module, images: Tensor, *, grad: bool = False) -> Record:
     images = images.detach().to(device, torch.float32)
     recorded: dict = {}
     with torch.enable_grad() if grad else torch.no_grad():
-        logits = model(images.requires_grad_(grad), record=recorded)
+        logits = model(images.requires_grad_(grad), record=recorded, edits=edits)
     layers = tuple(Layer(**{name: layer[name] for name in Layer.__dataclass_fields__}) for layer in recorded["layers"])
     return Record(
         logits=logits,

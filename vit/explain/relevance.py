@@ -1,6 +1,8 @@
 """One map from all layers: how much each patch of an image counts for the summary token, or for a class."""
 
 from collections.abc import Callable
+from dataclasses import dataclass
+from typing import Literal
 
 import numpy as np
 import torch
@@ -8,6 +10,7 @@ from torch import Tensor, nn
 
 from vit.errors import ExplainError
 from vit.explain.capture import Record, capture
+from vit.explain.target import Target
 
 
 def _refuse_what_cannot_be_followed(record: Record) -> None:
@@ -28,12 +31,12 @@ def _summary_map(record: Record, relevance: Tensor) -> np.ndarray:
     return rows.reshape(-1, *record.grid).detach().float().cpu().numpy()
 
 
-def rollout(model: nn.Module, images: Tensor, label: int | None = None) -> np.ndarray:
+def rollout(model: nn.Module, images: Tensor, target: Target | int | None = None) -> np.ndarray:
     """Attention rollout (Abnar and Zuidema 2020): the product over layers of half attention, half identity.
 
     Args:
         images: ``(b c h w)``, normalised.
-        label: without effect; rollout knows no classes.
+        target: without effect; rollout knows no classes.
 
     Returns:
         ``(b rows columns)``: how much of each patch reaches the summary token.
@@ -51,7 +54,7 @@ def rollout(model: nn.Module, images: Tensor, label: int | None = None) -> np.nd
     return _summary_map(record, result)
 
 
-def chefer(model: nn.Module, images: Tensor, label: int | None = None) -> np.ndarray:
+def chefer(model: nn.Module, images: Tensor, target: Target | int | None = None) -> np.ndarray:
     """Gradient-weighted relevance for a class (Chefer, Gur and Wolf, ICCV 2021).
 
     R <- R + mean over heads of (dA * A)+ R, layer by layer, from R = I. The map is of R - I, what the layers added: a
@@ -59,7 +62,7 @@ def chefer(model: nn.Module, images: Tensor, label: int | None = None) -> np.nda
 
     Args:
         images: ``(b c h w)``, normalised.
-        label: the class to explain; None explains each image's likeliest.
+        target: what to explain; a class stands for its logit, None for each image's likeliest.
 
     Returns:
         ``(b rows columns)``: how much each patch speaks for the class.
@@ -70,8 +73,7 @@ def chefer(model: nn.Module, images: Tensor, label: int | None = None) -> np.nda
     """
     record = capture(model, images, grad=True)
     _refuse_what_cannot_be_followed(record)
-    labels = record.logits.argmax(dim=1) if label is None else torch.full((len(images),), label)
-    score = record.logits[torch.arange(len(images)), labels.to(record.logits.device)].sum()
+    score = Target.of(target).score(record.logits).sum()
     attentions = [layer.attention for layer in record.layers]
     identity = torch.eye(attentions[0].shape[-1], device=score.device).expand(len(images), -1, -1)
     result = identity
@@ -80,5 +82,30 @@ def chefer(model: nn.Module, images: Tensor, label: int | None = None) -> np.nda
     return _summary_map(record, result - identity)
 
 
-METHODS: dict[str, Callable[[nn.Module, Tensor, int | None], np.ndarray]] = {"rollout": rollout, "chefer": chefer}
+@dataclass(frozen=True)
+class Method:
+    """A way to make one map of an image.
+
+    Attributes:
+        function: ``(model, images (b c h w), target) -> (b rows columns)``; raises an ExplainError where the network
+            cannot give it.
+        title: what a person calls it.
+        family: what it is made from; the perturbation methods run the model many times.
+        for_class: whether the map depends on the target.
+        signed: whether negative numbers (against the class) mean something.
+        source: the paper, or who described it.
+    """
+
+    function: Callable[[nn.Module, Tensor, Target], np.ndarray]
+    title: str
+    family: Literal["attention", "gradient", "perturbation"]
+    for_class: bool
+    signed: bool
+    source: str
+
+
+METHODS: dict[str, Method] = {
+    "rollout": Method(rollout, "Attention rollout", "attention", False, False, "Abnar and Zuidema 2020"),
+    "chefer": Method(chefer, "Gradient-weighted relevance", "gradient", True, False, "Chefer, Gur and Wolf 2021"),
+}
 """The methods that give one map, by the name that the command line takes."""

@@ -1,0 +1,5 @@
+"""Side by side."""
+
+import streamlit as st
+
+st.title("Side by side", anchor=False)

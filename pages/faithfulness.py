@@ -1,0 +1,5 @@
+"""Faithfulness."""
+
+import streamlit as st
+
+st.title("Faithfulness", anchor=False)

@@ -1,0 +1,5 @@
+"""Relevance."""
+
+import streamlit as st
+
+st.title("Relevance", anchor=False)

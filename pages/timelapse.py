@@ -1,0 +1,5 @@
+"""Time-lapse."""
+
+import streamlit as st
+
+st.title("Time-lapse", anchor=False)

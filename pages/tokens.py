@@ -1,0 +1,5 @@
+"""Tokens."""
+
+import streamlit as st
+
+st.title("Tokens", anchor=False)
