@@ -33,7 +33,8 @@ page = st.navigation(
         "Learn": [
             st.Page("anatomy.py", title="Anatomy", icon=":material/schema:", url_path="anatomy"),
         ],
-    }
+    },
+    expanded=True,
 )
 jobs.poll()
 

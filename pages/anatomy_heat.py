@@ -7,12 +7,10 @@ import numpy as np
 import pyarrow as pa
 import streamlit as st
 
-from vit.colours import PALETTE, SEQUENTIAL
+from vit.colours import SEQUENTIAL, SIGNED
 
 ROWS_MAX = 300
 """Of a matrix with more rows only the marked one is drawn: the others would be thinner than a pixel."""
-
-SIGNED = (PALETTE["blue"], PALETTE["vermilion"])
 
 _FOLDER = Path(__file__).parent / "heat_map"
 _component = st.components.v2.component(

@@ -1,13 +1,20 @@
 """Attention: every head of every layer, for one image and any of its patches; of a CNN, where it looks for a class."""
 
+from typing import NamedTuple
+
+import numpy as np
 import streamlit as st
 
-from pages import attention_beside, components
-from vit import plots
-from vit.errors import UserError
-from vit.explain import attention_arrays
+from pages import attention_beside, components, downloads
+from pages.map_grid import forget_browsers, map_grid, scale_controls
+from vit import plots, render
+from vit.data.images import fit_square
+from vit.errors import ExplainError, UserError
+from vit.explain import contributions, token_rows
+from vit.runs import Run
 
-SCALES = ("shared", "per head")
+VIEWS = ("Attention", "Contribution", "Mean, max, min")
+FUSIONS = ("Mean over heads", "Max over heads", "Min over heads")
 
 INTRO = (
     "Each tile is one head of one layer: the brighter a patch, the more of its attention the chosen token gives to it. "
@@ -49,54 +56,170 @@ neighbours. Blocks: the patches of one region look at each other.
 Drag to zoom in, double-click to zoom out.
 """
 
+READING_OTHER = """
+A row is a token that attends, a column one that is attended to.
 
-def controls(depth: int, heads: int, rows: int, columns: int) -> tuple[int, int, int]:
+A bright column: everybody takes from that token. A bright diagonal: each token takes from itself.
+
+Drag to zoom in, double-click to zoom out.
+"""
+
+CONTRIBUTION = (
+    "A head may look at a patch and take nothing over, since what it takes is attention times the value of that token. "
+    "Here a colour is the length of what the token adds, ‖α f(x)‖ (Kobayashi et al. 2020): a place that is bright in "
+    "the attention and dark here was looked at without effect."
+)
+
+FUSED = (
+    "The heads of each layer as one: their mean, the most that any head gives to a patch, and the least. The min shows "
+    "where all heads agree; the max is bright wherever one of them looks."
+)
+
+DEVIATION_MAX = 1e-5  # of the logits, as a share of the largest where that is above 1: single precision's doubt
+
+
+class View(NamedTuple):
+    """What the tiles show: ``matrices (depth column n m)``, names of the columns, and what a number is."""
+
+    matrices: np.ndarray
+    column_names: list[str]
+    title: str
+    quantity: str
+    shares: bool
+    words: str
+
+
+def view_of(look: components.Look, show: str, run: Run) -> View:
+    """The matrices of one of :data:`VIEWS`.
+
+    Raises:
+        ExplainError: this network cannot give it.
+    """
+    attention = look.attention
+    heads = [f"Head {head}" for head in range(1, attention.shape[1] + 1)]
+    match show:
+        case "Contribution":
+            norms = contributions(components.load_model(run)[0], look.record)[0]
+            return View(norms, heads, "What every head takes over", "norm", False, CONTRIBUTION)
+        case "Mean, max, min":
+            fused = np.stack([attention.mean(axis=1), attention.max(axis=1), attention.min(axis=1)], axis=1)
+            return View(fused, list(FUSIONS), "All heads of a layer in one", "attention", False, FUSED)
+        case _:
+            return View(attention, heads, "Every head of every layer", "attention", True, "")
+
+
+def controls(depth: int, columns: int, rows: int, across: int, fused: bool) -> tuple[int, int, int]:
     """The numbers that a click sets too: token, layer, head; and how the maps are coloured."""
-    components.bounded("token", 0, rows * columns, 0)
+    components.bounded("token", 0, rows * across, 0)
     components.bounded("layer", 1, depth, 1)
-    components.bounded("head", 1, heads, 1)
     with st.container(horizontal=True, vertical_alignment="bottom"):
         token = st.number_input(
             "Patch",
             0,
-            rows * columns,
+            rows * across,
             0,
             key="token",
             bind="query-params",
             width=140,
-            help=f"0 is the summary token, which the answer is read from; 1 to {rows * columns} are the patches, "
+            help=f"0 is the summary token, which the answer is read from; 1 to {rows * across} are the patches, "
             "row by row.",
         )
         layer = st.number_input("Layer", 1, depth, 1, key="layer", bind="query-params", width=140)
-        head = st.number_input("Head", 1, heads, 1, key="head", bind="query-params", width=140)
-        st.segmented_control(
-            "Colour scale", SCALES, default=SCALES[0], required=True, key="scale", bind="query-params", wrap=False
-        )
-        st.slider("Opacity", 0, 100, 85, 5, format="%d%%", key="opacity", bind="query-params", width=180)
+        if fused:
+            components.bounded("fusion", 1, columns, 1)
+            head = st.number_input(
+                "Fusion", 1, columns, 1, key="fusion", bind="query-params", width=140, help="1 mean, 2 max, 3 min."
+            )
+        else:
+            components.bounded("head", 1, columns, 1)
+            head = st.number_input("Head", 1, columns, 1, key="head", bind="query-params", width=140)
+        scale_controls()
     return token, layer, head
 
 
 @st.fragment
-def explore(look: components.Look, picked: components.PickedImage, version: str) -> None:
+def explore(run: Run, look: components.Look, picked: components.PickedImage, version: str) -> None:
     """What a click on a patch or a tile changes, and nothing else."""
     record = look.record
-    attention = attention_arrays(record)
-    depth, heads = attention.shape[:2]
     if record.caveat:
         st.warning(record.caveat, icon=":material/info:")
-    token, layer, head = controls(depth, heads, *record.grid)
-    components.attention_grid(look, picked.image, version=version, token=token, layer=layer, head=head)
-    st.subheader(f"Layer {layer}, head {head}: every token to every token", anchor=False)
+    show = st.segmented_control(
+        "Show", VIEWS, default=VIEWS[0], required=True, key="show", bind="query-params", label_visibility="collapsed"
+    )
+    try:
+        view = view_of(look, show, run)
+    except ExplainError as error:
+        components.show_error(error)
+        return
+    if view.words:
+        st.caption(view.words)
+    fused = show == "Mean, max, min"
+    token, layer, head = controls(view.matrices.shape[0], view.matrices.shape[1], *record.grid, fused)
+    row_names = [f"Layer {number}" for number in range(1, len(view.matrices) + 1)]
+    map_grid(
+        lambda tokens: np.stack([token_rows(record, view.matrices, one) for one in tokens])[None],
+        picked.image,
+        key="grid",
+        version=f"{version}/{show}",
+        grid=record.grid,
+        prefix=record.prefix_tokens,
+        pool=record.pool,
+        row_names=row_names,
+        column_names=view.column_names,
+        title=view.title,
+        quantity=view.quantity,
+        shares=view.shares,
+        token=token,
+        row=layer,
+        column=head,
+        picks=("token", "layer", "fusion" if fused else "head"),
+    )
+    name = f"{run.name}-{picked.id}-{show.lower().replace(', ', '-')}"
+    with st.container(horizontal=True, vertical_alignment="center"):
+        downloads.downloads(
+            name,
+            key="maps",
+            picture=lambda: render.attention_grid(
+                fit_square(picked.image, run.config.model.image_size),
+                token_rows(record, view.matrices, token)[..., record.prefix_tokens :].reshape(
+                    *view.matrices.shape[:2], *record.grid
+                ),
+                row_names,
+                view.column_names,
+            ),
+            arrays=lambda: {
+                "matrices": view.matrices,
+                "grid": np.array(record.grid),
+                "prefix_tokens": np.array(record.prefix_tokens),
+                "probabilities": look.probabilities,
+            },
+        )
+        st.caption(checked(look))
+    tile = f"{row_names[layer - 1]}, {view.column_names[head - 1].lower()}"
+    st.subheader(f"{tile}: every token to every token", anchor=False)
     with st.container(horizontal=True, vertical_alignment="center", gap="medium"):
         st.plotly_chart(
-            plots.attention_matrix(attention[layer - 1, head - 1], record.grid, record.prefix_tokens),
+            plots.attention_matrix(view.matrices[layer - 1, head - 1], record.grid, record.prefix_tokens, view.quantity),
             width=600,
-            config={"displayModeBar": False},
-            alt=f"Heatmap of the attention matrix of layer {layer}, head {head}",
+            config=downloads.plotly_config(f"{name}-layer-{layer}-{head}"),
+            alt=f"Heatmap of {view.quantity} in {tile}",
         )
         if not record.caveat:
             with st.container(width=270):
-                st.caption(READING)
+                st.caption(READING if view.shares else READING_OTHER)
+
+
+def checked(look: components.Look) -> str:
+    """Whether the maps are the attention that the answer was computed with."""
+    if look.deviation <= DEVIATION_MAX * max(1.0, float(look.record.logits.abs().max())):
+        return (
+            ":material/verified: These maps are the attention that was used: put in the place of the model's own "
+            f"softmax they give its answer, to {look.deviation:.0e} in the logits."
+        )
+    return (
+        f":material/warning: Recomputed from these maps, the logits differ from the model's own by {look.deviation:.1e}: "
+        "do not trust them."
+    )
 
 
 st.title("Attention", anchor=False)
@@ -139,13 +262,13 @@ with st.container(horizontal=True, gap="small", vertical_alignment="center"):
             color="green" if right else "red",
         )
 
-components.forget_browser()
+forget_browsers()
 if convolutional:
     attention_beside.explore_blocks(run, picked)
     with st.expander("What Grad-CAM is, and what it is not", icon=":material/help:"):
         st.markdown(attention_beside.WHAT_IT_IS)
 else:
-    explore(look, picked, f"{run.name}/{run.stamp}/{picked.id}")
+    explore(run, look, picked, f"{run.name}/{run.stamp}/{picked.id}")
     with st.expander("What an attention map is, and what it is not", icon=":material/help:"):
         st.markdown(WHAT_IT_IS)
     attention_beside.explore_beside(run, picked)

@@ -15,10 +15,7 @@ from vit.errors import UserError
 from vit.runs import Run
 
 if TYPE_CHECKING:  # torch comes with the first model
-    from torch import Tensor
-
     from vit.explain import ClassMap
-    from vit.weights import CheckpointInfo
 
 LARGE, SMALL = 448, 192  # pixels of a picture
 
@@ -95,7 +92,7 @@ def map_for(run: Run, image: Image.Image, label: str) -> "ClassMap":
     if is_convolutional(run):
         import_captum()
     model, info = components.load_model(run)
-    return class_map(model, model_input(info, image), info.class_names.index(label))
+    return class_map(model, components.model_input(info, image), info.class_names.index(label))
 
 
 @cached
@@ -105,16 +102,8 @@ def block_maps(run: Run, image: Image.Image, label: str) -> list[np.ndarray]:
 
     import_captum()
     model, info = components.load_model(run)
-    images, index = model_input(info, image), info.class_names.index(label)
+    images, index = components.model_input(info, image), info.class_names.index(label)
     return [grad_cam(model, images, index, layer=layer)[0] for layer in range(len(model.blocks))]
-
-
-def model_input(info: "CheckpointInfo", image: Image.Image) -> "Tensor":
-    """A batch of this one image, ``(1 c h w)``, normalised."""
-    from vit.data.batches import to_tensor
-    from vit.evaluation import model_view
-
-    return to_tensor([model_view(info, image)], info.mean, info.std)
 
 
 def choose_class(class_names: tuple[str, ...], predicted: str) -> str:

@@ -1,52 +1,35 @@
-"""Pieces of interface that several pages share: the run picker, the image picker, the attention grid, errors."""
+"""Pieces of interface that several pages share: the run picker, the image picker, one look at an image, errors."""
 
-import base64
-import io
 import random
 import re
 from collections.abc import Collection
 from contextlib import suppress
 from dataclasses import dataclass
-from pathlib import Path
+from functools import cached_property
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
-import pyarrow as pa
 import streamlit as st
 from PIL import Image
 from streamlit.errors import StreamlitAPIException
 
 from vit import data, runs
-from vit.colours import SEQUENTIAL
 from vit.config import DataConfig
-from vit.data.images import FILE_BYTES_MAX, fit_square, open_image
+from vit.data.images import FILE_BYTES_MAX, open_image
 from vit.data.pictures import list_pictures, open_picture, save_picture
 from vit.errors import DataError, UserError
 from vit.runs import Run
 
 if TYPE_CHECKING:  # torch comes with the first model, not with the first page
-    from torch import nn
+    from torch import Tensor, nn
 
     from vit.explain import Record
     from vit.weights import CheckpointInfo
 
-MAPS_BYTES_MAX = 3_000_000
-"""The maps of all tokens go to the browser up to this size, beyond it those of the chosen token alone."""
-
-DISPLAY_SIZE = 256
-"""Pictures larger than the model's input are shown at this side, in the model's own crop."""
-
 LISTED_IMAGES = 500
 """So many validation images stand in the list; the others are reached by typing their number."""
 
-SUMMARIES = {"cls": "class token", "mean": "mean of the patches", "all": "mean of all tokens"}
-
 IMAGE_ID = re.compile(r"(?:val-)?(\d{1,9})|pic-([0-9a-f]{16})")
-
-_FOLDER = Path(__file__).parent / "attention_grid"
-_GRID = st.components.v2.component(
-    "attention_grid", css=(_FOLDER / "style.css").read_text(), js=(_FOLDER / "index.js").read_text()
-)
 
 
 # Words
@@ -204,21 +187,19 @@ def pick_image(run: Run) -> PickedImage | None:
     None, and a sentence, where the run's data set is gone and no picture was uploaded.
     """
     try:
-        count = len(validation(run).val.labels)
+        validation(run)
     except DataError as error:
         show_error(error)
-        count = 0
-    pictures = [f"pic-{picture}" for picture in list_pictures()]
-    image_id = _known_id(stored("image"), count, pictures)
+    count = _count(run)
+    image_id = known_image(stored("image"), run)
     if image_id is None:
         st.caption("Upload a picture to look at it:")
         _upload_button()
         return None
     complete("image", image_id)
-    listed = [f"val-{index}" for index in range(min(count, LISTED_IMAGES))] + pictures
     chosen = st.selectbox(
         "Image",
-        listed if image_id in listed else [image_id, *listed],
+        listed_images(run, image_id),
         index=None,
         key="image",
         bind="query-params",
@@ -240,7 +221,7 @@ def pick_image(run: Run) -> PickedImage | None:
             disabled=count < 2 or (step != 0 and not on_validation),
         )
     _upload_button()
-    if chosen is not None and chosen != _known_id(chosen, count, pictures):
+    if chosen is not None and chosen != known_image(chosen, run):
         st.rerun()  # a link to what is not there; the next run puts it right before the list is made
     try:
         return open_id(chosen or image_id, run)
@@ -249,14 +230,40 @@ def pick_image(run: Run) -> PickedImage | None:
         return None
 
 
-def _known_id(asked: Any, count: int, pictures: list[str]) -> str | None:
-    """The id of an image that exists, the nearest to what was asked for."""
+def _count(run: Run) -> int:
+    """Validation images of the run's data set; 0 where that is gone."""
+    try:
+        return len(validation(run).val.labels)
+    except DataError:
+        return 0
+
+
+def _pictures() -> list[str]:
+    return [f"pic-{picture}" for picture in list_pictures()]
+
+
+def listed_images(run: Run, *chosen: str) -> list[str]:
+    """The ids that a list of images offers: those that are chosen, the first validation images, uploaded pictures."""
+    listed = [f"val-{index}" for index in range(min(_count(run), LISTED_IMAGES))] + _pictures()
+    return [one for one in chosen if one not in listed] + listed
+
+
+def known_image(asked: Any, run: Run) -> str | None:
+    """The id of an image that exists, the nearest to what was asked for; None where there is none at all."""
     found = IMAGE_ID.fullmatch(str(asked or "").strip().lower())
+    pictures, count = _pictures(), _count(run)
     if found and found[2] and found[0] in pictures:
         return found[0]
     if count:
         return f"val-{min(int(found[1]), count - 1) if found and found[1] else 0}"
     return pictures[0] if pictures else None
+
+
+def next_image(image_id: str, run: Run) -> str:
+    """The validation image after this one, the first after the last; where there are none, the image itself."""
+    found, count = IMAGE_ID.fullmatch(image_id), _count(run)
+    here = int(found[1]) if found and found[1] else -1
+    return f"val-{(here + 1) % count}" if count else image_id
 
 
 def _step(step: int, count: int) -> None:
@@ -300,10 +307,24 @@ def attention_link(run: Run, image_id: str, *, label: str = "See its attention")
 
 @dataclass(frozen=True)
 class Look:
-    """What a transformer made of one image: its recorded pass, and the class probabilities ``(k,)``."""
+    """What a transformer made of one image.
+
+    Attributes:
+        record: the recorded pass.
+        probabilities: of the classes, ``(k,)``.
+        deviation: the largest distance between the model's own logits and those that follow from the recorded maps.
+    """
 
     record: "Record"
     probabilities: np.ndarray
+    deviation: float
+
+    @cached_property
+    def attention(self) -> np.ndarray:
+        """``(depth h n m)`` float32."""
+        from vit.explain import attention_arrays
+
+        return attention_arrays(self.record)
 
 
 def look(run: Run, image: PickedImage) -> Look:
@@ -313,87 +334,27 @@ def look(run: Run, image: PickedImage) -> Look:
         TypeError: the model has no attention maps; the message says so.
         UserError: the run cannot be loaded.
     """
-    return _look(str(run.path), run.stamp, image.id, image.image)
+    return _look(str(run.path), run.stamp, image.image)
 
 
 @st.cache_resource(max_entries=8, show_spinner=False)
-def _look(path: str, stamp: int, image_id: str, _image: Image.Image) -> Look:
-    from vit.data.batches import to_tensor
-    from vit.evaluation import model_view, predict
-    from vit.explain import capture
+def _look(path: str, stamp: int, image: Image.Image) -> Look:
+    import torch
+
+    from vit.explain import capture, recompute
 
     model, info = load_path(path, stamp)
-    record = capture(model, to_tensor([model_view(info, _image)], info.mean, info.std))
-    return Look(record, predict(model, info, [_image])[0])
+    images = model_input(info, image)
+    record = capture(model, images)
+    with torch.inference_mode():
+        logits = model(images)[0].float()
+    deviation = (recompute(model, images, record)[0] - logits).abs().max().item()
+    return Look(record, logits.softmax(dim=0).cpu().numpy(), deviation)
 
 
-def attention_grid(look: Look, image: Image.Image, *, version: str, token: int, layer: int, head: int) -> None:
-    """Every head of every layer over the image, the patch picker, and one head enlarged, drawn in the browser.
+def model_input(info: "CheckpointInfo", image: Image.Image) -> "Tensor":
+    """A batch of this one image, ``(1 c h w)``, normalised."""
+    from vit.data.batches import to_tensor
+    from vit.evaluation import model_view
 
-    A click writes ``token``, ``layer`` and ``head`` of the session state. The maps of all tokens are sent once for each
-    ``version``: from its first event on the browser names the version that it holds.
-
-    Args:
-        look: from :func:`look`.
-        version: names the run, its weights and the image.
-        token: 0 is the summary token, k >= 1 the k-th patch.
-        layer, head: the enlarged one, from 1.
-    """
-    from vit.explain import attention_arrays, token_rows
-
-    record = look.record
-    attention = attention_arrays(record)
-    depth, heads, tokens, _ = attention.shape
-    patches = tokens - record.prefix_tokens
-    every = attention.nbytes <= MAPS_BYTES_MAX
-    version = version if every else f"{version}#{token}"
-    state = st.session_state.setdefault("grid_browser", {"version": None, "seq": 0})
-    sent: dict[str, Any] = {}
-    if state["version"] != version:
-        chosen = range(patches + 1) if every else [token]
-        maps = np.stack([token_rows(record, attention, one) for one in chosen])
-        sent = {"maps": pa.table({"value": maps.ravel()}), "image": _data_url(image, record.grid)}
-    _GRID(
-        key="grid",
-        data=sent
-        | {
-            "version": version,
-            "every": every,
-            "first": 0 if every else token,
-            "rows": record.grid[0],
-            "columns": record.grid[1],
-            "prefix": record.prefix_tokens,
-            "depth": depth,
-            "heads": heads,
-            "summary": SUMMARIES[record.pool],
-            "colours": SEQUENTIAL,
-            "token": token,
-            "layer": layer,
-            "head": head,
-            "perHead": st.session_state.get("scale") == "per head",
-            "opacity": st.session_state.get("opacity", 85) / 100,
-            "seq": state["seq"],
-        },
-        on_pick_change=_take_pick,
-    )
-
-
-def forget_browser() -> None:
-    """Let the next grid bring its maps: after a change of page the browser has none, whatever it last told."""
-    st.session_state.get("grid_browser", {})["version"] = None
-
-
-def _take_pick() -> None:
-    """An event of the grid: a choice, and the version of the maps that the browser holds (None asks for them)."""
-    pick = st.session_state["grid"].pick
-    st.session_state["grid_browser"] = {"version": pick.get("version"), "seq": pick.get("seq", 0)}
-    for key in ("token", "layer", "head"):
-        if isinstance(pick.get(key), int):
-            st.session_state[key] = pick[key]
-
-
-def _data_url(image: Image.Image, grid: tuple[int, int]) -> str:
-    side = min(DISPLAY_SIZE, *image.size)
-    buffer = io.BytesIO()
-    Image.fromarray(fit_square(image, side)).save(buffer, "PNG")
-    return "data:image/png;base64," + base64.b64encode(buffer.getvalue()).decode()
+    return to_tensor([model_view(info, image)], info.mean, info.std)

@@ -24,3 +24,6 @@ SEQUENTIAL = (
     "#fde725",
 )
 """Colours of amounts, small to large: Viridis, even in lightness and safe with any colour vision."""
+
+SIGNED = (PALETTE["blue"], PALETTE["vermilion"])
+"""Colours of signed amounts, negative and positive, which fade out towards zero."""

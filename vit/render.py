@@ -45,22 +45,24 @@ def shared_top(maps: np.ndarray) -> float:
     return float(np.percentile(maps, 99))
 
 
-def attention_grid(view: np.ndarray, maps: np.ndarray, layers: Sequence[int], heads: Sequence[int]) -> Image.Image:
+def attention_grid(
+    view: np.ndarray, maps: np.ndarray, layers: Sequence[int | str], heads: Sequence[int | str]
+) -> Image.Image:
     """Maps of some heads of some layers as one picture, on one scale of colours: a row a layer, a column a head.
 
     Args:
         view: the image, ``(h w c)`` uint8.
         maps: ``(layers heads rows columns)``.
-        layers, heads: their numbers, from 1.
+        layers, heads: their numbers, from 1, or what else stands beside the rows and above the columns.
     """
     side = TILE if len(layers) * len(heads) > 1 else 4 * TILE
     left, step, top = 4 * LABEL, side + GAP, shared_top(maps)
     sheet = Image.new("RGBA", (left + step * len(heads), LABEL + step * len(layers)))  # clear: on light and dark pages
     pen, words = ImageDraw.Draw(sheet), {"fill": PALETTE["grey"], "font": ImageFont.load_default(LABEL - 6)}
     for column, head in enumerate(heads):
-        pen.text((left + column * step + side // 2, 2), f"head {head}", anchor="ma", **words)
+        pen.text((left + column * step + side // 2, 2), head if isinstance(head, str) else f"head {head}", anchor="ma", **words)
     for row, layer in enumerate(layers):
-        pen.text((4, LABEL + row * step + side // 2), f"layer {layer}", anchor="lm", **words)
+        pen.text((4, LABEL + row * step + side // 2), layer if isinstance(layer, str) else f"layer {layer}", anchor="lm", **words)
         for column in range(len(heads)):
             tile = overlay(view, maps[row, column], top=top, side=side)
             sheet.paste(tile, (left + column * step, LABEL + row * step))

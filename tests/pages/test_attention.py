@@ -1,5 +1,6 @@
 """Attention: any run, image, token, layer and head, from controls and from links."""
 
+import base64
 import io
 import json
 import re
@@ -10,11 +11,12 @@ import pytest
 from PIL import Image
 from streamlit.testing.v1 import AppTest
 
-from pages import components
+from pages import components, map_grid
 from tests.pages.opening import open_page
-from vit import data, runs, weights
+from vit import data, explain, runs, weights
 from vit.data.pictures import save_picture
 from vit.evaluation import predict
+from vit.explain import attention_arrays, capture, contributions
 
 
 def state(app: AppTest) -> tuple:
@@ -57,7 +59,7 @@ def test_a_link_reproduces_the_view(several):
     assert app.selectbox(key="image").value == "val-7"
     assert state(app) == (5, 3, 2)
     assert app.slider(key="opacity").value == 40
-    assert app.get("segmented_control")[0].value == "per head"
+    assert [control.value for control in app.get("segmented_control")] == ["Attention", "per head"]
     assert "Layer 3, head 2: every token to every token" in texts(app)
 
 
@@ -141,10 +143,10 @@ def sent(app: AppTest) -> dict:
 
 def test_maps_that_the_browser_holds_are_not_sent_again(trained, monkeypatch):
     app = open_page("attention")
-    monkeypatch.setattr(components, "forget_browser", lambda: None)  # as in a rerun of the fragment alone
+    monkeypatch.setattr(map_grid, "forget_browsers", lambda: None)  # as in a rerun of the fragment alone
     first = sent(app)
     assert {"maps", "image"} <= set(first)
-    app.session_state["grid_browser"] = {"version": first["version"], "seq": 1}
+    app.session_state["grid_browsers"] = {"grid": {"version": first["version"], "seq": 1}}
     app.number_input(key="token").set_value(3).run()
     assert not app.exception
     assert not {"maps", "image"} & set(sent(app))
@@ -154,7 +156,7 @@ def test_maps_that_the_browser_holds_are_not_sent_again(trained, monkeypatch):
 
 
 def test_beyond_a_megabyte_only_the_maps_of_the_chosen_token_are_sent(trained, monkeypatch):
-    monkeypatch.setattr(components, "MAPS_BYTES_MAX", 100)
+    monkeypatch.setattr(map_grid, "MAPS_BYTES_MAX", 100)
     app = open_page("attention", token="5")
     assert (sent(app)["every"], sent(app)["first"]) == (False, 5)
     before = sent(app)["version"]
@@ -180,3 +182,39 @@ def test_a_run_whose_weights_change_is_loaded_anew(trained):
     (run.path / "copy").touch()
     (run.path / "copy").replace(run.path / "model.safetensors")
     assert components.load_model(run)[0] is not first
+
+
+def matrices(app: AppTest) -> np.ndarray:
+    """What the matrix below the maps shows."""
+    chart = json.loads(app.get("plotly_chart")[0].proto.spec)["data"][0]["z"]
+    if isinstance(chart, dict):
+        raw = np.frombuffer(base64.b64decode(chart["bdata"]), dtype=chart["dtype"])
+        return raw.reshape([int(side) for side in chart["shape"].split(",")])
+    return np.array(chart)
+
+
+def recorded(name: str, image: Image.Image):
+    model, info = weights.load_checkpoint(runs.find_run(name).path)
+    return model, capture(model, components.model_input(info, image))
+
+
+def test_the_views_show_attention_contributions_and_heads_fused(trained):
+    picked = components.open_id("val-2", runs.find_run("tiny"))
+    model, record = recorded("tiny", picked.image)
+    attention = attention_arrays(record)
+    app = open_page("attention", image="val-2", layer="2", head="2")
+    np.testing.assert_allclose(matrices(app), attention[1, 1], atol=1e-6)
+    app = open_page("attention", image="val-2", layer="2", head="2", show="Contribution")
+    np.testing.assert_allclose(matrices(app), contributions(model, record)[0, 1, 1], atol=1e-6)
+    assert not sent(app)["shares"]
+    app = open_page("attention", image="val-2", layer="2", fusion="3", show="Mean, max, min")
+    np.testing.assert_allclose(matrices(app), attention[1].min(axis=0), atol=1e-6)
+    assert sent(app)["columnNames"][2] == "Min over heads"
+
+
+def test_the_page_checks_that_the_maps_are_the_attention_that_was_used(trained, monkeypatch):
+    assert any("are the attention that was used" in caption.value for caption in open_page("attention").caption)
+    monkeypatch.setattr(explain, "recompute", lambda model, images, record: record.logits + 0.01)
+    components._look.clear()
+    assert any("do not trust them" in caption.value for caption in open_page("attention").caption)
+    components._look.clear()

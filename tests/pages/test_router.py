@@ -15,7 +15,20 @@ from tests.pages.opening import ROUTER
 from tests.serving import ROOT, serving
 from vit import runs
 
-PAGES = ("overview.py", "train.py", "predict.py", "attention.py", "evaluate.py")
+PAGES = (
+    "overview.py",
+    "train.py",
+    "predict.py",
+    "attention.py",
+    "relevance.py",
+    "tokens.py",
+    "heads.py",
+    "compare.py",
+    "intervene.py",
+    "timelapse.py",
+    "faithfulness.py",
+    "evaluate.py",
+)
 
 
 @pytest.fixture

@@ -8,7 +8,7 @@ import numpy as np
 import torch
 from torch import Tensor, nn
 
-from vit.edits import Edits
+from vit.edits import Edits, HeadEdit
 from vit.errors import ExplainError
 
 MIXED_POSITIONS = (
@@ -138,6 +138,18 @@ def capture(model: nn.Module, images: Tensor, *, grad: bool = False, edits: Edit
         grid=model.grid,
         pool=model.pool,
     )
+
+
+@torch.no_grad()
+def recompute(model: nn.Module, images: Tensor, record: Record) -> Tensor:
+    """The logits ``(b num_classes)`` that follow from the captured maps, put in the place of each layer's softmax.
+
+    They are the model's own where the maps are the attention that was used; queries and keys have no say in them.
+    """
+    device = next(model.parameters()).device
+    one = torch.ones((), device=device)
+    edits = {index: HeadEdit(pattern=layer.attention, replaced=one) for index, layer in enumerate(record.layers)}
+    return model(images.to(device, torch.float32), edits=edits)
 
 
 def attention_arrays(record: Record, image: int = 0) -> np.ndarray:

@@ -75,8 +75,12 @@ def _ticks(names: Sequence[str], grid: tuple[int, int], prefix_tokens: int) -> d
     return {names[0]: "cls"} | rows if prefix_tokens else rows
 
 
-def attention_matrix(matrix: np.ndarray, grid: tuple[int, int], prefix_tokens: int = 1) -> go.Figure:
+def attention_matrix(
+    matrix: np.ndarray, grid: tuple[int, int], prefix_tokens: int = 1, quantity: str = "attention"
+) -> go.Figure:
     """One head's attention ``(n m)``, queries down and keys across, as a heatmap with the numbers on hover.
+
+    ``quantity`` is what a number is called, where it is another than the attention.
 
     Colours end at the 99th percentile, for a single strong link would leave the rest dark.
     """
@@ -92,12 +96,12 @@ def attention_matrix(matrix: np.ndarray, grid: tuple[int, int], prefix_tokens: i
         "zmax": high,
         "colorscale": SCALE,
         "colorbar": {
-            "title": {"text": "Attention", "side": "right"},
+            "title": {"text": quantity.capitalize(), "side": "right"},
             "thickness": 12,
             "outlinewidth": 0,
             "tickformat": ".2~g",
         },
-        "hovertemplate": "query: %{y}<br>key: %{x}<br>attention: %{z:.4f}<extra></extra>",
+        "hovertemplate": f"query: %{{y}}<br>key: %{{x}}<br>{quantity}: %{{z:.4f}}<extra></extra>",
     }
     ticks = _ticks(names, grid, prefix_tokens)
     axis = {

@@ -1,11 +1,12 @@
-// The attention of one image: a patch picker, one head enlarged, and a tile for every head of every layer.
-// Everything is drawn here, from the maps of all tokens, so that a click does not wait for the server.
+// Maps over one image: a patch picker, one map enlarged, and a tile for every row and column, such as layer and head.
+// Everything is drawn here, from the maps of all tokens, so that a click does not wait for the server; with frames
+// (the epochs of a time-lapse) they are played here too.
 
 const instances = new WeakMap()
 
 export default function (component) {
   const { parentElement } = component
-  if (!instances.has(parentElement)) instances.set(parentElement, new AttentionGrid(parentElement))
+  if (!instances.has(parentElement)) instances.set(parentElement, new MapGrid(parentElement))
   instances.get(parentElement).update(component)
   return () => instances.get(parentElement)?.remove()
 }
@@ -18,10 +19,18 @@ function make(tag, className, text = "", attributes = {}) {
   return element
 }
 
-const number = value => (value >= 0.1 ? value.toFixed(2) : value >= 0.001 ? value.toFixed(4) : value.toExponential(1))
+const FRAME_MS = 700 // of a time-lapse at play
+
+function number(value) {
+  const size = Math.abs(value)
+  return size === 0 ? "0" : size >= 0.1 ? value.toFixed(2) : size >= 0.001 ? value.toFixed(4) : value.toExponential(1)
+}
+const lower = text => text.charAt(0).toLowerCase() + text.slice(1)
+const short = name => name.replace(/^(\w)\w+ (\d+)$/, "$1 $2") // Head 12 -> H 12
+const rgb = colour => [1, 3, 5].map(start => parseInt(colour.slice(start, start + 2), 16))
 const percent = share => (share < 0.001 ? "<0.1%" : `${(100 * share).toFixed(share < 0.0095 ? 1 : 0)}%`)
 
-class AttentionGrid {
+class MapGrid {
   constructor(parent) {
     this.root = make("div", "attention")
     const side = make("div", "side")
@@ -29,12 +38,13 @@ class AttentionGrid {
     this.large = this.panel(side, "", "large")
     const main = make("div", "main")
     const head = make("div", "head")
-    this.legend = { low: make("span", "", "attention 0"), bar: make("span", "bar"), high: make("span", "") }
+    this.legend = { low: make("span"), bar: make("span", "bar"), high: make("span") }
     const legend = make("div", "legend")
     legend.append(this.legend.low, this.legend.bar, this.legend.high)
-    head.append(make("h4", "", "Every head of every layer"), legend)
+    this.title = make("h4")
+    head.append(this.title, legend)
     this.tiles = make("div", "tiles")
-    main.append(head, this.tiles)
+    main.append(this.player(), head, this.tiles)
     this.tip = make("div", "tip")
     this.tip.hidden = true
     this.root.append(side, main, this.tip)
@@ -48,15 +58,55 @@ class AttentionGrid {
     for (const view of [this.picker, this.large]) view.canvas.onclick = event => this.pick({ token: this.patchAt(event) + 1 })
     this.picker.canvas.onpointermove = event => this.hover(this.patchAt(event))
     this.picker.canvas.onpointerleave = () => this.hover(-1)
-    this.large.canvas.onpointermove = event => this.showTip(event, this.layer, this.head)
+    this.large.canvas.onpointermove = event => this.showTip(event, this.row, this.column)
     this.large.canvas.onpointerleave = () => (this.tip.hidden = true)
     this.tiles.onpointerleave = () => (this.tip.hidden = true)
     this.stamp = document.createElement("canvas") // one pixel a patch
     this.hovered = -1
+    this.frame = 0
     this.seq = -1
     this.drawn = 0
     this.resized = new ResizeObserver(() => this.draw())
     this.resized.observe(this.root)
+  }
+
+  // The time-lapse's play button and slider; the epoch is told to the server once the hand or the film rests.
+  player() {
+    this.film = make("div", "film")
+    this.play = make("button", "play", "Play", { type: "button" })
+    this.scrub = make("input", "", "", { type: "range", min: 0, step: 1, "aria-label": "Epoch" })
+    this.epoch = make("output", "")
+    this.film.append(this.play, this.scrub, this.epoch)
+    this.play.onclick = () => (this.timer ? this.rest() : this.roll())
+    this.scrub.oninput = () => {
+      this.rest(false)
+      this.show(Number(this.scrub.value))
+    }
+    this.scrub.onchange = () => this.pick({})
+    return this.film
+  }
+
+  roll() {
+    const last = this.data.frames.length - 1
+    if (this.frame >= last) this.show(0)
+    this.play.textContent = "Pause"
+    this.timer = setInterval(() => {
+      this.show(this.frame + 1)
+      if (this.frame >= this.data.frames.length - 1) this.rest()
+    }, FRAME_MS)
+  }
+
+  rest(tell = true) {
+    if (!this.timer) return
+    clearInterval(this.timer)
+    this.timer = null
+    this.play.textContent = "Play"
+    if (tell) this.pick({})
+  }
+
+  show(frame) {
+    this.frame = Math.min(Math.max(frame, 0), this.data.frames.length - 1)
+    this.draw()
   }
 
   panel(parent, title, name) {
@@ -83,7 +133,8 @@ class AttentionGrid {
     this.data = data
     if (data.seq >= this.seq) {
       this.seq = data.seq
-      Object.assign(this, { token: data.token, layer: data.layer, head: data.head })
+      Object.assign(this, { token: data.token, row: data.row, column: data.column })
+      if (!this.timer) this.frame = data.frame
     }
     this.build()
     this.draw()
@@ -93,8 +144,8 @@ class AttentionGrid {
     Object.assign(this, choice)
     this.seq += 1
     if (this.data.every) this.draw()
-    const { token, layer, head, version, seq } = this
-    this.send("pick", { token, layer, head, version, seq })
+    const { token, row, column, frame, version, seq } = this
+    this.send("pick", { token, row, column, frame, version, seq })
   }
 
   key(event) {
@@ -121,67 +172,98 @@ class AttentionGrid {
   patchName = patch => `patch r${Math.floor(patch / this.data.columns) + 1} c${(patch % this.data.columns) + 1}`
   tokenName = token => (token ? this.patchName(token - 1) : this.data.summary)
 
-  // The chosen token's attention in one head: what goes to the prefix, then to each patch.
-  row(layer, head) {
-    const { prefix, rows, columns, heads, depth, first } = this.data
+  // What one tile shows of the chosen token: what goes to the prefix, then to each patch.
+  values(row, column, frame = this.frame) {
+    const { prefix, rows, columns, rowNames, columnNames, first, tokens } = this.data
     const length = prefix + rows * columns
-    const start = (((this.token - first) * depth + layer - 1) * heads + head - 1) * length
+    const place = ((frame * tokens + this.token - first) * rowNames.length + row - 1) * columnNames.length + column - 1
+    const start = place * length
     return { prefix: this.maps.subarray(start, start + prefix), patches: this.maps.subarray(start + prefix, start + length) }
   }
 
+  tileName = (row, column) => {
+    const { rowNames, columnNames } = this.data
+    if (columnNames.length === 1) return rowNames[row - 1]
+    return rowNames.length === 1 ? columnNames[column - 1] : `${rowNames[row - 1]}, ${lower(columnNames[column - 1])}`
+  }
+
   build() {
-    const { depth, heads } = this.data
-    if (this.shape === `${depth}x${heads}`) return
-    this.shape = `${depth}x${heads}`
+    const { rowNames, columnNames } = this.data
+    const shape = JSON.stringify([rowNames, columnNames])
+    if (this.shape === shape) return
+    this.shape = shape
+    const many = columnNames.length > 6
     this.tiles.replaceChildren(make("span", ""))
-    this.tiles.style.setProperty("--heads", heads)
-    this.tiles.style.setProperty("--tile", `${depth > 6 || heads > 6 ? 104 : 156}px`)
-    for (let head = 1; head <= heads; head++) this.tiles.append(make("span", "column", heads > 6 ? `H ${head}` : `Head ${head}`))
+    this.tiles.style.setProperty("--columns", columnNames.length)
+    this.tiles.style.setProperty("--tile", `${rowNames.length > 6 || many ? 104 : 156}px`)
+    for (const name of columnNames) this.tiles.append(make("span", "column", many ? short(name) : name))
     this.cells = []
-    for (let layer = 1; layer <= depth; layer++) {
-      this.tiles.append(make("span", "line", heads > 6 ? `L ${layer}` : `Layer ${layer}`))
-      for (let head = 1; head <= heads; head++) {
+    rowNames.forEach((name, index) => {
+      const row = index + 1
+      this.tiles.append(make("span", "line", many ? short(name) : name))
+      for (let column = 1; column <= columnNames.length; column++) {
         const tile = make("button", "tile", "", { type: "button" })
-        const cell = { layer, head, tile, canvas: document.createElement("canvas"), share: make("span", "share") }
+        const cell = { row, column, tile, canvas: document.createElement("canvas"), share: make("span", "share") }
         tile.append(cell.canvas, cell.share)
-        tile.onclick = () => this.pick({ layer, head })
-        cell.canvas.onpointermove = event => this.showTip(event, layer, head)
+        tile.onclick = () => this.pick({ row, column })
+        cell.canvas.onpointermove = event => this.showTip(event, row, column)
         this.tiles.append(tile)
         this.cells.push(cell)
       }
+    })
+  }
+
+  // One scale over all tiles, and all frames: its end is the 99th percentile, since one strong link would darken all.
+  sharedTop() {
+    const { version, token } = this
+    if (this.top?.version !== version || this.top.token !== token) {
+      const frames = Math.max(1, this.data.frames.length)
+      const shown = this.cells.flatMap(cell => Array.from({ length: frames }, (_, frame) => this.values(cell.row, cell.column, frame).patches))
+      this.top = { version, token, value: percentile(shown, 0.99) }
     }
+    return this.top.value
   }
 
   draw() {
-    const { data, token, layer, head } = this
+    const { data, token, row, column } = this
     if (!data || !this.image?.complete || !this.root.clientWidth || token < data.first) return
     if (!data.every && token !== data.first) return // its maps are on their way
-    const rows = this.cells.map(cell => this.row(cell.layer, cell.head))
-    const shared = percentile(rows.map(row => row.patches), 0.99)
-    this.stops = data.colours.map(colour => [1, 3, 5].map(start => parseInt(colour.slice(start, start + 2), 16)))
+    const rows = this.cells.map(cell => this.values(cell.row, cell.column))
+    const shared = this.sharedTop()
+    const top = patches => (data.perTile ? Math.max(...patches.map(Math.abs)) : shared)
+    this.stops = data.colours.map(rgb)
     const width = this.cells[0].canvas.clientWidth
     this.cells.forEach((cell, index) => {
-      const high = data.perHead ? Math.max(...rows[index].patches) : shared
-      this.paint(cell.canvas, width, rows[index].patches, high)
+      this.paint(cell.canvas, width, rows[index].patches, top(rows[index].patches))
       const share = rows[index].prefix.reduce((sum, value) => sum + value, 0)
-      cell.share.hidden = !data.prefix
+      const name = this.tileName(cell.row, cell.column)
+      cell.share.hidden = !data.prefix || !data.shares
       cell.share.textContent = width > 96 ? `cls ${percent(share)}` : percent(share)
-      cell.tile.ariaPressed = String(cell.layer === layer && cell.head === head)
-      cell.tile.ariaLabel = `Layer ${cell.layer}, head ${cell.head}: ${percent(share)} to the class token`
+      cell.tile.ariaPressed = String(cell.row === row && cell.column === column)
+      cell.tile.ariaLabel = cell.share.hidden ? name : `${name}: ${percent(share)} to the class token`
     })
-    const chosen = rows[(layer - 1) * data.heads + head - 1].patches
-    const high = data.perHead ? Math.max(...chosen) : shared
-    this.paint(this.large.canvas, this.large.canvas.clientWidth, chosen, high)
+    const chosen = rows[(row - 1) * data.columnNames.length + column - 1].patches
+    this.paint(this.large.canvas, this.large.canvas.clientWidth, chosen, top(chosen))
     this.paintPicker()
+    this.title.textContent = data.title
     this.picker.title.textContent = token ? `From ${this.tokenName(token)}` : "Pick a patch"
-    this.large.title.textContent = `Layer ${layer}, head ${head}`
+    this.large.title.textContent = this.tileName(row, column)
     this.large.canvas.ariaLabel = `${this.large.title.textContent}, from the ${this.tokenName(token)}`
     this.picker.canvas.ariaLabel = `The image. Chosen: ${this.tokenName(token)}. Arrow keys choose a patch, Escape the summary token.`
     this.summary.textContent = token ? `Back to the summary token` : `Summary token (${data.summary})`
     this.summary.ariaPressed = String(!token)
-    this.legend.bar.style.background = `linear-gradient(to right, ${data.colours.join(",")})`
-    this.legend.high.textContent = data.perHead ? "each head's own maximum" : `≥ ${number(shared)}`
-    Object.assign(this.root.dataset, { token, layer, head, version: this.version, drawn: ++this.drawn })
+    const stops = data.signed ? [data.colours[0], "transparent", data.colours[1]] : data.colours
+    this.legend.bar.style.background = `linear-gradient(to right, ${stops.join(",")})`
+    const most = data.perTile ? "each tile's own maximum" : number(shared)
+    this.legend.low.textContent = data.signed ? (data.perTile ? `${data.quantity} −` : `${data.quantity} ≤ −${most}`) : `${data.quantity} 0`
+    this.legend.high.textContent = data.perTile ? most : `≥ ${most}`
+    this.film.hidden = !data.frames.length
+    if (data.frames.length) {
+      this.scrub.max = data.frames.length - 1
+      this.scrub.value = this.frame
+      this.epoch.textContent = data.frames[this.frame] ? `After epoch ${data.frames[this.frame]}` : "Before training"
+    }
+    Object.assign(this.root.dataset, { token, layer: row, head: column, frame: this.frame, version: this.version, drawn: ++this.drawn })
   }
 
   // The image, and over it each patch in the colour of its value; opacity follows the value.
@@ -190,18 +272,22 @@ class AttentionGrid {
     const { rows, columns, opacity } = this.data
     const pixels = new ImageData(columns, rows)
     values.forEach((value, patch) => {
-      const scaled = Math.min(1, value / (high || 1))
-      const place = scaled * (this.stops.length - 1)
-      const [low, part] = [Math.min(this.stops.length - 2, Math.floor(place)), place - Math.min(this.stops.length - 2, Math.floor(place))]
-      for (let channel = 0; channel < 3; channel++)
-        pixels.data[4 * patch + channel] = this.stops[low][channel] * (1 - part) + this.stops[low + 1][channel] * part
-      pixels.data[4 * patch + 3] = 255 * opacity * Math.sqrt(scaled)
+      const scaled = Math.min(1, Math.abs(value) / (high || 1))
+      pixels.data.set([...this.colour(value, scaled), 255 * opacity * Math.sqrt(scaled)], 4 * patch)
     })
     Object.assign(this.stamp, { width: columns, height: rows })
     this.stamp.getContext("2d").putImageData(pixels, 0, 0)
     context.imageSmoothingEnabled = false
     context.drawImage(this.stamp, 0, 0, canvas.width, canvas.height)
     if (this.token) this.outline(canvas, context, this.token - 1, Math.max(1, canvas.width / 130))
+  }
+
+  // Amounts run through the colours; signed numbers have one for each sign, and opacity alone says how much.
+  colour(value, scaled) {
+    if (this.data.signed) return this.stops[value < 0 ? 0 : 1]
+    const place = scaled * (this.stops.length - 1)
+    const low = Math.min(this.stops.length - 2, Math.floor(place))
+    return this.stops[low].map((one, channel) => one + (this.stops[low + 1][channel] - one) * (place - low))
   }
 
   paintPicker() {
@@ -248,13 +334,13 @@ class AttentionGrid {
     if (this.data && this.image?.complete) this.paintPicker()
   }
 
-  showTip(event, layer, head) {
+  showTip(event, row, column) {
     const patch = this.patchAt(event)
-    const value = this.row(layer, head).patches[patch]
+    const value = this.values(row, column).patches[patch]
     const even = value * (this.data.prefix + this.data.rows * this.data.columns)
-    const place = `Layer ${layer}, head ${head}`
     const way = `${this.tokenName(this.token)} → ${this.patchName(patch)}`
-    this.tip.replaceChildren(make("b", "", number(value)), ` ${even.toFixed(1)} × even`, make("div", "", place), make("div", "", way))
+    const said = this.data.shares ? ` ${even.toFixed(1)} × even` : ` ${this.data.quantity}`
+    this.tip.replaceChildren(make("b", "", number(value)), said, make("div", "", this.tileName(row, column)), make("div", "", way))
     this.tip.hidden = false
     const frame = this.root.getBoundingClientRect()
     const left = event.clientX - frame.left + 14
@@ -263,6 +349,7 @@ class AttentionGrid {
   }
 
   remove() {
+    clearInterval(this.timer)
     this.resized.disconnect()
     this.root.remove()
   }
@@ -272,8 +359,7 @@ function percentile(arrays, share) {
   const all = new Float32Array(arrays.reduce((sum, array) => sum + array.length, 0))
   let offset = 0
   for (const array of arrays) {
-    all.set(array, offset)
-    offset += array.length
+    for (const value of array) all[offset++] = Math.abs(value)
   }
   all.sort()
   return all[Math.min(all.length - 1, Math.floor(share * all.length))] || all[all.length - 1] || 1

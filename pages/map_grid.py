@@ -1,0 +1,150 @@
+"""A grid of maps over an image, with a patch picker and one map enlarged; drawn in the browser from maps sent once."""
+
+import base64
+import io
+from collections.abc import Callable, Sequence
+from functools import partial
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pyarrow as pa
+import streamlit as st
+from PIL import Image
+
+from vit.colours import SEQUENTIAL, SIGNED
+from vit.data.images import fit_square
+
+MAPS_BYTES_MAX = 3_000_000
+"""The maps of all tokens go to the browser up to this size, beyond it those of the chosen token alone."""
+
+DISPLAY_SIZE = 256
+"""Pictures larger than the model's input are shown at this side, in the model's own crop."""
+
+SUMMARIES = {"cls": "class token", "mean": "mean of the patches", "all": "mean of all tokens"}
+SCALES = ("shared", "per head")
+
+_BROWSERS = "grid_browsers"
+_FOLDER = Path(__file__).parent / "map_tiles"
+_component = st.components.v2.component(
+    "map_tiles", css=(_FOLDER / "style.css").read_text(), js=(_FOLDER / "index.js").read_text()
+)
+
+Maps = Callable[[Sequence[int]], np.ndarray]
+"""Tokens -> ``(frames tokens rows columns m)`` float32: what each tile shows of each, m = prefix and patches."""
+
+
+def map_grid(
+    maps: Maps,
+    image: Image.Image,
+    *,
+    key: str,
+    version: str,
+    grid: tuple[int, int],
+    prefix: int,
+    pool: str,
+    row_names: Sequence[str],
+    column_names: Sequence[str],
+    token: int,
+    row: int,
+    column: int,
+    title: str = "Every head of every layer",
+    quantity: str = "attention",
+    signed: bool = False,
+    shares: bool = True,
+    frames: Sequence[int] = (),
+    frame: int = 0,
+    picks: tuple[str, str, str] = ("token", "layer", "head"),
+) -> None:
+    """Draw a tile for each row and column of names, the patch picker, and the chosen tile enlarged.
+
+    A click writes the session state. The maps of all tokens are sent once for each ``version``: from its first event on
+    the browser names the version that it holds. Colour scale and opacity are those of :func:`scale_controls`.
+
+    Args:
+        maps: asked for all tokens, or, where those would be too large, for the chosen one.
+        key: of this grid; each on a page has its own.
+        version: names all that the maps depend on: run, weights, image, kind of map, frames.
+        grid, prefix, pool: as in :class:`vit.explain.Record`.
+        row_names, column_names: of the tiles.
+        token: 0 is the summary token, k >= 1 the k-th patch.
+        row, column: the enlarged tile, from 1.
+        quantity: what a colour stands for.
+        signed: colours of both signs around 0, else amounts from 0 up.
+        shares: a map and the prefix share 1 among them.
+        frames: epochs of a time-lapse; the browser plays them, and writes the one that it stops at to ``epoch``.
+        frame: index of the one to begin with.
+        picks: the keys of the session state that a click on a patch, and a tile's row and column, are written to.
+    """
+    rows, columns = grid
+    patches = rows * columns
+    size = 4 * max(1, len(frames)) * (patches + 1) * len(row_names) * len(column_names) * (prefix + patches)
+    every = size <= MAPS_BYTES_MAX
+    version = version if every else f"{version}#{token}"
+    state = st.session_state.setdefault(_BROWSERS, {}).setdefault(key, {"version": None, "seq": 0})
+    sent: dict[str, Any] = {}
+    if state["version"] != version:
+        values = np.ascontiguousarray(maps(range(patches + 1) if every else [token]), dtype=np.float32)
+        sent = {"maps": pa.table({"value": values.ravel()}), "image": _data_url(image)}
+    _component(
+        key=key,
+        data=sent
+        | {
+            "version": version,
+            "every": every,
+            "first": 0 if every else token,
+            "tokens": patches + 1 if every else 1,
+            "rows": rows,
+            "columns": columns,
+            "prefix": prefix,
+            "rowNames": list(row_names),
+            "columnNames": list(column_names),
+            "title": title,
+            "quantity": quantity,
+            "shares": shares,
+            "signed": signed,
+            "summary": SUMMARIES[pool],
+            "colours": list(SIGNED if signed else SEQUENTIAL),
+            "frames": list(frames),
+            "frame": frame,
+            "token": token,
+            "row": row,
+            "column": column,
+            "perTile": st.session_state.get("scale") == SCALES[1],
+            "opacity": st.session_state.get("opacity", 85) / 100,
+            "seq": state["seq"],
+        },
+        on_pick_change=partial(_take_pick, key, picks, list(frames)),
+    )
+
+
+def scale_controls() -> None:
+    """The controls of a grid's colours; they want a row."""
+    st.segmented_control(
+        "Colour scale", SCALES, default=SCALES[0], required=True, key="scale", bind="query-params", wrap=False
+    )
+    st.slider("Opacity", 0, 100, 85, 5, format="%d%%", key="opacity", bind="query-params", width=180)
+
+
+def forget_browsers() -> None:
+    """Let the next grids bring their maps: after a change of page the browser has none, whatever it last told."""
+    for state in st.session_state.get(_BROWSERS, {}).values():
+        state["version"] = None
+
+
+def _take_pick(key: str, picks: tuple[str, str, str], frames: list[int]) -> None:
+    """An event of a grid: a choice, and the version of the maps that the browser holds (None asks for them)."""
+    pick = st.session_state[key].pick
+    st.session_state[_BROWSERS][key] = {"version": pick.get("version"), "seq": pick.get("seq", 0)}
+    for name, target in zip(("token", "row", "column"), picks, strict=True):
+        if isinstance(pick.get(name), int):
+            st.session_state[target] = pick[name]
+    if frames and isinstance(pick.get("frame"), int):
+        st.session_state["epoch"] = frames[min(max(pick["frame"], 0), len(frames) - 1)]
+
+
+def _data_url(image: Image.Image) -> str:
+    side = min(DISPLAY_SIZE, *image.size)
+    buffer = io.BytesIO()
+    Image.fromarray(fit_square(image, side)).save(buffer, "PNG")
+    return "data:image/png;base64," + base64.b64encode(buffer.getvalue()).decode()
