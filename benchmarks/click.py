@@ -1,12 +1,13 @@
-"""How long a click on a patch takes, until the maps are computed and until they stand in the browser.
+"""How long a click on a patch or on a tile takes, until the maps are computed and until they stand in the browser.
 
-    python -m benchmarks.click [--run scenes-vit] [--clicks 20]
+    python -m benchmarks.click [--run scenes-vit] [--clicks 50]
 
 - *Another token*: milliseconds from a recorded pass to the maps of one token of every head (``token_maps``).
 - *Another image*: milliseconds to run the model over an image and record it (``capture``), on the CPU.
-- *On screen*: from mouse down on a patch to the frame in which every canvas shows the new maps, in a headless Chromium
-  on a real server.
-- *Settled*: from mouse down until the answer of the server stands in the field "Patch"; the maps do not wait for it.
+- *Contributions*: milliseconds from a recorded pass to the norms of what each token contributes, all heads.
+- *On screen*: from mouse down on a patch, or on the tile of another layer or head, to the frame in which every canvas
+  shows the new maps, in a headless Chromium on a real server.
+- *Settled*: from mouse down until the answer of the server stands in the fields; the maps do not wait for it.
 """
 
 import argparse
@@ -19,26 +20,28 @@ from playwright.sync_api import Page, sync_playwright
 from tests.serving import launch, serving
 from vit import data
 from vit.data.batches import to_tensor
-from vit.explain import capture, token_maps
+from vit.explain import capture, contributions, token_maps
 from vit.runs import SHIPPED_RUN, get_run
 from vit.weights import load_checkpoint
 
 REPEATS = 50
 
-# Notes the time of the press, of the first frame after the maps of another token, and of the server's answer.
+# Notes the time of the press, of the first frame after the maps have changed, and of the server's answer.
 WATCH = """grid => {
     const frame = then => requestAnimationFrame(() => setTimeout(() => then(performance.now())))
-    const field = document.querySelector(".st-key-token input")
+    const chosen = () => ["token", "layer", "head"].map(name => grid.dataset[name]).join()
+    const field = name => document.querySelector(`.st-key-${name} input`).value
+    const fields = () => ["token", "layer", "head"].map(field).join()
     document.addEventListener("pointerdown", () => {
-        const [start, before] = [performance.now(), grid.dataset.token]
+        const [start, before] = [performance.now(), chosen()]
         window.times = {}
         new MutationObserver((_, observer) => {
-            if (grid.dataset.token === before) return
+            if (chosen() === before) return
             observer.disconnect()
             frame(now => (window.times.drawn = now - start))
         }).observe(grid, {attributes: true, attributeFilter: ["data-drawn"]})
         const settled = () =>
-            field.value === grid.dataset.token && field.value !== before
+            chosen() !== before && fields() === chosen()
                 ? (window.times.settled = performance.now() - start)
                 : setTimeout(settled, 2)
         settled()
@@ -56,18 +59,26 @@ def milliseconds(work: Callable[[int], object]) -> np.ndarray:
     return np.array(times[2:])
 
 
-def click_patches(page: Page, side: int, clicks: int) -> tuple[np.ndarray, np.ndarray]:
-    """Milliseconds until drawn and until settled of clicks all over the image, after three that do not count.
+def interact(page: Page, side: int, count: int) -> tuple[np.ndarray, np.ndarray]:
+    """Milliseconds until drawn and until settled: patches and tiles are clicked in turn; the first three do not count.
 
     ``side`` is the number of patches in a row.
     """
     grid = page.locator(".attention[data-drawn]")
     grid.evaluate(WATCH)
-    box = page.locator(".picker canvas").bounding_box()
+    random = np.random.default_rng(0)
+    patches = random.permutation(side * side)
+    tiles = page.locator(".tile canvas")
+    tile = 0
     drawn, settled = [], []
-    for patch in np.random.default_rng(0).permutation(side * side)[: clicks + 3]:
-        row, column = divmod(int(patch), side)
-        page.mouse.click(box["x"] + (column + 0.5) / side * box["width"], box["y"] + (row + 0.5) / side * box["height"])
+    for index in range(count + 3):
+        if index % 2:
+            tile = (tile + int(random.integers(1, tiles.count()))) % tiles.count()  # another than the chosen one
+            box, place = tiles.nth(tile).bounding_box(), (0.5, 0.5)
+        else:
+            row, column = divmod(int(patches[index % len(patches)]), side)
+            box, place = page.locator(".picker canvas").bounding_box(), ((column + 0.5) / side, (row + 0.5) / side)
+        page.mouse.click(box["x"] + place[0] * box["width"], box["y"] + place[1] * box["height"])
         page.wait_for_function("() => window.times.drawn && window.times.settled")
         times = page.evaluate("() => window.times")
         drawn.append(times["drawn"])
@@ -85,7 +96,7 @@ def main() -> None:
     """Print the table."""
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("--run", default=SHIPPED_RUN)
-    parser.add_argument("--clicks", type=int, default=20)
+    parser.add_argument("--clicks", type=int, default=50)
     options = parser.parse_args()
     run = get_run(options.run)
     model, info = load_checkpoint(run.path)
@@ -102,6 +113,7 @@ def main() -> None:
     patches = model.config.num_tokens - 1
     report("Another token", milliseconds(lambda index: token_maps(recorded, index % patches + 1)), "50")
     report("Another image", milliseconds(record), "50")
+    report("Contributions", milliseconds(lambda index: contributions(model, recorded)), "50")
     with serving() as address, sync_playwright() as playwright:
         browser = launch(playwright)
         page = browser.new_page(viewport={"width": 1400, "height": 1000})
@@ -109,9 +121,9 @@ def main() -> None:
         page.wait_for_selector(".attention[data-drawn]", timeout=120_000)
         page.wait_for_selector(".js-plotly-plot")
         page.wait_for_timeout(3000)
-        drawn, settled = click_patches(page, model.config.grid, options.clicks)
+        drawn, settled = interact(page, model.config.grid, options.clicks)
         browser.close()
-    report("On screen", drawn, "300")
+    report("On screen", drawn, "300, 95th percentile 600")
     report("Settled", settled)
 
 

@@ -228,7 +228,8 @@ def show_method(sides: list[Side], method: str) -> None:
                 components.show_error(error)
                 continue
             view = fit_square(side.picked.image, side.run.config.model.image_size)
-            picture = render.relevance(view, heat, signed=METHODS[method].signed, side=SIDE)
+            over = render.signed_overlay if METHODS[method].signed else render.overlay
+            picture = over(view, heat, top=float(np.abs(heat).max()), side=SIDE)
             st.image(picture, width="stretch", alt=f"{METHODS[method].title} of {side.run.name}")
             downloads.downloads(
                 f"{side.run.name}-{side.picked.id}-{method}",
@@ -242,7 +243,7 @@ def show_method(sides: list[Side], method: str) -> None:
 def explore(sides: list[Side]) -> None:
     """What the controls of both sides change."""
     shown = {HEADS: HEADS} | {name: method.title for name, method in METHODS.items()}
-    components.one_of("method", shown)
+    components.named("method", shown)
     method = st.selectbox(
         "Show",
         list(shown),

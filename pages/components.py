@@ -2,7 +2,7 @@
 
 import random
 import re
-from collections.abc import Collection
+from collections.abc import Collection, Mapping
 from contextlib import suppress
 from dataclasses import dataclass
 from functools import cached_property
@@ -90,6 +90,18 @@ def one_of(key: str, options: Collection[str]) -> None:
     """Empty the choice in ``key`` where it is none of ``options``; the widget's own default must be None."""
     if stored(key) not in (None, *options):
         st.session_state[key] = None
+
+
+def named(key: str, titles: Mapping[str, str]) -> None:
+    """:func:`one_of` for a choice among names that shows their titles: a link may carry either.
+
+    Streamlit writes into the address what the control shows; the name is what the command line takes.
+    """
+    asked = stored(key)
+    if asked not in (None, *titles, *titles.values()):
+        st.session_state[key] = None
+    elif asked in titles:
+        settle(key, asked)
 
 
 # Runs

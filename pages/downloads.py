@@ -73,5 +73,10 @@ def _csv(rows: Iterable[Mapping]) -> str:
     buffer = io.StringIO()
     writer = csv.DictWriter(buffer, rows[0].keys() if rows else [], lineterminator="\n")
     writer.writeheader()
-    writer.writerows(rows)
+    writer.writerows({key: _tame(value) for key, value in row.items()} for row in rows)
     return buffer.getvalue()
+
+
+def _tame(value: object) -> object:
+    """Text such as a class's name that a spreadsheet would take for a formula, made plain by an apostrophe."""
+    return f"'{value}" if isinstance(value, str) and value.startswith(("=", "+", "-", "@", "\t")) else value

@@ -52,8 +52,10 @@ def map_grid(
     quantity: str = "attention",
     signed: bool = False,
     shares: bool = True,
+    pairs: bool = True,
     frames: Sequence[int] = (),
     frame: int = 0,
+    picker: bool = True,
     picks: tuple[str, str, str] = ("token", "layer", "head"),
 ) -> None:
     """Draw a tile for each row and column of names, the patch picker, and the chosen tile enlarged.
@@ -72,19 +74,23 @@ def map_grid(
         quantity: what a colour stands for.
         signed: colours of both signs around 0, else amounts from 0 up.
         shares: a map and the prefix share 1 among them.
+        pairs: a number is of the chosen token and a patch; else of the patch alone, and one token is asked for.
         frames: epochs of a time-lapse; the browser plays them, and writes the one that it stops at to ``epoch``.
         frame: index of the one to begin with.
+        picker: whether a patch can be picked; without, a number is of the patch alone.
         picks: the keys of the session state that a click on a patch, and a tile's row and column, are written to.
     """
     rows, columns = grid
     patches = rows * columns
-    size = 4 * max(1, len(frames)) * (patches + 1) * len(row_names) * len(column_names) * (prefix + patches)
+    pairs = pairs and picker
+    tokens = patches + 1 if pairs else 1
+    size = 4 * max(1, len(frames)) * tokens * len(row_names) * len(column_names) * (prefix + patches)
     every = size <= MAPS_BYTES_MAX
     version = version if every else f"{version}#{token}"
     state = st.session_state.setdefault(_BROWSERS, {}).setdefault(key, {"version": None, "seq": 0})
     sent: dict[str, Any] = {}
     if state["version"] != version:
-        values = np.ascontiguousarray(maps(range(patches + 1) if every else [token]), dtype=np.float32)
+        values = np.ascontiguousarray(maps(range(tokens) if every else [token]), dtype=np.float32)
         sent = {"maps": pa.table({"value": values.ravel()}), "image": _data_url(image)}
     _component(
         key=key,
@@ -93,7 +99,7 @@ def map_grid(
             "version": version,
             "every": every,
             "first": 0 if every else token,
-            "tokens": patches + 1 if every else 1,
+            "tokens": tokens if every else 1,
             "rows": rows,
             "columns": columns,
             "prefix": prefix,
@@ -102,11 +108,13 @@ def map_grid(
             "title": title,
             "quantity": quantity,
             "shares": shares,
+            "pairs": pairs,
             "signed": signed,
             "summary": SUMMARIES[pool],
             "colours": list(SIGNED if signed else SEQUENTIAL),
             "frames": list(frames),
             "frame": frame,
+            "picker": picker,
             "token": token,
             "row": row,
             "column": column,

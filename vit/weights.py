@@ -5,6 +5,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 
+import torch
 from safetensors import SafetensorError, safe_open
 from safetensors.torch import save
 from torch import Tensor, nn
@@ -109,9 +110,12 @@ def load_resume(run: Path) -> Checkpoint | None:
 
 
 def _model(run: runs.Run, tensors: dict[str, Tensor], device: str) -> nn.Module:
-    model = build_model(run.config.model)
+    with torch.device("meta"):  # no weights are drawn that are replaced at once: a ViT-B/16 takes seconds to draw
+        model = build_model(run.config.model)
+    kept = model.state_dict()
+    tensors = {name: tensor.to(kept[name].dtype) if name in kept else tensor for name, tensor in tensors.items()}
     try:
-        model.load_state_dict(tensors)  # which keeps the model's types: fp16 snapshots become float32
+        model.load_state_dict(tensors, assign=True)  # fp16 snapshots have become float32
     except RuntimeError:
         raise RunError(f"The weights of {run.name!r} do not fit its config.json; train the run again.") from None
     return model.eval().requires_grad_(False).to(device)

@@ -33,9 +33,9 @@ const percent = share => (share < 0.001 ? "<0.1%" : `${(100 * share).toFixed(sha
 class MapGrid {
   constructor(parent) {
     this.root = make("div", "attention")
-    const side = make("div", "side")
-    this.picker = this.panel(side, "Pick a patch", "picker")
-    this.large = this.panel(side, "", "large")
+    this.side = make("div", "side")
+    this.picker = this.panel(this.side, "Pick a patch", "picker")
+    this.large = this.panel(this.side, "", "large")
     const main = make("div", "main")
     const head = make("div", "head")
     this.legend = { low: make("span"), bar: make("span", "bar"), high: make("span") }
@@ -47,7 +47,7 @@ class MapGrid {
     main.append(this.player(), head, this.tiles)
     this.tip = make("div", "tip")
     this.tip.hidden = true
-    this.root.append(side, main, this.tip)
+    this.root.append(this.side, main, this.tip)
     parent.append(this.root)
 
     this.summary = make("button", "summary", "", { type: "button" })
@@ -55,7 +55,8 @@ class MapGrid {
     this.picker.canvas.after(this.summary)
     this.picker.canvas.tabIndex = 0
     this.picker.canvas.onkeydown = event => this.key(event)
-    for (const view of [this.picker, this.large]) view.canvas.onclick = event => this.pick({ token: this.patchAt(event) + 1 })
+    for (const view of [this.picker, this.large])
+      view.canvas.onclick = event => this.data.picker && this.pick({ token: this.patchAt(event) + 1 })
     this.picker.canvas.onpointermove = event => this.hover(this.patchAt(event))
     this.picker.canvas.onpointerleave = () => this.hover(-1)
     this.large.canvas.onpointermove = event => this.showTip(event, this.row, this.column)
@@ -174,9 +175,9 @@ class MapGrid {
 
   // What one tile shows of the chosen token: what goes to the prefix, then to each patch.
   values(row, column, frame = this.frame) {
-    const { prefix, rows, columns, rowNames, columnNames, first, tokens } = this.data
+    const { prefix, rows, columns, rowNames, columnNames, first, tokens, pairs } = this.data
     const length = prefix + rows * columns
-    const place = ((frame * tokens + this.token - first) * rowNames.length + row - 1) * columnNames.length + column - 1
+    const place = ((frame * tokens + (pairs ? this.token - first : 0)) * rowNames.length + row - 1) * columnNames.length + column - 1
     const start = place * length
     return { prefix: this.maps.subarray(start, start + prefix), patches: this.maps.subarray(start + prefix, start + length) }
   }
@@ -188,26 +189,37 @@ class MapGrid {
   }
 
   build() {
-    const { rowNames, columnNames } = this.data
-    const shape = JSON.stringify([rowNames, columnNames])
+    const { rowNames, columnNames, picker } = this.data
+    const shape = JSON.stringify([rowNames, columnNames, picker])
     if (this.shape === shape) return
     this.shape = shape
     const many = columnNames.length > 6
-    this.tiles.replaceChildren(make("span", ""))
+    this.alone = !picker && rowNames.length * columnNames.length === 1 // nothing to pick, nothing to enlarge
+    this.side.hidden = this.alone
+    this.picker.canvas.parentElement.hidden = !picker
+    this.large.canvas.style.cursor = picker ? "" : "default"
+    const flow = rowNames.length === 1 && columnNames.length > 4 // one long row wraps, each tile under its own name
+    this.tiles.classList.toggle("flow", flow)
+    this.tiles.replaceChildren(...(flow ? [] : [make("span", "")]))
     this.tiles.style.setProperty("--columns", columnNames.length)
-    this.tiles.style.setProperty("--tile", `${rowNames.length > 6 || many ? 104 : 156}px`)
-    for (const name of columnNames) this.tiles.append(make("span", "column", many ? short(name) : name))
+    const few = rowNames.length === 1 // and no more than four columns
+    this.tiles.style.setProperty("--tile", `${this.alone ? 400 : few ? 220 : rowNames.length > 6 || many ? 104 : 156}px`)
+    if (!flow) for (const name of columnNames) this.tiles.append(make("span", "column", many ? short(name) : name))
     this.cells = []
     rowNames.forEach((name, index) => {
       const row = index + 1
-      this.tiles.append(make("span", "line", many ? short(name) : name))
+      if (!flow) this.tiles.append(make("span", "line", many ? short(name) : name))
       for (let column = 1; column <= columnNames.length; column++) {
         const tile = make("button", "tile", "", { type: "button" })
         const cell = { row, column, tile, canvas: document.createElement("canvas"), share: make("span", "share") }
         tile.append(cell.canvas, cell.share)
         tile.onclick = () => this.pick({ row, column })
         cell.canvas.onpointermove = event => this.showTip(event, row, column)
-        this.tiles.append(tile)
+        if (flow) {
+          const named = make("div", "named")
+          named.append(make("span", "column", columnNames[column - 1]), tile)
+          this.tiles.append(named)
+        } else this.tiles.append(tile)
         this.cells.push(cell)
       }
     })
@@ -239,16 +251,16 @@ class MapGrid {
       const name = this.tileName(cell.row, cell.column)
       cell.share.hidden = !data.prefix || !data.shares
       cell.share.textContent = width > 96 ? `cls ${percent(share)}` : percent(share)
-      cell.tile.ariaPressed = String(cell.row === row && cell.column === column)
+      cell.tile.ariaPressed = String(!this.alone && cell.row === row && cell.column === column)
       cell.tile.ariaLabel = cell.share.hidden ? name : `${name}: ${percent(share)} to the class token`
     })
     const chosen = rows[(row - 1) * data.columnNames.length + column - 1].patches
     this.paint(this.large.canvas, this.large.canvas.clientWidth, chosen, top(chosen))
     this.paintPicker()
     this.title.textContent = data.title
-    this.picker.title.textContent = token ? `From ${this.tokenName(token)}` : "Pick a patch"
+    this.picker.title.textContent = token ? `${data.pairs ? "From" : "Chosen:"} ${this.tokenName(token)}` : "Pick a patch"
     this.large.title.textContent = this.tileName(row, column)
-    this.large.canvas.ariaLabel = `${this.large.title.textContent}, from the ${this.tokenName(token)}`
+    this.large.canvas.ariaLabel = this.large.title.textContent + (data.pairs ? `, from the ${this.tokenName(token)}` : "")
     this.picker.canvas.ariaLabel = `The image. Chosen: ${this.tokenName(token)}. Arrow keys choose a patch, Escape the summary token.`
     this.summary.textContent = token ? `Back to the summary token` : `Summary token (${data.summary})`
     this.summary.ariaPressed = String(!token)
@@ -338,7 +350,7 @@ class MapGrid {
     const patch = this.patchAt(event)
     const value = this.values(row, column).patches[patch]
     const even = value * (this.data.prefix + this.data.rows * this.data.columns)
-    const way = `${this.tokenName(this.token)} → ${this.patchName(patch)}`
+    const way = this.data.pairs ? `${this.tokenName(this.token)} → ${this.patchName(patch)}` : this.patchName(patch)
     const said = this.data.shares ? ` ${even.toFixed(1)} × even` : ` ${this.data.quantity}`
     this.tip.replaceChildren(make("b", "", number(value)), said, make("div", "", this.tileName(row, column)), make("div", "", way))
     this.tip.hidden = false

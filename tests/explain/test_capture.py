@@ -1,6 +1,7 @@
 """The recorded pass and the maps that are read from it."""
 
 import threading
+from dataclasses import replace
 
 import numpy as np
 import pytest
@@ -9,7 +10,7 @@ import torch
 from vit import ViT, ViTConfig
 from vit.cnn import CNN
 from vit.config import CNNConfig
-from vit.explain import attention_arrays, capture, prefix_share, token_maps
+from vit.explain import attention_arrays, capture, prefix_share, recompute, token_maps
 from vit.reference import ReferenceViT
 
 
@@ -115,3 +116,24 @@ def test_two_threads_over_one_model_do_not_disturb_each_other(images):
     for thread in threads:
         thread.join()
     assert not wrong
+
+
+@pytest.mark.parametrize("settings", [{}, {"pool": "mean"}, {"stem": "conv", "depth": 2}])
+def test_the_captured_maps_give_the_model_s_own_logits(images, settings):
+    model = make(**settings)
+    record = capture(model, images)
+    torch.testing.assert_close(recompute(model, images, record), model(images), atol=1e-5, rtol=1e-5)
+
+
+def test_other_maps_than_those_that_were_used_give_other_logits(images):
+    model = make()
+    record = capture(model, images)
+    wrong = [replace(layer, attention=layer.attention.flip(-1)) for layer in record.layers]
+    seen = recompute(model, images, replace(record, layers=tuple(wrong)))
+    assert (seen - model(images)).abs().max() > 1e-3
+
+
+def test_the_course_network_s_maps_are_the_attention_that_was_used_too(images):
+    torch.manual_seed(0)
+    model = ReferenceViT(image_size=32, patch_size=8, embed_dim=16).eval()
+    torch.testing.assert_close(recompute(model, images, capture(model, images)), model(images), atol=1e-5, rtol=1e-5)

@@ -1,0 +1,140 @@
+"""Work in the background: it is done once, tells how far it is, stops, and its errors reach the page."""
+
+import threading
+import time
+
+import pytest
+from streamlit.testing.v1 import AppTest
+
+from pages import background
+from pages.background import Tasks
+from vit.errors import DataError
+
+PATIENCE = 20.0
+
+
+def wait(condition) -> None:
+    end = time.monotonic() + PATIENCE
+    while not condition():
+        assert time.monotonic() < end
+        time.sleep(0.01)
+
+
+def test_the_work_of_a_key_is_done_once_and_its_result_is_kept():
+    tasks, calls = Tasks(), []
+
+    def work(progress):
+        calls.append(1)
+        return 7
+
+    task = tasks.start("a", work)
+    assert tasks.start("a", work) is task
+    wait(lambda: task.finished)
+    assert (tasks.find("a").result, len(calls)) == (7, 1)
+    assert tasks.start("a", work) is task
+
+
+def test_one_at_a_time_and_the_others_say_that_they_wait():
+    tasks, gate = Tasks(), threading.Event()
+    first = tasks.start("a", lambda progress: gate.wait(PATIENCE))
+    second = tasks.start("b", lambda progress: 2)
+    wait(lambda: first.begun is not None)
+    assert second.begun is None
+    assert "Waiting" in second.words
+    gate.set()
+    wait(lambda: second.finished)
+    assert second.result == 2
+
+
+def test_progress_tells_the_share_and_the_time_left():
+    tasks, gate = Tasks(), threading.Event()
+
+    def work(progress):
+        progress(1, 4)
+        gate.wait(PATIENCE)
+
+    task = tasks.start("a", work)
+    wait(lambda: task.share == 0.25)
+    assert task.words.startswith("25%, about ")
+    gate.set()
+
+
+def test_a_stop_ends_it_at_the_next_progress_and_it_can_begin_anew():
+    tasks, seen = Tasks(), []
+
+    def work(progress):
+        for index in range(1000):
+            progress(index, 1000)
+            seen.append(index)
+            time.sleep(0.01)
+
+    task = tasks.start("a", work)
+    wait(lambda: len(seen) > 2)
+    task.stop()
+    wait(lambda: task.finished)
+    assert task.stopped
+    assert len(seen) < 1000
+    assert tasks.find("a") is None
+    again = tasks.start("a", lambda progress: "done")
+    wait(lambda: again.finished)
+    assert again.result == "done"
+
+
+def test_only_so_many_results_are_kept_and_none_that_is_under_way():
+    tasks, gate = Tasks(), threading.Event()
+    slow = tasks.start("slow", lambda progress: gate.wait(PATIENCE))
+    for number in range(background.KEPT_MAX + 5):
+        tasks.start(number, lambda progress: 0)
+    assert tasks.find("slow") is slow
+    gate.set()
+    wait(lambda: slow.finished)
+    last = [tasks.find(number) for number in range(background.KEPT_MAX + 5)][-1]
+    wait(lambda: last.finished)
+    tasks.start("one more", lambda progress: 0)
+    kept = [key for key in ["slow", *range(background.KEPT_MAX + 5)] if tasks.find(key)]
+    assert len(kept) <= background.KEPT_MAX
+
+
+def script(outcome: str, auto: bool):
+    import streamlit as st
+
+    from pages.background import background
+    from vit.errors import DataError
+
+    def work(progress):
+        if outcome == "fails":
+            raise DataError("The images are *gone*.")
+        return outcome
+
+    result = background(("test", outcome, auto), work, label="Measure", auto=auto)
+    if result is not None:
+        st.write(f"result: {result}")
+
+
+@pytest.mark.parametrize("auto", [False, True])
+def test_on_the_page_a_button_starts_it_or_it_starts_by_itself(auto):
+    app = AppTest.from_function(script, args=(f"fine-{time.time()}", auto)).run()
+    if not auto:
+        assert app.button[0].label == "Measure"
+        app.button[0].click().run()
+    wait(lambda: app.run().markdown)
+    assert app.markdown[0].value.startswith("result: fine")
+
+
+def test_a_failure_is_a_sentence_on_the_page_and_can_be_tried_again():
+    background.tasks.clear()
+    app = AppTest.from_function(script, args=("fails", False)).run()
+    app.button[0].click().run()
+    wait(lambda: app.run().error)
+    assert "The images are" in app.error[0].value
+    assert [button.label for button in app.button] == ["Measure"]
+    assert not app.exception
+
+
+def test_a_defect_of_ours_is_not_hidden():
+    tasks = Tasks()
+    task = tasks.start("a", lambda progress: 1 / 0)
+    wait(lambda: task.finished)
+    with pytest.raises(ZeroDivisionError):
+        background._show_failure(task.error)
+    assert isinstance(DataError("x"), Exception)

@@ -1,0 +1,98 @@
+"""Side by side: two images or two runs, with one set of controls."""
+
+import json
+import shutil
+
+import numpy as np
+import pytest
+from streamlit.testing.v1 import AppTest
+
+from pages import components
+from pages.compare import corresponding
+from tests.pages.opening import open_page
+from tests.pages.test_attention import texts
+from vit import runs, weights
+from vit.explain import METHODS, Target
+
+
+def grids(app: AppTest) -> list[dict]:
+    """What each grid of maps gets."""
+    return [json.loads(grid.proto.mixed.json or grid.proto.json) for grid in app.get("bidi_component")]
+
+
+def test_without_a_choice_the_next_image_of_the_same_run_stands_on_the_right(several):
+    app = open_page("compare", run="tiny", image="val-29")
+    assert "validation image 29" in texts(app)
+    assert "validation image 0" in texts(app)  # after the last the first
+    left, right = grids(app)
+    assert left["version"] != right["version"]
+    assert (left["token"], left["row"], left["column"]) == (right["token"], right["row"], right["column"])
+
+
+def test_a_link_reproduces_both_sides_and_the_controls(several):
+    app = open_page(
+        "compare", run="tiny", image="val-3", run2="tiny-deep", image2="val-5", token="7", layer="3", head="2"
+    )
+    left, right = grids(app)
+    assert left["version"].startswith("tiny/")
+    assert right["version"].startswith("tiny-deep/")
+    assert right["version"].endswith("val-5")
+    assert (left["row"], right["row"]) == (2, 3)  # the left has two layers: its last one stands in
+    assert (left["token"], right["token"], left["column"]) == (7, 7, 2)
+
+
+def test_another_run_sees_the_same_image_until_another_is_chosen(several):
+    app = open_page("compare", run="tiny", image="val-3", run2="tiny-deep")
+    assert texts(app).count("validation image 3") == 2
+
+
+@pytest.mark.parametrize("link", [{"run2": "gone"}, {"image2": "../etc"}, {"method": "magic"}, {"image2": "val-9999"}])
+def test_a_link_to_what_is_not_there_falls_back(several, link):
+    app = open_page("compare", run="tiny", image="val-3", **link)
+    assert not app.error
+    assert len(grids(app)) == 2
+
+
+def test_a_method_stands_on_both_sides_for_the_same_class(several):
+    app = open_page("compare", run="tiny", image="val-3", run2="tiny-deep", method="chefer", **{"class": "dog"})
+    assert not app.error
+    assert app.selectbox(key="class").value == "dog"
+    assert len(app.get("image")) == 2
+    assert not grids(app)
+
+
+def test_the_map_of_a_side_is_the_method_s(several):
+    from pages import compare
+
+    run = runs.get_run("tiny")
+    image = components.open_id("val-3", run).image
+    model, info = weights.load_checkpoint(run.path)
+    expected = METHODS["chefer"].function(model, components.model_input(info, image), Target(2))[0]
+    np.testing.assert_allclose(compare.map_of(str(run.path), run.stamp, "chefer", 2, image), expected, atol=1e-6)
+
+
+def test_a_class_that_the_other_run_does_not_know_gets_a_sentence(several):
+    path = several / "checkpoints" / "other"
+    shutil.copytree(several / "checkpoints" / "tiny", path)
+    config = runs.get_run("tiny").config
+    names = ("airplane", "bus", "cat", "zebra", "pizza")
+    runs.write_config(path, config.model_copy(update={"data": config.data.model_copy(update={"class_names": names})}))
+    app = open_page("compare", run="tiny", image="val-3", run2="other", method="chefer", **{"class": "dog"})
+    assert "does not know the class dog" in texts(app)
+
+
+def test_a_patch_is_found_at_the_same_place_of_another_grid():
+    assert corresponding(0, (4, 4), (8, 8)) == 0
+    assert corresponding(5, (4, 4), (4, 4)) == 5
+    assert corresponding(1, (4, 4), (8, 8)) == 1 * 8 + 1 + 1
+    assert corresponding(64, (8, 8), (4, 4)) == 16
+    for token in range(1, 17):
+        assert corresponding(corresponding(token, (4, 4), (8, 8)), (8, 8), (4, 4)) == token
+
+
+def test_a_click_on_the_right_moves_the_patch_of_both(several):
+    app = open_page("compare", run="tiny", image="val-3")
+    app.session_state["token_1"] = 9
+    app.run()
+    assert [grid["token"] for grid in grids(app)] == [9, 9]
+    assert app.number_input(key="token").value == 9
