@@ -131,7 +131,9 @@ def explore(run: Run, picked: components.PickedImage, config: TransformerConfig)
     steps, view = steps_of(str(run.path), run.stamp, picked.id, layer, head, token, picked.image)
     picture.image(outlined(view, config, token), width="stretch", alt=f"{picked.title} as the model sees it")
     with numbers:
-        components.attention_link(run, picked.id, label="See this head over the image")
+        components.attention_link(
+            run, picked.id, label="See this head over the image", layer=layer, head=head, token=token
+        )
     for number, step in enumerate(steps, start=1):
         show_step(number, step, config, token)
 

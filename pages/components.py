@@ -97,6 +97,12 @@ def named(key: str, titles: Mapping[str, str]) -> None:
 
     Streamlit writes into the address what the control shows; the name is what the command line takes.
     """
+    linked = st.query_params.get(key)
+    if titles.get(linked, linked) != linked:
+        # The widget would take a name that it does not show out of the address, so it meets the title there.
+        st.session_state.pop(key, None)
+        st.query_params[key] = titles[linked]
+        st.rerun()
     asked = stored(key)
     if asked not in (None, *titles, *titles.values()):
         st.session_state[key] = None
@@ -307,10 +313,13 @@ def _take_upload() -> None:
         st.session_state["attention_upload_problem"] = str(error)
 
 
-def attention_link(run: Run, image_id: str, *, label: str = "See its attention") -> None:
-    """The way to the Attention page with this run and image."""
+def attention_link(run: Run, image_id: str, *, label: str = "See its attention", **view: int) -> None:
+    """The way to the Attention page with this run and image, and with ``layer``, ``head`` and ``token`` of a view."""
     st.page_link(
-        "attention.py", label=label, icon=":material/visibility:", query_params={"run": run.name, "image": image_id}
+        "attention.py",
+        label=label,
+        icon=":material/visibility:",
+        query_params={"run": run.name, "image": image_id} | {name: str(number) for name, number in view.items()},
     )
 
 

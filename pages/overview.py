@@ -56,11 +56,18 @@ def show_steps() -> None:
         ("Train", "train.py", ":material/model_training:", "Choose images, heads and depth; watch it learn."),
         ("Runs", "runs.py", ":material/table_chart:", "Compare what you trained: curves, settings, cost."),
         ("Predict", "predict.py", ":material/image_search:", "Show a model your own pictures."),
-        ("Attention", "attention.py", ":material/visibility:", "Click a patch and see where every head looks."),
         ("Evaluate", "evaluate.py", ":material/grid_on:", "Read the confusion matrix and open the errors."),
+        ("Attention", "attention.py", ":material/visibility:", "Click a patch and see where every head looks."),
+        ("Relevance", "relevance.py", ":material/blur_on:", "Ask why dog, and why not cat: one map from all heads."),
+        ("Tokens", "tokens.py", ":material/apps:", "See what each patch holds, and knows, layer by layer."),
+        ("Heads", "heads.py", ":material/hub:", "What each head does over all images, and if it is needed."),
+        ("Side by side", "compare.py", ":material/compare:", "Two images or two runs with the same controls."),
+        ("Intervene", "intervene.py", ":material/tune:", "Switch heads off, cover patches; see the answer follow."),
+        ("Time-lapse", "timelapse.py", ":material/timelapse:", "Play the training, and watch the maps come about."),
+        ("Faithfulness", "faithfulness.py", ":material/fact_check:", "Is a map evidence, or no better than chance?"),
         ("Anatomy", "anatomy.py", ":material/schema:", "Follow the arithmetic of one head, step by step."),
     )
-    with st.grid(3, min_column_width=180):
+    with st.grid(4, min_column_width=180):
         for title, page, icon, sentence in steps:
             with st.container(border=True, height="stretch"):
                 st.page_link(page, label=f"**{title}**", icon=icon)
