@@ -1,5 +1,92 @@
-"""Tokens."""
+"""Tokens: what each token holds after every layer: similarity, principal components, lengths, and the logit lens."""
 
 import streamlit as st
 
+from pages import attention_beside, components, tokens_seen
+from pages.map_grid import forget_browsers
+from vit.errors import ExplainError, UserError
+
+ASPECTS = ("Similarity", "Components", "Norms", "Logit lens")
+
+INTRO = (
+    "A token is a list of numbers that the network keeps for each patch of the image, and changes a little in every "
+    "layer. Here you see what the tokens hold after each layer: which are alike, how they differ, and what the network "
+    "would answer if it stopped there."
+)
+
+NO_TOKENS = (
+    "This network is convolutional and has no tokens: choose the run of a transformer, or see on the Attention page "
+    "where this network looks."
+)
+
+MIXED = (
+    "This network mixes positions outside its attention too, so the token in a patch's place need not be about that "
+    "patch."
+)
+
+
+@st.fragment
+def explore(seen: tokens_seen.Seen) -> None:
+    """What a click on a patch or a tile changes, and nothing else."""
+    aspect = st.segmented_control(
+        "Show",
+        ASPECTS,
+        default=ASPECTS[0],
+        required=True,
+        key="aspect",
+        bind="query-params",
+        on_change=forget_browsers,
+        label_visibility="collapsed",
+    )
+    # Each part imports what it needs when it is chosen.
+    match aspect:
+        case "Similarity":
+            from pages.tokens_similarity import show
+        case "Components":
+            from pages.tokens_components import show
+        case "Norms":
+            from pages.tokens_norms import show
+        case _:
+            from pages.tokens_lens import show
+    show(seen)
+
+
+def show_answer(seen: tokens_seen.Seen) -> None:
+    """The image's name, its class, and what the network says."""
+    picked = seen.picked
+    label = seen.class_names[seen.predicted]
+    said = f"predicted: {components.plain(label)}, {seen.probabilities[seen.predicted]:.1%}"
+    with st.container(horizontal=True, gap="small", vertical_alignment="center"):
+        st.markdown(components.plain(picked.title[:1].upper() + picked.title[1:]), width="content")
+        if picked.label is None:
+            st.badge(said, color="blue")
+        else:
+            right = picked.label == label
+            st.badge(f"true: {components.plain(picked.label)}", color="gray")
+            st.badge(said, icon=":material/check:" if right else ":material/close:", color="green" if right else "red")
+
+
 st.title("Tokens", anchor=False)
+st.caption(INTRO)
+choices = st.container(horizontal=True, vertical_alignment="bottom")
+with choices:
+    run = components.pick_run(width=240)
+if run is None:
+    st.stop()
+try:
+    if attention_beside.is_convolutional(run):
+        raise ExplainError(NO_TOKENS)
+    with choices:
+        picked = components.pick_image(run)
+    if picked is None:
+        st.stop()
+    seen = tokens_seen.see(run, picked.image, picked.id, picked)
+except UserError as error:
+    components.show_error(error)
+    st.stop()
+
+show_answer(seen)
+if seen.record.mixes_positions:
+    st.warning(MIXED, icon=":material/info:")
+forget_browsers()
+explore(seen)
