@@ -43,7 +43,7 @@ that it looked at before, so a bright patch need not be about those pixels alone
 many; the next layers weigh them.
 
 **Colours.** Shared: all tiles have one scale, which ends at the 99th percentile of what they show, for a single
-strong link would leave the rest dark. Per head: each tile has its own, so shapes show and amounts cannot be
+strong link would leave the rest dark. Per tile: each has its own, so shapes show and amounts cannot be
 compared.
 """
 
@@ -196,10 +196,11 @@ def explore(run: Run, look: components.Look, picked: components.PickedImage, ver
         )
         st.caption(checked(look))
     tile = f"{row_names[layer - 1]}, {view.column_names[head - 1].lower()}"
+    matrix = view.matrices[layer - 1, head - 1]
     st.subheader(f"{tile}: every token to every token", anchor=False)
     with st.container(horizontal=True, vertical_alignment="center", gap="medium"):
         st.plotly_chart(
-            plots.attention_matrix(view.matrices[layer - 1, head - 1], record.grid, record.prefix_tokens, view.quantity),
+            plots.attention_matrix(matrix, record.grid, record.prefix_tokens, view.quantity),
             width=600,
             config=downloads.plotly_config(f"{name}-layer-{layer}-{head}"),
             alt=f"Heatmap of {view.quantity} in {tile}",
@@ -217,8 +218,8 @@ def checked(look: components.Look) -> str:
             f"softmax they give its answer, to {look.deviation:.0e} in the logits."
         )
     return (
-        f":material/warning: Recomputed from these maps, the logits differ from the model's own by {look.deviation:.1e}: "
-        "do not trust them."
+        ":material/warning: Recomputed from these maps, the logits differ from the model's own by "
+        f"{look.deviation:.1e}: do not trust them."
     )
 
 
@@ -246,22 +247,7 @@ except UserError as error:
     components.show_error(error)
     st.stop()
 
-best = int(probabilities.argmax())
-guess = components.plain(info.class_names[best])
-said = f"{guess}, {probabilities[best]:.1%}"
-with st.container(horizontal=True, gap="small", vertical_alignment="center"):
-    st.markdown(components.plain(picked.title[:1].upper() + picked.title[1:]), width="content")
-    if picked.label is None:
-        st.badge(f"predicted: {said}", color="blue")
-    else:
-        right = picked.label == info.class_names[best]
-        st.badge(f"true: {components.plain(picked.label)}", color="gray")
-        st.badge(
-            f"predicted: {said}",
-            icon=":material/check:" if right else ":material/close:",
-            color="green" if right else "red",
-        )
-
+components.show_answer(picked, info.class_names, probabilities)
 forget_browsers()
 if convolutional:
     attention_beside.explore_blocks(run, picked)

@@ -18,17 +18,17 @@ HEADS = "Every head"
 SIDE = 384  # pixels of a picture
 
 WHAT_IT_IS = """
-**Two images of one run** show what a head does whatever it is shown: a head that looks one patch to the left does so in
-both; a head that looks for eyes finds them in each.
+**Two images of one run** show what a head does whatever it is shown: a head that looks one patch to the left does so
+in both; a head that looks for eyes finds them in each.
 
-**Two runs on one image** show what the training made of the same patches: another depth, another number of heads, another
-seed. Head 2 of one run has nothing to do with head 2 of another, for heads have no order: look for the one that does the
-same, wherever it stands. And two runs that answer alike may look at different places, so a map is no proof of a reason
-that all networks share.
+**Two runs on one image** show what the training made of the same patches: another depth, another number of heads,
+another seed. Head 2 of one run has nothing to do with head 2 of another, for heads have no order: look for the one
+that does the same, wherever it stands. And two runs that answer alike may look at different places, so a map is no
+proof of a reason that all networks share.
 
-**One set of controls.** Patch, layer and head count for both sides; where one side has fewer layers or heads, its last one
-stands in. Where the two cut the image into different patches, the patch at the same place is taken. Each side has its own
-scale of colours: compare places and shapes, not the brightness.
+**One set of controls.** Patch, layer and head count for both sides; where one side has fewer layers or heads, its last
+one stands in. Where the two cut the image into different patches, the patch at the same place is taken. Each side has
+its own scale of colours: compare places and shapes, not the brightness.
 """
 
 
@@ -119,18 +119,8 @@ def corresponding(token: int, ours: tuple[int, int], theirs: tuple[int, int]) ->
 
 def show_answer(side: Side) -> None:
     """The side's heading: run, image, what it is and what the network says."""
-    names = side.run.config.data.class_names
-    best = int(side.probabilities.argmax())
     st.markdown(f"**{plain(side.run.name)}** :small[{plain(side.run.config.model.title)}]")
-    with st.container(horizontal=True, gap="small"):
-        st.badge(plain(side.picked.title), color="gray")
-        if side.picked.label is not None:
-            st.badge(f"true: {plain(side.picked.label)}", color="gray")
-        right = None if side.picked.label is None else side.picked.label == names[best]
-        st.badge(
-            f"predicted: {plain(names[best])}, {side.probabilities[best]:.1%}",
-            color={None: "blue", True: "green", False: "red"}[right],
-        )
+    components.show_answer(side.picked, side.run.config.data.class_names, side.probabilities)
 
 
 def show_heads(sides: list[Side]) -> None:

@@ -2,7 +2,7 @@
 
 import random
 import re
-from collections.abc import Collection, Mapping
+from collections.abc import Collection, Iterable, Mapping, Sequence
 from contextlib import suppress
 from dataclasses import dataclass
 from functools import cached_property
@@ -321,6 +321,36 @@ def attention_link(run: Run, image_id: str, *, label: str = "See its attention",
         icon=":material/visibility:",
         query_params={"run": run.name, "image": image_id} | {name: str(number) for name, number in view.items()},
     )
+
+
+def show_answer(
+    picked: PickedImage,
+    names: Sequence[str],
+    probabilities: np.ndarray,
+    *,
+    when: str = "predicted",
+    asked: Iterable[int] = (),
+) -> None:
+    """The image's name and class, what a network says of it, and how likely it finds the classes asked about.
+
+    Args:
+        probabilities: of the classes ``names``, ``(k,)``.
+        when: what stands before the answer.
+    """
+    best = int(probabilities.argmax())
+    right = None if picked.label is None else picked.label == names[best]
+    with st.container(horizontal=True, gap="small", vertical_alignment="center"):
+        st.markdown(plain(picked.title[:1].upper() + picked.title[1:]), width="content")
+        if picked.label is not None:
+            st.badge(f"true: {plain(picked.label)}", color="gray")
+        st.badge(
+            f"{when}: {plain(names[best])}, {probabilities[best]:.1%}",
+            icon={None: None, True: ":material/check:", False: ":material/close:"}[right],
+            color={None: "blue", True: "green", False: "red"}[right],
+        )
+        for index in asked:
+            if index != best:
+                st.badge(f"{plain(names[index])}: {probabilities[index]:.1%}", color="gray")
 
 
 # The attention of one image

@@ -22,7 +22,7 @@ DISPLAY_SIZE = 256
 """Pictures larger than the model's input are shown at this side, in the model's own crop."""
 
 SUMMARIES = {"cls": "class token", "mean": "mean of the patches", "all": "mean of all tokens"}
-SCALES = ("shared", "per head")
+SCALES = ("shared", "per tile")
 
 _BROWSERS = "grid_browsers"
 _FOLDER = Path(__file__).parent / "map_tiles"

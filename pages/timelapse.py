@@ -30,7 +30,7 @@ NO_SNAPSHOTS = (
 WHAT_IT_IS = """
 **What it is.** While a run trains, it saves a copy of its weights (a snapshot) at some epochs, evenly spaced. Here each
 copy is loaded and shown the same image. "Before training" are the random weights that the run began with, drawn anew
-from its seed. All tiles of all epochs have one scale of colours, unless you choose one per head.
+from its seed. All tiles of all epochs have one scale of colours, unless you choose one per tile.
 
 **What to look for.** Before training every head looks everywhere evenly, and the network finds all classes about
 equally likely. Most heads find what they do in the first few epochs, often before the accuracy is good, and refine it
@@ -133,7 +133,7 @@ def explore(run: Run, picked: PickedImage, epochs: Sequence[int], history: Mappi
         shown = choose_maps(run)
         label = choose_class(names, names[int(lapse.probabilities[-1].argmax())])
         scene = Scene(run, picked, epochs, choose_epoch(epochs), history)
-    show_answer(scene, lapse.probabilities[scene.place])
+    show_scene_answer(scene, lapse.probabilities[scene.place])
     try:
         if shown == HEADS:
             show_heads(scene, lapse)
@@ -157,7 +157,7 @@ def explore_blocks(run: Run, picked: PickedImage, epochs: Sequence[int], history
             method = choose_maps(run)
             label = choose_class(names, names[int(probabilities[-1].argmax())])
             scene = Scene(run, picked, epochs, choose_epoch(epochs), history)
-        show_answer(scene, probabilities[scene.place])
+        show_scene_answer(scene, probabilities[scene.place])
         show_method(scene, method, label)
     except UserError as error:
         components.show_error(error)
@@ -165,24 +165,13 @@ def explore_blocks(run: Run, picked: PickedImage, epochs: Sequence[int], history
     show_answers(scene, probabilities, label)
 
 
-def show_answer(scene: Scene, probabilities: np.ndarray) -> None:
-    """Badges: what the image shows, and what the network says of it at the chosen epoch."""
-    names, picked = scene.run.config.data.class_names, scene.picked
-    best = int(probabilities.argmax())
-    right = None if picked.label is None else picked.label == names[best]
-    with st.container(horizontal=True, gap="small", vertical_alignment="center"):
-        st.markdown(components.plain(picked.title[:1].upper() + picked.title[1:]), width="content")
-        if picked.label is not None:
-            st.badge(f"true: {components.plain(picked.label)}", color="gray")
-        st.badge(
-            f"{f'after epoch {scene.epoch}' if scene.epoch else 'before training'}: "
-            f"{components.plain(names[best])}, {probabilities[best]:.1%}",
-            icon={None: None, True: ":material/check:", False: ":material/close:"}[right],
-            color={None: "blue", True: "green", False: "red"}[right],
-        )
+def show_scene_answer(scene: Scene, probabilities: np.ndarray) -> None:
+    """What the image shows, and what the network says of it at the chosen epoch."""
+    when = f"after epoch {scene.epoch}" if scene.epoch else "before training"
+    components.show_answer(scene.picked, scene.run.config.data.class_names, probabilities, when=when)
 
 
-st.title("Watch attention come about", anchor=False)
+st.title("Time-lapse", anchor=False)
 st.caption(INTRO)
 with st.container(horizontal=True, vertical_alignment="bottom"):
     run = components.pick_run(width=240)

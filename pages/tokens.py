@@ -51,21 +51,6 @@ def explore(seen: tokens_seen.Seen) -> None:
     show(seen)
 
 
-def show_answer(seen: tokens_seen.Seen) -> None:
-    """The image's name, its class, and what the network says."""
-    picked = seen.picked
-    label = seen.class_names[seen.predicted]
-    said = f"predicted: {components.plain(label)}, {seen.probabilities[seen.predicted]:.1%}"
-    with st.container(horizontal=True, gap="small", vertical_alignment="center"):
-        st.markdown(components.plain(picked.title[:1].upper() + picked.title[1:]), width="content")
-        if picked.label is None:
-            st.badge(said, color="blue")
-        else:
-            right = picked.label == label
-            st.badge(f"true: {components.plain(picked.label)}", color="gray")
-            st.badge(said, icon=":material/check:" if right else ":material/close:", color="green" if right else "red")
-
-
 st.title("Tokens", anchor=False)
 st.caption(INTRO)
 choices = st.container(horizontal=True, vertical_alignment="bottom")
@@ -85,7 +70,7 @@ except UserError as error:
     components.show_error(error)
     st.stop()
 
-show_answer(seen)
+components.show_answer(seen.picked, seen.class_names, seen.probabilities)
 if seen.record.mixes_positions:
     st.warning(MIXED, icon=":material/info:")
 forget_browsers()

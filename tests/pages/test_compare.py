@@ -22,8 +22,8 @@ def grids(app: AppTest) -> list[dict]:
 
 def test_without_a_choice_the_next_image_of_the_same_run_stands_on_the_right(several):
     app = open_page("compare", run="tiny", image="val-29")
-    assert "validation image 29" in texts(app)
-    assert "validation image 0" in texts(app)  # after the last the first
+    assert "Validation image 29" in texts(app)
+    assert "Validation image 0" in texts(app)  # after the last the first
     left, right = grids(app)
     assert left["version"] != right["version"]
     assert (left["token"], left["row"], left["column"]) == (right["token"], right["row"], right["column"])
@@ -43,7 +43,7 @@ def test_a_link_reproduces_both_sides_and_the_controls(several):
 
 def test_another_run_sees_the_same_image_until_another_is_chosen(several):
     app = open_page("compare", run="tiny", image="val-3", run2="tiny-deep")
-    assert texts(app).count("validation image 3") == 2
+    assert texts(app).count("Validation image 3") == 2
 
 
 @pytest.mark.parametrize("link", [{"run2": "gone"}, {"image2": "../etc"}, {"method": "magic"}, {"image2": "val-9999"}])
