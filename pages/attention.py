@@ -194,7 +194,7 @@ def explore(run: Run, look: components.Look, picked: components.PickedImage, ver
                 "probabilities": look.probabilities,
             },
         )
-        st.caption(checked(look))
+        check = st.empty()
     tile = f"{row_names[layer - 1]}, {view.column_names[head - 1].lower()}"
     matrix = view.matrices[layer - 1, head - 1]
     st.subheader(f"{tile}: every token to every token", anchor=False)
@@ -208,18 +208,19 @@ def explore(run: Run, look: components.Look, picked: components.PickedImage, ver
         if not record.caveat:
             with st.container(width=270):
                 st.caption(READING if view.shares else READING_OTHER)
+    check.caption(checked(components.deviation(run, picked)))  # last, since it takes two more passes
 
 
-def checked(look: components.Look) -> str:
+def checked(deviation: float) -> str:
     """Whether the maps are the attention that the answer was computed with."""
-    if look.deviation <= DEVIATION_MAX * max(1.0, float(look.record.logits.abs().max())):
+    if deviation <= DEVIATION_MAX:
         return (
             ":material/verified: These maps are the attention that was used: put in the place of the model's own "
-            f"softmax they give its answer, to {look.deviation:.0e} in the logits."
+            f"softmax they give its answer, to {deviation:.0e} in the logits."
         )
     return (
         ":material/warning: Recomputed from these maps, the logits differ from the model's own by "
-        f"{look.deviation:.1e}: do not trust them."
+        f"{deviation:.1e}: do not trust them."
     )
 
 

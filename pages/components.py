@@ -363,12 +363,10 @@ class Look:
     Attributes:
         record: the recorded pass.
         probabilities: of the classes, ``(k,)``.
-        deviation: the largest distance between the model's own logits and those that follow from the recorded maps.
     """
 
     record: "Record"
     probabilities: np.ndarray
-    deviation: float
 
     @cached_property
     def attention(self) -> np.ndarray:
@@ -390,17 +388,33 @@ def look(run: Run, image: PickedImage) -> Look:
 
 @st.cache_resource(max_entries=8, show_spinner=False)
 def _look(path: str, stamp: int, image: Image.Image) -> Look:
+    from vit.explain import capture
+
+    model, info = load_path(path, stamp)
+    record = capture(model, model_input(info, image))
+    return Look(record, record.logits[0].float().softmax(dim=0).cpu().numpy())
+
+
+def deviation(run: Run, image: PickedImage) -> float:
+    """How far the logits that follow from the recorded maps are from the model's own, at most.
+
+    In shares of the largest logit where that is above 1.
+    """
+    return _deviation(str(run.path), run.stamp, image.image)
+
+
+@st.cache_data(max_entries=256, show_spinner=False)
+def _deviation(path: str, stamp: int, image: Image.Image) -> float:
     import torch
 
-    from vit.explain import capture, recompute
+    from vit.explain import recompute
 
     model, info = load_path(path, stamp)
     images = model_input(info, image)
-    record = capture(model, images)
     with torch.inference_mode():
-        logits = model(images)[0].float()
-    deviation = (recompute(model, images, record)[0] - logits).abs().max().item()
-    return Look(record, logits.softmax(dim=0).cpu().numpy(), deviation)
+        own = model(images)  # fused, as in training and prediction
+    found = recompute(model, images, _look(path, stamp, image).record)
+    return ((found - own).abs().max() / own.abs().max().clamp(min=1)).item()
 
 
 def model_input(info: "CheckpointInfo", image: Image.Image) -> "Tensor":

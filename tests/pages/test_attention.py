@@ -215,6 +215,6 @@ def test_the_views_show_attention_contributions_and_heads_fused(trained):
 def test_the_page_checks_that_the_maps_are_the_attention_that_was_used(trained, monkeypatch):
     assert any("are the attention that was used" in caption.value for caption in open_page("attention").caption)
     monkeypatch.setattr(explain, "recompute", lambda model, images, record: record.logits + 0.01)
-    components._look.clear()
+    components._deviation.clear()
     assert any("do not trust them" in caption.value for caption in open_page("attention").caption)
-    components._look.clear()
+    components._deviation.clear()
