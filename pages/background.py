@@ -66,6 +66,11 @@ class Task:
         self.done, self.total = done, total
 
     @property
+    def failed(self) -> bool:
+        """Whether it was stopped, or ended in an error; then it can begin anew."""
+        return self.stopped or self.error is not None
+
+    @property
     def share(self) -> float:
         """How much is done, 0 to 1."""
         return min(1.0, self.done / self.total) if self.total else 0.0
@@ -89,19 +94,17 @@ class Tasks:
         self._lock, self._turn = threading.Lock(), threading.Lock()
 
     def find(self, key: Hashable) -> Task | None:
-        """The work of this key, unless it was stopped."""
+        """The work of this key, whatever became of it."""
         with self._lock:
-            task = self._tasks.get(key)
-            if task is None or task.stopped:
-                return None
-            self._tasks.move_to_end(key)
-            return task
+            if key in self._tasks:
+                self._tasks.move_to_end(key)
+            return self._tasks.get(key)
 
     def start(self, key: Hashable, work: Work) -> Task:
         """Begin the work of a key, unless it is under way; what failed or was stopped begins anew."""
         with self._lock:
             task = self._tasks.get(key)
-            if task is None or task.stopped or task.error is not None:
+            if task is None or task.failed:
                 task = self._tasks[key] = Task(work, self._turn)
             self._tasks.move_to_end(key)
             ended = [name for name, one in self._tasks.items() if one.finished]
@@ -124,7 +127,7 @@ def background(key: tuple, work: Work, *, label: str, auto: bool = False) -> Any
         work: called in a thread with ``progress(done, total)``, which it calls now and then (a stop takes effect
             there). It must not call Streamlit; everything that it needs is loaded before or inside by cached functions.
         label: of the start button, such as "Measure all heads".
-        auto: start without a click, for work of a few seconds.
+        auto: start without a click, for work of a few seconds; once stopped it waits for one all the same.
 
     Returns:
         The result, or None so long as there is none.
@@ -133,10 +136,10 @@ def background(key: tuple, work: Work, *, label: str, auto: bool = False) -> Any
     name = f"task_{abs(hash(key))}"
     if task is None and auto:
         task = tasks().start(key, work)
-    if task is not None and task.finished and task.error is None:
+    if task is not None and task.finished and not task.failed:
         return task.result
-    if task is None or task.error is not None:
-        if task is not None:
+    if task is None or task.failed:
+        if task is not None and task.error is not None:
             _show_failure(task.error)
         if st.button(label, key=f"{name}_start", icon=":material/play_arrow:", type="primary"):
             tasks().start(key, work)

@@ -6,9 +6,10 @@ import numpy as np
 import streamlit as st
 
 from pages import components, downloads
+from pages import relevance_seen as seen
 from pages.components import Look, PickedImage, plain
 from pages.map_grid import forget_browsers, map_grid, scale_controls
-from vit import render, runs
+from vit import runs
 from vit.data.images import fit_square
 from vit.errors import UserError
 from vit.explain import METHODS
@@ -179,15 +180,6 @@ def show_grid(side: Side, key: int, token: int, layer: int, head: int) -> None:
     )
 
 
-@st.cache_data(max_entries=64, show_spinner=False)
-def map_of(path: str, stamp: int, method: str, label: int | None, image: components.Image.Image) -> np.ndarray:
-    """One method's map ``(rows columns)``."""
-    from vit.explain import Target
-
-    model, info = components.load_path(path, stamp)
-    return METHODS[method].function(model, components.model_input(info, image), Target(label))[0]
-
-
 def show_method(sides: list[Side], method: str) -> None:
     """One method's map of both sides, for one class."""
     names = sides[0].run.config.data.class_names
@@ -211,16 +203,16 @@ def show_method(sides: list[Side], method: str) -> None:
             if label is not None and label not in theirs:
                 st.caption(f"This run does not know the class {plain(label)}.")
                 continue
+            view = fit_square(side.picked.image, side.run.config.model.image_size)
+            index = int(side.probabilities.argmax()) if label is None else theirs.index(label)
             try:
-                index = None if label is None else theirs.index(label)
-                heat = map_of(str(side.run.path), side.run.stamp, method, index, side.picked.image)
+                heat = seen.method_map(side.run, view, method, (index, None))
             except UserError as error:
                 components.show_error(error)
                 continue
-            view = fit_square(side.picked.image, side.run.config.model.image_size)
-            over = render.signed_overlay if METHODS[method].signed else render.overlay
-            picture = over(view, heat, top=float(np.abs(heat).max()), side=SIDE)
+            picture = seen.draw(view, heat, METHODS[method].signed, SIDE)
             st.image(picture, width="stretch", alt=f"{METHODS[method].title} of {side.run.name}")
+            st.caption(METHODS[method].what)
             downloads.downloads(
                 f"{side.run.name}-{side.picked.id}-{method}",
                 key=f"map_{place}",

@@ -74,7 +74,7 @@ def test_a_stop_ends_it_at_the_next_progress_and_it_can_begin_anew():
     wait(lambda: task.finished)
     assert task.stopped
     assert len(seen) < 1000
-    assert tasks.find("a") is None
+    assert tasks.find("a") is task
     again = tasks.start("a", lambda progress: "done")
     wait(lambda: again.finished)
     assert again.result == "done"
@@ -119,6 +119,21 @@ def test_on_the_page_a_button_starts_it_or_it_starts_by_itself(auto):
         app.button[0].click().run()
     wait(lambda: app.run().markdown)
     assert app.markdown[0].value.startswith("result: fine")
+
+
+def test_what_somebody_stopped_does_not_start_by_itself_again():
+    key = ("test", f"stopped-{time.time()}", True)
+    gate = threading.Event()
+    task = background.tasks().start(key, lambda progress: gate.wait(PATIENCE) and progress(1, 2))
+    wait(lambda: task.begun is not None)
+    task.stop()
+    gate.set()
+    wait(lambda: task.finished)
+    app = AppTest.from_function(script, args=(key[1], True)).run()
+    assert [button.label for button in app.button] == ["Measure"]
+    app.button[0].click().run()
+    wait(lambda: app.run().markdown)
+    assert app.markdown[0].value == f"result: {key[1]}"
 
 
 def test_a_failure_is_a_sentence_on_the_page_and_can_be_tried_again():

@@ -7,7 +7,7 @@ import numpy as np
 import pytest
 from streamlit.testing.v1 import AppTest
 
-from pages import components
+from pages import components, relevance_seen
 from pages.compare import corresponding
 from tests.pages.opening import open_page
 from tests.pages.test_attention import texts
@@ -62,13 +62,13 @@ def test_a_method_stands_on_both_sides_for_the_same_class(several):
 
 
 def test_the_map_of_a_side_is_the_method_s(several):
-    from pages import compare
-
     run = runs.get_run("tiny")
     image = components.open_id("val-3", run).image
     model, info = weights.load_checkpoint(run.path)
-    expected = METHODS["chefer"].function(model, components.model_input(info, image), Target(2))[0]
-    np.testing.assert_allclose(compare.map_of(str(run.path), run.stamp, "chefer", 2, image), expected, atol=1e-6)
+    for method in ("chefer", "occlusion"):
+        expected = METHODS[method].function(model, components.model_input(info, image), Target(2))[0]
+        seen = relevance_seen.method_map(run, np.asarray(image), method, (2, None))
+        np.testing.assert_allclose(seen, expected, atol=1e-6)
 
 
 def test_a_class_that_the_other_run_does_not_know_gets_a_sentence(several):

@@ -8,16 +8,17 @@ from torch import Tensor, nn
 
 from vit.cnn import CNN
 from vit.errors import ExplainError
+from vit.explain.target import Target
 
 
-def grad_cam(model: nn.Module, images: Tensor, label: int | None = None, *, layer: int = -1) -> np.ndarray:
+def grad_cam(model: nn.Module, images: Tensor, target: Target | int | None = None, *, layer: int = -1) -> np.ndarray:
     """The channels of one block's output, weighted by how much each raises a class, summed, negative sums set to 0.
 
-    A channel's weight is the mean over the positions of the gradient of the class's logit.
+    A channel's weight is the mean over the positions of the gradient of what is explained.
 
     Args:
         images: ``(b c h w)``, normalised.
-        label: the class to explain; None explains each image's likeliest.
+        target: what to explain; a class stands for its logit, None for each image's likeliest.
         layer: the block, from 0, or from the last one with -1.
 
     Returns:
@@ -37,10 +38,12 @@ def grad_cam(model: nn.Module, images: Tensor, label: int | None = None, *, laye
     # thread, of a prediction too. A lock would have to be held by all of them; a copy takes milliseconds.
     own = copy.deepcopy(model).eval()
     images = images.detach().to(next(own.parameters()).device, torch.float32)
-    if label is None:
-        with torch.no_grad():
-            target = own(images).argmax(dim=1)
-    else:
-        target = torch.full((len(images),), label, device=images.device)
-    maps = LayerGradCam(own, own.blocks[layer]).attribute(images, target, relu_attributions=True)
+    target = Target.of(target)
+    with torch.no_grad():
+        labels = target.labels(own(images))
+
+    def score(images: Tensor) -> Tensor:
+        return Target(labels, target.against).score(own(images))
+
+    maps = LayerGradCam(score, own.blocks[layer]).attribute(images, relu_attributions=True)
     return maps[:, 0].detach().float().cpu().numpy()

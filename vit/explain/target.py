@@ -1,6 +1,7 @@
 """Which score a map explains: a class's logit, or how far it is ahead of another's."""
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
+from typing import Self
 
 import torch
 from torch import Tensor
@@ -34,3 +35,8 @@ class Target:
         """What is explained of each image, ``(b)``, from ``logits (b num_classes)``."""
         score = logits.gather(1, self.labels(logits)[:, None])[:, 0]
         return score if self.against is None else score - logits[:, self.against]
+
+    def part(self, images: slice) -> Self:
+        """The target of some images of the batch."""
+        own = isinstance(self.label, Tensor) and self.label.ndim
+        return replace(self, label=self.label[images]) if own else self
