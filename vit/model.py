@@ -250,6 +250,8 @@ class ViT(nn.Module):
 
     def _initialise(self) -> None:
         """timm's initialisation: linear weights and positions with deviation 0.02, biases zero."""
+        if self.cls_token.is_meta:  # shapes alone are wanted; drawing there would import torch's compiler, for a second
+            return
         for module in self.modules():
             if isinstance(module, nn.Linear):
                 nn.init.trunc_normal_(module.weight, std=0.02)

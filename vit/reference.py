@@ -159,8 +159,11 @@ class ReferenceViT(nn.Module):
         self.grid = (config.grid, config.grid)
         self.normalised_over = "key" if "softmax" in config.mended else "query"
         self.mixes_positions = config.mixes_positions
-        self.cls_token = nn.Parameter(torch.rand(1, 1, config.embed_dim))
-        self.pos_embed = nn.Parameter(torch.randn(1, config.num_tokens, config.embed_dim))
+        self.cls_token = nn.Parameter(torch.empty(1, 1, config.embed_dim))
+        self.pos_embed = nn.Parameter(torch.empty(1, config.num_tokens, config.embed_dim))
+        if not self.cls_token.is_meta:  # where shapes alone are wanted, as in vit.model
+            nn.init.uniform_(self.cls_token)
+            nn.init.normal_(self.pos_embed)
         self.patch_embed = nn.Conv2d(config.in_channels, config.embed_dim, config.patch_size, stride=config.patch_size)
         self.blocks = Blocks(*(EncoderBlock(config) for _ in range(config.depth)))
         self.norm = nn.LayerNorm(config.embed_dim) if "finish" in config.mended else nn.Identity()
