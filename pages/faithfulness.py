@@ -1,5 +1,103 @@
-"""Faithfulness."""
+"""Faithfulness: whether the maps of a run tell the truth, method by method, beside chance."""
+
+from typing import TYPE_CHECKING
 
 import streamlit as st
 
+from pages import components, faithfulness_result, faithfulness_strip
+from pages.attention_beside import import_captum
+from pages.background import Progress, background
+from pages.faithfulness_words import INTRO, WHAT_IT_IS
+from vit.errors import UserError
+from vit.runs import Run
+
+if TYPE_CHECKING:  # torch comes with the first model
+    from vit.explain import Faithfulness
+
+SIZES = ("25", "100", "300")
+
+
+def measure(run: Run, images: int, names: tuple[str, ...], progress: Progress) -> "Faithfulness":
+    """The measurement, in a thread of its own."""
+    from vit.explain import METHODS, measure_faithfulness
+
+    import_captum()
+    model, info = components.load_model(run)
+    return measure_faithfulness(
+        model,
+        components.validation(run).val,
+        mean=info.mean,
+        std=info.std,
+        images=images,
+        methods={name: METHODS[name] for name in names},
+        progress=progress,
+    )
+
+
+def choose(run: Run) -> tuple[int, tuple[str, ...]]:
+    """How many images, and which methods."""
+    from vit.explain import methods_for
+
+    if components.stored("n") not in SIZES:
+        components.settle("n", "100")
+    chosen = st.segmented_control(
+        "Images",
+        SIZES,
+        default="100",
+        required=True,
+        key="n",
+        bind="query-params",
+        help="Validation images, spread evenly over all of them. More take longer and make intervals narrower.",
+    )
+    methods = methods_for(run.config.model)
+    slow = [method.title for method in methods.values() if not method.fast]
+    every = st.toggle(
+        "Slow methods too",
+        key="slow",
+        bind="query-params",
+        help=f"{' and '.join(slow)}: they run the network dozens of times for each map, so this takes two to three "
+        "times as long.",
+    )
+    return int(chosen or "100"), tuple(name for name, method in methods.items() if every or method.fast)
+
+
 st.title("Faithfulness", anchor=False)
+st.caption(INTRO)
+choices = st.container(horizontal=True, vertical_alignment="bottom")
+with choices:
+    run = components.pick_run(width=240)
+if run is None:
+    st.stop()
+try:
+    components.load_model(run)
+    available = len(components.validation(run).val)
+    with choices:
+        count, names = choose(run)
+    result = background(
+        ("faithfulness", str(run.path), run.stamp, count, *names),
+        lambda progress: measure(run, count, names, progress),
+        label=f"Measure on {min(count, available)} images",
+    )
+    if result is None:
+        from vit.explain import why_not
+
+        st.caption(
+            f"{len(names)} method{'s' if len(names) > 1 else ''}, each on trained and untrained weights. For a small "
+            f"network 100 images take a minute or so. {why_not(run.config.model)}"
+        )
+    else:
+        st.subheader("Verdict", anchor=False)
+        faithfulness_result.show_verdict(result)
+        st.subheader("The table", anchor=False)
+        faithfulness_result.show_table(run, result)
+        faithfulness_result.show_advantages(run, result)
+    st.subheader("Step by step", anchor=False)
+    with st.container(horizontal=True, vertical_alignment="bottom"):
+        picked = components.pick_image(run)
+    if picked is not None:
+        faithfulness_strip.explore(run, picked, result)
+except UserError as error:
+    components.show_error(error)
+    st.stop()
+with st.expander("What faithfulness is, and what it is not", icon=":material/help:"):
+    st.markdown(WHAT_IT_IS)

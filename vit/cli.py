@@ -15,7 +15,7 @@ from typing import TYPE_CHECKING, Any, NoReturn
 
 import numpy as np
 
-from vit import __version__, jobs, runs
+from vit import __version__, cli_attention, cli_faithfulness, cli_timelapse, jobs, runs
 from vit.config import DataConfig
 from vit.errors import DataError, RunError, SettingsError, UserError
 from vit.flags import add_flags, to_config
@@ -81,22 +81,16 @@ def _parser() -> argparse.ArgumentParser:
     predict.add_argument("images", nargs="+", type=Path, metavar="IMAGE")
     predict.add_argument("--top", type=_count, default=5, metavar="N", help="how many classes to print (default 5)")
 
-    attention = command("attention", _attention, "attention of every head for one image, as arrays or as a picture")
-    attention.add_argument("image", type=Path, metavar="IMAGE")
-    attention.add_argument("--out", type=Path, required=True, metavar="FILE", help="a file in .npz or .png")
-    attention.add_argument("--method", default="raw", help="raw, or a method that gives one map (default raw)")
-    attention.add_argument(
-        "--class", dest="label", metavar="LABEL", help="the class to explain (default: the likeliest)"
+    attention = command("attention", _attention, "attention or relevance of one image, as arrays or as a picture")
+    cli_attention.add_arguments(attention, _count)
+
+    timelapse = command("timelapse", _timelapse, "maps of one image through a run's snapshots, as a film")
+    cli_timelapse.add_arguments(timelapse, _count)
+
+    faithfulness = command(
+        "faithfulness", _faithfulness, "whether the maps of a run tell the truth: methods beside chance, as a table"
     )
-    attention.add_argument("--layer", type=_count, metavar="N", help="picture: this layer alone, from 1")
-    attention.add_argument("--head", type=_count, metavar="N", help="picture: this head alone, from 1")
-    attention.add_argument(
-        "--token",
-        type=int,
-        default=0,
-        metavar="N",
-        help="picture: 0 the summary token, N >= 1 the N-th patch (default 0)",
-    )
+    cli_faithfulness.add_arguments(faithfulness, _count)
 
     report = command("report", _report, "one HTML file with all there is to hand in of a run")
     report.add_argument("--out", type=Path, metavar="FILE", help="the file to write (default: NAME.html, here)")
@@ -265,76 +259,49 @@ def _attention(arguments: argparse.Namespace) -> int:
     if arguments.out.suffix not in (".npz", ".png"):
         raise SettingsError(f"--out {arguments.out} is of no known kind: take a name in .npz or .png.")
     from vit import weights
-    from vit.data.batches import to_tensor
-    from vit.evaluation import model_view
-    from vit.explain import attention_arrays, capture
 
     picture = _open_image(arguments.image)
     if isinstance(picture, DataError):
         raise picture
     model, info = weights.load_checkpoint(arguments.run)
-    view = model_view(info, picture)
-    images = to_tensor([view], info.mean, info.std)
-    relevance = _relevance(arguments, model, info, images)
-    record = capture(model, images)
-    if record.caveat:
-        _say(record.caveat)
+    seen = cli_attention.look(arguments, picture, model, info)
+    if seen.record is not None and seen.record.caveat:
+        _say(seen.record.caveat)
     if arguments.out.suffix == ".npz":
-        arrays = {
-            "attention": attention_arrays(record),
-            "class_names": np.array(info.class_names),
-            "probabilities": record.logits[0].float().softmax(dim=0).numpy(),
-            "grid": np.array(record.grid),
-            "prefix_tokens": np.array(record.prefix_tokens),
-        }
-        np.savez_compressed(arguments.out, **arrays if relevance is None else arrays | {"relevance": relevance})
+        np.savez_compressed(arguments.out, **cli_attention.arrays(seen, info.class_names))
     else:
-        _picture(arguments, view, record, relevance).save(arguments.out)
+        cli_attention.picture(arguments, seen).save(arguments.out)
     result = {"run": runs.get_run(arguments.run).name, "out": str(arguments.out), "method": arguments.method}
+    if seen.explained is not None:
+        result |= {"class": seen.explained, "against": arguments.against}
     _print(result, arguments.json, str(arguments.out))
     return 0
 
 
-def _relevance(arguments: argparse.Namespace, model: Any, info: "CheckpointInfo", images: Any) -> np.ndarray | None:
-    """The one map ``(rows columns)`` of a method; None for raw attention, which has one a head."""
-    from vit.explain import METHODS, Target
+def _timelapse(arguments: argparse.Namespace) -> int:
+    from vit import film
 
-    if arguments.method != "raw" and arguments.method not in METHODS:
-        raise SettingsError(f"--method {arguments.method} is unknown: choose {' or '.join(('raw', *METHODS))}.")
-    if arguments.label is not None and arguments.label not in info.class_names:
-        raise SettingsError(
-            f"--class {arguments.label} is not a class of the run: choose of {', '.join(info.class_names)}."
-        )
-    if arguments.method == "raw":
-        return None
-    label = None if arguments.label is None else info.class_names.index(arguments.label)
-    return METHODS[arguments.method].function(model, images, Target(label))[0]
-
-
-def _picture(
-    arguments: argparse.Namespace, view: np.ndarray, record: Any, relevance: np.ndarray | None
-) -> "Image.Image":
-    from vit import render
-    from vit.explain import token_maps
-
-    if relevance is not None:
-        return render.overlay(view, relevance, top=float(relevance.max()), side=4 * render.TILE)
-    patches = record.grid[0] * record.grid[1]
-    if not 0 <= arguments.token <= patches:
-        raise SettingsError(
-            f"--token {arguments.token} does not exist: choose 0 for the summary token, or 1 to {patches}."
-        )
-    maps = token_maps(record, arguments.token)
-    layers = _chosen("layer", arguments.layer, maps.shape[0])
-    heads = _chosen("head", arguments.head, maps.shape[1])
-    chosen = maps[np.ix_([layer - 1 for layer in layers], [head - 1 for head in heads])]
-    return render.attention_grid(view, chosen, layers, heads)
+    make = film.MAKERS.get(arguments.out.suffix.lower())
+    if make is None:
+        raise SettingsError(f"--out {arguments.out} is of no known kind: take a name in .gif or .mp4.")
+    film.check_seconds(arguments.seconds)
+    picture = _open_image(arguments.image)
+    if isinstance(picture, DataError):
+        raise picture
+    reel = cli_timelapse.Reel(runs.get_run(arguments.run), picture)
+    frames, caveat = cli_timelapse.pictures(arguments, reel, _counter("frames"))
+    if caveat:
+        _say(caveat)
+    arguments.out.write_bytes(make(frames, arguments.seconds))
+    result = {"run": reel.run.name, "out": str(arguments.out), "method": arguments.method, "epochs": reel.epochs}
+    _print(result, arguments.json, str(arguments.out))
+    return 0
 
 
-def _chosen(what: str, number: int | None, count: int) -> list[int]:
-    if number is not None and number > count:
-        raise SettingsError(f"--{what} {number} does not exist: choose 1 to {count}.")
-    return list(range(1, count + 1)) if number is None else [number]
+def _faithfulness(arguments: argparse.Namespace) -> int:
+    result, text = cli_faithfulness.measured(arguments, _counter("images"), _counter("forward passes, about"))
+    _print(result, arguments.json, text)
+    return 0
 
 
 def _report(arguments: argparse.Namespace) -> int:

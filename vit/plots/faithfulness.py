@@ -1,0 +1,185 @@
+"""Figures of faithfulness: deletion and insertion curves, and how far each method is ahead of chance."""
+
+from collections.abc import Sequence
+from itertools import cycle, groupby, product
+from typing import Literal, NamedTuple
+
+import numpy as np
+import plotly.graph_objects as go
+
+from vit.colours import PALETTE
+from vit.plots.base import figure
+
+_COLOURS = ("blue", "orange", "green", "vermilion", "sky", "purple")
+_SYMBOLS = (("solid", "circle"), ("dash", "diamond"))  # beyond so many colours they begin anew with another line
+_CHANCE_DASHES = ("dash", "dashdot", "longdash")
+_AXIS_TITLES = {
+    "deletion": "Share of patches that are covered, most relevant first",
+    "insertion": "Share of patches that are shown, most relevant first",
+}
+_SHARES = {
+    "tickformat": ".0%",
+    "tickvals": [0, 0.2, 0.4, 0.6, 0.8, 1],
+    "range": [-0.01, 1.01],
+    "fixedrange": True,
+    "zeroline": False,
+}
+_MARGIN = {"l": 0, "r": 20, "t": 8, "b": 0}  # on the right half of the last tick's label
+_ROW = 20  # pixels of a line of the forest plot
+
+
+class Curve(NamedTuple):
+    """A curve, mean over images, with the interval of each point: ``(s)`` each."""
+
+    title: str
+    role: Literal["method", "chance", "untrained"]
+    mean: np.ndarray
+    low: np.ndarray
+    high: np.ndarray
+
+
+class Comparison(NamedTuple):
+    """By how much a method is better than a row of chance on one measure: a mean and its interval."""
+
+    measure: str
+    method: str
+    against: str
+    mean: float
+    low: float
+    high: float
+
+
+def faithfulness_curves(
+    curves: Sequence[Curve], shares: np.ndarray, kind: Literal["deletion", "insertion"]
+) -> go.Figure:
+    """Mean curves over images: methods in colour, chance in grey, methods on untrained weights thin and grey.
+
+    Args:
+        shares: ``(s)``, the share of patches at each point.
+    """
+    looks, dashes = cycle(product(_SYMBOLS, _COLOURS)), cycle(_CHANCE_DASHES)
+    traces, named = [], False
+    for curve in curves:
+        untrained = curve.role == "untrained"
+        if curve.role == "method":
+            (dash, symbol), colour = next(looks)
+            line = {"color": PALETTE[colour], "width": 2.5, "dash": dash}
+        else:
+            symbol = "circle"
+            line = {"color": PALETTE["grey"]} | ({"width": 1, "dash": "dot"} if untrained else {"dash": next(dashes)})
+        traces.append(
+            {
+                "type": "scatter",
+                "mode": "lines" if untrained else "lines+markers",
+                "name": "Methods on untrained weights" if untrained else curve.title,
+                "legendgroup": curve.role if untrained else curve.title,
+                "showlegend": not (untrained and named),
+                "x": shares.tolist(),
+                "y": np.asarray(curve.mean).tolist(),
+                "line": line,
+                "marker": {"size": 5, "symbol": symbol},
+                "customdata": np.stack([curve.low, curve.high], axis=-1).tolist(),
+                "hovertemplate": f"{curve.title}<br>%{{x:.0%}}: %{{y:.3f}} "
+                "[%{customdata[0]:.3f}, %{customdata[1]:.3f}]<extra></extra>",
+            }
+        )
+        named = named or untrained
+    return figure(
+        traces,
+        height=520,
+        showlegend=True,
+        legend={"orientation": "h", "y": 1.02, "yanchor": "bottom", "x": 0},
+        margin=_MARGIN,
+        xaxis={**_SHARES, "title": {"text": _AXIS_TITLES[kind]}},
+        yaxis={"title": {"text": "Probability of the class, mean"}, "rangemode": "tozero", "fixedrange": True},
+    )
+
+
+def walk_curve(shares: np.ndarray, probabilities: np.ndarray, kind: Literal["deletion", "insertion"]) -> go.Figure:
+    """One image's curve with the area under it filled, both ``(s)``."""
+    trace = {
+        "type": "scatter",
+        "mode": "lines+markers",
+        "x": shares.tolist(),
+        "y": np.asarray(probabilities).tolist(),
+        "fill": "tozeroy",
+        "line": {"color": PALETTE["blue"], "width": 2.5},
+        "hovertemplate": "%{x:.0%}: %{y:.3f}<extra></extra>",
+    }
+    return figure(
+        [trace],
+        height=260,
+        margin=_MARGIN,
+        xaxis={**_SHARES, "title": {"text": _AXIS_TITLES[kind]}},
+        yaxis={"title": {"text": "Probability"}, "range": [0, 1.03], "fixedrange": True},
+    )
+
+
+def advantage_forest(comparisons: Sequence[Comparison]) -> go.Figure:
+    """How much better than chance each method is, by measure: a point, its interval, and the line of no difference.
+
+    Args:
+        comparisons: those of one measure stand together.
+    """
+    states = {
+        "better than chance": ("green", "circle", lambda it: it.low > 0),
+        "no better: the interval includes zero": ("grey", "circle-open", lambda it: it.low <= 0 <= it.high),
+        "worse than the best row of chance": ("vermilion", "x", lambda it: it.high < 0),
+    }
+    places, ticks = [], []
+    for measure, group in groupby(comparisons, key=lambda it: it.measure):
+        ticks.append(f"<b>{measure}</b>")
+        for it in group:
+            places.append(len(ticks))
+            ticks.append(it.method)
+    traces = []
+    for name, (colour, symbol, belongs) in states.items():
+        chosen = [(place, it) for place, it in zip(places, comparisons, strict=True) if belongs(it)]
+        traces.append(
+            {
+                "type": "scatter",
+                "mode": "markers",
+                "name": name,
+                "x": [it.mean for _, it in chosen] or [None],  # an empty trace would have no place in the legend
+                "y": [place for place, _ in chosen] or [None],
+                "marker": {
+                    "color": PALETTE[colour],
+                    "symbol": symbol,
+                    "size": 10,
+                    "line": {"width": 2 if symbol.endswith("open") else 0},
+                },
+                "error_x": {
+                    "type": "data",
+                    "symmetric": False,
+                    "array": [it.high - it.mean for _, it in chosen],
+                    "arrayminus": [it.mean - it.low for _, it in chosen],
+                    "thickness": 2,
+                    "width": 0,
+                },
+                "customdata": [[it.low, it.high, it.method, it.measure, it.against] for _, it in chosen],
+                "hovertemplate": "%{customdata[2]}, %{customdata[3]}<br>%{x:+.3f} [%{customdata[0]:+.3f}, "
+                "%{customdata[1]:+.3f}]<br>against: %{customdata[4]}<extra></extra>",
+            }
+        )
+    return figure(
+        traces,
+        height=_ROW * len(ticks) + 110,
+        showlegend=True,
+        legend={"orientation": "h", "y": 1.0, "yanchor": "bottom", "x": 0},
+        xaxis={
+            "title": {"text": "Better than the best row of chance by"},
+            "zeroline": True,
+            "zerolinewidth": 2,
+            "zerolinecolor": PALETTE["grey"],
+            "fixedrange": True,
+        },
+        yaxis={
+            "tickvals": list(range(len(ticks))),
+            "ticktext": ticks,
+            "range": [len(ticks) - 0.5, -0.5],
+            "fixedrange": True,
+            "automargin": True,
+            "showgrid": False,
+            "zeroline": False,
+        },
+    )
