@@ -6,7 +6,7 @@ import numpy as np
 import streamlit as st
 
 from pages import attention_beside, components, downloads
-from pages.map_grid import forget_browsers, map_grid, scale_controls
+from pages.map_grid import forget_browsers, map_grid, place_controls, scale_controls
 from vit import plots, render
 from vit.data.images import fit_square
 from vit.errors import ExplainError, UserError
@@ -108,35 +108,6 @@ def view_of(look: components.Look, show: str, run: Run) -> View:
             return View(attention, heads, "Every head of every layer", "attention", True, "")
 
 
-def controls(depth: int, columns: int, rows: int, across: int, fused: bool) -> tuple[int, int, int]:
-    """The numbers that a click sets too: token, layer, head; and how the maps are coloured."""
-    components.bounded("token", 0, rows * across, 0)
-    components.bounded("layer", 1, depth, 1)
-    with st.container(horizontal=True, vertical_alignment="bottom"):
-        token = st.number_input(
-            "Patch",
-            0,
-            rows * across,
-            0,
-            key="token",
-            bind="query-params",
-            width=140,
-            help=f"0 is the summary token, which the answer is read from; 1 to {rows * across} are the patches, "
-            "row by row.",
-        )
-        layer = st.number_input("Layer", 1, depth, 1, key="layer", bind="query-params", width=140)
-        if fused:
-            components.bounded("fusion", 1, columns, 1)
-            head = st.number_input(
-                "Fusion", 1, columns, 1, key="fusion", bind="query-params", width=140, help="1 mean, 2 max, 3 min."
-            )
-        else:
-            components.bounded("head", 1, columns, 1)
-            head = st.number_input("Head", 1, columns, 1, key="head", bind="query-params", width=140)
-        scale_controls()
-    return token, layer, head
-
-
 @st.fragment
 def explore(run: Run, look: components.Look, picked: components.PickedImage, version: str) -> None:
     """What a click on a patch or a tile changes, and nothing else."""
@@ -154,7 +125,14 @@ def explore(run: Run, look: components.Look, picked: components.PickedImage, ver
     if view.words:
         st.caption(view.words)
     fused = show == "Mean, max, min"
-    token, layer, head = controls(view.matrices.shape[0], view.matrices.shape[1], *record.grid, fused)
+    key = "fusion" if fused else "head"
+    with st.container(horizontal=True, vertical_alignment="bottom"):
+        token, layer, head = place_controls(
+            *view.matrices.shape[:2],
+            record.grid,
+            column=("Fusion", key, "1 mean, 2 max, 3 min.") if fused else ("Head", key, None),
+        )
+        scale_controls()
     row_names = [f"Layer {number}" for number in range(1, len(view.matrices) + 1)]
     map_grid(
         lambda tokens: np.stack([token_rows(record, view.matrices, one) for one in tokens])[None],
@@ -172,7 +150,7 @@ def explore(run: Run, look: components.Look, picked: components.PickedImage, ver
         token=token,
         row=layer,
         column=head,
-        picks=("token", "layer", "fusion" if fused else "head"),
+        picks=("token", "layer", key),
     )
     name = f"{run.name}-{picked.id}-{show.lower().replace(', ', '-')}"
     with st.container(horizontal=True, vertical_alignment="center"):

@@ -8,7 +8,7 @@ import streamlit as st
 from pages import components, downloads
 from pages import relevance_seen as seen
 from pages.components import Look, PickedImage, plain
-from pages.map_grid import forget_browsers, map_grid, scale_controls
+from pages.map_grid import forget_browsers, map_grid, place_controls, scale_controls
 from vit import runs
 from vit.data.images import fit_square
 from vit.errors import UserError
@@ -136,15 +136,8 @@ def show_heads(sides: list[Side]) -> None:
         if clicked is not None and side.look is not None:
             st.session_state["token"] = corresponding(clicked, side.grid, grid)
     depth, heads = (max(look.attention.shape[axis] for look in looks) for axis in (0, 1))
-    components.bounded("token", 0, grid[0] * grid[1], 0)
-    components.bounded("layer", 1, depth, 1)
-    components.bounded("head", 1, heads, 1)
     with st.container(horizontal=True, vertical_alignment="bottom"):
-        token = st.number_input(
-            "Patch", 0, grid[0] * grid[1], 0, key="token", bind="query-params", width=140, help="0: the summary token."
-        )
-        layer = st.number_input("Layer", 1, depth, 1, key="layer", bind="query-params", width=140)
-        head = st.number_input("Head", 1, heads, 1, key="head", bind="query-params", width=140)
+        token, layer, head = place_controls(depth, heads, grid)
         scale_controls()
     for key, (column, side) in enumerate(zip(st.columns(2, gap="large"), sides, strict=True)):
         with column:

@@ -8,7 +8,7 @@ from PIL import Image
 
 from pages import components, downloads, heads_words
 from pages.background import background
-from pages.map_grid import forget_browsers, map_grid, scale_controls
+from pages.map_grid import forget_browsers, map_grid, place_controls, scale_controls
 from vit import counts, plots, render
 from vit.errors import UserError
 from vit.runs import Run
@@ -174,28 +174,6 @@ def show_table(run: Run, seen: "Portraits") -> None:
     st.caption("Heads that do alike stand together. Tick a row to see that head below; click a heading to sort.")
 
 
-def controls(seen: "Portraits") -> tuple[int, int, int]:
-    """The numbers that a click sets too: token, layer, head; and how the maps are coloured."""
-    depth, heads = seen.names.shape
-    patches = seen.grid[0] * seen.grid[1]
-    components.bounded("token", 0, patches, 0)
-    with st.container(horizontal=True, vertical_alignment="bottom"):
-        token = st.number_input(
-            "Patch",
-            0,
-            patches,
-            0,
-            key="token",
-            bind="query-params",
-            width=140,
-            help=f"The patch that looks: 1 to {patches}, row by row; 0 is the summary token.",
-        )
-        layer = st.number_input("Layer", 1, depth, 1, key="layer", bind="query-params", width=140)
-        head = st.number_input("Head", 1, heads, 1, key="head", bind="query-params", width=140)
-        scale_controls()
-    return token, layer, head
-
-
 def show_patterns(run: Run, seen: "Portraits", token: int, layer: int, head: int) -> None:
     """What a token looks at on average, in every head."""
     depth, heads = seen.names.shape
@@ -264,7 +242,9 @@ def explore(run: Run, seen: "Portraits") -> None:
     show_table(run, seen)
     st.subheader("One head", anchor=False)
     st.caption(heads_words.PATTERNS)
-    token, layer, head = controls(seen)
+    with st.container(horizontal=True, vertical_alignment="bottom"):
+        token, layer, head = place_controls(depth, heads, seen.grid)
+        scale_controls()
     show_patterns(run, seen, token, layer, head)
     name = str(seen.names[layer - 1, head - 1])
     st.markdown(f"#### Layer {layer}, head {head}: {name}")

@@ -12,6 +12,7 @@ import pyarrow as pa
 import streamlit as st
 from PIL import Image
 
+from pages.components import bounded
 from vit.colours import SEQUENTIAL, SIGNED
 from vit.data.images import fit_square
 
@@ -124,6 +125,36 @@ def map_grid(
         },
         on_pick_change=partial(_take_pick, key, picks, list(frames)),
     )
+
+
+def place_controls(
+    depth: int, heads: int, grid: tuple[int, int], *, column: tuple[str, str, str | None] = ("Head", "head", None)
+) -> tuple[int, int, int]:
+    """The numbers that a click on a grid of layers and heads sets too: token, layer, head. They want a row.
+
+    Args:
+        grid: rows and columns of patches.
+        column: label, key and help of the last one, where the columns are others than heads.
+    """
+    patches = grid[0] * grid[1]
+    label, key, words = column
+    bounded("token", 0, patches, 0)
+    bounded("layer", 1, depth, 1)
+    bounded(key, 1, heads, 1)
+    token = st.number_input(
+        "Patch",
+        0,
+        patches,
+        0,
+        key="token",
+        bind="query-params",
+        width=140,
+        help=f"The token that looks: 0 is the summary token, which the answer is read from; 1 to {patches} are the "
+        "patches, row by row.",
+    )
+    layer = st.number_input("Layer", 1, depth, 1, key="layer", bind="query-params", width=140)
+    head = st.number_input(label, 1, heads, 1, key=key, bind="query-params", width=140, help=words)
+    return token, layer, head
 
 
 def scale_controls() -> None:

@@ -11,7 +11,7 @@ from pages import components
 from pages.attention_beside import is_convolutional
 from pages.components import PickedImage, plain
 from pages.downloads import downloads
-from pages.map_grid import map_grid, scale_controls
+from pages.map_grid import map_grid, place_controls, scale_controls
 from pages.timelapse_frames import method_maps
 from vit import film, snapshots
 from vit.data.images import fit_square
@@ -84,7 +84,9 @@ def show_heads(scene: Scene, lapse: "TimeLapse") -> None:
     """Every head's attention, epoch by epoch."""
     first = lapse.frames[0]
     depth, heads = first.attention.shape[:2]
-    token, layer, head = _choose_tile(depth, heads, first.grid)
+    with st.container(horizontal=True, vertical_alignment="bottom"):
+        token, layer, head = place_controls(depth, heads, first.grid)
+        scale_controls()
     map_grid(
         lapse.rows,
         scene.picked.image,
@@ -110,29 +112,6 @@ def show_heads(scene: Scene, lapse: "TimeLapse") -> None:
         ),
         {"attention": lambda: lapse.attention, "token": lambda: np.array(token)},
     )
-
-
-def _choose_tile(depth: int, heads: int, grid: tuple[int, int]) -> tuple[int, int, int]:
-    """The numbers that a click sets too: token, layer, head; and how the maps are coloured."""
-    patches = grid[0] * grid[1]
-    components.bounded("token", 0, patches, 0)
-    components.bounded("layer", 1, depth, 1)
-    components.bounded("head", 1, heads, 1)
-    with st.container(horizontal=True, vertical_alignment="bottom"):
-        token = st.number_input(
-            "Patch",
-            0,
-            patches,
-            0,
-            key="token",
-            bind="query-params",
-            width=140,
-            help=f"0 is the summary token, which the answer is read from; 1 to {patches} are the patches, row by row.",
-        )
-        layer = st.number_input("Layer", 1, depth, 1, key="layer", bind="query-params", width=140)
-        head = st.number_input("Head", 1, heads, 1, key="head", bind="query-params", width=140)
-        scale_controls()
-    return token, layer, head
 
 
 def show_method(scene: Scene, method: str, label: int) -> None:

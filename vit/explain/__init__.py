@@ -1,5 +1,16 @@
 """What a model attends to, or looks at, as arrays."""
 
+from vit.explain.attention_maps import (
+    FUSIONS,
+    attention_gradient,
+    chefer,
+    gradient_rollout,
+    last_attention,
+    relevance_maps,
+    rollout,
+    token_grad_cam,
+)
+from vit.explain.attribution import gain_over_blank, integrated_gradients, occlusion
 from vit.explain.capture import (
     MIXED_POSITIONS,
     OVER_QUERIES,
@@ -8,30 +19,75 @@ from vit.explain.capture import (
     attention_arrays,
     capture,
     prefix_share,
+    recompute,
     token_maps,
     token_rows,
 )
 from vit.explain.class_map import ClassMap, class_map
+from vit.explain.contributions import contributions
+from vit.explain.faithfulness import measure_faithfulness
 from vit.explain.gradcam import grad_cam
-from vit.explain.relevance import METHODS, Method, chefer, rollout
+from vit.explain.heads import Portraits, portraits
+from vit.explain.lens import prominent_classes, settled_from, summary_lens, token_lens
+from vit.explain.measures import MEASURES, Faithfulness
+from vit.explain.perturb import FILLS, cover
+from vit.explain.relevance import METHODS, Method, methods_for, why_not
 from vit.explain.target import Target
+from vit.explain.tokens import (
+    PrincipalComponents,
+    principal_components,
+    similarity_to,
+    token_norms,
+    token_similarity,
+    token_states,
+)
 
 __all__ = [
+    "FILLS",
+    "FUSIONS",
+    "MEASURES",
     "METHODS",
     "MIXED_POSITIONS",
     "OVER_QUERIES",
     "ClassMap",
+    "Faithfulness",
     "Layer",
     "Method",
+    "Portraits",
+    "PrincipalComponents",
     "Record",
     "Target",
     "attention_arrays",
+    "attention_gradient",
     "capture",
     "chefer",
     "class_map",
+    "contributions",
+    "cover",
+    "gain_over_blank",
     "grad_cam",
+    "gradient_rollout",
+    "integrated_gradients",
+    "last_attention",
+    "measure_faithfulness",
+    "methods_for",
+    "occlusion",
+    "portraits",
     "prefix_share",
+    "principal_components",
+    "prominent_classes",
+    "recompute",
+    "relevance_maps",
     "rollout",
+    "settled_from",
+    "similarity_to",
+    "summary_lens",
+    "token_grad_cam",
+    "token_lens",
     "token_maps",
+    "token_norms",
     "token_rows",
+    "token_similarity",
+    "token_states",
+    "why_not",
 ]

@@ -3,24 +3,41 @@
 Nothing here knows torch or Streamlit.
 """
 
+from vit.plots.ablation import head_sheet, probability_change, pruning_curve
 from vit.plots.anatomy import activation_curves, position_maps
 from vit.plots.curves import POINTS_MAX, accuracy_curve, learning_rate_curve, loss_curve, thin
 from vit.plots.figures import attention_matrix, probability_bars, reliability, token_names
+from vit.plots.heads import HEAD_COLOURS, heads_by_depth, layer_similarity
 from vit.plots.runs import COMPARED_MAX, compared_curves, cost_scatter, gap_curves
+from vit.plots.timelapse import accuracy_lines, class_lines, head_lines, lens_heat
+from vit.plots.tokens import CLASS_COLOURS, lens_curves, norm_spread
 
 __all__ = [
+    "CLASS_COLOURS",
     "COMPARED_MAX",
+    "HEAD_COLOURS",
     "POINTS_MAX",
     "accuracy_curve",
+    "accuracy_lines",
     "activation_curves",
     "attention_matrix",
+    "class_lines",
     "compared_curves",
     "cost_scatter",
     "gap_curves",
+    "head_lines",
+    "head_sheet",
+    "heads_by_depth",
+    "layer_similarity",
     "learning_rate_curve",
+    "lens_curves",
+    "lens_heat",
     "loss_curve",
+    "norm_spread",
     "position_maps",
     "probability_bars",
+    "probability_change",
+    "pruning_curve",
     "reliability",
     "thin",
     "token_names",
