@@ -205,7 +205,8 @@ def show_method(sides: list[Side], method: str) -> None:
                 continue
             picture = seen.draw(view, heat, METHODS[method].signed, SIDE)
             st.image(picture, width="stretch", alt=f"{METHODS[method].title} of {side.run.name}")
-            st.caption(METHODS[method].what)
+            colours = "Orange: for the class; blue: against it." if METHODS[method].signed else ""
+            st.caption(f"{METHODS[method].what} {colours}")
             downloads.downloads(
                 f"{side.run.name}-{side.picked.id}-{method}",
                 key=f"map_{place}",

@@ -110,6 +110,14 @@ def named(key: str, titles: Mapping[str, str]) -> None:
         settle(key, asked)
 
 
+def among(key: str, titles: Mapping[str, str], default: str) -> None:
+    """:func:`named` for a control that always has a choice, ``default`` where there is none of ``titles``."""
+    asked = stored(key)
+    names = {title: name for name, title in titles.items()}
+    if asked is not None:
+        settle(key, asked if asked in titles else names.get(asked, default))
+
+
 # Runs
 
 

@@ -45,9 +45,7 @@ def controls(run: Run) -> tuple[str, str, str]:
     titles = {name: method.title for name, method in methods_for(run.config.model).items()}
     first = next((name for name in ("chefer", "gradcam") if name in titles), next(iter(titles)))
     components.named("method", titles)
-    named = {title: name for name, title in FILLS.items()}  # a link may carry either
-    asked = components.stored("fill")
-    components.settle("fill", asked if asked in FILLS else named.get(asked, "mean"))
+    components.among("fill", FILLS, "mean")
     if components.stored("kind") not in KINDS:
         components.settle("kind", "deletion")
     with st.container(horizontal=True, vertical_alignment="bottom"):

@@ -8,7 +8,7 @@ from pages.background import Progress, background
 from pages.boards import head_board
 from pages.downloads import downloads
 from pages.heads_importance_pruning import show_pruning
-from pages.intervene_heads import MANY, among
+from pages.intervene_heads import MANY
 from vit import plots
 from vit.config import ModelConfig, TransformerConfig
 from vit.counts import count
@@ -122,9 +122,9 @@ def explore(run: Run, config: TransformerConfig, split: Split) -> None:
 
 def choose(total: int) -> tuple[Measure, Ablation, int]:
     """The controls: which measure, which ablation, on how many images."""
-    among("importance", MEASURES, "loss")
-    among("ablated", ABLATIONS, "zero")
-    among("counted", COUNTS, "500")
+    components.among("importance", MEASURES, "loss")
+    components.among("ablated", ABLATIONS, "zero")
+    components.among("counted", COUNTS, "500")
     with st.container(horizontal=True, vertical_alignment="bottom"):
         measure = _segments("Measure", "importance", MEASURES, "loss")
         ablation = _segments(

@@ -8,7 +8,6 @@ import streamlit as st
 from pages import components
 from pages.background import background
 from pages.downloads import downloads, plotly_config
-from pages.intervene_heads import among
 from vit import plots
 from vit.data import Split
 from vit.explain.ablation import RANKING, Ablation, Importance, Outcome, accuracy_lost
@@ -42,7 +41,7 @@ def show_pruning(
     )
     if result is None:
         return
-    among("pruned", QUANTITIES, "accuracy")
+    components.among("pruned", QUANTITIES, "accuracy")
     quantity = st.segmented_control(
         "What is left",
         list(QUANTITIES),

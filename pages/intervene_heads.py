@@ -1,6 +1,6 @@
 """What is done to the heads: an action is chosen, and clicked onto heads or whole layers."""
 
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from dataclasses import replace
 from typing import TypeVar
 
@@ -76,14 +76,6 @@ def as_checked(shown: str, checked: str) -> None:
         st.rerun()
 
 
-def among(key: str, titles: Mapping[str, str], default: str) -> None:
-    """Let the choice in ``key`` be one of ``titles``; a link may carry its name or, as Streamlit does, its title."""
-    asked = components.stored(key)
-    named = {title: name for name, title in titles.items()}
-    if asked is not None:
-        components.settle(key, asked if asked in titles else named.get(asked, default))
-
-
 def choose_changes(config: TransformerConfig, *, over_queries: bool) -> tuple[Change, ...]:
     """The board with its actions; the changes that are in force."""
     depth, heads = config.depth, config.num_heads
@@ -120,7 +112,7 @@ def choose_changes(config: TransformerConfig, *, over_queries: bool) -> tuple[Ch
 
 def choose_action() -> Kind:
     """What the next click does, bound to ``?action=``."""
-    among("action", ACTIONS, "zero")
+    components.among("action", ACTIONS, "zero")
     return st.pills(
         "A click sets a head to",
         list(ACTIONS),

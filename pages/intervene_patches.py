@@ -8,7 +8,7 @@ import streamlit as st
 
 from pages import components
 from pages.boards import patch_board
-from pages.intervene_heads import among, as_checked, checked
+from pages.intervene_heads import as_checked, checked
 from vit.explain.patches import alter, patches_from_text, patches_to_text
 from vit.explain.perturb import FILLS, Fill
 
@@ -38,7 +38,7 @@ def choose_patches(view: np.ndarray, grid: tuple[int, int]) -> Tampering:
     count = grid[0] * grid[1]
     covered = checked("covered", lambda text: patches_from_text(text, count), patches_to_text)
     components.bounded("shuffle", 0, SEED_MAX, 0)
-    among("fill", FILLS, "mean")
+    components.among("fill", FILLS, "mean")
     st.markdown("**The image**")
     board = st.container()
     with st.container(horizontal=True, vertical_alignment="bottom"):

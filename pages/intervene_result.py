@@ -12,9 +12,8 @@ from pages import components
 from pages.background import background, tasks
 from pages.components import plain
 from pages.downloads import downloads, plotly_config
-from pages.intervene_heads import among
 from pages.intervene_patches import Tampering
-from pages.map_grid import map_grid, scale_controls
+from pages.map_grid import map_grid, place_controls, scale_controls
 from vit import plots, render
 from vit.config import TransformerConfig
 from vit.counts import count
@@ -142,11 +141,7 @@ def show_maps(run: Run, image_id: str, before: Seen, after: Seen, version: str, 
     """Every head of every layer before, after, or the difference."""
     record, attention = before.answer.record, before.answer.attention
     depth, heads = attention.shape[:2]
-    count = record.grid[0] * record.grid[1]
-    components.bounded("token", 0, count, 0)
-    components.bounded("layer", 1, depth, 1)
-    components.bounded("head", 1, heads, 1)
-    among("compared", COMPARED, "after")
+    components.among("compared", COMPARED, "after")
     with st.container(horizontal=True, vertical_alignment="bottom"):
         compared = st.segmented_control(
             "Maps",
@@ -158,18 +153,7 @@ def show_maps(run: Run, image_id: str, before: Seen, after: Seen, version: str, 
             bind="query-params",
             wrap=False,
         )
-        token = st.number_input(
-            "Patch",
-            0,
-            count,
-            0,
-            key="token",
-            bind="query-params",
-            width=120,
-            help=f"0 is the summary token, which the answer is read from; 1 to {count} are the patches, row by row.",
-        )
-        layer = st.number_input("Layer", 1, depth, 1, key="layer", bind="query-params", width=120)
-        head = st.number_input("Head", 1, heads, 1, key="head", bind="query-params", width=120)
+        token, layer, head = place_controls(depth, heads, record.grid)
         scale_controls()
     if shuffled and compared == "difference":
         st.caption("The patches were shuffled, so the difference is between places, not between what lies there.")
