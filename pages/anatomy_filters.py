@@ -5,6 +5,7 @@ import streamlit as st
 from torch import nn
 
 from pages import components
+from pages.downloads import plotly_config
 from vit import plots
 from vit.errors import ExplainError, UserError
 from vit.explain import filters
@@ -68,7 +69,7 @@ def show_positions(model: nn.Module) -> None:
             plots.position_maps(similarity),
             key="positions",
             width=560,
-            config={"displayModeBar": False},
+            config=plotly_config("position-similarity"),
             alt="A map for each patch: how similar its position embedding is to the others",
         )
         words = st.container(width=300)

@@ -8,6 +8,7 @@ import streamlit as st
 from pages import components
 from pages.anatomy_head import controls, steps_of, token_names
 from pages.anatomy_heat import heat_map
+from pages.downloads import plotly_config
 from vit import plots
 from vit.anatomy import count_parameters, diagram
 from vit.config import Departure, ReferenceConfig, TransformerConfig
@@ -186,7 +187,9 @@ def illustrate(number: int, attended: tuple, names: list[str]) -> None:
             pair("mlp", *reach[5], small, [f"by {it}" for it in small], notes)
         case _:
             st.plotly_chart(
-                plots.activation_curves(departures.activations()), key="activations", config={"displayModeBar": False}
+                plots.activation_curves(departures.activations()),
+                key="activations",
+                config=plotly_config("activations"),
             )
 
 

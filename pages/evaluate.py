@@ -6,6 +6,7 @@ import streamlit as st
 
 from pages.components import attention_link, load_model, pick_run, plain, show_error, validation
 from pages.confusion import confusion_matrix
+from pages.downloads import plotly_config
 from vit import plots
 from vit.errors import UserError
 from vit.runs import Run
@@ -172,7 +173,7 @@ with table:
 st.subheader("Reliability", anchor=False)
 with st.grid(2, min_column_width=330, gap="large") as row:
     with row.cell():
-        st.plotly_chart(plots.reliability(calibration), key="reliability", config={"displayModeBar": False})
+        st.plotly_chart(plots.reliability(calibration), key="reliability", config=plotly_config("reliability"))
     with row.cell():
         st.markdown(calibration_sentence(result, calibration))
         st.caption(

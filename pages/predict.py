@@ -8,6 +8,7 @@ from PIL import Image
 
 from pages import components
 from pages.components import PickedImage, plain
+from pages.downloads import plotly_config
 from vit import plots
 from vit.data.images import FILE_BYTES_MAX, PIXELS_MAX, open_image
 from vit.data.pictures import save_picture
@@ -100,7 +101,7 @@ def show_result(run: Run, class_names: tuple[str, ...], picked: PickedImage, nam
         bars.plotly_chart(
             plots.probability_bars(class_names, probabilities, top=5),
             key=f"bars_{picked.id}",
-            config={"displayModeBar": False},
+            config=plotly_config("probabilities"),
             alt="Bars of the class probabilities",
         )
         truth = "" if picked.label is None else f", true: {plain(picked.label)}"

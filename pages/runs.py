@@ -3,6 +3,7 @@
 import streamlit as st
 
 from pages.components import plain, settle
+from pages.downloads import plotly_config
 from pages.runs_compare import show_comparison
 from pages.runs_manage import show_manager, show_uploader
 from pages.train_follow import BADGES
@@ -126,7 +127,7 @@ def show_costs(found: list[Summary]) -> None:
             st.plotly_chart(
                 plots.cost_scatter(scored, cost, list(KINDS.values())),
                 key=f"cost_{cost}",
-                config={"displayModeBar": False},
+                config=plotly_config(f"accuracy-and-{cost}"),
                 alt=f"Validation accuracy of the runs against their {alt}",
             )
     st.caption(

@@ -129,8 +129,8 @@ def test_a_changed_vit_computes_what_is_written_out(images, settings, change):
     one = edit(change, 17, 8)
     logits, attention = written_out_vit(model, images, one)
     record: dict = {}
-    torch.testing.assert_close(model(images, record=record, edits={LAYER: one}), logits, atol=1e-5, rtol=1e-4)
-    torch.testing.assert_close(record["layers"][LAYER]["attention"], attention, atol=1e-5, rtol=1e-4)
+    torch.testing.assert_close(model(images, record=record, edits={LAYER: one}), logits, atol=1e-5, rtol=1e-5)
+    torch.testing.assert_close(record["layers"][LAYER]["attention"], attention, atol=1e-5, rtol=1e-5)
     assert not torch.allclose(logits, model(images), atol=1e-4)
 
 
@@ -141,8 +141,8 @@ def test_a_changed_course_network_computes_what_is_written_out(images, mended, c
     one = edit(change, 5, 8)
     logits, attention = written_out_course(model, images, one)
     record: dict = {}
-    torch.testing.assert_close(model(images, record=record, edits={LAYER: one}), logits, atol=1e-5, rtol=1e-4)
-    torch.testing.assert_close(record["layers"][LAYER]["attention"], attention, atol=1e-5, rtol=1e-4)
+    torch.testing.assert_close(model(images, record=record, edits={LAYER: one}), logits, atol=1e-5, rtol=1e-5)
+    torch.testing.assert_close(record["layers"][LAYER]["attention"], attention, atol=1e-5, rtol=1e-5)
     assert not torch.allclose(logits, model(images), atol=1e-4)
 
 
@@ -153,7 +153,7 @@ def test_recorded_unrecorded_and_unchanged_passes_agree(images, make):
     changes = {0: edit("zero", n, 8), 1: edit("all", n, 8)}
     torch.testing.assert_close(model(images, record={}, edits=changes), model(images, edits=changes))
     for nothing in ({}, {0: HeadEdit()}, {1: HeadEdit(ablated=torch.zeros(1, 3, 1, 1))}):
-        torch.testing.assert_close(model(images, edits=nothing), model(images), atol=1e-5, rtol=1e-4)
+        torch.testing.assert_close(model(images, edits=nothing), model(images), atol=1e-5, rtol=1e-5)
 
 
 @pytest.mark.parametrize("make", [vit, course])

@@ -115,7 +115,7 @@ def test_every_number_equals_its_definition(config, monkeypatch):
             expected = {name: np.mean(values) for name, values in numbers.items()}
             assert seen.entropy[at] == pytest.approx(expected["entropy"], abs=1e-5)
             assert seen.entropy_share[at] == pytest.approx(expected["entropy"] / np.log(17), abs=1e-5)
-            assert seen.distance[at] == pytest.approx(expected["distance"], abs=1e-4)
+            assert seen.distance[at] == pytest.approx(expected["distance"], rel=1e-5)
             assert seen.own_share[at] == pytest.approx(expected["own"], abs=1e-5)
             assert seen.neighbour_share[at] == pytest.approx(expected["neighbour"], abs=1e-5)
             assert seen.prefix_share[at] == pytest.approx(expected["prefix"], abs=1e-5)
@@ -144,14 +144,14 @@ def test_every_number_equals_its_definition(config, monkeypatch):
             np.testing.assert_allclose(seen.focus[at], focus / b, atol=1e-5)
             assert seen.focus_rate[at] == pytest.approx(with_focus / b)
             if focus.any():
-                assert seen.focus_value[at] == pytest.approx(weighted / focus.sum() / np.mean(lengths), rel=1e-4)
+                assert seen.focus_value[at] == pytest.approx(weighted / focus.sum() / np.mean(lengths), rel=1e-5)
             else:
                 assert np.isnan(seen.focus_value[at])
 
             summary = {"cls": range(1), "mean": range(1, TOKENS), "all": range(TOKENS)}[model.pool]
             for image in range(b):
                 added = [np.linalg.norm(weight @ found["heads"][image, layer, head, n]) for n in summary]
-                assert seen.strength[image, layer, head] == pytest.approx(np.mean(added), rel=1e-4)
+                assert seen.strength[image, layer, head] == pytest.approx(np.mean(added), rel=1e-5)
     assert seen.even_distance == pytest.approx(
         8 * np.mean([np.hypot(r - y, c - z) for r, c in places for y, z in places])
     )

@@ -46,8 +46,8 @@ def test_means_are_those_of_all_images_one_by_one(make):
         heads = heads + torch.stack([layer.heads[0] for layer in record.layers]) / 70
         attention = attention + torch.stack([layer.attention[0] for layer in record.layers]) / 70
     assert means.images == 70
-    torch.testing.assert_close(means.heads, heads, atol=1e-5, rtol=1e-4)
-    torch.testing.assert_close(means.attention, attention, atol=1e-5, rtol=1e-4)
+    torch.testing.assert_close(means.heads, heads, atol=1e-5, rtol=1e-5)
+    torch.testing.assert_close(means.attention, attention, atol=1e-5, rtol=1e-5)
 
 
 @pytest.mark.parametrize("make", [vit, course])
@@ -78,7 +78,7 @@ def test_each_kind_of_change_does_what_it_says_to_its_head_alone(images, make):
             case "temperature":
                 scores = torch.log(plain.attention[:, 2])
                 axis = -1 if model.normalised_over == "key" else -2
-                torch.testing.assert_close(attention, (scores / 2).softmax(dim=axis), atol=1e-5, rtol=1e-4)
+                torch.testing.assert_close(attention, (scores / 2).softmax(dim=axis), atol=1e-5, rtol=1e-5)
 
 
 def test_changes_of_several_heads_and_layers_act_together(images):

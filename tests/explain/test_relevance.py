@@ -82,7 +82,7 @@ def test_rollout_is_the_product_of_half_attention_half_identity(images, settings
         for layer in attentions_of(model, image):
             product = (layer.mean(axis=0) / 2 + np.eye(17) / 2) @ product
         np.testing.assert_allclose(product.sum(axis=1), 1, rtol=1e-5)
-        np.testing.assert_allclose(seen, summary(model, product), rtol=1e-4)
+        np.testing.assert_allclose(seen, summary(model, product), rtol=1e-5)
 
 
 @KINDS
@@ -142,7 +142,7 @@ def test_attention_times_gradient_is_that_of_the_last_layer(images, settings):
     model = make(**settings)
     for image, seen in zip(images, attention_gradient(model, images, 2), strict=True):
         weighted = gradients_of(model, image, 2)[-1] * attentions_of(model, image)[-1]
-        np.testing.assert_allclose(seen, summary(model, weighted.clip(min=0).mean(axis=0)), atol=1e-7, rtol=1e-4)
+        np.testing.assert_allclose(seen, summary(model, weighted.clip(min=0).mean(axis=0)), atol=1e-7, rtol=1e-5)
 
 
 def test_its_gradient_is_the_change_of_the_score_when_one_link_is_a_little_stronger(images):
@@ -263,4 +263,4 @@ def test_a_convolutional_network_s_grad_cam_takes_two_classes_too(images):
     logits = model.head(activations.mean(dim=(2, 3)))[0]
     (gradient,) = torch.autograd.grad(logits[2] - logits[3], activations)
     expected = (gradient.mean(dim=(2, 3), keepdim=True) * activations).sum(dim=1).clamp(min=0).detach().numpy()
-    np.testing.assert_allclose(grad_cam(model, images, Target(2, against=3))[:1], expected, atol=1e-5, rtol=1e-4)
+    np.testing.assert_allclose(grad_cam(model, images, Target(2, against=3))[:1], expected, atol=1e-5, rtol=1e-5)

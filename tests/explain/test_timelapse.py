@@ -85,7 +85,7 @@ def test_head_statistics_are_sums_over_patches_and_the_patches_they_look_at(imag
                 away = [8 * np.hypot(query // 4 - key // 4, query % 4 - key % 4) for key in range(16)]
                 distances.append(sum(share / total * far for share, far in zip(patches, away, strict=True)))
             assert lapse.entropy[place, layer, head] == pytest.approx(np.mean(entropies), abs=1e-5)
-            assert lapse.distance[place, layer, head] == pytest.approx(np.mean(distances), abs=1e-4)
+            assert lapse.distance[place, layer, head] == pytest.approx(np.mean(distances), rel=1e-5)
 
 
 def test_an_even_head_lies_on_the_reference_lines_and_a_head_of_one_link_at_zero():
