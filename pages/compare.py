@@ -139,7 +139,9 @@ def show_heads(sides: list[Side]) -> None:
     with st.container(horizontal=True, vertical_alignment="bottom"):
         token, layer, head = place_controls(depth, heads, grid)
         scale_controls()
-    for key, (column, side) in enumerate(zip(st.columns(2, gap="large"), sides, strict=True)):
+    with st.grid(2, min_column_width=420, gap="large") as row:  # below each other where tiles would be cut off
+        columns = [row.cell() for _ in sides]
+    for key, (column, side) in enumerate(zip(columns, sides, strict=True)):
         with column:
             show_answer(side)
             if side.look is None:

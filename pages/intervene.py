@@ -72,6 +72,7 @@ def explore(run: Run, picked: components.PickedImage) -> None:
     record, changes = before.answer.record, ()  # a convolutional network has neither record nor heads
     if record is not None and record.caveat:
         st.warning(record.caveat, icon=":material/info:")
+    components.show_answer(picked, run.config.data.class_names, before.answer.probabilities)
     said, board = st.container(), st.container()
     in_row = record is not None and run.config.model.num_heads <= MANY  # more have no room in a third of the page
     with st.grid(3 if in_row else 2, min_column_width=270, gap="medium") as row:
@@ -115,8 +116,6 @@ try:
         picked = components.pick_image(run)
     if picked is None:
         st.stop()
-    label = f", {components.plain(picked.label)}" if picked.label is not None else ""
-    st.markdown(f"{components.plain(picked.title[:1].upper() + picked.title[1:])}{label}")
     if convolutional:
         rows, columns = grid_of(run)
         st.info(NO_HEADS.format(rows=rows, columns=columns), icon=":material/info:")
