@@ -394,7 +394,7 @@ def look(run: Run, image: PickedImage) -> Look:
     return _look(str(run.path), run.stamp, image.image)
 
 
-@st.cache_resource(max_entries=8, show_spinner=False)
+@st.cache_resource(max_entries=2, show_spinner=False)  # a ViT-B's record takes 60 MB
 def _look(path: str, stamp: int, image: Image.Image) -> Look:
     from vit.explain import capture
 

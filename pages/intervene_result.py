@@ -43,7 +43,7 @@ class Seen:
 
 
 @st.cache_resource(
-    max_entries=16, show_spinner=False, hash_funcs={Run: lambda run: f"{run.path}:{run.stamp}", Means: lambda _: None}
+    max_entries=4, show_spinner=False, hash_funcs={Run: lambda run: f"{run.path}:{run.stamp}", Means: lambda _: None}
 )
 def see(
     run: Run, image: Image.Image, changes: str = "", tampering: Tampering | None = None, means: Means | None = None
