@@ -16,6 +16,9 @@ from pathlib import Path
 
 import psutil
 import streamlit as st
+from starlette.middleware import Middleware
+
+from pages.server import VisitorCookie
 
 ROOT = Path(__file__).resolve().parent
 FIRST_PAGE_SECONDS = 3.0
@@ -86,4 +89,4 @@ async def lifespan(app: st.App):
 
 
 share_heaps()
-app = st.App(ROOT / "pages" / "_router.py", lifespan=lifespan)
+app = st.App(ROOT / "pages" / "_router.py", lifespan=lifespan, middleware=[Middleware(VisitorCookie)])

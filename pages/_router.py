@@ -2,6 +2,7 @@
 
 import streamlit as st
 
+from pages import access
 from vit import hardware, jobs, runs
 from vit.errors import UserError
 
@@ -47,7 +48,7 @@ def device_titles() -> list[str]:
 
 def active_runs() -> list[runs.Run]:
     """Runs that train or wait for their turn, newest first."""
-    return [run for run in runs.list_runs() if run.state in ("queued", "running")]
+    return [run for run in access.my_runs() if run.state in ("queued", "running")]
 
 
 def show_jobs(shown: list[str]) -> None:

@@ -7,9 +7,9 @@ import numpy as np
 import streamlit as st
 from PIL import Image
 
-from pages import components
+from pages import access, components
 from pages.components import PickedImage, plain
-from vit import render, runs
+from vit import render
 from vit.colours import SEQUENTIAL
 from vit.errors import UserError
 from vit.runs import Run
@@ -127,7 +127,7 @@ def choose_beside(run: Run) -> Run | None:
     convolutional, class_names = is_convolutional(run), set(run.config.data.class_names)
     found = {
         other.name: other
-        for other in runs.list_runs()
+        for other in access.my_runs()
         if other.has_weights
         and is_convolutional(other) != convolutional
         and set(other.config.data.class_names) == class_names

@@ -5,11 +5,10 @@ from typing import NamedTuple
 import numpy as np
 import streamlit as st
 
-from pages import components, downloads
+from pages import access, components, downloads
 from pages import relevance_seen as seen
 from pages.components import Look, PickedImage, plain
 from pages.map_grid import forget_browsers, map_grid, place_controls, scale_controls
-from vit import runs
 from vit.data.images import fit_square
 from vit.errors import UserError
 from vit.explain import METHODS
@@ -60,7 +59,7 @@ def pick_other(run: Run, picked: PickedImage) -> tuple[Run, PickedImage]:
     Raises:
         DataError: the image is not there.
     """
-    others = {other.name: other for other in runs.list_runs() if other.has_weights and other.name != run.name}
+    others = {other.name: other for other in access.my_runs() if other.has_weights and other.name != run.name}
     components.one_of("run2", others)
     name = st.selectbox(
         "Run on the right",

@@ -13,7 +13,8 @@ import streamlit as st
 from PIL import Image
 from streamlit.errors import StreamlitAPIException
 
-from vit import data, runs
+from pages import access
+from vit import data
 from vit.config import DataConfig
 from vit.data.images import FILE_BYTES_MAX, open_image
 from vit.data.pictures import list_pictures, open_picture, save_picture
@@ -123,7 +124,7 @@ def among(key: str, titles: Mapping[str, str], default: str) -> None:
 
 def pick_run(*, width: int | str = "stretch") -> Run | None:
     """A select box over the runs with weights, bound to ``?run=``; None, and the way to Train, where there is none."""
-    found = {run.name: run for run in runs.list_runs() if run.has_weights}
+    found = {run.name: run for run in access.my_runs() if run.has_weights}
     if not found:
         with st.container(border=True, horizontal_alignment="center"):
             st.markdown("#### No trained run yet", text_alignment="center")

@@ -7,10 +7,10 @@ from typing import TYPE_CHECKING, NamedTuple
 import numpy as np
 import streamlit as st
 
-from pages import components, downloads
+from pages import access, components, downloads
 from pages.background import background
 from pages.heads_portraits import AUTO_FLOPS, choose_sample
-from vit import counts, plots, runs
+from vit import counts, plots
 from vit.errors import UserError
 from vit.runs import Run
 
@@ -62,7 +62,7 @@ class Similarities(NamedTuple):
 
 def choose_beside(run: Run) -> Run | None:
     """Another run, of any kind, bound to ``?beside=``."""
-    found = {other.name: other for other in runs.list_runs() if other.has_weights and other.name != run.name}
+    found = {other.name: other for other in access.my_runs() if other.has_weights and other.name != run.name}
     components.one_of("beside", found)
     chosen = st.selectbox(
         "Against",

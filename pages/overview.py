@@ -2,6 +2,7 @@
 
 import streamlit as st
 
+from pages import access
 from pages.components import plain
 from pages.train_follow import BADGES
 from pages.wording import size
@@ -13,7 +14,7 @@ ROWS = 20
 
 def show_shipped() -> None:
     """The run that comes with the project: its score, and its attention as a picture."""
-    run = next((run for run in runs.list_runs() if run.shipped), None)
+    run = next((run for run in access.my_runs() if run.shipped), None)
     if run is None:
         st.caption("The run that comes with the project is not here; train one to look into it.")
         return
@@ -105,7 +106,7 @@ show_shipped()
 st.subheader("Start here", anchor=False)
 show_steps()
 
-found = runs.list_runs()
+found = access.my_runs()
 with st.container(horizontal=True, horizontal_alignment="distribute", vertical_alignment="center"):
     st.subheader("Runs", anchor=False, width="content")
     if found:

@@ -2,6 +2,7 @@
 
 import streamlit as st
 
+from pages import access
 from pages.components import plain, settle
 from pages.downloads import plotly_config
 from pages.runs_compare import show_comparison
@@ -99,7 +100,7 @@ def choose(names: list[str]) -> list[str]:
 
 def show_board(active: list[str]) -> None:
     """The table and the comparison; drawn anew every second while a run is active, and all once one has ended."""
-    found = runs.list_runs()
+    found = access.my_runs()
     if [run.name for run in found if run.active] != active:
         st.rerun()
     choose([run.name for run in found])
@@ -143,7 +144,7 @@ st.caption(
 )
 if said := st.session_state.pop("runs_said", None):
     st.toast(plain(said), icon=":material/check:")
-found: list[Run] = runs.list_runs()
+found: list[Run] = access.my_runs()
 if found:
     with st.container(horizontal=True):
         show_manager(found)

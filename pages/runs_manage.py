@@ -4,9 +4,10 @@ import io
 
 import streamlit as st
 
+from pages import access
 from pages.components import plain, show_error
 from pages.wording import size
-from vit import exchange, runs
+from vit import exchange
 from vit.errors import UserError
 from vit.runs import Run
 
@@ -53,7 +54,7 @@ def rename(run: Run, key: str) -> None:
     if name == run.name:
         return
     try:
-        runs.rename(run, name)
+        access.rename(run, name)
     except UserError as error:
         st.session_state["rename_problem"] = error
         return
@@ -151,7 +152,7 @@ def confirm_delete(run: Run) -> None:
         if st.button("Delete it", type="primary", icon=":material/delete:", key="delete_surely"):
             spare()
             try:
-                runs.delete(run)
+                access.delete(run)
             except UserError as error:
                 show_error(error)
             else:
@@ -167,7 +168,7 @@ def show_uploader() -> None:
         return
     try:
         with st.spinner("Unpacking and checking"):
-            run = exchange.unpack(file)
+            run = access.unpack(file)
     except UserError as error:
         show_error(error)
         return

@@ -5,13 +5,13 @@ from collections.abc import Mapping, Sequence
 import numpy as np
 import streamlit as st
 
-from pages import attention_beside, components
+from pages import access, attention_beside, components
 from pages.components import PickedImage
 from pages.map_grid import forget_browsers
 from pages.timelapse_charts import show_answers, show_lens, show_statistics
 from pages.timelapse_frames import answers, looks
 from pages.timelapse_maps import HEADS, Scene, choose_maps, show_heads, show_method
-from vit import runs, snapshots
+from vit import snapshots
 from vit.errors import UserError
 from vit.runs import Run
 
@@ -180,7 +180,7 @@ if run is None:
     st.stop()
 epochs, active = snapshots.epochs(run), run.active
 if not epochs:
-    others = [components.plain(other.name) for other in runs.list_runs() if other.has_weights and other.snapshots]
+    others = [components.plain(other.name) for other in access.my_runs() if other.has_weights and other.snapshots]
     known = f" Of the runs that are here, choose {' or '.join(others[:3])}." if others else ""
     st.info(NO_SNAPSHOTS + known, icon=":material/info:")
     st.page_link("train.py", label="Train a model", icon=":material/model_training:")

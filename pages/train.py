@@ -2,6 +2,7 @@
 
 import streamlit as st
 
+from pages import access
 from pages.components import show_error
 from pages.train_controls import Controls, choose_mended, choose_network, choose_recipe
 from pages.train_cost import show_cost
@@ -77,7 +78,7 @@ def offer_start(config: RunConfig, *, fits: bool) -> str | None:
         st.code(jobs.command_line(config, name), language="bash", wrap_lines=True)
     if pressed:
         try:
-            run = jobs.start(config, name)
+            run = access.start(config, name)
         except UserError as error:
             show_error(error)
         else:
@@ -94,7 +95,7 @@ def machine() -> tuple[hardware.Device, ...]:
 
 def first_view() -> str:
     """Follow a run when the link names one or one is training; set up a new one otherwise."""
-    following = "run" in st.query_params or any(run.active for run in runs.list_runs())
+    following = "run" in st.query_params or any(run.active for run in access.my_runs())
     return FOLLOW if following else SET_UP
 
 

@@ -3,11 +3,12 @@
 import streamlit as st
 from streamlit.delta_generator import DeltaGenerator
 
+from pages import access
 from pages.components import complete, plain, show_error, stored
 from pages.train_controls import RECIPE_NAMES
 from pages.train_recipe import step_words
 from pages.wording import duration
-from vit import jobs, plots, runs
+from vit import plots, runs, turns
 from vit.config import ModelConfig, RunConfig, TrainingConfig, recipe_of
 from vit.errors import UserError
 from vit.runs import Run
@@ -28,7 +29,7 @@ CHARTS = (
 
 def pick() -> Run | None:
     """The run to follow: of the link, or the newest active one, or the newest."""
-    found = sorted(runs.list_runs(), key=lambda run: not run.active)  # stable: newest first among equals
+    found = sorted(access.my_runs(), key=lambda run: not run.active)  # stable: newest first among equals
     if not found:
         st.caption("Nothing has been trained yet. Choose images and a model under New run, and press Start.")
         return None
@@ -71,7 +72,7 @@ def show_run(run: Run, shown: str) -> None:
     show_numbers(config.training, status, lines)
     show_curves(run, lines)
     with st.expander("Log", icon=":material/article:"):
-        st.code(run.log(tail=60) or "Nothing so far.", language=None, wrap_lines=True)
+        st.code(run.log(lines=60) or "Nothing so far.", language=None, wrap_lines=True)
 
 
 def settings_words(config: RunConfig) -> str:
@@ -127,10 +128,8 @@ def show_state(run: Run, status: runs.Status) -> None:
 
 def queue_sentence(run: Run) -> str:
     """How many runs come before a queued one."""
-    mine = run.status
-    others = (other.status for other in runs.list_runs() if other.path != run.path)
-    ahead = sum(it.state in runs.ACTIVE and it.device == mine.device and it.ticket < mine.ticket for it in others)
-    return f"Number {ahead} in the queue; it begins by itself." if ahead else mine.message
+    ahead = turns.ahead(run)
+    return f"Number {ahead} in the queue; it begins by itself." if ahead else run.status.message
 
 
 def show_action(run: Run, status: runs.Status) -> None:
@@ -138,12 +137,12 @@ def show_action(run: Run, status: runs.Status) -> None:
     try:
         if status.state in runs.ACTIVE:
             if st.button("Stop", icon=":material/stop:", key="stop"):
-                jobs.stop(run)
+                access.stop(run)
                 st.rerun()
         elif status.state != "finished":
             label = "Resume" if status.epoch else "Start again"
             if st.button(label, icon=":material/resume:", key="resume"):
-                jobs.resume(run)
+                access.resume(run)
                 st.rerun()
     except UserError as error:
         show_error(error)

@@ -5,12 +5,13 @@ from itertools import count as numbers
 
 import streamlit as st
 
+from pages import access
 from pages.components import plain, show_error
 from pages.train_controls import MENDS
 from pages.train_cost import cost_of
 from pages.train_space import Space, Values, make_space
 from pages.wording import count, duration, size
-from vit import jobs, runs
+from vit import runs
 from vit.config import DEPARTURES, RunConfig, checkpoints_dir
 from vit.errors import SettingsError, UserError
 
@@ -39,7 +40,7 @@ def rung_names(configs: list[RunConfig], name: str | None) -> list[str]:
     Raises:
         RunError: a run cannot be called so.
     """
-    taken = {run.name for run in runs.list_runs()} | {broken for broken, _ in runs.broken_runs()}
+    taken = {run.name for run in access.my_runs()} | {broken for broken, _ in runs.broken_runs()}
     base = name or runs.suggest_name(configs[0])
     for number in numbers(1):
         stem = base if number == 1 else f"{base}-{number}"
@@ -88,7 +89,7 @@ def queue(configs: list[RunConfig], names: list[str]) -> None:
     """Start them all, in their order, and follow the first."""
     try:
         for config, name in zip(configs, names, strict=True):
-            jobs.start(config, name)
+            access.start(config, name)
     except UserError as error:
         show_error(error)
         return

@@ -363,6 +363,8 @@ class TrainingConfig(Settings):
             mean over 100 steps, begun anew each epoch), or the last.
         snapshots: how many epochs, evenly spaced, leave fp16 weights for the time-lapse.
         threads: CPU threads for torch; None leaves torch's choice.
+        resume_steps: leave what a resume needs every so many steps, besides at the end of each epoch.
+        max_seconds: end the training after so many seconds, with what it has reached.
     """
 
     epochs: Annotated[int, Field(ge=1, le=10_000)] = 20
@@ -381,6 +383,8 @@ class TrainingConfig(Settings):
     keep: Keep = "validation"
     snapshots: Annotated[int, Field(ge=0, le=SNAPSHOTS_MAX)] = SNAPSHOTS_MAX
     threads: Annotated[int, Field(ge=1, le=1024)] | None = None
+    resume_steps: Annotated[int, Field(ge=1, le=10**9)] | None = None
+    max_seconds: Annotated[float, Field(ge=1, le=1e9)] | None = None
 
 
 RECIPES = {
@@ -425,7 +429,9 @@ class Environment(Settings):
 class RunConfig(Settings):
     """All that a run is made from; ``config.json`` of its folder.
 
-    ``format`` counts up when the same settings begin to mean another network, so that no run is taken for another.
+    Attributes:
+        format: counts up when the same settings begin to mean another network, so that no run is taken for another.
+        owner: the mark of the visitor whose run it is, on a server that strangers use; empty where it is everybody's.
     """
 
     format: Literal[2] = 2
@@ -433,6 +439,7 @@ class RunConfig(Settings):
     data: DataConfig = DataConfig()
     training: TrainingConfig = TrainingConfig()
     created: str = ""
+    owner: Annotated[str, Field(pattern=r"^([0-9a-f]{32})?$")] = ""
     environment: Environment | None = None
 
     @field_validator("format", mode="before")

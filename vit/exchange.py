@@ -26,6 +26,7 @@ from vit.data import archives, title
 from vit.data.images import open_image
 from vit.data.uploads import BYTES_MAX, RATIO_FREE_BYTES, RATIO_MAX
 from vit.errors import DataError, RunError, UserError
+from vit.files import sync_folder
 from vit.runs import Run, Status
 
 PICTURES = (runs.PICTURE, "sample.png")
@@ -86,7 +87,7 @@ def unpack(file: Path | BinaryIO, name: str | None = None) -> Run:
                 _expand(archive, found, beside, title_)
             _check(beside, title_)
             target = checkpoints_dir() / (name or runs.free_name(_called(folder or title_)))
-            runs.sync_folder(beside)
+            sync_folder(beside)
             beside.rename(target)
         finally:
             shutil.rmtree(beside, ignore_errors=True)

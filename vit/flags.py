@@ -71,6 +71,8 @@ FLAGS = (
     Flag("--seed", "training", "seed", "of the first weights, the order, the augmentation and dropout"),
     Flag("--threads", "training", "threads", "CPU threads"),
     Flag("--device", "training", "device", "where to train"),
+    Flag("--resume-steps", "training", "resume_steps", "leave what a resume needs every so many steps, too"),
+    Flag("--max-seconds", "training", "max_seconds", "end the training after so many seconds"),
     Flag("--train-images", "data", "train_images", "use only so many training images"),
     Flag("--val-images", "data", "val_images", "use only so many validation images"),
     Flag("--data-seed", "data", "seed", "of the split of a data set without validation images, and of drawn scenes"),

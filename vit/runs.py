@@ -13,7 +13,6 @@ import json
 import os
 import re
 import shutil
-import tempfile
 import time
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
@@ -29,6 +28,7 @@ from pydantic import ConfigDict
 
 from vit.config import RUN_NAME, RunConfig, Settings, checkpoints_dir
 from vit.errors import RunError, SettingsError, UserError
+from vit.files import json_lines, remove_remains, sync_folder, tail, write_atomic
 from vit.hardware import resolve
 
 SHIPPED_RUN = "scenes-vit"
@@ -186,17 +186,17 @@ class Run:
         except FileNotFoundError:
             return [], 0
         end = data.rfind(b"\n") + 1
-        return list(_json_lines(data[:end])), start + end
+        return list(json_lines(data[:end])), start + end
 
     @property
     def latest(self) -> dict[str, Any] | None:
         """The last whole line of ``metrics.jsonl``, None before the first step; only the file's end is read."""
-        lines = list(_json_lines(_tail(self.path / METRICS, 4096)))
+        lines = list(json_lines(tail(self.path / METRICS, 4096)))
         return lines[-1] if lines else None
 
-    def log(self, tail: int = 100) -> str:
+    def log(self, lines: int = 100) -> str:
         """The last lines of the log; an empty string when there is none."""
-        return "\n".join(_tail(self.path / LOG, 200 * tail).decode(errors="replace").splitlines()[-tail:])
+        return "\n".join(tail(self.path / LOG, 200 * lines).decode(errors="replace").splitlines()[-lines:])
 
 
 def list_runs() -> list[Run]:
@@ -275,6 +275,7 @@ def create(name: str | None, config: RunConfig) -> Run:
     try:
         write_status(path, Status(ticket=time.time_ns(), device=device, message="Starting."))
         write_config(path, config)  # last: with it the folder becomes a run
+        sync_folder(path.parent)
     except OSError as error:
         shutil.rmtree(path, ignore_errors=True)
         raise RunError(f"The run's folder {path} cannot be written: {_reason(error)}") from None
@@ -429,63 +430,17 @@ def append_metrics(path: Path, lines: list[dict[str, Any]], *, durable: bool = F
 def cut_metrics(path: Path, step: int) -> None:
     """Drop what ``metrics.jsonl`` says of later steps, and a half-written last line."""
     try:
-        lines = list(_json_lines((path / METRICS).read_bytes()))
+        lines = list(json_lines((path / METRICS).read_bytes()))
     except FileNotFoundError:
         return
     kept = [json.dumps(line, separators=(",", ":")) + "\n" for line in lines if line.get("step", 0) <= step]
     write_atomic(path / METRICS, "".join(kept).encode())
 
 
-def write_atomic(path: Path, data: bytes) -> None:
-    """Write a file so that a reader, or a loss of power, meets the old one or the new one and never a part."""
-    handle, beside = tempfile.mkstemp(dir=path.parent, prefix=f".{path.name}-")
-    try:
-        with os.fdopen(handle, "wb") as file:
-            file.write(data)
-            file.flush()
-            os.fsync(file.fileno())
-        os.chmod(beside, 0o644)  # a temporary file is its owner's alone
-        os.replace(beside, path)
-    except BaseException:
-        Path(beside).unlink(missing_ok=True)
-        raise
-    sync_folder(path.parent)
-
-
 def sweep(path: Path) -> None:
     """Remove the half-written files that a killed job left in a run's folder; only the holder of the lock does."""
-    for file in [*path.glob(".*.*-*"), *(path / SNAPSHOTS).glob(".*.*-*")]:
-        file.unlink(missing_ok=True)
-
-
-def sync_folder(path: Path) -> None:
-    """Flush a folder's entries to disk, where the system can."""
-    if os.name != "posix":
-        return
-    handle = os.open(path, os.O_RDONLY)
-    try:
-        os.fsync(handle)
-    finally:
-        os.close(handle)
-
-
-def _tail(path: Path, size: int) -> bytes:
-    try:
-        with path.open("rb") as file:
-            file.seek(max(0, file.seek(0, os.SEEK_END) - size))
-            return file.read()
-    except FileNotFoundError:
-        return b""
-
-
-def _json_lines(data: bytes) -> Iterator[dict[str, Any]]:
-    for line in data.splitlines():
-        try:
-            value = json.loads(line)
-        except ValueError:
-            continue  # cut short by a crash; the resume writes that step again
-        if isinstance(value, dict):
-            yield value
+    for folder in (path, path / SNAPSHOTS):
+        remove_remains(folder)
 
 
 @lru_cache(maxsize=512)

@@ -13,6 +13,7 @@ from torch import Tensor, nn
 from vit import runs
 from vit.config import RunConfig
 from vit.errors import RunError
+from vit.files import write_atomic
 from vit.networks import build_model
 from vit.trainer import Checkpoint
 
@@ -41,7 +42,7 @@ class CheckpointInfo:
 
 def _write(path: Path, tensors: Mapping[str, Tensor], metadata: Mapping) -> None:
     contiguous = {name: tensor.detach().cpu().contiguous() for name, tensor in tensors.items()}
-    runs.write_atomic(path, save(contiguous, metadata={key: json.dumps(value) for key, value in metadata.items()}))
+    write_atomic(path, save(contiguous, metadata={key: json.dumps(value) for key, value in metadata.items()}))
 
 
 def _read(path: Path) -> tuple[dict[str, Tensor], dict]:

@@ -10,13 +10,14 @@ import traceback
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import fields
+from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from filelock import FileLock, Timeout
+from filelock import Timeout
 
-from vit import __version__, hardware, runs
-from vit.config import Environment, RunConfig, checkpoints_dir
+from vit import __version__, hardware, runs, turns
+from vit.config import Environment, RunConfig
 from vit.errors import RunError, UserError
 from vit.runs import Run, Status
 
@@ -132,7 +133,7 @@ def execute(run: Run, *, resume: bool = False, report: Callable[[Any], None] | N
         runs.sweep(run.path)
         epochs = run.config.training.epochs
         try:
-            with _turn(run, journal, stopped):
+            with turns.turn(run, wait=partial(_wait, journal, stopped)):
                 _train(run, journal, stopped, resume)
             if journal.status.epoch < epochs:
                 raise _Stopped
@@ -221,6 +222,14 @@ def _environment(device: str) -> Environment:
     )
 
 
+def _wait(journal: _Journal, stopped: Callable[[], bool]) -> None:
+    """One look at the queue is over, and it is not this run's turn yet."""
+    journal.say(f"Waiting for its turn on {journal.status.device}.")
+    time.sleep(WAIT_STEP)
+    if stopped():
+        raise _Stopped
+
+
 @contextmanager
 def _stop_flag() -> Iterator[Callable[[], bool]]:
     """A question that is true once SIGTERM or Ctrl-C came; a second one has its usual effect."""
@@ -251,37 +260,6 @@ def _lock(run: Run) -> Iterator[None]:
             yield
     except Timeout:
         raise RunError(f"Another process works on the run {run.name!r}: wait for it, or stop it.") from None
-
-
-@contextmanager
-def _turn(run: Run, journal: _Journal, stopped: Callable[[], bool]) -> Iterator[None]:
-    """Hold the device, once it is free and no living job with an older ticket waits for it."""
-    device = journal.status.device
-    folder = checkpoints_dir() / ".locks"
-    folder.mkdir(parents=True, exist_ok=True)
-    lock = FileLock(folder / f"{device}.lock")
-    while not _take(lock, run, journal.status):
-        journal.say(f"Waiting for its turn on {device}.")
-        time.sleep(WAIT_STEP)
-        if stopped():
-            raise _Stopped
-    try:
-        yield
-    finally:
-        lock.release()
-
-
-def _take(lock: FileLock, run: Run, mine: Status) -> bool:
-    """Take the device's lock if it is this run's turn."""
-    try:
-        lock.acquire(timeout=0)
-    except Timeout:
-        return False
-    waiting = (other.status for other in runs.list_runs() if other.path != run.path)
-    if any(it.state == "queued" and it.device == mine.device and it.ticket < mine.ticket for it in waiting):
-        lock.release()
-        return False
-    return True
 
 
 def advice(run: Run, error: Exception) -> str:

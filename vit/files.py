@@ -1,0 +1,62 @@
+"""Files that survive a crash: written beside, flushed with their folder, renamed once; and lines cut short by one."""
+
+import json
+import os
+import tempfile
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+
+def write_atomic(path: Path, data: bytes) -> None:
+    """Write a file so that a reader, or a loss of power, meets the old one or the new one and never a part."""
+    handle, beside = tempfile.mkstemp(dir=path.parent, prefix=f".{path.name}-")
+    try:
+        with os.fdopen(handle, "wb") as file:
+            file.write(data)
+            file.flush()
+            os.fsync(file.fileno())
+        os.chmod(beside, 0o644)  # a temporary file is its owner's alone
+        os.replace(beside, path)
+    except BaseException:
+        Path(beside).unlink(missing_ok=True)
+        raise
+    sync_folder(path.parent)
+
+
+def remove_remains(folder: Path) -> None:
+    """Remove what :func:`write_atomic` of a killed process left beside; only who alone writes there may call it."""
+    for file in folder.glob(".*.*-*"):
+        file.unlink(missing_ok=True)
+
+
+def sync_folder(path: Path) -> None:
+    """Flush a folder's entries to disk, where the system can."""
+    if os.name != "posix":
+        return
+    handle = os.open(path, os.O_RDONLY)
+    try:
+        os.fsync(handle)
+    finally:
+        os.close(handle)
+
+
+def tail(path: Path, size: int) -> bytes:
+    """The last bytes of a file, ``size`` at most; none where it does not exist."""
+    try:
+        with path.open("rb") as file:
+            file.seek(max(0, file.seek(0, os.SEEK_END) - size))
+            return file.read()
+    except FileNotFoundError:
+        return b""
+
+
+def json_lines(data: bytes) -> Iterator[dict[str, Any]]:
+    """The objects of a JSON lines file; a line that a crash cut short is left out."""
+    for line in data.splitlines():
+        try:
+            value = json.loads(line)
+        except ValueError:
+            continue
+        if isinstance(value, dict):
+            yield value
