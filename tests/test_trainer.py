@@ -12,7 +12,17 @@ from vit import networks, trainer
 from vit.config import RECIPES, ReferenceConfig, RunConfig, TrainingConfig
 from vit.data import ImageData, Split
 from vit.data.batches import Batches
-from vit.trainer import Epoch, Snapshot, Step, TrainingFailed, fit, learning_rate, make_optimizer, snapshot_epochs
+from vit.trainer import (
+    Checkpoint,
+    Epoch,
+    Snapshot,
+    Step,
+    TrainingFailed,
+    fit,
+    learning_rate,
+    make_optimizer,
+    snapshot_epochs,
+)
 
 
 def split(count: int, seed: int) -> Split:
@@ -56,16 +66,134 @@ def test_the_same_settings_give_the_same_numbers_and_another_seed_others():
     assert losses(first) != losses(list(fit(config({"dropout": 0.2}, seed=1), DATA)))
 
 
-def test_a_resumed_run_goes_on_as_if_never_interrupted():
-    settings = config({"dropout": 0.2, "drop_path": 0.2})
-    whole = list(fit(settings, DATA))
-    middle = next(event for event in fit(settings, DATA) if isinstance(event, Epoch))
-    checkpoint = middle.checkpoint
-    rest = list(fit(settings, DATA, resume=checkpoint))
-    assert losses(rest) == losses(whole)[3:]
-    assert rest[-1].step == whole[-1].step
-    for name, value in whole[-1].weights.items():
-        torch.testing.assert_close(rest[-1].weights[name], value, rtol=0, atol=0)
+def cloned(checkpoint: Checkpoint) -> Checkpoint:
+    """A checkpoint that the training which it is of no longer changes."""
+    return Checkpoint({name: value.clone() for name, value in checkpoint.tensors.items()}, dict(checkpoint.position))
+
+
+def told(events: list) -> list:
+    """All that events tell but times: numbers, and the bytes of weights."""
+
+    def plain(value: object) -> object:
+        if isinstance(value, torch.Tensor):
+            return value.dtype, tuple(value.shape), value.numpy().tobytes()
+        if isinstance(value, dict):
+            return {name: plain(it) for name, it in value.items() if name not in ("seconds", "images_per_second")}
+        return plain(vars(value)) if isinstance(value, Checkpoint) else value
+
+    return [(type(event).__name__, plain(vars(event))) for event in events]
+
+
+def interrupted(settings: RunConfig) -> tuple[list, list[tuple[int, Checkpoint]]]:
+    """What a training tells, and each of its checkpoints with how much had been told by then."""
+    events, checkpoints = [], []
+    for event in fit(settings, DATA):
+        events += told([event])
+        if isinstance(event, Checkpoint | Epoch):
+            checkpoints.append((len(events), cloned(event if isinstance(event, Checkpoint) else event.checkpoint)))
+    return events, checkpoints
+
+
+@pytest.mark.parametrize("keep", ["validation", "training_loss"])
+def test_a_training_goes_on_from_every_step_as_if_never_interrupted(keep, monkeypatch):
+    monkeypatch.setattr(trainer, "WINDOW", 2)  # so that windows are whole and half done, and weights kept on the way
+    recipe = {"epochs": 2, "batch_size": 12, "resume_steps": 1, "keep": keep, "lr": 5e-3}
+    settings = config({"dropout": 0.2, "drop_path": 0.2}, **recipe)
+    events, checkpoints = interrupted(settings)
+    assert [int(checkpoint.position["step"]) for _, checkpoint in checkpoints] == list(range(1, 11))
+    plain = settings.model_copy(update={"training": settings.training.model_copy(update={"resume_steps": None})})
+    assert [event for event in events if event[0] != "Checkpoint"] == told(fit(plain, DATA))
+    for index, checkpoint in checkpoints:
+        before = told([checkpoint])
+        rest = told(fit(settings, DATA, resume=checkpoint))
+        assert rest == events[index:], checkpoint.position  # the snapshot of an epoch that was whole among it
+        assert told([checkpoint]) == before
+
+
+def test_checkpoints_come_at_the_steps_asked_for_and_not_twice_at_the_end_of_an_epoch():
+    events = list(fit(config(batch_size=10, resume_steps=4, epochs=2, snapshots=0), DATA))  # six steps an epoch
+    kinds = [type(event).__name__ for event in events]
+    assert kinds == ["Step"] * 4 + ["Checkpoint"] + ["Step"] * 2 + ["Epoch"] + [
+        *("Step", "Step", "Checkpoint"),
+        *(["Step"] * 4),
+        "Epoch",
+    ]
+    again = list(fit(config(batch_size=10, resume_steps=3, epochs=2, snapshots=0), DATA))
+    assert [event.position["step"] for event in again if isinstance(event, Checkpoint)] == [3, 9]
+
+
+def test_a_checkpoint_within_an_epoch_counts_only_complete_epochs():
+    positions = [event.position for event in fit(config(resume_steps=2), DATA) if isinstance(event, Checkpoint)]
+    assert [(position["epoch"], position["step"], position["seen"]) for position in positions] == [
+        (0, 2, 40),
+        (1, 4, 20),
+        (2, 8, 40),
+    ]
+
+
+@pytest.fixture(scope="module")
+def amid() -> tuple[RunConfig, Checkpoint]:
+    """Settings, and a checkpoint of theirs in the middle of the second epoch, with weights kept on the way."""
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(trainer, "WINDOW", 2)
+        settings = config(batch_size=12, resume_steps=3, keep="training_loss")
+        checkpoints = (event for event in fit(settings, DATA) if isinstance(event, Checkpoint))
+        return settings, cloned(next(checkpoints))
+
+
+def spoil(name: str, value: float | None = None, *, dtype: torch.dtype | None = None):
+    """A change of one tensor: gone, other numbers, or another type."""
+
+    def change(tensors: dict, position: dict) -> None:
+        if dtype:
+            tensors[name] = tensors[name].to(dtype)
+        elif value is None:
+            del tensors[name]
+        else:
+            tensors[name] = torch.full_like(tensors[name], value)
+
+    return change
+
+
+@pytest.mark.parametrize(
+    ("change", "reason"),
+    [
+        (spoil("optimizer.3.exp_avg"), r"optimizer\.3\.exp_avg is missing"),
+        (spoil("model.head.weight"), r"model\.head\.weight is missing"),
+        (spoil("kept.head.weight"), r"kept\.head\.weight is missing"),
+        (spoil("window"), "window is missing"),
+        (spoil("model.head.weight", dtype=torch.float16), "of another network"),
+        (spoil("optimizer.3.exp_avg_sq", dtype=torch.float64), "of another network"),
+        (spoil("optimizer.3.exp_avg", math.nan), "numbers that cannot be"),
+        (spoil("optimizer.3.exp_avg_sq", -1.0), "numbers that cannot be"),
+        (spoil("optimizer.3.step", -5.0), "numbers that cannot be"),
+        (lambda tensors, _: tensors.update({"model.head.weight": torch.zeros(5, 17)}), "of another network"),
+        (lambda tensors, _: tensors.update({"evil": torch.zeros(1)}), "evil is not of this training"),
+        (lambda tensors, _: tensors.update({"optimizer.99.step": torch.zeros(())}), "not of this training"),
+        (lambda _, position: position.update(epoch=0.5), "position is not one"),
+        (lambda _, position: position.update(step=True), "position is not one"),
+        (lambda _, position: position.update(seconds=math.nan), "position is not one"),
+        (lambda _, position: position.update(best=10**400), "position is not one"),
+        (lambda _, position: position.update(note="hello"), "position is not one"),
+        (lambda _, position: position.pop("step"), "position is not one"),
+        (lambda _, position: position.update(step=9), "5 steps: put the former images back"),
+        (lambda _, position: position.update(epoch=4, step=20), "put the former images back"),
+    ],
+)
+def test_what_is_no_checkpoint_of_this_training_is_refused_with_what_to_do(amid, change, reason, windows_of_two):
+    settings, checkpoint = amid
+    assert {"window", "kept.head.weight"} <= checkpoint.tensors.keys()
+    spoilt = cloned(checkpoint)
+    change(spoilt.tensors, spoilt.position)
+    with pytest.raises(TrainingFailed, match=f"{reason}.*start the run over"):
+        fit(settings, DATA, resume=spoilt)
+
+
+def test_a_checkpoint_from_before_there_were_any_within_an_epoch_still_serves():
+    epoch = next(event for event in fit(config(), DATA) if isinstance(event, Epoch))
+    position = {name: epoch.checkpoint.position[name] for name in ("epoch", "step", "seconds", "best", "tie")}
+    rest = list(fit(config(), DATA, resume=Checkpoint(epoch.checkpoint.tensors, position)))
+    assert losses(rest) == losses(list(fit(config(), DATA)))[3:]
 
 
 def test_stop_yields_the_current_weights_and_ends():
@@ -281,19 +409,6 @@ def test_the_figures_of_the_kept_weights_are_measured_with_the_kept_weights(wind
 def test_keeping_weights_on_the_way_does_not_change_the_training(windows_of_two):
     keeping, plain = (list(fit(course(keep=keep), DATA)) for keep in ("training_loss", "last"))
     assert losses(keeping) == losses(plain)
-
-
-def test_a_resumed_course_recipe_goes_on_as_if_never_interrupted(windows_of_two):
-    settings = course(epochs=5, lr=LARGE_STEPS)
-    whole = [event for event in fit(settings, DATA) if isinstance(event, Epoch)]
-    second = next(event for event in fit(settings, DATA) if isinstance(event, Epoch) and event.epoch == 2)
-    rest = [event for event in fit(settings, DATA, resume=second.checkpoint) if isinstance(event, Epoch)]
-    assert [event.epoch for event in rest] == [3, 4, 5]
-    for resumed, event in zip(rest, whole[2:], strict=True):
-        assert (resumed.kept, resumed.train_loss, resumed.val_loss) == (event.kept, event.train_loss, event.val_loss)
-        assert resumed.best["val_loss"] == event.best["val_loss"]
-    for name, value in whole[-1].checkpoint.tensors.items():
-        assert torch.equal(rest[-1].checkpoint.tensors[name], value)
 
 
 @pytest.mark.parametrize("asked", [3, 4])

@@ -6,8 +6,8 @@ import pytest
 import torch
 
 from vit import load_checkpoint, runs
+from vit.checkpoint import Checkpoint
 from vit.errors import RunError
-from vit.trainer import Checkpoint
 from vit.weights import load_resume, load_snapshot, save_resume
 
 
@@ -43,6 +43,51 @@ def test_resume_state_survives_the_disk_bit_by_bit(home):
     loaded = load_resume(run)
     assert torch.equal(loaded.tensors["model.w"], checkpoint.tensors["model.w"])
     assert loaded.position == checkpoint.position
+
+
+@pytest.mark.parametrize(
+    "metadata",
+    [
+        {},
+        {"epoch": 1, "step": 3},
+        {"epoch": 1, "step": 3, "seconds": float("nan")},
+        {"epoch": -1, "step": 3, "seconds": 1.0},
+        {"epoch": 1, "step": "3", "seconds": 1.0},
+        {"epoch": 1, "step": 3, "seconds": 1.0, "evil": 1},
+    ],
+)
+def test_a_resume_that_does_not_say_where_it_was_is_refused_with_what_to_do(home, metadata):
+    run = home / "run"
+    run.mkdir()
+    save_resume(run, Checkpoint({"model.w": torch.zeros(1)}, metadata))
+    with pytest.raises(RunError, match="start the run over"):
+        load_resume(run)
+
+
+def test_a_resume_that_is_damaged_is_refused_with_what_to_do(home):
+    run = home / "run"
+    run.mkdir()
+    save_resume(run, Checkpoint({"model.w": torch.zeros(100)}, {"epoch": 1, "step": 3, "seconds": 1.0}))
+    whole = (run / runs.LAST).read_bytes()
+    deep = b"[" * 100_000
+    header = b'{"__metadata__":{"epoch":"' + deep + b'"}}'
+    for content in (b"", whole[:7], whole[:50], whole[:-1], len(header).to_bytes(8, "little") + header, b"\0" * 500):
+        (run / runs.LAST).write_bytes(content)
+        with pytest.raises(RunError, match=r"last\.safetensors.*start the run over"):
+            load_resume(run)
+
+
+def test_a_run_tells_what_its_kept_weights_say_of_themselves(trained):
+    from dataclasses import fields
+
+    from vit.folder import measured
+    from vit.trainer import Epoch
+
+    run = runs.get_run("tiny")
+    found = measured(run.path)
+    assert found == run.best == run.status.best
+    assert set(found) == {field.name for field in fields(Epoch) if field.repr and field.name != "kept"}
+    assert load_checkpoint("tiny")[1].metrics == found | {"validated": True}
 
 
 def test_a_run_that_is_missing_or_damaged_or_foreign_is_refused_in_a_sentence(trained):

@@ -57,6 +57,8 @@ LABELS = {
     "training.keep": "Keeps the weights of",
     "training.snapshots": "Snapshots",
     "training.threads": "CPU threads",
+    "training.resume_steps": "Steps between resume points",
+    "training.max_seconds": "Seconds at most",
 }
 """The settings of a run by section and field, and what a person calls them. Those of a network that has more than
 these are shown under their own names."""

@@ -6,11 +6,13 @@ This module imports neither torch nor streamlit, so a waiting job and the first 
 import os
 import re
 from pathlib import Path
-from typing import Annotated, Any, Literal, NamedTuple, Self, get_args
+from typing import Annotated, Any, Literal, Self, get_args
 
-from pydantic import BaseModel, ConfigDict, Field, ValidationError, field_validator, model_validator
+from pydantic import ConfigDict, Field, field_validator, model_validator
 
 from vit.errors import SettingsError
+from vit.names import check_classes, check_unicode
+from vit.settings import Settings
 
 # What the controls of the app offer. The fields below accept more, since published models are larger than what
 # a person trains in the browser.
@@ -31,6 +33,9 @@ AUTO_IMAGE_SIZE_MAX = 64
 
 RUN_NAME = re.compile(r"[a-z0-9](?:[a-z0-9._-]{0,62}[a-z0-9])?")
 """What a run may be called: a folder name that is safe on every file system and in every link."""
+
+OWNER = re.compile(r"[0-9a-f]{32}")
+"""The mark of a visitor."""
 
 Device = Literal["auto", "cpu", "cuda", "mps"]
 Keep = Literal["validation", "training_loss", "last"]
@@ -53,58 +58,6 @@ REFERENCE_PARAMETERS_MAX = 1e9
 
 DEPARTURES: tuple[Departure, ...] = get_args(Departure)
 """The course network's departures from the textbook that can be mended, in the order of the rungs."""
-
-
-class Limits(NamedTuple):
-    """Smallest and largest value that a field accepts, and the value it has when nobody chooses."""
-
-    low: float | None
-    high: float | None
-    default: Any
-
-
-class Settings(BaseModel):
-    """Base of all settings: immutable, strict about unknown names, and with errors in the user's words."""
-
-    model_config = ConfigDict(frozen=True, extra="forbid", allow_inf_nan=False, protected_namespaces=())
-
-    def __init__(self, **values: Any) -> None:
-        try:
-            super().__init__(**values)
-        except ValidationError as error:
-            raise SettingsError(_sentence(error)) from None
-
-    @classmethod
-    def limits(cls, field: str) -> Limits:
-        """The bounds and the default of one field, read from its declaration."""
-        info = cls.model_fields[field]
-        low = next((item.ge for item in info.metadata if hasattr(item, "ge")), None)
-        high = next((item.le for item in info.metadata if hasattr(item, "le")), None)
-        return Limits(low, high, info.default)
-
-    @classmethod
-    def from_json(cls, text: str | bytes) -> Self:
-        """Read settings from JSON.
-
-        Raises:
-            SettingsError: the text is not JSON, or a value is missing or out of bounds.
-        """
-        try:
-            return cls.model_validate_json(text)
-        except ValidationError as error:
-            raise SettingsError(_sentence(error)) from None
-
-
-def _sentence(error: ValidationError) -> str:
-    first = error.errors(include_url=False)[0]
-    if first["type"] == "value_error":  # raised by one of our own validators, already a sentence
-        return str(first["ctx"]["error"])
-    place = ".".join(str(part) for part in first["loc"]) or "settings"
-    if first["type"] == "union_tag_invalid":
-        tag, known = first["ctx"]["tag"], first["ctx"]["expected_tags"]
-        return f"{place}.architecture = {tag!r} is not known: choose one of {known}."
-    message = first["msg"][0].lower() + first["msg"][1:]
-    return f"{place} = {str(first.get('input'))[:60]!r} is not possible: {message}."
 
 
 class ModelConfig(Settings):
@@ -349,6 +302,9 @@ class DataConfig(Settings):
     std: tuple[float, float, float] = (0.5, 0.5, 0.5)
     seed: Annotated[int, Field(ge=0, le=2**31 - 1)] = 0
 
+    _source = field_validator("source")(check_unicode)
+    _classes = field_validator("class_names")(check_classes)
+
 
 class TrainingConfig(Settings):
     """The recipe.
@@ -439,7 +395,7 @@ class RunConfig(Settings):
     data: DataConfig = DataConfig()
     training: TrainingConfig = TrainingConfig()
     created: str = ""
-    owner: Annotated[str, Field(pattern=r"^([0-9a-f]{32})?$")] = ""
+    owner: Annotated[str, Field(pattern=rf"^({OWNER.pattern})?$")] = ""
     environment: Environment | None = None
 
     @field_validator("format", mode="before")
@@ -480,3 +436,14 @@ def checkpoints_dir() -> Path:
 def data_dir() -> Path:
     """Where data sets, their decoded caches and uploads are kept: ``$VIT_DATA``, or ``data/`` of the project."""
     return Path(os.environ.get("VIT_DATA") or project_root() / "data").expanduser().absolute()
+
+
+def owned_dir(owner: str) -> Path:
+    """Where the uploads and pictures of one visitor lie (:attr:`RunConfig.owner`); of nobody in particular, the data.
+
+    Raises:
+        SettingsError: this is no owner's mark.
+    """
+    if owner and not OWNER.fullmatch(owner):
+        raise SettingsError(f"{owner[:40]!r} marks no visitor.")
+    return data_dir() / "visitors" / owner if owner else data_dir()

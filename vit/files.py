@@ -2,10 +2,14 @@
 
 import json
 import os
+import shutil
 import tempfile
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
+
+HEADER_MAX = 2**24
+"""Bytes of a safetensors header that are read; those of a network of 48 blocks are a hundred thousand."""
 
 
 def write_atomic(path: Path, data: bytes) -> None:
@@ -22,6 +26,15 @@ def write_atomic(path: Path, data: bytes) -> None:
         Path(beside).unlink(missing_ok=True)
         raise
     sync_folder(path.parent)
+
+
+def overwrite(path: Path, data: bytes) -> None:
+    """Write over an existing file, in the room that it has: for a disk that takes no new one. A crash may damage it."""
+    with path.open("r+b") as file:
+        file.write(data)
+        file.truncate()
+        file.flush()
+        os.fsync(file.fileno())
 
 
 def remove_remains(folder: Path) -> None:
@@ -41,14 +54,34 @@ def sync_folder(path: Path) -> None:
         os.close(handle)
 
 
+def free_bytes(folder: Path) -> int:
+    """Bytes that are free on the disk of a folder, which need not be there yet."""
+    folder = folder.absolute()
+    return shutil.disk_usage(next(path for path in (folder, *folder.parents) if path.exists())).free
+
+
 def tail(path: Path, size: int) -> bytes:
-    """The last bytes of a file, ``size`` at most; none where it does not exist."""
+    """The last bytes of a file, ``size`` at most; none where it does not exist or cannot be read."""
     try:
         with path.open("rb") as file:
             file.seek(max(0, file.seek(0, os.SEEK_END) - size))
-            return file.read()
-    except FileNotFoundError:
+            return file.read(size)
+    except OSError:
         return b""
+
+
+def safetensors_metadata(path: Path) -> dict[str, str]:
+    """The texts in the header of a safetensors file, without its tensors; none where there is no such header.
+
+    The layout is 8 bytes, the header's length as a little-endian number, and then the header as JSON.
+    """
+    try:
+        with path.open("rb") as file:
+            length = int.from_bytes(file.read(8), "little")
+            found = json.loads(file.read(length))["__metadata__"] if length <= HEADER_MAX else {}
+            return {str(name): text for name, text in found.items() if isinstance(text, str)}
+    except (OSError, ValueError, LookupError, TypeError, AttributeError, RecursionError):
+        return {}
 
 
 def json_lines(data: bytes) -> Iterator[dict[str, Any]]:

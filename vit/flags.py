@@ -11,12 +11,12 @@ from vit.config import (
     DataConfig,
     ReferenceConfig,
     RunConfig,
-    Settings,
     TrainingConfig,
     ViTConfig,
     recipe_of,
 )
 from vit.errors import DataError, SettingsError
+from vit.settings import Settings
 
 
 class Flag(NamedTuple):

@@ -7,6 +7,7 @@ collects them in a list.
 import math
 import time
 from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass, field
 from typing import NamedTuple
 
@@ -14,7 +15,8 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-from vit import hardware
+from vit import checkpoint, hardware
+from vit.checkpoint import Checkpoint
 from vit.config import RunConfig, TrainingConfig
 from vit.data import ImageData
 from vit.data.batches import Batches, mix_seed
@@ -29,19 +31,6 @@ WINDOW = 100
 
 class TrainingFailed(UserError):
     """Training cannot go on; the message says why and what to change."""
-
-
-@dataclass(frozen=True)
-class Checkpoint:
-    """All that going on needs, as of the end of an epoch.
-
-    Attributes:
-        tensors: ``model.*`` the weights, ``optimizer.<index>.*`` the optimiser's state of each parameter.
-        position: epoch and step that are done, seconds trained, and the score that the kept weights have.
-    """
-
-    tensors: dict[str, Tensor]
-    position: dict[str, float]
 
 
 @dataclass(frozen=True)
@@ -121,28 +110,47 @@ def fit(
     *,
     resume: Checkpoint | None = None,
     stop: Callable[[], bool] | None = None,
-) -> Iterator[Step | Epoch | Snapshot]:
+) -> Iterator[Step | Epoch | Snapshot | Checkpoint]:
     """Train the model of ``config`` on ``data``.
 
     Order, augmentation and dropout of a step are drawn from (seed, epoch, step) alone, so a resume needs a position and
     no generator's state; on a CPU with one number of threads the same settings give the same numbers.
 
+    A :class:`Checkpoint` comes with each epoch, and by itself after every ``resume_steps`` steps within one. Who keeps
+    one has kept all that came before it: a resume yields what comes after it, and once more the snapshot of an epoch
+    that it is the end of.
+
     Args:
-        resume: go on after this checkpoint.
+        resume: go on after this checkpoint, which is checked at once, before the first event is asked for.
         stop: asked after each step and each batch of validation; once it is true, a final :class:`Snapshot` follows,
             and the end.
 
     Raises:
-        TrainingFailed: the loss is no longer finite, the device's memory is exhausted, or the images cannot be read.
+        TrainingFailed: the checkpoint is not of this training, the loss is no longer finite, the device's memory is
+            exhausted, or the images cannot be read.
     """
+    with _in_words(config):
+        loop = _Loop(config, data, stop or (lambda: False))
+        if resume is not None:
+            loop.restore(resume)
+    return _events(config, loop)
+
+
+def _events(config: RunConfig, loop: "_Loop") -> Iterator[Step | Epoch | Snapshot | Checkpoint]:
+    with _in_words(config):
+        yield from loop.run()
+
+
+@contextmanager
+def _in_words(config: RunConfig) -> Iterator[None]:
+    """What can go wrong with a device or with images, as :class:`TrainingFailed`."""
     try:
-        yield from _Loop(config, data, stop or (lambda: False)).run(resume)
+        yield
     except (torch.OutOfMemoryError, MemoryError):
         raise _out_of_memory(config) from None
     except RuntimeError as error:
-        if "allocate memory" in str(error) or "out of memory" in str(
-            error
-        ):  # how the CPU's and Apple's allocators say it
+        # how the CPU's and Apple's allocators say it
+        if "allocate memory" in str(error) or "out of memory" in str(error):
             raise _out_of_memory(config) from None
         raise
     except OSError as error:
@@ -166,6 +174,23 @@ class _Kept(NamedTuple):
     weights: dict[str, Tensor]
 
 
+@dataclass
+class _Pass:
+    """What an epoch under way has come to.
+
+    Attributes:
+        loss_sum, right, seen: over its images: losses, right answers, how many.
+        window: losses since the running loss was last taken.
+        lowest: of its steps the one with the lowest running loss, where that is the lowest of all.
+    """
+
+    loss_sum: float = 0.0
+    right: int = 0
+    seen: int = 0
+    window: list[float] = field(default_factory=list)
+    lowest: _Kept | None = None
+
+
 class _Loop:
     """The state of one training: what :func:`fit` would otherwise pass from function to function."""
 
@@ -187,20 +212,19 @@ class _Loop:
         self.val = Batches(data.val, batch_size=batch if drop_last else VALIDATION_BATCH, drop_last=drop_last, **common)
         self.total = len(self.train) * self.recipe.epochs
         self.step = 0
+        self.done = 0  # complete epochs
+        self.under_way = _Pass()
         self.best: tuple[float, float] | None = None
-        self.lowest: _Kept | None = None
         self.seconds_before = 0.0
 
-    def run(self, resume: Checkpoint | None) -> Iterator[Step | Epoch | Snapshot]:
-        first = 1
-        if resume is not None:
-            self._restore(resume)
-            first = int(resume.position["epoch"]) + 1
+    def run(self) -> Iterator[Step | Epoch | Snapshot | Checkpoint]:
         self.started = time.monotonic() - self.seconds_before
         snapshots = snapshot_epochs(self.recipe.epochs, self.recipe.snapshots)
-        for epoch in range(first, self.recipe.epochs + 1):
-            train_loss, train_accuracy = yield from self._train_epoch(epoch)
-            event = None if self.stop() else self._finish_epoch(epoch, train_loss, train_accuracy)
+        if self.done in snapshots and not self._steps_under_way:  # nobody knows whether it was kept in time
+            yield Snapshot(self.done, self.step, _copy(self.model.state_dict(), torch.float16))
+        for epoch in range(self.done + 1, self.recipe.epochs + 1):
+            yield from self._train_epoch(epoch)
+            event = None if self.stop() else self._finish_epoch(epoch)
             if event is None:
                 yield Snapshot(epoch, self.step, _copy(self.model.state_dict()), final=True)
                 return
@@ -208,14 +232,17 @@ class _Loop:
             if epoch in snapshots:
                 yield Snapshot(epoch, self.step, _copy(self.model.state_dict(), torch.float16))
 
-    def _train_epoch(self, epoch: int) -> Iterator[Step]:
-        """Yields each step; returns the means of loss and accuracy over the images seen."""
+    @property
+    def _steps_under_way(self) -> int:
+        """Steps since the last complete epoch."""
+        return self.step - self.done * len(self.train)
+
+    def _train_epoch(self, epoch: int) -> Iterator[Step | Checkpoint]:
+        """The steps of an epoch that are left."""
         self.model.train()
-        loss_sum, right, seen = 0.0, 0, 0
-        window: list[float] = []
-        self.lowest = None
+        passed = self.under_way
         clock = time.monotonic()
-        for images, labels in self.train.epoch(epoch):
+        for images, labels in self.train.epoch(epoch, start=self._steps_under_way):
             lr = learning_rate(self.recipe, self.step, self.total)
             for group in self.optimizer.param_groups:
                 group["lr"] = lr
@@ -227,19 +254,21 @@ class _Loop:
                     f"choose a learning rate below {self.recipe.lr:g}, or a longer warm-up."
                 )
             self.step += 1
-            seen += len(labels)
-            loss_sum += value * len(labels)
-            right += int((logits.argmax(dim=1) == labels).sum())
-            window.append(value)
-            if len(window) == WINDOW or (self.step % len(self.train) == 0 and len(self.train) < WINDOW):
-                self._note_window(window)
-                window = []
+            passed.seen += len(labels)
+            passed.loss_sum += value * len(labels)
+            passed.right += int((logits.argmax(dim=1) == labels).sum())
+            whole = self._steps_under_way == len(self.train)
+            if self.recipe.keep == "training_loss":
+                passed.window.append(value)
+                if len(passed.window) == WINDOW or (whole and len(self.train) < WINDOW):
+                    self._note_window()
             now = time.monotonic()
             yield Step(self.step, epoch, value, lr, len(labels) / max(now - clock, 1e-9), self._seconds())
             clock = now
+            if self.recipe.resume_steps and self.step % self.recipe.resume_steps == 0 and not whole:
+                yield self._checkpoint()
             if self.stop():
                 break
-        return loss_sum / max(1, seen), right / max(1, seen)
 
     def _optimise(self, images: Tensor, labels: Tensor, epoch: int) -> tuple[Tensor, Tensor]:
         with torch.random.fork_rng(devices=[self.device] if self.device.type == "cuda" else []):
@@ -269,21 +298,23 @@ class _Loop:
                 return None
         return loss_sum / max(1, seen), right / max(1, seen)
 
-    def _note_window(self, losses: list[float]) -> None:
-        """Hold on to the weights as they are now, where ``keep`` asks for them and the running loss is the lowest."""
-        if self.recipe.keep == "training_loss" and self._is_best((-sum(losses) / len(losses), 0.0)):
-            self.lowest = _Kept(self.step, _copy(self.model.state_dict()))
+    def _note_window(self) -> None:
+        """Take the running loss, and hold on to the weights as they are now where it is the lowest."""
+        losses, self.under_way.window = self.under_way.window, []
+        if self._is_best((-sum(losses) / len(losses), 0.0)):
+            self.under_way.lowest = _Kept(self.step, _copy(self.model.state_dict()))
 
-    def _finish_epoch(self, epoch: int, train_loss: float, train_accuracy: float) -> Epoch | None:
+    def _finish_epoch(self, epoch: int) -> Epoch | None:
         """Validate, and decide which weights to keep; None when stopped on the way."""
         validation = self._validate()
         if validation is None:
             return None
+        passed = self.under_way
         measured = {
             "epoch": epoch,
             "step": self.step,
-            "train_loss": train_loss,
-            "train_accuracy": train_accuracy,
+            "train_loss": passed.loss_sum / max(1, passed.seen),
+            "train_accuracy": passed.right / max(1, passed.seen),
             "val_loss": validation[0],
             "val_accuracy": validation[1],
             "lr": self.optimizer.param_groups[0]["lr"],
@@ -294,20 +325,21 @@ class _Loop:
             case "validation":
                 kept = self._is_best((measured["val_accuracy"], -measured["val_loss"]))
             case "training_loss":
-                kept = self.lowest is not None
-                if kept and self.lowest.step != self.step:
-                    validation = self._validate_other(self.lowest.weights)
+                kept = passed.lowest is not None
+                if kept and passed.lowest.step != self.step:
+                    validation = self._validate_other(passed.lowest.weights)
                     if validation is None:
                         return None
-                    weights = self.lowest.weights
+                    weights = passed.lowest.weights
                     best = measured | {
-                        "step": self.lowest.step,
+                        "step": passed.lowest.step,
                         "val_loss": validation[0],
                         "val_accuracy": validation[1],
                     }
             case "last":
                 kept = True
-        return Epoch(**measured, kept=kept, best=best, weights=weights, checkpoint=self._checkpoint(epoch))
+        self.done, self.under_way = epoch, _Pass()
+        return Epoch(**measured, kept=kept, best=best, weights=weights, checkpoint=self._checkpoint())
 
     def _validate_other(self, weights: dict[str, Tensor]) -> tuple[float, float] | None:
         """:meth:`_validate` with other weights; the model's own are put back."""
@@ -327,29 +359,65 @@ class _Loop:
     def _seconds(self) -> float:
         return time.monotonic() - self.started
 
-    def _checkpoint(self, epoch: int) -> Checkpoint:
+    def _checkpoint(self) -> Checkpoint:
+        passed = self.under_way
         tensors = {f"model.{name}": value for name, value in self.model.state_dict().items()}
         for index, state in self.optimizer.state_dict()["state"].items():
             tensors |= {f"optimizer.{index}.{name}": value for name, value in state.items()}
-        best = self.best or (0.0, 0.0)
-        position = {"epoch": epoch, "step": self.step, "seconds": self._seconds(), "best": best[0], "tie": best[1]}
+        position = {"epoch": self.done, "step": self.step, "seconds": self._seconds()}
+        position |= {"loss_sum": passed.loss_sum, "right": passed.right, "seen": passed.seen}
+        if self.best is not None:
+            position |= {"best": self.best[0], "tie": self.best[1]}
+        if passed.lowest is not None:
+            tensors |= {f"kept.{name}": value for name, value in passed.lowest.weights.items()}
+            position["kept_step"] = passed.lowest.step
+        if passed.window:
+            tensors[checkpoint.WINDOW] = torch.tensor(passed.window, dtype=torch.float64)
         return Checkpoint(tensors, position)
 
-    def _restore(self, checkpoint: Checkpoint) -> None:
-        part = {"model": {}, "optimizer": {}}
-        for name, value in checkpoint.tensors.items():
-            kind, rest = name.split(".", 1)
-            part[kind][rest] = value
-        self.model.load_state_dict(part["model"])
+    def restore(self, saved: Checkpoint) -> None:
+        """Go back to a checkpoint; it is left as it is.
+
+        Raises:
+            TrainingFailed: it is not one of this training.
+        """
+        position = saved.position
+        if not checkpoint.is_position(position):
+            raise _cannot_go_on("its position is not one")
+        self.done, self.step = position["epoch"], position["step"]
+        under_way = self._steps_under_way
+        most = len(self.train) if self.done < self.recipe.epochs else 1
+        if self.done > self.recipe.epochs or not 0 <= under_way < most:
+            raise TrainingFailed(
+                f"Training cannot go on after step {self.step} and {self.done} epochs, for an epoch of these images "
+                f"is {len(self.train)} steps: put the former images back, or start the run over."
+            )
+        window = under_way % WINDOW if self.recipe.keep == "training_loss" else None
+        if reason := checkpoint.mismatch(saved, self.model, self.optimizer, window):
+            raise _cannot_go_on(reason)
+        parts: dict[str, dict[str, Tensor]] = {"model": {}, "optimizer": {}, "kept": {}, checkpoint.WINDOW: {}}
+        for name, value in saved.tensors.items():
+            kind, _, rest = name.partition(".")
+            parts[kind][rest] = value
+        self.model.load_state_dict(parts["model"])
         state: dict[int, dict[str, Tensor]] = {}
-        for name, value in part["optimizer"].items():
-            index, key = name.split(".", 1)
-            state.setdefault(int(index), {})[key] = value
+        for name, value in parts["optimizer"].items():
+            index, key = name.split(".")
+            state.setdefault(int(index), {})[key] = value.clone()  # the optimiser would go on in the checkpoint's own
         self.optimizer.load_state_dict({**self.optimizer.state_dict(), "state": state})
-        position = checkpoint.position
-        self.step = int(position["step"])
         self.seconds_before = position["seconds"]
-        self.best = (position["best"], position["tie"])
+        self.best = (position["best"], position.get("tie", 0.0)) if "best" in position else None
+        self.under_way = _Pass(
+            position.get("loss_sum", 0.0),
+            position.get("right", 0),
+            position.get("seen", 0),
+            saved.tensors[checkpoint.WINDOW].tolist() if window else [],
+            _Kept(position["kept_step"], parts["kept"]) if parts["kept"] else None,
+        )
+
+
+def _cannot_go_on(reason: str) -> TrainingFailed:
+    return TrainingFailed(f"Training cannot go on from where it was, since {reason}: start the run over.")
 
 
 def _copy(weights: dict[str, Tensor], dtype: torch.dtype | None = None) -> dict[str, Tensor]:

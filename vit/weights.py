@@ -11,11 +11,11 @@ from safetensors.torch import save
 from torch import Tensor, nn
 
 from vit import runs
+from vit.checkpoint import Checkpoint, is_position
 from vit.config import RunConfig
 from vit.errors import RunError
 from vit.files import write_atomic
 from vit.networks import build_model
-from vit.trainer import Checkpoint
 
 
 @dataclass(frozen=True)
@@ -45,17 +45,15 @@ def _write(path: Path, tensors: Mapping[str, Tensor], metadata: Mapping) -> None
     write_atomic(path, save(contiguous, metadata={key: json.dumps(value) for key, value in metadata.items()}))
 
 
-def _read(path: Path) -> tuple[dict[str, Tensor], dict]:
+def _read(path: Path, advice: str = "train the run again") -> tuple[dict[str, Tensor], dict]:
     try:
         with safe_open(path, framework="pt") as file:
             metadata = {key: json.loads(value) for key, value in (file.metadata() or {}).items()}
             return {name: file.get_tensor(name) for name in file.keys()}, metadata  # noqa: SIM118
     except FileNotFoundError:
         raise RunError(f"The run {path.parent.name!r} has no {path.name}; train it first.") from None
-    except (SafetensorError, json.JSONDecodeError, OSError) as error:
-        raise RunError(
-            f"The file {path.name} of {path.parent.name!r} is damaged ({error}); train the run again."
-        ) from None
+    except (SafetensorError, ValueError, RecursionError, OSError) as error:
+        raise RunError(f"The file {path.name} of {path.parent.name!r} is damaged ({error}); {advice}.") from None
 
 
 def save_model(run: Path, weights: Mapping[str, Tensor], metrics: Mapping) -> None:
@@ -100,14 +98,18 @@ def save_resume(run: Path, checkpoint: Checkpoint) -> None:
 
 
 def load_resume(run: Path) -> Checkpoint | None:
-    """What :func:`save_resume` wrote, or None where no epoch was completed.
+    """What :func:`save_resume` wrote, or None where nothing was; whether it fits the run is :func:`vit.trainer.fit`'s.
 
     Raises:
         RunError: the file is damaged.
     """
-    if not (run / runs.LAST).exists():
+    path = run / runs.LAST
+    if not path.exists():
         return None
-    return Checkpoint(*_read(run / runs.LAST))
+    checkpoint = Checkpoint(*_read(path, advice="start the run over"))
+    if not is_position(checkpoint.position):
+        raise RunError(f"The file {path.name} of {run.name!r} does not say where training was; start the run over.")
+    return checkpoint
 
 
 def _model(run: runs.Run, tensors: dict[str, Tensor], device: str) -> nn.Module:
