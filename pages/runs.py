@@ -6,11 +6,14 @@ from pages import access
 from pages.components import plain, settle
 from pages.downloads import plotly_config
 from pages.runs_compare import show_comparison
-from pages.runs_manage import show_manager, show_uploader
+from pages.runs_manage import show_broken, show_manager, show_uploader
 from pages.train_follow import BADGES
-from vit import plots, runs
+from pages.wording import size
+from vit import plots, turns
 from vit.comparison import KINDS, Summary, summary
-from vit.config import DEPARTURES
+from vit.config import DEPARTURES, checkpoints_dir
+from vit.files import free_bytes
+from vit.names import in_cell
 from vit.runs import Run
 
 FIRST = 3  # so many of the newest runs are compared until somebody chooses
@@ -35,12 +38,13 @@ COLUMNS = {
 }
 
 
-def row(run: Summary) -> dict:
-    """One run as a line of the table."""
+def row(run: Summary, place: int | None) -> dict:
+    """One run as a line of the table; ``place`` is its number in the queue, where it waits."""
+    state = BADGES[run.state][0]
     return {
         "Run": run.name,
-        "State": BADGES[run.state][0],
-        "Data": run.data,
+        "State": state if place is None else f"{state}, number {place}",
+        "Data": in_cell(run.data),
         "Model": run.kind,
         "Heads": run.heads,
         "Depth": run.depth,
@@ -65,7 +69,8 @@ def show_table(found: list[Summary]) -> None:
     chosen = [names.index(name) for name in st.session_state["runs"]]
     # At every run, even where it is the same: a table that is drawn anew in a fragment forgets its ticks otherwise.
     st.session_state["runs_table"] = {"selection": {"rows": sorted(chosen), "columns": [], "cells": []}}
-    rows = [row(run) for run in found]
+    places = turns.places()
+    rows = [row(run, places.get(run.name)) for run in found]
     absent = [name for name in ("Heads", "Depth", "Mended") if all(line[name] is None for line in rows)]
     st.dataframe(
         [{name: value for name, value in line.items() if name not in absent} for line in rows],
@@ -104,8 +109,18 @@ def show_board(active: list[str]) -> None:
     if [run.name for run in found if run.active] != active:
         st.rerun()
     choose([run.name for run in found])
-    show_table([summary(run) for run in found])
+    summaries = [summary(run) for run in found]
+    show_table(summaries)
+    show_disk(summaries)
     show_comparison(found)
+
+
+def show_disk(found: list[Summary]) -> None:
+    """What the runs take of the disk, and what is left of it."""
+    total = sum(run.size_bytes for run in found)
+    all_ = f"All {len(found)} runs take" if len(found) > 1 else "The run takes"
+    free = "" if access.bounds() else f"; {size(free_bytes(checkpoints_dir()))} of the disk are free"
+    st.caption(f":material/hard_drive: {all_} {size(total)}{free}.")
 
 
 def show_costs(found: list[Summary]) -> None:
@@ -139,8 +154,8 @@ def show_costs(found: list[Summary]) -> None:
 
 st.title("Runs", anchor=False)
 st.caption(
-    "Every run on this machine. Choose some in the table to lay their curves over each other and see which settings "
-    "differ."
+    ("Every run on this machine. " if access.bounds() is None else "Your runs, and those that came with this demo. ")
+    + "Choose some in the table to lay their curves over each other and see which settings differ."
 )
 if said := st.session_state.pop("runs_said", None):
     st.toast(plain(said), icon=":material/check:")
@@ -159,5 +174,4 @@ else:
         st.caption("The first training appears here.", text_alignment="center")
         st.page_link("train.py", label="Train a model", icon=":material/model_training:")
     show_uploader()
-for name, reason in runs.broken_runs():
-    st.caption(f":material/warning: The folder {plain(name)} looks like a run but cannot be read: {plain(reason)}")
+show_broken(access.broken_runs())

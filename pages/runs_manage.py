@@ -6,8 +6,9 @@ import streamlit as st
 
 from pages import access
 from pages.components import plain, show_error
+from pages.train_follow import SHIPPED_WORDS
 from pages.wording import size
-from vit import exchange
+from vit.config import checkpoints_dir
 from vit.errors import UserError
 from vit.runs import Run
 
@@ -27,6 +28,8 @@ def show_manager(found: list[Run]) -> None:
         show_delete(run)
         if run.active:
             st.caption(":material/info: It is at work; stop it on the Train page to rename or delete it.")
+        elif reason := access.why_not(run):
+            st.caption(f":material/lock: {reason}")
 
 
 def show_rename(run: Run) -> None:
@@ -38,14 +41,19 @@ def show_rename(run: Run) -> None:
         value=run.name,
         key=key,
         max_chars=64,
-        disabled=run.active,
+        disabled=fixed(run),
         help="Small letters, digits, dots, hyphens and underscores.",
     )
-    right.button("Rename", key="rename", on_click=rename, args=(run, key), disabled=run.active, width="stretch")
+    right.button("Rename", key="rename", on_click=rename, args=(run, key), disabled=fixed(run), width="stretch")
     if problem := st.session_state.pop("rename_problem", None):
         show_error(problem)
-    elif run.shipped:
+    elif run.shipped and access.may_change(run):
         st.caption("It came with the project; under another name, Overview no longer shows it first.")
+
+
+def fixed(run: Run) -> bool:
+    """Whether it cannot be changed now: a job works on it, or it is not the visitor's."""
+    return run.active or not access.may_change(run)
 
 
 def rename(run: Run, key: str) -> None:
@@ -86,7 +94,7 @@ def show_download(run: Run) -> None:
 def packed(run: Run, **options: bool) -> io.BytesIO:
     """The run as a zip."""
     file = io.BytesIO()
-    exchange.pack(run, file, **options)
+    access.pack(run, file, **options)
     file.seek(0)
     return file
 
@@ -95,11 +103,9 @@ def show_report(run: Run) -> None:
     """The report as one HTML file: written on the first click, downloaded with the second."""
     with st.container(horizontal=True, vertical_alignment="center"):
         if st.button("Write a report", icon=":material/description:", key="report"):
-            from vit.report import report
-
             with st.spinner("Showing the validation images to the model"):
                 try:
-                    st.session_state["report_made"] = run.path, report(run)
+                    st.session_state["report_made"] = run.path, access.report(run)
                 except UserError as error:
                     show_error(error)
         path, page = st.session_state.get("report_made", (None, ""))
@@ -119,7 +125,7 @@ def show_report(run: Run) -> None:
 def show_delete(run: Run) -> None:
     """The way to the question."""
     st.button(
-        "Delete", icon=":material/delete:", key="delete", on_click=ask_to_delete, args=(run,), disabled=run.active
+        "Delete", icon=":material/delete:", key="delete", on_click=ask_to_delete, args=(run,), disabled=fixed(run)
     )
     if st.session_state.get("doomed") == run.path:
         confirm_delete(run)
@@ -140,12 +146,14 @@ def confirm_delete(run: Run) -> None:
     """Say what will be gone, and ask."""
     count = len(run.snapshots)
     parts = "settings, curves, weights" + (f" and {count} snapshot{'s' if count > 1 else ''}" if count else "")
-    st.markdown(f"**{plain(run.name)}** will be gone for good: {parts}, {size(run.size_bytes)} in all.")
+    st.markdown(f"**{plain(run.name)}** will be gone for good: {parts}. That frees {size(run.size_bytes)}.")
     if run.shipped:
-        st.warning(
-            "It came with the project, and Overview opens with it. In a clone, git can bring it back.",
-            icon=":material/warning:",
-        )
+        st.warning(SHIPPED_WORDS, icon=":material/warning:")
+    offer_delete(run)
+
+
+def offer_delete(run: Run) -> None:
+    """The two answers."""
     with st.container(horizontal=True, horizontal_alignment="right"):
         if st.button("Keep it", key="keep", on_click=spare):
             st.rerun()
@@ -160,10 +168,41 @@ def confirm_delete(run: Run) -> None:
                 st.rerun()
 
 
+def show_broken(broken: list[tuple[str, str]]) -> None:
+    """Folders that look like runs and cannot be read: why, and a way to be rid of them."""
+    for name, reason in broken:
+        with st.container(horizontal=True, vertical_alignment="center"):
+            st.caption(
+                f":material/warning: The folder {plain(name)} looks like a run but cannot be read: {plain(reason)}",
+                width="stretch",
+            )
+            st.button("Delete it", icon=":material/delete:", key=f"delete_{name}", on_click=doom, args=(name,))
+    if st.session_state.get("doomed") in [name for name, _ in broken]:
+        confirm_delete_folder(Run(checkpoints_dir() / st.session_state["doomed"]))
+
+
+def doom(name: str) -> None:
+    """Ask about a folder that cannot be read."""
+    st.session_state["doomed"] = name
+
+
+@st.dialog("Delete this folder?", icon=":material/delete:", on_dismiss=spare)
+def confirm_delete_folder(run: Run) -> None:
+    """Say what will be gone, and ask."""
+    weights = ", with the weights in it, which may be whole" if run.has_weights else ""
+    st.markdown(f"**{plain(run.name)}** will be gone for good{weights}. That frees {size(run.size_bytes)}.")
+    offer_delete(run)
+
+
 def show_uploader() -> None:
     """A zip becomes a run at once, under a free name; the uploader is then a new one."""
     turn = st.session_state.setdefault("runs_turn", 0)
-    file = st.file_uploader("A run that was downloaded from a Runs page", type="zip", key=f"runs_zip_{turn}")
+    file = st.file_uploader(
+        "A run that was downloaded from a Runs page",
+        type="zip",
+        key=f"runs_zip_{turn}",
+        max_upload_size=access.upload_mb(),
+    )
     if file is None:
         return
     try:

@@ -1,9 +1,11 @@
 """The Train page's view of one run: progress, live curves, log, Stop, and what comes after."""
 
+from collections.abc import Hashable
+
 import streamlit as st
 from streamlit.delta_generator import DeltaGenerator
 
-from pages import access
+from pages import access, clock
 from pages.components import complete, plain, show_error, stored
 from pages.train_controls import RECIPE_NAMES
 from pages.train_recipe import step_words
@@ -20,6 +22,8 @@ BADGES = {
     "stopped": ("Stopped", ":material/stop_circle:", "gray"),
     "failed": ("Failed", ":material/error:", "red"),
 }
+FRAGMENT = "follow"
+SHIPPED_WORDS = "It came with the project, and Overview opens with it. In a clone, git can bring it back."
 CHARTS = (
     ("Loss", plots.loss_curve, "Loss of each step, and of each epoch on training and validation images", "all"),
     ("Accuracy", plots.accuracy_curve, "Training and validation accuracy of each epoch", 1),
@@ -36,7 +40,7 @@ def pick() -> Run | None:
     by_name = {run.name: run for run in found}
     asked = stored("run")
     if asked not in (None, *by_name):
-        st.toast(f"There is no run {plain(asked)} any more.", icon=":material/info:")
+        st.toast(f"There is no run {plain(asked, 32)} any more.", icon=":material/info:")
     complete("run", asked if asked in by_name else found[0].name)
     name = st.selectbox(
         "Run", list(by_name), index=None, key="run", bind="query-params", required=True, label_visibility="collapsed"
@@ -45,18 +49,29 @@ def pick() -> Run | None:
 
 
 def follow(bar: DeltaGenerator) -> None:
-    """One run, picked in ``bar``, and refreshed every second while it is active."""
+    """One run, picked in ``bar``, and drawn anew while it is active, as soon as there is news of it."""
     with bar:
         run = pick()
     if run is not None:
         state = run.state
-        st.fragment(show_run, run_every=1 if state in runs.ACTIVE else None)(run, state)
+        st.fragment(show_run, key=FRAGMENT)(run, state)
+        if state in runs.ACTIVE:
+            clock.watch(FRAGMENT, lambda: news(run))
+        if st.session_state.get("restarting") == run.path:
+            confirm_restart(run)
+
+
+def news(run: Run) -> Hashable:
+    """Changes with all that the page says of an active run."""
+    state = run.state
+    return state, run.written, turns.places().get(run.name) if state == "queued" else None
 
 
 def show_run(run: Run, shown: str) -> None:
     """Everything about one run. A full rerun once its state is no longer the one that the page was drawn for."""
+    clock.shows(FRAGMENT, news(run))
     try:
-        status, lines = run.status, history(run)
+        status, lines = access.see(run).status, history(run)
     except UserError as error:
         show_error(error)
         return
@@ -72,7 +87,7 @@ def show_run(run: Run, shown: str) -> None:
     show_numbers(config.training, status, lines)
     show_curves(run, lines)
     with st.expander("Log", icon=":material/article:"):
-        st.code(run.log(lines=60) or "Nothing so far.", language=None, wrap_lines=True)
+        st.code(access.without_paths(run.log(lines=60)) or "Nothing so far.", language=None, wrap_lines=True)
 
 
 def settings_words(config: RunConfig) -> str:
@@ -115,7 +130,8 @@ def show_state(run: Run, status: runs.Status) -> None:
         st.badge(label, icon=icon, color=colour)
         if not status.validated and status.state not in runs.ACTIVE:
             st.badge("Not validated", icon=":material/warning:", color="orange")
-        st.markdown(plain(queue_sentence(run) if status.state == "queued" else status.message), width="stretch")
+        sentence = queue_sentence(run) if status.state == "queued" else status.message
+        st.markdown(plain(access.without_paths(sentence)), width="stretch")
         show_action(run, status)
     if status.state in runs.ACTIVE:
         share = status.step / status.steps_total if status.steps_total else 0.0
@@ -127,25 +143,68 @@ def show_state(run: Run, status: runs.Status) -> None:
 
 
 def queue_sentence(run: Run) -> str:
-    """How many runs come before a queued one."""
-    ahead = turns.ahead(run)
-    return f"Number {ahead} in the queue; it begins by itself." if ahead else run.status.message
+    """The place in the queue of a run that waits."""
+    words = turns.place_words(turns.places().get(run.name, 1))
+    return f"{words[0].upper()}{words[1:]}; it begins by itself, as soon as the device is free."
 
 
 def show_action(run: Run, status: runs.Status) -> None:
-    """Stop while it is active, Resume when it ended early."""
+    """Stop while it is active, Resume where it can go on, and Start over at any time."""
+    reason, active = access.why_not(run), status.state in runs.ACTIVE
+    fixed = {"disabled": bool(reason), "help": reason or None}
     try:
-        if status.state in runs.ACTIVE:
-            if st.button("Stop", icon=":material/stop:", key="stop"):
+        if active:
+            if st.button("Stop", icon=":material/stop:", key="stop", **fixed):
                 access.stop(run)
                 st.rerun()
-        elif status.state != "finished":
-            label = "Resume" if status.epoch else "Start again"
-            if st.button(label, icon=":material/resume:", key="resume"):
-                access.resume(run)
-                st.rerun()
+        elif (
+            status.state != "finished"
+            and run.can_go_on
+            and not run.at_limit
+            and st.button("Resume", icon=":material/resume:", key="resume", **fixed)
+        ):
+            access.resume(run)
+            st.rerun()
+        fixed["help"] = reason or "From the beginning, with the same settings."
+        label = "Start over" if active or run.has_weights else "Start again"
+        if st.button(label, icon=":material/restart_alt:", key="restart", **fixed):
+            if status.validated or (run.shipped and run.has_weights):
+                st.session_state["restarting"] = run.path  # the question is asked outside of what refreshes itself
+            else:
+                access.restart(run)
+            st.rerun()
     except UserError as error:
         show_error(error)
+
+
+def keep() -> None:
+    """The question is answered, or was put aside."""
+    st.session_state.pop("restarting", None)
+
+
+@st.dialog("Start this run over?", icon=":material/restart_alt:", on_dismiss=keep)
+def confirm_restart(run: Run) -> None:
+    """Say what will be gone, and ask."""
+    best = run.best or {}
+    reached = f"; they reached {best['val_accuracy']:.1%} on the validation images" if "val_accuracy" in best else ""
+    at_work = " It is at work, and will be stopped." if run.active else ""
+    st.markdown(
+        f"**{plain(run.name)}** is trained again from the beginning, with the same settings. Its curves, snapshots and "
+        f"weights will be gone for good{reached}.{at_work}"
+    )
+    if run.shipped:
+        st.warning(SHIPPED_WORDS, icon=":material/warning:")
+    with st.container(horizontal=True, horizontal_alignment="right"):
+        if st.button("Keep it", key="keep_run", on_click=keep):
+            st.rerun()
+        if st.button("Start over", type="primary", icon=":material/restart_alt:", key="restart_surely"):
+            keep()
+            try:
+                access.restart(run)
+            except UserError as error:
+                show_error(error)
+            else:
+                st.rerun()
 
 
 def show_numbers(training: TrainingConfig, status: runs.Status, lines: dict[tuple, dict]) -> None:

@@ -1,13 +1,16 @@
 import json
 import os
+import signal
 import time
 
 import pytest
 
 from tests.conftest import tiny_config
-from vit import runs
-from vit.config import checkpoints_dir
-from vit.errors import RunError
+from tests.working import config
+from vit import jobs, runs
+from vit.config import SNAPSHOTS_MAX, checkpoints_dir
+from vit.errors import RunError, SettingsError
+from vit.files import free_bytes
 from vit.runs import Run, Status
 
 
@@ -187,6 +190,102 @@ def test_a_folder_outside_is_neither_renamed_nor_deleted(run):
         with pytest.raises(RunError, match="change it where it is"):
             runs.delete(it)
     assert outside.path.exists()
+
+
+@pytest.mark.parametrize("name", ["..", ".", ".locks", "one/..", "one/snapshots", "../checkpoints"])
+def test_a_path_that_leads_elsewhere_is_neither_deleted_nor_renamed(run, name):
+    (run.path / "snapshots").mkdir()
+    (checkpoints_dir() / ".locks").mkdir()
+    for change in (runs.delete, lambda it: runs.rename(it, "two")):
+        with pytest.raises(RunError, match="change it where it is"):
+            change(Run(checkpoints_dir() / name))
+    assert run.config
+    assert (checkpoints_dir() / ".locks").is_dir()
+
+
+def test_deleting_a_run_spares_what_its_links_point_to_and_its_size_does_not_count_it(run):
+    outside = checkpoints_dir().parent / "outside"
+    outside.mkdir()
+    (outside / "precious").write_bytes(bytes(10**6))
+    before = run.size_bytes
+    (run.path / "link").symlink_to(outside)
+    (run.path / "model.safetensors").symlink_to(outside / "precious")
+    assert run.size_bytes < before + 1000
+    runs.delete(run)
+    assert not run.path.exists()
+    assert (outside / "precious").stat().st_size == 10**6
+
+
+def test_a_name_that_only_an_empty_folder_has_is_free_and_one_that_a_file_has_is_not(home):
+    (checkpoints_dir() / "one").mkdir(parents=True)
+    assert runs.create("one", tiny_config()).state == "queued"
+    (checkpoints_dir() / "two").touch()
+    (checkpoints_dir() / "three").mkdir()
+    (checkpoints_dir() / "three" / "letter.txt").touch()
+    (checkpoints_dir() / "four").symlink_to("nowhere")
+    for name in ("one", "two", "three", "four"):
+        with pytest.raises(RunError, match="choose another name"):
+            runs.create(name, tiny_config())
+    assert [run.name for run in runs.list_runs()] == ["one"]
+    assert not list(checkpoints_dir().glob(".*"))
+
+
+@pytest.mark.parametrize("at", ["write_config", "write_status"])
+def test_a_run_whose_making_was_killed_does_not_exist_and_its_remains_go_when_they_are_old(home, monkeypatch, at):
+    def killed(*_):
+        raise KeyboardInterrupt
+
+    with monkeypatch.context() as patch:
+        patch.setattr(runs, at, killed)
+        with pytest.raises(KeyboardInterrupt):
+            runs.create("one", tiny_config())
+    (remains,) = checkpoints_dir().iterdir()
+    assert runs.list_runs() == []
+    assert runs.broken_runs() == []
+    runs.create("one", tiny_config())
+    assert remains.exists()  # it might be somebody's who is at work
+    os.utime(remains, (0, 0))
+    runs.create("two", tiny_config())
+    assert {path.name for path in checkpoints_dir().iterdir()} == {"one", "two"}
+
+
+def test_a_run_whose_deletion_was_killed_is_gone_and_its_remains_go_with_the_next_change(run, monkeypatch):
+    def killed(*_, **__):
+        raise KeyboardInterrupt
+
+    with monkeypatch.context() as patch:
+        patch.setattr(runs.shutil, "rmtree", killed)
+        with pytest.raises(KeyboardInterrupt):
+            runs.delete(run)
+    assert runs.list_runs() == []
+    assert [path.name.split("-")[0] for path in checkpoints_dir().iterdir()] == [".deleted"]
+    runs.create("one", tiny_config())
+    assert [path.name for path in checkpoints_dir().iterdir()] == ["one"]
+
+
+def test_free_space_is_told_before_there_is_a_folder_of_runs(home):
+    assert not checkpoints_dir().exists()
+    assert free_bytes(checkpoints_dir()) > 0
+
+
+def test_a_run_never_has_more_snapshots_than_it_was_asked_for(home):
+    settings = config(epochs=7, snapshots=3)
+    with pytest.raises(SettingsError, match="snapshots"):
+        config(snapshots=SNAPSHOTS_MAX + 1)
+    run = runs.create("one", settings)
+
+    def stop_at(step):
+        return lambda event: os.kill(os.getpid(), signal.SIGTERM) if getattr(event, "step", 0) == step else None
+
+    jobs.execute(run, report=stop_at(7))
+    assert 0 < len(run.snapshots) < 3
+    jobs.prepare_resume(run)
+    assert jobs.execute(run, resume=True).state == "finished", run.log()
+    assert len(run.snapshots) == 3
+    jobs.prepare_restart(run)
+    assert run.snapshots == []
+    jobs.execute(run)
+    assert len(run.snapshots) == 3
 
 
 def test_a_free_name_is_the_next_number_and_never_too_long(home):

@@ -15,10 +15,11 @@ from typing import TYPE_CHECKING, Any, NoReturn
 
 import numpy as np
 
-from vit import __version__, cli_attention, cli_faithfulness, cli_timelapse, jobs, runs
+from vit import __version__, cli_attention, cli_faithfulness, cli_runs, cli_timelapse, jobs, runs
 from vit.config import DataConfig
 from vit.errors import DataError, RunError, SettingsError, UserError
 from vit.flags import add_flags, to_config
+from vit.names import bare, on_terminal
 from vit.runs import Run
 
 if TYPE_CHECKING:
@@ -28,6 +29,7 @@ if TYPE_CHECKING:
     from vit.weights import CheckpointInfo
 
 BAD_INPUT = 2
+LABEL_COLUMNS = 40
 INTERRUPTED = 130  # as shells have it
 
 
@@ -35,7 +37,7 @@ class _Parser(argparse.ArgumentParser):
     """argparse, but a mistake is answered with one line."""
 
     def error(self, message: str) -> NoReturn:
-        self.exit(BAD_INPUT, f"{self.prog}: {message} (see {self.prog} --help)\n")
+        self.exit(BAD_INPUT, f"{self.prog}: {bare(message)} (see {self.prog} --help)\n")
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
@@ -70,7 +72,6 @@ def _parser() -> argparse.ArgumentParser:
     train = command("train", _train, "train a new run in this process; Ctrl-C stops it in order", run=False)
     add_flags(train)
     train.add_argument("--run", metavar="NAME", help="what to call the run (default: after its data, depth and heads)")
-    train.add_argument("--queued", action="store_true", help=argparse.SUPPRESS)
 
     evaluate = command("evaluate", _evaluate, "accuracy, confusion matrix and scores on validation images")
     evaluate.add_argument("--dataset", help="another data set; its classes are matched by name (default: the run's)")
@@ -96,8 +97,9 @@ def _parser() -> argparse.ArgumentParser:
     report.add_argument("--out", type=Path, metavar="FILE", help="the file to write (default: NAME.html, here)")
 
     command("runs", _runs, "all runs, newest first", run=False)
-    resume = command("resume", _resume, "go on with a stopped or failed run after its last complete epoch")
-    resume.add_argument("--queued", action="store_true", help=argparse.SUPPRESS)
+    command("resume", _resume, "go on with a stopped or failed run after its last complete epoch")
+    restart = command("restart", _restart, "begin a run anew, with its settings; what it has made so far is deleted")
+    restart.add_argument("--yes", action="store_true", help="even if the run came with the project")
     command("stop", _stop, "stop a run that is queued or running")
     data = command("data", _data, "prepare a data set: download if need be, decode and cache it", run=False)
     data.add_argument("--dataset", required=True, help="scenes, a name of the catalog, or a folder or zip")
@@ -108,8 +110,6 @@ def _parser() -> argparse.ArgumentParser:
 
 
 def _train(arguments: argparse.Namespace) -> int:
-    if arguments.queued:
-        return _work(Path(arguments.run), resume=False)
     from vit.data import load
 
     config = to_config(arguments)
@@ -122,16 +122,19 @@ def _train(arguments: argparse.Namespace) -> int:
 
 
 def _resume(arguments: argparse.Namespace) -> int:
-    if arguments.queued:
-        return _work(Path(arguments.run), resume=True)
     run = runs.get_run(arguments.run)
     jobs.prepare_resume(run)
     return _in_foreground(run, resume=True, as_json=arguments.json)
 
 
-def _work(path: Path, *, resume: bool) -> int:
-    """A job's process: all that it has to say goes into the run's folder."""
-    return int(jobs.execute(runs.get_run(path), resume=resume).state == "failed")
+def _restart(arguments: argparse.Namespace) -> int:
+    run = runs.get_run(arguments.run)
+    if run.shipped and not arguments.yes:
+        raise RunError(
+            f"The run {run.name!r} came with the project: add --yes to delete its weights and start it over."
+        )
+    jobs.prepare_restart(run)
+    return _in_foreground(run, resume=False, as_json=arguments.json)
 
 
 def _in_foreground(run: Run, *, resume: bool, as_json: bool) -> int:
@@ -163,12 +166,13 @@ class _Progress:
     def __call__(self, event: Any) -> None:
         clear = "\r\033[K" if self.tty else ""
         if isinstance(event, str):
-            _say(clear + event)
+            _say(event, clear)
         elif hasattr(event, "val_loss"):
             _say(
-                f"{clear}epoch {event.epoch}/{self.epochs}  loss {event.train_loss:.4f}  "
+                f"epoch {event.epoch}/{self.epochs}  loss {event.train_loss:.4f}  "
                 f"val_loss {event.val_loss:.4f}  val_accuracy {event.val_accuracy:.4f}  {event.seconds:.1f} s"
-                f"{'  kept' if event.kept else ''}"
+                f"{'  kept' if event.kept else ''}",
+                clear,
             )
         elif self.tty and time.monotonic() - self.shown > 1:
             self.shown = time.monotonic()
@@ -207,12 +211,11 @@ def _validation_images(info: "CheckpointInfo", dataset: str | None) -> "Split":
 
 
 def _scores(result: dict[str, Any]) -> str:
-    width = max(len(name) for name in result["class_names"])
-    lines = [f"accuracy {result['accuracy']:.4f} on {result['images']} images of {result['dataset']}"]
-    lines += [
-        f"  {row['label']:{width}}  precision {row['precision']:.3f}  recall {row['recall']:.3f}  f1 {row['f1']:.3f}"
-        for row in result["per_class"]
-    ]
+    width = min(LABEL_COLUMNS, max(len(bare(name)) for name in result["class_names"]))
+    lines = [f"accuracy {result['accuracy']:.4f} on {result['images']} images of {bare(result['dataset'])}"]
+    for row in result["per_class"]:
+        scores = "  ".join(f"{score} {row[score]:.3f}" for score in ("precision", "recall", "f1"))
+        lines.append(f"  {bare(row['label']):{width}}  {scores}")
     return "\n".join(lines)
 
 
@@ -235,7 +238,7 @@ def _predict(arguments: argparse.Namespace) -> int:
         top = [{"label": info.class_names[index], "probability": float(row[index])} for index in best]
         predictions.append({"image": str(path), "top": top})
     lines = [
-        f"{item['image']}: " + ", ".join(f"{it['label']} {it['probability']:.3f}" for it in item["top"])
+        f"{bare(item['image'])}: " + ", ".join(f"{bare(it['label'])} {it['probability']:.3f}" for it in item["top"])
         for item in predictions
         if "top" in item
     ]
@@ -319,32 +322,10 @@ def _report(arguments: argparse.Namespace) -> int:
 
 
 def _runs(arguments: argparse.Namespace) -> int:
-    listed, lines = [], []
-    for run in runs.list_runs():
-        status, config = run.status, run.config
-        accuracy = (run.best or {}).get("val_accuracy")
-        listed.append(
-            {
-                "run": run.name,
-                "path": str(run.path),
-                "state": status.state,
-                "message": status.message,
-                "created": config.created,
-                "dataset": config.data.source,
-                "model": config.model.name,
-                "depth": getattr(config.model, "depth", None),
-                "num_heads": getattr(config.model, "num_heads", None),
-                "epoch": status.epoch,
-                "epochs": config.training.epochs,
-                "val_accuracy": accuracy,
-            }
-        )
-        score = "-" if accuracy is None else f"{accuracy:.4f}"
-        lines.append(f"{run.name:32} {status.state:9} epoch {status.epoch:>4}/{config.training.epochs:<4} {score}")
-    broken = [{"run": name, "error": sentence} for name, sentence in runs.broken_runs()]
-    for item in broken:
+    result, text = cli_runs.listed()
+    for item in result["broken"]:
         _say(f"vit runs: {item['error']}")
-    _print({"runs": listed, "broken": broken}, arguments.json, "\n".join(lines) or "No runs yet: train one.")
+    _print(result, arguments.json, text)
     return 0
 
 
@@ -401,9 +382,9 @@ def _count(text: str) -> int:
     return int(text)
 
 
-def _say(line: str) -> None:
-    print(line, file=sys.stderr, flush=True)
+def _say(line: str, clear: str = "") -> None:
+    print(clear + on_terminal(" ".join(line.splitlines())), file=sys.stderr, flush=True)
 
 
 def _print(result: dict[str, Any], as_json: bool, text: str) -> None:
-    print(json.dumps(result) if as_json else text, flush=True)
+    print(json.dumps(result) if as_json else on_terminal(text), flush=True)

@@ -15,19 +15,21 @@ import time
 import psutil
 from filelock import Timeout
 
-from vit import runs
+from vit import failures, runs
 from vit.config import RunConfig, checkpoints_dir, data_dir, project_root
 from vit.errors import RunError
 from vit.flags import command_line
 from vit.runs import Run, Status
 from vit.worker import execute
 
-__all__ = ["command_line", "execute", "poll", "resume", "start", "stop"]
+__all__ = ["command_line", "execute", "poll", "restart", "resume", "start", "stop"]
 
 STOP_PATIENCE = 2.0
 """Seconds between asking a job to stop and killing it."""
 
 _children: list[subprocess.Popen] = []
+_SIGNALLED = (-signal.SIGTERM, -signal.SIGINT, -signal.SIGHUP)
+"""Exit statuses of a job that was asked to end before it could listen."""
 
 
 def start(config: RunConfig, name: str | None = None) -> Run:
@@ -57,9 +59,30 @@ def prepare_resume(run: Run) -> None:
     status = run.status
     if status.state == "finished":
         raise RunError(f"The run {run.name!r} is finished: start a new one with more epochs.")
-    if status.epoch and not (run.path / runs.LAST).is_file():
-        raise RunError(f"The run {run.name!r} has no {runs.LAST}, which going on needs: start a new run.")
+    if run.at_limit:
+        raise RunError(f"The run {run.name!r} has had its {run.config.training.max_seconds:g} s: start a new one.")
+    if status.epoch and not run.can_go_on:
+        raise RunError(f"The run {run.name!r} has no {runs.LAST}, which going on needs: start it over.")
     runs.requeue(run)
+
+
+def restart(run: Run) -> None:
+    """Begin a run anew, with its name and settings; a job that works on it is stopped, and what it has made is deleted.
+
+    Raises:
+        RunError: its settings cannot be read, its job belongs to somebody else or does not end, or the folder cannot
+            be written.
+        SettingsError: this machine lacks the device; then nothing is deleted.
+    """
+    prepare_restart(run)
+    _launch(run, "train")
+
+
+def prepare_restart(run: Run) -> None:
+    """Stop a run where it is at work, delete what it has made, and queue it again; see :func:`restart`."""
+    runs.device_of(run)  # raises before anything is lost
+    stop(run)
+    runs.start_over(run)
 
 
 def stop(run: Run) -> Status:
@@ -70,14 +93,21 @@ def stop(run: Run) -> Status:
     """
     begun, asked, killed = time.monotonic(), False, False
     while True:
-        with contextlib.suppress(Timeout), runs.run_lock(run.path).acquire(timeout=0):
-            status = runs.read_status(run.path)  # nobody is at work: it ended, was killed, or has not begun
-            if status.state in runs.ACTIVE:
-                message = f"Stopped after {status.epoch} complete epochs." if status.epoch else "Stopped."
-                status = runs.update_status(run.path, state="stopped", message=message, ended=time.time())
-            return status
+        try:
+            with runs.run_lock(run.path).acquire(timeout=0):
+                status = runs.read_status(run.path)  # nobody is at work: it ended, was killed, or has not begun
+                if status.state in runs.ACTIVE or killed:  # of one that was killed, its server may have told already
+                    message = f"Stopped after {status.epoch} complete epochs." if status.epoch else "Stopped."
+                    changes = {"state": "stopped", "message": message, "ended": time.time()}
+                    status = status.model_copy(update=changes)
+                    runs.last_word(run.path, status)
+                return status
+        except Timeout:
+            pass
+        except OSError as error:
+            raise RunError(f"The run {run.name!r} cannot be stopped: {error.strerror or error}.") from error
         waited = time.monotonic() - begun
-        pid = runs.read_status(run.path).pid
+        pid = _worker_of(run)
         if waited > STOP_PATIENCE + 1:
             raise RunError(f"The job of {run.name!r} (process {pid}) does not end: stop it by hand.")
         if not killed and waited > STOP_PATIENCE:
@@ -98,10 +128,13 @@ def poll() -> int:
 
 def _launch(run: Run, command: str) -> None:
     environment = {"VIT_CHECKPOINTS": str(checkpoints_dir()), "VIT_DATA": str(data_dir()), "PYTHONUNBUFFERED": "1"}
-    with (run.path / runs.LOG).open("ab") as log:
-        try:
+    ticket = runs.read_status(run.path).ticket
+    try:
+        with (run.path / runs.LOG).open("ab") as log:
+            log.write(f"{time.strftime('%H:%M:%S')}  {failures.BEGINS}\n".encode())
+            log.flush()
             child = subprocess.Popen(
-                [sys.executable, "-m", "vit", command, "--queued", "--run", str(run.path)],
+                [sys.executable, "-m", "vit.job", command, "--ticket", str(ticket), "--run", str(run.path)],
                 stdin=subprocess.DEVNULL,
                 stdout=log,
                 stderr=subprocess.STDOUT,
@@ -109,30 +142,49 @@ def _launch(run: Run, command: str) -> None:
                 env=os.environ | environment,
                 start_new_session=True,
             )
-        except OSError as error:
-            sentence = f"The job's process could not be started ({error.strerror}): free some memory and try again."
-            runs.update_status(run.path, state="failed", message=sentence)
-            raise RunError(sentence) from None
+    except OSError as error:
+        why = f"{error.strerror or error}{failures.remedy(error) or ': free some memory and try again'}"
+        sentence = f"The job's process could not be started ({why})."
+        status = runs.read_status(run.path).model_copy(update={"state": "failed", "message": sentence})
+        runs.last_word(run.path, status)
+        raise RunError(sentence) from None
     _children.append(child)
-    threading.Thread(target=_watch, args=(child, run), name=f"job {run.name}", daemon=True).start()
+    threading.Thread(target=_watch, args=(child, run, ticket), name=f"job {run.name}", daemon=True).start()
 
 
-def _watch(child: subprocess.Popen, run: Run) -> None:
-    """Reap the job when it ends, so that no zombie is left, and say so when it died before it could speak."""
-    child.wait()
+def _watch(child: subprocess.Popen, run: Run, ticket: int) -> None:
+    """Reap the job when it ends, so that no zombie is left, and say why it died when it could not."""
+    code = child.wait()
     poll()
     with contextlib.suppress(OSError, Timeout), runs.run_lock(run.path).acquire(timeout=1):
         status = runs.read_status(run.path)
-        if status.state == "queued" and status.pid is None:
-            sentence = f"The job ended before it began (exit status {child.returncode}): its log says why."
-            runs.update_status(run.path, state="failed", message=sentence, ended=time.time())
+        if status.state in runs.ACTIVE and status.ticket == ticket:  # and not queued anew since
+            state = "stopped" if code in _SIGNALLED else "failed"
+            changes = {"state": state, "message": failures.of_death(code, run.log(60)), "ended": time.time()}
+            runs.last_word(run.path, status.model_copy(update=changes))
+
+
+def _worker_of(run: Run) -> int | None:
+    """The process that works on a run: by its status, or where that is lost, by its command and the lock it holds."""
+    if pid := runs.read_status(run.path).pid:
+        return pid
+    for process in psutil.process_iter():
+        with contextlib.suppress(psutil.Error, OSError):
+            words = process.cmdline()
+            named = "-m" in words and not {str(run.path), run.name}.isdisjoint(words)
+            if named and process.pid != os.getpid() and _holds_lock(process, run):
+                return process.pid
+    return None
+
+
+def _holds_lock(process: psutil.Process, run: Run) -> bool:
+    return any(os.path.samefile(file.path, run.path / runs.LOCK) for file in process.open_files())
 
 
 def _signal(run: Run, pid: int | None, number: signal.Signals) -> bool:
     """Signal the job, once it is sure that the process is the one that holds the run's lock."""
-    lock = run.path / runs.LOCK
     try:
-        if pid is None or not any(os.path.samefile(file.path, lock) for file in psutil.Process(pid).open_files()):
+        if pid is None or not _holds_lock(psutil.Process(pid), run):
             return False
         if number == signal.SIGKILL and os.getsid(pid) == pid:  # the leader of its own session: take its group along
             os.killpg(pid, number)

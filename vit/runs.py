@@ -6,12 +6,13 @@
                         snapshots/  log.txt  .lock
 
 Every file is written beside, flushed to disk with its folder, and renamed once; only ``metrics.jsonl`` grows line by
-line. Who works on a run holds its lock, and a held lock, not a process id, is proof of life.
+line. Who works on a run holds its lock, and a held lock, not a process id, is proof of life. How the files are written
+is in :mod:`vit.folder`.
 """
 
-import json
 import os
 import re
+import secrets
 import shutil
 import time
 from collections.abc import Iterator
@@ -20,60 +21,81 @@ from dataclasses import dataclass
 from datetime import UTC, datetime
 from functools import lru_cache
 from pathlib import Path
-from threading import Lock
-from typing import Any, Literal
+from stat import S_ISLNK, S_ISREG
+from typing import Any
 
-from filelock import FileLock, Timeout
-from pydantic import ConfigDict
+from filelock import Timeout
 
-from vit.config import RUN_NAME, RunConfig, Settings, checkpoints_dir
-from vit.errors import RunError, SettingsError, UserError
-from vit.files import json_lines, remove_remains, sync_folder, tail, write_atomic
+from vit import failures
+from vit.config import RUN_NAME, RunConfig, checkpoints_dir
+from vit.errors import RunError, SettingsError
+from vit.files import json_lines, sync_folder, tail
+from vit.folder import (
+    ACTIVE,
+    CONFIG,
+    LAST,
+    LOCK,
+    LOG,
+    METRICS,
+    MODEL,
+    PICTURE,
+    SNAPSHOTS,
+    STATUS,
+    State,
+    Status,
+    append_metrics,
+    clear,
+    cut_metrics,
+    is_locked,
+    last_word,
+    read_status,
+    reason,
+    run_lock,
+    sweep,
+    update_status,
+    write_config,
+    write_status,
+)
 from vit.hardware import resolve
 
+__all__ = [
+    "ACTIVE",
+    "CONFIG",
+    "LAST",
+    "LOCK",
+    "LOG",
+    "METRICS",
+    "MODEL",
+    "PICTURE",
+    "SHIPPED_RUN",
+    "SNAPSHOTS",
+    "STATUS",
+    "Run",
+    "State",
+    "Status",
+    "append_metrics",
+    "cut_metrics",
+    "is_locked",
+    "last_word",
+    "read_status",
+    "run_lock",
+    "sweep",
+    "update_status",
+    "write_config",
+    "write_status",
+]
+
 SHIPPED_RUN = "scenes-vit"
+AT_LIMIT = "Stopped at its limit"
+"""How the last word on a run begins that was ended by its ``max_seconds``."""
 START_GRACE = 30.0
 """Seconds that a queued run may go without a process: the time that a new process needs to take its lock."""
 
-State = Literal["queued", "running", "finished", "stopped", "failed"]
-ACTIVE = ("queued", "running")
-CONFIG, STATUS, METRICS, LOG, LOCK = "config.json", "status.json", "metrics.jsonl", "log.txt", ".lock"
-MODEL, LAST, SNAPSHOTS = "model.safetensors", "last.safetensors", "snapshots"
-PICTURE = "attention.png"
-
 _NAME_MAX = 64
 _RESERVED = re.compile(r"(con|prn|aux|nul|com\d|lpt\d)(\..*)?")  # names that Windows gives to devices
-_ENDED_SILENTLY = "The process ended without a word: resume it or start over."
-_probing = Lock()
-
-
-class Status(Settings):
-    """How a run fares; ``status.json`` of its folder.
-
-    Attributes:
-        message: one sentence for a person: what is being done, or why it ended.
-        ticket: place in the queue of the device; nanoseconds since 1970 when the run was created or resumed.
-        pid: the process that works on it, None until that has begun.
-        started, ended: seconds since 1970; ``started`` is when the device was its own.
-        epoch: complete epochs. step, steps_total: optimiser steps.
-        device: ``cpu``, ``cuda`` or ``mps``.
-        best: what was measured with the kept weights: epoch, val_accuracy, val_loss and so on.
-        validated: whether the kept weights have been measured at all; the initial weights have not.
-    """
-
-    model_config = ConfigDict(frozen=True, extra="ignore")
-    state: State = "queued"
-    message: str = ""
-    ticket: int = 0
-    pid: int | None = None
-    started: float | None = None
-    ended: float | None = None
-    epoch: int = 0
-    step: int = 0
-    steps_total: int = 0
-    device: str = ""
-    best: dict[str, Any] | None = None
-    validated: bool = False
+_STALE_SECONDS = 24 * 3600
+"""After so long nobody is at work any more on a folder that has no name yet."""
+_LOG_TAIL = 4096
 
 
 @dataclass(frozen=True)
@@ -102,20 +124,24 @@ class Run:
             stat = (self.path / CONFIG).stat()
             return _read_config(self.path / CONFIG, stat.st_mtime_ns, stat.st_size)
         except (OSError, SettingsError) as error:
-            raise RunError(f"The settings of run {self.name!r} cannot be read: {_reason(error)}") from None
+            raise RunError(f"The settings of run {self.name!r} cannot be read: {reason(error)}.") from None
 
     @property
     def status(self) -> Status:
         """The true status: a job that says it is at work, and whose lock nobody holds, has failed."""
         status = read_status(self.path)
+        if not status.ticket and is_locked(self.path):  # its status.json is lost, but somebody is at work
+            return status.model_copy(update={"state": "running"})
         if status.state not in ACTIVE or is_locked(self.path):
             return status
-        if status.state == "queued" and time.time() - status.ticket / 1e9 < START_GRACE:
+        begins = status.state == "queued" and status.pid is None  # a process that has begun takes the lock first
+        if begins and time.time() - status.ticket / 1e9 < START_GRACE:
             return status
         status = read_status(self.path)  # it may have ended, in order, since the first look
         if status.state not in ACTIVE:
             return status
-        return status.model_copy(update={"state": "failed", "message": _ENDED_SILENTLY})
+        sentence = failures.of_death(None, tail(self.path / LOG, _LOG_TAIL).decode(errors="replace"))
+        return status.model_copy(update={"state": "failed", "message": sentence})
 
     @property
     def state(self) -> State:
@@ -139,6 +165,17 @@ class Run:
         return (self.path / MODEL).is_file()
 
     @property
+    def can_go_on(self) -> bool:
+        """Whether there is the file that a resume goes on from."""
+        return (self.path / LAST).is_file()
+
+    @property
+    def at_limit(self) -> bool:
+        """Whether it was ended by its own ``max_seconds``."""
+        status = self.status
+        return status.state == "stopped" and status.message.startswith(AT_LIMIT)
+
+    @property
     def snapshots(self) -> list[int]:
         """Epochs of which fp16 weights are kept, ascending."""
         numbers = (re.search(r"(\d+)\.safetensors$", file.name) for file in (self.path / SNAPSHOTS).glob("*"))
@@ -149,8 +186,9 @@ class Run:
         """Bytes of all its files."""
         sizes = 0
         for file in self.path.rglob("*"):
-            with suppress(FileNotFoundError):  # a job at work renames its files
-                sizes += file.stat().st_size if file.is_file() else 0
+            with suppress(OSError):  # a job at work renames its files
+                stat = file.lstat()  # of a link itself: what it points to is not freed by deleting the run
+                sizes += stat.st_size if S_ISREG(stat.st_mode) or S_ISLNK(stat.st_mode) else 0
         return sizes
 
     @property
@@ -160,6 +198,11 @@ class Run:
             return (self.path / MODEL).stat().st_mtime_ns
         except OSError:
             return 0
+
+    @property
+    def written(self) -> tuple[tuple[int, int], ...]:
+        """Changes whenever its job tells something: time and bytes of status, metrics and log; no file is read."""
+        return tuple(_time_and_bytes(self.path / name) for name in (STATUS, METRICS, LOG))
 
     @property
     def picture(self) -> Path | None:
@@ -180,10 +223,11 @@ class Run:
         """
         try:
             with (self.path / METRICS).open("rb") as file:
-                start = offset if offset <= file.seek(0, os.SEEK_END) else 0
+                size = file.seek(0, os.SEEK_END)
+                start = offset if offset <= size else 0
                 file.seek(start)
-                data = file.read()
-        except FileNotFoundError:
+                data = file.read(size - start)
+        except OSError:
             return [], 0
         end = data.rfind(b"\n") + 1
         return list(json_lines(data[:end])), start + end
@@ -199,13 +243,21 @@ class Run:
         return "\n".join(tail(self.path / LOG, 200 * lines).decode(errors="replace").splitlines()[-lines:])
 
 
+def _time_and_bytes(path: Path) -> tuple[int, int]:
+    try:
+        stat = path.stat()
+    except OSError:
+        return 0, 0
+    return stat.st_mtime_ns, stat.st_size
+
+
 def list_runs() -> list[Run]:
     """All readable runs, newest first."""
     return _survey()[0]
 
 
 def broken_runs() -> list[tuple[str, str]]:
-    """Folders that look like runs but cannot be read: (name, sentence)."""
+    """Folders that look like runs but cannot be read, or have names that no run has: (name, sentence)."""
     return _survey()[1]
 
 
@@ -216,7 +268,7 @@ def _survey() -> tuple[list[Run], list[tuple[str, str]]]:
         if run.name.startswith("."):
             continue
         try:
-            readable.append((run.config.created, run.name, run))
+            readable.append((run.config.created, check_name(run.name), run))
         except RunError as error:
             broken.append((run.name, str(error)))
     return [run for *_, run in sorted(readable, key=lambda item: item[:2], reverse=True)], sorted(broken)
@@ -263,31 +315,58 @@ def create(name: str | None, config: RunConfig) -> Run:
     device = resolve(config.training.device)
     config = config.model_copy(update={"created": datetime.now(UTC).isoformat(timespec="microseconds")})
     path = checkpoints_dir() / (suggest_name(config) if name is None else check_name(name))
-    try:
-        path.parent.mkdir(parents=True, exist_ok=True)
-        path.mkdir()
-    except FileExistsError:
-        if name is None:  # somebody else was faster with the same suggestion
-            return create(None, config)
-        raise RunError(f"There is a run {name!r} already: choose another name.") from None
-    except OSError as error:
-        raise RunError(f"The run's folder {path} cannot be made: {_reason(error)}") from None
-    try:
-        write_status(path, Status(ticket=time.time_ns(), device=device, message="Starting."))
-        write_config(path, config)  # last: with it the folder becomes a run
+    beside = path.with_name(f".{secrets.token_hex(8)}.part")  # a run appears under its name when it is whole
+    with _writing(path):
+        beside.mkdir(parents=True)
+        remove_remains()
+        try:
+            write_config(beside, config)
+            write_status(beside, Status(ticket=time.time_ns(), device=device, message="Starting."))
+            beside.rename(path)  # it takes the place of an empty folder, and of nothing else
+        except OSError as error:
+            shutil.rmtree(beside, ignore_errors=True)
+            if not path.exists() and not path.is_symlink():
+                raise
+            if name is None:  # somebody else was faster with the same suggestion
+                return create(None, config)
+            what = "a run" if (path / CONFIG).exists() else "something else in the folder of runs that is called"
+            raise RunError(f"There is {what} {name!r} already: choose another name.") from error
         sync_folder(path.parent)
-    except OSError as error:
-        shutil.rmtree(path, ignore_errors=True)
-        raise RunError(f"The run's folder {path} cannot be written: {_reason(error)}") from None
     return Run(path)
 
 
 def requeue(run: Run) -> None:
     """Give a run that has ended a new place in the queue, to be resumed."""
     changes = {"ticket": time.time_ns(), "pid": None, "started": None, "ended": None, "message": "Starting."}
-    device = resolve(run.config.training.device)
-    with holding(run):
+    device = device_of(run)
+    with holding(run), _writing(run.path):
         update_status(run.path, state="queued", device=device, **changes)
+
+
+def start_over(run: Run) -> None:
+    """Delete what a run that is not active has made, and queue it from the beginning, with its settings.
+
+    Raises:
+        RunError: it is active, its settings cannot be read, or its folder cannot be written.
+        SettingsError: this machine lacks the device; then nothing is deleted.
+    """
+    device = device_of(run)
+    with holding(run), _writing(run.path):
+        # Whoever finds it half deleted, after a crash, finds a run that can begin.
+        last_word(run.path, Status(state="stopped", device=device, message="Stopped while it was about to start over."))
+        clear(run.path)
+        write_status(run.path, Status(ticket=time.time_ns(), device=device, message="Starting over."))
+        with suppress(OSError), (run.path / LOG).open("a", encoding="utf-8") as log:
+            log.write(f"{time.strftime('%H:%M:%S')}  Started over: all that is above is of weights that are gone.\n")
+
+
+def device_of(run: Run) -> str:
+    """The device that a run would be trained on now.
+
+    Raises:
+        SettingsError: this machine lacks it.
+    """
+    return resolve(run.config.training.device)
 
 
 def suggest_name(config: RunConfig) -> str:
@@ -316,12 +395,17 @@ def check_name(name: str) -> str:
     Raises:
         RunError: it may not; the sentence says what a name is made of.
     """
-    if not RUN_NAME.fullmatch(name) or _RESERVED.fullmatch(name):
+    if not possible_name(name):
         raise RunError(
             f"A run cannot be called {name[:60]!r}: take up to 64 small letters, digits, dots, hyphens and "
             "underscores, a letter or digit at either end, and no name that a system reserves."
         )
     return name
+
+
+def possible_name(name: str) -> bool:
+    """Whether a run may be called so."""
+    return RUN_NAME.fullmatch(name) is not None and _RESERVED.fullmatch(name) is None
 
 
 def rename(run: Run, name: str) -> Run:
@@ -331,30 +415,60 @@ def rename(run: Run, name: str) -> Run:
         RunError: it is active, or the name is taken or impossible.
     """
     target = _own_folder(run).with_name(check_name(name))
-    with holding(run):
-        if target.exists():
+    with holding(run), _writing(run.path):
+        if target.exists() or target.is_symlink():
             raise RunError(f"There is a run {name!r} already: choose another name, such as {free_name(name)!r}.")
         run.path.rename(target)
+        sync_folder(target.parent)
     return Run(target)
 
 
 def delete(run: Run) -> None:
-    """Delete a run that is not active, with all its files.
+    """Delete a run that is not active, with all its files; of links in it, the links and not their targets.
 
     Raises:
-        RunError: it is active, or not in the folder of runs.
+        RunError: it is active, or not in the folder of runs, or another file system is mounted in it.
     """
     path = _own_folder(run)
-    with holding(run):
+    mounts = [folder for folder, *_ in os.walk(path) if os.path.ismount(folder)]
+    if mounts:
+        raise RunError(f"Another disk is mounted at {mounts[0]}: unmount it first, so that nothing on it is deleted.")
+    with holding(run), _writing(path):
         doomed = path.with_name(f".deleted-{path.name}-{time.time_ns()}")
         path.rename(doomed)  # at once, so nobody finds half a run
-    shutil.rmtree(doomed)
+        sync_folder(path.parent)
+    shutil.rmtree(doomed, ignore_errors=True)
+    remove_remains()
+    if doomed.exists():
+        raise RunError(f"The run {run.name!r} is deleted, but not all of its files: delete {doomed} by hand.")
+
+
+def remove_remains() -> None:
+    """Delete what killed processes left in the folder of runs: half deleted runs, and, when old, half made ones."""
+    for doomed in checkpoints_dir().glob(".deleted-*"):
+        shutil.rmtree(doomed, ignore_errors=True)
+    for beside in checkpoints_dir().glob(".*.part"):
+        with suppress(OSError):
+            if time.time() - beside.stat().st_mtime > _STALE_SECONDS:
+                shutil.rmtree(beside, ignore_errors=True)
 
 
 def _own_folder(run: Run) -> Path:
-    if run.path.parent.resolve() != checkpoints_dir().resolve() or run.path.is_symlink():
+    """The run's folder, where it lies in the folder of runs and is no link and no way out of it."""
+    own = checkpoints_dir().resolve() / run.name
+    if run.path.parent.resolve() != own.parent or run.path.resolve() != own or run.name.startswith("."):
         raise RunError(f"The run {run.name!r} is not in {checkpoints_dir()}: change it where it is.")
     return run.path
+
+
+@contextmanager
+def _writing(path: Path) -> Iterator[None]:
+    """What the system refuses becomes a sentence."""
+    try:
+        yield
+    except OSError as error:
+        sentence = f"The run's folder {path} cannot be written: {reason(error)}{failures.remedy(error)}."
+        raise RunError(sentence) from error
 
 
 @contextmanager
@@ -368,87 +482,15 @@ def holding(run: Run) -> Iterator[None]:
     if run.active:
         raise busy
     try:
-        with run_lock(run.path).acquire(timeout=1):
-            yield
+        lock = run_lock(run.path).acquire(timeout=1)
     except Timeout:
         raise busy from None
-
-
-def run_lock(path: Path) -> FileLock:
-    """The lock that the process at work on a run holds."""
-    return FileLock(path / LOCK)
-
-
-def is_locked(path: Path) -> bool:
-    """Whether a process works on the run. The probe holds the lock for an instant, so takers should retry."""
-    if not (path / LOCK).exists():
-        return False
-    with _probing:  # two probes of one process would each take the other for a job
-        try:
-            with run_lock(path).acquire(timeout=0):
-                return False
-        except (Timeout, PermissionError):  # another user's run is taken at its word
-            return True
-
-
-def read_status(path: Path) -> Status:
-    """The status as it was last written, which for a job killed since is not the truth: see :attr:`Run.status`."""
-    try:
-        return Status.from_json((path / STATUS).read_bytes())
-    except FileNotFoundError:
-        return Status(state="finished" if (path / MODEL).is_file() else "failed", message="It has no status.json.")
-    except (OSError, SettingsError) as error:
-        return Status(state="failed", message=f"Its status.json cannot be read: {_reason(error)}")
-
-
-def write_status(path: Path, status: Status) -> None:
-    """Replace ``status.json``; only the holder of the lock does."""
-    write_atomic(path / STATUS, status.model_dump_json(indent=2).encode())
-
-
-def update_status(path: Path, **changes: Any) -> Status:
-    """Change some fields of ``status.json``; only the holder of the lock does."""
-    status = read_status(path).model_copy(update=changes)
-    write_status(path, status)
-    return status
-
-
-def write_config(path: Path, config: RunConfig) -> None:
-    """Replace ``config.json``."""
-    write_atomic(path / CONFIG, config.model_dump_json(indent=2).encode())
-
-
-def append_metrics(path: Path, lines: list[dict[str, Any]], *, durable: bool = False) -> None:
-    """Append lines to ``metrics.jsonl``, readable at once; ``durable`` waits until the disk has them."""
-    data = "".join(json.dumps(line, separators=(",", ":")) + "\n" for line in lines).encode()
-    with (path / METRICS).open("ab", buffering=0) as file:
-        file.write(data)
-        if durable:
-            os.fsync(file.fileno())
-
-
-def cut_metrics(path: Path, step: int) -> None:
-    """Drop what ``metrics.jsonl`` says of later steps, and a half-written last line."""
-    try:
-        lines = list(json_lines((path / METRICS).read_bytes()))
-    except FileNotFoundError:
-        return
-    kept = [json.dumps(line, separators=(",", ":")) + "\n" for line in lines if line.get("step", 0) <= step]
-    write_atomic(path / METRICS, "".join(kept).encode())
-
-
-def sweep(path: Path) -> None:
-    """Remove the half-written files that a killed job left in a run's folder; only the holder of the lock does."""
-    for folder in (path, path / SNAPSHOTS):
-        remove_remains(folder)
+    except OSError as error:
+        raise RunError(f"The run {run.name!r} cannot be changed: {reason(error)}.") from error
+    with lock:
+        yield
 
 
 @lru_cache(maxsize=512)
 def _read_config(path: Path, _mtime_ns: int, _size: int) -> RunConfig:
     return RunConfig.from_json(path.read_bytes())
-
-
-def _reason(error: Exception) -> str:
-    if isinstance(error, OSError):
-        return f"{(error.strerror or str(error)).lower()}."
-    return str(error) if isinstance(error, UserError) else repr(error)

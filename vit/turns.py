@@ -21,11 +21,20 @@ def turn(run: Run, wait: Callable[[], None]) -> Iterator[None]:
     Args:
         wait: called as long as it is not this run's turn; it sleeps a little, and may raise to give up.
     """
-    status = runs.read_status(run.path)
+    mine = runs.read_status(run.path)
     folder = checkpoints_dir() / ".locks"
     folder.mkdir(parents=True, exist_ok=True)
-    lock = FileLock(folder / f"{status.device}.lock")
-    while not _take(lock, run, status):
+    lock = FileLock(folder / f"{mine.device}.lock")
+    before = None
+    while True:
+        # Each job watches the one before it, and only the first the device: a long queue costs no more than a short.
+        if before is None or not _waits(before, mine):
+            before = _last_before(run, mine)
+        if before is None and _take(lock):
+            before = _last_before(run, mine)  # one with an older ticket may have come just now
+            if before is None:
+                break
+            lock.release()
         wait()
     try:
         yield
@@ -33,27 +42,38 @@ def turn(run: Run, wait: Callable[[], None]) -> Iterator[None]:
         lock.release()
 
 
-def ahead(run: Run) -> int:
-    """How many runs come before a queued one on its device, the one that trains now among them."""
-    mine = runs.read_status(run.path)
-    return sum(other.state in runs.ACTIVE and _before(other, mine) for other in _others(run))
+def places() -> dict[str, int]:
+    """The waiting runs by name, and each one's place in the queue of its device; 1 is the next."""
+    statuses = [(run.name, run.status) for run in runs.list_runs()]
+    waiting = sorted((status.ticket, name, status.device) for name, status in statuses if status.state == "queued")
+    counts: dict[str, int] = {}
+    found = {}
+    for _, name, device in waiting:
+        found[name] = counts[device] = counts.get(device, 0) + 1
+    return found
 
 
-def _take(lock: FileLock, run: Run, mine: Status) -> bool:
-    """Take the device's lock if it is this run's turn."""
+def place_words(place: int) -> str:
+    """A place in the queue as a person says it."""
+    return "next in the queue" if place == 1 else f"number {place} in the queue"
+
+
+def _take(lock: FileLock) -> bool:
     try:
         lock.acquire(timeout=0)
     except Timeout:
         return False
-    if any(other.state == "queued" and _before(other, mine) for other in _others(run)):
-        lock.release()
-        return False
     return True
 
 
-def _others(run: Run) -> Iterator[Status]:
-    return (other.status for other in runs.list_runs() if other.path != run.path)
+def _last_before(run: Run, mine: Status) -> Run | None:
+    """The run whose turn comes just before, None for the first."""
+    before = [other for other in runs.list_runs() if other.path != run.path and _waits(other, mine)]
+    return max(before, key=lambda other: runs.read_status(other.path).ticket, default=None)
 
 
-def _before(other: Status, mine: Status) -> bool:
-    return other.device == mine.device and other.ticket < mine.ticket
+def _waits(other: Run, mine: Status) -> bool:
+    """Whether another run waits for the same device with an older ticket; the files are asked before the locks."""
+    status = runs.read_status(other.path)
+    before = status.state == "queued" and status.device == mine.device and status.ticket < mine.ticket
+    return before and other.state == "queued"

@@ -1,24 +1,23 @@
 """What a job's process does: wait for the device, train, and write into the run's folder all that happens."""
 
-import errno
+import math
 import os
-import platform
 import signal
 import threading
 import time
 import traceback
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from dataclasses import fields
 from functools import partial
-from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from filelock import Timeout
 
-from vit import __version__, hardware, runs, turns
-from vit.config import Environment, RunConfig
-from vit.errors import RunError, UserError
+from vit import failures, runs, turns
+from vit.config import RunConfig
+from vit.errors import RunError
+from vit.names import bare
 from vit.runs import Run, Status
 
 if TYPE_CHECKING:
@@ -34,7 +33,7 @@ LOCK_PATIENCE = 5.0
 
 
 class _Stopped(Exception):
-    """Somebody asked the job to stop."""
+    """Somebody asked the job to stop, or its time is up; the text, if any, begins the last word on it."""
 
 
 class _Journal:
@@ -65,11 +64,20 @@ class _Journal:
     def log(self, text: str) -> None:
         """Add to the run's log."""
         with (self.path / runs.LOG).open("a", encoding="utf-8") as file:
-            file.write(f"{time.strftime('%H:%M:%S')}  {text}\n")
+            file.write(f"{time.strftime('%H:%M:%S')}  {bare(text)}\n")
 
-    def end(self, state: runs.State, message: str) -> None:
-        """The last word."""
-        self.say(message, state=state, ended=time.time())
+    def end(self, state: runs.State, message: str, error: Exception | None = None) -> None:
+        """The last word, which is written by all means; after it nothing can fail any more."""
+        self.status = self.status.model_copy(update={"state": state, "message": message, "ended": time.time()})
+        with suppress(OSError, MemoryError):
+            runs.sweep(self.path)  # first: a half-written file may hold the room that the last word needs
+        runs.last_word(self.path, self.status)
+        with suppress(OSError, MemoryError):
+            if error is not None:
+                with (self.path / runs.LOG).open("a", encoding="utf-8") as file:
+                    traceback.print_exception(error, file=file)
+            self.log(message)
+        self.report(message)
 
     def step(self, event: "Step") -> None:
         """Note a step; the status follows once a second."""
@@ -84,17 +92,24 @@ class _Journal:
 
         line = _line("epoch", event)
         runs.append_metrics(self.path, [line], durable=True)  # before the file that a resume starts from
-        changes = {"epoch": event.epoch, "step": event.step, "message": f"{event.epoch} of {epochs} epochs done."}
-        if event.kept:
+        if event.kept:  # before it, too: a resume never loses the best
             weights.save_model(self.path, event.weights, event.best | {"validated": True})
-            changes |= {"best": event.best, "validated": True}
+            self.status = self.status.model_copy(update={"best": event.best, "validated": True})
         weights.save_resume(self.path, event.checkpoint)
-        self.update(**changes)
+        self.update(epoch=event.epoch, step=event.step, message=f"{event.epoch} of {epochs} epochs done.")
         self.log(
             f"epoch {event.epoch} of {epochs}: loss {event.train_loss:.4f}, validation loss {event.val_loss:.4f}, "
             f"validation accuracy {event.val_accuracy:.4f}, {event.seconds:.1f} s{', kept' if event.kept else ''}"
         )
         self.report(event)
+
+    def checkpoint(self, event: "Checkpoint") -> None:
+        """Write what a resume within the epoch starts from."""
+        from vit import weights
+
+        runs.append_metrics(self.path, [], durable=True)  # the steps before it
+        weights.save_resume(self.path, event)
+        self.update(step=event.position["step"])
 
     def snapshot(self, event: "Snapshot") -> None:
         """Write a snapshot; the final one only stands in for weights that were never validated."""
@@ -113,7 +128,9 @@ def _line(event: str, record: "Step | Epoch") -> dict[str, Any]:
     return {"event": event} | {name: getattr(record, name) for name in names}
 
 
-def execute(run: Run, *, resume: bool = False, report: Callable[[Any], None] | None = None) -> Status:
+def execute(
+    run: Run, *, resume: bool = False, report: Callable[[Any], None] | None = None, ticket: int | None = None
+) -> Status:
     """Do a queued run's work in this process, to its end, and return the status that it ended with.
 
     SIGTERM and Ctrl-C stop it in order: after the step, with the kept weights in place.
@@ -121,29 +138,31 @@ def execute(run: Run, *, resume: bool = False, report: Callable[[Any], None] | N
     Args:
         resume: go on after the last complete epoch.
         report: told each sentence of the status (a str) and each record of the trainer.
+        ticket: the place in the queue that this process was started for; with another one, the run is another's.
 
     Raises:
-        RunError: another process works on the run.
+        RunError: another process works on the run, or its folder cannot be written.
     """
     with _stop_flag() as stopped, _lock(run):
         journal = _Journal(run, report)
-        if journal.status.state != "queued":  # stopped before this process had the lock
-            return journal.status
-        journal.update(pid=os.getpid())
-        runs.sweep(run.path)
+        if journal.status.state != "queued" or ticket not in (None, journal.status.ticket):
+            return journal.status  # stopped, and perhaps queued anew, before this process had the lock
         epochs = run.config.training.epochs
         try:
+            journal.update(pid=os.getpid())
+            runs.sweep(run.path)
             with turns.turn(run, wait=partial(_wait, journal, stopped)):
                 _train(run, journal, stopped, resume)
             if journal.status.epoch < epochs:
                 raise _Stopped
             journal.end("finished", f"Finished all {epochs} epochs.")
-        except _Stopped:
+        except _Stopped as stop:
+            journal.end("stopped", f"{str(stop) or 'Stopped'} after {journal.status.epoch} of {epochs} epochs.")
+        except KeyboardInterrupt:  # a second Ctrl-C does not wait for the end of the step
             journal.end("stopped", f"Stopped after {journal.status.epoch} of {epochs} epochs.")
+            raise
         except Exception as error:
-            with (run.path / runs.LOG).open("a", encoding="utf-8") as log:
-                traceback.print_exc(file=log)
-            journal.end("failed", advice(run, error))
+            journal.end("failed", failures.advice(run.path, error), error)
         return journal.status
 
 
@@ -154,30 +173,35 @@ def _train(run: Run, journal: _Journal, stopped: Callable[[], bool], resume: boo
         journal.say(message, **changes)
 
     go_on("Loading PyTorch.", state="running", started=time.time())
-    import torch
-
-    from vit import networks, trainer, weights
+    from vit import networks, surroundings, trainer, weights
     from vit.data.batches import steps_per_epoch
 
     config = run.config
-    if config.training.threads:
-        torch.set_num_threads(config.training.threads)
-    runs.write_config(run.path, config.model_copy(update={"environment": _environment(journal.status.device)}))
-    go_on("Loading the data.")
+    recorded = config.environment if resume else None
+    surroundings.set_threads(config.training.threads, recorded)
+    environment = surroundings.environment(journal.status.device)
     checkpoint = weights.load_resume(run.path) if resume else None
+    if checkpoint is None or recorded is None:
+        runs.write_config(run.path, config.model_copy(update={"environment": environment}))
+    elif said := surroundings.departures(recorded, environment):
+        journal.log(said)
+    go_on("Loading the data.")
     data = _load_data(config, go_on)
     for skipped in data.skipped[:LISTED_FILES]:
         journal.log(f"left out {skipped.file}: {skipped.reason}")
     if len(data.skipped) > LISTED_FILES:
         journal.log(f"left out {len(data.skipped) - LISTED_FILES} more files")
-    _rewind(run, journal, checkpoint)
     if not run.has_weights:  # so that a run that is killed in its first epoch can be opened, too
         initial = networks.build_model(config.model, seed=config.training.seed).state_dict()
         weights.save_model(run.path, initial, {"epoch": 0, "validated": False})
     recipe = config.training
     per_epoch = steps_per_epoch(len(data.train), recipe.batch_size, recipe.drop_last)
     go_on("Training.", steps_total=per_epoch * config.training.epochs)
-    for event in trainer.fit(config, data, resume=checkpoint, stop=stopped):
+    before = float(checkpoint.position["seconds"]) if checkpoint else 0.0
+    time_up = _alarm(recipe.max_seconds, before)
+    events = trainer.fit(config, data, resume=checkpoint, stop=lambda: stopped() or time_up())
+    _rewind(run, journal, checkpoint)  # not before it is known that training can go on from there
+    for event in events:
         match event:
             case trainer.Step():
                 journal.step(event)
@@ -185,13 +209,26 @@ def _train(run: Run, journal: _Journal, stopped: Callable[[], bool], resume: boo
                 journal.epoch(event, config.training.epochs)
             case trainer.Snapshot():
                 journal.snapshot(event)
+            case trainer.Checkpoint():
+                journal.checkpoint(event)
+    if journal.status.epoch < recipe.epochs and time_up() and not stopped():
+        raise _Stopped(f"{runs.AT_LIMIT} of {recipe.max_seconds:g} s")
+
+
+def _alarm(seconds: float | None, before: float) -> Callable[[], bool]:
+    """A question that is true once the training has had its seconds, those before a resume among them; None is never.
+
+    It runs by a clock of its own, since what a resume starts from may be somebody else's file.
+    """
+    end = math.inf if seconds is None else time.monotonic() + seconds - max(0.0, before)
+    return lambda: time.monotonic() >= end
 
 
 def _rewind(run: Run, journal: _Journal, checkpoint: "Checkpoint | None") -> None:
     """Take metrics and status back to the position that training goes on from."""
     position = checkpoint.position if checkpoint else {"epoch": 0, "step": 0}
-    runs.cut_metrics(run.path, int(position["step"]))
-    journal.update(epoch=int(position["epoch"]), step=int(position["step"]))
+    runs.cut_metrics(run.path, position["step"])
+    journal.update(epoch=position["epoch"], step=position["step"])
 
 
 def _load_data(config: RunConfig, go_on: Callable[[str], None]) -> "ImageData":
@@ -206,20 +243,6 @@ def _load_data(config: RunConfig, go_on: Callable[[str], None]) -> "ImageData":
             go_on(f"Preparing the images: {done:,} of {total:,}.")
 
     return load(config.data, progress=progress)
-
-
-def _environment(device: str) -> Environment:
-    import torch
-
-    return Environment(
-        vit=__version__,
-        torch=torch.__version__,
-        python=platform.python_version(),
-        platform=platform.platform(),
-        processor=hardware.processor(),
-        device=torch.cuda.get_device_name() if device == "cuda" else device,
-        threads=torch.get_num_threads(),
-    )
 
 
 def _wait(journal: _Journal, stopped: Callable[[], bool]) -> None:
@@ -256,25 +279,10 @@ def _stop_flag() -> Iterator[Callable[[], bool]]:
 @contextmanager
 def _lock(run: Run) -> Iterator[None]:
     try:
-        with runs.run_lock(run.path).acquire(timeout=LOCK_PATIENCE):  # a reader's probe holds it for an instant
-            yield
+        lock = runs.run_lock(run.path).acquire(timeout=LOCK_PATIENCE)  # a reader's probe holds it for an instant
     except Timeout:
         raise RunError(f"Another process works on the run {run.name!r}: wait for it, or stop it.") from None
-
-
-def advice(run: Run, error: Exception) -> str:
-    """One sentence for a person: why the run failed, and what to change."""
-    match error:
-        case UserError():
-            return str(error)
-        case OSError(errno=errno.ENOSPC | errno.EDQUOT):
-            return f"The disk that holds {run.path} is full: free some space and resume the run."
-        case OSError():
-            place = f" {Path(error.filename).name}" if isinstance(error.filename, str | os.PathLike) else ""
-            reason = error.strerror or error
-            return f"A file{place} could not be read or written ({reason}): mend that and resume the run."
-        case MemoryError():
-            return "Memory ran out: choose a smaller batch, model or image size, or close other programs."
-    if "out of memory" in str(error).lower():
-        return "The device's memory ran out: choose a smaller batch, model or image size."
-    return f"An unexpected error ended the run ({type(error).__name__}): the end of its log says where."
+    except OSError as error:
+        raise RunError(f"The run's folder {run.path} cannot be written: {error.strerror or error}.") from error
+    with lock:
+        yield

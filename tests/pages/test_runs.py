@@ -2,6 +2,7 @@
 
 import io
 import json
+import re
 import time
 
 import pytest
@@ -97,6 +98,41 @@ def test_a_run_at_work_is_followed_and_cannot_be_renamed_or_deleted(several):
         assert app.button(key="rename").disabled
         assert "stop it on the Train page" in words(app)
         assert app.dataframe[0].value.set_index("Run").loc["tiny", "State"] == "Training"
+
+
+def test_waiting_runs_stand_there_with_their_place_in_the_queue(several):
+    for name in ("first", "second"):
+        runs.create(name, tiny_config())
+    states = open_page("runs").dataframe[0].value.set_index("Run")["State"]
+    assert states.to_dict() == {
+        "first": "Waiting, number 1",
+        "second": "Waiting, number 2",
+        **dict.fromkeys(("tiny", "tiny-mean", "tiny-deep"), "Finished"),
+    }
+
+
+def test_what_the_runs_take_of_the_disk_is_told_and_what_deleting_one_frees(several):
+    app = open_page("runs")
+    assert re.search(r"All 3 runs take \d+ MB; [\d.]+ [GM]B of the disk are free", words(app))
+    assert all(app.dataframe[0].value["Size"] > 10_000)
+    app.button(key="delete").click().run()
+    assert re.search(r"That frees \d+ MB", words(app))
+
+
+def test_a_folder_that_cannot_be_read_can_be_deleted_after_a_question(several):
+    folder = checkpoints_dir() / "tiny"
+    (folder / runs.CONFIG).write_text("{")
+    app = open_page("runs")
+    assert "looks like a run but cannot be read" in words(app)
+    app.button(key="delete_tiny").click().run()
+    assert "will be gone for good" in words(app)
+    app.button(key="keep").click().run()
+    assert folder.exists()
+    app.button(key="delete_tiny").click().run()
+    app.button(key="delete_surely").click().run()
+    assert not app.exception
+    assert not folder.exists()
+    assert len(runs.list_runs()) == 2
 
 
 def test_a_run_that_has_just_begun_has_no_curves_yet(home):

@@ -253,13 +253,59 @@ def test_a_failed_run_shows_its_sentence(home):
     runs.update_status(run.path, state="failed", message="The images cannot be read any more.")
     app = open_page("train", run="lost")
     assert any("The images cannot be read any more" in text.value for text in app.markdown)
-    assert app.button(key="resume")
+    assert app.button(key="restart").label == "Start again"
+    assert "resume" not in [button.key for button in app.button]  # there is nothing to go on from
 
 
-def test_a_waiting_run_is_found_without_being_named(several):
-    runs.create("patient", tiny_config())
+def test_a_waiting_run_is_found_without_being_named_and_its_place_is_told_there_and_beside_every_page(several):
+    for name in ("patient", "more-patient"):
+        runs.create(name, tiny_config())
     app = open_page("train")
-    assert app.selectbox(key="run").value == "patient"
+    assert app.selectbox(key="run").value == "more-patient"
+    assert any("Number 2 in the queue; it begins by itself" in text.value for text in app.markdown)
+    app.selectbox(key="run").set_value("patient").run()
+    assert any("Next in the queue" in text.value for text in app.markdown)
+    for page in ("train", "predict"):
+        labels = [text.value for text in open_page(page).sidebar.caption if "queue" in text.value]
+        assert [label.split(": ")[1] for label in labels] == ["next in the queue", "number 2 in the queue"]
+
+
+def test_a_run_with_weights_is_started_over_after_a_question(trained):
+    app = open_page("train", run="tiny")
+    before = runs.find_run("tiny")
+    reached = f"{before.best['val_accuracy']:.1%}"
+    app.button(key="restart").click().run()
+    assert any("will be gone for good" in text.value and reached in text.value for text in app.markdown)
+    app.button(key="keep_run").click().run()
+    assert before.has_weights
+    app.button(key="restart").click().run()
+    app.button(key="restart_surely").click().run()
+    assert not app.exception
+    run = runs.find_run("tiny")
+    try:
+        assert run.active
+        wait_for(run, lambda: run.state == "finished")
+    finally:
+        jobs.stop(run)
+
+
+def test_starting_the_shipped_run_over_is_said_to_lose_what_came_with_the_project(trained):
+    runs.rename(runs.find_run("tiny"), runs.SHIPPED_RUN)
+    app = open_page("train", run=runs.SHIPPED_RUN)
+    assert "resume" not in [button.key for button in app.button]
+    app.button(key="restart").click().run()
+    assert any("came with the project" in text.value for text in app.warning)
+    assert runs.find_run(runs.SHIPPED_RUN).has_weights
+
+
+def test_a_run_without_weights_begins_again_at_once(home):
+    run = runs.create("lost", tiny_config())
+    runs.update_status(run.path, state="failed", message="The images cannot be read any more.")
+    app = open_page("train", run="lost")
+    app.button(key="restart").click().run()
+    assert not app.exception
+    assert run.active
+    jobs.stop(run)
 
 
 # Networks

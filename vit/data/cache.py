@@ -4,12 +4,13 @@ A folder appears under its final name only when it is whole; a lock lets two pro
 Rows are written as they are decoded, so a set may be larger than memory.
 """
 
+import errno
 import hashlib
 import json
 import os
 import shutil
 from collections.abc import Callable, Iterable, Sequence
-from contextlib import AbstractContextManager, closing
+from contextlib import AbstractContextManager, closing, suppress
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -68,6 +69,8 @@ def fetch(
     root = data_dir() / "cache"
     folder = root / key
     if (found := _read(folder)) is not None:
+        with suppress(OSError):
+            os.utime(folder)  # by its age it is known whether anybody still uses it
         return found
     try:
         root.mkdir(parents=True, exist_ok=True)
@@ -89,7 +92,7 @@ def _read(folder: Path) -> tuple[Split, tuple[Skipped, ...]] | None:
         images = np.load(folder / "images.npy", mmap_mode="r")
         labels = np.load(folder / "labels.npy")
         masks = np.load(folder / "masks.npy", mmap_mode="r") if index["masks"] else None
-    except (OSError, ValueError, KeyError):  # absent, or cut off by a crash: it is built anew
+    except (OSError, ValueError, KeyError, EOFError):  # absent, or cut off by a crash: it is built anew
         return None
     if len(images) != len(labels):
         return None
@@ -122,10 +125,23 @@ def _filled(folder: Path, size: int, plan: Plan, progress: Progress) -> tuple[li
     count = len(plan.labels)
     shapes = {"images.npy": (count, 3, size, size), "masks.npy": (count, size, size)}
     arrays = [np.lib.format.open_memmap(folder / name, "w+", np.uint8, shape) for name, shape in shapes.items()]
+    for name in shapes:
+        _reserve(folder / name)
     plan.fill(*arrays, progress)
     for array in arrays:
         array.flush()
     return list(range(count)), []
+
+
+def _reserve(path: Path) -> None:
+    """Take the room of a whole file on the disk: writing to a memory map that finds none kills the process."""
+    if hasattr(os, "posix_fallocate"):
+        with path.open("r+b") as file:
+            try:
+                os.posix_fallocate(file.fileno(), 0, path.stat().st_size)
+            except OSError as error:
+                if error.errno in (errno.ENOSPC, errno.EDQUOT, errno.EFBIG):
+                    raise
 
 
 def _decoded(folder: Path, size: int, plan: Plan, progress: Progress) -> tuple[list[int], list[Skipped]]:

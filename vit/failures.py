@@ -1,0 +1,84 @@
+"""Why a run failed, in one sentence that says what to do: from the exception, or from how its process died."""
+
+import errno
+import os
+import re
+import signal
+from pathlib import Path
+
+from vit.errors import UserError
+
+_FULL = (errno.ENOSPC, errno.EDQUOT)
+_NO_MEMORY = re.compile(
+    r"out of memory|can(no|')t allocate memory|not enough memory|bad_alloc|bad allocation|MemoryError"
+    r"|memory allocation of \d+ bytes failed",
+    re.IGNORECASE,
+)
+BEGINS = "A process begins."
+"""What the log says there: what is above it is of a former one."""
+_SMALLER = "choose a smaller batch, model or image size"
+_MEMORY = f"Memory ran out: {_SMALLER}, or close other programs."
+_AGAIN = "resume it or start over."
+_STAMPED = re.compile(r"(\d\d:\d\d:\d\d)  (.+)")
+_LINE_MAX = 160
+
+
+def advice(folder: Path, error: Exception) -> str:
+    """Why an exception ended the run in ``folder``, and what to change."""
+    cause = error.__cause__
+    match error:
+        case UserError() if isinstance(cause, OSError) and cause.errno in _FULL:
+            return f"{str(error).rstrip('.')}: free some space, then {_AGAIN}"
+        case UserError():
+            return str(error)
+        case OSError(errno=errno.ENOMEM):
+            return _MEMORY
+        case OSError() if error.errno in _FULL:
+            return f"The disk that holds {folder} is full: free some space, then {_AGAIN}"
+        case OSError():
+            place = f" {Path(error.filename).name}" if isinstance(error.filename, str | os.PathLike) else ""
+            why = error.strerror or error
+            return f"A file{place} could not be read or written ({why}): mend that, then {_AGAIN}"
+        case MemoryError():
+            return _MEMORY
+    if "cuda" in str(error).lower() and _NO_MEMORY.search(str(error)):
+        return f"The device's memory ran out: {_SMALLER}, or end what else computes on it."
+    if _NO_MEMORY.search(str(error)):
+        return _MEMORY
+    return f"An unexpected error ended the run ({type(error).__name__}): the end of its log says where."
+
+
+def remedy(error: OSError) -> str:
+    """What to do about a system's refusal, as the end of a sentence; empty where that is plain."""
+    return ": free some space and try again" if error.errno in _FULL else ""
+
+
+def of_death(code: int | None, log: str) -> str:
+    """Why a job's process died without a word of its own.
+
+    Args:
+        code: its exit status, negative the signal that killed it; None where nobody was there to see.
+        log: the end of its log.
+    """
+    log = log.rpartition(BEGINS)[-1]
+    if code == -signal.SIGKILL:
+        return f"Its process was killed, perhaps because memory ran out: {_AGAIN[:-1]}, or {_SMALLER}."
+    if code in (-signal.SIGTERM, -signal.SIGINT, -signal.SIGHUP):
+        return "Its process was ended from outside before it could say so: resume it."
+    if _NO_MEMORY.search(log):
+        return _MEMORY
+    if code == -signal.SIGBUS or "Fatal Python error: Bus error" in log:
+        return (
+            "A file that it was reading got shorter, or the disk is full or failing: leave the decoded images alone "
+            "while a run trains on them, and resume it."
+        )
+    if (code or 0) < 0 or "Fatal Python error" in log:
+        name = f" ({signal.Signals(-code).name})" if code else ""
+        return f"Its process crashed{name}; the end of its log says where: {_AGAIN}"
+    lines = [line.strip() for line in log.splitlines() if line.strip()]
+    said = lines[-1][:_LINE_MAX] if lines else ""
+    if code is None:
+        if stamped := _STAMPED.fullmatch(said):
+            said = f"{stamped[2].rstrip('.')}, at {stamped[1]}"
+        return f"The process ended without a word{f' ({said})' if said else ''}: {_AGAIN}"
+    return f"The job ended with exit status {code}{f' ({said})' if said else ''}: {_AGAIN}"
