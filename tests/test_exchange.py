@@ -10,6 +10,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 import torch
+from PIL import Image
 
 from tests.conftest import tiny_config
 from vit import data, exchange, runs, weights
@@ -156,7 +157,7 @@ def test_a_link_and_a_second_file_of_a_name_are_refused(run):
     file = packed(run)
     with pytest.warns(UserWarning, match="Duplicate"), zipfile.ZipFile(file, "a") as archive:
         archive.writestr("tiny/config.json", "{}")
-    refused(file, "twice")
+    refused(file, "two files of the same name")
 
 
 def test_what_is_no_zip_of_a_run_is_refused(run, tmp_path):
@@ -167,7 +168,7 @@ def test_what_is_no_zip_of_a_run_is_refused(run, tmp_path):
     with zipfile.ZipFile(file, "w") as archive:
         for number in range(200):
             archive.writestr(f"tiny/{number}", b"")
-    refused(file, "more than a run has")
+    refused(file, "200 files, and 120 are possible")
 
 
 def test_a_bomb_is_refused_while_it_is_expanded(run, monkeypatch):
@@ -184,7 +185,7 @@ EPOCH = {"event": "epoch", "epoch": 1, "step": 3, "lr": 0.1, "seconds": 1.0, "tr
     ("name", "content", "sentence"),
     [
         ("config.json", b'{"model": {"architecture": "vit", "depth": 0}}', "depth = '0' is not possible"),
-        ("config.json", b"[" * 100_000, "model settings|not possible"),
+        ("config.json", b"[" * 100_000, "not JSON|not possible"),
         ("config.json", b" " * (3 * 2**20), "config.json is too long"),
         ("config.json", b'{"data": {"source": "~nobody-at-all/x"}}', "data set has a name"),
         ("config.json", b'{"data": {"source": "a\\u0000b"}}', "data set has a name"),
@@ -233,3 +234,92 @@ def test_lines_of_the_metrics_keep_their_numbers_alone(run):
     text = "".join(json.dumps(line) + "\n" for line in lines)
     again = exchange.unpack(altered(run, {"metrics.jsonl": text.encode()}))
     assert again.metrics()[0] == run.metrics()[0]
+
+
+def safetensors(header: object, data: bytes = b"") -> bytes:
+    text = header if isinstance(header, bytes) else json.dumps(header).encode()
+    return len(text).to_bytes(8, "little") + text + data
+
+
+def test_weights_are_judged_by_their_header_before_they_are_read(run, several_weights, monkeypatch):
+    size = int.from_bytes(several_weights[:8], "little")
+    monkeypatch.setattr(exchange, "_HEADER_BYTES_MAX", 100_000)
+    for content in (
+        safetensors(b"{" + b" " * 200_000 + b"}"),  # longer than any network's
+        (2**62).to_bytes(8, "little") + several_weights[8:],
+        several_weights[: 8 + size],  # without its numbers
+        safetensors({"x": {"dtype": "F32", "shape": [2**40], "data_offsets": [0, 4]}}, bytes(4)),
+        safetensors({"x": {"dtype": "F32", "shape": [1], "data_offsets": [2**62, 4]}}, bytes(4)),
+        safetensors(b'{"__metadata__":{"a":"' + b"[" * 50_000 + b'"}}'),
+    ):
+        refused(altered(run, {"model.safetensors": content}), r"model\.safetensors is (damaged|too long)")
+
+
+@pytest.mark.parametrize("number", [float("nan"), float("inf")])
+def test_weights_that_are_not_finite_are_refused(run, number):
+    from safetensors.torch import load, save
+
+    tensors = load((run.path / runs.MODEL).read_bytes())
+    tensors["head.bias"][0] = number
+    refused(altered(run, {"model.safetensors": save(tensors)}), "weights that are not finite")
+
+
+def test_weights_of_another_kind_of_number_are_refused(run):
+    from safetensors.torch import load, save
+
+    tensors = {name: value.to(torch.uint8) for name, value in load((run.path / runs.MODEL).read_bytes()).items()}
+    refused(altered(run, {"model.safetensors": save(tensors)}), "does not fit the network")
+
+
+def test_what_weights_say_of_themselves_is_numbers(run):
+    from safetensors.torch import load, save
+
+    tensors = load((run.path / runs.MODEL).read_bytes())
+    for value in ('"<script>"', "[1]", "NaN", "{"):
+        content = save(tensors, metadata={"epoch": value})
+        refused(altered(run, {"model.safetensors": content}), "something else of itself than numbers|damaged")
+
+
+def test_more_weights_than_the_network_has_are_refused_while_they_expand(run):
+    content = (run.path / runs.MODEL).read_bytes() + bytes(8 * 2**20)
+    refused(altered(run, {"model.safetensors": content}), r"model\.safetensors is too long")
+
+
+def test_nobody_is_told_whose_a_run_is_and_nobody_is_believed(run):
+    mine = run.config.model_copy(update={"owner": "a" * 32})
+    again = exchange.unpack(altered(run, {"config.json": mine.model_dump_json().encode()}))
+    assert again.config.owner == ""
+    runs.write_config(run.path, mine)
+    assert b"a" * 32 not in packed(run).getvalue()
+    with zipfile.ZipFile(packed(run)) as archive:
+        assert b"a" * 32 not in archive.read("tiny/config.json")
+
+
+def test_the_last_of_two_values_of_a_name_is_the_only_one_that_is_kept(run):
+    text = run.config.model_dump_json().encode()
+    again = exchange.unpack(altered(run, {"config.json": b'{"owner": "<script>", ' + text[1:]}))
+    assert b"<script>" not in (again.path / runs.CONFIG).read_bytes()
+
+
+@pytest.mark.parametrize(
+    "changes", [{"started": 1e300}, {"ended": -5.0}, {"step": 10**40}, {"epoch": -1}, {"steps_total": 10**400}]
+)
+def test_times_and_steps_that_cannot_be_are_refused(run, changes):
+    status = json.loads(runs.read_status(run.path).model_dump_json()) | changes
+    refused(altered(run, {"status.json": json.dumps(status).encode()}), "status.json|not possible")
+
+
+def test_a_date_that_cannot_be_is_left_out(run):
+    for text in ("9999-12-31T23:59:59+00:00", "0001-01-01", "<b>now</b>"):
+        config = run.config.model_copy(update={"created": text})
+        assert exchange.unpack(altered(run, {"config.json": config.model_dump_json().encode()})).config.created == ""
+
+
+def test_a_picture_is_kept_as_a_picture_alone(run):
+    from tests.hostile import encoded, pixels
+
+    picture = encoded(Image.fromarray(pixels(0)), "GIF", comment=b"<script>alert(1)</script>")
+    again = exchange.unpack(altered(run, {"attention.png": picture}))
+    content = (again.path / "attention.png").read_bytes()
+    assert content.startswith(b"\x89PNG")
+    assert b"script" not in content

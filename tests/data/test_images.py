@@ -1,13 +1,15 @@
 import contextlib
 import io
 import struct
+import sys
 import zlib
 
 import numpy as np
 import pytest
 from PIL import Image, features
 
-from vit.data import images
+from tests import hostile
+from vit.data import decoder, images, screening
 from vit.data.images import fit_square, natural_size, open_image
 from vit.errors import DataError
 
@@ -173,6 +175,106 @@ def test_pixels_are_counted_before_they_are_decoded():
         bomb = b"\x89PNG\r\n\x1a\n" + chunk(b"IHDR", header) + chunk(b"IDAT", zlib.compress(b"")) + chunk(b"IEND", b"")
         with pytest.raises(DataError, match="million pixels"):
             open_image(bomb)
+
+
+@pytest.mark.parametrize(
+    "bomb",
+    [
+        lambda: hostile.jpeg_of_segments(0xFE, b"", 100_001),
+        lambda: hostile.tiff_with_a_giant_tile(4200),
+        lambda: hostile.tiff_of_strips(100_001),
+        lambda: hostile.exif_bomb(5000, 60_000),
+        lambda: hostile.png_of_empty_chunks(100_001),
+        lambda: hostile.gif_of_blocks(100_001),
+        lambda: hostile.run_length_bmp(4000, 1001),
+        lambda: b"P6 4000 5000 254\n" + bytes(3 * 2**20),
+        lambda: b"P3 4000 5000 255\n" + b"1 " * (3 * 2**19),
+    ],
+)
+def test_what_would_take_minutes_or_gigabytes_is_refused_from_its_header(bomb, monkeypatch):
+    data = bomb()
+    monkeypatch.setattr(images.Image, "open", None)  # no decoder sees it
+    with pytest.raises(DataError, match=r"^cat\.png is built so that decoding it takes far too long"):
+        open_image(data, name="cat.png")
+
+
+def test_the_scans_of_a_jpeg_are_counted_by_its_pixels(monkeypatch):
+    monkeypatch.setattr(screening, "SCANS_MAX", 64 * 64 * 5)
+    assert open_image(hostile.jpeg_of_scans(64, 64, 4)).size == (64, 64)
+    with pytest.raises(DataError, match="far too long"):
+        open_image(hostile.jpeg_of_scans(64, 64, 5))
+
+
+def test_metadata_that_expands_is_never_read():
+    bomb = hostile.exif_bomb(5000, 60_000)
+    assert open_image(hostile.jpeg_of_segments(0xE1, b"Exif\0\0" + bomb, 3)).size == (16, 16)
+    data = hostile.png_with_texts(100)
+    stripped, _ = screening.screen(data, "x.png")
+    assert len(stripped) < 200 < 10_000 < len(data)
+    assert open_image(data).size == (10, 10)
+
+
+@pytest.mark.skipif(sys.platform != "linux", reason="other systems do not hold a process to a size")
+def test_an_avif_that_is_larger_than_it_says_is_stopped_in_a_process_of_its_own(monkeypatch):
+    if not features.check("avif"):
+        pytest.skip("this Pillow was built without AVIF")
+    monkeypatch.setattr(decoder, "MEMORY_MAX", 100 * 2**20)
+    assert open_image(encoded(plain(), "AVIF")).size == (20, 12)
+    with pytest.raises(DataError, match=r"a damaged image|too much time or memory"):
+        open_image(hostile.avif_that_lies(8000))
+
+
+def test_a_decoder_that_does_not_come_to_an_end_is_stopped(monkeypatch):
+    monkeypatch.setattr(decoder, "SECONDS_MAX", 0.001)
+    with pytest.raises(DataError, match=r"cat\.jp2 takes too much time or memory"):
+        open_image(encoded(plain(), "JPEG2000"), name="cat.jp2")
+
+
+@pytest.mark.parametrize("kind", ["JPEG2000", "AVIF"])
+@pytest.mark.parametrize("mode", ["L", "RGB", "RGBA"])
+def test_what_is_decoded_in_a_process_of_its_own_is_the_same_picture(kind, mode):
+    if kind == "AVIF" and not features.check("avif"):
+        pytest.skip("this Pillow was built without AVIF")
+    image = Image.fromarray(hostile.pixels(1, channels=4)).convert(mode)
+    data = encoded(image, kind, **({"quality": 100, "subsampling": "4:4:4"} if kind == "AVIF" else {}))
+    shown = Image.new("RGBA", image.size, "white")
+    shown.alpha_composite(image.convert("RGBA"))
+    difference = np.asarray(open_image(data)).astype(int) - np.asarray(shown.convert("RGB"))
+    assert np.abs(difference).max() <= 8
+
+
+@pytest.mark.parametrize("mode", ["RGB", "RGBA", "P", "L", "CMYK", "I;16", "F"])
+def test_a_large_image_is_reduced_on_the_way_and_looks_the_same(mode, monkeypatch):
+    monkeypatch.setattr(images, "_BAND", 4000)  # many bands
+    waves = hostile.pixels(0, (304, 264), channels=4)
+    if mode in ("I;16", "F"):
+        deep = waves[..., 0].astype(np.uint16) * 200 if mode == "I;16" else waves[..., 0].astype(np.float32) * 1e4 - 5e4
+        data = encoded(Image.fromarray(deep), "TIFF")
+    else:
+        image = Image.fromarray(waves if mode == "RGBA" else waves[..., :3])
+        data = encoded(image if mode == "RGBA" else image.convert(mode), "TIFF" if mode == "CMYK" else "PNG")
+    whole = open_image(data, at_least=16)
+    assert whole.size == (304, 264)
+    monkeypatch.setattr(images, "_LARGE", 1000)
+    small = open_image(data, at_least=16)
+    assert small.size == (38, 33)  # 8 times smaller
+    difference = fit_square(small, 16).astype(int) - fit_square(whole, 16)
+    assert np.abs(difference).max() <= 12
+
+
+@pytest.mark.parametrize("kind", ["JPEG", "PNG", "WEBP", "TIFF", "AVIF"])
+def test_every_format_says_how_its_camera_was_held(kind):
+    if kind == "AVIF" and not features.check("avif"):
+        pytest.skip("this Pillow was built without AVIF")
+    exif = Image.Exif()
+    exif[0x0112] = 6
+    assert open_image(encoded(plain(), kind, exif=exif)).size == (12, 20)
+
+
+def test_a_jpeg_turned_by_its_xmp_alone_stands_upright():
+    data = encoded(plain(), "JPEG")
+    xmp = b'http://ns.adobe.com/xap/1.0/\0<x tiff:Orientation="8"/>'
+    assert open_image(data[:2] + b"\xff\xe1" + struct.pack(">H", len(xmp) + 2) + xmp + data[2:]).size == (12, 20)
 
 
 def test_bytes_are_limited(monkeypatch):

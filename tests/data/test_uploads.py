@@ -1,5 +1,6 @@
 import contextlib
 import io
+import resource
 import stat
 import struct
 import zipfile
@@ -7,6 +8,7 @@ import zipfile
 import numpy as np
 import pytest
 
+from tests import hostile
 from tests.data.helpers import image_bytes, pets, zip_bytes
 from vit.config import DataConfig
 from vit.data import archives, describe, load, sources, store_upload, uploads
@@ -107,7 +109,7 @@ def test_declared_sizes_are_not_believed(home, monkeypatch):
 
 
 def test_too_many_files_are_refused(home, monkeypatch):
-    monkeypatch.setattr(uploads, "ENTRIES_MAX", 10)
+    monkeypatch.setattr(archives, "ENTRIES_MAX", 10)
     refused(home, zip_bytes(pets()), "12 files, and 10 are possible")
 
 
@@ -150,7 +152,7 @@ def test_no_damage_leads_to_anything_but_a_sentence(home):
         data[random.integers(0, len(data), 3)] = random.integers(0, 256, 3)
         with contextlib.suppress(DataError):
             store_upload("photos.zip", io.BytesIO(data.tobytes()))
-    assert not [name for name in left_behind(home) if name.endswith(".part")]
+    assert not [name for name in left_behind(home) if name.startswith(".")]
 
 
 def test_a_zip_without_classes_is_refused_with_its_own_name(home):
@@ -177,11 +179,80 @@ def test_a_zip_that_is_read_in_place_is_judged_as_well(home, attack):
         describe(str(path))
 
 
-def test_an_upload_that_was_left_half_unpacked_is_cleared_away_later(home, monkeypatch):
-    remains = home / "data" / "uploads" / ".0123.part"
+def test_what_a_killed_process_left_half_unpacked_is_cleared_away_and_what_is_being_unpacked_stays(home):
+    folder = home / "data" / "uploads"
+    remains = folder / ".0123.unpacking"
     remains.mkdir(parents=True)
-    store_upload("x.zip", zip_bytes(pets()))
-    assert remains.exists()  # it may be somebody's who is at it
-    monkeypatch.setattr(uploads, "_STALE_SECONDS", -1)
-    store_upload("y.zip", zip_bytes(pets(count=2)))
-    assert not remains.exists()
+    (folder / ".0123.unpacking.lock").touch()
+    with archives.scratch(folder) as busy:
+        store_upload("x.zip", zip_bytes(pets()))
+        assert busy.exists()
+        assert not remains.exists()
+    assert not busy.exists()
+    assert [name for name in left_behind(home) if name.startswith(".")] == []
+
+
+@pytest.mark.parametrize(
+    "bomb",
+    [
+        lambda: hostile.overlapping_zip(30, 2**20),
+        lambda: hostile.raw_zip([(b"a/%d" % index, b"", {}) for index in range(200)]),
+        lambda: hostile.raw_zip([(b"a", b"", {})] * 200, count=2),
+        hostile.ZIP_BOMBS["zip with a dictionary of 4 GB (LZMA)"],
+        hostile.ZIP_BOMBS["zip of an unknown method"],
+        hostile.zip64_that_lies,
+        hostile.ZIP_BOMBS["zip whose table is the whole of it"],
+    ],
+)
+def test_a_zip_made_to_fill_memory_or_disk_is_refused_before_it_is_expanded(home, bomb, monkeypatch):
+    monkeypatch.setattr(zipfile.ZipFile, "open", None)
+    monkeypatch.setattr(archives, "ENTRIES_MAX", 100)
+    refused(home, io.BytesIO(bomb()), "overlap|are possible|too many files|few programs|not a zip file")
+
+
+def test_thousands_of_empty_files_are_refused_early(home):
+    members = [(b"%d/%d.png" % (index % 2, index), b"", {}) for index in range(5000)]
+    refused(home, io.BytesIO(hostile.raw_zip(members)), "over 1,000 empty files")
+
+
+@pytest.mark.parametrize(
+    ("one", "other"),
+    [
+        ("train/cat/x.png", "train/CAT/y.png"),
+        ("train/cat/x.png", "train/cat/X.PNG"),
+        ("train/cat/e\u0301.png", "train/cat/\u00e9.png"),
+        ("train/cat/a:b.png", "train/cat/a?b.png"),
+        ("train/cat/stra\u00dfe.png", "train/cat/STRASSE.png"),
+        ("train/cat/x", "train/cat/x/y.png"),
+        ("train/cat/y ", "train/cat/y_"),
+    ],
+)
+def test_names_that_are_one_on_some_system_are_refused(home, one, other):
+    refused(home, zip_bytes(pets() | {one: image_bytes(), other: image_bytes()}), "two files of the same name")
+
+
+@pytest.mark.parametrize("name", ["con.png", "AUX", "nul.tar.png", "lpt1.png", "x.", "y "])
+def test_a_name_that_another_system_cannot_have_is_changed(home, name):
+    source = store_upload("x.zip", zip_bytes(pets() | {f"train/cat/{name}": image_bytes()}))
+    stored = {path.name for path in (home / "data" / "uploads").rglob("*")}
+    assert name not in stored
+    assert stored & {f"_{name}", f"{name[:-1]}_"}
+    assert describe(source).train_count == 7
+
+
+def test_a_disk_that_fills_up_while_expanding_is_a_sentence(home):
+    soft, hard = resource.getrlimit(resource.RLIMIT_FSIZE)
+    file = zip_bytes(pets() | {"train/cat/big.bmp": np.random.default_rng(0).bytes(2**20)})
+    resource.setrlimit(resource.RLIMIT_FSIZE, (2**19, hard))
+    try:
+        refused(home, file, r"photos\.zip cannot be unpacked: File too large")
+    finally:
+        resource.setrlimit(resource.RLIMIT_FSIZE, (soft, hard))
+
+
+def test_a_zip_read_in_place_is_judged_like_an_upload(home):
+    for bomb in (hostile.overlapping_zip(30, 2**20), hostile.ZIP_BOMBS["zip of an unknown method"]()):
+        path = home / "photos.zip"
+        path.write_bytes(bomb)
+        with pytest.raises(DataError, match=r"overlap|few programs"):
+            describe(str(path))

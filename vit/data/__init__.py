@@ -120,9 +120,9 @@ def sample(source: str, count: int, *, image_size: int = 64, seed: int = 0) -> l
         return [(image, found.class_names[label]) for image, label in pairs if not isinstance(image, DataError)]
 
 
-def sources() -> list[DataInfo]:
-    """What can be chosen without naming a path: scenes, the catalog, and the stored uploads that can still be read."""
-    return [*_described((SCENES, *catalog.CATALOG)), *_described(list_uploads())]
+def sources(owner: str = "") -> list[DataInfo]:
+    """What can be chosen without naming a path: scenes, the catalog, and those uploads of an owner that can be read."""
+    return [*_described((SCENES, *catalog.CATALOG)), *_described(list_uploads(owner))]
 
 
 def _described(names: Iterable[str]) -> list[DataInfo]:

@@ -25,6 +25,7 @@ from vit.data.records import Skipped
 from vit.data.sampling import split_off, subset
 from vit.errors import DataError
 from vit.hardware import cpu_cores
+from vit.names import is_unicode
 
 TRAIN = ("train", "training")
 VAL = ("val", "valid", "validation", "test")
@@ -110,9 +111,13 @@ class Index:
 
 
 def _decode(content: Callable[[str], Path | bytes], name: str, *, size: int) -> Row:
+    source = None
     try:
-        return fit_square(open_image(content(name), name="The file", at_least=size), size)
+        source = content(name)
+        return fit_square(open_image(source, name="The file", at_least=size), size)
     except DataError as error:
+        if isinstance(source, Path) and not source.exists():  # its name was there a moment ago
+            raise DataError(f"{name} was deleted while the images were read: put it back, and start again.") from error
         return error
 
 
@@ -164,6 +169,8 @@ def _walk(root: Path) -> tuple[dict[Parts, tuple[int, int]], set[Parts]]:
                 here = (*parts, entry.name)
                 if archives.is_hidden(entry.name):
                     continue
+                if not is_unicode(entry.name):
+                    raise DataError(f"{folder.name} holds a name that is not in UTF-8, {entry.name!r}: rename it.")
                 if entry.is_dir():
                     if (inode := _inode(entry.stat())) not in above:
                         folders.add(here)
@@ -188,8 +195,6 @@ def _list_zip(path: Path, name: str) -> tuple[dict[Parts, tuple[int, int]], set[
             folders.update(member.parts[:depth] for depth in range(1, len(member.parts)))
             if member.is_dir:
                 folders.add(member.parts)
-            elif member.parts in files:
-                raise DataError(f"{name} holds two files of the same name, {'/'.join(member.parts)!r}: pack it again.")
             else:
                 files[member.parts] = (member.info.file_size, member.info.CRC)
     return files, folders

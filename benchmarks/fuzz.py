@@ -1,0 +1,270 @@
+"""Thousands of broken and hostile files through the real upload functions; what each costs, and whether any escapes.
+
+    python -m benchmarks.fuzz [--count 10000] [--seed 0] [--bombs-only]
+
+- *Images*: small images of every format, mutated, through ``open_image`` and ``save_picture``.
+- *Zips of images*: mutated ones, and generated ones of hostile names and of fields that lie, through ``store_upload``.
+- *Zips of runs*: the shipped run with one file mutated, or the zip itself, through ``exchange.unpack``.
+- *Bombs*: the deliberate images and zips of ``tests/hostile.py``, each in a process of its own.
+
+Every batch runs in a process of its own, so that a decoder that crashes is counted and its memory is known. The goal
+for the time is by the clock, so the machine should have nothing else to do; the processor's time is printed beside it.
+Exits with 1 when a goal is missed; keeps nothing.
+"""
+
+import argparse
+import contextlib
+import io
+import json
+import os
+import random
+import subprocess
+import sys
+import tempfile
+import time
+import traceback
+import warnings
+import zipfile
+from collections import Counter
+from collections.abc import Callable, Iterable, Iterator
+from concurrent.futures import ThreadPoolExecutor
+from pathlib import Path
+
+from tests.hostile import IMAGE_BOMBS, ZIP_BOMBS, generated_zip, honest_images, honest_zip, mutated
+from vit.config import project_root
+from vit.errors import UserError
+
+BATCH = 250
+SHARES = {"images": 0.6, "zips of images": 0.3, "zips of runs": 0.1}
+SECONDS_GOAL, MEGABYTES_GOAL = 5.0, 1000
+BATCH_SECONDS_MAX = 600
+
+Upload = Callable[[bytes], object]
+Input = tuple[str, bytes]
+
+
+def _picture(data: bytes) -> None:
+    from vit.data.images import open_image
+    from vit.data.pictures import save_picture
+
+    save_picture(open_image(io.BytesIO(data), name="picture"))
+
+
+def _set(data: bytes) -> None:
+    from vit.data.uploads import store_upload
+
+    store_upload("photos.zip", io.BytesIO(data))
+
+
+def _run(data: bytes) -> None:
+    from vit import exchange
+
+    exchange.unpack(io.BytesIO(data))
+
+
+def _images(choice: random.Random, count: int) -> Iterator[Input]:
+    honest = honest_images(choice.randrange(1000))
+    for _ in range(count):
+        kind = choice.choice(list(honest))
+        yield kind, mutated(honest[kind], choice, list(honest.values()))
+
+
+def _zips(choice: random.Random, count: int) -> Iterator[Input]:
+    honest = [honest_zip(seed) for seed in range(3)]
+    for _ in range(count):
+        if choice.random() < 0.5:
+            yield "generated zip", generated_zip(choice)
+        else:
+            yield "mutated zip", mutated(choice.choice(honest), choice, honest)
+
+
+def _runs(choice: random.Random, count: int) -> Iterator[Input]:
+    from vit import exchange, runs
+
+    packed = io.BytesIO()
+    exchange.pack(runs.get_run(project_root() / "checkpoints" / runs.SHIPPED_RUN), packed, snapshots=False)
+    with zipfile.ZipFile(packed) as archive:
+        content = {name: archive.read(name) for name in archive.namelist()}
+    for _ in range(count):
+        broken = choice.choice(list(content))
+        file = io.BytesIO()
+        with zipfile.ZipFile(file, "w") as archive:
+            for name, value in content.items():
+                archive.writestr(name, mutated(value, choice, list(content.values())) if name == broken else value)
+        data = file.getvalue()
+        yield broken.rpartition("/")[2], mutated(data, choice, [data]) if choice.random() < 0.2 else data
+
+
+KINDS: dict[str, tuple[Upload, Callable[[random.Random, int], Iterable[Input]]]] = {
+    "images": (_picture, _images),
+    "zips of images": (_set, _zips),
+    "zips of runs": (_run, _runs),
+}
+
+
+def _outside(home: Path) -> set[str]:
+    """What lies in the home besides the places that uploads are kept in."""
+    kept = ("inner", "inner/data", "inner/data/pictures", "inner/data/uploads", "inner/checkpoints")
+    found = {path.relative_to(home).as_posix() for path in home.rglob("*")}
+    return {name for name in found if name not in kept and not name.startswith(tuple(f"{it}/" for it in kept[2:]))}
+
+
+def _remains(home: Path) -> set[str]:
+    return {path.name for folder in ("data/pictures", "data/uploads", "checkpoints") for path in
+            (home / "inner" / folder).glob(".*")}  # fmt: skip
+
+
+def _peak() -> float:
+    """Megabytes of the largest set of pages that this process, or one that it started, ever had at once."""
+    import resource
+
+    unit = 2**20 if sys.platform == "darwin" else 2**10
+    return max(resource.getrusage(who).ru_maxrss for who in (resource.RUSAGE_SELF, resource.RUSAGE_CHILDREN)) / unit
+
+
+def _processor_seconds() -> float:
+    times = os.times()
+    return times.user + times.system + times.children_user + times.children_system
+
+
+def batch(kind: str, inputs: Iterable[Input], home: Path) -> None:
+    """Put inputs through the upload of their kind, and print a line of JSON of each. The process ends after this."""
+    upload = KINDS[kind][0]
+    warnings.simplefilter("ignore")
+    if kind == "zips of runs":
+        import torch  # noqa: F401 (what the upload needs in any case is no cost of the input)
+    place = home / "inner" / {"images": "data/pictures", "zips of images": "data/uploads"}.get(kind, "checkpoints")
+    warm = next(iter(honest_images().values())) if kind == "images" else b""
+    with contextlib.suppress(UserError):  # what is loaded at the first use is no cost of the input either
+        upload(warm)
+    base = _peak()
+    for name, data in inputs:
+        (home / "input").write_bytes(data)  # for the parent, should this process crash
+        before = set(place.glob("*")) if place.exists() else set()
+        start, processor, outcome, problem = time.perf_counter(), _processor_seconds(), "accepted", ""
+        try:
+            upload(data)
+        except UserError as error:
+            outcome = "refused" if str(error).strip() and "\n" not in str(error) else "escaped"
+        except BaseException:
+            outcome, problem = "escaped", traceback.format_exc(limit=-3)
+        seconds, processor = time.perf_counter() - start, _processor_seconds() - processor
+        (home / "input").unlink()
+        left = len(_remains(home)) + (len(set(place.glob("*")) - before) if outcome != "accepted" else 0)
+        line = {"name": name, "outcome": outcome, "seconds": seconds, "processor": processor, "problem": problem}
+        print(
+            json.dumps(line | {"outside": len(_outside(home)), "remains": left, "base": base, "peak": _peak()}),
+            flush=True,
+        )
+
+
+def child(options: argparse.Namespace) -> None:
+    """One batch, or the making of one bomb, in the process that was started for it."""
+    home = Path(os.environ["VIT_CHECKPOINTS"]).parents[1]
+    if options.make:
+        (home / "bomb").write_bytes((IMAGE_BOMBS if options.child == "images" else ZIP_BOMBS)[options.bomb]())
+    elif options.bomb:
+        data = (home / "bomb").read_bytes()
+        (home / "bomb").unlink()
+        batch(options.child, [(options.bomb, data)], home)
+    else:
+        choice = random.Random(f"{options.seed} {options.child}")
+        batch(options.child, KINDS[options.child][1](choice, options.count), home)
+
+
+def start(kind: str, *arguments: str) -> list[dict]:
+    """The lines of a batch in a process of its own; one more for the input that it crashed at."""
+    with tempfile.TemporaryDirectory() as folder:
+        inner = Path(folder) / "inner"
+        environment = os.environ | {"VIT_CHECKPOINTS": str(inner / "checkpoints"), "VIT_DATA": str(inner / "data")}
+        environment |= {"OMP_NUM_THREADS": "1"}
+        command = [sys.executable, "-m", "benchmarks.fuzz", "--child", kind, *arguments]
+        if "--bomb" in arguments:  # made in a process whose memory does not count
+            subprocess.run([*command, "--make"], env=environment, check=True)
+        try:
+            done = subprocess.run(command, env=environment, capture_output=True, text=True, timeout=BATCH_SECONDS_MAX)
+            code, output, errors = done.returncode, done.stdout, done.stderr
+        except subprocess.TimeoutExpired as error:
+            code, output, errors = -9, (error.stdout or b"").decode(), "It took over ten minutes."
+        lines = [json.loads(line) | {"kind": kind} for line in output.splitlines() if line.startswith("{")]
+        if code:
+            lines.append({"kind": kind, "name": " ".join(arguments), "outcome": "crashed", "seconds": 0, "processor": 0,
+                          "problem": f"exit status {code}: {errors[-600:]}", "outside": 0, "remains": 0, "base": 0,
+                          "peak": 0})  # fmt: skip
+        return lines
+
+
+def _jobs(options: argparse.Namespace) -> Iterator[tuple[str, ...]]:
+    for kind, bombs in (("images", IMAGE_BOMBS), ("zips of images", ZIP_BOMBS)):
+        for name in bombs:
+            yield kind, "--bomb", name
+    for kind, share in SHARES.items():
+        count = 0 if options.bombs_only else round(options.count * share)
+        for number, first in enumerate(range(0, count, BATCH)):
+            seed = f"{options.seed}.{number}"
+            yield kind, "--seed", seed, "--count", str(min(BATCH, count - first))
+
+
+def report(lines: list[dict], bombs: set[str]) -> bool:
+    """Print the tables; whether every goal is met."""
+    print("| | inputs | accepted | refused | escaped | crashes | outside | remains | slowest, s (processor) | peak, MB "
+          "(over the imports) |\n| --- " + "| ---: " * 9 + "|")  # fmt: skip
+    groups = {kind: [line for line in lines if line["kind"] == kind and line["name"] not in bombs] for kind in SHARES}
+    groups |= {"bombs": [line for line in lines if line["name"] in bombs], "all": lines}
+    for name, group in groups.items():
+        if not group:
+            continue
+        of = Counter(line["outcome"] for line in group)
+        slowest = max(group, key=lambda line: line["seconds"])
+        peak, processor = (max(line[key] for line in group) for key in ("peak", "processor"))
+        more = max(line["peak"] - line["base"] for line in group)
+        print(
+            f"| {name} | {len(group):,} | {of['accepted']:,} | {of['refused']:,} | {of['escaped']} | {of['crashed']} | "
+            f"{sum(line['outside'] for line in group)} | {sum(line['remains'] for line in group)} | "
+            f"{slowest['seconds']:.2f} ({processor:.2f}) | {peak:.0f} ({more:.0f}) |"
+        )
+    print("\nThe costliest:")
+    for line in sorted(lines, key=lambda line: -line["processor"])[:6]:
+        print(f"- {line['name']}: {line['seconds']:.2f} s, processor {line['processor']:.2f} s, {line['peak']:.0f} MB, "
+              f"{line['outcome']}")  # fmt: skip
+    for line in lines:
+        if line["problem"]:
+            print(f"\n{line['kind']}, {line['name']}, {line['outcome']}: {line['problem']}")
+    return not any(
+        line["outcome"] in ("escaped", "crashed") or line["outside"] or line["remains"]
+        or line["seconds"] >= SECONDS_GOAL or line["peak"] >= MEGABYTES_GOAL
+        for line in lines
+    )  # fmt: skip
+
+
+def main() -> None:
+    """Run all batches and print the tables."""
+    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
+    parser.add_argument("--count", type=int, default=10_000)
+    parser.add_argument("--seed", default="0")
+    parser.add_argument("--bombs-only", action="store_true")
+    parser.add_argument("--workers", type=int, default=max(1, (os.cpu_count() or 2) - 1))
+    for internal in ("--child", "--bomb"):
+        parser.add_argument(internal, help=argparse.SUPPRESS)
+    parser.add_argument("--make", action="store_true", help=argparse.SUPPRESS)
+    options = parser.parse_args()
+    if options.child:
+        child(options)
+        return
+    begin = time.perf_counter()
+    lines: list[dict] = []
+    with ThreadPoolExecutor(options.workers) as pool:
+        for found in pool.map(lambda job: start(*job), _jobs(options)):
+            lines += found
+            print(f"\r{len(lines):,} inputs, {time.perf_counter() - begin:.0f} s", end="", file=sys.stderr, flush=True)
+    print(file=sys.stderr)
+    good = report(lines, {*IMAGE_BOMBS, *ZIP_BOMBS})
+    print(
+        f"\n{len(lines):,} inputs in {time.perf_counter() - begin:.0f} s. Goals: nothing escapes, crashes, is written "
+        f"outside or remains; under {SECONDS_GOAL:.0f} s and {MEGABYTES_GOAL} MB each: {'met' if good else 'missed'}."
+    )
+    sys.exit(0 if good else 1)
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,72 @@
+"""Decodes one image in a process of its own, within limits: for formats whose headers do not tell what they cost.
+
+A file of two kilobytes that calls itself 16 pixels wide can hold an AV1 image of a hundred million, and only its
+decoder finds out. So AVIF and JPEG 2000 are decoded where memory and time have an end, and a crash takes nobody along.
+
+    python -P decoder.py FORMAT BYTES SECONDS < file
+
+It prints a line "MODE WIDTH HEIGHT EXIF_BYTES", the EXIF block and the pixels.
+"""
+
+import io
+import subprocess
+import sys
+from pathlib import Path
+from threading import BoundedSemaphore
+
+from PIL import Image
+
+MEMORY_MAX = 900 * 2**20
+PROCESSOR_SECONDS_MAX = 4
+SECONDS_MAX = 15
+"""Of waiting for it, on a machine that has other things to do."""
+_two_at_a_time = BoundedSemaphore(2)
+_PLAIN = ("1", "L", "LA", "RGB", "RGBA", "CMYK", "I;16", "I", "F")
+
+
+class Refused(Exception):
+    """The process did not come to an image; ``args[0]`` is True where it was stopped at a limit."""
+
+
+def decode(data: bytes, kind: str) -> tuple[Image.Image, bytes]:
+    """The first image of a file of this format, and its EXIF block.
+
+    Raises:
+        Refused: it cannot be decoded, or not within the limits.
+    """
+    limits = [str(MEMORY_MAX), str(PROCESSOR_SECONDS_MAX)]
+    command = [sys.executable, "-P", str(Path(__file__)), kind, *limits]
+    try:
+        with _two_at_a_time:
+            done = subprocess.run(command, input=data, capture_output=True, timeout=SECONDS_MAX, check=False)
+    except subprocess.TimeoutExpired:
+        raise Refused(True) from None
+    if done.returncode != 0:
+        raise Refused(b"MemoryError" in done.stderr or done.returncode < 0)
+    head, _, rest = done.stdout.partition(b"\n")
+    mode, width, height, exif = head.decode().split()
+    image = Image.frombuffer(mode, (int(width), int(height)), memoryview(rest)[int(exif) :], "raw", mode, 0, 1)
+    return image, rest[: int(exif)]
+
+
+def _main(kind: str, memory: int, seconds: int) -> None:
+    try:
+        import resource
+    except ImportError:  # Windows has no such limit; the time is bounded all the same
+        pass
+    else:
+        resource.setrlimit(resource.RLIMIT_AS, (memory, memory))
+        resource.setrlimit(resource.RLIMIT_CPU, (seconds, seconds + 1))
+        resource.setrlimit(resource.RLIMIT_CORE, (0, 0))
+    image = Image.open(io.BytesIO(sys.stdin.buffer.read()), formats=[kind])
+    image.load()
+    exif = image.info.get("exif", b"")
+    if image.mode not in _PLAIN:
+        image = image.convert("RGBA" if image.has_transparency_data else "RGB")
+    sys.stdout.buffer.write(b"%s %d %d %d\n" % (image.mode.encode(), *image.size, len(exif)))
+    sys.stdout.buffer.write(exif)
+    sys.stdout.buffer.write(image.tobytes())
+
+
+if __name__ == "__main__":
+    _main(sys.argv[1], int(sys.argv[2]), int(sys.argv[3]))
