@@ -17,8 +17,8 @@ from pages import access
 from vit import data
 from vit.config import DataConfig
 from vit.data.images import FILE_BYTES_MAX, open_image
-from vit.data.pictures import list_pictures, open_picture, save_picture
 from vit.errors import DataError, UserError
+from vit.names import shown
 from vit.runs import Run
 
 if TYPE_CHECKING:  # torch comes with the first model, not with the first page
@@ -30,23 +30,42 @@ if TYPE_CHECKING:  # torch comes with the first model, not with the first page
 LISTED_IMAGES = 500
 """So many validation images stand in the list; the others are reached by typing their number."""
 
+BADGE_COLUMNS, CAPTION_COLUMNS = 32, 40
+"""Of a name in a badge, and below a small picture."""
+
+SENTENCE_COLUMNS = 1000
+"""Of an error: it may quote a name or a link of any length."""
+
 IMAGE_ID = re.compile(r"(?:val-)?(\d{1,9})|pic-([0-9a-f]{16})")
 
 
 # Words
 
 
-def plain(text: str) -> str:
-    """Text from elsewhere (a class, a file, a run) so that Markdown shows it as it is."""
-    escaped = re.sub(r"([\\`*_{}\[\]()<>#+\-.!|$~^=&@])", r"\\\1", " ".join(str(text).split()))
-    # Escapes do not reach these: an invisible joiner keeps ":name:" from becoming an icon, and addresses from becoming
-    # links.
-    return re.sub(r"(:(?=[\w/])|@|www(?=\\\.))", "\\1\u2060", escaped, flags=re.IGNORECASE)
+def plain(text: object, most: int | None = None) -> str:
+    """Text from elsewhere (a class, a file, a run) so that Markdown shows it as it is.
+
+    Args:
+        most: columns; the middle of a longer text gives way to an ellipsis.
+    """
+    escaped = re.sub(r"([\\`*_{}\[\]()<>#+\-.!|$~^=&@])", r"\\\1", shown(text, most))
+    # Escapes do not reach these: an invisible joiner keeps ":name:" from becoming an icon, addresses from becoming
+    # links, and "->" from becoming an arrow.
+    joined = re.sub(r"(:(?=[\w/])|@|www(?=\\\.))", "\\1\u2060", escaped, flags=re.IGNORECASE)
+    return re.sub(r"(?<=[-<>~])(?=\\[-=>])", "\u2060", joined)
+
+
+def name_badge(name: str, *, before: str = "", after: str = "", icon: str | None = None, color: str = "gray") -> None:
+    """A badge with a name between our own words: shortened so that they stay in sight, and whole for the pointer."""
+    # st.badge escapes brackets by itself.
+    short = plain(name, BADGE_COLUMNS).replace("\\[", "[").replace("\\]", "]")
+    whole = plain(name) if "…" in short and "…" not in name else None
+    st.badge(before + short + after, icon=icon, color=color, help=whole)
 
 
 def show_error(error: Exception) -> None:
     """The sentence of an error, in place of the answer."""
-    st.error(plain(str(error)), icon=":material/error:")
+    st.error(plain(access.without_paths(str(error)), SENTENCE_COLUMNS), icon=":material/error:")
 
 
 # State that a link brings: values are checked before their widget is made, since a widget with a foreign value raises
@@ -134,7 +153,8 @@ def pick_run(*, width: int | str = "stretch") -> Run | None:
     asked = stored("run")
     name = asked if asked in found else next(iter(found))
     if asked not in (None, name):
-        st.toast(f"There is no run {plain(asked)} with weights; this is {plain(name)}.", icon=":material/info:")
+        missing = plain(asked, BADGE_COLUMNS)
+        st.toast(f"There is no run {missing} with weights; this is {plain(name)}.", icon=":material/info:")
     complete("run", name)
     chosen = st.selectbox("Run", list(found), index=None, key="run", bind="query-params", width=width)
     return found.get(chosen, found[name])
@@ -146,7 +166,7 @@ def load_model(run: Run) -> "tuple[nn.Module, CheckpointInfo]":
     Raises:
         RunError: its weights are gone or damaged.
     """
-    return load_path(str(run.path), run.stamp)
+    return load_path(str(access.see(run).path), run.stamp)
 
 
 @st.cache_resource(max_entries=4, show_spinner="Loading the model")
@@ -157,7 +177,7 @@ def load_path(path: str, stamp: int) -> "tuple[nn.Module, CheckpointInfo]":
     return load_checkpoint(path)
 
 
-@st.cache_resource(max_entries=4, show_spinner="Preparing the validation images")
+@st.cache_resource(ttl=3600, max_entries=4, show_spinner="Preparing the validation images")  # asked for: kept on disk
 def _validation(config: str) -> data.ImageData:
     return data.load(DataConfig.from_json(config), splits=("val",))
 
@@ -168,7 +188,7 @@ def validation(run: Run) -> data.ImageData:
     Raises:
         DataError: the data set is gone or was changed.
     """
-    return _validation(run.config.data.model_dump_json())
+    return _validation(access.see(run).config.data.model_dump_json())
 
 
 # Images
@@ -194,7 +214,7 @@ def open_id(image_id: str, run: Run) -> PickedImage:
     if found is None:
         raise DataError(f"{image_id!r} names no image: write val-17 for validation image 17.")
     if found[2]:
-        return PickedImage(image_id, "uploaded picture", open_picture(found[2]))
+        return PickedImage(image_id, "uploaded picture", access.open_picture(found[2]))
     images = validation(run)
     split, index = images.val, int(found[1])
     if index >= len(split.labels):
@@ -266,7 +286,7 @@ def _count(run: Run) -> int:
 
 
 def _pictures() -> list[str]:
-    return [f"pic-{picture}" for picture in list_pictures()]
+    return [f"pic-{picture}" for picture in access.list_pictures()]
 
 
 def listed_images(run: Run, *chosen: str) -> list[str]:
@@ -305,7 +325,8 @@ def _upload_button() -> None:
             "A picture of your own",
             key="attention_upload",
             on_change=_take_upload,
-            max_upload_size=FILE_BYTES_MAX // 2**20,
+            max_upload_size=access.upload_mb(FILE_BYTES_MAX // 2**20),
+            help=access.own_words() or None,
         )
         if problem := st.session_state.get("attention_upload_problem"):
             show_error(DataError(problem))
@@ -317,7 +338,7 @@ def _take_upload() -> None:
     if file is None:
         return
     try:
-        st.session_state["image"] = f"pic-{save_picture(open_image(file, name=file.name))}"
+        st.session_state["image"] = f"pic-{access.save_picture(open_image(file, name=file.name))}"
     except UserError as error:
         st.session_state["attention_upload_problem"] = str(error)
 
@@ -351,15 +372,17 @@ def show_answer(
     with st.container(horizontal=True, gap="small", vertical_alignment="center"):
         st.markdown(plain(picked.title[:1].upper() + picked.title[1:]), width="content")
         if picked.label is not None:
-            st.badge(f"true: {plain(picked.label)}", color="gray")
-        st.badge(
-            f"{when}: {plain(names[best])}, {probabilities[best]:.1%}",
+            name_badge(picked.label, before="true: ")
+        name_badge(
+            names[best],
+            before=f"{when}: ",
+            after=f", {probabilities[best]:.1%}",
             icon={None: None, True: ":material/check:", False: ":material/close:"}[right],
             color={None: "blue", True: "green", False: "red"}[right],
         )
         for index in asked:
             if index != best:
-                st.badge(f"{plain(names[index])}: {probabilities[index]:.1%}", color="gray")
+                name_badge(names[index], after=f": {probabilities[index]:.1%}")
 
 
 # The attention of one image
@@ -392,7 +415,7 @@ def look(run: Run, image: PickedImage) -> Look:
         TypeError: the model has no attention maps; the message says so.
         UserError: the run cannot be loaded.
     """
-    return _look(str(run.path), run.stamp, image.image)
+    return _look(str(access.see(run).path), run.stamp, image.image)
 
 
 @st.cache_resource(max_entries=2, show_spinner=False)  # a ViT-B's record takes 60 MB
@@ -409,7 +432,7 @@ def deviation(run: Run, image: PickedImage) -> float:
 
     In shares of the largest logit where that is above 1.
     """
-    return _deviation(str(run.path), run.stamp, image.image)
+    return _deviation(str(access.see(run).path), run.stamp, image.image)
 
 
 @st.cache_data(max_entries=256, show_spinner=False)

@@ -6,6 +6,8 @@ from pathlib import Path
 import numpy as np
 import streamlit as st
 
+from vit.names import shown
+
 _FOLDER = Path(__file__).parent / "confusion_matrix"
 _component = st.components.v2.component(
     "confusion_matrix",
@@ -33,7 +35,12 @@ def confusion_matrix(
 
     chosen = [names.index(st.session_state[true_key]), names.index(st.session_state[predicted_key])]
     _component(
-        data={"counts": counts.tolist(), "names": list(names), "normalised": normalised, "chosen": chosen},
+        data={
+            "counts": counts.tolist(),
+            "names": [shown(name) for name in names],
+            "normalised": normalised,
+            "chosen": chosen,
+        },
         key=key,
         on_cell_change=choose,
     )

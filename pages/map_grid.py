@@ -15,6 +15,7 @@ from PIL import Image
 from pages.components import bounded
 from vit.colours import SEQUENTIAL, SIGNED
 from vit.data.images import fit_square
+from vit.names import shown
 
 MAPS_BYTES_MAX = 3_000_000
 """The maps of all tokens go to the browser up to this size, beyond it those of the chosen token alone."""
@@ -104,9 +105,9 @@ def map_grid(
             "rows": rows,
             "columns": columns,
             "prefix": prefix,
-            "rowNames": list(row_names),
-            "columnNames": list(column_names),
-            "title": title,
+            "rowNames": [shown(name) for name in row_names],
+            "columnNames": [shown(name) for name in column_names],
+            "title": shown(title),
             "quantity": quantity,
             "shares": shares,
             "pairs": pairs,

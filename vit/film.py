@@ -9,6 +9,7 @@ from PIL import Image, ImageDraw, ImageFont
 
 from vit import render
 from vit.errors import SettingsError
+from vit.names import bare
 
 SECONDS = 0.7
 """How long a picture is shown, where nothing else was asked for."""
@@ -19,6 +20,7 @@ HOLD = 1.5
 """Seconds that the last picture of a GIF is shown for longer: it goes on from the start, and the end is the result."""
 
 _TITLE, _MARGIN, _INK = 30, 8, "#3C4048"
+_TITLE_COLUMNS = 100
 _QUALITY = "16"  # constant rate factor of H.264: squares keep their edges
 
 
@@ -68,7 +70,7 @@ def map_pictures(view: np.ndarray, maps: np.ndarray, titles: Sequence[str], *, s
 
 def _titled(pictures: Sequence[Image.Image], titles: Sequence[str]) -> list[Image.Image]:
     """Pictures of one size on white, each below its title."""
-    font = ImageFont.load_default(16)
+    font, titles = ImageFont.load_default(16), [bare(title, _TITLE_COLUMNS) for title in titles]
     width = max(pictures[0].width, *(int(font.getlength(title)) + 1 for title in titles)) + 2 * _MARGIN
     sheets = []
     for picture, title in zip(pictures, titles, strict=True):

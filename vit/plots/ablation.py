@@ -7,7 +7,7 @@ import plotly.graph_objects as go
 from PIL import Image, ImageDraw, ImageFont
 
 from vit.colours import PALETTE, SIGNED
-from vit.plots.base import figure, literal
+from vit.plots.base import figure, tick, told
 
 RANKINGS = {"loss": "blue", "gradient": "vermilion", "gradient-by-layer": "orange"}
 """The colour of each ranking in a pruning curve."""
@@ -23,7 +23,8 @@ def probability_change(
     before, after = np.asarray(before, dtype=float), np.asarray(after, dtype=float)
     shown = np.argsort(-np.maximum(before, after), kind="stable")[:top]
     shown = shown[np.argsort(-before[shown], kind="stable")]
-    names = [literal(labels[index]) for index in shown]
+    names = [tick(labels[index]) for index in shown]
+    whole = [told(labels[index]) for index in shown]
     places = np.arange(len(shown))
 
     def bars(name: str, values: np.ndarray, colour: str, text: list[str], offset: float) -> dict:
@@ -38,7 +39,7 @@ def probability_change(
             "textposition": "outside",
             "cliponaxis": False,
             "marker": {"color": PALETTE[colour], "cornerradius": 3},
-            "customdata": names,
+            "customdata": whole,
             "hovertemplate": f"%{{customdata}}, {name.lower()}: %{{x:.2%}}<extra></extra>",
         }
 

@@ -7,7 +7,7 @@ import numpy as np
 import plotly.graph_objects as go
 
 from vit.colours import PALETTE
-from vit.plots.base import SCALE, figure, literal
+from vit.plots.base import SCALE, figure, tick, told
 
 SURE_COUNT = 20
 """A bar over so many images is drawn in full colour."""
@@ -27,7 +27,6 @@ def probability_bars(labels: Sequence[str], probabilities: Sequence[float], *, t
     """Class probabilities ``(k,)`` as horizontal bars with their values, the most probable first and in colour."""
     values = np.asarray(probabilities, dtype=float)
     order = np.argsort(-values, kind="stable")[:top]
-    names = [literal(labels[index]) for index in order]
     bars = {
         "type": "bar",
         "orientation": "h",
@@ -37,7 +36,7 @@ def probability_bars(labels: Sequence[str], probabilities: Sequence[float], *, t
         "textposition": "outside",
         "cliponaxis": False,
         "marker": {"color": [PALETTE["blue"]] + [PALETTE["grey"]] * (len(order) - 1), "cornerradius": 3},
-        "customdata": names,
+        "customdata": [told(labels[index]) for index in order],
         "hovertemplate": "%{customdata}: %{x:.2%}<extra></extra>",
     }
     return figure(
@@ -48,7 +47,7 @@ def probability_bars(labels: Sequence[str], probabilities: Sequence[float], *, t
         xaxis={"range": [0, 1.3], "visible": False, "fixedrange": True},
         yaxis={
             "tickvals": list(range(len(order))),
-            "ticktext": names,
+            "ticktext": [tick(labels[index]) for index in order],
             "range": [len(order) - 0.5, -0.5],
             "fixedrange": True,
             "automargin": True,

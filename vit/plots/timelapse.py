@@ -7,7 +7,7 @@ import numpy as np
 import plotly.graph_objects as go
 
 from vit.colours import PALETTE, SEQUENTIAL
-from vit.plots.base import SCALE, figure, literal
+from vit.plots.base import SCALE, figure, tick, told
 from vit.plots.tokens import CLASS_COLOURS
 
 LINES_MAX = len(CLASS_COLOURS)
@@ -69,8 +69,8 @@ def class_lines(
     traces = [
         _line(epochs, probabilities[:, index], colour, width=4 if index == chosen else 2)
         | {
-            "name": literal(names[index]),
-            "hovertemplate": "%{fullData.name}<br>epoch %{x}: %{y:.1%}<extra></extra>",
+            "name": tick(names[index]),
+            "hovertemplate": f"{told(names[index])}<br>epoch %{{x}}: %{{y:.1%}}<extra></extra>",
         }
         for index, colour in zip(shown, CLASS_COLOURS, strict=False)
     ]
@@ -132,13 +132,12 @@ def lens_heat(probabilities: np.ndarray, epochs: Sequence[int], at: int, name: s
         "xgap": 2,
         "ygap": 2,
         "colorbar": {
-            "title": {"text": f"Probability of {literal(name)}", "side": "right"},
+            "title": {"text": f"Probability of {tick(name)}", "side": "right"},
             "thickness": 12,
             "outlinewidth": 0,
             "tickformat": ".0%",
         },
-        "name": literal(name),
-        "hovertemplate": "epoch %{x}, %{y}<br>%{fullData.name}: %{z:.1%}<extra></extra>",
+        "hovertemplate": f"epoch %{{x}}, %{{y}}<br>{told(name)}: %{{z:.1%}}<extra></extra>",
     }
     place = columns.index(str(at))
     frame = {"x0": place - 0.5, "x1": place + 0.5, "y0": -0.5, "y1": depth + 0.5, "type": "rect"}

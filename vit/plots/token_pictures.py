@@ -6,9 +6,11 @@ import numpy as np
 from PIL import Image, ImageDraw, ImageFont
 
 from vit.colours import PALETTE, SIGNED
+from vit.names import bare
 
 TILE = 192  # pixels a side
 GAP, LABEL = 8, 26
+LEGEND_COLUMNS = 60
 OPACITY = 0.85
 PALE = 0.55  # how far a photograph under class colours fades, so that its own colours are not taken for theirs
 
@@ -72,7 +74,7 @@ def sheet(
     for line, (colour, meaning) in enumerate(legend):
         y, side = bottom + LABEL * line, LABEL - 2 * GAP
         pen.rectangle((0, y, side, y + side), fill=colour)
-        pen.text((LABEL, y + side // 2), meaning, anchor="lm", fill=PALETTE["grey"], font=font)
+        pen.text((LABEL, y + side // 2), bare(meaning, LEGEND_COLUMNS), anchor="lm", fill=PALETTE["grey"], font=font)
     for place, (tile, name) in enumerate(zip(tiles, names, strict=True)):
         x, y = place % columns * width, place // columns * height
         pen.text((x + tile.width // 2, y + 2), name, anchor="ma", fill=PALETTE["grey"], font=font)

@@ -6,7 +6,7 @@ import numpy as np
 import plotly.graph_objects as go
 
 from vit.colours import PALETTE
-from vit.plots.base import figure, literal
+from vit.plots.base import TOLD_COLUMNS, figure, literal, tick
 
 CLASS_COLOURS = tuple(colour for name, colour in PALETTE.items() if name != "grey")
 """Colours of the classes that have one of their own; the others share the grey."""
@@ -34,18 +34,18 @@ def lens_curves(
     """
     traces = [
         {
-            "name": literal(class_names[label]) + (" (true)" if label == true else ""),
+            "name": tick(class_names[label]) + (" (true)" if label == true else ""),
             "y": probabilities[:, label].tolist(),
             "line": {"color": colour, "width": 4 if label == true else 2},
             "marker": {"size": 9 if label == true else 6},
-            "hovertemplate": f"{literal(class_names[label])}: %{{y:.1%}}<extra></extra>",
+            "hovertemplate": f"{literal(class_names[label], TOLD_COLUMNS)}: %{{y:.1%}}<extra></extra>",
         }
         for label, colour in zip(shown, CLASS_COLOURS, strict=False)
     ]
     rest = np.setdiff1d(np.arange(probabilities.shape[1]), shown)
     if rest.size:
         most = rest[probabilities[:, rest].argmax(axis=1)]
-        named = [f"{literal(class_names[label])} {probabilities[state, label]:.1%}" for state, label in enumerate(most)]
+        named = [f"{tick(class_names[label])} {probabilities[state, label]:.1%}" for state, label in enumerate(most)]
         traces.append(
             {
                 "name": f"{rest.size} others",

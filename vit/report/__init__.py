@@ -17,6 +17,7 @@ from vit.config import RunConfig
 from vit.data import load, sample, title
 from vit.errors import UserError
 from vit.flags import command_line
+from vit.names import as_html
 from vit.plots import thin
 from vit.report import drawing, page
 from vit.runs import Run
@@ -89,7 +90,7 @@ def _judged(run: Run, say: Say) -> list[str]:
 
 
 def _section(heading: str) -> str:
-    return f"<h2>{escape(heading)}</h2>"
+    return f"<h2>{as_html(heading)}</h2>"
 
 
 def _part(heading: str, make: Callable[[], Iterator[str]]) -> list[str]:
@@ -109,7 +110,7 @@ def _header(run: Run, summary: comparison.Summary) -> str:
         "Epochs": f"{run.status.epoch} of {config.training.epochs}",
         "Trained for": "–" if summary.seconds is None else f"{summary.seconds:,.0f} s",
     }
-    tiles = "".join(f"<div><b>{escape(value)}</b><span>{escape(name)}</span></div>" for name, value in facts.items())
+    tiles = "".join(f"<div><b>{as_html(value)}</b><span>{as_html(name)}</span></div>" for name, value in facts.items())
     when = f", begun on {summary.created:%d %B %Y}" if summary.created else ""
     where = f", trained on {summary.device}" if summary.device else ""
     network = f"Vision Transformer, {config.model.title}" if config.model.architecture == "vit" else config.model.title
@@ -117,7 +118,7 @@ def _header(run: Run, summary: comparison.Summary) -> str:
     kept = "" if summary.best_epoch is None else f"Both accuracies are of epoch {summary.best_epoch}, whose weights "
     kept += "the run keeps." if kept else "No weights have been validated."
     return (
-        f"<h1>{escape(run.name)}</h1>{page.paragraph(sentence)}"
+        f"<h1>{as_html(run.name)}</h1>{page.paragraph(sentence)}"
         f'<div class="facts">{tiles}</div>{page.paragraph(kept, kind="quiet")}'
     )
 
@@ -149,7 +150,7 @@ def _summary(config: RunConfig) -> Iterator[str]:
 
 def _settings(config: RunConfig) -> Iterator[str]:
     lines = "".join(
-        f"<div><span>{escape(name)}</span><span>{escape(comparison.in_words(name, value))}</span></div>"
+        f"<div><span>{as_html(name)}</span><span>{as_html(comparison.in_words(name, value))}</span></div>"
         for name, value in comparison.settings(config).items()
     )
     yield f'<div class="settings">{lines}</div>'

@@ -2,15 +2,18 @@
 
 import math
 from collections.abc import Callable, Sequence
-from html import escape
 from typing import NamedTuple
 
 import numpy as np
 
 from vit.colours import PALETTE
+from vit.names import as_html
 
 WIDTH, HEIGHT = 480, 260
 _LEFT, _RIGHT, _TOP, _BOTTOM = 46, 8, 8, 36
+NAME_COLUMNS = 26
+UPRIGHT_MAX, UPRIGHT_LETTERS = 12, 12
+"""Names above more columns than this, or of more letters, are written upwards."""
 OPACITY = 0.6
 """Of the fullest cell of the matrix, so that its number can be read on it in light and dark."""
 
@@ -46,7 +49,7 @@ def curves(lines: Sequence[Line], x: str, y: str, words: Callable[[float], str] 
 
     parts = [
         f'<line class="grid" x1="{_LEFT}" x2="{WIDTH - _RIGHT}" y1="{rise(tick):.1f}" y2="{rise(tick):.1f}"/>'
-        f'<text x="{_LEFT - 6}" y="{rise(tick) + 4:.1f}" text-anchor="end">{escape(words(tick))}</text>'
+        f'<text x="{_LEFT - 6}" y="{rise(tick) + 4:.1f}" text-anchor="end">{as_html(words(tick))}</text>'
         for tick in ticks
     ]
     parts += [
@@ -55,7 +58,7 @@ def curves(lines: Sequence[Line], x: str, y: str, words: Callable[[float], str] 
         if low <= tick <= high and tick == round(tick)
     ]
     middle = (WIDTH + _LEFT - _RIGHT) / 2
-    parts.append(f'<text x="{middle}" y="{HEIGHT - 4}" text-anchor="middle">{escape(x)}</text>')
+    parts.append(f'<text x="{middle}" y="{HEIGHT - 4}" text-anchor="middle">{as_html(x)}</text>')
     for line in lines:
         points = [(place(a), rise(b)) for a, b in zip(line.xs, line.ys, strict=True)]
         style = 'stroke-width="1" opacity="0.6"' if line.thin else 'stroke-width="2.2"'
@@ -64,10 +67,10 @@ def curves(lines: Sequence[Line], x: str, y: str, words: Callable[[float], str] 
         if not line.thin and len(points) <= 60:
             parts += [f'<circle cx="{a:.1f}" cy="{b:.1f}" r="2.6" fill="{line.colour}"/>' for a, b in points]
     key = "".join(
-        f'<span class="key"><i style="border-color:{line.colour}"></i>{escape(line.name)}</span>' for line in lines
+        f'<span class="key"><i style="border-color:{line.colour}"></i>{as_html(line.name)}</span>' for line in lines
     )
-    drawn = f'<svg viewBox="0 0 {WIDTH} {HEIGHT}" role="img" aria-label="{escape(y)}">{"".join(parts)}</svg>'
-    return f"<figure><h3>{escape(y)}</h3><div>{key}</div>{drawn}</figure>"
+    drawn = f'<svg viewBox="0 0 {WIDTH} {HEIGHT}" role="img" aria-label="{as_html(y)}">{"".join(parts)}</svg>'
+    return f"<figure><h3>{as_html(y)}</h3><div>{key}</div>{drawn}</figure>"
 
 
 def _finite(line: Line) -> Line:
@@ -87,18 +90,20 @@ def _ticks(low: float, high: float) -> list[float]:
 def confusion_table(matrix: np.ndarray, names: Sequence[str]) -> str:
     """Counts ``(k k)``, rows true and columns predicted, each cell as strong as its share of the row."""
     shares = matrix / np.maximum(matrix.sum(axis=1, keepdims=True), 1)
-    head = "".join(f'<th scope="col">{escape(name)}</th>' for name in names)
+    titles = [f'title="{as_html(name)}"><span>{as_html(name, NAME_COLUMNS)}</span>' for name in names]
+    head = "".join(f'<th scope="col" {title}</th>' for title in titles)
+    long = " long" if len(names) > UPRIGHT_MAX or any(len(name) > UPRIGHT_LETTERS for name in names) else ""
     rows = []
-    for index, name in enumerate(names):
+    for index, title in enumerate(titles):
         cells = "".join(
             f'<td style="background:{_tint("blue" if index == column else "orange", shares[index, column])}">'
             f"{matrix[index, column]}</td>"
             for column in range(len(names))
         )
-        rows.append(f'<tr><th scope="row">{escape(name)}</th>{cells}</tr>')
+        rows.append(f'<tr><th scope="row" {title}</th>{cells}</tr>')
     corner = "<th>true \\ predicted</th>"
     return (
-        f'<div class="wide"><table class="matrix"><thead><tr>{corner}{head}</tr></thead>'
+        f'<div class="wide"><table class="matrix{long}"><thead><tr>{corner}{head}</tr></thead>'
         f"<tbody>{''.join(rows)}</tbody></table></div>"
     )
 

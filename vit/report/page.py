@@ -3,9 +3,10 @@
 import base64
 import io
 from collections.abc import Iterable, Sequence
-from html import escape
 
 from PIL import Image
+
+from vit.names import as_html
 
 STYLE = """
 :root { color-scheme: light dark; --ink: #1b1e2b; --paper: #fff; --soft: #f4f5f9; --line: #dde0ea; --quiet: #5b6072; }
@@ -42,14 +43,18 @@ pre { padding: 0.75rem; border-radius: 6px; background: var(--soft); font: 11.5p
 table { border-collapse: collapse; font-variant-numeric: tabular-nums; }
 th, td { padding: 0.3rem 0.75rem; border-bottom: 1px solid var(--line); text-align: left; }
 th { font-weight: 600; }
+th, td.number { overflow-wrap: break-word; }
+td:first-child { min-width: 8rem; }
 td.number, th.number { text-align: right; }
 .matrix td { min-width: 3rem; border: 2px solid var(--paper); border-radius: 6px; text-align: center; }
-.matrix th { max-width: 10rem; border: 0; }
-.matrix thead th { text-align: center; }
+.matrix th { border: 0; white-space: nowrap; }
+.matrix tbody th { text-align: right; }
+.matrix thead th { text-align: center; vertical-align: bottom; }
+.matrix.long thead span { writing-mode: vertical-rl; rotate: 180deg; }
 .settings { columns: 22rem auto; column-gap: 2.5rem; }
 .settings div { display: flex; justify-content: space-between; gap: 1rem; padding: 0.25rem 0;
   border-bottom: 1px solid var(--line); break-inside: avoid; }
-.settings span:first-child { color: var(--quiet); }
+.settings span:first-child { flex: none; color: var(--quiet); }
 .settings span:last-child { text-align: right; }
 .look { display: grid; grid-template-columns: 11rem minmax(0, 1fr); gap: 1.25rem; margin: 1rem 0; break-inside: avoid; }
 .look > figure:first-child img { width: 9rem; border-radius: 6px; }
@@ -73,7 +78,7 @@ def document(title: str, body: Iterable[str]) -> str:
         '<meta name="viewport" content="width=device-width, initial-scale=1">\n'
         '<meta http-equiv="Content-Security-Policy" '
         "content=\"default-src 'none'; img-src data:; style-src 'unsafe-inline'\">\n"
-        f"<title>{escape(title)}</title>\n<style>{STYLE}</style>\n</head>\n<body>\n"
+        f"<title>{as_html(title)}</title>\n<style>{STYLE}</style>\n</head>\n<body>\n"
         + "\n".join(body)
         + "\n</body>\n</html>\n"
     )
@@ -81,7 +86,7 @@ def document(title: str, body: Iterable[str]) -> str:
 
 def paragraph(text: str, *, kind: str = "") -> str:
     """Text that is shown as it is."""
-    return f'<p class="{kind}">{escape(text)}</p>' if kind else f"<p>{escape(text)}</p>"
+    return f'<p class="{kind}">{as_html(text)}</p>' if kind else f"<p>{as_html(text)}</p>"
 
 
 def image(picture: Image.Image, alt: str, *, crisp: bool = False) -> str:
@@ -91,12 +96,12 @@ def image(picture: Image.Image, alt: str, *, crisp: bool = False) -> str:
     data = base64.b64encode(content.getvalue()).decode()
     style = ' class="crisp"' if crisp else ""
     width, height = picture.size
-    return f'<img{style} src="data:image/{kind};base64,{data}" alt="{escape(alt)}" width="{width}" height="{height}">'
+    return f'<img{style} src="data:image/{kind};base64,{data}" alt="{as_html(alt)}" width="{width}" height="{height}">'
 
 
 def figure(content: str, caption: str = "") -> str:
     """Something with its caption below it."""
-    return f"<figure>{content}<figcaption>{escape(caption)}</figcaption></figure>"
+    return f"<figure>{content}<figcaption>{as_html(caption)}</figcaption></figure>"
 
 
 def table(head: Sequence[str], rows: Iterable[Sequence[str]], *, texts: int = 1) -> str:
@@ -105,7 +110,7 @@ def table(head: Sequence[str], rows: Iterable[Sequence[str]], *, texts: int = 1)
 
     def line(cells: Sequence[str], tag: str) -> str:
         filled = zip(kinds, cells, strict=True)
-        return f"<tr>{''.join(f'<{tag}{kind}>{escape(cell)}</{tag}>' for kind, cell in filled)}</tr>"
+        return f"<tr>{''.join(f'<{tag}{kind}>{as_html(cell)}</{tag}>' for kind, cell in filled)}</tr>"
 
     body = "".join(line(row, "td") for row in rows)
     return f'<div class="wide"><table><thead>{line(head, "th")}</thead><tbody>{body}</tbody></table></div>'
