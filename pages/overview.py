@@ -4,9 +4,10 @@ import streamlit as st
 
 from pages import access
 from pages.components import plain
+from pages.demo_notice import show_notice
 from pages.train_follow import BADGES
 from pages.wording import size
-from vit import hardware, runs
+from vit import hardware
 from vit.runs import Run
 
 ROWS = 20
@@ -95,13 +96,18 @@ def show_run(run: Run) -> None:
             st.page_link("evaluate.py", label="Evaluate", icon=":material/grid_on:", query_params=query)
 
 
+own_machine = access.bounds() is None
 st.title("Attention explorer", anchor=False)
 st.markdown(
     "Train a Vision Transformer on your own images, with as many heads and blocks as you like, and watch it learn. "
     "Then show it a picture and look at what every head of every block attends to, from any patch that you click. "
-    "Everything runs on this machine; nothing is sent anywhere."
+    + ("Everything runs on this machine; nothing is sent anywhere." if own_machine else "")
 )
-st.caption("This page: the model that is included, the way through the other pages, and all runs on this machine.")
+show_notice()
+st.caption(
+    "This page: the model that is included, the way through the other pages, and "
+    + ("all runs on this machine." if own_machine else "the runs that you can see.")
+)
 show_shipped()
 st.subheader("Start here", anchor=False)
 show_steps()
@@ -118,7 +124,7 @@ with st.container(gap="small"):
         show_run(run)
 if len(found) > ROWS:
     st.caption(f"And {len(found) - ROWS} older ones, which stand on the Runs page.")
-for name, reason in runs.broken_runs():
+for name, reason in access.broken_runs():
     st.caption(f":material/warning: The folder {plain(name)} looks like a run but cannot be read: {plain(reason)}")
 
 st.subheader("This machine", anchor=False)

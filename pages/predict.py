@@ -6,12 +6,12 @@ import numpy as np
 import streamlit as st
 from PIL import Image
 
-from pages import components
+from pages import access, components
 from pages.components import PickedImage, plain
+from pages.demo_notice import upload_words
 from pages.downloads import plotly_config
 from vit import plots
 from vit.data.images import FILE_BYTES_MAX, PIXELS_MAX, open_image
-from vit.data.pictures import save_picture
 from vit.errors import DataError, UserError
 from vit.runs import Run
 
@@ -35,11 +35,13 @@ def add(images: dict[str, str]) -> None:
 
 
 def take(files: list, called: str = "") -> None:
-    """Store each file that is a picture; keep a sentence for each that is not."""
+    """Store each file that is a picture; keep a sentence for each that is not, and one for those that are too many."""
     images, problems = {}, []
-    for file in files:
+    if len(files) > SHOWN_MAX:
+        problems.append(f"Of {len(files):,} pictures the first {SHOWN_MAX} were taken: upload the others after these.")
+    for file in files[:SHOWN_MAX]:
         try:
-            images[f"pic-{save_picture(open_image(file, name=file.name))}"] = called or file.name
+            images[f"pic-{access.save_picture(open_image(file, name=file.name))}"] = called or file.name
         except UserError as error:
             problems.append(str(error))
     st.session_state["predict_problems"] = problems
@@ -129,12 +131,12 @@ with st.container(border=True):
         accept_multiple_files=True,
         key=f"predict_files_{st.session_state.get('predict_round', 0)}",
         on_change=take_uploads,
-        max_upload_size=FILE_BYTES_MAX // 2**20,
+        max_upload_size=access.upload_mb(FILE_BYTES_MAX // 2**20),
         help="JPEG, PNG, WebP, GIF, BMP or TIFF.",
     )
     st.caption(
-        f"Up to {FILE_BYTES_MAX // 2**20} MB and {PIXELS_MAX // 10**6} million pixels each; "
-        f"the last {SHOWN_MAX} pictures stay on this page. They are kept on this machine and sent nowhere else."
+        f"Up to {access.upload_mb(FILE_BYTES_MAX // 2**20)} MB and {PIXELS_MAX // 10**6} million pixels each; "
+        f"the last {SHOWN_MAX} pictures stay on this page. {upload_words()}"
     )
     with st.container(horizontal=True, vertical_alignment="center"):
         st.button(

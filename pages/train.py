@@ -4,6 +4,7 @@ import streamlit as st
 
 from pages import access
 from pages.components import show_error
+from pages.demo_notice import show_notice, train_words
 from pages.train_controls import Controls, choose_mended, choose_network, choose_recipe
 from pages.train_cost import show_cost
 from pages.train_data import choose_data
@@ -12,7 +13,7 @@ from pages.train_ladder import offer_ladder
 from pages.train_model import SENTENCES, model_controls, show_departures
 from pages.train_recipe import training_controls
 from pages.train_space import make_space
-from vit import hardware, jobs, runs
+from vit import hardware, runs
 from vit.config import MODELS, ModelConfig, RunConfig
 from vit.errors import UserError
 
@@ -34,7 +35,7 @@ def set_up() -> None:
     with training_box:
         st.subheader("Training", anchor=False)
         recipe = choose_recipe()
-    space = make_space(base, info, machine(), recipe)
+    space = make_space(base, info, machine(), recipe, access.bounds())
     controls = Controls(space)
     with model_box:
         model_controls(controls)
@@ -42,7 +43,10 @@ def set_up() -> None:
         training_controls(controls, machine())
     with st.container(border=True):
         config = space.config(controls.values)
-        show_cost(config, info)
+        if words := train_words():
+            st.caption(f":material/straighten: {words}")
+        limits = access.bounds()
+        show_cost(config, info, limits.seconds if limits else None)
         name = offer_start(config, fits=space.fits(controls.values))
         if base.architecture == "reference":
             offer_ladder(space, controls.values, name)
@@ -73,9 +77,9 @@ def offer_start(config: RunConfig, *, fits: bool) -> str | None:
         "Start training", type="primary", icon=":material/play_arrow:", width="stretch", disabled=not fits, key="start"
     )
     if not fits:
-        st.warning("Even the smallest model does not fit this device's memory; choose another device or other images.")
+        st.warning(why_not(config))
     with st.expander("The same from a terminal", icon=":material/terminal:"):
-        st.code(jobs.command_line(config, name), language="bash", wrap_lines=True)
+        st.code(access.command(config, name), language="bash", wrap_lines=True)
     if pressed:
         try:
             run = access.start(config, name)
@@ -85,6 +89,17 @@ def offer_start(config: RunConfig, *, fits: bool) -> str | None:
             st.session_state["started"] = run.name
             st.rerun()
     return name
+
+
+def why_not(config: RunConfig) -> str:
+    """Why even the smallest network of this kind cannot be trained."""
+    limits = access.bounds()
+    if limits is not None:
+        try:
+            limits.check(config)
+        except UserError as error:
+            return f"This demo does not offer this network, which is too large for it even at its smallest. {error}"
+    return "Even the smallest model does not fit this device's memory; choose another device or other images."
 
 
 @st.cache_data(ttl=300, max_entries=1, show_spinner=False)
@@ -104,6 +119,7 @@ st.caption(
     "Choose images, a network and a recipe; then watch the loss fall, step by step. "
     "A training goes on when this page is closed."
 )
+show_notice()
 followed = st.session_state.pop("started", None) or st.query_params.get("follow")  # Start, or a link of the sidebar
 if followed:
     st.session_state["show"], st.session_state["run"] = FOLLOW, followed

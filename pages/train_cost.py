@@ -25,8 +25,8 @@ def speeds(device: str) -> tuple[Speed, ...]:
     return measured_speeds(device)
 
 
-def show_cost(config: RunConfig, info: DataInfo) -> None:
-    """Tokens, parameters, memory, disk and time of the run as it is set now."""
+def show_cost(config: RunConfig, info: DataInfo, seconds: float | None) -> None:
+    """Tokens, parameters, memory, disk and time of the run as it is set now; and where ``seconds`` would end it."""
     cost = cost_of(config, info)
     with st.grid(5 if cost.tokens else 4, min_column_width=105):
         if cost.tokens:
@@ -40,4 +40,11 @@ def show_cost(config: RunConfig, info: DataInfo) -> None:
             help="From the speed of an earlier run on this machine."
             if cost.measured
             else "A guess, until a run on this machine tells.",
+        )
+    if seconds is not None and cost.seconds > seconds:
+        epochs = config.training.epochs
+        st.caption(
+            f":material/timer: A training ends after {duration(seconds)} here, with these settings at about epoch "
+            f"{max(1, int(epochs * seconds / cost.seconds))} of {epochs}. Choose fewer epochs, a smaller network or "
+            "fewer images to see it through."
         )

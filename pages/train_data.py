@@ -6,13 +6,21 @@ from pathlib import Path
 
 import streamlit as st
 
-from pages.components import plain, show_error
+from pages import access
+from pages.components import CAPTION_COLUMNS, plain, show_error
+from pages.demo_notice import upload_words
 from vit import data
 from vit.config import DataConfig
 from vit.data import DataInfo, Skipped, catalog
-from vit.errors import DataError, UserError
+from vit.errors import UserError
+from vit.names import in_cell
 
 ELSEWHERE = "A folder or zip on this machine"
+"""Offered on an own machine only: strangers choose no folders of the server."""
+MORE = (
+    "More well-known data sets stand here once whoever runs this server has fetched them, each with "
+    "`python -m vit data --dataset NAME`."
+)
 SAMPLES = 10
 READ_AT_ONCE = 3000
 """A folder or zip with no more images than this is read as soon as it is chosen, which finds the unreadable files."""
@@ -72,10 +80,10 @@ def samples(info: DataInfo) -> list[tuple]:
     return data.sample(info.source, SAMPLES, image_size=info.auto_image_size)
 
 
-@st.cache_data(ttl=20, max_entries=1, show_spinner=False)
-def offered() -> dict[str, str]:
-    """The data sets that can be chosen by name, and their titles, all different."""
-    found = data.sources()
+@st.cache_data(ttl=20, max_entries=64, show_spinner=False)
+def offered(owner: str) -> dict[str, str]:
+    """The data sets that this owner can choose by name, and their titles, all different."""
+    found = access.sources(owner)
     titles = [entry.title for entry in found]
     return {
         entry.source: entry.title if titles.count(entry.title) == 1 else f"{entry.title} ({Path(entry.source).name})"
@@ -92,6 +100,7 @@ def choose_data() -> DataInfo | None:
     if not source:
         return None
     try:
+        access.check_source(source)
         info = describe(source)
         if not info.ready:
             offer_download(info)
@@ -107,9 +116,9 @@ def choose_data() -> DataInfo | None:
 
 def choose_source() -> str:
     """The data set's name or path; empty while no path is given."""
-    titles = offered()
-    choices = [*titles, ELSEWHERE]
-    if st.session_state.get("data", ELSEWHERE) not in choices:
+    titles = offered(access.owner())
+    choices = [*titles, *([] if access.bounds() else [ELSEWHERE])]
+    if st.session_state.get("data", choices[0]) not in choices:
         del st.session_state["data"]
         st.warning("The data set that was chosen here is gone; choose another.", icon=":material/folder_off:")
     source = st.selectbox(
@@ -119,6 +128,7 @@ def choose_source() -> str:
         format_func=lambda source: titles.get(source, source),
         bind="query-params",
         persist_state="session",
+        help=MORE if access.bounds() else None,
     )
     if source != ELSEWHERE:
         return source
@@ -139,15 +149,15 @@ def receive_upload() -> None:
     with st.expander("Upload your own images", icon=":material/upload:"):
         st.caption(
             "A zip with one folder for each class, or with train/ and val/ holding such folders. "
-            "Without val/, a fifth of the images is kept for validation."
+            f"Without val/, a fifth of the images is kept for validation. {upload_words()}"
         )
-        file = st.file_uploader("Zip file", type="zip", key=f"upload-{round_}")
+        file = st.file_uploader("Zip file", type="zip", key=f"upload-{round_}", max_upload_size=access.upload_mb())
         if file is None:
             return
         try:
             with st.spinner("Unpacking"):
-                source = data.store_upload(file.name, file)
-        except DataError as error:
+                source = access.store_upload(file)
+        except UserError as error:
             show_error(error)
             return
     # A fresh uploader lets go of the file's bytes; the images lie in the data folder by now.
@@ -199,7 +209,7 @@ def show_samples(info: DataInfo) -> None:
     """A sheet of labelled images."""
     with st.grid("auto", min_column_width=76, gap="xsmall"):
         for image, label in samples(info):
-            st.image(image, caption=plain(label), width="stretch", alt=f"Sample of the class {label}")
+            st.image(image, caption=plain(label, CAPTION_COLUMNS), width="stretch", alt=f"Sample of the class {label}")
 
 
 def show_skipped(info: DataInfo) -> None:
@@ -216,7 +226,8 @@ def show_skipped(info: DataInfo) -> None:
     if skipped:
         title = f"{len(skipped):,} file{'' if len(skipped) == 1 else 's'} left out"
         with st.expander(title, icon=":material/warning:"):
-            st.dataframe([{"File": item.file, "Why": item.reason} for item in skipped[:1000]], hide_index=True)
+            rows = [{"File": in_cell(item.file), "Why": in_cell(item.reason)} for item in skipped[:1000]]
+            st.dataframe(rows, hide_index=True)
 
 
 def unreadable(info: DataInfo) -> tuple[Skipped, ...]:

@@ -1,6 +1,7 @@
 """From course to textbook, rung by rung: seven runs that differ only in how many departures are mended."""
 
 import shutil
+from dataclasses import replace
 from itertools import count as numbers
 
 import streamlit as st
@@ -9,7 +10,7 @@ from pages import access
 from pages.components import plain, show_error
 from pages.train_controls import MENDS
 from pages.train_cost import cost_of
-from pages.train_space import Space, Values, make_space
+from pages.train_space import Space, Values
 from pages.wording import count, duration, size
 from vit import runs
 from vit.config import DEPARTURES, RunConfig, checkpoints_dir
@@ -27,10 +28,11 @@ def ladder(space: Space, values: Values) -> list[RunConfig]:
     configs = []
     for rung in RUNGS:
         base = space.base.model_copy(update={"mended": DEPARTURES[:rung]})
-        own = make_space(base, space.info, space.devices, space.recipe)
+        own = replace(space, base=base)
         configs.append(own.config(values))
         if not own.fits(values):
-            raise SettingsError(f"Rung {rung} does not fit the device's memory: choose fewer patches, or fewer heads.")
+            what = "the device's memory" if space.demo is None else "the bounds of this demo"
+            raise SettingsError(f"Rung {rung} does not fit {what}: choose fewer patches, or fewer heads.")
     return configs
 
 
@@ -40,18 +42,24 @@ def rung_names(configs: list[RunConfig], name: str | None) -> list[str]:
     Raises:
         RunError: a run cannot be called so.
     """
-    taken = {run.name for run in access.my_runs()} | {broken for broken, _ in runs.broken_runs()}
     base = name or runs.suggest_name(configs[0])
     for number in numbers(1):
         stem = base if number == 1 else f"{base}-{number}"
         names = [f"{stem}-rung{rung}" for rung in RUNGS]
-        if taken.isdisjoint(names):
+        if not any(map(access.is_taken, names)):
             return [runs.check_name(each) for each in names]
     raise AssertionError  # the numbers have no end
 
 
 def offer_ladder(space: Space, values: Values, name: str | None) -> None:
-    """A button that opens on what the seven runs cost, and on the button that queues them."""
+    """A button that opens on what the seven runs cost, and on the button that queues them; a sentence without room."""
+    room = access.room()
+    if room is not None and room < len(RUNGS):
+        st.caption(
+            f":material/stairs: The ladder from course to textbook takes {len(RUNGS)} runs; "
+            f"on this demo you can start {room or 'none'} now."
+        )
+        return
     with st.popover("Queue all seven rungs", icon=":material/stairs:", width="stretch"):
         try:
             configs = ladder(space, values)

@@ -18,7 +18,12 @@ def training_controls(controls: Controls, devices: tuple[Device, ...]) -> None:
     """Epochs first, then what the recipe brings with it; the rest in an expander."""
     recipe = RECIPES[controls.space.recipe]
     controls.number(
-        "epochs", "Epochs", st.slider, EPOCHS[0], EPOCHS[-1], help="How often the training sees every image."
+        "epochs",
+        "Epochs",
+        st.slider,
+        EPOCHS[0],
+        controls.space.values("epochs")[-1],
+        help="How often the training sees every image.",
     )
     now = controls.space.config(controls.values).training
     st.caption(

@@ -1,17 +1,19 @@
 """What the Train page's controls can be set to, and the run that they add up to; no widgets.
 
-Every bound and default comes from :mod:`vit.config`. A control offers the values that go with all the others and that
-the device's memory holds; values from elsewhere (a link, another data set) are brought in line by :meth:`Space.clamp`.
+Every bound and default comes from :mod:`vit.config`. A control offers the values that go with all the others, that
+the device's memory holds, and that a demo takes (:mod:`vit.demo`); values from elsewhere (a link, another data set) are
+brought in line by :meth:`Space.clamp`.
 A network's own controls have keys of their own, so that each network keeps what it was set to.
 """
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, ClassVar, get_args
 
 from vit import config as limits
 from vit.config import RECIPES, DataConfig, ModelConfig, RunConfig, TrainingConfig
 from vit.data import DataInfo
+from vit.demo import Demo
 from vit.errors import SettingsError
 from vit.estimate import fits
 from vit.hardware import Device
@@ -34,13 +36,17 @@ class Space:
         info: the data set; its image size and number of classes are the model's.
         devices: as :func:`vit.hardware.devices` lists them, the fastest first.
         recipe: a name of :data:`vit.config.RECIPES`.
+        demo: the bounds that strangers are under; None on an own machine.
     """
 
     base: ModelConfig
     info: DataInfo
     devices: tuple[Device, ...]
     recipe: str = "standard"
+    demo: Demo | None = None
 
+    wide_first: ClassVar[tuple[str, ...]] = ()
+    """What is made smaller, and in which order, when a network is larger than a demo takes."""
     large_first: ClassVar[tuple[str, ...]] = ("batch", "size")
     """What is made smaller, and in which order, when stored settings do not fit the memory."""
 
@@ -68,7 +74,11 @@ class Space:
         """The value of each control that nobody has touched."""
         recipe = RECIPES[self.recipe]
         shared = {"size": self.info.auto_image_size, "device": recipe.device, "seed": recipe.seed}
-        return self.own_defaults() | shared | {key: getattr(recipe, field) for key, field in RECIPE_FIELDS.items()}
+        found = self.own_defaults() | shared | {key: getattr(recipe, field) for key, field in RECIPE_FIELDS.items()}
+        most = self.bounds()
+        if found["size"] > most.get("size", found["size"]):
+            found["size"] = max(size for size in limits.IMAGE_SIZES if size <= most["size"])
+        return found | {key: min(found[key], value) for key, value in most.items()}
 
     def values(self, key: str) -> list:
         """Every value of one control, whatever the others say; ascending where it is a number."""
@@ -84,7 +94,10 @@ class Space:
         }
         offered = (words | numbers | self.own_values())[key]
         default = self.defaults()[key]
-        return list(offered) if isinstance(default, str) else sorted({*offered, default})
+        if isinstance(default, str):
+            return list(offered)
+        most = self.bounds().get(key, float("inf"))
+        return sorted({*(value for value in offered if value <= most), default})
 
     def config(self, values: Values) -> RunConfig:
         """The run that these values of the controls stand for.
@@ -107,12 +120,28 @@ class Space:
         """The chosen device; "auto" is the fastest."""
         return next((device for device in self.devices if device.name == values["device"]), self.devices[0])
 
+    def bounds(self) -> dict[str, int]:
+        """The largest values of the controls that a demo bounds one by one."""
+        demo = self.demo
+        return {} if demo is None else {"size": demo.image_size, "epochs": demo.epochs}
+
     def fits(self, values: Values) -> bool:
-        """Whether these values go together, and the device's memory holds their training."""
+        """Whether these values go together, the device's memory holds their training, and a demo takes them."""
         try:
-            return fits(self.config(values), self.device(values))
+            config = self.config(values)
+            if self.demo is not None:
+                self.demo.check(config)
+            return fits(config, self.device(values))
         except SettingsError:
             return False
+
+    def _small_enough(self, values: Values) -> bool:
+        """Whether a demo takes the network, however large its batches."""
+        try:
+            self.demo.check_files(self.config(values))
+        except SettingsError:
+            return False
+        return True
 
     def allowed(self, key: str, values: Values) -> list:
         """What one control offers beside the present values of the others; never nothing."""
@@ -129,9 +158,17 @@ class Space:
             for key, default in self.defaults().items()
         }
         values = self.in_line(known)
-        for key in self.large_first:
+        if self.demo is not None:
+            values = self._made_smaller(values, self.wide_first, self._small_enough)
+        return self._made_smaller(values, self.large_first, self.fits)
+
+    def _made_smaller(
+        self, values: dict[str, Any], keys: Sequence[str], enough: Callable[[Values], bool]
+    ) -> dict[str, Any]:
+        """The values with one control after the other turned down until it is enough."""
+        for key in keys:
             smaller = [value for value in self.values(key) if value < values[key]]
-            while smaller and not self.fits(values):
+            while smaller and not enough(values):
                 values = self.in_line({**values, key: smaller.pop()})
         return values
 
@@ -139,7 +176,11 @@ class Space:
 class ViTSpace(Space):
     """Of the Vision Transformer."""
 
+    wide_first = ("head_dim", "heads", "depth", "mlp_ratio")
     large_first = ("batch", "size", "heads", "depth", "head_dim", "mlp_ratio")
+
+    def bounds(self) -> dict[str, int]:
+        return super().bounds() | ({"depth": self.demo.depth} if self.demo else {})
 
     def own_defaults(self) -> dict[str, Any]:
         model = self.base
@@ -197,7 +238,11 @@ class ViTSpace(Space):
 class CourseSpace(Space):
     """Of the course network; which departures are mended is part of the base."""
 
-    large_first = ("course_grid", "course_head_dim", "course_heads", "course_depth", "batch", "size")
+    wide_first = ("course_grid", "course_head_dim", "course_heads", "course_depth")
+    large_first = (*wide_first, "batch", "size")
+
+    def bounds(self) -> dict[str, int]:
+        return super().bounds() | ({"course_depth": self.demo.depth} if self.demo else {})
 
     def own_defaults(self) -> dict[str, Any]:
         model = self.base
@@ -239,6 +284,12 @@ SPACES: dict[str, type[Space]] = {"vit": ViTSpace, "reference": CourseSpace, "cn
 """The space of each architecture; the convolutional networks have no controls of their own."""
 
 
-def make_space(base: ModelConfig, info: DataInfo, devices: tuple[Device, ...], recipe: str = "standard") -> Space:
+def make_space(
+    base: ModelConfig,
+    info: DataInfo,
+    devices: tuple[Device, ...],
+    recipe: str = "standard",
+    demo: Demo | None = None,
+) -> Space:
     """The space of a network."""
-    return SPACES[base.architecture](base, info, devices, recipe)
+    return SPACES[base.architecture](base, info, devices, recipe, demo)

@@ -11,10 +11,13 @@ from typing import Annotated, Any
 
 from pydantic import Field
 
-from vit.config import ModelConfig, RunConfig, Settings
+from vit.config import PATCH_SIZES, ModelConfig, RunConfig, TransformerConfig
 from vit.errors import SettingsError
+from vit.estimate import disk_bytes, memory_bytes
+from vit.settings import Settings
 
 SWITCH = "VIT_DEMO"
+MB = 10**6
 
 
 class Demo(Settings):
@@ -23,28 +26,46 @@ class Demo(Settings):
     Attributes:
         image_size: largest side of the images in pixels.
         depth, embed_dim: largest network.
+        run_mb: largest run on the disk, by its settings, in megabytes.
+        memory_mb: most memory that a training may take, by its settings, in megabytes.
         epochs: most passes over the images.
         seconds: most seconds of training of one run.
         runs: runs that a visitor may have at a time.
         queue: runs that may wait or train at a time, all visitors together.
-        upload_mb: largest zip of images, and largest set of images once expanded, in megabytes.
+        uploads: sets of images that a visitor may have at a time.
+        images: most images of an uploaded set.
+        upload_mb: largest zip, and largest set of images once expanded, in megabytes.
         disk_gb: all runs, images and caches together, in gigabytes; beyond it nothing new is taken.
-        keep_hours: what a visitor made is deleted after so many hours.
+        keep_hours: what a visitor made is deleted so many hours after its last change.
+        program_url: where visitors can get the program for a machine of their own.
     """
 
     image_size: Annotated[int, Field(ge=32)] = 64
     depth: Annotated[int, Field(ge=1)] = 6
     embed_dim: Annotated[int, Field(ge=16)] = 256
-    epochs: Annotated[int, Field(ge=1)] = 20
+    run_mb: Annotated[int, Field(ge=10)] = 400
+    memory_mb: Annotated[int, Field(ge=1000)] = 3000
+    epochs: Annotated[int, Field(ge=2)] = 20
     seconds: Annotated[float, Field(ge=1)] = 300.0
     runs: Annotated[int, Field(ge=1)] = 4
     queue: Annotated[int, Field(ge=1)] = 8
+    uploads: Annotated[int, Field(ge=1)] = 4
+    images: Annotated[int, Field(ge=2)] = 20_000
     upload_mb: Annotated[int, Field(ge=1)] = 100
     disk_gb: Annotated[float, Field(gt=0)] = 10.0
     keep_hours: Annotated[float, Field(gt=0)] = 72.0
+    program_url: Annotated[str, Field(pattern=r"^(https?://[^\s()<>]+)?$")] = ""
+
+    @property
+    def kept(self) -> str:
+        """How long things stay, in words."""
+        days = self.keep_hours / 24
+        if days >= 2 and days.is_integer():
+            return f"{days:.0f} days"
+        return f"{self.keep_hours:g} hour{'' if self.keep_hours == 1 else 's'}"
 
     def check_model(self, model: ModelConfig) -> None:
-        """Whether a network is small enough.
+        """Whether a network is small enough to be looked at here.
 
         Raises:
             SettingsError: it is not; the sentence names the bound.
@@ -53,21 +74,57 @@ class Demo(Settings):
             value, most = getattr(model, field, 0), getattr(self, field)
             if value > most:
                 raise SettingsError(f"This demo takes {words} {most} at most, not {value}: choose a smaller one.")
+        most = (self.image_size // PATCH_SIZES[0]) ** 2
+        if isinstance(model, TransformerConfig) and model.grid**2 > most:
+            raise SettingsError(f"This demo takes {most:,} patches at most, not {model.grid**2:,}: choose larger ones.")
+
+    def check_files(self, config: RunConfig) -> None:
+        """Whether a run is small enough to be kept here.
+
+        Raises:
+            SettingsError: its network or its files are too large; the sentence names the bound.
+        """
+        self.check_model(config.model)
+        megabytes = disk_bytes(config) / MB
+        if megabytes > self.run_mb:
+            raise SettingsError(
+                f"This demo takes runs of {self.run_mb:,} MB at most, not {megabytes:,.0f} MB: "
+                "choose a smaller network."
+            )
+
+    def check(self, config: RunConfig) -> None:
+        """Whether a run may be trained here.
+
+        Raises:
+            SettingsError: it is beyond a bound, which the sentence names.
+        """
+        self.check_files(config)
+        if config.training.epochs > self.epochs:
+            raise SettingsError(
+                f"This demo trains {self.epochs} epochs at most, not {config.training.epochs:,}: choose fewer."
+            )
+        megabytes = memory_bytes(config, "cpu") / MB
+        if megabytes > self.memory_mb:
+            raise SettingsError(
+                f"This demo gives a training {self.memory_mb:,} MB of memory at most, not {megabytes:,.0f} MB: "
+                "choose smaller batches or a smaller network."
+            )
+
+    def owned(self, config: RunConfig, owner: str) -> RunConfig:
+        """The settings as this demo keeps them: of this visitor, for its seconds at most, written no oftener than it is
+        usual, and on as many threads as the machine likes."""
+        seconds = min(config.training.max_seconds or self.seconds, self.seconds)
+        recipe = config.training.model_copy(update={"max_seconds": seconds, "resume_steps": None, "threads": None})
+        return config.model_copy(update={"owner": owner, "training": recipe})
 
     def bounded(self, config: RunConfig, owner: str) -> RunConfig:
-        """The settings as this demo trains them: of this visitor, and for its seconds at most.
+        """The settings as this demo trains them.
 
         Raises:
             SettingsError: they are beyond its bounds; the sentence names the bound.
         """
-        self.check_model(config.model)
-        training = config.training
-        if training.epochs > self.epochs:
-            raise SettingsError(f"This demo trains {self.epochs} epochs at most: choose fewer.")
-        seconds = min(training.max_seconds or self.seconds, self.seconds)
-        return config.model_copy(
-            update={"owner": owner, "training": training.model_copy(update={"max_seconds": seconds})}
-        )
+        self.check(config)
+        return self.owned(config, owner)
 
 
 def in_force(table: Mapping[str, Any] | None = None) -> Demo | None:
