@@ -18,12 +18,16 @@ import psutil
 import streamlit as st
 from starlette.middleware import Middleware
 
-from pages.server import VisitorCookie
+from pages.server import Door, VisitorCookie
+from pages.sign_in_door import SignInDoor
+from pages.upload_door import UploadDoor, limit_uploads
 
 ROOT = Path(__file__).resolve().parent
 FIRST_PAGE_SECONDS = 3.0
 """The browser that opens with the server needs the processor for so long; importing torch would take it away."""
 
+COLLECT_EVERY = 10.0
+"""Seconds between two rounds of the garbage collector."""
 
 HEAPS_MAX = 2
 M_ARENA_MAX = -8  # of malloc.h
@@ -43,7 +47,7 @@ def share_heaps() -> None:
 def import_torch() -> None:
     """Import torch before somebody needs it, and take what came with it out of the garbage collector's rounds.
 
-    Streamlit collects garbage after every rerun; going through torch's objects each time costs a quarter of a second.
+    Going through torch's objects costs a quarter of a second each time, in which no page gets on.
     """
     import torch  # noqa: F401
 
@@ -74,19 +78,35 @@ async def warm_up() -> None:
     await asyncio.to_thread(import_torch)
 
 
+async def collect_garbage() -> None:
+    """Collect what the sessions leave in circles now and then, for all of them together.
+
+    Streamlit would do so after every rerun of every session (``runner.postScriptGC``), and hold up all the others.
+    """
+    while True:
+        await asyncio.sleep(COLLECT_EVERY)
+        await asyncio.to_thread(gc.collect)
+
+
 @asynccontextmanager
 async def lifespan(app: st.App):
     """Warm up in the background while the server serves."""
+    limit_uploads()
     scenes = prepare_scenes()
-    warming = asyncio.create_task(warm_up())
+    chores = [asyncio.create_task(chore()) for chore in (warm_up, collect_garbage)]
     try:
         yield
     finally:
-        warming.cancel()
+        for chore in chores:
+            chore.cancel()
         if scenes.poll() is None:
             scenes.terminate()
         scenes.wait()
 
 
 share_heaps()
-app = st.App(ROOT / "pages" / "_router.py", lifespan=lifespan, middleware=[Middleware(VisitorCookie)])
+app = st.App(
+    ROOT / "pages" / "_router.py",
+    lifespan=lifespan,
+    middleware=[Middleware(door) for door in (Door, SignInDoor, UploadDoor, VisitorCookie)],
+)

@@ -1,13 +1,17 @@
-"""Every request begins here, whichever page it asks for: page config, navigation, the sidebar that all pages share."""
+"""Every request begins here, whichever page it asks for: page config, the gate, navigation, the shared sidebar."""
 
 import streamlit as st
 
-from pages import access
-from vit import hardware, jobs, runs
+from pages import access, sign_in
+from pages.components import show_error
+from vit import hardware, runs, turns
 from vit.errors import UserError
 
 st.set_page_config(page_title="Attention explorer", page_icon=":material/visibility:", layout="wide")
+WAITING_SHOWN = 4  # so many waiting runs are listed one by one
+barrier = sign_in.barrier()
 
+# Declared also for who may not come in, without showing it: a link stays what it is until its reader has signed in.
 page = st.navigation(
     {
         "": [
@@ -36,8 +40,12 @@ page = st.navigation(
         ],
     },
     expanded=True,
+    position="hidden" if barrier else "sidebar",
 )
-jobs.poll()
+if barrier:
+    barrier()
+    st.stop()
+access.tidy()
 
 
 @st.cache_data(ttl=300, max_entries=1, show_spinner=False)
@@ -46,36 +54,46 @@ def device_titles() -> list[str]:
     return [device.title for device in hardware.devices()]
 
 
+JOBS_EVERY = 5  # seconds between two looks at what trains; every open page of every visitor takes them
+
+
 def active_runs() -> list[runs.Run]:
     """Runs that train or wait for their turn, newest first."""
-    return [run for run in access.my_runs() if run.state in ("queued", "running")]
+    return [run for run in access.my_runs() if run.active]
 
 
 def show_jobs(shown: list[str]) -> None:
-    """One line and a bar for each active run; a full rerun when the set of them has changed."""
-    jobs.poll()
+    """The runs that train with how far they are, then the queue; a full rerun when the set of them has changed."""
+    access.tidy()
     active = active_runs()
     if [run.name for run in active] != shown:
         st.rerun()
-    for run in active:
-        status = run.status
-        share = status.step / status.steps_total if status.steps_total else 0.0
+    places = turns.places()
+    active.sort(key=lambda run: places.get(run.name, 0))
+    working = sum(run.name not in places for run in active)
+    for run in active[: working + WAITING_SHOWN]:
         # Not ?run=: where the page that is left has a run picker, Streamlit takes that parameter for its own.
         st.page_link("train.py", label=run.name, icon=":material/show_chart:", query_params={"follow": run.name})
+        if run.name in places:
+            st.caption(f":material/hourglass_empty: {turns.place_words(places[run.name])}")
+            continue
+        status = run.status
+        share = status.step / status.steps_total if status.steps_total else 0.0
         label = f"epoch {status.epoch + 1}, {share:.0%}" if status.step else "getting ready"
-        if run.state == "queued":
-            label = "waiting for the device"
         st.progress(min(share, 1.0), text=label)
+    if (more := len(active) - working - WAITING_SHOWN) > 0:
+        st.caption(f"and {more} more in the queue")
 
 
 active = active_runs()
 with st.sidebar:
+    sign_in.show_account()
     if active:
         st.caption("Training now")
-        st.fragment(show_jobs, run_every=2)([run.name for run in active])
+        st.fragment(show_jobs, run_every=JOBS_EVERY)([run.name for run in active])
     st.caption("  \n".join(f":material/memory: {title}" for title in device_titles()))
 
 try:
     page.run()
 except UserError as error:
-    st.error(str(error), icon=":material/error:")
+    show_error(error)

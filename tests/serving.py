@@ -1,5 +1,6 @@
 """The app as a process and a browser to look at it, for tests and benchmarks that come from outside."""
 
+import os
 import shutil
 import socket
 import subprocess
@@ -13,7 +14,12 @@ from pathlib import Path
 
 from playwright.sync_api import Browser, Playwright
 
+from tests.conftest import tiny_config
+from vit import runs
+
 ROOT = Path(__file__).resolve().parents[1]
+NO_SECRETS = ROOT / "tests" / "no-secrets.toml"
+"""A file that does not exist."""
 CHROMIUM_FLAGS = (
     "--no-sandbox",
     "--disable-gpu",
@@ -37,24 +43,29 @@ def launch(playwright: Playwright) -> Browser:
 
 
 @contextmanager
-def serving(*, wait: bool = True, **settings: str) -> Iterator[str]:
+def serving(
+    *, wait: bool = True, secrets: Path | None = None, log: Path | None = None, **settings: str
+) -> Iterator[str]:
     """``streamlit run streamlit_app.py`` on a free port, ended on leaving; yields its address.
 
     Args:
         wait: until the server answers.
+        secrets: the server's secrets file; none, not even that of whoever runs the tests, where it is left out.
+        log: a file for what the server prints.
         settings: more options of the server, such as ``enableAgentApi="true"``.
     """
     with socket.socket() as listener:
         listener.bind(("127.0.0.1", 0))
         port = listener.getsockname()[1]
-    options = {"port": port, "address": "127.0.0.1", "headless": "true"} | settings
-    process = subprocess.Popen(
-        [sys.executable, "-m", "streamlit", "run", "streamlit_app.py"]
-        + [f"--server.{name}={value}" for name, value in options.items()],
-        cwd=ROOT,
-        stdout=subprocess.DEVNULL,
-        stderr=subprocess.DEVNULL,
-    )
+    options = {"port": port, "headless": "true"} | settings
+    with open(log or os.devnull, "wb") as output:
+        process = subprocess.Popen(
+            [sys.executable, "-m", "streamlit", "run", "streamlit_app.py", f"--secrets.files={secrets or NO_SECRETS}"]
+            + [f"--server.{name}={value}" for name, value in options.items()],
+            cwd=ROOT,
+            stdout=output,
+            stderr=output,
+        )
     address = f"http://127.0.0.1:{port}"
     try:
         if wait:
@@ -67,6 +78,14 @@ def serving(*, wait: bool = True, **settings: str) -> Iterator[str]:
         except subprocess.TimeoutExpired:
             process.kill()
             process.wait()
+
+
+@contextmanager
+def waiting_run(name: str, owner: str = "") -> Iterator[runs.Run]:
+    """A run of this owner that waits for its turn; its lock is held, as its process would hold it."""
+    run = runs.create(name, tiny_config().model_copy(update={"owner": owner}))
+    with runs.run_lock(run.path):
+        yield run
 
 
 def _wait(url: str, seconds: float = 60) -> None:

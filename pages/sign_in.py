@@ -1,0 +1,90 @@
+"""The gate: on a server whose secrets ask for a sign-in, nobody gets past it without one."""
+
+import logging
+from collections.abc import Callable
+from functools import lru_cache
+
+import streamlit as st
+
+from pages import access, identity
+from pages.components import plain
+from pages.sign_in_door import FAILED_COOKIE
+from vit.errors import SettingsError
+
+CLOSED = "This server is not set up right, so it stays closed. Whoever runs it finds the reason in its log."
+
+
+def barrier() -> Callable[[], None] | None:
+    """What is shown in place of every page to who may not come in; None where there is nothing in the way.
+
+    Whatever the operator wrote and cannot be read closes the server: a sign-in, or the bounds of a demo.
+    """
+    try:
+        access.bounds()
+        rules = identity.required()
+    except SettingsError as error:
+        _tell_operator(str(error))
+        return _show_closed
+    if rules is None:
+        return None
+    if not st.user.get("is_logged_in"):
+        return _show_sign_in
+    refusal = identity.refusal(st.user, rules)
+    return (lambda: _show_refusal(refusal)) if refusal else None
+
+
+def show_account() -> None:
+    """Who is signed in, and the way out; nothing where one does not sign in."""
+    if st.user.get("is_logged_in"):
+        with st.container(horizontal=True, vertical_alignment="center", horizontal_alignment="distribute"):
+            st.caption(f"Signed in as {plain(_name())}", width="content")
+            _sign_out_button()
+
+
+def _name() -> str:
+    return str(st.user.get("name") or st.user.get("email") or st.user.get("sub"))
+
+
+def _sign_out_button() -> None:
+    if st.button("Sign out", key="sign_out", icon=":material/logout:", type="tertiary"):
+        st.logout()
+        st.stop()  # nobody is signed in from here on
+
+
+def _show_sign_in() -> None:
+    with _card():
+        st.write("Sign in to train a Vision Transformer and to look at what its heads attend to.")
+        if st.context.cookies.get(FAILED_COOKIE):
+            st.warning("You are not signed in: the provider did not answer, or said no.", icon=":material/info:")
+        for name in identity.providers():
+            label = "Sign in" if name == "default" else f"Sign in with {plain(_title(name))}"
+            if st.button(label, key=f"sign_in_{name}", icon=":material/login:", type="primary", width="stretch"):
+                st.login(None if name == "default" else name)
+
+
+def _show_refusal(sentence: str) -> None:
+    with _card():
+        st.error(sentence, icon=":material/block:")
+        st.caption(f"Signed in as {plain(str(st.user.get('email') or _name()))}")
+        _sign_out_button()
+
+
+def _show_closed() -> None:
+    with _card():
+        st.error(CLOSED, icon=":material/lock:")
+
+
+def _card() -> st.delta_generator.DeltaGenerator:
+    """A narrow column in the middle, with the title."""
+    card = st.container(horizontal_alignment="center").container(width=520, gap="small")
+    card.title("Attention explorer")
+    return card
+
+
+def _title(name: str) -> str:
+    return name if name != name.lower() else name.replace("-", " ").title()
+
+
+@lru_cache(maxsize=32)  # once each, not at every rerun
+def _tell_operator(sentence: str) -> None:
+    logging.getLogger(__name__).error("The server is closed to everybody. %s", sentence)
