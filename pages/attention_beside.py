@@ -67,7 +67,7 @@ cached = st.cache_data(max_entries=64, show_spinner=False, hash_funcs={Run: lamb
 def import_captum() -> None:
     """Import captum when it is first needed, and keep what came with it out of the garbage collector's rounds.
 
-    As with torch at the start of the app: Streamlit collects garbage after every rerun, of any page.
+    As with torch at the start of the app: a round holds up every page.
     """
     import captum.attr  # noqa: F401
 
@@ -173,9 +173,9 @@ def show_answer(names: tuple[str, ...], probabilities: np.ndarray, label: str) -
     """Badges: what the network says, and how likely it finds the class of the map."""
     best = int(probabilities.argmax())
     with st.container(horizontal=True, gap="small"):
-        st.badge(f"predicted: {plain(names[best])}, {probabilities[best]:.1%}", color="blue")
+        components.name_badge(names[best], before="predicted: ", after=f", {probabilities[best]:.1%}", color="blue")
         if names[best] != label:
-            st.badge(f"{plain(label)}: {probabilities[names.index(label)]:.1%}", color="gray")
+            components.name_badge(label, after=f": {probabilities[names.index(label)]:.1%}")
 
 
 def show_legend() -> None:
@@ -239,7 +239,7 @@ def show_maps(shown: list[Run], picked: PickedImage, label: str, view: np.ndarra
         with st.container():
             st.markdown(f"**The image** :small[{view.shape[1]} × {view.shape[0]} pixels]")
             if picked.label is not None:
-                st.badge(f"true: {plain(picked.label)}", color="gray")
+                components.name_badge(picked.label, before="true: ")
             scaled = Image.fromarray(view).resize((LARGE, LARGE), Image.Resampling.BICUBIC)
             st.image(scaled, width="stretch", alt=f"{picked.title} as {shown[0].name} sees it")
         for run in shown:

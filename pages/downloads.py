@@ -8,6 +8,8 @@ import numpy as np
 import streamlit as st
 from PIL import Image
 
+from vit.names import is_formula
+
 PLOTLY = {
     "displaylogo": False,
     "modeBarButtons": [["toImage"]],
@@ -79,4 +81,4 @@ def _csv(rows: Iterable[Mapping]) -> str:
 
 def _tame(value: object) -> object:
     """Text such as a class's name that a spreadsheet would take for a formula, made plain by an apostrophe."""
-    return f"'{value}" if isinstance(value, str) and value.startswith(("=", "+", "-", "@", "\t")) else value
+    return f"'{value}" if isinstance(value, str) and is_formula(value) else value

@@ -9,6 +9,7 @@ from pages.confusion import confusion_matrix
 from pages.downloads import plotly_config
 from vit import plots
 from vit.errors import UserError
+from vit.names import in_cell
 from vit.runs import Run
 
 if TYPE_CHECKING:
@@ -91,7 +92,9 @@ def show_classes(result: "Evaluation") -> None:
     scores = {"precision": "Precision", "recall": "Recall", "f1": "F1"}
     st.dataframe(
         [
-            {"Class": row["label"], **{scores[key]: 100 * row[key] for key in scores}, "Images": row["support"]}
+            {"Class": in_cell(row["label"])}
+            | {scores[key]: 100 * row[key] for key in scores}
+            | {"Images": row["support"]}
             for row in result.per_class
         ],
         hide_index=True,

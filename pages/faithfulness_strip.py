@@ -94,10 +94,11 @@ def explore(run: Run, picked: PickedImage, result: "Faithfulness | None") -> Non
 
 def show_strip(run: Run, picked: PickedImage, seen: "Walk", title: str, signed: bool, kind: str, fill: str) -> None:
     """The map, then the eleven images with the probability under each."""
-    label = plain(run.config.data.class_names[seen.label])
+    label = run.config.data.class_names[seen.label]
     verb = "covered" if kind == "deletion" else "shown"
     st.caption(
-        f"{plain(picked.title[:1].upper() + picked.title[1:])}; under each image, how likely the network finds {label}."
+        f"{plain(picked.title[:1].upper() + picked.title[1:])}; under each image, how likely the network finds "
+        f"{plain(label)}."
     )
     with st.grid("auto", min_column_width=130):
         with st.container(gap="xsmall"):

@@ -8,6 +8,7 @@ from PIL import Image
 
 from pages import components, downloads, heads_words
 from pages.background import background
+from pages.components import CAPTION_COLUMNS
 from pages.map_grid import forget_browsers, map_grid, place_controls, scale_controls
 from vit import counts, plots, render
 from vit.errors import UserError
@@ -226,7 +227,7 @@ def show_driving(run: Run, seen: "Portraits", layer: int, head: int) -> None:
                 st.image(
                     split.images[index].transpose(1, 2, 0),
                     width="stretch",
-                    caption=f"{components.plain(label)}, {strength / mean if mean else 0:.1f} ×",
+                    caption=f"{components.plain(label, CAPTION_COLUMNS)}, {strength / mean if mean else 0:.1f} ×",
                     alt=f"Validation image {index}: {label}",
                 )
                 components.attention_link(run, f"val-{index}", label="Attention", layer=layer + 1, head=head + 1)

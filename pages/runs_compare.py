@@ -5,6 +5,7 @@ import streamlit as st
 from pages.components import plain
 from vit import plots
 from vit.comparison import SEED, differences, gap_sentence, summary
+from vit.names import in_cell
 from vit.runs import Run
 
 AGAINST = {"Epochs": "epoch", "Training time": "seconds"}
@@ -111,7 +112,7 @@ def show_differences(chosen: list[Run]) -> None:
         return
     names = [run.name for run in chosen]
     st.dataframe(
-        [{"Setting": name} | dict(zip(names, values, strict=True)) for name, values in found.items()],
+        [{"Setting": name} | dict(zip(names, map(in_cell, values), strict=True)) for name, values in found.items()],
         hide_index=True,
         column_config={"Setting": st.column_config.TextColumn(pinned=True)},
         height="content",

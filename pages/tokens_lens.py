@@ -1,6 +1,5 @@
 """Tokens: the logit lens, what the class head would say after every layer."""
 
-import html
 from collections.abc import Iterator
 
 import numpy as np
@@ -13,6 +12,7 @@ from pages.map_grid import scale_controls
 from pages.tokens_seen import Seen, choose_layer, choose_token, layer_grid, of_every
 from vit import plots
 from vit.errors import ExplainError
+from vit.names import as_html
 from vit.plots import token_pictures
 from vit.plots.tokens import OTHERS
 
@@ -186,7 +186,7 @@ def legend(entries: list[tuple[str, str]]) -> None:
     boxes = "".join(
         '<span style="display: inline-flex; align-items: center; gap: 0.35rem">'
         f'<span style="width: 0.9rem; height: 0.9rem; border-radius: 3px; background: {colour}"></span>'
-        f"{html.escape(name)}</span>"
+        f'<span title="{as_html(name)}">{as_html(name, token_pictures.LEGEND_COLUMNS)}</span></span>'
         for colour, name in entries
     )
     st.html(
