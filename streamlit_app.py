@@ -18,9 +18,10 @@ import psutil
 import streamlit as st
 from starlette.middleware import Middleware
 
-from pages.server import Door, VisitorCookie
-from pages.sign_in_door import SignInDoor
-from pages.upload_door import UploadDoor, limit_uploads
+from pages.server.door import Door
+from pages.server.sign_in_door import SignInDoor
+from pages.server.upload_door import UploadDoor, limit_uploads
+from pages.server.visitor_cookie import VisitorCookie
 
 ROOT = Path(__file__).resolve().parent
 FIRST_PAGE_SECONDS = 3.0

@@ -2,7 +2,7 @@
 
 On an own machine everybody is trusted and everything is everybody's. On a demo (:mod:`vit.demo`) a visitor sees what
 came with the server and what that visitor made, and changes only the latter. Who it is says the sign-in, or a cookie
-(:mod:`pages.server`); never the link, since links are shared.
+(:mod:`pages.server.visitor_cookie`); never the link, since links are shared.
 """
 
 import html
@@ -17,8 +17,8 @@ from typing import BinaryIO
 import streamlit as st
 from PIL import Image
 
-from pages import secret_tables
-from pages.server import visitor_mark
+from pages.server import secret_tables
+from pages.server.visitor_cookie import visitor_mark
 from vit import data, demo, exchange, flags, jobs, runs, visitors
 from vit.config import RunConfig, checkpoints_dir, data_dir, owned_dir, project_root
 from vit.data import DataInfo, catalog, pictures

@@ -6,9 +6,10 @@ from functools import lru_cache
 
 import streamlit as st
 
-from pages import access, identity
+from pages import access
 from pages.components import plain
-from pages.sign_in_door import FAILED_COOKIE
+from pages.server import identity
+from pages.server.sign_in_door import FAILED_COOKIE
 from vit.errors import SettingsError
 
 CLOSED = "This server is not set up right, so it stays closed. Whoever runs it finds the reason in its log."

@@ -12,8 +12,9 @@ from starlette.requests import HTTPConnection
 from streamlit import config
 from streamlit.web.server.starlette.starlette_app_utils import create_signed_value
 
-from pages import identity, sign_in, sign_in_door
-from pages.identity import SignIn
+from pages import sign_in
+from pages.server import identity, sign_in_door
+from pages.server.identity import SignIn
 from tests.openid import write_secrets
 from tests.pages.opening import open_page
 from tests.serving import serving

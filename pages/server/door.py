@@ -1,14 +1,7 @@
-"""What the server does before Streamlit sees a request.
-
-It answers to its own names only, takes websockets from its own pages only, adds the headers that Streamlit leaves out,
-and, on a demo, gives each browser a mark of its own.
-"""
+"""The outer door: own names only, websockets from own pages only, the headers that Streamlit leaves out."""
 
 import ipaddress
 import re
-import secrets
-from collections.abc import Mapping
-from http.cookies import SimpleCookie
 from urllib.parse import urlsplit
 
 from starlette.datastructures import MutableHeaders
@@ -19,12 +12,6 @@ from streamlit import config
 from streamlit.web.server.server_util import is_allowed_origin
 from streamlit.web.server.starlette.starlette_websocket import is_host_allowed
 
-from pages import identity
-from pages.upload_door import demo_bounds
-
-VISITOR_COOKIE = "vit_visitor"
-VISITOR_MARK = re.compile(r"[A-Za-z0-9_-]{32}")
-COOKIE_SECONDS = 180 * 24 * 3600
 HEALTH = "/_stcore/health"
 
 
@@ -55,44 +42,6 @@ class Door:
             await send(message)
 
         await app(scope, receive, send_with_headers)
-
-
-class VisitorCookie:
-    """Sets the cookie by which a demo tells visitors apart, with the page that a browser without one asks for.
-
-    Where people sign in, their accounts tell them apart.
-    """
-
-    def __init__(self, app: ASGIApp) -> None:
-        self.app = app
-
-    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
-        known = not _asks_for_page(scope) or visitor_mark(HTTPConnection(scope).cookies)
-        if known or demo_bounds() is None or identity.is_required():
-            await self.app(scope, receive, send)
-            return
-
-        async def send_with_cookie(message: Message) -> None:
-            if message["type"] == "http.response.start":
-                MutableHeaders(scope=message).append(
-                    "set-cookie", cookie(VISITOR_COOKIE, secrets.token_urlsafe(24), COOKIE_SECONDS)
-                )
-            await send(message)
-
-        await self.app(scope, receive, send_with_cookie)
-
-
-def visitor_mark(cookies: Mapping[str, str]) -> str:
-    """The mark that this server gave a browser; empty where it has none, or one that cannot be of this server."""
-    value = cookies.get(VISITOR_COOKIE, "")
-    return value if VISITOR_MARK.fullmatch(value) else ""
-
-
-def cookie(name: str, value: str, seconds: int) -> str:
-    """A Set-Cookie header that scripts cannot read and other sites' requests do not carry; 0 seconds delete it."""
-    jar = SimpleCookie({name: value})
-    jar[name].update({"path": "/", "max-age": str(seconds), "httponly": True, "samesite": "Lax"})
-    return jar.output(header="").strip()
 
 
 def name_refused(connection: HTTPConnection) -> str:
@@ -160,15 +109,6 @@ def _hostname(host: str) -> str:
         return ""
     plain = parts.hostname is not None and not (parts.username or parts.password or parts.path or parts.query)
     return parts.hostname if plain else ""
-
-
-def _asks_for_page(scope: Scope) -> bool:
-    """Whether a browser asks for a document, not for what a document needs."""
-    if scope["type"] != "http" or scope["method"] != "GET":
-        return False
-    headers = HTTPConnection(scope).headers
-    wanted = headers.get("sec-fetch-dest")
-    return wanted in ("document", "iframe", "frame") if wanted else "text/html" in headers.get("accept", "")
 
 
 def _complete(headers: MutableHeaders, *, secure: bool) -> None:

@@ -4,7 +4,7 @@ from starlette.responses import PlainTextResponse
 from starlette.types import ASGIApp, Receive, Scope, Send
 from streamlit import config, runtime
 
-from pages import secret_tables
+from pages.server import secret_tables
 from vit import demo
 from vit.demo import MB, Demo
 from vit.errors import SettingsError

@@ -19,8 +19,8 @@ from streamlit.url_util import make_url_path
 from streamlit.web.server.server_util import AUTH_COOKIE_NAME, get_cookie_secret
 from streamlit.web.server.starlette.starlette_app_utils import decode_signed_value
 
-from pages import identity
-from pages.server import cookie
+from pages.server import identity
+from pages.server.visitor_cookie import cookie
 from vit.errors import SettingsError
 
 RETURN_COOKIE = "vit_return"

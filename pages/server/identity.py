@@ -10,7 +10,7 @@ from pydantic import Field
 from streamlit.auth_util import validate_auth_credentials
 from streamlit.errors import StreamlitAuthError
 
-from pages import secret_tables
+from pages.server import secret_tables
 from vit.errors import SettingsError
 from vit.settings import Settings
 

@@ -1,0 +1,438 @@
+"""A visitor without a screen: speaks the protocol of Streamlit's page over a real websocket, as its browser code does.
+
+It fetches the cookies, sends reruns with the state of all widgets, answers the messages that name an earlier one by
+its hash, runs the timers of fragments, uploads files, and loads the pictures that a page shows. It draws nothing.
+"""
+
+import asyncio
+import json
+import time
+from collections.abc import Callable, Iterator
+from contextlib import suppress
+from itertools import count
+from typing import Any
+from urllib.parse import urlencode, urlsplit
+
+import httpx
+from streamlit.proto.BackMsg_pb2 import BackMsg
+from streamlit.proto.ForwardMsg_pb2 import ForwardMsg
+from streamlit.proto.WidgetStates_pb2 import WidgetState
+from websockets.asyncio.client import ClientConnection, connect
+from websockets.exceptions import ConnectionClosed
+
+PATIENCE = 60.0
+"""Seconds after which an answer that has not come counts as lost."""
+XSRF_COOKIE = "_streamlit_xsrf"
+TRIGGER_ID = "$$STREAMLIT_INTERNAL_KEY_{}__events"
+FULL, FRAGMENT = ForwardMsg.FINISHED_SUCCESSFULLY, ForwardMsg.FINISHED_FRAGMENT_RUN_SUCCESSFULLY
+
+_requests = count(1)
+
+
+Timers = dict[str, tuple[float, asyncio.Task]]
+"""What repeats itself: seconds, and the task that does it."""
+
+
+class Lost(Exception):
+    """The page did not answer, or what should be on it is not there."""
+
+
+class Shown:
+    """An element on the page: what it is, its fields, and the fragment and run that drew it."""
+
+    def __init__(self, element: Any, fragment: str, run: str) -> None:
+        self.kind = element.WhichOneof("type")
+        self.proto = getattr(element, self.kind)
+        self.fragment, self.run = fragment, run
+
+    @property
+    def id(self) -> str:
+        """Of a widget; empty for what is none."""
+        return getattr(self.proto, "id", "")
+
+
+class Client:
+    """One tab of one browser.
+
+    Attributes:
+        address: of the server, ``http://127.0.0.1:8501``.
+        problems: sentences: exceptions and error boxes on the page, lost answers, pictures that are not there.
+        shown: what is on the page, by its place.
+        finished: how many runs of the script have ended, those of timers too.
+    """
+
+    def __init__(self, address: str) -> None:
+        self.address = address
+        self.problems: list[str] = []
+        self.shown: dict[tuple[int, ...], Shown] = {}
+        self.query = ""
+        self.finished = 0
+        self._values: dict[str, WidgetState] = {}
+        self._pages: dict[str, str] = {}  # path -> hash
+        self._page = self._session = self._run = ""
+        self._sent = 0
+        self._begun: dict[str, tuple[int, frozenset[str]]] = {}  # run -> requests sent before it, its fragments
+        self._cache: dict[str, tuple[ForwardMsg, int]] = {}
+        self._cache_age = 2
+        self._timers: Timers = {}  # of fragments
+        self._clocks: Timers = {}  # of components
+        self._waiting: tuple[int, str, asyncio.Future] | None = None
+        self._interrupted = False
+        self._file_urls: dict[str, asyncio.Future] = {}
+        self._seen: set[str] = set()
+        self._socket: ClientConnection | None = None
+        self._reader: asyncio.Task | None = None
+        self._http = httpx.AsyncClient(base_url=address, verify=False, timeout=PATIENCE)
+
+    # What a person does
+
+    async def open(self, path: str = "", **query: str) -> float:
+        """Follow a link in a new tab; seconds until the page has been computed."""
+        begin = time.perf_counter()
+        for url in (f"/{path}", "/_stcore/health", "/_stcore/host-config"):
+            (await self._http.get(url)).raise_for_status()
+        cookies = "; ".join(f"{name}={value}" for name, value in self._http.cookies.items())
+        self._socket = await connect(
+            f"ws://{urlsplit(self.address).netloc}/_stcore/stream",
+            subprotocols=["streamlit", self._http.cookies[XSRF_COOKIE]],
+            origin=self.address,
+            additional_headers={"Cookie": cookies},
+            max_size=None,
+            ping_interval=None,
+            open_timeout=PATIENCE,
+        )
+        self._reader = asyncio.create_task(self._read())
+        self.query = urlencode(query)
+        await self._rerun(page_name=path)
+        return time.perf_counter() - begin
+
+    async def go(self, path: str, query: str = "") -> float:
+        """Another page, by the navigation or a link on the page."""
+        if path not in self._pages:
+            raise Lost(f"there is no page {path!r}")
+        self._stop_all()
+        self._values.clear()
+        self.shown.clear()
+        self.query, self._page = query, self._pages[path]
+        return await self._rerun(page_hash=self._page)
+
+    async def set(self, widget: Shown, value: Any) -> float:
+        """Give a widget a value: a number, a text, True or False, or a list of texts."""
+        self._values[widget.id] = _state(widget.id, widget.kind, value)
+        if key := getattr(widget.proto, "query_param_key", ""):
+            pairs = [pair for pair in self.query.split("&") if pair and not pair.startswith(f"{key}=")]
+            texts = value if isinstance(value, list) else [f"{value:g}" if isinstance(value, float) else value]
+            self.query = "&".join([*pairs, *(urlencode({key: text}) for text in texts)])
+        return await self._rerun(fragment=widget.fragment)
+
+    async def click(self, button: Shown) -> float:
+        """Press a button."""
+        return await self._rerun(WidgetState(id=button.id, trigger_value=True), fragment=button.fragment)
+
+    async def trigger(self, component: Shown, event: str, value: Any) -> float:
+        """An event of a component that is drawn in the browser."""
+        return await self._rerun(_event(component, event, value), fragment=component.fragment)
+
+    async def upload(self, uploader: Shown, name: str, content: bytes) -> float:
+        """Send a file; seconds until the page has taken it."""
+        begin = time.perf_counter()
+        asked = f"urls-{next(_requests)}"
+        self._file_urls[asked] = asyncio.get_running_loop().create_future()
+        message = BackMsg()
+        message.file_urls_request.request_id, message.file_urls_request.session_id = asked, self._session
+        message.file_urls_request.file_names.append(name)
+        await self._send(message)
+        try:
+            urls = await asyncio.wait_for(self._file_urls[asked], PATIENCE)
+        except TimeoutError:
+            raise Lost("the server named no place for the upload") from None
+        finally:
+            del self._file_urls[asked]
+        answer = await self._http.put(
+            urls.upload_url,
+            files={"file": (name, content)},
+            headers={"X-Xsrftoken": self._http.cookies[XSRF_COOKIE]},
+        )
+        if answer.status_code >= 300:
+            raise Lost(f"the upload was answered with {answer.status_code}")
+        state = WidgetState(id=uploader.id)
+        info = state.file_uploader_state_value.uploaded_file_info.add(name=name, size=len(content))
+        info.file_id = urls.file_id
+        info.file_urls.CopyFrom(urls)
+        self._values[uploader.id] = state
+        await self._rerun(fragment=uploader.fragment)
+        return time.perf_counter() - begin
+
+    async def close(self) -> None:
+        """Close the tab."""
+        self._stop_all()
+        if self._reader is not None:
+            self._reader.cancel()
+            with suppress(asyncio.CancelledError):
+                await self._reader
+        if self._socket is not None:
+            await self._socket.close()
+        await self._http.aclose()
+
+    # What a person sees
+
+    def all(self, kind: str, **fields: Any) -> Iterator[Shown]:
+        """The elements of a kind, from top to bottom, whose fields are these."""
+        for place in sorted(self.shown):
+            one = self.shown[place]
+            if one.kind == kind and all(getattr(one.proto, name) == value for name, value in fields.items()):
+                yield one
+
+    def find(self, kind: str, **fields: Any) -> Shown:
+        """The first of :meth:`all`.
+
+        Raises:
+            Lost: there is none.
+        """
+        for one in self.all(kind, **fields):
+            return one
+        raise Lost(f"there is no {kind} with {fields} on {self.query or 'the page'}")
+
+    async def load_pictures(self) -> int:
+        """Fetch the pictures that the page shows and this browser has not seen; how many."""
+        urls = {image.url for one in self.all("imgs") for image in one.proto.imgs if image.url.startswith("/media/")}
+        fresh = urls - self._seen
+        for url in fresh:
+            answer = await self._http.get(url)
+            if answer.status_code != 200:
+                still = {image.url for one in self.all("imgs") for image in one.proto.imgs}
+                if url in still:  # else the page has moved on
+                    self.problems.append(f"picture {url} was answered with {answer.status_code}")
+        self._seen |= fresh
+        return len(fresh)
+
+    # The protocol
+
+    async def _rerun(self, *events: WidgetState, fragment: str = "", page_name: str = "", page_hash: str = "") -> float:
+        """Ask for a run of the script, or of one of its fragments; seconds until it has ended."""
+        future = asyncio.get_running_loop().create_future()
+        begin = time.perf_counter()
+        message = self._rerun_message(*events, fragment=fragment, page_name=page_name, page_hash=page_hash)
+        self._sent += 1
+        self._waiting = (self._sent, fragment, future)
+        await self._send(message)
+        try:
+            await asyncio.wait_for(future, PATIENCE)
+        except TimeoutError:
+            raise Lost(f"no answer within {PATIENCE:.0f} s") from None
+        finally:
+            self._waiting = None
+        return time.perf_counter() - begin
+
+    def _rerun_message(self, *events: WidgetState, fragment: str, page_name: str = "", page_hash: str = "") -> BackMsg:
+        message = BackMsg()
+        state = message.rerun_script
+        state.query_string, state.fragment_id = self.query, fragment
+        state.page_name, state.page_script_hash = page_name, page_hash or self._page
+        state.widget_states.widgets.extend([*self._values.values(), *events])
+        state.cached_message_hashes.extend(self._cache)
+        state.context_info.timezone, state.context_info.locale = "UTC", "en"
+        state.context_info.url, state.context_info.color_scheme = self.address, "light"
+        return message
+
+    async def _send(self, message: BackMsg) -> None:
+        if self._socket is None:
+            raise Lost("the page was not opened")
+        try:
+            await self._socket.send(message.SerializeToString())
+        except ConnectionClosed as error:
+            raise Lost(f"the server hung up: {error}") from None
+
+    async def _read(self) -> None:
+        """Take the server's messages, until it hangs up."""
+        assert self._socket is not None
+        try:
+            async for data in self._socket:
+                self._take(ForwardMsg.FromString(data))
+            reason = "the server hung up"
+        except ConnectionClosed as error:
+            reason = f"the server hung up: {error}"
+        self._stop_all()
+        if self._waiting is None:
+            self.problems.append(reason)
+        elif not self._waiting[2].done():
+            self._waiting[2].set_exception(Lost(reason))
+
+    def _take(self, message: ForwardMsg) -> None:
+        if message.WhichOneof("type") == "ref_hash":
+            if message.ref_hash not in self._cache:
+                self.problems.append("the server named a message that this browser does not have")
+                return
+            whole = ForwardMsg()
+            whole.CopyFrom(self._cache[message.ref_hash][0])
+            whole.metadata.CopyFrom(message.metadata)
+            self._cache[message.ref_hash] = (self._cache[message.ref_hash][0], self.finished)
+            message = whole
+        elif message.metadata.cacheable:
+            self._cache[message.hash] = (message, self.finished)
+        match message.WhichOneof("type"):
+            case "new_session":
+                self._begin(message)
+            case "navigation":
+                self._pages = {page.url_pathname: page.page_script_hash for page in message.navigation.app_pages}
+                self._page = message.navigation.page_script_hash
+            case "delta":
+                self._draw(message)
+            case "page_info_changed":
+                self.query = message.page_info_changed.query_string
+            case "auto_rerun":
+                self._start_timer(message.auto_rerun.fragment_id, message.auto_rerun.interval)
+            case "stop_auto_rerun":
+                self._stop(self._timers, *message.stop_auto_rerun.fragment_ids)
+            case "file_urls_response":
+                future = self._file_urls.get(message.file_urls_response.response_id)
+                if future is not None:
+                    future.set_result(message.file_urls_response.file_urls[0])
+            case "script_finished":
+                self._finish(message)
+
+    def _begin(self, message: ForwardMsg) -> None:
+        session, run = message.new_session, message.metadata.run
+        self._session = session.initialize.session_id
+        self._cache_age = session.config.max_cached_message_age
+        self._run = run.script_run_id
+        self._begun[run.script_run_id] = (self._sent, frozenset(run.fragment_ids))
+        # A timer's run that begins before the end of another fragment's run was sent marks that as cut short, which it
+        # was not; one that was is run again, or the whole page is.
+        if self._interrupted and self._waiting and run.fragment_ids and self._waiting[1] not in run.fragment_ids:
+            self._answered()
+        self._interrupted = False
+        if not run.fragment_ids:
+            self._stop(self._timers, *self._timers.copy())
+            if self._page and session.page_script_hash != self._page:
+                self.shown.clear()
+            self._page = session.page_script_hash
+
+    def _draw(self, message: ForwardMsg) -> None:
+        place, delta = tuple(message.metadata.delta_path), message.delta
+        if delta.WhichOneof("type") != "new_element":
+            self.shown.pop(place, None)
+            return
+        one = self.shown[place] = Shown(delta.new_element, delta.fragment_id, self._run)
+        if one.kind == "exception" and not one.proto.is_warning:
+            self.problems.append(f"{one.proto.type}: {one.proto.message}")
+        elif one.kind == "alert" and one.proto.format == one.proto.ERROR:
+            self.problems.append(f"error box: {one.proto.body}")
+        elif one.kind == "bidi_component" and one.proto.component_name.endswith("clock"):
+            self._start_clock(one)
+        elif one.kind in _INITIAL and (one.id not in self._values or getattr(one.proto, "set_value", False)):
+            value = _INITIAL[one.kind](one.proto)
+            if value is not None:
+                self._values[one.id] = _state(one.id, one.kind, value)
+
+    def _finish(self, message: ForwardMsg) -> None:
+        run = message.metadata.run.script_run_id
+        after, fragments = self._begun.pop(run, (0, frozenset()))
+        self.finished += 1
+        mine = (
+            self._waiting is not None and after >= self._waiting[0] and (not fragments or self._waiting[1] in fragments)
+        )
+        if message.script_finished not in (FULL, FRAGMENT):
+            self._interrupted = mine and bool(fragments)
+            return
+        for place, one in list(self.shown.items()):  # what this run should have drawn anew, and did not
+            if one.run != run and (not fragments or one.fragment in fragments):
+                del self.shown[place]
+        ids = {one.id for one in self.shown.values()}
+        self._stop(self._clocks, *(name for name in self._clocks.copy() if name not in ids))
+        self._values = {key: value for key, value in self._values.items() if key in ids}
+        self._cache = {key: entry for key, entry in self._cache.items() if self.finished - entry[1] <= self._cache_age}
+        if mine:
+            self._answered()
+
+    def _answered(self) -> None:
+        if self._waiting is not None and not self._waiting[2].done():
+            self._waiting[2].set_result(None)
+
+    def _start_timer(self, fragment: str, interval: float) -> None:
+        def rerun() -> BackMsg:
+            message = self._rerun_message(fragment=fragment)
+            message.rerun_script.is_auto_rerun = True
+            return message
+
+        self._repeat(self._timers, fragment, interval, rerun)
+
+    def _start_clock(self, clock: Shown) -> None:
+        """What the script of :mod:`pages.clock` does."""
+
+        def tick() -> BackMsg:
+            return self._rerun_message(_event(clock, "tick", True), fragment=clock.fragment)
+
+        self._repeat(self._clocks, clock.id, json.loads(clock.proto.json)["seconds"], tick)
+
+    def _repeat(self, timers: Timers, name: str, interval: float, message: Callable[[], BackMsg]) -> None:
+        async def repeat() -> None:
+            while True:
+                await asyncio.sleep(interval)
+                with suppress(Lost):  # the reader tells
+                    await self._send(message())
+
+        if name in timers:
+            if timers[name][0] == interval:
+                return
+            timers.pop(name)[1].cancel()
+        timers[name] = (interval, asyncio.create_task(repeat()))
+
+    def _stop_all(self) -> None:
+        self._stop(self._timers, *self._timers.copy())
+        self._stop(self._clocks, *self._clocks.copy())
+
+    def _stop(self, timers: Timers, *names: str) -> None:
+        for name in names:
+            if name in timers:
+                timers.pop(name)[1].cancel()
+
+
+_FIELDS = {
+    "selectbox": "string_value",
+    "text_input": "string_value",
+    "number_input": "double_value",
+    "checkbox": "bool_value",
+}
+_ARRAYS = {"button_group": "string_array_value", "slider": "double_array_value"}
+
+
+def _event(component: Shown, event: str, value: Any) -> WidgetState:
+    payload = json.dumps([{"event": event, "value": value}])
+    return WidgetState(id=TRIGGER_ID.format(component.id), json_trigger_value=payload)
+
+
+def _state(identity: str, kind: str, value: Any) -> WidgetState:
+    state = WidgetState(id=identity)
+    if kind in _ARRAYS:
+        getattr(state, _ARRAYS[kind]).data.extend(value if isinstance(value, list) else [value])
+    else:
+        setattr(state, _FIELDS[kind], value)
+    return state
+
+
+def _selected(proto: Any) -> str | None:
+    if proto.set_value:
+        return proto.raw_value
+    return proto.options[proto.default] if proto.HasField("default") and proto.options else None
+
+
+def _chosen(proto: Any) -> list[str]:
+    return list(proto.raw_values) if proto.set_value else [proto.options[index].content for index in proto.default]
+
+
+def _number(proto: Any) -> float | None:
+    if proto.set_value:
+        return proto.value
+    return proto.default if proto.HasField("default") else None
+
+
+_INITIAL: dict[str, Callable[[Any], Any]] = {
+    "selectbox": _selected,
+    "button_group": _chosen,
+    "number_input": _number,
+    "text_input": lambda proto: proto.value if proto.set_value else proto.default,
+    "checkbox": lambda proto: proto.value if proto.set_value else proto.default,
+    "slider": lambda proto: list(proto.value if proto.set_value else proto.default),
+}
+"""What a widget holds when it comes onto the page."""

@@ -1,0 +1,64 @@
+"""The mark by which a demo tells browsers apart."""
+
+import re
+import secrets
+from collections.abc import Mapping
+from http.cookies import SimpleCookie
+
+from starlette.datastructures import MutableHeaders
+from starlette.requests import HTTPConnection
+from starlette.types import ASGIApp, Message, Receive, Scope, Send
+
+from pages.server import identity
+from pages.server.upload_door import demo_bounds
+
+VISITOR_COOKIE = "vit_visitor"
+VISITOR_MARK = re.compile(r"[A-Za-z0-9_-]{32}")
+COOKIE_SECONDS = 180 * 24 * 3600
+
+
+class VisitorCookie:
+    """Sets the cookie by which a demo tells visitors apart, with the page that a browser without one asks for.
+
+    Where people sign in, their accounts tell them apart.
+    """
+
+    def __init__(self, app: ASGIApp) -> None:
+        self.app = app
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        known = not _asks_for_page(scope) or visitor_mark(HTTPConnection(scope).cookies)
+        if known or demo_bounds() is None or identity.is_required():
+            await self.app(scope, receive, send)
+            return
+
+        async def send_with_cookie(message: Message) -> None:
+            if message["type"] == "http.response.start":
+                MutableHeaders(scope=message).append(
+                    "set-cookie", cookie(VISITOR_COOKIE, secrets.token_urlsafe(24), COOKIE_SECONDS)
+                )
+            await send(message)
+
+        await self.app(scope, receive, send_with_cookie)
+
+
+def visitor_mark(cookies: Mapping[str, str]) -> str:
+    """The mark that this server gave a browser; empty where it has none, or one that cannot be of this server."""
+    value = cookies.get(VISITOR_COOKIE, "")
+    return value if VISITOR_MARK.fullmatch(value) else ""
+
+
+def cookie(name: str, value: str, seconds: int) -> str:
+    """A Set-Cookie header that scripts cannot read and other sites' requests do not carry; 0 seconds delete it."""
+    jar = SimpleCookie({name: value})
+    jar[name].update({"path": "/", "max-age": str(seconds), "httponly": True, "samesite": "Lax"})
+    return jar.output(header="").strip()
+
+
+def _asks_for_page(scope: Scope) -> bool:
+    """Whether a browser asks for a document, not for what a document needs."""
+    if scope["type"] != "http" or scope["method"] != "GET":
+        return False
+    headers = HTTPConnection(scope).headers
+    wanted = headers.get("sec-fetch-dest")
+    return wanted in ("document", "iframe", "frame") if wanted else "text/html" in headers.get("accept", "")
