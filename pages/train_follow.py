@@ -1,6 +1,7 @@
 """The Train page's view of one run: progress, live curves, log, Stop, and what comes after."""
 
-from collections.abc import Hashable
+from collections.abc import Callable, Hashable
+from functools import partial
 
 import streamlit as st
 from streamlit.delta_generator import DeltaGenerator
@@ -151,30 +152,40 @@ def queue_sentence(run: Run) -> str:
 def show_action(run: Run, status: runs.Status) -> None:
     """Stop while it is active, Resume where it can go on, and Start over at any time."""
     reason, active = access.why_not(run), status.state in runs.ACTIVE
-    fixed = {"disabled": bool(reason), "help": reason or None}
+    # Done in callbacks: they come before the page finds that the run's state has changed, and is drawn anew.
+    button = partial(st.button, disabled=bool(reason), on_click=act)
+    clicked = False
+    if active:
+        clicked = button("Stop", icon=":material/stop:", key="stop", help=reason or None, args=(access.stop, run))
+    elif status.state != "finished" and run.can_go_on and not run.at_limit:
+        clicked = button(
+            "Resume", icon=":material/resume:", key="resume", help=reason or None, args=(access.resume, run)
+        )
+    asks = status.validated or (run.shipped and run.has_weights)
+    clicked |= button(
+        "Start over" if active or run.has_weights else "Start again",
+        icon=":material/restart_alt:",
+        key="restart",
+        help=reason or "From the beginning, with the same settings.",
+        args=(ask_to_restart if asks else access.restart, run),
+    )
+    if problem := st.session_state.pop("action_problem", None):
+        show_error(problem)
+    elif clicked:
+        st.rerun()
+
+
+def act(action: Callable[[Run], None], run: Run) -> None:
+    """Do what a button says; what is in the way is shown with the next drawing."""
     try:
-        if active:
-            if st.button("Stop", icon=":material/stop:", key="stop", **fixed):
-                access.stop(run)
-                st.rerun()
-        elif (
-            status.state != "finished"
-            and run.can_go_on
-            and not run.at_limit
-            and st.button("Resume", icon=":material/resume:", key="resume", **fixed)
-        ):
-            access.resume(run)
-            st.rerun()
-        fixed["help"] = reason or "From the beginning, with the same settings."
-        label = "Start over" if active or run.has_weights else "Start again"
-        if st.button(label, icon=":material/restart_alt:", key="restart", **fixed):
-            if status.validated or (run.shipped and run.has_weights):
-                st.session_state["restarting"] = run.path  # the question is asked outside of what refreshes itself
-            else:
-                access.restart(run)
-            st.rerun()
+        action(run)
     except UserError as error:
-        show_error(error)
+        st.session_state["action_problem"] = error
+
+
+def ask_to_restart(run: Run) -> None:
+    """The question comes outside of what refreshes itself."""
+    st.session_state["restarting"] = run.path
 
 
 def keep() -> None:
