@@ -90,7 +90,9 @@ class Client:
         """Follow a link in a new tab; seconds until the page has been computed."""
         begin = time.perf_counter()
         for url in (f"/{path}", "/_stcore/health", "/_stcore/host-config"):
-            (await self._http.get(url)).raise_for_status()
+            answer = await self._fetch(url)
+            if answer.status_code != 200:
+                raise Lost(f"{url} was answered with {answer.status_code}")
         cookies = "; ".join(f"{name}={value}" for name, value in self._http.cookies.items())
         self._socket = await connect(
             f"ws://{urlsplit(self.address).netloc}/_stcore/stream",
@@ -148,8 +150,9 @@ class Client:
             raise Lost("the server named no place for the upload") from None
         finally:
             del self._file_urls[asked]
-        answer = await self._http.put(
+        answer = await self._fetch(
             urls.upload_url,
+            "PUT",
             files={"file": (name, content)},
             headers={"X-Xsrftoken": self._http.cookies[XSRF_COOKIE]},
         )
@@ -198,7 +201,7 @@ class Client:
         urls = {image.url for one in self.all("imgs") for image in one.proto.imgs if image.url.startswith("/media/")}
         fresh = urls - self._seen
         for url in fresh:
-            answer = await self._http.get(url)
+            answer = await self._fetch(url)
             if answer.status_code != 200:
                 still = {image.url for one in self.all("imgs") for image in one.proto.imgs}
                 if url in still:  # else the page has moved on
@@ -207,6 +210,16 @@ class Client:
         return len(fresh)
 
     # The protocol
+
+    async def _fetch(self, url: str, method: str = "GET", **content: Any) -> httpx.Response:
+        """One request; as in a browser again where the server was just closing the idle connection that it took."""
+        for last in (False, True):
+            try:
+                return await self._http.request(method, url, **content)
+            except httpx.TransportError as error:
+                if last:
+                    raise Lost(f"{url} was not answered: {error!r}") from None
+        raise AssertionError
 
     async def _rerun(self, *events: WidgetState, fragment: str = "", page_name: str = "", page_hash: str = "") -> float:
         """Ask for a run of the script, or of one of its fragments; seconds until it has ended."""

@@ -177,7 +177,7 @@ class Visit:
 
     async def place(self) -> None:
         """A patch, a layer or a head by its number."""
-        field = self.client.find("number_input", label=self.chance.choice(("Patch", "Layer", "Head")))
+        field = self.chance.choice(list(self.client.all("number_input")))
         low, high = int(field.proto.min), int(field.proto.max)
         await self.note(
             "Attention: patch, layer or head", self.client.set(field, float(self.chance.randint(low, high)))

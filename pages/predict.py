@@ -23,7 +23,7 @@ VIEW_SIDE = 448  # pixels enlarged so far stay crisp when the browser fits them 
 def shown() -> list[str]:
     """The ids on the page, newest first; kept for the session, and in the address for a link."""
     if "predict_shown" not in st.session_state:
-        asked = st.query_params.get("pictures", "").split(",")
+        asked = dict.fromkeys(st.query_params.get("pictures", "").split(","))  # a link may name one twice
         st.session_state["predict_shown"] = [one for one in asked if components.IMAGE_ID.fullmatch(one)][:SHOWN_MAX]
     return st.session_state["predict_shown"]
 

@@ -66,6 +66,10 @@ def test_results_stay_when_one_comes_back(trained):
     assert cards(app) == 1
 
 
+def test_a_picture_that_a_link_names_twice_stands_there_once(trained):
+    assert cards(open_page("predict", pictures="val-3,val-1,val-3")) == 2
+
+
 def test_a_link_shows_the_same_pictures_to_another_person(trained):
     app = upload(open_page("predict"), ("one.png", png(1)), ("two.png", png(2)))
     other = open_page("predict", pictures=app.query_params["pictures"], run="tiny")
