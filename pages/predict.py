@@ -11,7 +11,7 @@ from pages.components import PickedImage, plain
 from pages.demo_notice import upload_words
 from pages.downloads import plotly_config
 from vit import plots
-from vit.data.images import FILE_BYTES_MAX, PIXELS_MAX, open_image
+from vit.data.images import FILE_BYTES_MAX, HEAVY_PIXELS_MAX, PIXELS_MAX, open_image
 from vit.errors import DataError, UserError
 from vit.runs import Run
 
@@ -135,8 +135,8 @@ with st.container(border=True):
         help="JPEG, PNG, WebP, GIF, BMP or TIFF.",
     )
     st.caption(
-        f"Up to {access.upload_mb(FILE_BYTES_MAX // 2**20)} MB and {PIXELS_MAX // 10**6} million pixels each; "
-        f"the last {SHOWN_MAX} pictures stay on this page. {upload_words()}"
+        f"Up to {access.upload_mb(FILE_BYTES_MAX // 2**20)} MB and {PIXELS_MAX // 10**6} million pixels each "
+        f"({HEAVY_PIXELS_MAX // 10**6} million as WebP or TIFF); the last {SHOWN_MAX} pictures stay on this page. {upload_words()}"
     )
     with st.container(horizontal=True, vertical_alignment="center"):
         st.button(

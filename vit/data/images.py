@@ -29,8 +29,9 @@ DETAIL = 1024
 FORMATS = ("JPEG", "PNG", "WEBP", "GIF", "BMP", "TIFF", "PPM", "JPEG2000", "AVIF")
 """The formats that are tried. Pillow knows more, but some of them start other programs (EPS) or have no signature."""
 
-_HEAVY = {"WEBP": 24_000_000, "TIFF": 24_000_000, "JPEG2000": 24_000_000, "AVIF": 24_000_000}
-"""Pixels of formats whose decoders take up to 24 bytes for each."""
+HEAVY_PIXELS_MAX = 24_000_000
+_HEAVY = ("WEBP", "TIFF", "JPEG2000", "AVIF")
+"""Formats whose decoders take up to 24 bytes for each pixel, so they may have fewer."""
 _APART = {"JPEG2000": 32 * 2**20, "AVIF": 32 * 2**20}
 """Formats that are decoded in a process of their own, and their bytes: the time goes with these."""
 _LARGE = 8_000_000
@@ -125,7 +126,7 @@ def _opened(data: bytes, name: str) -> Image.Image:
         raise DataError(f"{name} is not an image that can be read: use JPEG, PNG, WebP, GIF, BMP or TIFF.") from error
     except Exception as error:  # a header that only looks like one
         raise _damaged(name) from error
-    limit = _HEAVY.get(image.format, PIXELS_MAX)
+    limit = HEAVY_PIXELS_MAX if image.format in _HEAVY else PIXELS_MAX
     if image.width * image.height > limit:
         raise _too_large(name, limit)
     if len(data) > (most := _APART.get(image.format, FILE_BYTES_MAX)):
