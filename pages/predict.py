@@ -136,7 +136,8 @@ with st.container(border=True):
     )
     st.caption(
         f"Up to {access.upload_mb(FILE_BYTES_MAX // 2**20)} MB and {PIXELS_MAX // 10**6} million pixels each "
-        f"({HEAVY_PIXELS_MAX // 10**6} million as WebP or TIFF); the last {SHOWN_MAX} pictures stay on this page. {upload_words()}"
+        f"({HEAVY_PIXELS_MAX // 10**6} million as WebP or TIFF); the last {SHOWN_MAX} pictures stay on this page. "
+        f"{upload_words()}"
     )
     with st.container(horizontal=True, vertical_alignment="center"):
         st.button(
