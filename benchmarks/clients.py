@@ -373,17 +373,20 @@ class Client:
     def _start_clock(self, clock: Shown) -> None:
         """What the script of :mod:`pages.clock` does."""
 
-        def tick() -> BackMsg:
+        def tick() -> BackMsg | None:
+            if self._waiting is not None or self._begun:  # the script runs
+                return None
             return self._rerun_message(_event(clock, "tick", True), fragment=clock.fragment)
 
         self._repeat(self._clocks, clock.id, json.loads(clock.proto.json)["seconds"], tick)
 
-    def _repeat(self, timers: Timers, name: str, interval: float, message: Callable[[], BackMsg]) -> None:
+    def _repeat(self, timers: Timers, name: str, interval: float, message: Callable[[], BackMsg | None]) -> None:
         async def repeat() -> None:
             while True:
                 await asyncio.sleep(interval)
-                with suppress(Lost):  # the reader tells
-                    await self._send(message())
+                if (due := message()) is not None:
+                    with suppress(Lost):  # the reader tells
+                        await self._send(due)
 
         if name in timers:
             if timers[name][0] == interval:

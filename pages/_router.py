@@ -2,7 +2,7 @@
 
 import streamlit as st
 
-from pages import access, sign_in
+from pages import access, clock, sign_in
 from pages.components import show_error
 from vit import hardware, runs, turns
 from vit.errors import UserError
@@ -54,7 +54,7 @@ def device_titles() -> list[str]:
     return [device.title for device in hardware.devices()]
 
 
-JOBS_EVERY = 5  # seconds between two looks at what trains; every open page of every visitor takes them
+JOBS, JOBS_EVERY = "jobs", 5.0  # the fragment; seconds between two looks, which every page of every visitor takes
 
 
 def active_runs() -> list[runs.Run]:
@@ -62,8 +62,21 @@ def active_runs() -> list[runs.Run]:
     return [run for run in access.my_runs() if run.active]
 
 
+def job_news() -> tuple:
+    """Changes with what is said of the runs at work."""
+    places = turns.places()
+    return tuple((run.name, places.get(run.name) or how_far(run.status)) for run in active_runs())
+
+
+def how_far(status: runs.Status) -> tuple[float, str]:
+    """What share of a training is done, and the words for it."""
+    share = min(1.0, status.step / status.steps_total) if status.steps_total else 0.0
+    return round(share, 2), f"epoch {status.epoch + 1}, {share:.0%}" if status.step else "getting ready"
+
+
 def show_jobs(shown: list[str]) -> None:
     """The runs that train with how far they are, then the queue; a full rerun when the set of them has changed."""
+    clock.shows(JOBS, job_news())
     access.tidy()
     active = active_runs()
     if [run.name for run in active] != shown:
@@ -77,10 +90,8 @@ def show_jobs(shown: list[str]) -> None:
         if run.name in places:
             st.caption(f":material/hourglass_empty: {turns.place_words(places[run.name])}")
             continue
-        status = run.status
-        share = status.step / status.steps_total if status.steps_total else 0.0
-        label = f"epoch {status.epoch + 1}, {share:.0%}" if status.step else "getting ready"
-        st.progress(min(share, 1.0), text=label)
+        share, words = how_far(run.status)
+        st.progress(share, text=words)
     if (more := len(active) - working - WAITING_SHOWN) > 0:
         st.caption(f"and {more} more in the queue")
 
@@ -90,7 +101,8 @@ with st.sidebar:
     sign_in.show_account()
     if active:
         st.caption("Training now")
-        st.fragment(show_jobs, run_every=JOBS_EVERY)([run.name for run in active])
+        st.fragment(show_jobs, key=JOBS)([run.name for run in active])
+        clock.watch(JOBS, job_news, JOBS_EVERY)
     st.caption("  \n".join(f":material/memory: {title}" for title in device_titles()))
 
 try:

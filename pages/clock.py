@@ -1,7 +1,9 @@
 """A clock in the browser, by which a fragment is drawn anew where there is news, and not otherwise.
 
 A fragment with ``run_every`` is drawn at every tick, whether anything has changed or not. Here a tick asks one
-question, and only what a page has not shown yet is worth the work of drawing it. A hidden tab has no ticks.
+question, and only what a page has not shown yet is worth the work of drawing it. A hidden tab has no ticks, nor has a
+page whose script runs: Streamlit drops the end of a run, and what it has not sent of it yet, when a fragment's rerun
+comes in that very moment (see ``AppSession.request_rerun``).
 """
 
 from collections.abc import Callable, Hashable
@@ -18,7 +20,8 @@ _component = st.components.v2.component(
 export default function ({ data, parentElement, setTriggerValue }) {
   const clock = clocks.get(parentElement) ?? {}
   clocks.set(parentElement, clock)
-  clock.tick = () => document.hidden || setTriggerValue("tick", true)
+  const busy = () => document.querySelector('[data-test-script-state]:not([data-test-script-state="notRunning"])')
+  clock.tick = () => document.hidden || busy() || setTriggerValue("tick", true)
   clock.timer ??= setInterval(() => clock.tick(), 1000 * data.seconds)
   return () => {
     clearInterval(clock.timer)
@@ -34,11 +37,11 @@ def shows(fragment: str, news: Hashable) -> None:
 
 
 @st.fragment
-def watch(fragment: str, news: Callable[[], Hashable]) -> None:
-    """Rerun the fragment of this key once ``news()`` is no longer what it :func:`shows`."""
+def watch(fragment: str, news: Callable[[], Hashable], seconds: float = TICK) -> None:
+    """Rerun the fragment of this key once ``news()`` is no longer what it :func:`shows`, looked at every so often."""
 
     def look() -> None:
         if news() != st.session_state.get(f"{fragment}_shows"):
             st.rerun(fragment)
 
-    _component(key=f"{fragment}_clock", data={"seconds": TICK}, on_tick_change=look)
+    _component(key=f"{fragment}_clock", data={"seconds": seconds}, on_tick_change=look)
