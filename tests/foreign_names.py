@@ -1,15 +1,18 @@
 """Names that strangers give to classes and runs: markup, paths, formulas, tricks of writing direction, length."""
 
 import shutil
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 
 import numpy as np
+import pytest
 from PIL import Image
 from safetensors import safe_open
 from safetensors.numpy import save_file
 
 from vit import jobs, runs
-from vit.config import DataConfig, RunConfig, TrainingConfig, ViTConfig
+from vit.config import DataConfig, RunConfig, TrainingConfig, ViTConfig, checkpoints_dir
 
 FOLDER_NAMES = (
     "<img src=x onerror=window.__pwned=1>",
@@ -131,6 +134,24 @@ def make_runs(checkpoints: Path, photos: Path) -> None:
     runs.update_status(target, message=MESSAGE)
     _prefer(run.path, [FOLDER_NAMES.index(name) for name in classes])
     _prefer(target, list(range(len(ANY_NAMES))))
+
+
+@contextmanager
+def house(folder: Path, images: str = "<b>photos & [x](y)") -> Iterator[Path]:
+    """Folders with these runs, in force for the while, and the data set that one of them was trained on."""
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setenv("VIT_CHECKPOINTS", str(folder / "checkpoints"))
+        patch.setenv("VIT_DATA", str(folder / "data"))
+        photos = write_folder(folder / "data" / images)
+        make_runs(folder / "checkpoints", photos)
+        yield photos
+
+
+def add_broken(name: str) -> None:
+    """A run in a folder whose name no run can have."""
+    path = checkpoints_dir() / name
+    path.mkdir()
+    runs.write_config(path, runs.get_run("named").config)
 
 
 def _prefer(path: Path, places: list[int]) -> None:

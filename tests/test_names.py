@@ -30,10 +30,7 @@ DIRECTION = re.compile("[\u200e\u200f\u061c\u202a-\u202e\u2066-\u2069]")
 def house(tmp_path_factory):
     """A folder with the runs of :func:`tests.foreign_names.make_runs`."""
     folder = tmp_path_factory.mktemp("names")
-    with pytest.MonkeyPatch.context() as patch:
-        patch.setenv("VIT_CHECKPOINTS", str(folder / "checkpoints"))
-        patch.setenv("VIT_DATA", str(folder / "data"))
-        foreign_names.make_runs(folder / "checkpoints", foreign_names.write_folder(folder / "data" / "photos"))
+    with foreign_names.house(folder, "photos"):
         yield folder
 
 

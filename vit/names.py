@@ -21,6 +21,7 @@ UNSHOWABLE = "\ufffd"
 _JOINERS = "\u200c\u200d"  # which Persian, and families of emoji, are written with
 _NO_FORMULA = "\u2060"
 _ISOLATE, _END = "\u2068", "\u2069"
+_DEVICE = re.compile(r"(con|prn|aux|nul|com\d|lpt\d)(\..*)?", re.IGNORECASE)
 _PLAIN_ASCII = re.compile(r"[ -~]*")
 
 
@@ -75,6 +76,11 @@ def lines_of(text: object, width: int, most: int) -> list[str]:
         lines.append(shown(left[:cut]))
         left = left[cut:].strip()
     return lines
+
+
+def is_reserved(text: str) -> bool:
+    """Whether Windows gives the name to a device, so that no file or folder there can have it."""
+    return _DEVICE.fullmatch(text) is not None
 
 
 def is_unicode(text: str) -> bool:

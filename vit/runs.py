@@ -57,6 +57,7 @@ from vit.folder import (
     write_status,
 )
 from vit.hardware import resolve
+from vit.names import is_reserved
 
 __all__ = [
     "ACTIVE",
@@ -92,7 +93,6 @@ START_GRACE = 30.0
 """Seconds that a queued run may go without a process: the time that a new process needs to take its lock."""
 
 _NAME_MAX = 64
-_RESERVED = re.compile(r"(con|prn|aux|nul|com\d|lpt\d)(\..*)?")  # names that Windows gives to devices
 _STALE_SECONDS = 24 * 3600
 """After so long nobody is at work any more on a folder that has no name yet."""
 _LOG_TAIL = 4096
@@ -405,7 +405,7 @@ def check_name(name: str) -> str:
 
 def possible_name(name: str) -> bool:
     """Whether a run may be called so."""
-    return RUN_NAME.fullmatch(name) is not None and _RESERVED.fullmatch(name) is None
+    return RUN_NAME.fullmatch(name) is not None and not is_reserved(name)
 
 
 def rename(run: Run, name: str) -> Run:

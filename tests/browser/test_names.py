@@ -11,7 +11,6 @@ from tests import foreign_names
 from tests.browser.conftest import PATIENCE
 from tests.browser.test_main_job import settled
 from tests.serving import serving
-from vit import runs
 from vit.data.pictures import save_picture
 
 pytestmark = pytest.mark.browser
@@ -42,17 +41,9 @@ FOUND = """() => {
 @pytest.fixture(scope="module")
 def house(tmp_path_factory):
     """A server over the runs of :func:`tests.foreign_names.make_runs`: its address, their images and a picture."""
-    folder = tmp_path_factory.mktemp("names")
-    with pytest.MonkeyPatch.context() as patch:
-        patch.setenv("VIT_CHECKPOINTS", str(folder / "checkpoints"))
-        patch.setenv("VIT_DATA", str(folder / "data"))
-        photos = foreign_names.write_folder(folder / "data" / "<b>photos & [x](y)")
-        foreign_names.make_runs(folder / "checkpoints", photos)
-        broken = folder / "checkpoints" / IMG
-        broken.mkdir()
-        runs.write_config(broken, runs.get_run("named").config)
-        with serving() as address:
-            yield address, str(photos), f"pic-{save_picture(Image.new('RGB', (40, 40), 'red'))}"
+    with foreign_names.house(tmp_path_factory.mktemp("names")) as photos, serving() as address:
+        foreign_names.add_broken(IMG)
+        yield address, str(photos), f"pic-{save_picture(Image.new('RGB', (40, 40), 'red'))}"
 
 
 @pytest.fixture(scope="module")

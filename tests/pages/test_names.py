@@ -85,15 +85,8 @@ LINKS = (
 @pytest.fixture(scope="module")
 def house(tmp_path_factory):
     """A folder with the runs of :func:`tests.foreign_names.make_runs`, and the id of a picture."""
-    folder = tmp_path_factory.mktemp("names")
-    with pytest.MonkeyPatch.context() as patch:
-        patch.setenv("VIT_CHECKPOINTS", str(folder / "checkpoints"))
-        patch.setenv("VIT_DATA", str(folder / "data"))
-        photos = foreign_names.write_folder(folder / "data" / "<b>photos & [x](y)")
-        foreign_names.make_runs(folder / "checkpoints", photos)
-        broken = folder / "checkpoints" / "<img src=x onerror=alert(1)>"
-        broken.mkdir()
-        runs.write_config(broken, runs.get_run("named").config)
+    with foreign_names.house(tmp_path_factory.mktemp("names")) as photos:
+        foreign_names.add_broken("<img src=x onerror=alert(1)>")
         yield photos, f"pic-{save_picture(Image.new('RGB', (40, 40), 'red'))}"
 
 

@@ -17,6 +17,7 @@ from typing import BinaryIO, NamedTuple
 from filelock import FileLock, Timeout
 
 from vit.errors import DataError
+from vit.names import is_reserved
 
 ENTRIES_MAX = 200_000
 DIRECTORY_BYTES_MAX = 64 * 2**20
@@ -27,8 +28,6 @@ _METHODS = (zipfile.ZIP_STORED, zipfile.ZIP_DEFLATED)
 """The others may ask for gigabytes to unpack a few bytes (LZMA), or grow a thousandfold at a time (bzip2)."""
 _ARCHIVE_SUFFIXES = (".zip", ".tar", ".tgz", ".gz", ".bz2", ".xz", ".zst", ".7z", ".rar", ".tbz2", ".txz", ".jar")
 _UNWANTED = re.compile(r'[\x00-\x1f\x7f<>:"|?*]')
-_RESERVED = re.compile(r"(con|prn|aux|nul|com\d|lpt\d)(\..*)?", re.IGNORECASE)
-"""Names that Windows gives to devices."""
 _NAME_MAX = 200
 _ENTRY = b"PK\x01\x02"
 _HEADER_BYTES = 30
@@ -205,7 +204,7 @@ def _safe_part(part: str) -> str:
     part = _UNWANTED.sub("_", unicodedata.normalize("NFC", part))
     if not is_hidden(part):
         part = re.sub(r"[ .]$", "_", part)
-    return f"_{part}" if _RESERVED.fullmatch(part) else part
+    return f"_{part}" if is_reserved(part) else part
 
 
 def _check_directory(file: BinaryIO, name: str, entries_max: int) -> None:
