@@ -259,16 +259,17 @@ def test_decoded_images_may_be_deleted_under_a_training_but_not_cut(jobs_end, ph
     wait_for(lambda: run.status.epoch > done)
     jobs.stop(run)
 
+    done = run.status.epoch
     jobs.resume(run)
-    wait_for(lambda: run.state == "running" and run.status.epoch > done + 1)
+    wait_for(lambda: run.state == "running" and run.status.epoch > done)
     for file in (home / "data" / "cache").glob("*/images.npy"):
         os.truncate(file, 0)
-    wait_for(lambda: run.state == "failed", 10)
+    wait_for(lambda: run.state == "failed", 30)
     assert "leave the decoded images alone" in run.status.message
     assert "Bus error" in run.log()
 
-    jobs.resume(run)  # they are decoded anew
     done = run.status.epoch
+    jobs.resume(run)  # they are decoded anew
     wait_for(lambda: run.state == "running" and run.status.epoch > done)
 
 
