@@ -12,6 +12,7 @@ from vit import networks, trainer
 from vit.config import RECIPES, ReferenceConfig, RunConfig, TrainingConfig
 from vit.data import ImageData, Split
 from vit.data.batches import Batches
+from vit.optimizer import AdamW
 from vit.trainer import (
     Checkpoint,
     Epoch,
@@ -20,7 +21,6 @@ from vit.trainer import (
     TrainingFailed,
     fit,
     learning_rate,
-    make_optimizer,
     snapshot_epochs,
 )
 
@@ -253,7 +253,7 @@ def test_biases_norms_positions_and_the_class_token_do_not_decay():
     from vit import ViT
 
     model = ViT(tiny_config().model)
-    decayed = {id(p) for group in make_optimizer(model, TrainingConfig()).param_groups[:1] for p in group["params"]}
+    decayed = {id(parameter) for parameter in AdamW(model, TrainingConfig()).decayed}
     names = {name for name, parameter in model.named_parameters() if id(parameter) in decayed}
     assert {"blocks.0.attn.qkv.weight", "head.weight", "patch_embed.backbone.0.weight"} <= names
     assert not names & {"pos_embed", "cls_token", "norm.weight", "head.bias", "patch_embed.backbone.2.weight"}

@@ -11,6 +11,8 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
+from vit.optimizer import AdamW
+
 _COUNTS = ("epoch", "step", "right", "seen", "kept_step")
 _NUMBERS = ("seconds", "best", "tie", "loss_sum")
 _REQUIRED = ("epoch", "step", "seconds")
@@ -45,7 +47,7 @@ def is_position(position: Mapping[str, Any]) -> bool:
     )
 
 
-def mismatch(checkpoint: Checkpoint, model: nn.Module, optimizer: torch.optim.Optimizer, window: int | None) -> str:
+def mismatch(checkpoint: Checkpoint, model: nn.Module, optimizer: AdamW, window: int | None) -> str:
     """Why this training cannot go on from a checkpoint whose position is one: a clause; empty where it can.
 
     Args:
@@ -66,15 +68,12 @@ def mismatch(checkpoint: Checkpoint, model: nn.Module, optimizer: torch.optim.Op
 
 
 def _expected(
-    position: Mapping[str, float], model: nn.Module, optimizer: torch.optim.Optimizer, window: int | None
+    position: Mapping[str, float], model: nn.Module, optimizer: AdamW, window: int | None
 ) -> dict[str, Tensor]:
     """A tensor of the right shape and type for every name that there should be."""
     weights = model.state_dict()
     expected = {f"model.{name}": value for name, value in weights.items()}
-    parameters = [parameter for group in optimizer.param_groups for parameter in group["params"]]
-    for index, parameter in enumerate(parameters):
-        expected |= {f"optimizer.{index}.{name}": parameter for name in ("exp_avg", "exp_avg_sq")}
-        expected[f"optimizer.{index}.step"] = torch.empty(())
+    expected |= {f"optimizer.{name}": value for name, value in optimizer.state().items()}
     if window is not None and "kept_step" in position:
         expected |= {f"kept.{name}": value for name, value in weights.items()}
     if window:

@@ -109,19 +109,39 @@ class MultiHeadAttention(nn.Module):
         self.proj = nn.Linear(embed_dim, embed_dim)
         self.proj_drop = nn.Dropout(dropout)
 
-    def forward(self, tokens: Tensor, record: dict | None = None, edit: HeadEdit | None = None) -> Tensor:
-        qkv = rearrange(self.qkv(tokens), "b n (three h d) -> three b h n d", three=3, h=self.num_heads)
-        q, k, v = qkv.unbind(0)
+    def forward(
+        self, tokens: Tensor, record: dict | None = None, edit: HeadEdit | None = None, first: int | None = None
+    ) -> Tensor:
+        """Attention of all tokens to all, or, where nothing is recorded or edited, of the ``first`` so many to all."""
         if record is None and edit is None:
+            q, k, v = self._project(tokens, first)
             heads = F.scaled_dot_product_attention(q, k, v)  # b h n d
         else:
             edit = edit or HeadEdit()
+            q, k, v = self._project(tokens, None)
             scores = edit.on_scores(einsum(q, k, "b h n d, b h m d -> b h n m") * q.shape[-1] ** -0.5)
             attention = edit.on_attention(scores.softmax(dim=-1))  # each query's row sums to 1
             heads = edit.on_heads(einsum(attention, v, "b h n m, b h m d -> b h n d"))
             if record is not None:
                 record.update(q=q, k=k, v=v, scores=scores, attention=attention, heads=heads)
         return self.proj_drop(self.proj(rearrange(heads, "b h n d -> b n (h d)")))
+
+    def _project(self, tokens: Tensor, first: int | None) -> tuple[Tensor, Tensor, Tensor]:
+        """Queries of the ``first`` tokens, None for all, keys and values of all: ``b h n d`` each.
+
+        Parted before the heads' axis is moved: then the backward pass writes the three gradients into one matrix.
+        """
+        if first is None:
+            q, k, v = rearrange(self.qkv(tokens), "b n (three h d) -> b n three h d", three=3, h=self.num_heads).unbind(
+                2
+            )
+        else:
+            sizes = (self.qkv.in_features, 2 * self.qkv.in_features)
+            weights, biases = self.qkv.weight.split(sizes), self.qkv.bias.split(sizes)
+            q = rearrange(F.linear(tokens[:, :first], weights[0], biases[0]), "b n (h d) -> b n h d", h=self.num_heads)
+            both = F.linear(tokens, weights[1], biases[1])
+            k, v = rearrange(both, "b n (two h d) -> b n two h d", two=2, h=self.num_heads).unbind(2)
+        return q.transpose(1, 2), k.transpose(1, 2), v.transpose(1, 2)
 
 
 class MLP(nn.Module):
@@ -181,9 +201,12 @@ class EncoderBlock(nn.Module):
         self.ls2 = LayerScale(e, scale) if scale else nn.Identity()
         self.drop_path = DropPath(drop_path)
 
-    def forward(self, tokens: Tensor, record: dict | None = None, edit: HeadEdit | None = None) -> Tensor:
-        out = self.ls1(self.attn(self.norm1(tokens), record, edit))
-        tokens = tokens + self.drop_path(out)
+    def forward(
+        self, tokens: Tensor, record: dict | None = None, edit: HeadEdit | None = None, first: int | None = None
+    ) -> Tensor:
+        """With ``first``, only the so many first tokens come out."""
+        out = self.ls1(self.attn(self.norm1(tokens), record, edit, first))
+        tokens = tokens[:, :first] + self.drop_path(out)
         tokens = tokens + self.drop_path(self.ls2(self.mlp(self.norm2(tokens))))
         if record is not None:
             record.update(out=out, tokens=tokens)
@@ -194,12 +217,24 @@ class Blocks(nn.Sequential):
     """Encoder blocks, one after another: ``b n e -> b n e``."""
 
     def forward(
-        self, tokens: Tensor, record: dict | None = None, edits: Edits | None = None, *, start: int = 0
+        self,
+        tokens: Tensor,
+        record: dict | None = None,
+        edits: Edits | None = None,
+        *,
+        start: int = 0,
+        first: int | None = None,
     ) -> Tensor:
-        """Run the blocks from number ``start`` on, for tokens that came out of those before."""
+        """Run the blocks from number ``start`` on, for tokens that came out of those before.
+
+        Args:
+            first: how many of the last block's tokens are wanted, None for all; the others are not computed where
+                nothing is recorded or edited.
+        """
         for index in range(start, len(self)):
             layer = None if record is None else {}
-            tokens = self[index](tokens, layer, edits.get(index) if edits else None)
+            wanted = {"first": first} if first and not edits and record is None and index == len(self) - 1 else {}
+            tokens = self[index](tokens, layer, edits.get(index) if edits else None, **wanted)
             if record is not None:
                 record["layers"].append(layer)
         return tokens
@@ -275,7 +310,9 @@ class ViT(nn.Module):
         tokens = self.embed(images)
         if record is not None:
             record.update(embedded=tokens, layers=[])
-        summary = self.summarise(self.blocks(tokens, record, edits))
+        # The head reads one token: of the last block's queries and MLP, a tenth to a third of all, no more is needed.
+        first = self.num_prefix_tokens if self.pool == "cls" else None
+        summary = self.summarise(self.blocks(tokens, record, edits, first=first))
         if record is not None:
             record["summary"] = summary
         return self.head(summary)

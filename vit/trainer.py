@@ -13,17 +13,22 @@ from typing import NamedTuple
 
 import torch
 import torch.nn.functional as F
-from torch import Tensor, nn
+from torch import Tensor
 
 from vit import checkpoint, hardware
 from vit.checkpoint import Checkpoint
 from vit.config import RunConfig, TrainingConfig
 from vit.data import ImageData
-from vit.data.batches import Batches, mix_seed
+from vit.data.batches import Batches
 from vit.errors import UserError
 from vit.networks import build_model
+from vit.optimizer import AdamW
+from vit.step import Stepper
 
-VALIDATION_BATCH = 256
+VALIDATION_BATCH = {"cpu": 256, "cuda": 1024, "mps": 256}
+
+REPORT_SECONDS = {"cpu": 0.0, "cuda": 1.0, "mps": 1.0}
+"""How often a device is asked for its losses: a GPU idles while it is waited for, the processor tells each step."""
 
 WINDOW = 100
 """Steps of the running training loss."""
@@ -78,6 +83,13 @@ class Snapshot:
     final: bool = False
 
 
+@dataclass(frozen=True)
+class Note:
+    """A sentence for the log, on how the training is done."""
+
+    text: str
+
+
 def learning_rate(config: TrainingConfig, step: int, total: int) -> float:
     """Linear warm-up to ``config.lr``, then half a cosine to zero or none; ``step`` counts from 0 to ``total - 1``."""
     warmup = round(config.warmup * total)
@@ -94,23 +106,13 @@ def snapshot_epochs(epochs: int, count: int) -> set[int]:
     return {epochs - round(index * epochs / count) for index in range(count)}
 
 
-def make_optimizer(model: nn.Module, config: TrainingConfig) -> torch.optim.AdamW:
-    """AdamW (Loshchilov and Hutter 2019); only matrices and filters decay, not biases, norms, positions or tokens."""
-    decayed, free = [], []
-    for name, parameter in model.named_parameters():
-        table = name.endswith(("pos_embed", "cls_token"))
-        (free if parameter.ndim < 2 or table else decayed).append(parameter)
-    groups = [{"params": decayed, "weight_decay": config.weight_decay}, {"params": free, "weight_decay": 0.0}]
-    return torch.optim.AdamW(groups, lr=config.lr, betas=config.betas, fused=True)
-
-
 def fit(
     config: RunConfig,
     data: ImageData,
     *,
     resume: Checkpoint | None = None,
     stop: Callable[[], bool] | None = None,
-) -> Iterator[Step | Epoch | Snapshot | Checkpoint]:
+) -> Iterator[Step | Epoch | Snapshot | Checkpoint | Note]:
     """Train the model of ``config`` on ``data``.
 
     Order, augmentation and dropout of a step are drawn from (seed, epoch, step) alone, so a resume needs a position and
@@ -136,7 +138,7 @@ def fit(
     return _events(config, loop)
 
 
-def _events(config: RunConfig, loop: "_Loop") -> Iterator[Step | Epoch | Snapshot | Checkpoint]:
+def _events(config: RunConfig, loop: "_Loop") -> Iterator[Step | Epoch | Snapshot | Checkpoint | Note]:
     with _in_words(config):
         yield from loop.run()
 
@@ -199,7 +201,7 @@ class _Loop:
         self.stop = stop
         self.device = torch.device(hardware.resolve(self.recipe.device))
         self.model = build_model(config.model, seed=self.recipe.seed).to(self.device)
-        self.optimizer = make_optimizer(self.model, self.recipe)
+        self.optimizer = AdamW(self.model, self.recipe)
         common = {
             "device": self.device,
             "mean": config.data.mean,
@@ -209,7 +211,11 @@ class _Loop:
         batch, drop_last = self.recipe.batch_size, self.recipe.drop_last
         self.train = Batches(data.train, batch_size=batch, augment=self.recipe.augment, drop_last=drop_last, **common)
         # Which images a dropped batch holds depends on the size of the batches.
-        self.val = Batches(data.val, batch_size=batch if drop_last else VALIDATION_BATCH, drop_last=drop_last, **common)
+        validated = batch if drop_last else VALIDATION_BATCH[self.device.type]
+        self.val = Batches(data.val, batch_size=validated, drop_last=drop_last, **common)
+        self.stepper = Stepper(self.model, self.optimizer, self.train, self.recipe)
+        self.eager_told = ""
+        self.report_seconds = REPORT_SECONDS[self.device.type]
         self.total = len(self.train) * self.recipe.epochs
         self.step = 0
         self.done = 0  # complete epochs
@@ -217,7 +223,7 @@ class _Loop:
         self.best: tuple[float, float] | None = None
         self.seconds_before = 0.0
 
-    def run(self) -> Iterator[Step | Epoch | Snapshot | Checkpoint]:
+    def run(self) -> Iterator[Step | Epoch | Snapshot | Checkpoint | Note]:
         self.started = time.monotonic() - self.seconds_before
         snapshots = snapshot_epochs(self.recipe.epochs, self.recipe.snapshots)
         if self.done in snapshots and not self._steps_under_way:  # nobody knows whether it was kept in time
@@ -237,66 +243,70 @@ class _Loop:
         """Steps since the last complete epoch."""
         return self.step - self.done * len(self.train)
 
-    def _train_epoch(self, epoch: int) -> Iterator[Step | Checkpoint]:
+    def _train_epoch(self, epoch: int) -> Iterator[Step | Checkpoint | Note]:
         """The steps of an epoch that are left."""
         self.model.train()
-        passed = self.under_way
-        clock = time.monotonic()
-        for images, labels in self.train.epoch(epoch, start=self._steps_under_way):
-            lr = learning_rate(self.recipe, self.step, self.total)
-            for group in self.optimizer.param_groups:
-                group["lr"] = lr
-            loss, logits = self._optimise(images, labels, epoch)
-            value = loss.item()
-            if not math.isfinite(value):
-                raise TrainingFailed(
-                    f"The loss is no longer finite at step {self.step + 1} of epoch {epoch}; "
-                    f"choose a learning rate below {self.recipe.lr:g}, or a longer warm-up."
-                )
+        order = self.train.order(epoch)
+        untold: list[tuple[int, float]] = []  # images and learning rate of steps whose losses lie on the device
+        told = time.monotonic()
+        for position in range(self._steps_under_way, len(self.train)):
+            rows, lr = self.train.rows(order, position), learning_rate(self.recipe, self.step, self.total)
+            self.stepper.take(rows, epoch=epoch, step=self.step, position=position, lr=lr)
             self.step += 1
-            passed.seen += len(labels)
-            passed.loss_sum += value * len(labels)
-            passed.right += int((logits.argmax(dim=1) == labels).sum())
-            whole = self._steps_under_way == len(self.train)
-            if self.recipe.keep == "training_loss":
-                passed.window.append(value)
-                if len(passed.window) == WINDOW or (whole and len(self.train) < WINDOW):
-                    self._note_window()
-            now = time.monotonic()
-            yield Step(self.step, epoch, value, lr, len(labels) / max(now - clock, 1e-9), self._seconds())
-            clock = now
-            if self.recipe.resume_steps and self.step % self.recipe.resume_steps == 0 and not whole:
+            untold.append((len(rows), lr))
+            whole = position + 1 == len(self.train)
+            due = bool(self.recipe.resume_steps) and self.step % self.recipe.resume_steps == 0 and not whole
+            full = self.recipe.keep == "training_loss" and len(self.under_way.window) + len(untold) == WINDOW
+            late = time.monotonic() - told >= self.report_seconds
+            if not (whole or due or full or late or self.stop()):
+                continue
+            yield from self._tell(epoch, untold, told)
+            untold.clear()
+            if due:
                 yield self._checkpoint()
             if self.stop():
                 break
+            told = time.monotonic()
 
-    def _optimise(self, images: Tensor, labels: Tensor, epoch: int) -> tuple[Tensor, Tensor]:
-        with torch.random.fork_rng(devices=[self.device] if self.device.type == "cuda" else []):
-            torch.manual_seed(mix_seed(self.recipe.seed, epoch, self.step))  # dropout and stochastic depth
-            with torch.autocast("cuda", torch.bfloat16, enabled=self.device.type == "cuda"):
-                logits = self.model(images)
-        logits = logits.float()
-        loss = F.cross_entropy(logits, labels, label_smoothing=self.recipe.label_smoothing)
-        self.optimizer.zero_grad()
-        loss.backward()
-        if self.recipe.clip_norm:
-            nn.utils.clip_grad_norm_(self.model.parameters(), self.recipe.clip_norm)
-        self.optimizer.step()
-        return loss.detach(), logits.detach()
+    def _tell(self, epoch: int, untold: list[tuple[int, float]], since: float) -> Iterator[Step | Note]:
+        """What the steps since a moment came to; of several at once the time is shared out evenly."""
+        if self.device.type == "cuda" and self.stepper.eager != self.eager_told:
+            self.eager_told = self.stepper.eager
+            yield Note(f"Steps are not captured as a CUDA graph, since {self.eager_told}.")
+        results = self.stepper.results()
+        each = (time.monotonic() - since) / len(results)
+        passed, before = self.under_way, self._seconds() - each * len(results)
+        for index, ((loss, right), (count, lr)) in enumerate(zip(results, untold, strict=True), start=1):
+            step = self.step - len(results) + index
+            if not math.isfinite(loss):
+                raise TrainingFailed(
+                    f"The loss is no longer finite at step {step} of epoch {epoch}; "
+                    f"choose a learning rate below {self.recipe.lr:g}, or a longer warm-up."
+                )
+            passed.seen += count
+            passed.loss_sum += loss * count
+            passed.right += right
+            if self.recipe.keep == "training_loss":
+                passed.window.append(loss)
+                whole = step - self.done * len(self.train) == len(self.train)
+                if len(passed.window) == WINDOW or (whole and len(self.train) < WINDOW):
+                    self._note_window()
+            yield Step(step, epoch, loss, lr, count / max(each, 1e-9), before + each * index)
 
     @torch.inference_mode()
     def _validate(self) -> tuple[float, float] | None:
         """Loss (cross-entropy, unsmoothed) and accuracy on the validation images; None when stopped on the way."""
         self.model.eval()
-        loss_sum, right, seen = 0.0, 0, 0
+        parts, seen = [], 0
         for images, labels in self.val.in_order():
             logits = self.model(images).float()
-            loss_sum += F.cross_entropy(logits, labels, reduction="sum").item()
-            right += int((logits.argmax(dim=1) == labels).sum())
+            right = (logits.argmax(dim=1) == labels).sum()
+            parts.append(torch.stack((F.cross_entropy(logits, labels, reduction="sum"), right)))
             seen += len(labels)
             if self.stop():
                 return None
-        return loss_sum / max(1, seen), right / max(1, seen)
+        told = torch.stack(parts).tolist() if parts else []  # waits for the device once, not at each batch
+        return sum(loss for loss, _ in told) / max(1, seen), sum(right for _, right in told) / max(1, seen)
 
     def _note_window(self) -> None:
         """Take the running loss, and hold on to the weights as they are now where it is the lowest."""
@@ -317,7 +327,7 @@ class _Loop:
             "train_accuracy": passed.right / max(1, passed.seen),
             "val_loss": validation[0],
             "val_accuracy": validation[1],
-            "lr": self.optimizer.param_groups[0]["lr"],
+            "lr": learning_rate(self.recipe, max(0, self.step - 1), self.total),
             "seconds": self._seconds(),
         }
         best, weights = measured, self.model.state_dict()
@@ -362,8 +372,7 @@ class _Loop:
     def _checkpoint(self) -> Checkpoint:
         passed = self.under_way
         tensors = {f"model.{name}": value for name, value in self.model.state_dict().items()}
-        for index, state in self.optimizer.state_dict()["state"].items():
-            tensors |= {f"optimizer.{index}.{name}": value for name, value in state.items()}
+        tensors |= {f"optimizer.{name}": value for name, value in self.optimizer.state().items()}
         position = {"epoch": self.done, "step": self.step, "seconds": self._seconds()}
         position |= {"loss_sum": passed.loss_sum, "right": passed.right, "seen": passed.seen}
         if self.best is not None:
@@ -400,11 +409,7 @@ class _Loop:
             kind, _, rest = name.partition(".")
             parts[kind][rest] = value
         self.model.load_state_dict(parts["model"])
-        state: dict[int, dict[str, Tensor]] = {}
-        for name, value in parts["optimizer"].items():
-            index, key = name.split(".")
-            state.setdefault(int(index), {})[key] = value.clone()  # the optimiser would go on in the checkpoint's own
-        self.optimizer.load_state_dict({**self.optimizer.state_dict(), "state": state})
+        self.optimizer.load(parts["optimizer"])
         self.seconds_before = position["seconds"]
         self.best = (position["best"], position.get("tie", 0.0)) if "best" in position else None
         self.under_way = _Pass(

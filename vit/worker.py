@@ -211,6 +211,8 @@ def _train(run: Run, journal: _Journal, stopped: Callable[[], bool], resume: boo
                 journal.snapshot(event)
             case trainer.Checkpoint():
                 journal.checkpoint(event)
+            case trainer.Note():
+                journal.log(event.text)
     if journal.status.epoch < recipe.epochs and time_up() and not stopped():
         raise _Stopped(f"{runs.AT_LIMIT} of {recipe.max_seconds:g} s")
 

@@ -138,22 +138,23 @@ def test_a_set_on_the_device_gives_the_same_batches(monkeypatch):
     expected = list(batches(augment="standard").epoch(0))
     monkeypatch.setattr(Batches, "_fits", lambda self: True)  # as on a GPU with room
     resident = batches(augment="standard")
-    assert resident._resident is not None
+    assert resident.resident
     for (images, rows), (images_there, rows_there) in zip(expected, resident.epoch(0), strict=True):
         assert torch.equal(images, images_there)
         assert torch.equal(rows, rows_there)
 
 
 @pytest.mark.skipif(not torch.cuda.is_available(), reason="needs a GPU")
-def test_a_gpu_gives_the_same_batches():
-    on_gpu = batches(augment="standard", device="cuda")
-    assert on_gpu._resident is not None
-    assert on_gpu._resident.is_cuda
-    for (images, rows), (images_there, rows_there) in zip(
-        batches(augment="standard").epoch(0), on_gpu.epoch(0), strict=True
-    ):
+def test_a_gpu_gives_the_same_batches_and_its_own_augmentation_again_and_again():
+    on_gpu = batches(device="cuda")
+    assert on_gpu.resident
+    for (images, rows), (images_there, rows_there) in zip(batches().epoch(0), on_gpu.epoch(0), strict=True):
         assert torch.equal(rows, rows_there.cpu())
         assert torch.allclose(images, images_there.cpu(), atol=1e-5)
+    augmented = batches(augment="standard", device="cuda")
+    first, again = list(augmented.epoch(0)), list(augmented.epoch(0))
+    assert all(torch.equal(one, other) for (one, _), (other, _) in zip(first, again, strict=True))
+    assert not torch.equal(first[0][0].cpu(), next(batches().epoch(0))[0])
 
 
 def test_augment_keeps_shape_and_range_and_is_the_generators():

@@ -8,6 +8,7 @@ import hashlib
 import math
 import struct
 from collections.abc import Iterator, Sequence
+from functools import cache
 
 import numpy as np
 import torch
@@ -27,6 +28,7 @@ _NOISE = 11
 """Random numbers an image needs."""
 _LUMA = (0.299, 0.587, 0.114)  # ITU-R BT.601, as in Pillow's greyscale
 _COPY_ROWS = 4096
+ALL = slice(None)
 _ORDER, _AUGMENTATION = -1, -2  # what a generator is for: the same position must not give both the same numbers
 
 
@@ -38,7 +40,7 @@ def mix_seed(*position: int) -> int:
 
 def normalise(images: Tensor, mean: Sequence[float], std: Sequence[float]) -> Tensor:
     """uint8 (b c h w) -> float32 (b c h w): (images / 255 - mean) / std, channel by channel."""
-    return _standardise(images.to(torch.float32).mul_(1 / 255), mean, std)
+    return _normalise(images, _channels(mean, images.device), _channels(std, images.device))
 
 
 def to_tensor(images: Sequence[np.ndarray], mean: Sequence[float], std: Sequence[float]) -> Tensor:
@@ -70,6 +72,10 @@ class Batches:
 
     The last one is smaller where the batch size does not divide the split, so that no image is left out of an epoch;
     with ``drop_last`` it is left out, unless it is the only one.
+
+    Attributes:
+        resident: whether all images lie on the GPU, and a batch is made without the host.
+        generator: what augmentation is drawn from, on the device that draws; :meth:`seed` sets it before each batch.
     """
 
     def __init__(
@@ -85,48 +91,73 @@ class Batches:
         drop_last: bool = False,
     ) -> None:
         self.device = torch.device(device)
-        self.batch_size, self.seed = batch_size, seed
-        self.mean, self.std = tuple(mean), tuple(std)
+        self.batch_size = batch_size
         self.augment = augment == "standard"
+        self.generator = torch.Generator(self.device if self.device.type == "cuda" else "cpu")
+        self._seed = seed
+        self._mean, self._std = _channels(mean, self.device), _channels(std, self.device)
         self._count = len(split)
         self._steps = steps_per_epoch(self._count, batch_size, drop_last)
         self._images = split.images
         self._labels = torch.from_numpy(np.array(split.labels, dtype=np.int64)).to(self.device)
-        self._resident = self._move_there() if self._fits() else None
+        self._there = self._move_there() if self._fits() else None
+        self.resident = self._there is not None
 
     def __len__(self) -> int:
         return self._steps
 
     def epoch(self, epoch: int, start: int = 0) -> Iterator[tuple[Tensor, Tensor]]:
         """Shuffled batches of one epoch from step ``start`` on: (b c h w) float32 normalised, (b,) int64."""
-        order = torch.randperm(self._count, generator=self._generator(epoch, _ORDER))
+        order = self.order(epoch)
         for step in range(start, len(self)):
-            # Sorted, since neighbours on the disk are read together; within a batch the order has no meaning.
-            rows = order[step * self.batch_size : (step + 1) * self.batch_size].sort().values
-            images, labels = self._gather(rows)
-            if self.augment:
-                generator = self._generator(epoch, step, _AUGMENTATION)
-                noise = torch.rand(len(rows), _NOISE, generator=generator).to(self.device, non_blocking=True)
-                images = _move(images, noise[:, :3]).to(torch.float32).mul_(1 / 255)
-                images = _erase(_jitter(images, noise[:, 3:6]), noise[:, 6:])
-                yield _standardise(images, self.mean, self.std), labels
-            else:
-                yield normalise(images, self.mean, self.std), labels
+            self.seed(epoch, step)
+            yield self.batch(self.rows(order, step))
+
+    def order(self, epoch: int) -> Tensor:
+        """The rows of the split in an epoch's order, int64: on the device where the images are resident."""
+        order = torch.randperm(
+            self._count, generator=torch.Generator().manual_seed(mix_seed(self._seed, epoch, _ORDER))
+        )
+        # Sorted, since neighbours on the disk are read together; within a batch the order has no meaning.
+        order = torch.cat([rows.sort().values for rows in order.split(self.batch_size)])
+        if not self.resident:
+            return order
+        return (order.pin_memory() if self.device.type == "cuda" else order).to(self.device, non_blocking=True)
+
+    def rows(self, order: Tensor, step: int) -> Tensor:
+        """The rows of one step's batch."""
+        return order[step * self.batch_size : (step + 1) * self.batch_size]
+
+    def seed(self, epoch: int, step: int) -> None:
+        """Set the generator to the augmentation of this step of an epoch."""
+        self.generator.manual_seed(mix_seed(self._seed, epoch, step, _AUGMENTATION))
+
+    def batch(self, rows: Tensor, part: slice = ALL) -> tuple[Tensor, Tensor]:
+        """The images and labels of rows, augmented where the training is.
+
+        Args:
+            part: of the batch, where several processes share it: augmentation is drawn for the whole one.
+        """
+        images, labels = self._gather(rows[part])
+        if not self.augment:
+            return _normalise(images, self._mean, self._std), labels
+        noise = torch.rand(len(rows), _NOISE, generator=self.generator, device=self.generator.device)[part]
+        noise = noise.to(self.device, non_blocking=True)
+        images = _move(images, noise[:, :3]).to(torch.float32).mul_(1 / 255)
+        images = _erase(_jitter(images, noise[:, 3:6]), noise[:, 6:])
+        return images.sub_(self._mean).div_(self._std), labels
 
     def in_order(self) -> Iterator[tuple[Tensor, Tensor]]:
         """All batches in the order of the split, without augmentation."""
         for start in range(0, min(self._count, self._steps * self.batch_size), self.batch_size):
             images, labels = self._gather(torch.arange(start, min(start + self.batch_size, self._count)))
-            yield normalise(images, self.mean, self.std), labels
-
-    def _generator(self, *position: int) -> torch.Generator:
-        return torch.Generator().manual_seed(mix_seed(self.seed, *position))
+            yield _normalise(images, self._mean, self._std), labels
 
     def _gather(self, rows: Tensor) -> tuple[Tensor, Tensor]:
         """Images uint8 (b c h w) and labels (b,) of these rows, on the device."""
         there = rows.to(self.device)
-        if self._resident is not None:
-            return self._resident[there], self._labels[there]
+        if self._there is not None:
+            return self._there[there], self._labels[there]
         return torch.from_numpy(self._images[rows.numpy()]).to(self.device), self._labels[there]
 
     def _fits(self) -> bool:
@@ -141,10 +172,13 @@ class Batches:
         return images
 
 
-def _standardise(images: Tensor, mean: Sequence[float], std: Sequence[float]) -> Tensor:
-    shift = torch.tensor(mean, device=images.device).view(1, -1, 1, 1)
-    scale = torch.tensor(std, device=images.device).view(1, -1, 1, 1)
-    return images.sub_(shift).div_(scale)
+def _normalise(images: Tensor, mean: Tensor, std: Tensor) -> Tensor:
+    return images.to(torch.float32).mul_(1 / 255).sub_(mean).div_(std)
+
+
+def _channels(values: Sequence[float], device: torch.device | str = "cpu") -> Tensor:
+    """One number a channel, to be spread over images: (1 c 1 1)."""
+    return torch.tensor(tuple(values), device=device).view(1, -1, 1, 1)
 
 
 def _move(images: Tensor, noise: Tensor) -> Tensor:
@@ -168,13 +202,19 @@ def _mirrored(size: int, noise: Tensor) -> Tensor:
 def _jitter(images: Tensor, noise: Tensor) -> Tensor:
     """Scale brightness, contrast around the mean luminance, and saturation: together one affine map of the colours."""
     brightness, contrast, saturation = (1 + JITTER * (2 * noise - 1)).unbind(1)  # (b,) each
-    luma = torch.tensor(_LUMA, device=images.device)
+    luma = _luma(images.device)
     mean = (images.mean(dim=(2, 3)) @ luma) * brightness
     own = brightness * contrast * saturation
     grey = brightness * contrast * (1 - saturation)
     matrix = own[:, None, None] * torch.eye(3, device=images.device) + grey[:, None, None] * luma  # (b c c)
     bias = ((1 - contrast) * mean)[:, None, None].expand(-1, 3, 1)
     return torch.baddbmm(bias, matrix, images.flatten(2)).clamp_(0, 1).view(images.shape)
+
+
+@cache
+def _luma(device: torch.device) -> Tensor:
+    """Made once for a device: a CUDA graph may copy nothing from the host."""
+    return torch.tensor(_LUMA, device=device)
 
 
 def _erase(images: Tensor, noise: Tensor) -> Tensor:
