@@ -26,6 +26,21 @@ def test_recording_changes_no_logit(stem, pool):
     torch.testing.assert_close(model(images), model(images, record={}), atol=1e-5, rtol=1e-5)
 
 
+@pytest.mark.parametrize("settings", [{"stem": "patch"}, {"stem": "conv", "drop_path": 0.5}, {"depth": 1}])
+def test_the_last_block_computes_only_the_token_that_is_read_with_the_gradients_of_all(settings):
+    model, images = make(pool="cls", **settings).train(), torch.randn(4, 3, 32, 32)
+    outputs, gradients = [], []
+    model.blocks[-1].register_forward_hook(lambda module, inputs, output: outputs.append(output.shape[1]))
+    for record in (None, {}):
+        model.zero_grad()
+        torch.manual_seed(1)
+        model(images, record=record).logsumexp(dim=1).square().sum().backward()
+        gradients.append([parameter.grad for parameter in model.parameters()])
+    assert outputs == [1, 17]
+    for lean, whole in zip(*gradients, strict=True):
+        torch.testing.assert_close(lean, whole, atol=1e-4, rtol=1e-3)
+
+
 def test_recorded_attention_is_equation_one():
     model, record = make(), {}
     model(torch.randn(2, 3, 32, 32), record=record)

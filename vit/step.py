@@ -38,6 +38,7 @@ class Stepper:
         self._rows: Tensor | None = None  # what a captured step reads and writes, always in the same place
         self._result: Tensor | None = None
         self._warm = 0
+        self._aside = torch.cuda.Stream(self.device) if not self.eager else None
         self._results = torch.zeros(len(batches), 2, device=self.device)
         self._held = 0
 
@@ -105,11 +106,11 @@ class Stepper:
 
     def _apart(self, rows: Tensor) -> Tensor:
         """A step on a stream of its own, as a capture asks of what precedes it."""
-        stream = torch.cuda.Stream(self.device)
-        stream.wait_stream(torch.cuda.current_stream(self.device))
-        with torch.cuda.stream(stream):
+        current = torch.cuda.current_stream(self.device)
+        self._aside.wait_stream(current)
+        with torch.cuda.stream(self._aside):
             result = self._step(rows)
-        torch.cuda.current_stream(self.device).wait_stream(stream)
+        current.wait_stream(self._aside)
         return result
 
     def _capture(self, rows: Tensor) -> bool:

@@ -41,7 +41,7 @@ def whole_pass(model, one, edit=None, gone=()):
                 hooks.append(attn.proj.register_forward_pre_hook(replacing(part, value)))
             else:
                 hooks.append(attn.register_forward_hook(replacing_output(part, value)))
-        logits = model(image[None])[0]
+        logits = model(image[None], record={})[0]  # which computes every token of every block
         for hook in hooks:
             hook.remove()
         right.append(int(logits.argmax()) == label)
