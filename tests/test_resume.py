@@ -52,9 +52,9 @@ def work(home: str, name: str, resume: bool, fatal: int | None, record: Path | N
 
 @pytest.fixture(scope="module")
 def forks() -> multiprocessing.context.BaseContext:
-    """Processes that begin with all imported; torch leaves more than a second's worth of it to the first step."""
+    """Processes that begin with all imported."""
     context = multiprocessing.get_context("forkserver")
-    context.set_forkserver_preload(["tests.test_resume", "vit.model", "vit.trainer", "torch._dynamo", "PIL.ImageFile"])
+    context.set_forkserver_preload(["tests.test_resume", "vit.model", "vit.trainer", "PIL.ImageFile"])
     return context
 
 

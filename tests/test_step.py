@@ -1,5 +1,8 @@
 """One step: it asks nothing of the host, and it can be replayed from memory that stays in its place."""
 
+import subprocess
+import sys
+from pathlib import Path
 from types import SimpleNamespace
 
 import pytest
@@ -154,3 +157,19 @@ def test_the_optimiser_is_torch_s_own(clip_norm):
     for index, parameter in enumerate(reference.param_groups[0]["params"] + reference.param_groups[1]["params"]):
         for name, value in reference.state[parameter].items():
             assert torch.equal(state[f"{index}.{name}"], value)
+
+
+def test_a_training_imports_neither_torch_s_compiler_nor_what_only_pages_need(home):
+    """Seconds that every run would wait for between Start and its first step."""
+    program = """
+import sys
+from tests.working import config
+from vit import jobs, runs
+run = runs.create("run", config(2, clip_norm=1.0))
+assert jobs.execute(run).state == "finished"
+print(*sorted({"torch._dynamo", "torch._inductor", "sympy", "torchvision", "plotly", "streamlit"} & sys.modules.keys()))
+"""
+    done = subprocess.run(
+        [sys.executable, "-c", program], capture_output=True, text=True, cwd=Path(__file__).parents[1]
+    )
+    assert (done.returncode, done.stdout.strip()) == (0, ""), done.stderr

@@ -301,7 +301,8 @@ class ViT(nn.Module):
             images: ``(b c h w)``, of the configured channels and size.
             record: an empty dictionary to be filled with the intermediates: ``embedded`` (b n e), ``layers``, one
                 dictionary a block with ``q k v heads`` (b h n d), ``scores attention`` (b h n m), ``out tokens``
-                (b n e), and ``summary`` (b e), what the head read. With it the softmax is written out, else fused.
+                (b n e), and ``summary`` (b e), what the head read. With it the softmax is written out, else fused, and
+                every token of the last block is computed, else only those that are read.
             edits: changes to heads, by block; what is recorded is what they left.
 
         Raises:
