@@ -40,7 +40,7 @@ from playwright.sync_api import Error as BrowserError
 from playwright.sync_api import Page, sync_playwright
 
 from benchmarks.clients import Client, Lost
-from benchmarks.interactions import MAPS, PICTURES, measure
+from benchmarks.stopwatch import MAPS, PICTURES, measure, open_page
 from tests.serving import chromium_path, launch, serving
 from vit import data, jobs, runs
 from vit.config import DataConfig, checkpoints_dir
@@ -304,7 +304,7 @@ def browse(address: str, repeats: int) -> Times:
     with sync_playwright() as playwright:
         browser = launch(playwright)
         for name, (path, seen, act) in actions.items():
-            page = browser.new_page(viewport={"width": 1400, "height": 1600})
+            page = open_page(browser)
             page.goto(f"{address}/{path}?run={runs.SHIPPED_RUN}")
             page.wait_for_selector("[data-testid=stMain] h1", timeout=120_000)
             page.wait_for_timeout(8000)

@@ -22,7 +22,11 @@ export default function ({ data, parentElement, setTriggerValue }) {
   clocks.set(parentElement, clock)
   const busy = () => document.querySelector('[data-test-script-state]:not([data-test-script-state="notRunning"])')
   clock.tick = () => document.hidden || busy() || setTriggerValue("tick", true)
-  clock.timer ??= setInterval(() => clock.tick(), 1000 * data.seconds)
+  if (clock.seconds !== data.seconds) {
+    clearInterval(clock.timer)
+    clock.seconds = data.seconds
+    clock.timer = setInterval(() => clock.tick(), 1000 * data.seconds)
+  }
   return () => {
     clearInterval(clock.timer)
     clocks.delete(parentElement)
@@ -37,11 +41,16 @@ def shows(fragment: str, news: Hashable) -> None:
 
 
 @st.fragment
-def watch(fragment: str, news: Callable[[], Hashable], seconds: float = TICK) -> None:
-    """Rerun the fragment of this key once ``news()`` is no longer what it :func:`shows`, looked at every so often."""
+def watch(fragment: str, news: Callable[[], Hashable], seconds: float | Callable[[], float] = TICK) -> None:
+    """Rerun the fragment of this key once ``news()`` is no longer what it :func:`shows`, looked at every so often.
+
+    Args:
+        seconds: between two looks; asked anew at each of them, where it is a function.
+    """
 
     def look() -> None:
         if news() != st.session_state.get(f"{fragment}_shows"):
             st.rerun(fragment)
 
-    _component(key=f"{fragment}_clock", data={"seconds": seconds}, on_tick_change=look)
+    pace = seconds() if callable(seconds) else seconds
+    _component(key=f"{fragment}_clock", data={"seconds": pace}, on_tick_change=look)

@@ -2,7 +2,7 @@
 
 import streamlit as st
 
-from pages import access
+from pages import access, clock
 from pages.components import plain, settle
 from pages.downloads import plotly_config
 from pages.runs_compare import show_comparison
@@ -16,6 +16,7 @@ from vit.files import free_bytes
 from vit.names import in_cell
 from vit.runs import Run
 
+BOARD, BOARD_EVERY = "board", 1.0  # the fragment; seconds between two looks for news of it
 FIRST = 3  # so many of the newest runs are compared until somebody chooses
 
 COLUMNS = {
@@ -103,8 +104,15 @@ def choose(names: list[str]) -> list[str]:
     return st.session_state["runs"]
 
 
+def board_news() -> tuple:
+    """Changes with all that the table and the comparison say of the runs."""
+    told = [(run.name, run.state, run.written, run.stamp) for run in access.my_runs()]
+    return *told, *turns.places().items()
+
+
 def show_board(active: list[str]) -> None:
-    """The table and the comparison; drawn anew every second while a run is active, and all once one has ended."""
+    """The table and the comparison; drawn anew with news while a run is active, and all once one has ended."""
+    clock.shows(BOARD, board_news())
     found = access.my_runs()
     if [run.name for run in found if run.active] != active:
         st.rerun()
@@ -166,7 +174,9 @@ if found:
         with st.popover("Add a run from a zip", icon=":material/upload:"):
             show_uploader()
     active = [run.name for run in found if run.active]
-    st.fragment(show_board, run_every=1 if active else None)(active)
+    st.fragment(show_board, key=BOARD)(active)
+    if active:
+        clock.watch(BOARD, board_news, BOARD_EVERY)
     show_costs([summary(run) for run in found])
 else:
     with st.container(border=True, horizontal_alignment="center"):

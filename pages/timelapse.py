@@ -1,11 +1,11 @@
 """Time-lapse: one image through the snapshots of a run, so that its attention can be watched as it comes about."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Hashable, Mapping, Sequence
 
 import numpy as np
 import streamlit as st
 
-from pages import access, attention_beside, components
+from pages import access, attention_beside, clock, components
 from pages.components import PickedImage
 from pages.map_grid import forget_browsers
 from pages.timelapse_charts import show_answers, show_lens, show_statistics
@@ -15,7 +15,7 @@ from vit import snapshots
 from vit.errors import UserError
 from vit.runs import Run
 
-EVERY = 3  # seconds between two looks for a new snapshot of a run that is still training
+TRAINING, EVERY = "training", 3.0  # the fragment of a run that still trains; seconds between two looks at it
 
 INTRO = (
     "A run keeps its weights at some epochs on the way. Play them, or drag the slider: the same image goes through "
@@ -64,13 +64,22 @@ have taken a detour that no frame shows.
 """
 
 
+def news(run: Run) -> Hashable:
+    """Changes with all that is said of a run that trains."""
+    try:
+        return tuple(snapshots.epochs(run)), run.active, run.status.epoch
+    except UserError:  # it was deleted
+        return None
+
+
 def watch(run: Run, shown: Sequence[int], active: bool) -> None:
     """A word on a run that is still training; a full rerun once it has left a new snapshot, or has ended."""
+    clock.shows(TRAINING, news(run))
     try:
-        news = snapshots.epochs(run) != list(shown) or run.active != active
-    except UserError:  # it was deleted
-        news = True
-    if news:
+        changed = snapshots.epochs(run) != list(shown) or run.active != active
+    except UserError:
+        changed = True
+    if changed:
         st.rerun()
     if active:
         status = run.status
@@ -186,7 +195,8 @@ if not epochs:
     st.page_link("train.py", label="Train a model", icon=":material/model_training:")
     st.stop()
 if active:
-    st.fragment(watch, run_every=EVERY)(run, epochs, active)
+    st.fragment(watch, key=TRAINING)(run, epochs, active)
+    clock.watch(TRAINING, lambda: news(run), EVERY)
 if picked is None:
     st.stop()
 forget_browsers()

@@ -1,5 +1,6 @@
 """The Train page's view of one run: progress, live curves, log, Stop, and what comes after."""
 
+import time
 from collections.abc import Callable, Hashable
 from functools import partial
 
@@ -24,6 +25,8 @@ BADGES = {
     "failed": ("Failed", ":material/error:", "red"),
 }
 FRAGMENT = "follow"
+SOON, SOON_FOR = 0.4, 20.0
+"""Seconds between two looks at a run for so many seconds after its start."""
 SHIPPED_WORDS = "It came with the project, and Overview opens with it. In a clone, git can bring it back."
 CHARTS = (
     ("Loss", plots.loss_curve, "Loss of each step, and of each epoch on training and validation images", "all"),
@@ -57,7 +60,7 @@ def follow(bar: DeltaGenerator) -> None:
         state = run.state
         st.fragment(show_run, key=FRAGMENT)(run, state)
         if state in runs.ACTIVE:
-            clock.watch(FRAGMENT, lambda: news(run))
+            clock.watch(FRAGMENT, lambda: news(run), lambda: pace(run))
         if st.session_state.get("restarting") == run.path:
             confirm_restart(run)
 
@@ -66,6 +69,11 @@ def news(run: Run) -> Hashable:
     """Changes with all that the page says of an active run."""
     state = run.state
     return state, run.written, turns.places().get(run.name) if state == "queued" else None
+
+
+def pace(run: Run) -> float:
+    """Seconds between two looks: few while somebody waits for the first point, and no longer than that may take."""
+    return SOON if time.time() - run.status.ticket / 1e9 < SOON_FOR else clock.TICK
 
 
 def show_run(run: Run, shown: str) -> None:
@@ -131,7 +139,7 @@ def show_state(run: Run, status: runs.Status) -> None:
         st.badge(label, icon=icon, color=colour)
         if not status.validated and status.state not in runs.ACTIVE:
             st.badge("Not validated", icon=":material/warning:", color="orange")
-        sentence = queue_sentence(run) if status.state == "queued" else status.message
+        sentence = queue_sentence(run) if status.state == "queued" and not status.placed else status.message
         st.markdown(plain(access.without_paths(sentence)), width="stretch")
         show_action(run, status)
     if status.state in runs.ACTIVE:

@@ -7,7 +7,7 @@ yields from step k on. Images are uint8 until they are augmented; there is no Py
 import hashlib
 import math
 import struct
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from functools import cache
 
 import numpy as np
@@ -147,10 +147,15 @@ class Batches:
         images = _erase(_jitter(images, noise[:, 3:6]), noise[:, 6:])
         return images.sub_(self._mean).div_(self._std), labels
 
-    def in_order(self) -> Iterator[tuple[Tensor, Tensor]]:
-        """All batches in the order of the split, without augmentation."""
+    def in_order(self, part: Callable[[int], slice] = lambda _: ALL) -> Iterator[tuple[Tensor, Tensor]]:
+        """All batches in the order of the split, without augmentation.
+
+        Args:
+            part: of so many rows, where several processes share a batch; possibly an empty one.
+        """
         for start in range(0, min(self._count, self._steps * self.batch_size), self.batch_size):
-            images, labels = self._gather(torch.arange(start, min(start + self.batch_size, self._count)))
+            rows = torch.arange(start, min(start + self.batch_size, self._count))
+            images, labels = self._gather(rows[part(len(rows))])
             yield _normalise(images, self._mean, self._std), labels
 
     def _gather(self, rows: Tensor) -> tuple[Tensor, Tensor]:
@@ -218,16 +223,17 @@ def _luma(device: torch.device) -> Tensor:
 
 
 def _erase(images: Tensor, noise: Tensor) -> Tensor:
-    """Paint a rectangle of some images in the image's mean colour (Zhong et al. 2020)."""
+    """Paint, in place, a rectangle of some images in the image's mean colour (Zhong et al. 2020)."""
     _, _, h, w = images.shape
     area = ERASE_AREA[0] + (ERASE_AREA[1] - ERASE_AREA[0]) * noise[:, 1]
     low, high = (math.log(limit) for limit in ERASE_ASPECT)
     aspect = torch.exp(low + (high - low) * noise[:, 2])
-    inside = _span(h, torch.sqrt(area * aspect), noise[:, 3])[:, :, None]
-    inside = inside & _span(w, torch.sqrt(area / aspect), noise[:, 4])[:, None]
-    inside &= (noise[:, 0] < ERASE_PROBABILITY)[:, None, None]
-    # A blend with weights 0 and 1: exact, and three times as fast as torch.where with a mask that is broadcast.
-    return images.lerp(images.mean(dim=(2, 3), keepdim=True), inside[:, None].to(images.dtype))
+    erased = (noise[:, 0] < ERASE_PROBABILITY)[:, None]
+    rows = (_span(h, torch.sqrt(area * aspect), noise[:, 3]) & erased).to(images.dtype)
+    columns = _span(w, torch.sqrt(area / aspect), noise[:, 4]).to(images.dtype)
+    # A blend with weights 0 and 1: exact, and several times as fast as torch.where and masks of truth values.
+    inside = rows[:, None, :, None] * columns[:, None, None]  # (b 1 h w)
+    return images.lerp_(images.mean(dim=(2, 3), keepdim=True), inside)
 
 
 def _span(size: int, share: Tensor, position: Tensor) -> Tensor:

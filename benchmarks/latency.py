@@ -1,0 +1,358 @@
+"""How long a person waits for the app, in a headless Chromium: 50th and 95th percentile, and the goals.
+
+    python -m benchmarks.latency [--only first pages links slider patch changes maps training] [--times 40]
+                                 [--rounds 10] [--starts 5] [--json]
+
+The folder of runs is one of its own, with a copy of the shipped run. The figures of the README were taken with nothing
+else at work.
+
+- *first*: from the start of ``streamlit run``, in a fresh process, to Overview with its picture and the end of its
+  script, in a browser that has never been here; and to a link to the Attention page. No start is left out.
+- *pages*: every page of the navigation once it was open before: from a click on its link in the sidebar to all of the
+  headings and figures that it showed when it had come to rest, drawn, and the end of its script.
+- *links*: the same from a link that is opened anew (another session with the server).
+- *slider*: a key on the slider of the heads or of the depth on the Train page, to the new estimate, command and name.
+- *patch*: a click on a patch or on the tile of another head on the Attention page, to the new maps in every tile; and
+  until the server's answer stands in the fields, for which the maps do not wait.
+- *changes*: another method or class on Relevance, another patch in the logit lens, a head off or on.
+- *maps*: what the server computes for one image, without a browser: the maps of a token, of an image, contributions.
+- *training*: from Start, on the Train page as it comes, to the first point on the curve; from Stop until it says so.
+
+Ends with status 1 where a median misses its goal.
+"""
+
+import argparse
+import json
+import os
+import shutil
+import sys
+import tempfile
+import time
+from collections.abc import Callable, Iterator
+from dataclasses import asdict, dataclass
+from functools import partial
+from pathlib import Path
+
+import numpy as np
+from playwright.sync_api import Browser, Page, sync_playwright
+
+from benchmarks.stopwatch import HEADINGS, MAPS, PICTURES, SHOWN, measure, open_page, opened, settle, timed
+from tests.serving import launch, serving
+from vit import data, hardware, runs
+from vit.config import DataConfig, data_dir
+
+FIRST_GOAL, PAGE_GOAL, SLIDER_GOAL, CLICK_GOAL = 8000.0, 1000.0, 200.0, 300.0
+"""Milliseconds, of the median, on two cores of a CPU."""
+LOOK = 0.5
+"""Seconds for which a person looks before the next click."""
+WARM_SECONDS = 8.0
+"""The server imports torch meanwhile."""
+
+
+@dataclass(frozen=True)
+class Row:
+    """One line of the table: milliseconds of each time, and the goal of their median."""
+
+    what: str
+    times: tuple[float, ...]
+    goal: float | None = None
+
+    @property
+    def percentiles(self) -> tuple[float, float]:
+        """The 50th and the 95th."""
+        return float(np.median(self.times)), float(np.percentile(self.times, 95))
+
+    @property
+    def line(self) -> str:
+        """The line of the table."""
+        figures = " | ".join(f"{one:,.0f}" if one >= 100 else f"{one:.3g}" for one in self.percentiles)
+        goal = "" if self.goal is None else f"{self.goal:,.0f}{'' if self.met else ', missed'}"
+        return f"| {self.what} | {figures} | {len(self.times)} | {goal} |"
+
+    @property
+    def met(self) -> bool:
+        """Whether the median is within the goal."""
+        return self.goal is None or self.percentiles[0] <= self.goal
+
+
+Rows = Iterator[Row]
+
+
+# On a server of its own
+
+
+def first(browser: Browser, options: argparse.Namespace) -> Rows:
+    """Fresh processes of the server, and visitors with empty caches."""
+    attention = "stopwatch.find('.attention[data-drawn]').length || null"
+    for what, path, watch, goal in (
+        ("`streamlit run` to the first page", "/", SHOWN, FIRST_GOAL),
+        ("`streamlit run` to the maps of a link", f"/attention?run={runs.SHIPPED_RUN}&image=val-0", attention, None),
+    ):
+        times = []
+        for _ in range(options.starts):
+            begun = time.time()
+            with serving() as address:
+                page = open_page(browser)
+                found = opened(page, address + path, {"shown": watch})
+                # The document's own clock began so long after the process.
+                times.append(page.evaluate("() => performance.timeOrigin") - 1000 * begun + found["shown"])
+                page.close()
+        yield Row(what, tuple(times), goal)
+
+
+def training(browser: Browser, options: argparse.Namespace) -> Rows:
+    """Start and stop a training of the default model; the images of scenes are drawn and stored before."""
+    started, stopped = [], []
+    for _ in range(options.starts):
+        with serving() as address:
+            page = open_page(browser)
+            page.goto(f"{address}/train?show=New+run")
+            button = page.get_by_role("button", name="Start training")
+            button.wait_for()
+            page.wait_for_timeout(1000 * WARM_SECONDS)  # a person has looked at the page
+            point = "stopwatch.find('[role=graphics-document]').length || null"
+            started.append(timed(page, button.click, {"point": point})["point"])
+            page.wait_for_timeout(3000)
+            said = "document.body.innerText.includes('Stopped after') || null"
+            stopped.append(timed(page, page.locator(".st-key-stop button").click, {"said": said})["said"])
+            page.close()
+    yield Row("Start to the first point on the curve", tuple(started))
+    yield Row("Stop until it has stopped", tuple(stopped))
+
+
+# On a warm server
+
+
+def pages(page: Page, options: argparse.Namespace) -> Rows:
+    """Each page of the navigation, from its link in the sidebar."""
+    rested = {name: visit(page, link) for name, link in links(page).items()}
+    times: dict[str, list[float]] = {name: [] for name in rested}
+    for _ in range(options.rounds):
+        for name, link in links(page).items():
+            times[name].append(timed(page, link, {"shown": (SHOWN, rested[name])})["shown"])
+            page.wait_for_timeout(1000 * LOOK)
+    for name, found in times.items():
+        yield Row(f"{name}, warm", tuple(found), PAGE_GOAL)
+    yield Row("any page, warm", tuple(one for found in times.values() for one in found), PAGE_GOAL)
+
+
+def reloads(page: Page, options: argparse.Namespace) -> Rows:
+    """Each page of the navigation, from a link that is opened anew."""
+    every = []
+    for name, link in links(page).items():
+        visit(page, link)
+        address = page.url
+        page.goto(address)
+        rested, times = settle(page), []
+        for _ in range(options.rounds):
+            times.append(opened(page, address, {"shown": (SHOWN, rested)})["shown"])
+            page.wait_for_timeout(1000 * LOOK)
+        yield Row(f"{name}, by a fresh link", tuple(times))
+        every += times
+    yield Row("any page, by a fresh link", tuple(every))
+
+
+def links(page: Page) -> dict[str, Callable[[], None]]:
+    """The links of the navigation, by what they are called."""
+    found = page.locator("[data-testid=stSidebarNavLink]")
+    return {found.nth(index).inner_text().split("\n")[-1]: found.nth(index).click for index in range(found.count())}
+
+
+def visit(page: Page, link: Callable[[], None]) -> str:
+    """Open a page and wait until it has come to rest; on Predict ask for pictures, without which it shows nothing."""
+    link()
+    page.wait_for_timeout(1000 * LOOK)
+    settle(page)
+    samples = page.get_by_role("button", name="Sample images")
+    if page.url.partition("?")[0].endswith("/predict") and not page.locator("[data-testid=stMain] img").count():
+        samples.click()
+        page.wait_for_timeout(1000 * LOOK)
+    return settle(page)
+
+
+def slider(page: Page, options: argparse.Namespace) -> Rows:
+    """Heads and depth on the Train page, one step up and one down in turn."""
+    page.goto(f"{origin(page)}/train?show=New+run")
+    settle(page)
+    said = (
+        "stopwatch.idle() ? [...document.querySelectorAll('[data-testid=stMetricValue], .st-key-name input, "
+        "[data-testid=stMain] code')].map(one => one.placeholder ?? one.textContent).join('|') : null"
+    )
+    every = []
+    for key, title in (("heads", "heads"), ("depth", "depth")):
+        control = page.locator(f".st-key-{key} input[type=range]")
+        control.focus()
+        times = measure(
+            page, said, lambda page, index: page.keyboard.press(["ArrowRight", "ArrowLeft"][index % 2]), options.times
+        )
+        yield Row(f"slider of the {title} on Train", tuple(times), SLIDER_GOAL)
+        every += list(times)
+    yield Row("either slider on Train", tuple(every), SLIDER_GOAL)
+
+
+def patch(page: Page, options: argparse.Namespace) -> Rows:
+    """Patches and tiles on the Attention page, clicked in turn."""
+    page.goto(f"{origin(page)}/attention?run={runs.SHIPPED_RUN}&image=val-0")
+    settle(page)
+    chosen = "['token', 'layer', 'head'].map(name => stopwatch.find('.attention')[0].dataset[name]).join()"
+    fields = "['token', 'layer', 'head'].map(name => document.querySelector(`.st-key-${name} input`).value).join()"
+    side = runs.get_run(runs.SHIPPED_RUN).config.model.grid
+    random = np.random.default_rng(0)
+    places, tiles, picker = (
+        random.permutation(side * side),
+        page.locator(".tile canvas"),
+        page.locator(".picker canvas"),
+    )
+    found, tile = [], 0
+    for index in range(options.times + 3):
+        if index % 2:
+            tile = (tile + int(random.integers(1, tiles.count()))) % tiles.count()  # another than the chosen one
+            act = tiles.nth(tile).click
+        else:
+            row, column = divmod(int(places[index % len(places)]), side)
+            act = partial(click_at, page, picker.bounding_box(), (column + 0.5) / side, (row + 0.5) / side)
+        found.append(timed(page, act, {"drawn": chosen, "settled": f"{fields} === {chosen} ? {chosen} : null"}))
+        page.wait_for_timeout(1000 * LOOK)
+    yield Row("click on a patch or tile to the new maps", tuple(one["drawn"] for one in found[3:]), CLICK_GOAL)
+    yield Row("... to the server's answer in the fields", tuple(one["settled"] for one in found[3:]))
+
+
+def click_at(page: Page, box: dict[str, float], across: float, down: float) -> None:
+    """Click at a place of a box, in shares of its sides."""
+    page.mouse.click(box["x"] + across * box["width"], box["y"] + down * box["height"])
+
+
+def choose_class(page: Page, index: int) -> None:
+    """Choose another class on Relevance."""
+    page.locator(".st-key-class input").click()
+    page.wait_for_timeout(300)
+    page.get_by_role("option").nth(index % 5).click()
+
+
+def click_lens(page: Page, index: int) -> None:
+    """Click a patch of the picker."""
+    click_at(page, page.locator(".picker canvas").first.bounding_box(), *np.random.default_rng(index).random(2))
+
+
+def switch_head(page: Page, index: int) -> None:
+    """Switch a head off, or on again."""
+    heads = page.locator(".board .head")
+    heads.nth(index * 3 % heads.count()).click()
+
+
+CHANGES: dict[str, tuple[str, str, Callable[[Page, int], None]]] = {
+    "Relevance, another method": (
+        "relevance",
+        PICTURES,
+        lambda page, index: page.locator(".st-key-closer button").nth(index % 6).click(),
+    ),
+    "Relevance, another class": ("relevance", PICTURES, choose_class),
+    "Tokens, another patch in the logit lens": ("tokens?aspect=Logit+lens", HEADINGS, click_lens),
+    "Intervene, a head off or on": ("intervene", MAPS, switch_head),
+}
+"""Of pages beside Attention: the link, what changes, and what changes it."""
+
+
+def changes(page: Page, options: argparse.Namespace) -> Rows:
+    """Changes on pages beside Attention."""
+    for what, (path, seen, act) in CHANGES.items():
+        page.set_viewport_size({"width": 1400, "height": 1600})
+        page.goto(f"{origin(page)}/{path}{'&' if '?' in path else '?'}run={runs.SHIPPED_RUN}&image=val-3")
+        settle(page)
+        yield Row(what, tuple(measure(page, seen, act, options.times)), CLICK_GOAL)
+
+
+def origin(page: Page) -> str:
+    """The server's address."""
+    return page.evaluate("() => location.origin")
+
+
+# Without a browser
+
+
+def maps(options: argparse.Namespace) -> Rows:
+    """What a click or another image makes the server compute, on the CPU."""
+    from vit.data.batches import to_tensor
+    from vit.explain import capture, contributions, token_maps
+    from vit.weights import load_checkpoint
+
+    run = runs.get_run(runs.SHIPPED_RUN)
+    model, info = load_checkpoint(run.path)
+    images = data.load(run.config.data, splits=("val",)).val.images
+
+    def record(index: int) -> object:
+        return capture(model, to_tensor([np.moveaxis(images[index % len(images)], 0, -1)], info.mean, info.std))
+
+    recorded, patches = record(0), model.config.num_tokens - 1
+    for what, work in (
+        ("computing: maps of another token", lambda index: token_maps(recorded, index % patches + 1)),
+        ("computing: another image", record),
+        ("computing: contributions", lambda _: contributions(model, recorded)),
+    ):
+        times = []
+        for index in range(options.times + 2):
+            start = time.perf_counter()
+            work(index)
+            times.append(1000 * (time.perf_counter() - start))
+        yield Row(what, tuple(times[2:]), 50.0)
+
+
+# The program
+
+
+WARM = {"pages": pages, "links": reloads, "slider": slider, "patch": patch, "changes": changes}
+ALONE = {"first": first, "training": training}  # training last: its runs stand in the lists
+
+
+def rows(options: argparse.Namespace) -> Rows:
+    """All that was asked for."""
+    asked = options.only
+    with sync_playwright() as playwright:
+        browser = launch(playwright)
+        if "first" in asked:
+            yield from first(browser, options)
+        if warm := [name for name in WARM if name in asked]:
+            with serving() as address:
+                page = open_page(browser)
+                page.goto(address)
+                page.wait_for_timeout(1000 * WARM_SECONDS)
+                for name in warm:
+                    yield from WARM[name](page, options)
+                page.close()
+        if "training" in asked:
+            yield from training(browser, options)
+        browser.close()
+    if "maps" in asked:
+        yield from maps(options)
+
+
+def main() -> None:
+    """Print the table, or an object of JSON."""
+    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
+    parser.add_argument("--only", nargs="+", choices=[*ALONE, *WARM, "maps"], default=[*ALONE, *WARM, "maps"])
+    parser.add_argument("--times", type=int, default=40, help="of each slider, click and change")
+    parser.add_argument("--rounds", type=int, default=10, help="through all pages")
+    parser.add_argument("--starts", type=int, default=5, help="of the server, and of trainings")
+    parser.add_argument("--json", action="store_true")
+    options = parser.parse_args()
+    os.environ["VIT_DATA"] = str(data_dir())
+    data.load(DataConfig())
+    found = []
+    with tempfile.TemporaryDirectory(prefix="vit-latency-") as folder:
+        shutil.copytree(runs.find_run(runs.SHIPPED_RUN).path, Path(folder) / runs.SHIPPED_RUN)
+        os.environ["VIT_CHECKPOINTS"] = folder
+        if not options.json:
+            print("| | p50, ms | p95, ms | times | goal, ms |\n| --- | --- | --- | --- | --- |", flush=True)
+        for row in rows(options):
+            found.append(row)
+            if not options.json:
+                print(row.line, flush=True)
+    if options.json:
+        lines = [asdict(row) | dict(zip(("p50", "p95"), row.percentiles, strict=True), met=row.met) for row in found]
+        machine = {"processor": hardware.processor(), "cores": hardware.cpu_cores()}
+        print(json.dumps({"unit": "ms", "machine": machine, "rows": lines}, indent=2))
+    sys.exit(0 if all(row.met for row in found) else 1)
+
+
+if __name__ == "__main__":
+    main()
