@@ -19,7 +19,7 @@ from PIL import Image
 
 from pages.server import secret_tables
 from pages.server.visitor_cookie import visitor_mark
-from vit import data, demo, exchange, flags, jobs, runs, visitors
+from vit import data, demo, exchange, flags, jobs, runs, sweep, visitors
 from vit.config import RunConfig, checkpoints_dir, data_dir, owned_dir, project_root
 from vit.data import DataInfo, catalog, pictures
 from vit.data.uploads import list_uploads
@@ -27,6 +27,7 @@ from vit.demo import MB, Demo
 from vit.errors import DataError, RunError, UserError
 from vit.estimate import disk_bytes
 from vit.runs import Run
+from vit.sweep_config import SweepConfig
 
 NOBODY = "0" * 32
 """Owns nothing: a visitor whom nothing tells from others."""
@@ -281,6 +282,44 @@ def _check_again(run: Run) -> None:
             runs.write_config(run.path, config)
 
 
+# Sweeps
+
+
+def my_sweeps() -> dict[str, list[Run]]:
+    """:func:`vit.sweep.sweeps` of the runs that who is looking may see, the newest sweep first."""
+    return sweep.sweeps(my_runs())
+
+
+def start_sweep(config: SweepConfig) -> list[Run]:
+    """:func:`vit.sweep.start`, for who is looking, within the bounds: all the runs that are missing, or none.
+
+    Raises:
+        UserError: it cannot be started, or a bound is in the way, which the sentence names.
+    """
+    limits = bounds()
+    if limits is not None:
+        config = config.model_copy(update={"base": limits.owned(config.base, _known())})
+        missing, left = len(sweep.open_points(config, my_runs())), room()
+        if missing > left:
+            raise RunError(f"These are {missing} runs, and you can start {left or 'none'} now: choose fewer.")
+    return sweep.start(config, start, among=my_runs())
+
+
+def stop_sweep(found: list[Run]) -> None:
+    """:func:`vit.sweep.stop` of own runs."""
+    sweep.stop([_own(run) for run in found])
+
+
+def resume_sweep(found: list[Run]) -> None:
+    """:func:`vit.sweep.resume` of own runs, within the bounds."""
+    sweep.resume([_own(run) for run in found], resume)
+
+
+def delete_sweep(found: list[Run]) -> None:
+    """:func:`vit.sweep.delete` of own runs."""
+    sweep.delete([_own(run) for run in found], delete)
+
+
 # Images
 
 
@@ -391,6 +430,12 @@ def without_paths(text: str) -> str:
 def command(config: RunConfig, name: str | None) -> str:
     """The command that trains a run with these settings; on a demo, without where the images lie on the server."""
     return flags.command_line(config if bounds() is None else _public(config), name)
+
+
+def sweep_command(config: SweepConfig) -> str:
+    """The command that trains a sweep; on a demo, without where the images lie on the server."""
+    base = config.base if bounds() is None else _public(config.base)
+    return sweep.command_line(config.model_copy(update={"base": base}))
 
 
 def report(run: Run) -> str:

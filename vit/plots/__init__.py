@@ -9,6 +9,7 @@ from vit.plots.curves import POINTS_MAX, accuracy_curve, learning_rate_curve, lo
 from vit.plots.figures import attention_matrix, probability_bars, reliability, token_names
 from vit.plots.heads import HEAD_COLOURS, heads_by_depth, layer_similarity
 from vit.plots.runs import COMPARED_MAX, compared_curves, cost_scatter, gap_curves
+from vit.plots.sweep import sweep_heat
 from vit.plots.timelapse import accuracy_lines, class_lines, head_lines, lens_heat
 from vit.plots.tokens import CLASS_COLOURS, lens_curves, norm_spread
 
@@ -39,6 +40,7 @@ __all__ = [
     "probability_change",
     "pruning_curve",
     "reliability",
+    "sweep_heat",
     "thin",
     "token_names",
 ]
