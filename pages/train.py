@@ -13,20 +13,36 @@ from pages.train_ladder import offer_ladder
 from pages.train_model import SENTENCES, model_controls, show_departures
 from pages.train_recipe import training_controls
 from pages.train_space import make_space
+from pages.train_sweep import offer_sweep
+from pages.train_sweep_map import follow_sweep
 from vit import hardware, runs
 from vit.config import MODELS, ModelConfig, RunConfig
+from vit.data import DataInfo
 from vit.errors import UserError
 
-SET_UP, FOLLOW = "New run", "Follow a run"
+SET_UP, FOLLOW, FOLLOW_SWEEP = "New run", "Follow a run", "Follow a sweep"
 
 
 def set_up() -> None:
-    """The form for a new run: images, model, recipe, what it will cost, Start."""
+    """The form for a new run: images, then all that depends on them."""
     with st.container(border=True):
         st.subheader("Images", anchor=False)
         info = choose_data()
-    if info is None:
-        return
+    if info is not None:
+        choose_run(info)
+
+
+@st.fragment
+def choose_run(info: DataInfo) -> None:
+    """Model, recipe, what the run will cost, Start: what a slider changes, and nothing else."""
+    try:
+        show_form(info)
+    except UserError as error:  # a fragment that is drawn by itself is not within the router's own
+        show_error(error)
+
+
+def show_form(info: DataInfo) -> None:
+    """The form itself, in three boxes."""
     model_box, training_box = st.container(border=True), st.container(border=True)
     # First the choices that the sliders depend on, in either box.
     with model_box:
@@ -50,6 +66,7 @@ def set_up() -> None:
         name = offer_start(config, fits=space.fits(controls.values))
         if base.architecture == "reference":
             offer_ladder(space, controls.values, name)
+        offer_sweep(config, info, machine())
 
 
 def choose_model() -> ModelConfig:
@@ -109,7 +126,9 @@ def machine() -> tuple[hardware.Device, ...]:
 
 
 def first_view() -> str:
-    """Follow a run when the link names one or one is training; set up a new one otherwise."""
+    """Follow what the link names, or a run that is training; set up a new one otherwise."""
+    if "sweep" in st.query_params:
+        return FOLLOW_SWEEP
     following = "run" in st.query_params or any(run.active for run in access.my_runs())
     return FOLLOW if following else SET_UP
 
@@ -124,11 +143,13 @@ followed = st.session_state.pop("started", None) or st.query_params.get("follow"
 if followed:
     st.session_state["show"], st.session_state["run"] = FOLLOW, followed
     st.query_params.pop("follow", None)
+if sweep := st.session_state.pop("started_sweep", None):
+    st.session_state["show"], st.session_state["sweep"] = FOLLOW_SWEEP, sweep
 bar = st.container(horizontal=True, vertical_alignment="center")
 with bar:
     view = st.segmented_control(
         "View",
-        (SET_UP, FOLLOW),
+        (SET_UP, FOLLOW, FOLLOW_SWEEP),
         default=first_view(),
         required=True,
         key="show",
@@ -138,5 +159,7 @@ with bar:
     )
 if view == FOLLOW:
     follow(bar)
+elif view == FOLLOW_SWEEP:
+    follow_sweep(bar)
 else:
     set_up()

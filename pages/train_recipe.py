@@ -41,6 +41,13 @@ def training_controls(controls: Controls, devices: tuple[Device, ...]) -> None:
             titles = {device.name: device.title for device in devices}
             fastest = titles[devices[0].name]
             controls.choice("device", "Device", help=f"auto takes the fastest: {fastest}.")
+            if controls.space.gpus(controls.values) > 1:
+                controls.choice(
+                    "processes",
+                    "GPUs",
+                    help="Each takes its share of every batch; the losses are those of one. A small network or small "
+                    "batches gain nothing: the GPUs then wait for each other.",
+                )
             low, high, _ = TrainingConfig.limits("seed")
             controls.number(
                 "seed", "Seed", st.number_input, low, high, help="The same seed and settings give the same model."

@@ -74,6 +74,7 @@ class Space:
         """The value of each control that nobody has touched."""
         recipe = RECIPES[self.recipe]
         shared = {"size": self.info.auto_image_size, "device": recipe.device, "seed": recipe.seed}
+        shared |= {"processes": recipe.processes}
         found = self.own_defaults() | shared | {key: getattr(recipe, field) for key, field in RECIPE_FIELDS.items()}
         most = self.bounds()
         if found["size"] > most.get("size", found["size"]):
@@ -91,6 +92,7 @@ class Space:
             "epochs": limits.EPOCHS,
             "batch": limits.BATCH_SIZES,
             "lr": limits.LEARNING_RATES,
+            "processes": range(1, max(device.count for device in self.devices) + 1),
         }
         offered = (words | numbers | self.own_values())[key]
         default = self.defaults()[key]
@@ -108,17 +110,21 @@ class Space:
         info, base = self.info, self.base
         shared = {"image_size": values["size"], "num_classes": len(info.class_names)}
         recipe = {field: values[key] for key, field in RECIPE_FIELDS.items()}
+        own = {"device": values["device"], "seed": values["seed"]}
+        own |= {"processes": min(values["processes"], self.gpus(values))}
         return RunConfig(
             model=type(base)(**base.model_dump() | shared | self.own_settings(values)),
             data=DataConfig(source=info.source, image_size=values["size"], class_names=info.class_names),
-            training=TrainingConfig(
-                **RECIPES[self.recipe].model_dump() | recipe | {"device": values["device"], "seed": values["seed"]}
-            ),
+            training=TrainingConfig(**RECIPES[self.recipe].model_dump() | recipe | own),
         )
 
     def device(self, values: Values) -> Device:
         """The chosen device; "auto" is the fastest."""
         return next((device for device in self.devices if device.name == values["device"]), self.devices[0])
+
+    def gpus(self, values: Values) -> int:
+        """How many of the chosen device can train together; a demo gives a training one."""
+        return 1 if self.demo is not None else self.device(values).count
 
     def bounds(self) -> dict[str, int]:
         """The largest values of the controls that a demo bounds one by one."""

@@ -15,12 +15,24 @@ from typing import TYPE_CHECKING, Any, NoReturn
 
 import numpy as np
 
-from vit import __version__, cli_attention, cli_faithfulness, cli_runs, cli_timelapse, jobs, runs
-from vit.config import DataConfig
+from vit import (
+    __version__,
+    cli_attention,
+    cli_faithfulness,
+    cli_runs,
+    cli_sweep,
+    cli_timelapse,
+    distributed,
+    hardware,
+    jobs,
+    runs,
+)
+from vit.config import DataConfig, RunConfig
 from vit.errors import DataError, RunError, SettingsError, UserError
 from vit.flags import add_flags, to_config
 from vit.names import bare, on_terminal
 from vit.runs import Run
+from vit.worker import assist
 
 if TYPE_CHECKING:
     from PIL import Image
@@ -30,6 +42,7 @@ if TYPE_CHECKING:
 
 BAD_INPUT = 2
 LABEL_COLUMNS = 40
+TRAINING = ("train", "resume", "restart")
 INTERRUPTED = 130  # as shells have it
 
 
@@ -42,7 +55,10 @@ class _Parser(argparse.ArgumentParser):
 
 def main(arguments: Sequence[str] | None = None) -> int:
     """Run one command; the exit status: 0, 1 when a training failed, 2 for bad input."""
-    parsed = _parser().parse_args(arguments)
+    words = sys.argv[1:] if arguments is None else arguments
+    if distributed.world().rank:  # of several that train together the first one speaks for all
+        return _assist() if words[:1] and words[0] in TRAINING and not {"-h", "--help"} & set(words) else 0
+    parsed = _parser().parse_args(words)
     try:
         return parsed.command(parsed)
     except UserError as error:
@@ -72,6 +88,9 @@ def _parser() -> argparse.ArgumentParser:
     train = command("train", _train, "train a new run in this process; Ctrl-C stops it in order", run=False)
     add_flags(train)
     train.add_argument("--run", metavar="NAME", help="what to call the run (default: after its data, depth and heads)")
+
+    sweep = command("sweep", _sweep, "train a grid of runs over heads, depth and seeds, and follow them", run=False)
+    cli_sweep.add_arguments(sweep)
 
     evaluate = command("evaluate", _evaluate, "accuracy, confusion matrix and scores on validation images")
     evaluate.add_argument("--dataset", help="another data set; its classes are matched by name (default: the run's)")
@@ -112,7 +131,10 @@ def _parser() -> argparse.ArgumentParser:
 def _train(arguments: argparse.Namespace) -> int:
     from vit.data import load
 
+    if run := jobs.relaunched():
+        return _go_on(run, arguments.json)
     config = to_config(arguments)
+    _check_launch(config)
     if arguments.run is not None:
         runs.check_name(arguments.run)
     load(config.data, progress=_counter("images"))  # before there is a run: images that cannot be used are bad input
@@ -121,13 +143,47 @@ def _train(arguments: argparse.Namespace) -> int:
     return _in_foreground(run, resume=False, as_json=arguments.json)
 
 
+def _sweep(arguments: argparse.Namespace) -> int:
+    result, text, status = cli_sweep.run(arguments, _say, _counter)
+    _print(result, arguments.json, text)
+    return status
+
+
+def _assist() -> int:
+    try:
+        return assist()
+    except UserError as error:  # the first process cannot be reached, so it is for this one to say so
+        _say(f"vit: {error}")
+        return BAD_INPUT
+
+
+def _check_launch(config: RunConfig) -> None:
+    """Whether ``torchrun`` has started as many processes as can train here."""
+    if distributed.launched():
+        if config.training.processes > 1:
+            raise SettingsError("--processes does not go with torchrun, which starts them itself: leave it out.")
+        if hardware.resolve(config.training.device) != "cpu":
+            hardware.resolve(config.training.device, distributed.world().local_size)
+
+
+def _go_on(run: Run, as_json: bool) -> int:
+    """What ``torchrun`` does when it starts its processes anew: go on with their run, unless it was stopped."""
+    if run.state not in ("finished", "stopped"):
+        jobs.prepare_resume(run)
+    return _in_foreground(run, resume=True, as_json=as_json)
+
+
 def _resume(arguments: argparse.Namespace) -> int:
+    if run := jobs.relaunched():
+        return _go_on(run, arguments.json)
     run = runs.get_run(arguments.run)
     jobs.prepare_resume(run)
     return _in_foreground(run, resume=True, as_json=arguments.json)
 
 
 def _restart(arguments: argparse.Namespace) -> int:
+    if run := jobs.relaunched():
+        return _go_on(run, arguments.json)
     run = runs.get_run(arguments.run)
     if run.shipped and not arguments.yes:
         raise RunError(
@@ -139,6 +195,8 @@ def _restart(arguments: argparse.Namespace) -> int:
 
 def _in_foreground(run: Run, *, resume: bool, as_json: bool) -> int:
     begun = time.monotonic()
+    if (mark := distributed.launch_mark()) and runs.read_status(run.path).state == "queued":
+        runs.update_status(run.path, launch=mark)
     status = jobs.execute(run, resume=resume, report=_Progress(run.config.training.epochs))
     best = status.best or {}
     result = {

@@ -26,6 +26,7 @@ DROPOUTS = (0.0, 0.05, 0.1, 0.2, 0.3, 0.5)
 EPOCHS = range(1, 201)
 BATCH_SIZES = (8, 16, 32, 64, 128, 256, 512)
 LEARNING_RATES = (1e-4, 2e-4, 3e-4, 5e-4, 1e-3, 2e-3, 3e-3, 5e-3)
+PROCESSES_MAX = 64
 SNAPSHOTS_MAX = 20
 
 AUTO_IMAGE_SIZE_MAX = 64
@@ -36,6 +37,9 @@ RUN_NAME = re.compile(r"[a-z0-9](?:[a-z0-9._-]{0,62}[a-z0-9])?")
 
 OWNER = re.compile(r"[0-9a-f]{32}")
 """The mark of a visitor."""
+
+PLACER = re.compile(r"[0-9a-f]{32}")
+"""The mark of a program that places runs on machines by itself."""
 
 Device = Literal["auto", "cpu", "cuda", "mps"]
 Keep = Literal["validation", "training_loss", "last"]
@@ -318,7 +322,8 @@ class TrainingConfig(Settings):
         keep: which weights the run keeps: of the best validation accuracy, of the lowest running training loss (the
             mean over 100 steps, begun anew each epoch), or the last.
         snapshots: how many epochs, evenly spaced, leave fp16 weights for the time-lapse.
-        threads: CPU threads for torch; None leaves torch's choice.
+        processes: so many train together on this machine, each with a GPU of its own, or a share of the cores.
+        threads: CPU threads for torch, of each process; None leaves torch's choice, or shares out the cores.
         resume_steps: leave what a resume needs every so many steps, besides at the end of each epoch.
         max_seconds: end the training after so many seconds, with what it has reached.
     """
@@ -336,6 +341,7 @@ class TrainingConfig(Settings):
     augment: Augmentation = "standard"
     seed: Annotated[int, Field(ge=0, le=2**31 - 1)] = 0
     device: Device = "auto"
+    processes: Annotated[int, Field(ge=1, le=PROCESSES_MAX)] = 1
     keep: Keep = "validation"
     snapshots: Annotated[int, Field(ge=0, le=SNAPSHOTS_MAX)] = SNAPSHOTS_MAX
     threads: Annotated[int, Field(ge=1, le=1024)] | None = None
@@ -380,6 +386,7 @@ class Environment(Settings):
     processor: str = ""
     device: str = ""
     threads: int = 0
+    processes: int = 1
 
 
 class RunConfig(Settings):
@@ -388,6 +395,7 @@ class RunConfig(Settings):
     Attributes:
         format: counts up when the same settings begin to mean another network, so that no run is taken for another.
         owner: the mark of the visitor whose run it is, on a server that strangers use; empty where it is everybody's.
+        sweep: the name of the sweep that it is a part of (:mod:`vit.sweep`); empty where it stands alone.
     """
 
     format: Literal[2] = 2
@@ -396,6 +404,7 @@ class RunConfig(Settings):
     training: TrainingConfig = TrainingConfig()
     created: str = ""
     owner: Annotated[str, Field(pattern=rf"^({OWNER.pattern})?$")] = ""
+    sweep: Annotated[str, Field(pattern=rf"^({RUN_NAME.pattern})?$")] = ""
     environment: Environment | None = None
 
     @field_validator("format", mode="before")

@@ -112,9 +112,11 @@ class Demo(Settings):
 
     def owned(self, config: RunConfig, owner: str) -> RunConfig:
         """The settings as this demo keeps them: of this visitor, for its seconds at most, written no oftener than it is
-        usual, and on as many threads as the machine likes."""
+        usual, by one process, and on as many threads as the machine likes."""
         seconds = min(config.training.max_seconds or self.seconds, self.seconds)
-        recipe = config.training.model_copy(update={"max_seconds": seconds, "resume_steps": None, "threads": None})
+        recipe = config.training.model_copy(
+            update={"max_seconds": seconds, "resume_steps": None, "threads": None, "processes": 1}
+        )
         return config.model_copy(update={"owner": owner, "training": recipe})
 
     def bounded(self, config: RunConfig, owner: str) -> RunConfig:

@@ -19,6 +19,8 @@ BEGINS = "A process begins."
 _SMALLER = "choose a smaller batch, model or image size"
 _MEMORY = f"Memory ran out: {_SMALLER}, or close other programs."
 _AGAIN = "resume it or start over."
+SILENT = f"it ended without a word, perhaps killed because memory ran out: {_AGAIN}"
+"""Why a process died of which nobody saw the exit status."""
 _STAMPED = re.compile(r"(\d\d:\d\d:\d\d)  (.+)")
 _LINE_MAX = 160
 
@@ -82,3 +84,8 @@ def of_death(code: int | None, log: str) -> str:
             said = f"{stamped[2].rstrip('.')}, at {stamped[1]}"
         return f"The process ended without a word{f' ({said})' if said else ''}: {_AGAIN}"
     return f"The job ended with exit status {code}{f' ({said})' if said else ''}: {_AGAIN}"
+
+
+def of_rank(rank: int, size: int, why: str) -> str:
+    """Why one of several processes that train together ended the run."""
+    return f"Rank {rank} of {size} failed: {why[:1].lower() + why[1:] if why.startswith('Its ') else why}"

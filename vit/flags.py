@@ -71,6 +71,7 @@ FLAGS = (
     Flag("--seed", "training", "seed", "of the first weights, the order, the augmentation and dropout"),
     Flag("--threads", "training", "threads", "CPU threads"),
     Flag("--device", "training", "device", "where to train"),
+    Flag("--processes", "training", "processes", "train with so many processes together, each with a GPU of its own"),
     Flag("--resume-steps", "training", "resume_steps", "leave what a resume needs every so many steps, too"),
     Flag("--max-seconds", "training", "max_seconds", "end the training after so many seconds"),
     Flag("--train-images", "data", "train_images", "use only so many training images"),

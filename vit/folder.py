@@ -9,12 +9,12 @@ import shutil
 from contextlib import suppress
 from functools import lru_cache
 from pathlib import Path
-from typing import Any, Literal
+from typing import Annotated, Any, Literal
 
 from filelock import FileLock, Timeout
-from pydantic import ConfigDict
+from pydantic import ConfigDict, Field
 
-from vit.config import RunConfig
+from vit.config import PLACER, RunConfig
 from vit.errors import SettingsError
 from vit.files import json_lines, overwrite, remove_remains, safetensors_metadata, tail, write_atomic
 from vit.settings import Settings
@@ -29,6 +29,8 @@ ACTIVE = ("queued", "running")
 CONFIG, STATUS, METRICS, LOG, LOCK = "config.json", "status.json", "metrics.jsonl", "log.txt", ".lock"
 MODEL, LAST, SNAPSHOTS = "model.safetensors", "last.safetensors", "snapshots"
 PICTURE = "attention.png"
+STOP = ".stop"
+"""Asks for the end of a run whose worker may be on another machine, where no signal reaches it."""
 
 _MADE = (LAST, METRICS, SNAPSHOTS, PICTURE, MODEL)
 """What a training makes, and what is made of its weights; first of all what a resume would go on from."""
@@ -48,6 +50,8 @@ class Status(Settings):
         device: ``cpu``, ``cuda`` or ``mps``.
         best: what was measured with the kept weights: epoch, val_accuracy, val_loss and so on.
         validated: whether the kept weights have been measured at all; the initial weights have not.
+        launch: the mark of the ``torchrun`` that works on it, which begins again where one of its processes dies.
+        placed: the mark of who places it, where that is not the queue of its device: see :func:`is_placed`.
     """
 
     model_config = ConfigDict(frozen=True, extra="ignore")
@@ -63,6 +67,8 @@ class Status(Settings):
     device: str = ""
     best: dict[str, Any] | None = None
     validated: bool = False
+    launch: Annotated[str, Field(max_length=64)] = ""
+    placed: Annotated[str, Field(pattern=rf"^({PLACER.pattern})?$")] = ""
 
 
 def run_lock(path: Path) -> FileLock:
@@ -89,6 +95,16 @@ def is_locked(path: Path) -> bool:
     finally:
         os.close(handle)
     return False
+
+
+def placer(path: Path, mark: str) -> Path:
+    """The folder whose lock is held by the program of this mark, which places the run in ``path``, while it lives."""
+    return path.parent / ".locks" / mark
+
+
+def is_placed(path: Path, status: Status) -> bool:
+    """Whether a living program sees to it that the run finds a machine, and another one where that is lost."""
+    return bool(status.placed) and is_locked(placer(path, status.placed))
 
 
 def _is_taken(path: Path) -> bool:

@@ -23,12 +23,14 @@ class Device:
         title: what a person calls it, such as "CPU, 2 cores".
         memory_bytes: all of its memory that this process may use.
         free_bytes: what is free of it now.
+        count: how many of them there are; the other numbers are the first one's.
     """
 
     name: str
     title: str
     memory_bytes: int
     free_bytes: int
+    count: int = 1
 
 
 def devices() -> list[Device]:
@@ -39,23 +41,39 @@ def devices() -> list[Device]:
     if sys.platform == "darwin" and platform.machine() == "arm64":
         found.insert(0, Device("mps", "Apple GPU", total, free))  # it shares the memory of the machine
     if _torch_built_for_cuda() and (card := _cuda_card()):
-        title, memory_bytes, bus_id = card
-        found.insert(0, Device("cuda", title, memory_bytes, _cuda_free(bus_id, memory_bytes)))
+        title, memory_bytes, bus_id, count = card
+        found.insert(0, Device("cuda", title, memory_bytes, _cuda_free(bus_id, memory_bytes), count))
     return found
 
 
-def resolve(name: str) -> str:
+def resolve(name: str, processes: int = 1) -> str:
     """The device behind a setting: ``auto`` is the fastest one that is here.
 
+    Args:
+        processes: so many are to train on it together.
+
     Raises:
-        SettingsError: this machine has no such device.
+        SettingsError: this machine has no such device, or no room on it for so many.
     """
-    names = [device.name for device in devices()]
-    if name == "auto":
-        return names[0]
-    if name not in names:
+    found = devices()
+    names = [device.name for device in found]
+    if name != "auto" and name not in names:
         raise SettingsError(f"device = {name!r} is not on this machine: choose auto or one of {', '.join(names)}.")
-    return name
+    device = found[0 if name == "auto" else names.index(name)]
+    if processes > (most := _room(device)):
+        there = f"{device.count} GPU{'s' if device.count > 1 else ''}" if device.name != "cpu" else device.title
+        raise SettingsError(f"processes = {processes} is too many for this machine ({there}): choose {most} at most.")
+    return device.name
+
+
+def processes(wanted: int, name: str) -> int:
+    """So many processes as are wanted to train on a device together, or as there is room for."""
+    return min(wanted, next((_room(device) for device in devices() if device.name == name), 1))
+
+
+def _room(device: Device) -> int:
+    """How many processes can train on it together: one a GPU, or one a core of the processor, but always two."""
+    return {"cuda": device.count, "cpu": max(2, cpu_cores())}.get(device.name, 1)
 
 
 def processor() -> str:
@@ -132,8 +150,8 @@ def _torch_built_for_cuda() -> bool:
 
 
 @cache
-def _cuda_card() -> tuple[str, int, bytes] | None:
-    """Name, bytes of memory and bus address of the first CUDA device, from the driver itself."""
+def _cuda_card() -> tuple[str, int, bytes, int] | None:
+    """Name, bytes of memory and bus address of the first CUDA device, and how many there are, from the driver."""
     driver = _library("nvcuda.dll" if sys.platform == "win32" else "libcuda.so.1")
     count, device = ctypes.c_int(), ctypes.c_int()
     if driver is None or driver.cuInit(0) or driver.cuDeviceGetCount(ctypes.byref(count)) or count.value < 1:
@@ -145,7 +163,7 @@ def _cuda_card() -> tuple[str, int, bytes] | None:
         or driver.cuDeviceTotalMem_v2(ctypes.byref(memory_bytes), device)
         or driver.cuDeviceGetPCIBusId(bus_id, len(bus_id), device)
     )
-    return None if failed else (name.value.decode(errors="replace"), memory_bytes.value, bus_id.value)
+    return None if failed else (name.value.decode(errors="replace"), memory_bytes.value, bus_id.value, count.value)
 
 
 class _NvmlMemory(ctypes.Structure):

@@ -15,7 +15,8 @@ import time
 import psutil
 from filelock import Timeout
 
-from vit import failures, runs
+from vit import distributed, failures, folder, runs
+from vit.company import end_of_dead
 from vit.config import RunConfig, checkpoints_dir, data_dir, project_root
 from vit.errors import RunError
 from vit.flags import command_line
@@ -66,6 +67,13 @@ def prepare_resume(run: Run) -> None:
     runs.requeue(run)
 
 
+def relaunched() -> Run | None:
+    """The run that ``torchrun`` had its processes work on before one of them died and it started all anew."""
+    mark = distributed.launch_mark() if distributed.restarts() else ""
+    marked = (run for run in runs.list_runs() if mark and runs.read_status(run.path).launch == mark)
+    return next(marked, None)
+
+
 def restart(run: Run) -> None:
     """Begin a run anew, with its name and settings; a job that works on it is stopped, and what it has made is deleted.
 
@@ -114,6 +122,8 @@ def stop(run: Run) -> Status:
             killed = _signal(run, pid, signal.SIGKILL)
         elif not asked:
             asked = _signal(run, pid, signal.SIGTERM)
+            if not asked and folder.is_placed(run.path, runs.read_status(run.path)):
+                (run.path / folder.STOP).touch()
         time.sleep(0.05)
 
 
@@ -128,6 +138,7 @@ def poll() -> int:
 
 def _launch(run: Run, command: str) -> None:
     environment = {"VIT_CHECKPOINTS": str(checkpoints_dir()), "VIT_DATA": str(data_dir()), "PYTHONUNBUFFERED": "1"}
+    inherited = {name: value for name, value in os.environ.items() if name not in distributed.VARIABLES}
     ticket = runs.read_status(run.path).ticket
     try:
         with (run.path / runs.LOG).open("ab") as log:
@@ -139,7 +150,7 @@ def _launch(run: Run, command: str) -> None:
                 stdout=log,
                 stderr=subprocess.STDOUT,
                 cwd=project_root(),
-                env=os.environ | environment,
+                env=inherited | environment,
                 start_new_session=True,
             )
     except OSError as error:
@@ -156,12 +167,12 @@ def _watch(child: subprocess.Popen, run: Run, ticket: int) -> None:
     """Reap the job when it ends, so that no zombie is left, and say why it died when it could not."""
     code = child.wait()
     poll()
-    with contextlib.suppress(OSError, Timeout), runs.run_lock(run.path).acquire(timeout=1):
-        status = runs.read_status(run.path)
-        if status.state in runs.ACTIVE and status.ticket == ticket:  # and not queued anew since
-            state = "stopped" if code in _SIGNALLED else "failed"
-            changes = {"state": state, "message": failures.of_death(code, run.log(60)), "ended": time.time()}
-            runs.last_word(run.path, status.model_copy(update=changes))
+    state = "stopped" if code in _SIGNALLED else "failed"
+    why = failures.of_death(code, run.log(60))
+    with contextlib.suppress(RunError):
+        if state == "failed" and (processes := run.config.training.processes) > 1:
+            why = failures.of_rank(0, processes, why)
+    end_of_dead(run.path, ticket, state, why)
 
 
 def _worker_of(run: Run) -> int | None:

@@ -47,6 +47,7 @@ from vit.folder import (
     clear,
     cut_metrics,
     is_locked,
+    is_placed,
     last_word,
     read_status,
     reason,
@@ -134,6 +135,8 @@ class Run:
             return status.model_copy(update={"state": "running"})
         if status.state not in ACTIVE or is_locked(self.path):
             return status
+        if is_placed(self.path, status):  # by one who lives, and who tries again where its worker was lost
+            return status.model_copy(update={"state": "queued"})
         begins = status.state == "queued" and status.pid is None  # a process that has begun takes the lock first
         if begins and time.time() - status.ticket / 1e9 < START_GRACE:
             return status
@@ -310,9 +313,9 @@ def create(name: str | None, config: RunConfig) -> Run:
 
     Raises:
         RunError: the name is taken or cannot be a folder's name, or the folder cannot be written.
-        SettingsError: this machine lacks the device.
+        SettingsError: this machine lacks the device, or room on it for the processes.
     """
-    device = resolve(config.training.device)
+    device = resolve(config.training.device, config.training.processes)
     config = config.model_copy(update={"created": datetime.now(UTC).isoformat(timespec="microseconds")})
     path = checkpoints_dir() / (suggest_name(config) if name is None else check_name(name))
     beside = path.with_name(f".{secrets.token_hex(8)}.part")  # a run appears under its name when it is whole
@@ -340,7 +343,7 @@ def requeue(run: Run) -> None:
     changes = {"ticket": time.time_ns(), "pid": None, "started": None, "ended": None, "message": "Starting."}
     device = device_of(run)
     with holding(run), _writing(run.path):
-        update_status(run.path, state="queued", device=device, **changes)
+        update_status(run.path, state="queued", device=device, placed="", **changes)
 
 
 def start_over(run: Run) -> None:
@@ -479,8 +482,11 @@ def holding(run: Run) -> Iterator[None]:
         RunError: a job works on it, or is about to.
     """
     busy = RunError(f"The run {run.name!r} is {run.state}: stop it first.")
-    if run.active:
-        raise busy
+    end = time.monotonic() + 0.3
+    while run.active:  # as is one that has just died, while its server writes how
+        if time.monotonic() > end:
+            raise busy
+        time.sleep(0.02)
     try:
         lock = run_lock(run.path).acquire(timeout=1)
     except Timeout:

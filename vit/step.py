@@ -31,6 +31,7 @@ class Stepper:
         self, model: nn.Module, optimizer: AdamW, batches: Batches, recipe: TrainingConfig, world: World = ALONE
     ) -> None:
         self.model, self.optimizer, self.batches, self.recipe, self.world = model, optimizer, batches, recipe, world
+        self.network = world.spread(model)
         self.device = batches.device
         self.random = any(getattr(module, "p", 0) or getattr(module, "probability", 0) for module in model.modules())
         self.eager = self._why_eager()
@@ -51,7 +52,8 @@ class Stepper:
         """
         self.optimizer.lr.fill_(lr)
         self.batches.seed(epoch, position)
-        with self._random(mix_seed(self.recipe.seed, epoch, step)):
+        other = (self.world.rank,) if self.world.rank else ()  # each has other images, and other dropout
+        with self._random(mix_seed(self.recipe.seed, epoch, step, *other)):
             result = self._run(rows)
         self._results[self._held].copy_(result)
         self._held += 1
@@ -82,7 +84,7 @@ class Stepper:
         images, labels = self.batches.batch(rows, part)
         # A weight's copy in bf16 is used once a step, so there is nothing to keep, and a graph must not keep it.
         with torch.autocast("cuda", torch.bfloat16, enabled=self.device.type == "cuda", cache_enabled=False):
-            logits = self.model(images)
+            logits = self.network(images)
         logits = logits.float()
         loss = F.cross_entropy(logits, labels, label_smoothing=self.recipe.label_smoothing)
         self.optimizer.zero_grad()

@@ -18,25 +18,34 @@ _TITLES = {
     "processor": "the processor",
     "device": "the device",
     "threads": "threads",
+    "processes": "processes",
 }
 """What can change a run's numbers."""
 
 
-def set_threads(chosen: int | None, recorded: Environment | None) -> None:
+def set_threads(chosen: int | None, recorded: Environment | None, sharing: int = 1) -> None:
     """Have torch take the chosen number of CPU threads, or, on the same processor, as many as a run was begun with.
 
     Its own choice is set, too, for until it is told a number torch leaves it to MKL to take fewer.
+
+    Args:
+        sharing: so many processes of this machine train together, and share its cores; each has ``chosen`` threads.
     """
     import torch
 
     possible = range(1, max(os.cpu_count() or 1, THREADS_MAX) + 1)  # a run may come from anyone
-    if not chosen and recorded and recorded.processor == hardware.processor() and recorded.threads in possible:
+    if not chosen and recorded and _like(recorded, sharing) and recorded.threads in possible:
         chosen = recorded.threads
-    torch.set_num_threads(chosen or torch.get_num_threads())
+    own = max(1, hardware.cpu_cores() // sharing) if sharing > 1 else torch.get_num_threads()
+    torch.set_num_threads(chosen or own)
 
 
-def environment(device: str) -> Environment:
-    """What is trained with here and now, on a device as torch names it."""
+def _like(recorded: Environment, sharing: int) -> bool:
+    return recorded.processor == hardware.processor() and (recorded.processes > 1) == (sharing > 1)
+
+
+def environment(device: str, processes: int = 1) -> Environment:
+    """What is trained with here and now, on a device as torch names it, by so many processes together."""
     import torch
 
     return Environment(
@@ -47,6 +56,7 @@ def environment(device: str) -> Environment:
         processor=hardware.processor(),
         device=torch.cuda.get_device_name() if device == "cuda" else device,
         threads=torch.get_num_threads(),
+        processes=processes,
     )
 
 

@@ -13,13 +13,14 @@ from typing import NamedTuple
 
 import torch
 import torch.nn.functional as F
-from torch import Tensor
+from torch import Tensor, nn
 
 from vit import checkpoint, hardware
 from vit.checkpoint import Checkpoint
 from vit.config import RunConfig, TrainingConfig
 from vit.data import ImageData
 from vit.data.batches import Batches
+from vit.distributed import ALONE, World
 from vit.errors import UserError
 from vit.networks import build_model
 from vit.optimizer import AdamW
@@ -29,6 +30,8 @@ VALIDATION_BATCH = {"cpu": 256, "cuda": 1024, "mps": 256}
 
 REPORT_SECONDS = {"cpu": 0.0, "cuda": 1.0, "mps": 1.0}
 """How often a device is asked for its losses: a GPU idles while it is waited for, the processor tells each step."""
+TOGETHER_SECONDS = 0.5
+"""The same of a GPU that trains with others, who are stopped no sooner."""
 
 WINDOW = 100
 """Steps of the running training loss."""
@@ -112,6 +115,7 @@ def fit(
     *,
     resume: Checkpoint | None = None,
     stop: Callable[[], bool] | None = None,
+    world: World = ALONE,
 ) -> Iterator[Step | Epoch | Snapshot | Checkpoint | Note]:
     """Train the model of ``config`` on ``data``.
 
@@ -126,13 +130,14 @@ def fit(
         resume: go on after this checkpoint, which is checked at once, before the first event is asked for.
         stop: asked after each step and each batch of validation; once it is true, a final :class:`Snapshot` follows,
             and the end.
+        world: who trains, each with the same arguments. All are told the same; one who is to stop stops all.
 
     Raises:
         TrainingFailed: the checkpoint is not of this training, the loss is no longer finite, the device's memory is
             exhausted, or the images cannot be read.
     """
     with _in_words(config):
-        loop = _Loop(config, data, stop or (lambda: False))
+        loop = _Loop(config, data, stop or (lambda: False), world)
         if resume is not None:
             loop.restore(resume)
     return _events(config, loop)
@@ -196,11 +201,17 @@ class _Pass:
 class _Loop:
     """The state of one training: what :func:`fit` would otherwise pass from function to function."""
 
-    def __init__(self, config: RunConfig, data: ImageData, stop: Callable[[], bool]) -> None:
+    def __init__(self, config: RunConfig, data: ImageData, stop: Callable[[], bool], world: World) -> None:
         self.recipe = config.training
-        self.stop = stop
-        self.device = torch.device(hardware.resolve(self.recipe.device))
-        self.model = build_model(config.model, seed=self.recipe.seed).to(self.device)
+        self.world = world
+        self.asked = stop
+        self.device = world.device(hardware.resolve(self.recipe.device))
+        model = build_model(config.model, seed=self.recipe.seed).to(self.device)
+        self.own_statistics = any(isinstance(module, nn.modules.batchnorm._BatchNorm) for module in model.modules())
+        if self.own_statistics and not world.alone and self.device.type == "cuda":
+            model = nn.SyncBatchNorm.convert_sync_batchnorm(model)  # torch has it for GPUs alone
+            self.own_statistics = False
+        self.model = model
         self.optimizer = AdamW(self.model, self.recipe)
         common = {
             "device": self.device,
@@ -211,11 +222,12 @@ class _Loop:
         batch, drop_last = self.recipe.batch_size, self.recipe.drop_last
         self.train = Batches(data.train, batch_size=batch, augment=self.recipe.augment, drop_last=drop_last, **common)
         # Which images a dropped batch holds depends on the size of the batches.
-        validated = batch if drop_last else VALIDATION_BATCH[self.device.type]
+        validated = batch if drop_last else VALIDATION_BATCH[self.device.type] * world.size
         self.val = Batches(data.val, batch_size=validated, drop_last=drop_last, **common)
-        self.stepper = Stepper(self.model, self.optimizer, self.train, self.recipe)
+        self.stepper = Stepper(self.model, self.optimizer, self.train, self.recipe, world)
         self.eager_told = ""
         self.report_seconds = REPORT_SECONDS[self.device.type]
+        self.stride = 1  # steps until the next telling, where several have to agree on it
         self.total = len(self.train) * self.recipe.epochs
         self.step = 0
         self.done = 0  # complete epochs
@@ -223,8 +235,17 @@ class _Loop:
         self.best: tuple[float, float] | None = None
         self.seconds_before = 0.0
 
+    def stop(self) -> bool:
+        """Whether anybody is to stop; all ask at the same place."""
+        return self.world.any(self.asked())
+
     def run(self) -> Iterator[Step | Epoch | Snapshot | Checkpoint | Note]:
         self.started = time.monotonic() - self.seconds_before
+        if self.own_statistics and not self.world.alone:
+            yield Note(
+                "Batch norm takes the statistics of each process's own part of a batch: "
+                f"losses are not those of one process with batches of {self.recipe.batch_size}."
+            )
         snapshots = snapshot_epochs(self.recipe.epochs, self.recipe.snapshots)
         if self.done in snapshots and not self._steps_under_way:  # nobody knows whether it was kept in time
             yield Snapshot(self.done, self.step, _copy(self.model.state_dict(), torch.float16))
@@ -257,8 +278,7 @@ class _Loop:
             whole = position + 1 == len(self.train)
             due = bool(self.recipe.resume_steps) and self.step % self.recipe.resume_steps == 0 and not whole
             full = self.recipe.keep == "training_loss" and len(self.under_way.window) + len(untold) == WINDOW
-            late = time.monotonic() - told >= self.report_seconds
-            if not (whole or due or full or late or self.stop()):
+            if not (whole or due or full or self._is_late(len(untold), told)):
                 continue
             yield from self._tell(epoch, untold, told)
             untold.clear()
@@ -268,6 +288,18 @@ class _Loop:
                 break
             told = time.monotonic()
 
+    def _is_late(self, untold: int, told: float) -> bool:
+        """Whether it is time to tell; several go by the count of steps, since each has a clock of its own."""
+        if self.world.alone:
+            return time.monotonic() - told >= self.report_seconds or self.asked()
+        return untold >= self.stride
+
+    def _agree_on_stride(self, steps: int, seconds: float) -> None:
+        """By the first one's clock; it grows slowly, since the first steps wait for kernels to be chosen."""
+        if self.report_seconds and not self.world.alone:
+            wanted = int(steps * TOGETHER_SECONDS / max(seconds, 1e-9))
+            self.stride = self.world.share(max(1, min(2 * self.stride, wanted)))
+
     def _tell(self, epoch: int, untold: list[tuple[int, float]], since: float) -> Iterator[Step | Note]:
         """What the steps since a moment came to; of several at once the time is shared out evenly."""
         if self.device.type == "cuda" and self.stepper.eager != self.eager_told:
@@ -275,6 +307,8 @@ class _Loop:
             yield Note(f"Steps are not captured as a CUDA graph, since {self.eager_told}.")
         results = self.stepper.results()
         each = (time.monotonic() - since) / len(results)
+        self._agree_on_stride(len(results), each * len(results))
+        self.world.average(self.model.buffers())  # running statistics, which are read here and nowhere on the way
         passed, before = self.under_way, self._seconds() - each * len(results)
         for index, ((loss, right), (count, lr)) in enumerate(zip(results, untold, strict=True), start=1):
             step = self.step - len(results) + index
@@ -298,15 +332,18 @@ class _Loop:
         """Loss (cross-entropy, unsmoothed) and accuracy on the validation images; None when stopped on the way."""
         self.model.eval()
         parts, seen = [], 0
-        for images, labels in self.val.in_order():
-            logits = self.model(images).float()
-            right = (logits.argmax(dim=1) == labels).sum()
-            parts.append(torch.stack((F.cross_entropy(logits, labels, reduction="sum"), right)))
-            seen += len(labels)
+        for images, labels in self.val.in_order(self.world.part):
+            if len(labels):  # there may be more processes than images
+                logits = self.model(images).float()
+                right = (logits.argmax(dim=1) == labels).sum()
+                parts.append(torch.stack((F.cross_entropy(logits, labels, reduction="sum"), right)))
+                seen += len(labels)
             if self.stop():
                 return None
         told = torch.stack(parts).tolist() if parts else []  # waits for the device once, not at each batch
-        return sum(loss for loss, _ in told) / max(1, seen), sum(right for _, right in told) / max(1, seen)
+        sums = (sum(loss for loss, _ in told), sum(right for _, right in told), seen)
+        loss, right, seen = self.world.add(torch.tensor(sums, dtype=torch.float64)).tolist()
+        return loss / max(1, seen), right / max(1, seen)
 
     def _note_window(self) -> None:
         """Take the running loss, and hold on to the weights as they are now where it is the lowest."""

@@ -22,6 +22,9 @@ def turn(run: Run, wait: Callable[[], None]) -> Iterator[None]:
         wait: called as long as it is not this run's turn; it sleeps a little, and may raise to give up.
     """
     mine = runs.read_status(run.path)
+    if mine.placed:  # where and when it trains is somebody else's choice
+        yield
+        return
     folder = checkpoints_dir() / ".locks"
     folder.mkdir(parents=True, exist_ok=True)
     lock = FileLock(folder / f"{mine.device}.lock")
@@ -45,7 +48,8 @@ def turn(run: Run, wait: Callable[[], None]) -> Iterator[None]:
 def places() -> dict[str, int]:
     """The waiting runs by name, and each one's place in the queue of its device; 1 is the next."""
     statuses = [(run.name, run.status) for run in runs.list_runs()]
-    waiting = sorted((status.ticket, name, status.device) for name, status in statuses if status.state == "queued")
+    queued = [(name, status) for name, status in statuses if status.state == "queued" and not status.placed]
+    waiting = sorted((status.ticket, name, status.device) for name, status in queued)
     counts: dict[str, int] = {}
     found = {}
     for _, name, device in waiting:
@@ -76,4 +80,4 @@ def _waits(other: Run, mine: Status) -> bool:
     """Whether another run waits for the same device with an older ticket; the files are asked before the locks."""
     status = runs.read_status(other.path)
     before = status.state == "queued" and status.device == mine.device and status.ticket < mine.ticket
-    return before and other.state == "queued"
+    return before and not status.placed and other.state == "queued"

@@ -8,15 +8,16 @@ import time
 import traceback
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager, suppress
-from dataclasses import fields
+from dataclasses import dataclass, fields
 from functools import partial
 from typing import TYPE_CHECKING, Any
 
 from filelock import Timeout
 
-from vit import failures, runs, turns
-from vit.config import RunConfig
-from vit.errors import RunError
+from vit import allocator, failures, hardware, runs, turns
+from vit.company import Company, Tie
+from vit.config import RunConfig, data_dir
+from vit.errors import DataError, RunError
 from vit.names import bare
 from vit.runs import Run, Status
 
@@ -34,6 +35,8 @@ LOCK_PATIENCE = 5.0
 
 class _Stopped(Exception):
     """Somebody asked the job to stop, or its time is up; the text, if any, begins the last word on it."""
+
+    in_order = True
 
 
 class _Journal:
@@ -143,30 +146,89 @@ def execute(
     Raises:
         RunError: another process works on the run, or its folder cannot be written.
     """
-    with _stop_flag() as stopped, _lock(run):
-        journal = _Journal(run, report)
-        if journal.status.state != "queued" or ticket not in (None, journal.status.ticket):
-            return journal.status  # stopped, and perhaps queued anew, before this process had the lock
-        epochs = run.config.training.epochs
-        try:
-            journal.update(pid=os.getpid())
-            runs.sweep(run.path)
-            with turns.turn(run, wait=partial(_wait, journal, stopped)):
-                _train(run, journal, stopped, resume)
-            if journal.status.epoch < epochs:
-                raise _Stopped
-            journal.end("finished", f"Finished all {epochs} epochs.")
-        except _Stopped as stop:
-            journal.end("stopped", f"{str(stop) or 'Stopped'} after {journal.status.epoch} of {epochs} epochs.")
-        except KeyboardInterrupt:  # a second Ctrl-C does not wait for the end of the step
-            journal.end("stopped", f"Stopped after {journal.status.epoch} of {epochs} epochs.")
-            raise
-        except Exception as error:
-            journal.end("failed", failures.advice(run.path, error), error)
+    with _stop_flag() as stopped:
+        with _lock(run):
+            journal = _Journal(run, report)
+            processes = hardware.processes(run.config.training.processes, journal.status.device)
+            others = Company(run, processes, lambda lost: journal.end("failed", str(lost), lost))
+            # It may have been stopped, and perhaps queued anew, before this process had the lock.
+            if journal.status.state == "queued" and ticket in (None, journal.status.ticket):
+                _work(run, journal, stopped, resume, others)
+        if journal.status.state != "failed":  # those of a failed one are ended by who started them
+            others.dismiss()
         return journal.status
 
 
-def _train(run: Run, journal: _Journal, stopped: Callable[[], bool], resume: bool) -> None:
+def _work(run: Run, journal: _Journal, stopped: Callable[[], bool], resume: bool, others: Company) -> None:
+    epochs = run.config.training.epochs
+    try:
+        journal.update(pid=os.getpid())
+        runs.sweep(run.path)
+        with turns.turn(run, wait=partial(_wait, journal, stopped)), others:
+            _train(run, journal, stopped, resume, others)
+        if journal.status.epoch < epochs:
+            raise _Stopped
+        journal.end("finished", f"Finished all {epochs} epochs.")
+    except _Stopped as stop:
+        journal.end("stopped", f"{str(stop) or 'Stopped'} after {journal.status.epoch} of {epochs} epochs.")
+    except KeyboardInterrupt:  # a second Ctrl-C does not wait for the end of the step
+        journal.end("stopped", f"Stopped after {journal.status.epoch} of {epochs} epochs.")
+        raise
+    except Exception as error:
+        journal.end("failed", failures.advice(run.path, error), error)
+
+
+@dataclass(frozen=True)
+class _Task:
+    """What the first process tells the others that they are to train.
+
+    Attributes:
+        config: the run's settings, as JSON; the device is the one that the first has found.
+        images: of each split, which are the same on all machines.
+    """
+
+    config: str
+    images: tuple[int, int]
+    checkpoint: "Checkpoint | None"
+
+
+def assist() -> int:
+    """Train as one of several, not the first of them, which does all else; the exit status."""
+    signal.signal(signal.SIGINT, signal.SIG_DFL)  # until the first one speaks nothing else ends this process
+    tie = Tie()
+    try:
+        with _stop_flag() as stopped:
+            _assist(tie, stopped)
+        tie.leave()
+    except Exception as error:
+        tie.fail(error, failures.advice(data_dir(), error), traceback.format_exc())
+        return 1
+    return 0
+
+
+def _assist(tie: Tie, stopped: Callable[[], bool]) -> None:
+    from vit import surroundings, trainer
+    from vit.data import load
+
+    world = tie.join()
+    task: _Task = world.share()
+    config = RunConfig.from_json(task.config)
+    surroundings.set_threads(config.training.threads, config.environment, world.local_size)
+    data = load(config.data)
+    if (images := _counts(data)) != task.images:
+        raise DataError(
+            "This machine has {:,} training and {:,} validation images, the first one has {:,} and {:,}: give all "
+            "machines the same data.".format(*images, *task.images)
+        )
+    for _ in trainer.fit(config, data, resume=task.checkpoint, stop=stopped, world=world):
+        pass
+
+
+def _counts(data: "ImageData") -> tuple[int, int]:
+    return len(data.train), len(data.val)
+
+
+def _train(run: Run, journal: _Journal, stopped: Callable[[], bool], resume: bool, others: Company) -> None:
     def go_on(message: str, **changes: Any) -> None:
         if stopped():
             raise _Stopped
@@ -176,10 +238,11 @@ def _train(run: Run, journal: _Journal, stopped: Callable[[], bool], resume: boo
     from vit import networks, surroundings, trainer, weights
     from vit.data.batches import steps_per_epoch
 
-    config = run.config
+    others.join(lambda: go_on("Loading PyTorch."))
+    config, world = run.config, others.world
     recorded = config.environment if resume else None
-    surroundings.set_threads(config.training.threads, recorded)
-    environment = surroundings.environment(journal.status.device)
+    surroundings.set_threads(config.training.threads, recorded, world.local_size)
+    environment = surroundings.environment(journal.status.device, world.size)
     checkpoint = weights.load_resume(run.path) if resume else None
     if checkpoint is None or recorded is None:
         runs.write_config(run.path, config.model_copy(update={"environment": environment}))
@@ -194,19 +257,28 @@ def _train(run: Run, journal: _Journal, stopped: Callable[[], bool], resume: boo
     if not run.has_weights:  # so that a run that is killed in its first epoch can be opened, too
         initial = networks.build_model(config.model, seed=config.training.seed).state_dict()
         weights.save_model(run.path, initial, {"epoch": 0, "validated": False})
+        del initial  # or it would be held as long as the training
     recipe = config.training
     per_epoch = steps_per_epoch(len(data.train), recipe.batch_size, recipe.drop_last)
     go_on("Training.", steps_total=per_epoch * config.training.epochs)
+    if not world.alone:
+        journal.log(f"{world.size} processes train together.")
+        here = recipe.model_copy(update={"device": journal.status.device})
+        told = config.model_copy(update={"environment": recorded, "training": here})
+        world.share(_Task(told.model_dump_json(), _counts(data), checkpoint))
     before = float(checkpoint.position["seconds"]) if checkpoint else 0.0
     time_up = _alarm(recipe.max_seconds, before)
-    events = trainer.fit(config, data, resume=checkpoint, stop=lambda: stopped() or time_up())
+    events = trainer.fit(config, data, resume=checkpoint, stop=lambda: stopped() or time_up(), world=world)
     _rewind(run, journal, checkpoint)  # not before it is known that training can go on from there
     for event in events:
         match event:
             case trainer.Step():
                 journal.step(event)
+                if event.step % per_epoch == 0:  # validation is next
+                    allocator.give_back()
             case trainer.Epoch():
                 journal.epoch(event, config.training.epochs)
+                allocator.give_back()
             case trainer.Snapshot():
                 journal.snapshot(event)
             case trainer.Checkpoint():

@@ -11,9 +11,10 @@ from pathlib import Path
 import pytest
 from streamlit.testing.v1 import AppTest
 
-from pages import train_ladder
+from pages import clock, train_ladder
 from pages.train_controls import MENDS, NETWORKS, RECIPE_NAMES
 from pages.train_data import describe
+from pages.train_follow import SOON, SOON_FOR, pace
 from pages.train_model import DEPARTURE_TEXTS, SENTENCES
 from pages.train_recipe import recipe_words
 from pages.train_space import Space, make_space
@@ -268,6 +269,13 @@ def test_a_waiting_run_is_found_without_being_named_and_its_place_is_told_there_
     for page in ("train", "predict"):
         labels = [text.value for text in open_page(page).sidebar.caption if "queue" in text.value]
         assert [label.split(": ")[1] for label in labels] == ["next in the queue", "number 2 in the queue"]
+
+
+def test_a_run_is_looked_at_more_often_while_its_first_point_is_waited_for(home):
+    run = runs.create("new", tiny_config())
+    assert pace(run) == SOON < clock.TICK
+    runs.update_status(run.path, ticket=time.time_ns() - int(1e9 * (SOON_FOR + 1)))
+    assert pace(run) == clock.TICK
 
 
 def test_a_run_with_weights_is_started_over_after_a_question(trained):
