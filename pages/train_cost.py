@@ -32,7 +32,12 @@ def show_cost(config: RunConfig, info: DataInfo, seconds: float | None) -> None:
         if cost.tokens:
             st.metric("Tokens", f"{cost.tokens:,}", help="Patches of one image, and the class token.")
         st.metric("Parameters", count(cost.parameters), help="Numbers that the training adjusts.")
-        st.metric("Memory", size(cost.memory_bytes), help="On the device, while training.")
+        st.metric(
+            "Memory",
+            size(cost.memory_bytes),
+            help=f"On the device, at the height of the training: {size(cost.training_bytes)} for the network, its "
+            "optimiser and the images under way, the rest for Python and PyTorch.",
+        )
         st.metric("Disk", size(cost.disk_bytes), help="The run's files: weights, what a resume needs, and snapshots.")
         st.metric(
             "Expected time",

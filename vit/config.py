@@ -28,6 +28,8 @@ BATCH_SIZES = (8, 16, 32, 64, 128, 256, 512)
 LEARNING_RATES = (1e-4, 2e-4, 3e-4, 5e-4, 1e-3, 2e-3, 3e-3, 5e-3)
 PROCESSES_MAX = 64
 SNAPSHOTS_MAX = 20
+VALIDATION_BATCH = {"cpu": 256, "cuda": 1024, "mps": 256}
+"""Images that are validated at once on each device."""
 
 AUTO_IMAGE_SIZE_MAX = 64
 """``--image-size auto`` is the data's own size, but no larger than this."""

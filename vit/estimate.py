@@ -5,13 +5,24 @@ from dataclasses import dataclass
 from typing import NamedTuple
 
 from vit import hardware, runs
-from vit.config import ModelConfig, RunConfig, TrainingConfig, TransformerConfig
+from vit.config import VALIDATION_BATCH, ModelConfig, RunConfig, TrainingConfig, TransformerConfig
 from vit.counts import count
 from vit.hardware import Device
 
 FLOAT = 4
-RUNTIME_BYTES = {"cpu": 700e6, "cuda": 900e6, "mps": 900e6}
+RUNTIME_BYTES = {"cpu": 620e6, "cuda": 900e6, "mps": 900e6}
 """What Python, torch and its libraries take before the first tensor."""
+
+HOLES = 0.5
+"""How much higher the heap of the C library stands than what was put into it: holes between tensors, too small for the
+next one. Measured on glibc: 0.4 to 0.7 over networks and batches, once some steps are done."""
+
+HOLES_TENSOR_MAX = 2**26
+"""Tensors from this size on leave no holes: they are taken from the system and given back, each by itself. glibc's own
+limit is half of that; between the two, holes were measured all the same."""
+
+WORKSPACE_BYTES = 2**25
+"""What cuBLAS works in on the stream of a training's first steps."""
 
 DEFAULT_FLOPS = {"cpu": 12e9, "cuda": 8e12, "mps": 1e12}
 """Multiplications and additions a second of a training step (on the CPU: a core), until a run on this machine tells."""
@@ -25,6 +36,7 @@ class Estimate:
         tokens: patches and the class token; None where the network has no tokens.
         parameters: trained numbers.
         memory_bytes: on the device at its height, runtime included.
+        training_bytes: the part of it that the network, its optimiser and the images take.
         disk_bytes: of the run's files: the kept weights, what a resume needs, and the fp16 snapshots.
         seconds: of the whole run, validation included.
         measured: whether ``seconds`` rests on a run of this machine, or on a guess.
@@ -33,6 +45,7 @@ class Estimate:
     tokens: int | None
     parameters: int
     memory_bytes: float
+    training_bytes: float
     disk_bytes: float
     seconds: float
     measured: bool
@@ -57,21 +70,52 @@ def count_flops(model: ModelConfig) -> int:
 
 
 def activation_bytes(model: ModelConfig) -> int:
-    """What one image leaves in memory for the backward pass, and the widest gradients and copies beside it."""
-    counts = count(model)
-    return FLOAT * (counts.floats + 4 * counts.widest)
+    """Bytes of one image at the height of a forward and backward pass in float32."""
+    return count(model).peak
 
 
-def memory_bytes(config: RunConfig, device: str) -> float:
-    """The device's memory at its height, which is a training step or, in main memory, the writing of a resume file."""
-    weights = FLOAT * count_parameters(config.model)
-    training = 5 * weights  # the weights, their gradients, AdamW's two moments; the fifth for what comes and goes
-    training += config.training.batch_size * activation_bytes(config.model)
+def training_bytes(config: RunConfig, device: str, images: int = 0) -> float:
+    """What a process that trains puts into the device's memory, at its height: that of a step, of validation or, in
+    main memory, of the writing of what a resume needs. As measured, less what Python and torch had taken before.
+
+    Args:
+        images: of both splits together; a GPU holds them where it can.
+    """
+    return max(_heights(config, device, images))
+
+
+def memory_bytes(config: RunConfig, device: str, images: int = 0) -> float:
+    """All that a training takes of the device's memory: :func:`training_bytes`, Python and torch, in each process.
+
+    Of several GPUs, the memory of one.
+    """
+    processes = 1 if device == "cuda" else config.training.processes
+    return processes * (RUNTIME_BYTES[device] + training_bytes(config, device, images))
+
+
+def _heights(config: RunConfig, device: str, images: int) -> tuple[float, ...]:
+    """Bytes at the height of a step, of validation, and of the writing of files."""
+    recipe, counts = config.training, count(config.model, device)
+    batch = -(-recipe.batch_size // recipe.processes)
+    validated = batch if recipe.drop_last else VALIDATION_BATCH[device]
+    validated = min(validated, config.data.val_images or validated)
+    weights = FLOAT * counts.parameters
+    lasting = 4 * weights  # the weights, their gradients, AdamW's two moments
+    step, validation = batch * counts.peak, validated * sum(counts.flow)
     if device == "cuda":
-        return RUNTIME_BYTES[device] + training
-    writing = (4 + 6) * weights  # beside the first four: the weights and the moments as bytes, and those as a file
-    held = weights if config.training.keep == "training_loss" else 0
-    return RUNTIME_BYTES[device] + held + max(training, writing)
+        lasting += WORKSPACE_BYTES + images * config.model.in_channels * config.model.image_size**2
+        return lasting + step + weights / 2, lasting + validation  # in a step products read a copy in bf16
+    step += HOLES * batch * _in_heap(counts.tensors + counts.passing, batch)
+    validation += HOLES * validated * _in_heap(counts.flow, validated)
+    if recipe.keep == "training_loss":
+        lasting += weights
+    # The weights and the moments as bytes, and those as a file.
+    return lasting + step, lasting + validation, lasting + 6 * weights
+
+
+def _in_heap(tensors: tuple[int, ...], images: int) -> int:
+    """Bytes an image of those tensors that lie in the C library's heap."""
+    return sum(size for size in tensors if size * images < HOLES_TENSOR_MAX)
 
 
 def disk_bytes(config: RunConfig) -> int:
@@ -82,7 +126,10 @@ def disk_bytes(config: RunConfig) -> int:
 
 def fits(config: RunConfig, device: Device) -> bool:
     """Whether training on ``device`` stays within nine tenths of its memory."""
-    return memory_bytes(config, device.name) <= 0.9 * device.memory_bytes
+    need = memory_bytes(config, device.name)
+    if device.name == "cuda":  # a CUDA graph keeps the memory of its step, so validation takes its own beside it
+        need = RUNTIME_BYTES["cuda"] + sum(_heights(config, "cuda", 0))
+    return need <= 0.9 * device.memory_bytes
 
 
 def step_flops(config: RunConfig) -> float:
@@ -97,6 +144,8 @@ def measured_speeds(device: str) -> tuple[Speed, ...]:
         config, status = run.config, run.status
         best = status.best
         if status.device != device or not best or not config.environment or config.environment.processor != here:
+            continue
+        if config.environment.processes > 1:
             continue
         # Seconds are those of the whole epoch, at whichever of its steps the kept weights were taken.
         steps = best["epoch"] * status.steps_total / config.training.epochs
@@ -127,7 +176,8 @@ def estimate(config: RunConfig, *, train_count: int, val_count: int = 0, speeds:
     return Estimate(
         tokens=config.model.num_tokens if isinstance(config.model, TransformerConfig) else None,
         parameters=count_parameters(config.model),
-        memory_bytes=memory_bytes(config, device),
+        memory_bytes=memory_bytes(config, device, train_count + val_count),
+        training_bytes=training_bytes(config, device, train_count + val_count),
         disk_bytes=disk_bytes(config),
         seconds=config.training.epochs * count_flops(config.model) * work / rate,
         measured=measured,

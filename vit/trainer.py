@@ -17,7 +17,7 @@ from torch import Tensor, nn
 
 from vit import checkpoint, hardware
 from vit.checkpoint import Checkpoint
-from vit.config import RunConfig, TrainingConfig
+from vit.config import VALIDATION_BATCH, RunConfig, TrainingConfig
 from vit.data import ImageData
 from vit.data.batches import Batches
 from vit.distributed import ALONE, World
@@ -25,8 +25,6 @@ from vit.errors import UserError
 from vit.networks import build_model
 from vit.optimizer import AdamW
 from vit.step import Stepper
-
-VALIDATION_BATCH = {"cpu": 256, "cuda": 1024, "mps": 256}
 
 REPORT_SECONDS = {"cpu": 0.0, "cuda": 1.0, "mps": 1.0}
 """How often a device is asked for its losses: a GPU idles while it is waited for, the processor tells each step."""
