@@ -1,5 +1,9 @@
 """Fixtures that several rooms share: empty folders, and tiny runs that were really trained."""
 
+import os
+
+os.environ.setdefault("OMP_NUM_THREADS", "1")  # the tests' tensors are tiny: a second thread would only wait
+
 import shutil
 import zipfile
 from pathlib import Path

@@ -57,6 +57,7 @@ LABELS = {
     "training.keep": "Keeps the weights of",
     "training.snapshots": "Snapshots",
     "training.threads": "CPU threads",
+    "training.processes": "Processes",
     "training.resume_steps": "Steps between resume points",
     "training.max_seconds": "Seconds at most",
 }
