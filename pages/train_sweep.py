@@ -56,25 +56,13 @@ def choose_grid(config: RunConfig, devices: Sequence[Device]) -> SweepConfig:
     Raises:
         SettingsError: nothing is chosen, or it is more than a sweep can have.
     """
-    name_column, same_column, seeds_column = st.columns([3, 3, 1.4], vertical_alignment="bottom")
+    name_column, seeds_column = st.columns([3, 1], vertical_alignment="bottom")
     suggested = sweep.suggest_name(config)
     typed = name_column.text_input(
         "Name of the sweep",
         key="sweep_name",
         placeholder=suggested,
         help="Its runs are called by it. Under the name of a sweep that is there, only what is missing is started.",
-    )
-    same = same_column.segmented_control(
-        "What keeps its size as heads are added",
-        list(SAME),
-        default="head",
-        required=True,
-        format_func=SAME.__getitem__,
-        key="sweep_same",
-        bind="query-params",
-        persist_state="session",
-        help="With a constant head each head more makes the token wider, and the network larger. "
-        "With a constant token the heads share its width, which they must divide.",
     )
     count = seeds_column.number_input(
         "Seeds",
@@ -85,6 +73,18 @@ def choose_grid(config: RunConfig, devices: Sequence[Device]) -> SweepConfig:
         bind="query-params",
         persist_state="session",
         help="Each cell is trained so many times, from the seed above on; the map shows the mean and the range.",
+    )
+    same = st.segmented_control(
+        "What keeps its size as heads are added",
+        list(SAME),
+        default="head",
+        required=True,
+        format_func=SAME.__getitem__,
+        key="sweep_same",
+        bind="query-params",
+        persist_state="session",
+        help="With a constant head each head more makes the token wider, and the network larger. "
+        "With a constant token the heads share its width, which they must divide.",
     )
     chosen: dict[str, tuple[int, ...]] = {}
     for field, label, values in (("heads", "Heads", HEADS), ("depths", "Depths", DEPTHS)):

@@ -16,6 +16,7 @@ from tests.working import ENDLESS, config, jobs_end, wait_for  # noqa: F401 - a 
 from vit import failures, jobs, runs, turns
 from vit.config import checkpoints_dir
 from vit.errors import RunError, SettingsError
+from vit.run import START_GRACE
 from vit.runs import Run
 
 
@@ -207,7 +208,7 @@ def test_a_process_of_a_former_place_in_the_queue_leaves_the_run_alone(home):
 def test_who_waits_longest_is_next_on_each_device_and_the_dead_do_not_count(home):
     queue = [runs.create(f"run-{n}", tiny_config()) for n in range(4)]
     runs.update_status(queue[1].path, device="cuda")
-    old = time.time_ns() - int((runs.START_GRACE + 1) * 1e9)
+    old = time.time_ns() - int((START_GRACE + 1) * 1e9)
     runs.update_status(queue[0].path, ticket=old)  # its process never came
     assert turns.places() == {"run-1": 1, "run-2": 1, "run-3": 2}
     runs.update_status(queue[2].path, state="running")

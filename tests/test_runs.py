@@ -11,6 +11,7 @@ from vit import jobs, runs
 from vit.config import SNAPSHOTS_MAX, checkpoints_dir
 from vit.errors import RunError, SettingsError
 from vit.files import free_bytes
+from vit.run import START_GRACE
 from vit.runs import Run, Status
 
 
@@ -100,7 +101,7 @@ def test_a_run_at_work_whose_lock_nobody_holds_has_failed(run):
 def test_a_queued_run_has_a_moment_to_find_its_process(run):
     runs.update_status(run.path, state="queued", ticket=time.time_ns())
     assert run.state == "queued"
-    runs.update_status(run.path, ticket=time.time_ns() - int((runs.START_GRACE + 1) * 1e9))
+    runs.update_status(run.path, ticket=time.time_ns() - int((START_GRACE + 1) * 1e9))
     assert run.state == "failed"
 
 

@@ -105,7 +105,6 @@ def test_losses_told_rarely_are_the_losses_told_at_each_step(keep, monkeypatch):
     rarely = list(fit(settings, DATA))
     assert [type(event) for event in each] == [type(event) for event in rarely]
     assert losses(each) == losses(rarely)
-    assert [event.best for event in each if isinstance(event, Epoch)][-1].keys() >= {"val_accuracy"}
     seconds = [event.seconds for event in rarely if isinstance(event, trainer.Step)]
     assert seconds == sorted(seconds)
     for one, other in zip(each, rarely, strict=True):
