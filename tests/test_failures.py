@@ -184,8 +184,9 @@ def test_a_disk_that_is_mounted_in_a_run_is_never_deleted_from(home):
     assert done.stdout.count("unmount it first") == 2
 
 
-def test_memory_that_runs_out_is_told(home):
-    done = subprocess.run([sys.executable, "-c", NO_MEMORY], capture_output=True, text=True, cwd=ROOT)
+def test_memory_that_runs_out_is_told_also_where_a_long_backtrace_follows(home):
+    told = os.environ | {"RUST_BACKTRACE": "full"}  # of the library that writes the weights
+    done = subprocess.run([sys.executable, "-c", NO_MEMORY], capture_output=True, text=True, cwd=ROOT, env=told)
     assert done.returncode == 0, done.stderr
     assert "Memory ran out: choose a smaller batch, model or image size" in done.stdout
     assert Run(checkpoints_dir() / "one").state == "failed"

@@ -178,7 +178,7 @@ class Company:
             if self._children:
                 with suppress(subprocess.TimeoutExpired):
                     code = self._children[rank - 1].wait(timeout=2)
-            why = said.get("failed") or (failures.of_death(code, self.run.log(60)) if code else failures.SILENT)
+            why = said.get("failed") or (failures.of_death(code, self.run.last_words) if code else failures.SILENT)
             self._lost = Lost(failures.of_rank(rank, self.world.size, why))
             if said.get("trace"):
                 self._lost.add_note(f"Rank {rank}:\n{said['trace']}")

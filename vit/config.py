@@ -47,6 +47,7 @@ Device = Literal["auto", "cpu", "cuda", "mps"]
 Keep = Literal["validation", "training_loss", "last"]
 Stem = Literal["patch", "conv"]
 Pool = Literal["cls", "mean"]
+Activation = Literal["gelu", "gelu_tanh", "quick_gelu"]
 Augmentation = Literal["standard", "none"]
 Schedule = Literal["cosine", "constant"]
 Departure = Literal["projection", "softmax", "scaling", "output", "mlp", "finish"]
@@ -135,15 +136,24 @@ class TransformerConfig(ModelConfig):
         return self.image_size // self.patch_size
 
     @property
+    def num_prefix_tokens(self) -> int:
+        """Tokens that stand before the patches."""
+        return 1
+
+    @property
     def num_tokens(self) -> int:
-        """Patch tokens and the class token."""
-        return self.grid**2 + 1
+        """Patch tokens and those before them."""
+        return self.grid**2 + self.num_prefix_tokens
 
 
 class ViTConfig(TransformerConfig):
     """Settings of :class:`vit.model.ViT`.
 
+    Those after ``drop_path`` are there for published models, whose names they have in timm; what is trained here leaves
+    them as they are.
+
     Attributes:
+        num_classes: 0 is a network without a head, which gives the summary token itself.
         patch_size: with ``stem="conv"`` a power of two.
         mlp_ratio: hidden width of the MLP over ``embed_dim``.
         stem: ``"patch"``, one linear map of each patch (Dosovitskiy et al. 2021); ``"conv"``, a few small convolutions
@@ -155,9 +165,18 @@ class ViTConfig(TransformerConfig):
             ``stem="patch"``, as in timm's plain layout.
         dropout: probability after the position embedding, the attention's projection and in the MLP.
         drop_path: stochastic depth (Huang et al. 2016) of the last block; the first has none, linear between.
+        class_token: whether there is one; without it ``pool`` is the mean.
+        reg_tokens: further tokens before the patches, that nothing reads (registers, Darcet et al. 2024).
+        no_embed_class: only patches have a position embedding.
+        pre_norm: a norm before the first block, and a patch embedding without bias, as in CLIP.
+        fc_norm: the mean is normed, instead of the tokens that it is taken of.
+        qkv_bias: whether queries, keys and values have one.
+        act_layer: of the MLP: GELU, its tanh approximation, or x sigmoid(1.702 x), which OpenAI's CLIP has.
+        norm_eps: added to the variance in each norm.
     """
 
     architecture: Literal["vit"] = "vit"
+    num_classes: Annotated[int, Field(ge=0, le=30000)] = 5
     patch_size: PatchSize = 8
     embed_dim: EmbedDim = 128
     depth: Depth = 2
@@ -169,6 +188,22 @@ class ViTConfig(TransformerConfig):
     init_values: Annotated[float, Field(ge=0, le=1)] | None = None
     dropout: Annotated[float, Field(ge=0, le=0.9)] = 0.0
     drop_path: Annotated[float, Field(ge=0, le=0.9)] = 0.0
+    class_token: bool = True
+    reg_tokens: Annotated[int, Field(ge=0, le=16)] = 0
+    no_embed_class: bool = False
+    pre_norm: bool = False
+    fc_norm: bool = False
+    qkv_bias: bool = True
+    act_layer: Activation = "gelu"
+    norm_eps: Annotated[float, Field(ge=1e-12, le=1e-2)] = 1e-6
+
+    @model_validator(mode="after")
+    def _summary_is_there(self) -> Self:
+        if self.pool == "cls" and not self.class_token:
+            raise SettingsError("pool = 'cls' reads a class token, but class_token is false: choose pool = 'mean'.")
+        if self.pool == "cls" and self.fc_norm:
+            raise SettingsError("fc_norm norms the mean of the patches, but pool is 'cls': choose pool = 'mean'.")
+        return self
 
     @model_validator(mode="after")
     def _patch_suits_stem(self) -> Self:
@@ -178,6 +213,16 @@ class ViTConfig(TransformerConfig):
                 "each stage: choose 2, 4, 8, 16 or 32, or the stem 'patch'."
             )
         return self
+
+    @property
+    def num_prefix_tokens(self) -> int:
+        """Tokens that stand before the patches: the class token, where there is one, then the registers."""
+        return int(self.class_token) + self.reg_tokens
+
+    @property
+    def num_positions(self) -> int:
+        """Tokens that have a position embedding."""
+        return self.grid**2 if self.no_embed_class else self.num_tokens
 
     @property
     def layer_scale(self) -> float:

@@ -102,16 +102,22 @@ class _Counter:
     def vit(self, model: ViTConfig) -> Counts:
         e, n = model.embed_dim, model.num_tokens
         stem = self.patch_stem(model) if model.stem == "patch" else self.conv_stem(model)
-        tokens = _part(e + n * e, kept=(self.noise * n * e,) if model.dropout else (), beside=2 * FLOAT * n * e)
+        added = e * (model.num_prefix_tokens + model.num_positions)
+        tokens = _part(added, kept=(self.noise * n * e,) if model.dropout else (), beside=2 * FLOAT * n * e)
+        if model.pre_norm:
+            tokens += _part(2 * e, kept=(FLOAT * n * e, 2 * FLOAT * n), beside=2 * FLOAT * n * e)
         blocks = self.block(model, n) * (model.depth - 1) + self.block(model, 1 if model.pool == "cls" else n)
         read = 1 if model.pool == "cls" else n
-        head = _part(2 * e, kept=(FLOAT * read * e,), beside=2 * FLOAT * read * e) + self.head(e, model.num_classes)
+        head = _part(2 * e, kept=(FLOAT * read * e,), beside=2 * FLOAT * read * e)
+        if model.num_classes:
+            head += self.head(e, model.num_classes)
         return stem + tokens + blocks + head
 
     def patch_stem(self, model: ViTConfig) -> Counts:
         """Patches are copied out of the image, and kept."""
         pixels, tokens = model.in_channels * model.image_size**2, model.num_tokens * model.embed_dim
-        return _linear(model.in_channels * model.patch_size**2, model.embed_dim, model.num_tokens - 1) + _part(
+        width, bias = model.in_channels * model.patch_size**2, not model.pre_norm
+        return _linear(width, model.embed_dim, model.grid**2, bias=bias) + _part(
             kept=(self.low * pixels,), beside=2 * self.low * tokens, flow=(FLOAT * pixels, *[FLOAT * tokens] * 2)
         )
 
@@ -150,7 +156,7 @@ class _Counter:
         # Queries, keys and values, their sources and what comes of them; their gradients, and those in one matrix.
         whole = (3 * low * n * e,) if read == n else (low * read * e, 2 * low * n * e)
         own = (low * n * e, *whole, low * read * e, FLOAT * read * model.num_heads)
-        attention = _linear(e, 3 * e, n) + _products(n, e) + _linear(e, e, n) + _part(
+        attention = _linear(e, 3 * e, n, bias=model.qkv_bias) + _products(n, e) + _linear(e, e, n) + _part(
             kept=(*own, noise * e, out), beside=side + low * (2 * n + 2 * read) * e, flow=(*[stream] * 4, 3 * stream)
         )  # fmt: skip
         second = _part(2 * e, kept=(side, 2 * FLOAT * read), beside=2 * side)

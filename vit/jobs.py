@@ -168,7 +168,7 @@ def _watch(child: subprocess.Popen, run: Run, ticket: int) -> None:
     code = child.wait()
     poll()
     state = "stopped" if code in _SIGNALLED else "failed"
-    why = failures.of_death(code, run.log(60))
+    why = failures.of_death(code, run.last_words)
     with contextlib.suppress(RunError):
         if state == "failed" and (processes := run.config.training.processes) > 1:
             why = failures.of_rank(0, processes, why)

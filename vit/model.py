@@ -9,6 +9,7 @@ Shapes in einops letters: ``b`` batch, ``c`` channel, ``h`` head, ``n`` token (q
 head_dim, ``e`` embed_dim.
 """
 
+from functools import partial
 from itertools import pairwise
 
 import torch
@@ -16,12 +17,20 @@ import torch.nn.functional as F
 from einops import einsum, rearrange
 from torch import Tensor, nn
 
-from vit.config import ModelConfig, ViTConfig
+from vit.config import Activation, ModelConfig, ViTConfig
 from vit.edits import Edits, HeadEdit
 
-LAYER_NORM_EPS = 1e-6
 STEM_GROUPS = 8
 STANDARDISE_EPS = 1e-6
+
+
+def quick_gelu(x: Tensor) -> Tensor:
+    """x sigmoid(1.702 x), the approximation that OpenAI's CLIP was trained with."""
+    return x * torch.sigmoid(1.702 * x)
+
+
+ACTIVATIONS = {"gelu": F.gelu, "gelu_tanh": partial(F.gelu, approximate="tanh"), "quick_gelu": quick_gelu}
+"""By what :class:`vit.config.ViTConfig` calls them."""
 
 
 class StandardisedConv2d(nn.Conv2d):
@@ -88,7 +97,8 @@ class PatchEmbedding(nn.Module):
         if config.stem == "conv":
             self.backbone = ConvStem(config.in_channels, config.stem_widths, config.stem_blocks)
         else:
-            self.proj = nn.Conv2d(config.in_channels, config.embed_dim, config.patch_size, stride=config.patch_size)
+            p, bias = config.patch_size, not config.pre_norm
+            self.proj = nn.Conv2d(config.in_channels, config.embed_dim, p, stride=p, bias=bias)
         self.stem = config.stem
 
     def forward(self, images: Tensor) -> Tensor:
@@ -102,10 +112,10 @@ class PatchEmbedding(nn.Module):
 class MultiHeadAttention(nn.Module):
     """softmax(Q Kᵀ / sqrt(d)) V for each head, heads concatenated and projected: ``b n e -> b n e``."""
 
-    def __init__(self, embed_dim: int, num_heads: int, dropout: float) -> None:
+    def __init__(self, embed_dim: int, num_heads: int, dropout: float, *, qkv_bias: bool = True) -> None:
         super().__init__()
         self.num_heads = num_heads
-        self.qkv = nn.Linear(embed_dim, 3 * embed_dim)
+        self.qkv = nn.Linear(embed_dim, 3 * embed_dim, bias=qkv_bias)
         self.proj = nn.Linear(embed_dim, embed_dim)
         self.proj_drop = nn.Dropout(dropout)
 
@@ -137,7 +147,8 @@ class MultiHeadAttention(nn.Module):
             )
         else:
             sizes = (self.qkv.in_features, 2 * self.qkv.in_features)
-            weights, biases = self.qkv.weight.split(sizes), self.qkv.bias.split(sizes)
+            weights = self.qkv.weight.split(sizes)
+            biases = (None, None) if self.qkv.bias is None else self.qkv.bias.split(sizes)
             q = rearrange(F.linear(tokens[:, :first], weights[0], biases[0]), "b n (h d) -> b n h d", h=self.num_heads)
             both = F.linear(tokens, weights[1], biases[1])
             k, v = rearrange(both, "b n (two h d) -> b n two h d", two=2, h=self.num_heads).unbind(2)
@@ -145,16 +156,18 @@ class MultiHeadAttention(nn.Module):
 
 
 class MLP(nn.Module):
-    """Two linear maps with an exact GELU between, on each token by itself: ``b n e -> b n e``."""
+    """Two linear maps with a GELU between, the exact one unless told otherwise, on each token by itself:
+    ``b n e -> b n e``."""
 
-    def __init__(self, embed_dim: int, hidden: int, dropout: float) -> None:
+    def __init__(self, embed_dim: int, hidden: int, dropout: float, *, act_layer: Activation = "gelu") -> None:
         super().__init__()
+        self.act = ACTIVATIONS[act_layer]
         self.fc1 = nn.Linear(embed_dim, hidden)
         self.fc2 = nn.Linear(hidden, embed_dim)
         self.drop = nn.Dropout(dropout)
 
     def forward(self, tokens: Tensor) -> Tensor:
-        return self.drop(self.fc2(self.drop(F.gelu(self.fc1(tokens)))))
+        return self.drop(self.fc2(self.drop(self.act(self.fc1(tokens)))))
 
 
 class DropPath(nn.Module):
@@ -192,10 +205,10 @@ class EncoderBlock(nn.Module):
     def __init__(self, config: ViTConfig, drop_path: float) -> None:
         super().__init__()
         e = config.embed_dim
-        self.norm1 = nn.LayerNorm(e, eps=LAYER_NORM_EPS)
-        self.attn = MultiHeadAttention(e, config.num_heads, config.dropout)
-        self.norm2 = nn.LayerNorm(e, eps=LAYER_NORM_EPS)
-        self.mlp = MLP(e, round(e * config.mlp_ratio), config.dropout)
+        self.norm1 = nn.LayerNorm(e, eps=config.norm_eps)
+        self.attn = MultiHeadAttention(e, config.num_heads, config.dropout, qkv_bias=config.qkv_bias)
+        self.norm2 = nn.LayerNorm(e, eps=config.norm_eps)
+        self.mlp = MLP(e, round(e * config.mlp_ratio), config.dropout, act_layer=config.act_layer)
         scale = config.layer_scale
         self.ls1 = LayerScale(e, scale) if scale else nn.Identity()
         self.ls2 = LayerScale(e, scale) if scale else nn.Identity()
@@ -266,7 +279,6 @@ class ViT(nn.Module):
         config: its settings; the ones that cannot be are refused there.
     """
 
-    num_prefix_tokens = 1
     normalised_over = "key"
     mixes_positions = False
 
@@ -274,25 +286,33 @@ class ViT(nn.Module):
         super().__init__()
         self.config = config
         self.grid, self.pool = (config.grid, config.grid), config.pool
-        self.cls_token = nn.Parameter(torch.zeros(1, 1, config.embed_dim))
-        self.pos_embed = nn.Parameter(torch.zeros(1, config.num_tokens, config.embed_dim))
+        self.num_prefix_tokens = config.num_prefix_tokens
+        e = config.embed_dim
+        self.cls_token = nn.Parameter(torch.zeros(1, 1, e)) if config.class_token else None
+        self.reg_token = nn.Parameter(torch.zeros(1, config.reg_tokens, e)) if config.reg_tokens else None
+        self.pos_embed = nn.Parameter(torch.zeros(1, config.num_positions, e))
         self.patch_embed = PatchEmbedding(config)
         self.pos_drop = nn.Dropout(config.dropout)
+        self.norm_pre = nn.LayerNorm(e, eps=config.norm_eps) if config.pre_norm else nn.Identity()
         self.blocks = Encoder(config)
-        self.norm = nn.LayerNorm(config.embed_dim, eps=LAYER_NORM_EPS)
-        self.head = ClassificationHead(config.embed_dim, config.num_classes)
+        self.norm = nn.Identity() if config.fc_norm else nn.LayerNorm(e, eps=config.norm_eps)
+        self.fc_norm = nn.LayerNorm(e, eps=config.norm_eps) if config.fc_norm else nn.Identity()
+        self.head = ClassificationHead(e, config.num_classes) if config.num_classes else nn.Identity()
         self._initialise()
 
     def _initialise(self) -> None:
         """timm's initialisation: linear weights and positions with deviation 0.02, biases zero."""
-        if self.cls_token.is_meta:  # shapes alone are wanted; drawing there would import torch's compiler, for a second
+        if self.pos_embed.is_meta:  # shapes alone are wanted; drawing there would import torch's compiler, for a second
             return
         for module in self.modules():
             if isinstance(module, nn.Linear):
                 nn.init.trunc_normal_(module.weight, std=0.02)
-                nn.init.zeros_(module.bias)
+                if module.bias is not None:
+                    nn.init.zeros_(module.bias)
         nn.init.trunc_normal_(self.pos_embed, std=0.02)
-        nn.init.normal_(self.cls_token, std=1e-6)
+        for token in (self.cls_token, self.reg_token):
+            if token is not None:
+                nn.init.normal_(token, std=1e-6)
 
     def forward(self, images: Tensor, *, record: dict | None = None, edits: Edits | None = None) -> Tensor:
         """Logits of a batch: :meth:`embed`, the blocks, :meth:`classify`.
@@ -312,7 +332,7 @@ class ViT(nn.Module):
         if record is not None:
             record.update(embedded=tokens, layers=[])
         # The head reads one token: of the last block's queries and MLP, a tenth to a third of all, no more is needed.
-        first = self.num_prefix_tokens if self.pool == "cls" else None
+        first = 1 if self.pool == "cls" else None
         summary = self.summarise(self.blocks(tokens, record, edits, first=first))
         if record is not None:
             record["summary"] = summary
@@ -325,15 +345,24 @@ class ViT(nn.Module):
             ValueError: the images' shape is not the configured one.
         """
         check_images(images, self.config)
-        tokens = self.patch_embed(images)
-        tokens = torch.cat([self.cls_token.expand(len(tokens), -1, -1), tokens], dim=1)
-        return self.pos_drop(tokens + self.pos_embed)
+        patches = self.patch_embed(images)
+        if self.config.no_embed_class:
+            patches = patches + self.pos_embed
+        before = [token for token in (self.cls_token, self.reg_token) if token is not None]
+        tokens = torch.cat([*(token.expand(len(patches), -1, -1) for token in before), patches], dim=1)
+        if not self.config.no_embed_class:
+            tokens = tokens + self.pos_embed
+        return self.norm_pre(self.pos_drop(tokens))
 
     def summarise(self, tokens: Tensor) -> Tensor:
         """The summary token that the head reads, normed: ``b n e -> b e``; of tokens after any block."""
         tokens = self.norm(tokens)
-        return tokens[:, 0] if self.pool == "cls" else tokens[:, self.num_prefix_tokens :].mean(dim=1)
+        return self.fc_norm(tokens[:, 0] if self.pool == "cls" else tokens[:, self.num_prefix_tokens :].mean(dim=1))
 
     def classify(self, tokens: Tensor) -> Tensor:
         """Logits read from tokens after any block: ``b n e -> b num_classes``."""
         return self.head(self.summarise(tokens))
+
+    def classify_each(self, tokens: Tensor) -> Tensor:
+        """Logits that the head would read from each token by itself: ``... e -> ... num_classes``."""
+        return self.head(self.fc_norm(self.norm(tokens)))

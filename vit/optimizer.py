@@ -28,7 +28,7 @@ class AdamW:
     def __init__(self, model: nn.Module, config: TrainingConfig) -> None:
         self.decayed, free = [], []
         for name, parameter in model.named_parameters():
-            table = name.endswith(("pos_embed", "cls_token"))
+            table = name.endswith(("pos_embed", "cls_token", "reg_token"))
             (free if parameter.ndim < 2 or table else self.decayed).append(parameter)
         self.parameters = [*self.decayed, *free]
         self.betas = config.betas

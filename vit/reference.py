@@ -207,3 +207,7 @@ class ReferenceViT(nn.Module):
     def classify(self, tokens: Tensor) -> Tensor:
         """Logits read from tokens after any block: ``b n e -> b num_classes``."""
         return self.head(self.summarise(tokens))
+
+    def classify_each(self, tokens: Tensor) -> Tensor:
+        """Logits that the head would read from each token by itself: ``... e -> ... num_classes``."""
+        return self.head(self.norm(tokens))

@@ -38,7 +38,8 @@ AT_LIMIT = "Stopped at its limit"
 START_GRACE = 30.0
 """Seconds that a queued run may go without a process: the time that a new process needs to take its lock."""
 
-_LOG_TAIL = 4096
+_LAST_WORDS = 2**16
+"""Bytes of the log in which the reason of a death is looked for: a library's backtrace may follow it."""
 
 
 @dataclass(frozen=True)
@@ -85,7 +86,7 @@ class Run:
         status = read_status(self.path)  # it may have ended, in order, since the first look
         if status.state not in ACTIVE:
             return status
-        sentence = failures.of_death(None, tail(self.path / LOG, _LOG_TAIL).decode(errors="replace"))
+        sentence = failures.of_death(None, self.last_words)
         return status.model_copy(update={"state": "failed", "message": sentence})
 
     @property
@@ -182,6 +183,11 @@ class Run:
         """The last whole line of ``metrics.jsonl``, None before the first step; only the file's end is read."""
         lines = list(json_lines(tail(self.path / METRICS, 4096)))
         return lines[-1] if lines else None
+
+    @property
+    def last_words(self) -> str:
+        """The end of the log, long enough to find in it why a process died."""
+        return tail(self.path / LOG, _LAST_WORDS).decode(errors="replace")
 
     def log(self, lines: int = 100) -> str:
         """The last lines of the log; an empty string when there is none."""

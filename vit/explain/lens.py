@@ -47,7 +47,7 @@ def token_lens(model: nn.Module, record: Record) -> np.ndarray:
             f"this network {reason}, so the token in a patch's place need not be about that patch: take the lens of "
             "its summary token."
         )
-    return model.head(model.norm(token_states(record))).softmax(dim=-1).cpu().numpy()
+    return model.classify_each(token_states(record)).softmax(dim=-1).cpu().numpy()
 
 
 def settled_from(probabilities: np.ndarray) -> int:
