@@ -49,6 +49,7 @@ Stem = Literal["patch", "conv"]
 Pool = Literal["cls", "mean"]
 Activation = Literal["gelu", "gelu_tanh", "quick_gelu"]
 Augmentation = Literal["standard", "none"]
+Interpolation = Literal["bicubic", "bilinear"]
 Schedule = Literal["cosine", "constant"]
 Departure = Literal["projection", "softmax", "scaling", "output", "mlp", "finish"]
 ImageSize = Annotated[int, Field(ge=8, le=1024)]
@@ -342,6 +343,8 @@ class DataConfig(Settings):
         train_images, val_images: use only so many images of the split (the same ones each time); None is all.
         mean, std: per-channel normalisation of pixel values scaled to [0, 1].
         seed: of the 80/20 split where the source has no validation images, and of the drawing of scenes.
+        crop_pct: what share of an image's centre square is looked at, for each side (timm's name).
+        interpolation: how that is brought to its size.
     """
 
     source: str = "scenes"
@@ -352,6 +355,8 @@ class DataConfig(Settings):
     mean: tuple[float, float, float] = (0.5, 0.5, 0.5)
     std: tuple[float, float, float] = (0.5, 0.5, 0.5)
     seed: Annotated[int, Field(ge=0, le=2**31 - 1)] = 0
+    crop_pct: Annotated[float, Field(ge=0.1, le=1)] = 1.0
+    interpolation: Interpolation = "bicubic"
 
     _source = field_validator("source")(check_unicode)
     _classes = field_validator("class_names")(check_classes)
@@ -422,6 +427,22 @@ def recipe_of(training: TrainingConfig) -> str:
     return min(RECIPES, key=lambda name: sum(getattr(RECIPES[name], it) != getattr(training, it) for it in fields))
 
 
+class StartConfig(Settings):
+    """Weights that a training begins from, instead of drawn ones: fine-tuning.
+
+    Attributes:
+        run: the run that they are of, a published model or one's own. It is read once, at the first step; a resume does
+            not need it any more.
+        frozen: only the head is trained.
+        layer_decay: each block learns with this times the rate of the block after it (timm's name; Clark et al. 2020);
+            1 is one rate for all.
+    """
+
+    run: Annotated[str, Field(pattern=rf"^{RUN_NAME.pattern}$")]
+    frozen: bool = False
+    layer_decay: Annotated[float, Field(ge=0.1, le=1)] = 1.0
+
+
 class Environment(Settings):
     """What a run was trained with; a resume on the same is bitwise the uninterrupted run."""
 
@@ -443,6 +464,8 @@ class RunConfig(Settings):
         format: counts up when the same settings begin to mean another network, so that no run is taken for another.
         owner: the mark of the visitor whose run it is, on a server that strangers use; empty where it is everybody's.
         sweep: the name of the sweep that it is a part of (:mod:`vit.sweep`); empty where it stands alone.
+        start: what it was fine-tuned from; None where its weights were drawn.
+        published: the name of the published model that its weights are; empty where they were trained here.
     """
 
     format: Literal[2] = 2
@@ -452,7 +475,11 @@ class RunConfig(Settings):
     created: str = ""
     owner: Annotated[str, Field(pattern=rf"^({OWNER.pattern})?$")] = ""
     sweep: Annotated[str, Field(pattern=rf"^({RUN_NAME.pattern})?$")] = ""
+    start: StartConfig | None = None
+    published: Annotated[str, Field(max_length=200)] = ""
     environment: Environment | None = None
+
+    _published = field_validator("published")(check_unicode)
 
     @field_validator("format", mode="before")
     @classmethod
