@@ -12,7 +12,8 @@ from torch import Tensor, nn
 
 from vit import runs
 from vit.checkpoint import Checkpoint, is_position
-from vit.config import RunConfig
+from vit.classes import names_of
+from vit.config import Interpolation, RunConfig
 from vit.errors import RunError
 from vit.files import write_atomic
 from vit.networks import build_model
@@ -38,6 +39,16 @@ class CheckpointInfo:
     dataset: str
     metrics: dict
     config: RunConfig
+
+    @property
+    def crop_pct(self) -> float:
+        """What share of an image's centre square is looked at, for each side."""
+        return self.config.data.crop_pct
+
+    @property
+    def interpolation(self) -> Interpolation:
+        """How that is brought to its size."""
+        return self.config.data.interpolation
 
 
 def _write(path: Path, tensors: Mapping[str, Tensor], metadata: Mapping) -> None:
@@ -126,4 +137,4 @@ def _model(run: runs.Run, tensors: dict[str, Tensor], device: str) -> nn.Module:
 
 def _info(run: runs.Run, metrics: dict) -> CheckpointInfo:
     data = run.config.data
-    return CheckpointInfo(data.class_names, data.mean, data.std, data.image_size, data.source, metrics, run.config)
+    return CheckpointInfo(names_of(run.config), data.mean, data.std, data.image_size, data.source, metrics, run.config)

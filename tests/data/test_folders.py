@@ -123,10 +123,15 @@ def test_links_are_followed_but_not_in_circles(tmp_path):
     assert [file.name for file in scan(root).train] == ["a/1.png", "a/2.png", "b/1.png", "b/2.png"]
 
 
-@pytest.mark.parametrize("source", ["nowhere", "", "/no/such/folder", "cifar11"])
+@pytest.mark.parametrize("source", ["nowhere", "/no/such/folder", "cifar11"])
 def test_a_source_that_is_nowhere_names_the_choices(home, source):
     with pytest.raises(DataError, match=r"There is no data set .*scenes, cifar10"):
         describe(source)
+
+
+def test_images_that_are_nowhere_are_those_of_a_model_that_came_trained(home):
+    with pytest.raises(DataError, match="came trained: take pictures or a data set of your own"):
+        describe("")
 
 
 def test_a_file_that_is_no_zip_is_a_sentence(tmp_path):

@@ -317,3 +317,16 @@ def test_fit_square_blurs_what_is_too_fine_to_show():
     stripes = np.zeros((64, 64, 3), np.uint8)
     stripes[:, ::2] = 255
     assert np.abs(fit_square(Image.fromarray(stripes), 8).astype(int) - 127).max() <= 12
+
+
+def test_fit_square_takes_a_part_of_the_centre():
+    image = Image.new("RGB", (400, 200), "black")
+    image.paste("white", (150, 50, 250, 150))  # half of the centre square, each way
+    assert fit_square(image, 64, 0.5)[4:-4, 4:-4].min() >= 250
+    assert fit_square(image, 64, 0.4).min() >= 250  # within it
+    assert fit_square(image, 64).min() == 0
+
+
+def test_a_square_that_was_fitted_before_is_not_cropped_again():
+    pixels = np.random.default_rng(1).integers(0, 256, (32, 32, 3), dtype=np.uint8)
+    assert np.array_equal(fit_square(Image.fromarray(pixels), 32, 0.9), pixels)

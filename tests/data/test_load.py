@@ -8,7 +8,7 @@ import pytest
 
 from tests.data.helpers import image_bytes, pets, write_tree, zip_bytes
 from vit.config import DataConfig
-from vit.data import cache, describe, folders, load, sample, scenes
+from vit.data import cache, describe, folders, is_prepared, load, sample, scenes
 from vit.data.images import fit_square, open_image
 from vit.errors import DataError
 
@@ -27,9 +27,9 @@ def decoded(monkeypatch) -> list[str]:
     names: list[str] = []
     decode = folders._decode
 
-    def counting(content, name, *, size):
+    def counting(content, name, *, square):
         names.append(name)
-        return decode(content, name, size=size)
+        return decode(content, name, square=square)
 
     monkeypatch.setattr(folders, "_decode", counting)
     return names
@@ -48,6 +48,14 @@ def test_arrays_hold_the_images_in_order(photos):
     assert data.train.files == tuple(TRAIN)
     for image, file in zip(data.train.images, data.train.files, strict=True):
         assert np.array_equal(image.transpose(1, 2, 0), fit_square(open_image(photos / file), 8))
+
+
+def test_only_the_part_that_a_network_looks_at_is_kept(photos):
+    whole = load(config(photos)).train
+    part = load(config(photos, crop_pct=0.5, interpolation="bilinear")).train
+    assert not np.array_equal(part.images, whole.images)
+    for image, file in zip(part.images, part.files, strict=True):
+        assert np.array_equal(image.transpose(1, 2, 0), fit_square(open_image(photos / file), 8, 0.5, "bilinear"))
 
 
 def test_images_are_mapped_from_disk_and_read_only(photos):
@@ -158,7 +166,8 @@ def test_two_processes_may_ask_at_once_and_one_decodes(photos):
     script = (
         "import sys; from vit.config import DataConfig; from vit.data import folders, load\n"
         "decode, names = folders._decode, []\n"
-        "folders._decode = lambda content, name, *, size: (names.append(name), decode(content, name, size=size))[1]\n"
+        "def counting(content, name, **how): names.append(name); return decode(content, name, **how)\n"
+        "folders._decode = counting\n"
         "data = load(DataConfig(source=sys.argv[1], image_size=8)); print(len(names), int(data.train.images.sum()))"
     )
     command = [sys.executable, "-c", script, str(photos)]
@@ -245,3 +254,13 @@ def test_describing_and_loading_need_no_torch(photos):
     )
     environment = os.environ | {"PYTHONPATH": os.pathsep.join(sys.path)}
     assert subprocess.run([sys.executable, "-c", script, str(photos)], env=environment, check=False).returncode == 0
+
+
+def test_images_are_prepared_once_both_splits_are_there(home):
+    config = DataConfig(source="scenes", image_size=32, train_images=10, val_images=5)
+    assert not is_prepared(config)
+    load(config, splits=("val",))
+    assert not is_prepared(config)
+    load(config)
+    assert is_prepared(config)
+    assert not is_prepared(config.model_copy(update={"val_images": 10}))

@@ -12,8 +12,9 @@ import numpy as np
 
 from vit.config import AUTO_IMAGE_SIZE_MAX, DataConfig
 from vit.data import catalog
-from vit.data.cache import Progress, cache_key, fetch
-from vit.data.origins import SCENES, find
+from vit.data.cache import Progress, cache_key, fetch, is_made
+from vit.data.images import Square
+from vit.data.origins import SCENES, Origin, find
 from vit.data.records import DataInfo, ImageData, Skipped, Split
 from vit.data.uploads import list_uploads, store_upload, upload_title
 from vit.errors import DataError
@@ -24,6 +25,7 @@ __all__ = [
     "Skipped",
     "Split",
     "describe",
+    "is_prepared",
     "load",
     "sample",
     "sources",
@@ -32,6 +34,8 @@ __all__ = [
 ]
 
 SPLITS = ("train", "val")
+NOT_HERE = "not on this machine"
+"""What is said of the images of a published model."""
 
 
 def describe(source: str, *, seed: int = 0) -> DataInfo:
@@ -82,11 +86,12 @@ def load(config: DataConfig, *, splits: tuple[str, ...] = SPLITS, progress: Prog
     limits = {"train": config.train_images, "val": config.val_images}
     counts = {split: min(limits[split] or 2**62, found.count(split, config.seed)) for split in splits}
     total, done = sum(counts.values()), 0
+    square = _square(config)
     loaded: dict[str, Split] = {}
     skipped = list(found.skipped)
     for split in splits:
-        key = cache_key(split, config.image_size, found.key(split, limits[split], config.seed))
-        plan = partial(found.plan, split, limits[split], config.seed, config.image_size)
+        key = _key(config, found, split)
+        plan = partial(found.plan, split, limits[split], config.seed, square)
         loaded[split], left_out = fetch(key, config.image_size, plan, partial(_report, progress, done, total))
         skipped.extend(left_out)
         done += counts[split]
@@ -102,6 +107,16 @@ def load(config: DataConfig, *, splits: tuple[str, ...] = SPLITS, progress: Prog
     )
 
 
+def is_prepared(config: DataConfig) -> bool:
+    """Whether both splits are decoded, or drawn, so that :func:`load` has nothing to do.
+
+    Raises:
+        DataError: the source is gone.
+    """
+    found = find(config.source)
+    return all(is_made(_key(config, found, split)) for split in SPLITS)
+
+
 def sample(source: str, count: int, *, image_size: int = 64, seed: int = 0) -> list[tuple[np.ndarray, str]]:
     """A few training images uint8 (h w c) with the names of their classes; the classes take turns.
 
@@ -110,11 +125,11 @@ def sample(source: str, count: int, *, image_size: int = 64, seed: int = 0) -> l
     """
     found = find(source)
     if source == SCENES:
-        with found.plan("train", count, seed, image_size) as plan:
+        with found.plan("train", count, seed, Square(image_size)) as plan:
             images = np.empty((len(plan.labels), 3, image_size, image_size), np.uint8)
             plan.fill(images, np.empty((len(images), image_size, image_size), np.uint8), lambda done, total: None)
             return [(image.transpose(1, 2, 0), found.class_names[row % 5]) for row, image in enumerate(images)]
-    with found.plan("train", None, seed, image_size) as plan:
+    with found.plan("train", None, seed, Square(image_size)) as plan:
         rows = _turns(plan.labels, count, seed)
         pairs = zip(plan.read(rows), plan.labels[rows], strict=True)
         return [(image, found.class_names[label]) for image, label in pairs if not isinstance(image, DataError)]
@@ -133,6 +148,16 @@ def _described(names: Iterable[str]) -> list[DataInfo]:
         except DataError:  # an upload whose folder somebody changed is no choice
             continue
     return found
+
+
+def _square(config: DataConfig) -> Square:
+    return Square(config.image_size, config.crop_pct, config.interpolation)
+
+
+def _key(config: DataConfig, found: Origin, split: str) -> str:
+    """Name of a split in the cache."""
+    limit = {"train": config.train_images, "val": config.val_images}[split]
+    return cache_key(split, *_square(config), found.key(split, limit, config.seed))
 
 
 def _report(progress: Progress | None, before: int, total: int, done: int, _: int) -> None:
@@ -156,6 +181,8 @@ def _canonical(source: str) -> str:
 
 def title(source: str) -> str:
     """What a person calls a source: a folder without its path, an upload without the mark of its content."""
+    if not source:
+        return NOT_HERE
     if source in catalog.CATALOG:
         return catalog.CATALOG[source].title
     return "Scenes" if source == SCENES else upload_title(_canonical(source)) or Path(source).name or source

@@ -21,7 +21,7 @@ from vit.config import data_dir
 from vit.data.records import Skipped, Split
 from vit.errors import DataError
 
-LAYOUT = 1
+LAYOUT = 2
 """Counts up when what is written, or how images are decoded, changes."""
 
 CHUNK = 512
@@ -56,6 +56,11 @@ def cache_key(*parts: object) -> str:
     """Name of a split in the cache: a hash of all that its content depends on."""
     text = json.dumps([LAYOUT, *parts], default=str, separators=(",", ":"))
     return hashlib.sha256(text.encode()).hexdigest()[:32]
+
+
+def is_made(key: str) -> bool:
+    """Whether the split of this key is in the cache."""
+    return (data_dir() / "cache" / key / "index.json").is_file()
 
 
 def fetch(

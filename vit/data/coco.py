@@ -32,7 +32,7 @@ from vit.config import data_dir
 from vit.data import folders
 from vit.data.cache import Plan, Progress
 from vit.data.fetching import Archive, Unreachable, fetch_archive, fetch_bytes
-from vit.data.images import FILE_BYTES_MAX, fit_square, open_image
+from vit.data.images import FILE_BYTES_MAX, Square, fit_square, open_image
 from vit.data.json_items import items
 from vit.data.listed import Listed
 from vit.data.records import Skipped
@@ -130,9 +130,9 @@ class Coco5(Listed):
         """All that decides the content of the split."""
         return self._index().key(split, count, seed)
 
-    def plan(self, split: str, count: int | None, seed: int, size: int) -> AbstractContextManager[Plan]:
+    def plan(self, split: str, count: int | None, seed: int, square: Square) -> AbstractContextManager[Plan]:
         """How :mod:`vit.data.cache` makes a split."""
-        return self._index().plan(split, count, seed, size)
+        return self._index().plan(split, count, seed, square)
 
     def _index(self) -> folders.Index:
         root = self.ready_root()

@@ -28,11 +28,12 @@ _BROKEN = (http.client.HTTPException, TimeoutError, ConnectionError)
 
 
 class Archive(NamedTuple):
-    """A file to fetch: its address, its place below the root, and its checksum."""
+    """A file to fetch: its address, its place below the root, and its checksum of one of two kinds."""
 
     url: str
     path: str
-    md5: str
+    md5: str = ""
+    sha256: str = ""
 
 
 class Unreachable(DataError):
@@ -64,7 +65,7 @@ def fetch_archive(title: str, archive: Archive, root: Path, before: int = 0) -> 
     path = root / archive.path
     path.parent.mkdir(parents=True, exist_ok=True)
     done = size = 0
-    if not _is_whole(path, archive.md5):
+    if not _is_whole(path, archive):
         for attempt in range(ATTEMPTS):
             try:
                 for done, size in _transfer(title, archive.url, path):
@@ -75,7 +76,7 @@ def fetch_archive(title: str, archive: Archive, root: Path, before: int = 0) -> 
                     path.unlink()
                 yield before + done, size  # whoever counts along may want to stop
                 _pause(attempt, failure)
-        if not _is_whole(path, archive.md5):
+        if not _is_whole(path, archive):
             path.unlink()
             raise DataError(
                 f"The download of {title} is not the published file (its checksum differs): try again later."
@@ -108,11 +109,12 @@ def fetch_bytes(url: str, limit: int, stop: threading.Event) -> bytes:
     raise AssertionError("the last attempt either returns or raises")
 
 
-def _is_whole(path: Path, md5: str) -> bool:
+def _is_whole(path: Path, archive: Archive) -> bool:
     if not path.exists():
         return False
+    kind, digest = ("sha256", archive.sha256) if archive.sha256 else ("md5", archive.md5)
     with path.open("rb") as file:
-        return hashlib.file_digest(file, lambda: hashlib.md5(usedforsecurity=False)).hexdigest() == md5
+        return hashlib.file_digest(file, lambda: hashlib.new(kind, usedforsecurity=False)).hexdigest() == digest
 
 
 def _transfer(title: str, url: str, path: Path) -> Iterator[tuple[int, int]]:

@@ -20,7 +20,7 @@ import numpy as np
 
 from vit.data import archives
 from vit.data.cache import Plan, Row
-from vit.data.images import FILE_BYTES_MAX, fit_square, natural_size, open_image
+from vit.data.images import FILE_BYTES_MAX, Square, fit_square, natural_size, open_image
 from vit.data.records import Skipped
 from vit.data.sampling import split_off, subset
 from vit.errors import DataError
@@ -95,14 +95,14 @@ class Index:
         return ("folder", str(self.path), self.class_names, self.files(split, seed=seed, count=count))
 
     @contextmanager
-    def plan(self, split: str, count: int | None, seed: int, size: int) -> Iterator[Plan]:
+    def plan(self, split: str, count: int | None, seed: int, square: Square) -> Iterator[Plan]:
         """How :mod:`vit.data.cache` makes a split."""
         files = self.files(split, seed=seed, count=count)
         names = [file.name for file in files]
         labels = np.array([file.label for file in files], dtype=np.int64)
         every_class = split == "train" or bool(self.val)  # the one image split off a small class may be unreadable
         with reader(self.path) as content, ThreadPoolExecutor(cpu_cores()) as pool:
-            decode = partial(_decode, content, size=size)
+            decode = partial(_decode, content, square=square)
 
             def read(rows: np.ndarray) -> Iterator[Row]:
                 return pool.map(decode, [names[row] for row in rows])
@@ -110,11 +110,11 @@ class Index:
             yield Plan(self.class_names, labels, names, read, every_class=every_class)
 
 
-def _decode(content: Callable[[str], Path | bytes], name: str, *, size: int) -> Row:
+def _decode(content: Callable[[str], Path | bytes], name: str, *, square: Square) -> Row:
     source = None
     try:
         source = content(name)
-        return fit_square(open_image(source, name="The file", at_least=size), size)
+        return fit_square(open_image(source, name="The file", at_least=square.whole), *square)
     except DataError as error:
         if isinstance(source, Path) and not source.exists():  # its name was there a moment ago
             raise DataError(f"{name} was deleted while the images were read: put it back, and start again.") from error

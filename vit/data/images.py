@@ -6,16 +6,18 @@ images are decoded one at a time, and what no network looks at is reduced as ear
 """
 
 import io
+import math
 from collections.abc import Iterator
 from contextlib import nullcontext
 from functools import cache
 from pathlib import Path
 from threading import Lock
-from typing import BinaryIO
+from typing import BinaryIO, NamedTuple
 
 import numpy as np
 from PIL import Image, UnidentifiedImageError
 
+from vit.config import Interpolation
 from vit.data import decoder, screening
 from vit.errors import DataError
 
@@ -90,13 +92,50 @@ def natural_size(source: Path | bytes | BinaryIO) -> int:
         return min(image.size)
 
 
-def fit_square(image: Image.Image, size: int) -> np.ndarray:
-    """Centre square of an RGB image, resized with antialiasing: uint8 (size size c)."""
-    side = min(image.size)
-    left, top = (image.width - side) / 2, (image.height - side) / 2
-    if image.size != (size, size):
-        image = image.resize((size, size), Image.Resampling.BICUBIC, box=(left, top, left + side, top + side))
-    return np.asarray(image)
+class Square(NamedTuple):
+    """What a network looks at of an image: the settings of :class:`vit.config.DataConfig` by these names."""
+
+    size: int
+    crop_pct: float = 1.0
+    interpolation: Interpolation = "bicubic"
+
+    @property
+    def whole(self) -> int:
+        """Pixels a side of the centre square of which ``size`` are looked at."""
+        return math.floor(self.size / self.crop_pct)
+
+
+def fit_square(
+    image: Image.Image, size: int, crop_pct: float = 1.0, interpolation: Interpolation = "bicubic"
+) -> np.ndarray:
+    """Centre square of an RGB image, resized with antialiasing: uint8 (size size c).
+
+    The pixels are those of timm's and torchvision's evaluation: the shorter side is resized to ``size / crop_pct``, and
+    of that the centre is taken. An image that has the size already is left as it is, since it may be such a square.
+    """
+    if image.size == (size, size):
+        return np.asarray(image)
+    method = Image.Resampling[interpolation.upper()]
+    return np.asarray(image.resize((size, size), method, box=_looked_at(image.size, Square(size, crop_pct))))
+
+
+def crop_square(image: Image.Image, size: int, crop_pct: float = 1.0) -> Image.Image:
+    """The part of an image that :func:`fit_square` looks at, with all the pixels that it has."""
+    if image.size == (size, size):
+        return image
+    left, top, right, bottom = _looked_at(image.size, Square(size, crop_pct))
+    return image.crop((round(left), round(top), round(right), round(bottom)))
+
+
+def _looked_at(sides: tuple[int, int], square: Square) -> tuple[float, float, float, float]:
+    """Left, top, right and bottom, in pixels of an image with these sides."""
+    spans = []
+    for side in sides:
+        resized = square.whole * side // min(sides)
+        start = round((resized - square.size) / 2)
+        spans.append((start * side / resized, (start + square.size) * side / resized))
+    (left, right), (top, bottom) = spans
+    return left, top, right, bottom
 
 
 def _content(source: Path | bytes | BinaryIO, name: str) -> bytes:

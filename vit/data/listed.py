@@ -6,6 +6,7 @@ from pathlib import Path
 from typing import ClassVar
 
 from vit.data.cache import Plan, Progress
+from vit.data.images import Square
 from vit.data.records import Skipped
 from vit.errors import DataError
 
@@ -59,7 +60,7 @@ class Listed:
         """All that decides the content of the split."""
         raise NotImplementedError
 
-    def plan(self, split: str, count: int | None, seed: int, size: int) -> AbstractContextManager[Plan]:
+    def plan(self, split: str, count: int | None, seed: int, square: Square) -> AbstractContextManager[Plan]:
         """How :mod:`vit.data.cache` makes a split."""
         raise NotImplementedError
 

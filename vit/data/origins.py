@@ -9,6 +9,7 @@ import numpy as np
 
 from vit.data import catalog, folders, scenes
 from vit.data.cache import Plan, Progress
+from vit.data.images import Square
 from vit.data.records import Skipped
 from vit.errors import DataError
 
@@ -30,7 +31,7 @@ class Origin(Protocol):
     def key(self, split: str, count: int | None, seed: int) -> tuple:
         """All that decides the content of the split, as values that JSON can write."""
 
-    def plan(self, split: str, count: int | None, seed: int, size: int) -> AbstractContextManager[Plan]:
+    def plan(self, split: str, count: int | None, seed: int, square: Square) -> AbstractContextManager[Plan]:
         """How the split, or ``count`` images of it, is made."""
 
 
@@ -50,7 +51,8 @@ class Scenes:
         return (SCENES, scenes.VERSION, split, count, seed)
 
     @contextmanager
-    def plan(self, split: str, count: int | None, seed: int, size: int) -> Iterator[Plan]:
+    def plan(self, split: str, count: int | None, seed: int, square: Square) -> Iterator[Plan]:
+        size = square.size  # they are drawn as squares, of which nothing is cut off
         low, high = scenes.IMAGE_SIZES[0], scenes.IMAGE_SIZES[-1]
         if not low <= size <= high:
             raise DataError(f"Scenes are drawn at {low} to {high} pixels, not at {size}: choose an image size there.")
@@ -73,10 +75,15 @@ def find(source: str) -> Origin:
         return Scenes()
     if source in catalog.CATALOG:
         return catalog.CATALOG[source]
-    path = Path(source).expanduser().absolute()
-    if not source or not path.exists():
+    if not source:
         raise DataError(
-            f"There is no data set {source!r}: name a folder or a zip of images, or one of "
+            "The images that this model was trained on are not here, since it came trained: take pictures or a data "
+            "set of your own."
+        )
+    path = Path(source).expanduser().absolute()
+    if not path.exists():
+        raise DataError(
+            f"There is no data set {source!r}: put it back there, or name a folder or a zip of images, or one of "
             f"{', '.join((SCENES, *catalog.CATALOG))}."
         )
     return folders.scan(path)

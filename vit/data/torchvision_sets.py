@@ -18,7 +18,7 @@ import numpy as np
 from vit.config import data_dir
 from vit.data.cache import Plan, Progress, Row
 from vit.data.fetching import Archive, fetch_archive
-from vit.data.images import fit_square, open_image
+from vit.data.images import Square, fit_square, open_image
 from vit.data.listed import Listed
 from vit.data.sampling import subset
 from vit.errors import DataError
@@ -33,12 +33,12 @@ class Opened(NamedTuple):
     data: Any
     paths: Sequence[Path] = ()
 
-    def image(self, row: int, size: int) -> Row:
+    def image(self, row: int, square: Square) -> Row:
         """Image uint8 (size size c), or why there is none."""
         if not self.paths:
-            return fit_square(self.data[row][0].convert("RGB"), size)
+            return fit_square(self.data[row][0].convert("RGB"), *square)
         try:
-            return fit_square(open_image(self.paths[row], name="The file", at_least=size), size)
+            return fit_square(open_image(self.paths[row], name="The file", at_least=square.whole), *square)
         except DataError as error:
             return error
 
@@ -86,14 +86,14 @@ class TorchvisionSet(Listed):
         return ("catalog", self.name, status.st_size, status.st_mtime_ns, split, count, seed if count else None)
 
     @contextmanager
-    def plan(self, split: str, count: int | None, seed: int, size: int) -> Iterator[Plan]:
+    def plan(self, split: str, count: int | None, seed: int, square: Square) -> Iterator[Plan]:
         """How :mod:`vit.data.cache` makes a split."""
         opened = self.read(self.ready_root(), split)
         labels = np.asarray(opened.labels, dtype=np.int64)
         chosen = subset(labels, count, seed)
 
         def decode(row: int) -> Row:
-            return opened.image(chosen[row], size)
+            return opened.image(chosen[row], square)
 
         files = [opened.file(row) for row in chosen]
         with ThreadPoolExecutor(cpu_cores()) as pool:

@@ -193,7 +193,8 @@ def _stages(
     device = next(model.parameters()).device
 
     def seen(batch: slice) -> Tensor:
-        views = [fit_square(Image.fromarray(image), info.image_size) for image in np.moveaxis(images[batch], 1, -1)]
+        square = info.image_size, info.crop_pct, info.interpolation
+        views = [fit_square(Image.fromarray(image), *square) for image in np.moveaxis(images[batch], 1, -1)]
         return to_tensor(views, info.mean, info.std).to(device)
 
     if isinstance(model, CNN):

@@ -1,0 +1,195 @@
+"""Published models: what opens leads on, and what does not says why."""
+
+import json
+import sys
+import time
+
+import pytest
+from streamlit.testing.v1 import AppTest
+
+timm = pytest.importorskip("timm")
+
+from safetensors.torch import save  # noqa: E402
+
+from pages import access, published_openings  # noqa: E402
+from tests.pages.opening import open_page  # noqa: E402
+from tests.published import models  # noqa: E402
+from tests.published.hub import serving_hub  # noqa: E402
+from tests.published.test_fetching import NAME, point_to  # noqa: E402
+from vit import demo, runs  # noqa: E402
+from vit.published import catalogue, guessing  # noqa: E402
+
+RELPOS = "vit_relpos_small_patch16_224.sw_in1k"
+FILE = {"published_from": "From a file"}
+
+
+@pytest.fixture(autouse=True)
+def _short_list(monkeypatch):
+    """The page with the first of the models to begin with, and no downloads of another test."""
+    monkeypatch.setattr(catalogue, "CURATED", {NAME: catalogue.CURATED[NAME]})
+    published_openings.openings().clear()
+
+
+@pytest.fixture
+def file(home):
+    """The weights of a small ViT, with what they are beside them."""
+    arguments = {"img_size": 32, "depth": 2, "embed_dim": 24, "num_heads": 3}
+    model = timm.create_model("vit_tiny_patch16_224", num_classes=2, **arguments)
+    config = {"architecture": "vit_tiny_patch16_224", "model_args": arguments, "label_names": ["ant", "bee"]}
+    (home / "config.json").write_text(json.dumps(config))
+    return models.save(model, home / "ants.safetensors")
+
+
+def links(app: AppTest) -> list[str]:
+    return [link.label for link in app.main.get("page_link")]
+
+
+def press(app: AppTest, key: str) -> AppTest:
+    app.button(key=key).click().run()
+    assert not app.exception
+    return app
+
+
+def test_a_model_of_the_short_list_says_what_it_is_and_costs(home):
+    app = open_page("published")
+    assert "three heads a block" in app.markdown[0].value
+    assert all(
+        word in app.main.caption[1].value for word in ("23 MB", "1,000 classes", "apache", "12 blocks of 3 heads")
+    )
+    assert links(app) == []
+
+
+def test_what_cannot_be_opened_says_why_and_has_no_button(home):
+    app = open_page("published", model=RELPOS)
+    assert any("cannot be opened here: it has relative positions" in caption.value for caption in app.caption)
+    assert not [button for button in app.button if button.key == "chosen_fetch"]
+
+
+def test_a_link_to_no_model_is_the_page_without_one(home):
+    assert open_page("published", model="nosuchmodel").selectbox(key="model").value is None
+
+
+def test_large_images_may_be_opened_smaller(home):
+    app = open_page("published", model="vit_small_patch14_reg4_dinov2.lvd142m")
+    assert app.selectbox(key="chosen_size").value == 336
+    assert "518 px, as published" in app.selectbox(key="chosen_size").options
+
+
+def test_a_model_is_fetched_and_leads_on(home, monkeypatch):
+    content = save(timm.create_model("vit_tiny_patch16_224").state_dict())
+    with serving_hub({f"timm/{NAME}/model.safetensors": content}) as hub:
+        point_to(hub.address, monkeypatch)
+        app = press(open_page("published"), "curated_0_fetch")
+        for _ in range(600):
+            if runs.list_runs():
+                break
+            time.sleep(0.05)
+    assert [run.config.published for run in runs.list_runs()] == [NAME]
+    app = open_page("published")
+    assert links(app) == ["Attention", "Predict", "Anatomy", "Fine-tune"]
+    assert not [button for button in app.button if button.key == "curated_0_fetch"]
+
+
+def test_a_download_that_fails_is_a_sentence_and_may_be_tried_again(home, monkeypatch):
+    with serving_hub({}) as hub:
+        point_to(hub.address, monkeypatch)
+        app = press(open_page("published"), "curated_0_fetch")
+        for opening in published_openings.openings().values():
+            opening._thread.join(30)
+        app.run()
+    assert "pickled weights alone" in app.error[0].value
+    assert app.button(key="curated_0_fetch")
+
+
+def test_progress_is_told_in_bytes_and_time_and_can_be_stopped():
+    told = []
+
+    def work(progress):
+        progress(10**6, 10**8)
+        told.append(opening.words)
+        opening._begun -= 10
+        progress(11 * 10**6, 10**8)
+        told.append(opening.words)
+        opening.stop()
+        progress(12 * 10**6, 10**8)
+
+    opening = published_openings.Opening.__new__(published_openings.Opening)
+    published_openings.Opening.__init__(opening, work)
+    opening._thread.join(10)
+    assert told[0] == "1 MB of 100 MB"
+    assert told[1].startswith("11 MB of 100 MB, about 1 min 29 s left")
+    assert opening.stopped
+    assert not opening.active
+
+
+def test_a_file_on_this_machine_becomes_a_run(file):
+    app = open_page("published", **FILE)
+    app.text_input(key="weights_path").set_value(str(file))
+    press(app, "weights_open")
+    assert links(app) == ["Attention", "Predict", "Anatomy", "Fine-tune"]
+    assert runs.get_run("ants").config.data.class_names == ("ant", "bee")
+
+
+def test_an_upload_with_its_config_becomes_a_run(file):
+    app = open_page("published", **FILE)
+    config = file.with_name("config.json").read_bytes()
+    uploads = [("ants.safetensors", file.read_bytes(), ""), ("config.json", config, "application/json")]
+    app.file_uploader[0].set_value(uploads).run()
+    press(app, "weights_open")
+    assert not app.error
+    assert runs.get_run("ants").config.data.class_names == ("ant", "bee")
+    assert list((file.parent / "data").glob("*")) == []
+
+
+def test_weights_that_fit_several_ask_which_it_is(file, monkeypatch):
+    file.with_name("config.json").unlink()
+    monkeypatch.setattr(guessing, "candidates", lambda shapes: ("deit_tiny_patch16_224", "vit_tiny_patch16_224"))
+    app = open_page("published", **FILE)
+    app.text_input(key="weights_path").set_value(str(file))
+    press(app, "weights_open")
+    assert "choose deit\\_tiny\\_patch16\\_224, vit\\_tiny" in app.info[0].value
+    assert app.selectbox(key="weights_architecture").options[:2] == ["deit_tiny_patch16_224", "vit_tiny_patch16_224"]
+    app.selectbox(key="weights_architecture").select("vit_tiny_patch16_224")
+    press(app, "weights_open")
+    assert "are of another network" in app.error[0].value  # the real one has more blocks
+
+
+def test_without_a_file_a_sentence_says_what_to_do(home):
+    app = press(open_page("published", **FILE), "weights_open")
+    assert app.error[0].value == "There is no file yet: upload one, or name its path\\."
+
+
+def test_without_timm_the_page_says_how_to_get_it(home, monkeypatch):
+    monkeypatch.setitem(sys.modules, "timm", None)
+    app = open_page("published")
+    assert "pip install timm" in app.error[0].value
+    assert not app.main.button
+
+
+def test_a_demo_takes_what_its_bounds_take(file, monkeypatch):
+    monkeypatch.setenv(demo.SWITCH, "1")
+    monkeypatch.setattr(access, "_sweep", lambda hours: None)
+    monkeypatch.setattr(access, "visitor_mark", lambda cookies: "A" * 32)
+    app = press(open_page("published"), "curated_0_fetch")
+    for opening in published_openings.openings().values():
+        opening._thread.join(30)
+    app.run()
+    assert "takes images of 64 at most, not 224" in app.error[0].value
+    assert runs.list_runs() == []
+
+    app = open_page("published", **FILE)
+    assert not app.text_input  # no folder of the server
+    config = file.with_name("config.json").read_bytes()
+    app.file_uploader[0].set_value([("ants.safetensors", file.read_bytes(), ""), ("config.json", config, "")]).run()
+    press(app, "weights_open")
+    assert not app.error
+    assert [run.config.owner for run in runs.list_runs()] == [access.visitor()]
+
+
+def test_a_demo_takes_nothing_of_one_whom_it_does_not_know(file, monkeypatch):
+    monkeypatch.setenv(demo.SWITCH, "1")
+    monkeypatch.setattr(access, "_sweep", lambda hours: None)
+    monkeypatch.setattr(access, "visitor_mark", lambda cookies: "")
+    app = press(open_page("published"), "curated_0_fetch")
+    assert "keeps no cookie" in app.error[0].value
+    assert not published_openings.openings()

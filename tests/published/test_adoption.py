@@ -1,0 +1,357 @@
+"""A file of weights, or a model on the hub, becomes a run that everything looks into; what is wrong is a sentence."""
+
+import json
+import struct
+
+import pytest
+
+timm = pytest.importorskip("timm")
+
+import torch  # noqa: E402
+from safetensors.torch import load_file, save_file  # noqa: E402
+
+from tests.published.models import save, scramble, small  # noqa: E402
+from vit import exchange, hub, jobs, runs  # noqa: E402
+from vit.cli import main  # noqa: E402
+from vit.config import checkpoints_dir  # noqa: E402
+from vit.data import describe, title  # noqa: E402
+from vit.errors import DataError, RunError, UserError  # noqa: E402
+from vit.explain import capture  # noqa: E402
+from vit.published import guessing, loading  # noqa: E402
+from vit.published.adoption import open_file  # noqa: E402
+from vit.published.architecture import build  # noqa: E402
+from vit.published.guessing import Ambiguous, candidates  # noqa: E402
+from vit.weights import load_checkpoint  # noqa: E402
+
+ARGUMENTS = {"img_size": 64, "depth": 2, "embed_dim": 24, "num_heads": 3}
+
+
+def described(folder, architecture="vit_tiny_patch16_224", **more) -> None:
+    """A config.json as timm writes it, beside the weights."""
+    content = {"architecture": architecture, "model_args": ARGUMENTS, "pretrained_cfg": {"crop_pct": 0.9}} | more
+    (folder / "config.json").write_text(json.dumps(content))
+
+
+@pytest.fixture
+def file(home):
+    """The weights of a small ViT with three classes, and what they are."""
+    model = scramble(timm.create_model("vit_tiny_patch16_224", num_classes=3, **ARGUMENTS))
+    described(home, num_classes=3, label_names=["ant", "bee", "cow"])
+    return save(model, home / "model.safetensors")
+
+
+def test_a_file_becomes_a_run_that_everything_looks_into(file):
+    run = open_file(file, run="three")
+    assert (run.state, run.has_weights, run.best) == ("finished", True, None)
+    model, info = load_checkpoint("three")
+    assert info.class_names == ("ant", "bee", "cow")
+    assert (info.crop_pct, info.image_size, info.config.published) == (0.9, 64, file.parent.name)
+    theirs = timm.create_model("vit_tiny_patch16_224", num_classes=3, **ARGUMENTS).eval()
+    theirs.load_state_dict(load_file(file))
+    images = torch.randn(1, 3, 64, 64)
+    with torch.inference_mode():
+        assert (model(images) - theirs(images)).abs().max() < 1e-4
+    assert capture(model, images).attention.shape == (1, 2, 3, 17, 17)
+    assert [one.name for one in runs.list_runs()] == ["three"]
+
+
+def test_its_images_are_not_here_and_that_is_a_sentence(file):
+    source = open_file(file).config.data.source
+    assert title(source) == "not on this machine"
+    with pytest.raises(DataError, match="not here, since it came trained"):
+        describe(source)
+
+
+def test_it_is_packed_and_unpacked_like_any_run(file, tmp_path):
+    run = open_file(file, run="three")
+    exchange.pack(run, tmp_path / "three.zip")
+    again = exchange.unpack(tmp_path / "three.zip", "four")
+    assert again.config == run.config
+    assert again.status.message == run.status.message
+    assert load_checkpoint("four")[1].class_names == ("ant", "bee", "cow")
+
+
+def test_there_is_no_training_to_repeat(file):
+    run = open_file(file, run="three")
+    for again in (jobs.prepare_restart, jobs.prepare_resume):
+        with pytest.raises(RunError, match="was not trained here: fine-tune it"):
+            again(run)
+    assert run.has_weights
+
+
+def test_a_clip_tower_is_opened_without_its_projection(home):
+    model = small("clip")
+    with torch.no_grad():
+        model.head.bias.zero_()  # as timm makes it of a projection, which has none
+    described(home, "vit_base_patch32_clip_224", num_classes=16, model_args=ARGUMENTS | {"img_size": 96})
+    run = open_file(save(model, home / "clip.safetensors"))
+    assert run.config.model.num_classes == 0
+    assert "opened without its head, whose 16 outputs are no classes" in run.status.message
+    found, info = load_checkpoint(run.path)
+    assert info.class_names == ()
+    images = torch.randn(1, 3, 96, 96)
+    with torch.inference_mode():
+        assert (found(images) - model.forward_head(model.forward_features(images), pre_logits=True)).abs().max() < 1e-4
+
+
+def test_classes_without_names_are_numbered_and_said_to_be(home, file):
+    described(home, num_classes=3)
+    run = open_file(file)
+    assert run.config.data.class_names == ("class 0", "class 1", "class 2")
+    assert "Nothing says what its 3 classes are called" in run.status.message
+
+
+@pytest.mark.parametrize("kind", [torch.float16, torch.bfloat16, torch.float64])
+def test_other_kinds_of_numbers_become_float32(home, file, kind):
+    save_file({name: value.to(kind) for name, value in load_file(file).items()}, file)
+    open_file(file, run="three")
+    assert {value.dtype for value in load_checkpoint("three")[0].state_dict().values()} == {torch.float32}
+
+
+def test_positions_are_resampled_as_timm_does(home, file):
+    run = open_file(file, image_size=96)
+    theirs = timm.create_model("vit_tiny_patch16_224", num_classes=3, **ARGUMENTS).eval()
+    theirs.load_state_dict(load_file(file))
+    theirs.set_input_size(96)
+    model, info = load_checkpoint(run.path)
+    images = torch.randn(1, 3, 96, 96)
+    with torch.inference_mode():
+        assert (model(images) - theirs(images)).abs().max() < 1e-4
+    assert info.image_size == 96
+    assert "of 64 pixels, are resampled to 96" in run.status.message
+
+
+def test_metas_layout_is_converted_by_timm(home):
+    model = small("deit3")
+    described(home, "deit3_small_patch16_224", num_classes=1000)
+    renamed = {
+        name.replace("ls1.gamma", "gamma_1").replace("ls2.gamma", "gamma_2"): value
+        for name, value in model.state_dict().items()
+    }
+    save_file(renamed, home / "deit3.safetensors")
+    found, info = load_checkpoint(open_file(home / "deit3.safetensors").path)
+    images = torch.randn(1, 3, 64, 64)
+    with torch.inference_mode():
+        assert (found(images) - model(images)).abs().max() < 1e-4
+    assert info.class_names[0] == "tench"
+
+
+def test_an_architecture_is_found_by_its_weights(monkeypatch):
+    some = ["vit_tiny_patch16_224", "vit_tiny_patch16_384", "deit_tiny_patch16_224", "deit_tiny_distilled_patch16_224"]
+    some += ["vit_small_patch16_224", "deit3_small_patch16_224", "deit3_small_patch16_384", "vit_small_patch32_224"]
+    monkeypatch.setattr(guessing, "names", lambda: some)
+    guessing._architectures.cache_clear()
+
+    def found(name: str) -> tuple[str, ...]:
+        return candidates({key: tuple(value.shape) for key, value in build(name).state_dict().items()})
+
+    try:
+        assert found("deit3_small_patch16_224") == ("deit3_small_patch16_224",)
+        assert found("vit_tiny_patch16_224") == ("deit_tiny_patch16_224", "vit_tiny_patch16_224")
+        assert candidates({"conv1.weight": (64, 3, 7, 7)}) == ()
+    finally:
+        guessing._architectures.cache_clear()
+
+
+def test_weights_that_fit_several_are_not_guessed_but_for_their_name(home, monkeypatch):
+    monkeypatch.setattr(guessing, "candidates", lambda shapes: ("deit_tiny_patch16_224", "vit_tiny_patch16_224"))
+    path = home / "weights.safetensors"
+    save_file({"x": torch.zeros(1)}, path)
+    with pytest.raises(Ambiguous, match="say which it is, such as deit_tiny_patch16_224, vit_tiny_patch16_224"):
+        guessing.guess(path, "weights")
+    assert guessing.guess(path, "deit_tiny_patch16_224-a1311bcf") == "deit_tiny_patch16_224"
+
+
+@pytest.mark.parametrize("name", ["tiny", "tiny-deep"])  # a convolutional stem, which timm does not have, and none
+def test_a_run_that_was_exported_for_the_hub_opens_again(several, tmp_path, name):
+    hub.write_folder(runs.get_run(name), tmp_path / "mine")
+    run = open_file(tmp_path / "mine" / "model.safetensors")
+    assert (run.name, run.config.published) == ("mine", "mine")
+    assert (run.config.model, run.config.data.source) == (runs.get_run(name).config.model, "scenes")
+    before, after = load_checkpoint(name)[0], load_checkpoint("mine")[0]
+    assert all(torch.equal(value, after.state_dict()[key]) for key, value in before.state_dict().items())
+    (tmp_path / "mine" / "model.safetensors").write_bytes(
+        (several / "checkpoints/tiny-mean/model.safetensors").read_bytes()
+    )
+    if name == "tiny-deep":
+        with pytest.raises(UserError, match="of another network"):
+            open_file(tmp_path / "mine" / "model.safetensors")
+
+
+# What is wrong
+
+
+def nothing_left() -> bool:
+    return not checkpoints_dir().exists() or not list(checkpoints_dir().iterdir())
+
+
+def test_a_name_that_is_taken_is_said_before_anything_is_read(file):
+    open_file(file, run="three")
+    with pytest.raises(RunError, match=r"There is a run 'three' already: .*'three-2'"):
+        open_file(file, run="three")
+    assert open_file(file).name != open_file(file).name
+
+
+@pytest.mark.parametrize(
+    "content",
+    [
+        b"PK\x03\x04 as torch.save writes",
+        b"\x80\x04\x95 a pickle",
+        b"",
+        struct.pack("<Q", 2**62) + b"{}",
+        struct.pack("<Q", 2**23) + b"{}",
+        struct.pack("<Q", 20) + b"{" * 20,
+        struct.pack("<Q", 8) + b"[[[[]]]]",
+    ],
+)
+def test_what_is_no_safetensors_file_is_never_opened(file, content):
+    file.write_bytes(content)
+    with pytest.raises(UserError, match="safetensors file"):
+        open_file(file)
+    assert nothing_left()
+
+
+def header(**tensors) -> bytes:
+    text = json.dumps(tensors).encode()
+    return struct.pack("<Q", len(text)) + text
+
+
+def test_shapes_of_a_petabyte_take_no_memory(file):
+    many = {"dtype": "F32", "shape": [2**30, 2**20], "data_offsets": [0, 2**52]}
+    file.write_bytes(header(**{"patch_embed.proj.weight": many}))
+    with pytest.raises(UserError, match="damaged safetensors file"):
+        open_file(file)
+
+
+def change(file, **values) -> None:
+    weights = load_file(file)
+    weights.update(values)
+    save_file({name: value for name, value in weights.items() if value is not None}, file)
+
+
+@pytest.mark.parametrize(
+    ("name", "value", "sentence"),
+    [
+        ("norm.weight", torch.full((24,), float("nan")), "not finite"),
+        ("norm.weight", torch.zeros(25), r"norm.weight is \(25,\), where this one has \(24,\)"),
+        ("norm.weight", None, "norm.weight is missing"),
+        ("extra", torch.zeros(3), r"extra is \(3,\), where this one has none"),
+        ("pos_embed", torch.zeros(1, 18, 24), "pos_embed"),
+        ("pos_embed", torch.zeros(17, 24), "pos_embed"),
+        ("blocks.0.attn.qkv.weight", torch.zeros(72, 24, dtype=torch.int32), "qkv.weight is missing"),
+        ("extra", torch.zeros(200_000), r"extra is \(200000,\)"),
+    ],
+)
+def test_other_weights_are_refused_and_nothing_is_left(file, name, value, sentence):
+    change(file, **{name: value})
+    with pytest.raises(UserError, match=sentence):
+        open_file(file)
+    assert nothing_left()
+
+
+@pytest.mark.parametrize(
+    ("key", "value"),
+    [
+        ("checkpoint_path", "/etc/passwd"),
+        ("pretrained_cfg", {"file": "x.bin"}),
+        ("depth", 10**6),
+        ("depth", True),
+        ("block_fn", "os.system"),
+        ("act_layer", "relu"),
+    ],
+)
+def test_arguments_that_a_file_may_not_give(home, file, key, value):
+    described(home, model_args={key: value})
+    with pytest.raises(UserError, match=f"asks for {key}"):
+        open_file(file)
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        "",
+        "[]",
+        "{}",
+        "[" * 100_000,
+        '{"architecture": 3}',
+        '{"architecture": "hf-hub:a/b"}',
+        '{"architecture": "x", "model_args": 3}',
+    ],
+)
+def test_a_config_that_is_none(home, file, text):
+    (home / "config.json").write_text(text)
+    with pytest.raises(UserError, match=r"config\.json"):
+        open_file(file)
+
+
+def test_a_network_that_is_not_ours_says_why(home):
+    model = timm.create_model("vit_relpos_small_patch16_224", **ARGUMENTS)
+    described(home, "vit_relpos_small_patch16_224")
+    with pytest.raises(UserError, match="it has relative positions"):
+        open_file(save(model, home / "model.safetensors"))
+
+
+def test_outputs_that_differ_from_timms_are_found_out(file, monkeypatch):
+    from vit.published import architecture
+
+    judged = architecture.config_of
+    monkeypatch.setattr(
+        architecture, "config_of", lambda model: judged(model).model_copy(update={"act_layer": "quick_gelu"})
+    )
+    with pytest.raises(UserError, match="gives other outputs than timm's with the same weights"):
+        open_file(file)
+    assert nothing_left()
+
+
+def test_a_full_disk_is_a_sentence(file, monkeypatch):
+    from vit.published import adoption
+
+    monkeypatch.setattr(adoption, "free_bytes", lambda folder: 1000)
+    with pytest.raises(RunError, match=r"takes 0\.1 MB of the disk, and 0\.0 MB are free"):
+        open_file(file)
+    assert nothing_left()
+
+
+def test_without_timm_a_sentence_says_how_to_get_it(file, monkeypatch):
+    monkeypatch.setitem(__import__("sys").modules, "timm", None)
+    with pytest.raises(UserError, match="pip install timm"):
+        open_file(file)
+    with pytest.raises(UserError, match="pip install timm"):
+        loading.named("vit_tiny_patch16_224")
+
+
+# The command line
+
+
+def test_the_command_opens_a_file(file, capsys):
+    assert main(["open", str(file), "--run", "three", "--json"]) == 0
+    found = json.loads(capsys.readouterr().out)
+    assert (found["run"], found["num_heads"], found["num_classes"]) == ("three", 3, 3)
+
+
+def test_the_command_lists_what_opens_and_why_the_rest_does_not(home, capsys):
+    assert main(["open", "--list", "vit_tiny_*_224*", "--json"]) == 0
+    models = {one["name"]: one for one in json.loads(capsys.readouterr().out)["models"]}
+    assert models["vit_tiny_patch16_224.augreg_in21k_ft_in1k"]["opens"]
+    assert models["vit_tiny_patch16_224.augreg_in21k_ft_in1k"]["licence"] == "apache-2.0"
+    assert "hybrid" in models["vit_tiny_r_s16_p8_224.augreg_in21k"]["reason"]
+
+
+@pytest.mark.parametrize(
+    ("words", "sentence"),
+    [
+        (["open"], "takes a model's name or a safetensors file"),
+        (["open", "vit_tiny_patch16_224", "--list", "x"], "takes a model's name or a safetensors file"),
+        (["open", "--list", "nosuchmodel"], "No Vision Transformer of timm's has 'nosuchmodel'"),
+        (["open", "vit_small_patch16_223"], "timm has no model"),
+        (["open", "vit_small_patch16_224.nosuchtag"], "timm has no weights"),
+        (["open", "vit_relpos_small_patch16_224"], "it has relative positions"),
+        (["open", "nowhere.safetensors"], "cannot be read"),
+        (["open", "vit_tiny_patch16_224", "--image-size", "100"], "at an image size of 96 it can be opened"),
+    ],
+)
+def test_bad_input_is_one_line(home, capsys, words, sentence):
+    assert main(words) == 2
+    said = capsys.readouterr().err
+    assert sentence in said
+    assert said.count("\n") == 1

@@ -1,0 +1,112 @@
+"""Models are fetched from a hub on this machine."""
+
+import pytest
+
+timm = pytest.importorskip("timm")
+hub_library = pytest.importorskip("huggingface_hub")
+
+from safetensors.torch import save  # noqa: E402
+
+from tests.published.hub import serving_hub  # noqa: E402
+from tests.published.models import scramble  # noqa: E402
+from vit.data import fetching as transfer  # noqa: E402
+from vit.errors import UserError  # noqa: E402
+from vit.published import fetching, loading  # noqa: E402
+from vit.published.adoption import open_named  # noqa: E402
+from vit.weights import load_checkpoint  # noqa: E402
+
+NAME = "vit_tiny_patch16_224.augreg_in21k_ft_in1k"
+
+
+def point_to(address: str, monkeypatch) -> None:
+    """As ``HF_ENDPOINT`` does, which is read when the library is imported."""
+    monkeypatch.setattr(hub_library.constants, "ENDPOINT", address)
+    template = address + "/{repo_id}/resolve/{revision}/{filename}"
+    monkeypatch.setattr(hub_library.constants, "HUGGINGFACE_CO_URL_TEMPLATE", template)
+
+
+@pytest.fixture(scope="module")
+def content() -> bytes:
+    return save(scramble(timm.create_model("vit_tiny_patch16_224")).state_dict())
+
+
+@pytest.fixture
+def hub(home, content, monkeypatch):
+    monkeypatch.setattr(transfer, "BACKOFF_SECONDS", 0.01)
+    monkeypatch.setattr(hub_library, "try_to_load_from_cache", lambda repo, name: None)
+    with serving_hub({f"timm/{NAME}/model.safetensors": content}) as hub:
+        point_to(hub.address, monkeypatch)
+        yield hub
+
+
+def test_a_model_is_fetched_by_its_name_and_opened(hub, content):
+    seen = []
+    run = open_named("vit_tiny_patch16_224", progress=lambda done, total: seen.append((done, total)))
+    assert run.name == NAME
+    assert run.config.published == NAME
+    assert seen[-1] == (len(content), len(content))
+    assert load_checkpoint(run.path)[1].class_names[:2] == ("tench", "goldfish")
+    assert run.config.data.crop_pct == 0.9
+    assert not list(fetching.folder().glob("*.safetensors"))  # the run has the weights now
+
+
+def test_a_stopped_download_goes_on_where_it_was(hub, content):
+    class Stopped(Exception):
+        pass
+
+    def stop(done: int, total: int) -> None:
+        if done > 2**20:
+            raise Stopped
+
+    with pytest.raises(Stopped):
+        open_named(NAME, progress=stop)
+    assert open_named(NAME).has_weights
+    assert hub.asked[0] == ""
+    assert int(hub.asked[1].removeprefix("bytes=").rstrip("-")) > 2**20
+
+
+def test_what_is_not_the_published_file_is_not_kept(hub, content, monkeypatch):
+    origin = loading.named(NAME)
+    found = fetching.find(origin)
+    monkeypatch.setattr(fetching, "find", lambda origin: found._replace(sha256="0" * 64))
+    with pytest.raises(UserError, match="its checksum differs"):
+        open_named(NAME)
+    assert not list(fetching.folder().glob("*.safetensors"))
+
+
+def test_pickled_weights_are_not_fetched(hub):
+    hub.files.clear()
+    hub.files[f"timm/{NAME}/pytorch_model.bin"] = b"\x80\x04"
+    with pytest.raises(UserError, match="pickled weights alone, without a safetensors file"):
+        open_named(NAME)
+    assert hub.asked == []
+
+
+def test_what_cannot_be_opened_is_not_fetched(hub):
+    with pytest.raises(UserError, match="distillation token"):
+        open_named("deit_tiny_distilled_patch16_224")
+    assert hub.asked == []
+
+
+def test_what_another_program_fetched_is_taken_and_left(home, content, monkeypatch):
+    kept = home / "kept.safetensors"
+    kept.write_bytes(content)
+    monkeypatch.setattr(hub_library, "try_to_load_from_cache", lambda repo, name: str(kept))
+    assert open_named(NAME).has_weights
+    assert kept.exists()
+
+
+def test_without_a_network_it_is_one_sentence(home, monkeypatch):
+    monkeypatch.setattr(hub_library, "try_to_load_from_cache", lambda repo, name: None)
+    point_to("http://127.0.0.1:9", monkeypatch)
+    with pytest.raises(UserError, match=r"There is no connection .* that you have\.$"):
+        open_named(NAME)
+
+
+def test_bounds_are_asked_before_anything_is_fetched(hub):
+    def adapt(config):
+        raise UserError(f"too large: {config.model.image_size}")
+
+    with pytest.raises(UserError, match="too large: 224"):
+        open_named(NAME, adapt=adapt)
+    assert hub.asked == []

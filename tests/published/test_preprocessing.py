@@ -1,0 +1,113 @@
+"""What a network sees of an image is what timm shows it; what an output is called is what ImageNet calls it."""
+
+import numpy as np
+import pytest
+from PIL import Image
+
+timm = pytest.importorskip("timm")
+
+from timm.data import create_transform, resolve_data_config  # noqa: E402
+from timm.models import get_pretrained_cfg  # noqa: E402
+
+from vit.data.batches import to_tensor  # noqa: E402
+from vit.data.images import crop_square, fit_square  # noqa: E402
+from vit.errors import UserError  # noqa: E402
+from vit.published.labels import class_names, is_projection  # noqa: E402
+from vit.published.preprocessing import preprocessing_of  # noqa: E402
+
+IMAGENET = {"mean": (0.485, 0.456, 0.406), "std": (0.229, 0.224, 0.225)}
+
+
+def photo(width: int, height: int) -> Image.Image:
+    """Blots of many sizes, with noise, as a photograph has."""
+    random = np.random.default_rng(width * height)
+    whole = np.zeros((height, width, 3))
+    for cells in (4, 16, 64):
+        blots = Image.fromarray(random.integers(0, 256, (cells, cells, 3), dtype=np.uint8))
+        whole += np.asarray(blots.resize((width, height), Image.Resampling.BICUBIC), dtype=float) / 3
+    return Image.fromarray((whole + random.normal(0, 8, whole.shape)).clip(0, 255).astype(np.uint8))
+
+
+@pytest.mark.parametrize("interpolation", ["bicubic", "bilinear"])
+@pytest.mark.parametrize("crop_pct", [0.875, 0.9, 0.95, 1.0])
+@pytest.mark.parametrize("size", [(500, 375), (333, 640), (401, 401), (90, 120)])
+def test_the_tensor_is_that_of_timms_evaluation(size, crop_pct, interpolation):
+    cfg = IMAGENET | {"input_size": (3, 224, 224), "crop_pct": crop_pct, "interpolation": interpolation}
+    theirs = create_transform(**resolve_data_config(pretrained_cfg=cfg), is_training=False)(photo(*size))
+    found = preprocessing_of(cfg)
+    view = fit_square(photo(*size), found.image_size, found.crop_pct, found.interpolation)
+    ours = to_tensor([view], found.mean, found.std)[0]
+    step = 1 / 255 / 0.22  # of a pixel's value, normalised
+    assert (ours - theirs).abs().mean() < 0.5 * step
+    assert (ours - theirs).abs().max() < 3 * step
+
+
+def test_what_is_looked_at_lies_under_the_view():
+    whole = photo(500, 375)
+    part = crop_square(whole, 224, 0.9)
+    assert abs(part.width - 375 * 224 / 248) <= 2
+    small = np.asarray(part.resize((224, 224), Image.Resampling.BICUBIC), dtype=float)
+    assert np.abs(small - fit_square(whole, 224, 0.9)).mean() < 3
+
+
+@pytest.mark.parametrize(
+    ("change", "word"),
+    [
+        ({"interpolation": "lanczos"}, "bicubic"),
+        ({"crop_mode": "squash"}, "squashed"),
+        ({"crop_mode": "border"}, "border"),
+    ],
+)
+def test_what_is_done_otherwise_here_is_told(change, word):
+    found = preprocessing_of(IMAGENET | change)
+    assert word in " ".join(found.remarks)
+    assert not preprocessing_of(IMAGENET).remarks
+
+
+@pytest.mark.parametrize(
+    "cfg",
+    [{"mean": (0.5,) * 4}, {"std": (0, 1, 1)}, {"input_size": (1, 224, 224)}, {"crop_pct": "much"}, {"mean": "abc"}],
+)
+def test_settings_that_cannot_be_are_a_sentence(cfg):
+    with pytest.raises(UserError):
+        preprocessing_of(IMAGENET | cfg)
+
+
+@pytest.mark.parametrize("count", [1000, 11221, 11821, 21843])
+def test_imagenets_classes_have_names_that_are_all_different(count):
+    names = class_names({}, count)
+    assert len(set(names)) == len(names) == count
+    assert all(name == name.strip() and "()" not in name for name in names)
+
+
+def test_the_two_cranes_are_told_apart():
+    names = class_names({}, 1000)
+    assert (names[0], names[134], names[517]) == (
+        "tench",
+        "crane (large long-necked wading bird)",
+        "crane (lifts and moves heavy objects)",
+    )
+
+
+def test_names_that_a_file_brings_come_first():
+    assert class_names({"label_names": ["cat", "dog"]}, 2) == ("cat", "dog")
+    assert class_names({"label_names": ["cat", "cat"]}, 2) == ("cat (0)", "cat (1)")
+    assert class_names({"label_names": ["cat"]}, 2) is None
+    assert class_names({"label_names": ["\ud800", "x"]}, 2) is None
+    described = {"label_names": ["n02124075", "n02123045"], "label_descriptions": {"n02124075": "Egyptian cat"}}
+    assert class_names(described, 2) == ("Egyptian cat", "n02123045")
+
+
+@pytest.mark.parametrize(
+    ("name", "projects"),
+    [
+        ("vit_base_patch32_clip_224.openai", True),
+        ("vit_large_patch14_clip_224.laion2b", True),
+        ("vit_base_patch32_clip_224.openai_ft_in1k", False),
+        ("vit_tiny_patch16_224.augreg_in21k", False),
+        ("vit_small_patch16_224.dino", False),
+    ],
+)
+def test_clips_outputs_are_no_classes(name, projects):
+    cfg = get_pretrained_cfg(name).to_dict()
+    assert is_projection(cfg, cfg["num_classes"]) == projects
