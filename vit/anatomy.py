@@ -9,6 +9,9 @@ from itertools import pairwise
 from vit import cnn_plan
 from vit.config import DEPARTURES, CNNConfig, ModelConfig, ReferenceConfig, TransformerConfig, ViTConfig
 
+_GELUS = {"gelu": "GELU", "gelu_tanh": "GELU (tanh)", "quick_gelu": "x σ(1.702 x)"}
+"""Activations of the MLP, as the diagram calls them."""
+
 
 @dataclass(frozen=True)
 class Part:
@@ -86,15 +89,21 @@ def _vit(config: ViTConfig, image: Part) -> tuple[Stage, ...]:
     attention = (Part("Layer norm", *tokens, 2 * e), *_attention(config, b, DEPARTURES), *scale)
     mlp = (
         Part("Layer norm", *tokens, 2 * e),
-        Part("Linear map, GELU", "b n f", (b, config.num_tokens, hidden), e * hidden + hidden),
+        Part(f"Linear map, {_GELUS[config.act_layer]}", "b n f", (b, config.num_tokens, hidden), e * hidden + hidden),
         Part("Linear map back", *tokens, hidden * e + e),
         *scale,
     )
-    pool = "Class token alone" if config.pool == "cls" else "Mean over the patches"
+    pool = Part("Class token alone" if config.pool == "cls" else "Mean over the patches", "b e", (b, e))
+    before = (Part("Layer norm", *tokens, 2 * e),) if config.pre_norm else ()
+    if config.fc_norm:
+        last = (pool, Part("Layer norm of the mean", "b e", (b, e), 2 * e))
+    else:
+        last = (Part("Layer norm", *tokens, 2 * e), pool)
+    classes = (_classes(config, b, e),) if config.num_classes else ()
     return (
-        _plain(image, *stem, _positions(config, tokens)),
+        _plain(image, *stem, *_before_blocks(config, tokens), *before),
         Stage((Branch(attention, residual=True), Branch(mlp, residual=True)), "Encoder block", config.depth),
-        _plain(Part("Layer norm", *tokens, 2 * e), Part(pool, "b e", (b, e)), _classes(config, b, e)),
+        _plain(*last, *classes),
     )
 
 
@@ -158,9 +167,10 @@ def _tokens(config: TransformerConfig, b: int) -> tuple[str, tuple[int, ...]]:
 
 def _patches(config: TransformerConfig, b: int) -> tuple[Part, ...]:
     pixels, e, p = config.in_channels * config.patch_size**2, config.embed_dim, config.patch_size
+    bias = 0 if getattr(config, "pre_norm", False) else e
     return (
         Part(f"Cut into patches of {p} × {p}", "b (r w) (c p1 p2)", (b, config.grid**2, pixels)),
-        Part("Linear map of each patch", "b (r w) e", (b, config.grid**2, e), pixels * e + e),
+        Part("Linear map of each patch", "b (r w) e", (b, config.grid**2, e), pixels * e + bias),
     )
 
 
@@ -169,12 +179,29 @@ def _positions(config: TransformerConfig, tokens: tuple[str, tuple[int, ...]]) -
     return Part("Class token and positions", *tokens, size)
 
 
+def _before_blocks(config: ViTConfig, tokens: tuple[str, tuple[int, ...]]) -> tuple[Part, ...]:
+    """Positions and the tokens before the patches, in the order in which they come."""
+    e, names = config.embed_dim, []
+    if config.class_token:
+        names.append("class token")
+    if config.reg_tokens:
+        names.append(f"{config.reg_tokens} register{'s' if config.reg_tokens > 1 else ''}")
+    prefix, positions = config.num_prefix_tokens * e, config.num_positions * e
+    if config.no_embed_class or not names:
+        of_patches = Part("Positions of the patches", "b (r w) e", (tokens[1][0], config.grid**2, e), positions)
+        front = " and ".join(names)
+        return (of_patches, Part(front[:1].upper() + front[1:], *tokens, prefix)) if names else (of_patches,)
+    said = ", ".join(names) if len(names) > 1 else names[0]
+    return (Part(f"{said[0].upper()}{said[1:]} and positions", *tokens, prefix + positions),)
+
+
 def _attention(config: TransformerConfig, b: int, right: tuple[str, ...]) -> tuple[Part, ...]:
     """From the normalised tokens to what is added to them; ``right`` names the departures that are not made."""
     n, e, h, d = config.num_tokens, config.embed_dim, config.num_heads, config.head_dim
     per_head, square, parts = (b, h, n, d), (b, h, n, n), []
     if "projection" in right:
-        parts.append(Part("Queries, keys, values", "b h n d", per_head, 3 * (e * e + e)))
+        bias = e if getattr(config, "qkv_bias", True) else 0
+        parts.append(Part("Queries, keys, values", "b h n d", per_head, 3 * (e * e + bias)))
     else:
         flat = n * d
         size = 3 * h * (flat * flat + flat)

@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
+from vit.classes import listed
 from vit.errors import SettingsError
 
 if TYPE_CHECKING:
@@ -53,7 +54,8 @@ def add_arguments(parser: argparse.ArgumentParser, count: Any) -> None:
         type=int,
         default=0,
         metavar="N",
-        help="picture of raw: 0 the summary token, N >= 1 the N-th patch (default 0)",
+        help="picture of raw: 0 the summary token, N >= 1 the N-th patch, after these the class token and registers "
+        "(default 0)",
     )
 
 
@@ -63,7 +65,7 @@ class Seen:
 
     Attributes:
         view: the image as the model sees it, ``(h w c)`` uint8.
-        probabilities: of the classes, ``(k)``.
+        probabilities: of the classes, ``(k)``; none of a network without classes.
         record: the recorded pass of a transformer, else None.
         relevance: the map of a method that gives one, ``(rows columns)``.
         explained: the class that the map speaks for; None where it knows none.
@@ -85,9 +87,10 @@ def look(arguments: argparse.Namespace, picture: "Image.Image", model: "nn.Modul
     """
     import torch
 
+    from vit.classes import require_classes
     from vit.data.batches import to_tensor
     from vit.evaluation import model_view
-    from vit.explain import METHODS, capture
+    from vit.explain import METHODS, capture, class_probabilities
     from vit.explain.capture import Recordable
 
     check(arguments, info.class_names)
@@ -100,10 +103,14 @@ def look(arguments: argparse.Namespace, picture: "Image.Image", model: "nn.Modul
             logits = model(images)
     else:
         logits = record.logits
-    probabilities = logits[0].float().softmax(dim=0).numpy()
+    probabilities = class_probabilities(model, logits)[0]
     if arguments.method == "raw":
         return Seen(view, probabilities, record, None, None)
-    explained = arguments.label or info.class_names[int(probabilities.argmax())]
+    explained = arguments.label
+    if METHODS[arguments.method].for_class:
+        require_classes(model.config)
+    if explained is None and info.class_names:
+        explained = info.class_names[int(probabilities.argmax())]
     relevance = _relevance(arguments, model, info.class_names, images, explained)
     return Seen(view, probabilities, record, relevance, explained if METHODS[arguments.method].for_class else None)
 
@@ -121,7 +128,8 @@ def check(arguments: argparse.Namespace, class_names: tuple[str, ...]) -> None:
         raise SettingsError(f"--method {method} is unknown: choose raw, {', '.join(METHODS)}.")
     for flag, label in (("class", arguments.label), ("against", arguments.against)):
         if label is not None and label not in class_names:
-            raise SettingsError(f"--{flag} {label} is not a class of the run: choose of {', '.join(class_names)}.")
+            known = f"choose of {listed(class_names)}" if class_names else "it was published without any"
+            raise SettingsError(f"--{flag} {label} is not a class of the run: {known}.")
     if arguments.against is not None and not (method in METHODS and METHODS[method].for_class):
         with_class = ", ".join(name for name, one in METHODS.items() if one.for_class)
         raise SettingsError(f"--against does not go with --method {method}, which knows no classes: take {with_class}.")
@@ -136,14 +144,18 @@ def check(arguments: argparse.Namespace, class_names: tuple[str, ...]) -> None:
 
 
 def _relevance(
-    arguments: argparse.Namespace, model: "nn.Module", class_names: tuple[str, ...], images: "Tensor", explained: str
+    arguments: argparse.Namespace,
+    model: "nn.Module",
+    class_names: tuple[str, ...],
+    images: "Tensor",
+    explained: str | None,
 ) -> np.ndarray:
     from vit.explain import METHODS, Target
 
-    if arguments.against == explained:
+    if explained is not None and arguments.against == explained:
         raise SettingsError(f"--against {explained} is the class that is explained: name another one, or leave it out.")
     against = None if arguments.against is None else class_names.index(arguments.against)
-    target = Target(class_names.index(explained), against)
+    target = Target(None if explained is None else class_names.index(explained), against)
     given = {"fusion": arguments.fusion, "discard": arguments.discard}
     options = {name: value for name, value in given.items() if value is not None}
     return METHODS[arguments.method].function(model, images, target, **options)[0]
@@ -177,10 +189,10 @@ def picture(arguments: argparse.Namespace, seen: Seen) -> "Image.Image":
     if seen.relevance is not None:
         lay = render.signed_overlay if METHODS[arguments.method].signed else render.overlay
         return lay(seen.view, seen.relevance, top=float(np.abs(seen.relevance).max()), side=4 * render.TILE)
-    patches = seen.record.grid[0] * seen.record.grid[1]
-    if not 0 <= arguments.token <= patches:
+    last = seen.record.grid[0] * seen.record.grid[1] + seen.record.prefix_tokens
+    if not 0 <= arguments.token <= last:
         raise SettingsError(
-            f"--token {arguments.token} does not exist: choose 0 for the summary token, or 1 to {patches}."
+            f"--token {arguments.token} does not exist: choose 0 for the summary token, or 1 to {last}."
         )
     maps = token_maps(seen.record, arguments.token)
     layers = _chosen("layer", arguments.layer, maps.shape[0])

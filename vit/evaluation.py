@@ -3,19 +3,28 @@
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from functools import cached_property
+from pathlib import Path
 
 import numpy as np
 import torch
 import torch.nn.functional as F
 from PIL import Image
-from torch import nn
+from torch import Tensor, nn
 
+from vit.classes import require_classes
+from vit.counts import count
 from vit.data import Split
 from vit.data.batches import Batches, to_tensor
-from vit.data.images import fit_square
+from vit.data.images import fit_square, open_image
 from vit.weights import CheckpointInfo
 
 BATCH = 128
+BATCH_BYTES = 2**29
+"""Images in one pass, at most, and what a pass may take; large published models take fewer."""
+
+
+OTHERS = "another class"
+"""What classes without images are called together."""
 
 
 @dataclass(frozen=True)
@@ -85,6 +94,38 @@ class Evaluation:
             for index, name in enumerate(self.class_names)
         ]
 
+    @property
+    def mean_f1(self) -> float:
+        """Mean F1 of the classes that there are images of."""
+        return float(np.mean([row["f1"] for row in self.per_class if row["support"]]))
+
+    def confusions(self, most: int) -> list[tuple[str, str, int, float]]:
+        """The most frequent errors: true and predicted class, images, and their share of the true class's."""
+        counts = self.confusion_matrix * ~np.eye(len(self.class_names), dtype=bool)
+        flat = np.argsort(-counts, axis=None, kind="stable")[:most]
+        cells = [divmod(int(place), len(counts)) for place in flat]
+        support = self.confusion_matrix.sum(axis=1)
+        return [
+            (self.class_names[true], self.class_names[said], int(images), float(images / support[true]))
+            for true, said in cells
+            if (images := counts[true, said])
+        ]
+
+    def within(self) -> "Evaluation":
+        """The same of the classes that there are images of; where others are named, they count as one, the last.
+
+        Its probability is that of the likeliest of them, so that predictions and their confidence stay what they are;
+        the probabilities of an image need not sum to 1 then.
+        """
+        present = np.unique(self.labels)
+        others = np.setdiff1d(np.arange(len(self.class_names)), present)
+        if not len(others):
+            return self
+        names = (*(self.class_names[index] for index in present), OTHERS)
+        rest = self.probabilities[:, others].max(axis=1, keepdims=True)
+        probabilities = np.concatenate([self.probabilities[:, present], rest], axis=1)
+        return Evaluation(names, np.searchsorted(present, self.labels), probabilities, self.loss)
+
     def cell(self, true: int, predicted: int) -> np.ndarray:
         """Indices of the images of one cell of the matrix, the most confident first."""
         found = np.flatnonzero((self.labels == true) & (self.predictions == predicted))
@@ -122,9 +163,15 @@ def evaluate(
     *,
     progress: Callable[[int, int], None] | None = None,
 ) -> Evaluation:
-    """Probabilities of every image of ``split``, in its order; ``progress(done, total)`` counts images."""
+    """Probabilities of every image of ``split``, in its order; ``progress(done, total)`` counts images.
+
+    Raises:
+        ExplainError: a TypeError; the model has no classes.
+    """
+    require_classes(model.config)
     device = next(model.parameters()).device
-    batches = Batches(split, batch_size=BATCH, device=device, mean=info.mean, std=info.std, augment="none", seed=0)
+    size = images_at_once(model)
+    batches = Batches(split, batch_size=size, device=device, mean=info.mean, std=info.std, augment="none", seed=0)
     probabilities, loss, done = [], 0.0, 0
     for images, labels in batches.in_order():
         logits = model(images).float()
@@ -136,18 +183,48 @@ def evaluate(
     return Evaluation(info.class_names, np.asarray(split.labels), np.concatenate(probabilities), loss / max(1, done))
 
 
-def model_view(info: CheckpointInfo, image: Image.Image | np.ndarray) -> np.ndarray:
-    """The image as the model sees it: resized and cropped to its square, ``(h w c)`` uint8."""
-    if isinstance(image, np.ndarray):
+def images_at_once(model: nn.Module) -> int:
+    """Images that go through the model together where nothing is kept on the way."""
+    return int(np.clip(BATCH_BYTES // sum(count(model.config).flow), 1, BATCH))
+
+
+Picture = Image.Image | np.ndarray | str | Path
+"""An image of any size: opened, as an array ``(h w c)`` uint8, or the path of a file."""
+
+
+def model_view(info: CheckpointInfo, image: Picture) -> np.ndarray:
+    """The image as the model sees it: resized and cropped to its square, ``(h w c)`` uint8.
+
+    Raises:
+        DataError: the file is no image that can be read.
+    """
+    if isinstance(image, str | Path):
+        image = open_image(Path(image))
+    elif isinstance(image, np.ndarray):
         image = Image.fromarray(image)
-    return fit_square(image, info.image_size)
+    if image.mode != "RGB":
+        image = image.convert("RGB")
+    return fit_square(image, info.image_size, info.crop_pct, info.interpolation)
+
+
+def model_input(info: CheckpointInfo, *images: Picture) -> Tensor:
+    """What the model takes of these pictures: a batch ``(b c h w)`` float32, normalised.
+
+    Raises:
+        DataError: a file is no image that can be read.
+    """
+    return to_tensor([model_view(info, image) for image in images], info.mean, info.std)
 
 
 @torch.inference_mode()
-def predict(model: nn.Module, info: CheckpointInfo, images: Sequence[Image.Image | np.ndarray]) -> np.ndarray:
-    """Class probabilities of pictures of any size, ``(b k)``, rows in their order."""
-    device = next(model.parameters()).device
-    views = [model_view(info, image) for image in images]
-    parts = [views[start : start + BATCH] for start in range(0, len(views), BATCH)]
-    logits = [model(to_tensor(part, info.mean, info.std).to(device)).float() for part in parts]
+def predict(model: nn.Module, info: CheckpointInfo, images: Sequence[Picture]) -> np.ndarray:
+    """Class probabilities of pictures of any size, ``(b k)``, rows in their order.
+
+    Raises:
+        ExplainError: a TypeError; the model has no classes.
+    """
+    require_classes(model.config)
+    device, size = next(model.parameters()).device, images_at_once(model)
+    parts = [images[start : start + size] for start in range(0, len(images), size)]
+    logits = [model(model_input(info, *part).to(device)).float() for part in parts]
     return torch.cat(logits).softmax(dim=1).cpu().numpy()

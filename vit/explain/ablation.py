@@ -13,6 +13,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
+from vit.classes import require_classes
 from vit.edits import Edits, HeadEdit
 from vit.explain.interventions import Means, require_heads
 from vit.explain.sample import Progress, Sample, each_batch, each_batch_counted
@@ -115,7 +116,12 @@ def _sign_test(wins: int, losses: int) -> float:
 
 
 def outcome(model: nn.Module, sample: Sample, edits: Edits | None = None, progress: Progress | None = None) -> Outcome:
-    """What the model, with these changes, makes of all images of ``sample``; a CNN takes no changes."""
+    """What the model, with these changes, makes of all images of ``sample``; a CNN takes no changes.
+
+    Raises:
+        ExplainError: a TypeError; the model has no classes.
+    """
+    require_classes(model.config)
 
     @torch.no_grad()
     def run(images: Tensor, labels: Tensor) -> Outcome:
@@ -207,9 +213,10 @@ def head_importance(model: nn.Module, sample: Sample, means: Means, progress: Pr
         progress: ``(done, total)``, in batches and layers.
 
     Raises:
-        ExplainError: a TypeError; the model has no heads.
+        ExplainError: a TypeError; the model has no heads, or no classes.
     """
     require_heads(model)
+    require_classes(model.config)
     depth = model.config.depth
 
     def measure(images: Tensor, labels: Tensor, count: Callable[[], None]) -> Importance:

@@ -5,7 +5,8 @@ Nothing is read from the model's own record; a test holds every step against it.
 """
 
 import copy
-from dataclasses import dataclass
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
 
 import numpy as np
 import torch
@@ -47,7 +48,7 @@ class Step:
 
     @property
     def of_patches(self) -> bool:
-        """Whether the rows are the patches alone, without the class token."""
+        """Whether the rows are the patches alone, without the tokens before them."""
         return self.axes[0] == "(r w)"
 
     @property
@@ -63,7 +64,8 @@ def walk(model: nn.Module, images: Tensor, *, layer: int, head: int, token: int 
 
     Args:
         layer, head: from 1.
-        token: whose numbers are worked out: 0 is the class token, k >= 1 the k-th patch.
+        token: whose numbers are worked out, counted from 0 in the network's order: the tokens before the patches (a
+            class token, registers), where there are any, then the patches row by row.
 
     Raises:
         ExplainError: a TypeError; the model has no attention.
@@ -96,7 +98,7 @@ def mended(config: TransformerConfig) -> tuple[str, ...]:
     return DEPARTURES if isinstance(config, ViTConfig) else config.mended
 
 
-def project(tokens: Tensor, weight: Tensor, bias: Tensor, columns: slice | None = None) -> Tensor:
+def project(tokens: Tensor, weight: Tensor, bias: Tensor | None, columns: slice | None = None) -> Tensor:
     """Queries, keys or values of one head: ``n e -> n d``.
 
     Each token's whole embedding is projected, or, where ``columns`` says which slice of it is the head's, the slice of
@@ -108,8 +110,8 @@ def project(tokens: Tensor, weight: Tensor, bias: Tensor, columns: slice | None 
     return rearrange(F.linear(flat, weight, bias), "(n d) -> n d", n=len(tokens))
 
 
-def head_weights(block: nn.Module, head: int) -> list[tuple[Tensor, Tensor]]:
-    """Weight and bias of the linear maps that give one head its Q, K and V; ``head`` from 0."""
+def head_weights(block: nn.Module, head: int) -> list[tuple[Tensor, Tensor | None]]:
+    """Weight and bias, if any, of the linear maps that give one head its Q, K and V; ``head`` from 0."""
     attention = block.attn
     if hasattr(attention, "heads"):
         return [
@@ -117,6 +119,8 @@ def head_weights(block: nn.Module, head: int) -> list[tuple[Tensor, Tensor]]:
         ]
     parts = {"three": 3, "h": attention.num_heads}
     weight = rearrange(attention.qkv.weight, "(three h d) e -> h three d e", **parts)[head]
+    if attention.qkv.bias is None:
+        return [(one, None) for one in weight]
     bias = rearrange(attention.qkv.bias, "(three h d) -> h three d", **parts)[head]
     return list(zip(weight, bias, strict=True))
 
@@ -126,7 +130,8 @@ def head_weights(block: nn.Module, head: int) -> list[tuple[Tensor, Tensor]]:
 
 def _embed(model: nn.Module, images: Tensor, token: int) -> tuple[Tensor, list[Step]]:
     """From the image to the tokens that enter the first block, ``n e``."""
-    config = model.config
+    config, prefix = model.config, model.num_prefix_tokens
+    patch = token - prefix if token >= prefix else None  # its number among the patches, from 0
     steps = []
     stem = getattr(model.patch_embed, "proj", model.patch_embed)
     if isinstance(stem, nn.Conv2d):
@@ -145,19 +150,22 @@ def _embed(model: nn.Module, images: Tensor, token: int) -> tuple[Tensor, list[S
                 _array(patches),
             )
         )
-        product = (patches[token - 1] * weight[0]).sum()
+        biased = stem.bias is not None
+        worked = ""
+        if patch is not None:
+            product = (patches[patch] * weight[0]).sum()
+            total = f"{_sum(product, stem.bias[0])} = " if biased else ""
+            worked = rf"x_{{{token},1}} = p_{{{token}}} \cdot w_1{' + b_1' if biased else ''} = {total}"
+            worked += _number(embedded[patch, 0])
         steps.append(
             Step(
                 "embedded_patches",
                 "Patch to token",
-                r"X = P\,W_E^\top + b_E",
+                r"X = P\,W_E^\top" + (" + b_E" if biased else ""),
                 "One linear map, the same for every patch, turns its pixels into a vector of embed_dim numbers.",
                 ("(r w)", "e"),
                 _array(embedded),
-                rf"x_{{{token},1}} = p_{{{token}}} \cdot w_1 + b_1 = {_sum(product, stem.bias[0])} "
-                rf"= {_number(embedded[token - 1, 0])}"
-                if token
-                else "",
+                worked,
             )
         )
     else:
@@ -173,22 +181,56 @@ def _embed(model: nn.Module, images: Tensor, token: int) -> tuple[Tensor, list[S
                 _array(embedded),
             )
         )
-    tokens = torch.cat([model.cls_token[0], embedded]) + model.pos_embed[0]
-    before = (embedded[token - 1] if token else model.cls_token[0, 0])[0]
+    first = [one[0] for one in (model.cls_token, getattr(model, "reg_token", None)) if one is not None]
+    bare = torch.cat([*first, embedded])
+    positions = model.pos_embed[0]
+    place = token - (len(bare) - len(positions))  # of this token's position; below 0 where it has none
+    tokens = bare.clone()
+    tokens[-len(positions) :] += positions
+    formula, words = _joined(config.prefix_names, len(positions) < len(bare))
+    added = rf" + e_{{{token},1}} = {_sum(bare[token, 0], positions[place, 0])}" if place >= 0 else ""
+    pre_norm = getattr(config, "pre_norm", False)
     steps.append(
         Step(
-            "tokens",
+            "joined" if pre_norm else "tokens",
             "The tokens",
-            r"Z = [\,x_\text{class};\ X\,] + E_\text{pos}",
-            "The class token is put in front, and each token's position embedding is added: without it the network "
-            "could not tell where a patch was.",
+            formula,
+            words,
             ("n", "e"),
             _array(tokens),
-            rf"z_{{{token},1}} = x_{{{token},1}} + e_{{{token},1}} "
-            rf"= {_sum(before, model.pos_embed[0, token, 0])} = {_number(tokens[token, 0])}",
+            rf"z_{{{token},1}} = x_{{{token},1}}{added} = {_number(tokens[token, 0])}",
         )
     )
+    if pre_norm:
+        tokens, step = _norm(model.norm_pre, tokens, token)
+        words = "This network brings each token to mean 0 and deviation 1 before its first layer already."
+        steps.append(replace(step, name="tokens", title="The norm before the first layer", words=words))
     return tokens, steps
+
+
+def _joined(prefix: Sequence[str], bare: bool) -> tuple[str, str]:
+    """How the tokens come together: the formula, and what is done.
+
+    Args:
+        prefix: what the tokens before the patches are called.
+        bare: whether these have no position embedding.
+    """
+    if not prefix:
+        words = "Each patch's position embedding is added: without it the network could not tell where a patch was."
+        return r"Z = X + E_\text{pos}", words
+    registers = sum(name != "class token" for name in prefix)
+    names = [r"x_\text{class}"] * (registers < len(prefix)) + [r"x_\text{reg}"] * (registers > 0)
+    front = ";\\ ".join(names)
+    extra = "one register" if registers == 1 else f"{registers} registers, tokens that nothing is read from,"
+    said = [one for one, there in (("the class token", registers < len(prefix)), (extra, registers)) if there]
+    many = len(prefix) > 1
+    put = f"{' and '.join(said)} {'are' if many else 'is'} put in front"
+    put = put[0].upper() + put[1:]
+    where = "without it the network could not tell where a patch was."
+    if bare:
+        formula = rf"Z = [\,{front};\ X + E_\text{{pos}}\,]"
+        return formula, f"Each patch's position embedding is added: {where} {put}, with no position."
+    return rf"Z = [\,{front};\ X\,] + E_\text{{pos}}", f"{put}, and each token's position embedding is added: {where}"
 
 
 def _entry(tokens: Tensor, layer: int) -> Step:
@@ -218,7 +260,8 @@ def _attend(model: nn.Module, tokens: Tensor, layer: int, head: int, token: int)
         for one in range(config.num_heads)
     ]
     q, k, v = every[head]
-    steps += [_projected(letter, value, t, whole) for letter, value in zip("QKV", (q, k, v), strict=True)]
+    biased = head_weights(block, head)[0][1] is not None
+    steps += [_projected(letter, value, t, whole, biased) for letter, value in zip("QKV", (q, k, v), strict=True)]
 
     scores, attention, out = zip(*(_head(*one, right) for one in every), strict=True)
     product = einsum(q, k, "n d, m d -> n m")
@@ -370,7 +413,7 @@ def _slice(value: Tensor, head: int, d: int) -> Step:
     )
 
 
-def _projected(letter: str, value: Tensor, t: int, whole: bool) -> Step:
+def _projected(letter: str, value: Tensor, t: int, whole: bool, biased: bool) -> Step:
     kind = {"Q": "queries", "K": "keys", "V": "values"}[letter]
     words = {
         "Q": "What each token looks for.",
@@ -378,8 +421,9 @@ def _projected(letter: str, value: Tensor, t: int, whole: bool) -> Step:
         "V": "What each token hands over to those that look at it.",
     }[letter]
     low = letter.lower()
+    bias = f" + b_{letter}" if biased else ""
     formula = (
-        rf"\hat Z\,W_{letter}^\top + b_{letter}"
+        rf"\hat Z\,W_{letter}^\top{bias}"
         if whole
         else rf"\operatorname{{reshape}}(W_{letter}\operatorname{{flatten}}(\hat Z_h) + b_{letter})"
     )

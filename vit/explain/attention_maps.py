@@ -12,6 +12,7 @@ import numpy as np
 import torch
 from torch import Tensor, nn
 
+from vit.classes import require_classes
 from vit.errors import ExplainError
 from vit.explain.capture import Record, capture
 from vit.explain.parts import parts
@@ -41,6 +42,8 @@ class Pass:
     @classmethod
     def over(cls, model: nn.Module, images: Tensor, target: Target, *, grad: bool) -> "Pass":
         """One forward pass, and with ``grad`` one backward pass. An image's gradient knows of no other image."""
+        if grad:
+            require_classes(model.config)
         record = capture(model, images, grad=grad)
         if not grad:
             return cls(record)
@@ -206,8 +209,8 @@ def last_attention(model: nn.Module, images: Tensor, target: Target | int | None
         target: without effect; attention knows no classes.
 
     Returns:
-        ``(b rows columns)``, shares of 1; what goes to the class token is left out. Where ``record.caveat`` says so, a
-        row is not what its patch attends to.
+        ``(b rows columns)``, shares of 1; what goes to the class token and to registers is left out. Where
+        ``record.caveat`` says so, a row is not what its patch attends to.
 
     Raises:
         ExplainError: a TypeError; the model has no attention.

@@ -11,6 +11,7 @@ import numpy as np
 import torch
 from torch import Tensor, nn
 
+from vit.classes import require_classes
 from vit.explain.capture import Recordable
 from vit.explain.parts import images_at_once, parts
 from vit.explain.target import Target
@@ -106,7 +107,11 @@ def gain_over_blank(model: nn.Module, images: Tensor, target: Target | int | Non
     """How far each image's score is above that of the blank image, ``(b)``: what integrated gradients divide up.
 
     ``images (b c h w)``, normalised; the classes are settled on the images, as for the maps.
+
+    Raises:
+        ExplainError: a TypeError; the model has no classes.
     """
+    require_classes(model.config)
     if model.training:
         model = copy.deepcopy(model).eval()
     target = Target.of(target)
@@ -135,6 +140,7 @@ def _attributed(
     progress: Progress | None,
 ) -> np.ndarray:
     """What ``attribute`` says of each number of the images, ``(b c h w)``, for classes that are settled beforehand."""
+    require_classes(model.config)
     if model.training:
         model = copy.deepcopy(model).eval()  # a copy, since other threads may be using the model as it stands
     target, done = Target.of(target), 0

@@ -1,7 +1,8 @@
 """One recorded forward pass: the attention of every head of every layer, and what it was made from."""
 
 import copy
-from dataclasses import dataclass
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
 from typing import Literal, Protocol, runtime_checkable
 
 import numpy as np
@@ -60,12 +61,12 @@ class Record:
     """What :func:`capture` saw.
 
     Attributes:
-        logits: ``(b num_classes)``.
+        logits: ``(b num_classes)``; of a network without classes what it gives instead, its summary token ``(b e)``.
         layers: one :class:`Layer` a block.
         embedded: ``(b n e)``, the tokens that entered the first block.
         normalised_over: the axis of an attention map that sums to 1: ``"key"``, rows do, or ``"query"``, columns do.
         mixes_positions: whether a token's query, key or value, or what the MLP makes of it, depends on other positions.
-        prefix_tokens: how many tokens stand before the patches; the class token is one.
+        prefix_tokens: how many tokens stand before the patches: the class token, where there is one, and registers.
         grid: rows and columns of patches.
         pool: which token is the summary: the class token, or the mean over the patch tokens, or over all tokens.
     """
@@ -127,17 +128,42 @@ def capture(model: nn.Module, images: Tensor, *, grad: bool = False, edits: Edit
     recorded: dict = {}
     with torch.enable_grad() if grad else torch.no_grad():
         logits = model(images.requires_grad_(grad), record=recorded, edits=edits)
-    layers = tuple(Layer(**{name: layer[name] for name in Layer.__dataclass_fields__}) for layer in recorded["layers"])
+    layers = [Layer(**{name: layer[name] for name in Layer.__dataclass_fields__}) for layer in recorded["layers"]]
+    return _record(model, logits, layers, recorded["embedded"])
+
+
+def _record(model: Recordable, logits: Tensor, layers: Sequence[Layer], embedded: Tensor) -> Record:
     return Record(
         logits=logits,
-        layers=layers,
-        embedded=recorded["embedded"],
+        layers=tuple(layers),
+        embedded=embedded,
         normalised_over=model.normalised_over,
         mixes_positions=model.mixes_positions,
         prefix_tokens=model.num_prefix_tokens,
         grid=model.grid,
         pool=model.pool,
     )
+
+
+@torch.no_grad()
+def capture_tokens(model: nn.Module, images: Tensor) -> Record:
+    """A record of the tokens alone: what :func:`capture` keeps besides them is empty, and is never made.
+
+    So a network whose attention would take gigabytes has its tokens all the same.
+
+    Raises:
+        ExplainError: a TypeError; the model has no tokens.
+    """
+    if not isinstance(model, Recordable):
+        raise ExplainError(f"{type(model).__name__} has no tokens; for a convolutional network use Grad-CAM instead.")
+    if model.training:
+        model = copy.deepcopy(model).eval()  # a copy, since other threads may be using the model as it stands
+    tokens = embedded = model.embed(images.detach().to(next(model.parameters()).device, torch.float32))
+    layers, nothing = [], embedded.new_empty(0)
+    for block in model.blocks:
+        tokens = block(tokens)
+        layers.append(Layer(**dict.fromkeys(Layer.__dataclass_fields__, nothing) | {"tokens": tokens}))
+    return _record(model, model.classify(tokens), layers, embedded)
 
 
 @torch.no_grad()
@@ -152,9 +178,27 @@ def recompute(model: nn.Module, images: Tensor, record: Record) -> Tensor:
     return model(images.to(device, torch.float32), edits=edits)
 
 
+def class_probabilities(model: nn.Module, logits: Tensor) -> np.ndarray:
+    """What ``model`` gave as probabilities, ``(b num_classes)`` float32; of one without classes none, ``(b 0)``."""
+    if not model.config.num_classes:
+        return np.zeros((len(logits), 0), dtype=np.float32)
+    return logits.detach().float().softmax(dim=-1).cpu().numpy()
+
+
 def attention_arrays(record: Record, image: int = 0) -> np.ndarray:
     """The attention of one image, ``(depth h n m)`` float32."""
     return record.attention[image].detach().float().cpu().numpy()
+
+
+def in_one_array(record: Record) -> tuple[Record, np.ndarray]:
+    """A record of one image whose layers share one array of attention, ``(depth h n m)`` float32, and that array.
+
+    For what is kept for a while: of a large network the attention is nearly all of the record.
+    """
+    attention = attention_arrays(record)
+    shared = torch.from_numpy(attention)
+    layers = [replace(layer, attention=own[None]) for layer, own in zip(record.layers, shared, strict=True)]
+    return replace(record, layers=tuple(layers)), attention
 
 
 def token_rows(record: Record, attention: np.ndarray, token: int) -> np.ndarray:
@@ -162,16 +206,21 @@ def token_rows(record: Record, attention: np.ndarray, token: int) -> np.ndarray:
 
     ``token`` 0 is the summary token: the class token, or with ``pool="mean"`` the mean over the patches' rows, for the
     mean of the patch tokens is what the head reads. With ``pool="all"`` it is the mean over all rows, which is 1/m
-    everywhere where columns sum to 1, as in the course network. ``token`` k >= 1 is the k-th patch, row by row.
+    everywhere where columns sum to 1, as in the course network. ``token`` k >= 1 is the k-th patch, row by row; the
+    numbers after the last patch are the tokens before the patches, in their order: class token, registers.
+
+    Raises:
+        ValueError: there is no such token.
     """
-    patches = record.grid[0] * record.grid[1]
-    if not 0 <= token <= patches:
+    patches, prefix = record.grid[0] * record.grid[1], record.prefix_tokens
+    if not 0 <= token <= patches + prefix:
+        after = f", or one before the patches from {patches + 1} to {patches + prefix}" if prefix else ""
         raise ValueError(
-            f"token = {token} does not exist; choose 0 for the summary token, or a patch from 1 to {patches}."
+            f"token = {token} does not exist; choose 0 for the summary token, or a patch from 1 to {patches}{after}."
         )
     if token == 0:
         return attention[..., record.summary_rows, :].mean(axis=-2)
-    return attention[..., record.prefix_tokens + token - 1, :]
+    return attention[..., (prefix + token - 1) % (patches + prefix), :]
 
 
 def token_maps(record: Record, token: int, image: int = 0) -> np.ndarray:
@@ -181,5 +230,5 @@ def token_maps(record: Record, token: int, image: int = 0) -> np.ndarray:
 
 
 def prefix_share(record: Record, token: int, image: int = 0) -> np.ndarray:
-    """The share of one token's attention that goes to the class token: ``(depth h)``."""
+    """The share of one token's attention that goes to the tokens before the patches: ``(depth h)``."""
     return token_rows(record, attention_arrays(record, image), token)[..., : record.prefix_tokens].sum(axis=-1)

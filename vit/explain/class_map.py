@@ -6,6 +6,7 @@ from typing import Literal
 import numpy as np
 from torch import Tensor, nn
 
+from vit.classes import require_classes
 from vit.cnn import CNN
 from vit.explain.capture import capture, token_maps
 from vit.explain.gradcam import grad_cam
@@ -35,8 +36,9 @@ def class_map(model: nn.Module, images: Tensor, label: int) -> ClassMap:
     mean over heads.
 
     Raises:
-        ExplainError: a TypeError; the model is of neither kind.
+        ExplainError: a TypeError; the model is of neither kind, or has no classes.
     """
+    require_classes(model.config)
     if isinstance(model, CNN):
         return ClassMap(grad_cam(model, images[:1], label)[0], "gradcam")
     record = capture(model, images[:1])

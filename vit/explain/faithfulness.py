@@ -17,6 +17,7 @@ import numpy as np
 import torch
 from torch import Tensor, nn
 
+from vit.classes import require_classes
 from vit.data import Split
 from vit.data.batches import mix_seed, normalise
 from vit.explain.attribution import grid_of
@@ -152,8 +153,9 @@ def measure_faithfulness(
         progress: called with (done, total) in forward passes, about.
 
     Raises:
-        ExplainError: the network can give none of the methods.
+        ExplainError: the network has no classes, or can give none of the methods.
     """
+    require_classes(model.config)
     device = next(model.parameters()).device
     model = copy.deepcopy(model).eval() if model.training else model
     if methods is None:
@@ -245,8 +247,9 @@ def walk(
         number: of the image in its split; with the seed it settles ties, as in :func:`measure_faithfulness`.
 
     Raises:
-        ExplainError: the network cannot give this method.
+        ExplainError: the network has no classes, or cannot give this method.
     """
+    require_classes(model.config)
     pixels = torch.from_numpy(np.array(view)).permute(2, 0, 1)[None]
     inputs = normalise(pixels, mean, std).to(next(model.parameters()).device)
     labels = _likeliest(model, inputs)

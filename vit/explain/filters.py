@@ -78,7 +78,9 @@ def position_similarity(model: nn.Module) -> np.ndarray:
         raise ExplainError(
             "A convolutional network has no position embedding: its filters slide, so they need no names for places."
         )
-    positions = F.normalize(model.pos_embed[0, model.num_prefix_tokens :].detach().float(), dim=-1)
+    rows, columns = model.grid
+    of_patches = model.pos_embed[0, -rows * columns :]  # what stands before the patches may have positions, or none
+    positions = F.normalize(of_patches.detach().float(), dim=-1)
     return (positions @ positions.T).cpu().numpy().reshape(*model.grid, *model.grid)
 
 

@@ -8,7 +8,7 @@ embed_dim.
 """
 
 import copy
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from functools import cached_property
 from typing import TYPE_CHECKING, NamedTuple
@@ -48,8 +48,8 @@ BY_CONTENT = 0.5
 NAMES = {
     "sink": f"at least {SINK_SHARE:.0%} of the attention goes to tokens that {FOCUS_QUERIES:.0%} of an image's "
     f"patches give {FOCUS_TIMES:.0f} times their even share or more, and what it takes from them is at most "
-    f"{SINK_VALUE:.0%} as long as what it would take from an average token. The class token may be one; patches are "
-    "not counted where they are mostly the same one in every image",
+    f"{SINK_VALUE:.0%} as long as what it would take from an average token. The class token or a register may be one; "
+    "patches are not counted where they are mostly the same one in every image",
     "positional": f"at least {PLACE_SHARE:.0%} goes to one fixed patch, or to the patch at one fixed step from the "
     f"query, in every image; or at least {BY_PLACE:.0%} of what sets the pattern apart from an even one is the same "
     "in every image, and neither local nor global fits",
@@ -162,7 +162,7 @@ class Portraits:
 
     @cached_property
     def prefix_share(self) -> np.ndarray:
-        """What goes to the class token: ``(depth h)``."""
+        """What goes to the tokens before the patches, the class token and registers: ``(depth h)``."""
         return self.attention[..., self.prefix_tokens :, : self.prefix_tokens].sum(axis=-1).mean(axis=-1)
 
     @cached_property
@@ -316,6 +316,7 @@ def portraits(
     split: Split,
     *,
     count: int | None = None,
+    class_names: Sequence[str] | None = None,
     progress: Progress | None = None,
 ) -> Portraits:
     """Measure all heads of a model in one pass over images of ``split``.
@@ -324,6 +325,7 @@ def portraits(
 
     Args:
         count: so many images, a stratified choice of the split, the same one each time; None takes all.
+        class_names: of the split's labels, where they are not the model's own.
         progress: told (done, total) after each layer of a batch.
 
     Raises:
@@ -342,7 +344,7 @@ def portraits(
         return normalise(torch.from_numpy(split.images[chosen]).to(device), info.mean, info.std)
 
     record = capture(model, load(images[:1]))
-    depth, heads, tokens = record.attention.shape[1:4]
+    depth, (heads, tokens) = len(record.layers), record.layers[0].attention.shape[1:3]
     patch = split.images.shape[-1] / record.grid[1]
     layers = [_Layer(block, record, heads, patch) for block in model.blocks]
     size = int(np.clip(BATCH_BYTES / (4 * heads * tokens**2), 1, BATCH_MAX))
@@ -359,7 +361,7 @@ def portraits(
     return Portraits(
         images=images,
         labels=np.asarray(split.labels)[images],
-        class_names=info.class_names,
+        class_names=info.class_names if class_names is None else tuple(class_names),
         grid=record.grid,
         prefix_tokens=record.prefix_tokens,
         pool=record.pool,

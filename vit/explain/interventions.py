@@ -4,6 +4,7 @@ Shapes in einops letters: ``b`` batch, ``h`` head, ``n`` token (query), ``m`` to
 """
 
 import re
+import threading
 from collections.abc import Iterable
 from dataclasses import dataclass, replace
 from typing import Literal
@@ -14,7 +15,7 @@ from torch import Tensor, nn
 
 from vit.edits import Edits, HeadEdit
 from vit.errors import ExplainError, SettingsError
-from vit.explain.capture import Record, Recordable, attention_arrays, capture
+from vit.explain.capture import Record, Recordable, attention_arrays, capture, class_probabilities
 from vit.explain.sample import Progress, Sample, each_batch
 
 Kind = Literal["zero", "mean", "uniform", "mean-pattern", "temperature"]
@@ -117,14 +118,26 @@ def validation_means(model: nn.Module, sample: Sample, progress: Progress | None
     """
     require_heads(model)
 
+    sums: dict[tuple[str, int], Tensor] = {}
+    adding = threading.Lock()
+
     @torch.no_grad()
-    def sums(images: Tensor, _: Tensor) -> list[Tensor]:
+    def add(images: Tensor, _: Tensor) -> None:
         record: dict = {}
         model(images, record=record)
-        return [torch.stack([layer[name].sum(dim=0) for layer in record["layers"]]) for name in ("heads", "attention")]
+        with adding:  # one sum of all batches, since a large model's are large; double, so their order is no matter
+            for index, layer in enumerate(record["layers"]):
+                for name in ("heads", "attention"):
+                    part = layer[name].sum(dim=0).cpu().double()
+                    sums[name, index] = sums[name, index].add_(part) if (name, index) in sums else part
 
-    heads, attention = (sum(parts) / sample.images for parts in zip(*each_batch(sums, sample, progress), strict=True))
-    return Means(heads, attention, sample.images)
+    each_batch(add, sample, progress)
+
+    def mean(name: str) -> Tensor:
+        layers = [(sums.pop((name, index)) / sample.images).float() for index in range(model.config.depth)]
+        return torch.stack(layers).to(sample.device)
+
+    return Means(mean("heads"), mean("attention"), sample.images)
 
 
 def to_edits(model: nn.Module, changes: Iterable[Change], means: Means | None = None) -> Edits:
@@ -190,7 +203,7 @@ class Answer:
     """What a model, changed or not, made of one image.
 
     Attributes:
-        probabilities: ``(num_classes)``.
+        probabilities: ``(num_classes)``; none of a model without classes.
         attention: ``(depth h n m)`` float32; None of a network without heads.
         record: how the attention is to be read, without the layers; None with it.
     """
@@ -198,6 +211,11 @@ class Answer:
     probabilities: np.ndarray
     attention: np.ndarray | None = None
     record: Record | None = None
+
+
+def likeness(before: Answer, after: Answer) -> float:
+    """The cosine between what the network gave before a change and after: of one without classes, its features."""
+    return torch.cosine_similarity(before.record.logits[0], after.record.logits[0], dim=0).item()
 
 
 def answer(model: nn.Module, images: Tensor, edits: Edits | None = None) -> Answer:
@@ -210,12 +228,8 @@ def answer(model: nn.Module, images: Tensor, edits: Edits | None = None) -> Answ
     if isinstance(model, Recordable):
         record = capture(model, images, edits=edits)
         slim = replace(record, layers=(), embedded=record.embedded[:0])  # the rest is large, and was used
-        return Answer(_probabilities(record.logits), attention_arrays(record), slim)
+        return Answer(class_probabilities(model, record.logits)[0], attention_arrays(record), slim)
     if edits:
         require_heads(model)
     with torch.no_grad():
-        return Answer(_probabilities(model(images)))
-
-
-def _probabilities(logits: Tensor) -> np.ndarray:
-    return logits[0].float().softmax(dim=0).cpu().numpy()
+        return Answer(class_probabilities(model, model(images))[0])

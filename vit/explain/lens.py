@@ -11,6 +11,7 @@ import numpy as np
 import torch
 from torch import nn
 
+from vit.classes import require_classes
 from vit.errors import ExplainError
 from vit.explain.capture import Record
 from vit.explain.tokens import token_states
@@ -22,7 +23,11 @@ def summary_lens(model: nn.Module, record: Record) -> np.ndarray:
 
     Args:
         model: the one that the record is of.
+
+    Raises:
+        ExplainError: a TypeError; the network has no class head to read with.
     """
+    require_classes(model.config)
     states = token_states(record)
     return torch.stack([model.classify(tokens) for tokens in states.unbind(dim=1)], dim=1).softmax(dim=-1).cpu().numpy()
 
@@ -38,9 +43,10 @@ def token_lens(model: nn.Module, record: Record) -> np.ndarray:
         model: the one that the record is of.
 
     Raises:
-        ExplainError: a TypeError; the network mixes positions, or its softmax runs over the queries, so what stands
-            at a patch's place need not be about that patch.
+        ExplainError: a TypeError; the network has no class head to read with, or it mixes positions, or its softmax
+            runs over the queries, so what stands at a patch's place need not be about that patch.
     """
+    require_classes(model.config)
     if record.caveat:
         reason = "mixes positions" if record.mixes_positions else "normalises its attention over the queries"
         raise ExplainError(

@@ -10,6 +10,7 @@ import numpy as np
 import torch
 from torch import Tensor, nn
 
+from vit.classes import require_classes
 from vit.edits import Edits
 from vit.explain.ablation import Ablation, Head, Outcome, joined, scored, stacked
 from vit.explain.interventions import Change, Means, require_heads, to_edits
@@ -58,9 +59,10 @@ def pruning(
         progress: ``(done, total)``, in batches and orders.
 
     Raises:
-        ExplainError: a TypeError; the model has no heads.
+        ExplainError: a TypeError; the model has no heads, or no classes.
     """
     require_heads(model)
+    require_classes(model.config)
     every = [(layer, head) for layer in range(model.config.depth) for head in range(model.config.num_heads)]
     shuffled = [np.random.default_rng(seed).permutation(every).tolist() for seed in range(seeds)]
     gone = np.linspace(0, len(every), min(len(every) + 1, POINTS_MAX)).round().astype(int)

@@ -7,6 +7,7 @@ from typing import Literal
 import numpy as np
 from torch import Tensor, nn
 
+from vit.classes import NO_CLASSES
 from vit.cnn import CNN
 from vit.config import CNNConfig, ModelConfig, ReferenceConfig
 from vit.explain.attention_maps import (
@@ -168,7 +169,9 @@ def methods_for(network: nn.Module | ModelConfig) -> dict[str, Method]:
     """Those of :data:`METHODS` that a network, or one of these settings, can give."""
     config = getattr(network, "config", network)
     names = set(METHODS)
-    if isinstance(config, CNNConfig):
+    if not config.num_classes:
+        names = {name for name, method in METHODS.items() if not method.for_class}
+    elif isinstance(config, CNNConfig):
         names = {"gradcam", "integrated", "occlusion"}
     elif isinstance(config, ReferenceConfig) and config.mixes_positions:
         names = {"last", "integrated", "occlusion"}
@@ -180,6 +183,8 @@ def methods_for(network: nn.Module | ModelConfig) -> dict[str, Method]:
 def why_not(network: nn.Module | ModelConfig) -> str:
     """Why the others are not to be had, in a sentence; empty where there are none."""
     config = getattr(network, "config", network)
+    if not config.num_classes:
+        return f"{NO_CLASSES} Methods that explain the score of a class have nothing to explain."
     if isinstance(config, CNNConfig):
         return (
             "A convolutional network has no attention, so the methods that are made from attention have no map of it."

@@ -12,7 +12,8 @@ class Target:
     """What is to be explained of each image of a batch.
 
     Attributes:
-        label: the class, one for all images or ``(b)``; None is each image's likeliest.
+        label: the class, one for all images or ``(b)``; None is each image's likeliest. A model without classes has
+            nothing to be explained, and whoever asks is refused before this is.
         against: "why ``label`` and not ``against``": the difference of the two logits is explained. None explains the
             logit of ``label`` alone.
     """
