@@ -5,6 +5,7 @@ import streamlit as st
 from pages import access
 from pages.components import show_error
 from pages.demo_notice import show_notice, train_words
+from pages.minute import offer_minute
 from pages.train_controls import Controls, choose_mended, choose_network, choose_recipe
 from pages.train_cost import show_cost
 from pages.train_data import choose_data
@@ -12,7 +13,8 @@ from pages.train_follow import follow
 from pages.train_ladder import offer_ladder
 from pages.train_model import SENTENCES, model_controls, show_departures
 from pages.train_recipe import training_controls
-from pages.train_space import make_space
+from pages.train_space import Space, make_space, make_tuned_space
+from pages.train_start import SET_UP, backbone_controls, choose_frozen, choose_start, recipe_reason
 from pages.train_sweep import offer_sweep
 from pages.train_sweep_map import follow_sweep
 from vit import hardware, runs
@@ -20,11 +22,12 @@ from vit.config import MODELS, ModelConfig, RunConfig
 from vit.data import DataInfo
 from vit.errors import UserError
 
-SET_UP, FOLLOW, FOLLOW_SWEEP = "New run", "Follow a run", "Follow a sweep"
+FOLLOW, FOLLOW_SWEEP = "Follow a run", "Follow a sweep"
 
 
 def set_up() -> None:
-    """The form for a new run: images, then all that depends on them."""
+    """The form for a new run: images, then all that depends on them; above it the run that needs no form."""
+    offer_minute()
     with st.container(border=True):
         st.subheader("Images", anchor=False)
         info = choose_data()
@@ -47,14 +50,22 @@ def show_form(info: DataInfo) -> None:
     # First the choices that the sliders depend on, in either box.
     with model_box:
         st.subheader("Model", anchor=False)
-        base = choose_model()
+        origin = choose_start()
+        start = choose_frozen(origin) if origin else None
+        base = origin.config.model if origin else choose_model()
     with training_box:
         st.subheader("Training", anchor=False)
-        recipe = choose_recipe()
-    space = make_space(base, info, machine(), recipe, access.bounds())
+        if start:
+            st.caption(recipe_reason(start))
+            space: Space = make_tuned_space(origin.config, start, info, machine(), access.bounds())
+        else:
+            space = make_space(base, info, machine(), choose_recipe(), access.bounds())
     controls = Controls(space)
     with model_box:
-        model_controls(controls)
+        if start:
+            backbone_controls(controls)
+        else:
+            model_controls(controls)
     with training_box:
         training_controls(controls, machine())
     with st.container(border=True):
@@ -64,7 +75,7 @@ def show_form(info: DataInfo) -> None:
         limits = access.bounds()
         show_cost(config, info, limits.seconds if limits else None)
         name = offer_start(config, fits=space.fits(controls.values))
-        if base.architecture == "reference":
+        if base.architecture == "reference" and start is None:
             offer_ladder(space, controls.values, name)
         offer_sweep(config, info, machine())
 
@@ -91,7 +102,12 @@ def offer_start(config: RunConfig, *, fits: bool) -> str | None:
     )
     name = typed.strip() or None
     pressed = button_column.button(
-        "Start training", type="primary", icon=":material/play_arrow:", width="stretch", disabled=not fits, key="start"
+        "Start training",
+        type="primary",
+        icon=":material/play_arrow:",
+        width="stretch",
+        disabled=not fits,
+        key="start_training",
     )
     if not fits:
         st.warning(why_not(config))
@@ -129,6 +145,8 @@ def first_view() -> str:
     """Follow what the link names, or a run that is training; set up a new one otherwise."""
     if "sweep" in st.query_params:
         return FOLLOW_SWEEP
+    if "start" in st.query_params:
+        return SET_UP
     following = "run" in st.query_params or any(run.active for run in access.my_runs())
     return FOLLOW if following else SET_UP
 
@@ -143,6 +161,9 @@ followed = st.session_state.pop("started", None) or st.query_params.get("follow"
 if followed:
     st.session_state["show"], st.session_state["run"] = FOLLOW, followed
     st.query_params.pop("follow", None)
+if tuned := st.query_params.get("tune"):  # a link of another page
+    st.session_state["show"], st.session_state["start"] = SET_UP, tuned
+    st.query_params.pop("tune", None)
 if sweep := st.session_state.pop("started_sweep", None):
     st.session_state["show"], st.session_state["sweep"] = FOLLOW_SWEEP, sweep
 bar = st.container(horizontal=True, vertical_alignment="center")

@@ -8,12 +8,13 @@ from typing import Any
 import streamlit as st
 
 from pages.train_space import RECIPE_FIELDS, Space
-from vit.config import DEPARTURES, RECIPES, Departure, TrainingConfig
+from vit.config import DEPARTURES, Departure, TrainingConfig
 
 LABELS = {
     "stem": {"conv": "Small convolutions", "patch": "One linear map"},
     "pool": {"cls": "Class token", "mean": "Mean of the patches"},
     "augment": {"standard": "Standard", "none": "None"},
+    "layer_decay": {1.0: "One rate for all"},
 }
 """How the choices of the settings that are words are called on the page, and in a link."""
 
@@ -24,7 +25,14 @@ NETWORKS = {
     "cnn": "CNN",
     "cnn-residual": "Residual CNN",
 }
-RECIPE_NAMES = {"standard": "Standard", "course": "Course report"}
+RECIPE_NAMES = {
+    "standard": "Standard",
+    "course": "Course report",
+    "fine-tune": "Fine-tuning",
+    "frozen": "The head alone",
+}
+OFFERED_RECIPES = ("standard", "course")
+"""Those for drawn weights; the others come with what a training starts from."""
 MENDS: dict[Departure, str] = {
     "projection": "Token-wise Q, K, V",
     "softmax": "Softmax over keys",
@@ -62,22 +70,15 @@ def choose_recipe() -> str:
     """The name of a recipe, of :data:`vit.config.RECIPES`; a new choice sets the controls to the recipe's values."""
     return st.segmented_control(
         "Recipe",
-        list(RECIPE_NAMES),
+        OFFERED_RECIPES,
         default="standard",
         required=True,
         format_func=RECIPE_NAMES.__getitem__,
         key="recipe",
-        on_change=_take_recipe,
         bind="query-params",
         persist_state="session",
         help="All settings of the training at once. Those below can still be changed.",
     )
-
-
-def _take_recipe() -> None:
-    recipe = RECIPES[st.session_state["recipe"]]
-    for key, field in RECIPE_FIELDS.items():
-        st.session_state[key] = getattr(recipe, field)
 
 
 def choose_mended() -> tuple[Departure, ...]:
@@ -143,8 +144,11 @@ class Controls:
         self.space = space
         before = stored(space)
         wanted = dict(before)
-        if st.session_state.get("sized_for", space.info.source) != space.info.source:
-            wanted["size"] = space.info.auto_image_size  # other images, another natural size
+        if st.session_state.get("sized_for", space.sized_for) != space.sized_for:
+            wanted["size"] = space.defaults()["size"]  # other images, another natural size
+        if st.session_state.get("recipe_for", space.recipe) != space.recipe:
+            wanted |= {key: space.defaults()[key] for key in RECIPE_FIELDS}
+        st.session_state["recipe_for"] = space.recipe
         self.values = space.clamp(wanted)
         for key, value in self.values.items():
             if value != before[key]:
@@ -191,5 +195,5 @@ class Controls:
             **options,
         )
         if key == "size":  # noted only now: a click elsewhere may end the script before the slider has its new value
-            st.session_state["sized_for"] = self.space.info.source
+            st.session_state["sized_for"] = self.space.sized_for
         return self.values[key]

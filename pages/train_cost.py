@@ -31,7 +31,10 @@ def show_cost(config: RunConfig, info: DataInfo, seconds: float | None) -> None:
     with st.grid(5 if cost.tokens else 4, min_column_width=105):
         if cost.tokens:
             st.metric("Tokens", f"{cost.tokens:,}", help="Patches of one image, and the class token.")
-        st.metric("Parameters", count(cost.parameters), help="Numbers that the training adjusts.")
+        adjusted = "Numbers that the training adjusts."
+        if cost.trained < cost.parameters:
+            adjusted = f"The training adjusts {cost.trained:,} of them, those of the head."
+        st.metric("Parameters", count(cost.parameters), help=adjusted)
         st.metric(
             "Memory",
             size(cost.memory_bytes),

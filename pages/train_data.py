@@ -227,7 +227,7 @@ def show_skipped(info: DataInfo) -> None:
         title = f"{len(skipped):,} file{'' if len(skipped) == 1 else 's'} left out"
         with st.expander(title, icon=":material/warning:"):
             rows = [{"File": in_cell(item.file), "Why": in_cell(item.reason)} for item in skipped[:1000]]
-            st.dataframe(rows, hide_index=True)
+            st.dataframe(rows, hide_index=True, alt="Files that were left out, and why")
 
 
 def unreadable(info: DataInfo) -> tuple[Skipped, ...]:

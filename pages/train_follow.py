@@ -13,7 +13,7 @@ from pages.train_controls import RECIPE_NAMES
 from pages.train_recipe import step_words
 from pages.wording import duration
 from vit import plots, runs, turns
-from vit.config import ModelConfig, RunConfig, TrainingConfig, recipe_of
+from vit.config import ModelConfig, RunConfig, StartConfig, TrainingConfig, recipe_of
 from vit.errors import UserError
 from vit.runs import Run
 
@@ -105,8 +105,17 @@ def settings_words(config: RunConfig) -> str:
     title = f"Vision Transformer, {model.title}" if model.architecture == "vit" else model.title
     return (
         f"{title[0].upper()}{title[1:]}. Images of {model.image_size} px. "
-        f"{RECIPE_NAMES[recipe_of(training)]} recipe: {training.epochs} epochs, {step_words(training)}."
+        f"{start_words(config.start)}"
+        f"{RECIPE_NAMES[recipe_of(training, config.start)]} recipe: {training.epochs} epochs, {step_words(training)}."
     )
+
+
+def start_words(start: StartConfig | None) -> str:
+    """What a training began from, as a sentence with a space behind it; empty where its weights were drawn."""
+    if start is None:
+        return ""
+    slower = f", each block at {start.layer_decay:g} of the next one's rate" if start.layer_decay != 1 else ""
+    return f"Starts from {start.run}{', the head alone is trained' if start.frozen else slower}. "
 
 
 def next_pages(model: ModelConfig) -> tuple[tuple[str, str, str], ...]:

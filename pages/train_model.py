@@ -3,6 +3,7 @@
 import streamlit as st
 
 from pages.train_controls import MENDS, Controls
+from pages.wording import term
 from vit.config import DEPARTURES, Departure
 
 SENTENCES = {
@@ -69,20 +70,18 @@ def _vit_controls(controls: Controls) -> None:
     """Heads and depth first; the rest in an expander."""
     left, right = st.columns(2, gap="large")
     with left:
-        heads = controls.slider(
-            "heads", "Attention heads", help="Each head of a block looks at the image in its own way."
-        )
-        controls.slider("depth", "Encoder depth", help="Blocks of attention and MLP, one after the other.")
+        heads = controls.slider("heads", "Attention heads", help=term("head"))
+        controls.slider("depth", "Encoder depth", help=term("depth", "block"))
     with right:
         width = controls.slider(
             "head_dim",
             "Width of a head",
-            help="Numbers in a head's query, key and value. The model's width is heads times this.",
+            help=term("head_dim"),
         )
         controls.slider(
             "patch",
             "Patch size",
-            help="Side of the squares that the image is cut into. Small patches see more and cost more.",
+            help=term("patch", here="Its side. Small patches see more and cost more."),
         )
     values = controls.values
     _show_tokens(heads, width, values["size"], values["size"] // values["patch"])
@@ -90,13 +89,11 @@ def _vit_controls(controls: Controls) -> None:
         left, right = st.columns(2, gap="large")
         with left:
             _size_slider(controls)
-            controls.choice("stem", "From patches to tokens", help="Small convolutions learn faster from few images.")
-            controls.choice("pool", "The classifier reads", help="What the last layer gets to see.")
+            controls.choice("stem", "From patches to tokens", help=term("stem"))
+            controls.choice("pool", "The classifier reads", help=term("summary token"))
         with right:
-            controls.slider("mlp_ratio", "MLP ratio", help="Width of a block's MLP over the model's width.")
-            controls.slider(
-                "dropout", "Dropout", help="Share of the numbers that are left out at random while training."
-            )
+            controls.slider("mlp_ratio", "MLP ratio", help=term("MLP"))
+            controls.slider("dropout", "Dropout", help=term("dropout"))
 
 
 def _course_controls(controls: Controls) -> None:

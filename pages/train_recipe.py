@@ -3,6 +3,7 @@
 import streamlit as st
 
 from pages.train_controls import RECIPE_NAMES, Controls, show
+from pages.wording import term
 from vit.config import EPOCHS, RECIPES, DataConfig, TrainingConfig
 from vit.hardware import Device
 
@@ -23,20 +24,23 @@ def training_controls(controls: Controls, devices: tuple[Device, ...]) -> None:
         st.slider,
         EPOCHS[0],
         controls.space.values("epochs")[-1],
-        help="How often the training sees every image.",
+        help=term("epoch"),
     )
-    now = controls.space.config(controls.values).training
+    config = controls.space.config(controls.values)
+    now, images = config.training, config.data
     st.caption(
-        f"{_sentence(step_words(now))} **{RECIPE_NAMES[controls.space.recipe]}** besides: {recipe_words(recipe)}."
+        f"{_sentence(step_words(now))} **{RECIPE_NAMES[controls.space.recipe]}** besides: "
+        f"{recipe_words(recipe, images)}.",
+        help=term("weight decay", "label smoothing"),
     )
     with st.expander("More about the training", icon=":material/tune:"):
         left, right = st.columns(2, gap="large")
         with left:
-            controls.slider("batch", "Batch size", help="Images in one step.")
-            controls.slider("lr", "Learning rate", help=_sentence(rate_words(recipe)))
-            controls.choice(
-                "augment", "Augmentation", help="Flips, shifted crops, colours and erased squares, anew each epoch."
+            controls.slider("batch", "Batch size", help=term("batch"))
+            controls.slider(
+                "lr", "Learning rate", help=term("learning rate", "warm-up", here=_sentence(rate_words(recipe)))
             )
+            controls.choice("augment", "Augmentation", help=term("augmentation"))
         with right:
             titles = {device.name: device.title for device in devices}
             fastest = titles[devices[0].name]
@@ -49,9 +53,7 @@ def training_controls(controls: Controls, devices: tuple[Device, ...]) -> None:
                     "batches gain nothing: the GPUs then wait for each other.",
                 )
             low, high, _ = TrainingConfig.limits("seed")
-            controls.number(
-                "seed", "Seed", st.number_input, low, high, help="The same seed and settings give the same model."
-            )
+            controls.number("seed", "Seed", st.number_input, low, high, help=term("seed"))
 
 
 def step_words(training: TrainingConfig) -> str:
@@ -68,9 +70,16 @@ def rate_words(training: TrainingConfig) -> str:
     )
 
 
-def recipe_words(training: TrainingConfig) -> str:
+def pixel_words(images: DataConfig) -> str:
+    """How pixels are normalised."""
+    mean, std = images.mean[0], images.std[0]
+    if {*images.mean} == {mean} and {*images.std} == {std}:
+        return f"pixels scaled to [{-mean / std:g}, {(1 - mean) / std:g}]"
+    return "each colour normalised as the network was trained with"
+
+
+def recipe_words(training: TrainingConfig, images: DataConfig | None = None) -> str:
     """The settings of a recipe that have no control of their own, as one sentence without its full stop."""
-    mean, std = DataConfig().mean[0], DataConfig().std[0]
     decay = f"AdamW with weight decay {training.weight_decay:g}" if training.weight_decay else "Adam"
     parts = [
         f"{decay}, betas {training.betas[0]:g} and {training.betas[1]:g}",
@@ -79,7 +88,7 @@ def recipe_words(training: TrainingConfig) -> str:
         if training.label_smoothing
         else "plain cross-entropy",
         f"gradients clipped to norm {training.clip_norm:g}" if training.clip_norm else "",
-        f"pixels scaled to [{-mean / std:g}, {(1 - mean) / std:g}]",
+        pixel_words(images or DataConfig()),
         "the last incomplete batch left out, in validation too" if training.drop_last else "",
         KEPT[training.keep],
         f"{training.snapshots} snapshots along the way" if training.snapshots else "no snapshots",

@@ -7,11 +7,21 @@ A network's own controls have keys of their own, so that each network keeps what
 """
 
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import KW_ONLY, dataclass
 from typing import Any, ClassVar, get_args
 
 from vit import config as limits
-from vit.config import RECIPES, DataConfig, ModelConfig, RunConfig, TrainingConfig
+from vit import finetune
+from vit.config import (
+    RECIPES,
+    DataConfig,
+    ModelConfig,
+    RunConfig,
+    StartConfig,
+    TrainingConfig,
+    TransformerConfig,
+    default_recipe,
+)
 from vit.data import DataInfo
 from vit.demo import Demo
 from vit.errors import SettingsError
@@ -68,18 +78,32 @@ class Space:
         """The values with those changed that depend on others, such as a patch size that must divide the image."""
         return values
 
+    def sizes(self) -> Sequence[int]:
+        """Image sizes that are offered."""
+        return limits.IMAGE_SIZES
+
+    @property
+    def natural_size(self) -> int:
+        """The image size that nobody has chosen."""
+        return self.info.auto_image_size
+
+    @property
+    def sized_for(self) -> str:
+        """What the natural size goes by: with another one, a chosen size is forgotten."""
+        return self.info.source
+
     # What all have
 
     def defaults(self) -> dict[str, Any]:
         """The value of each control that nobody has touched."""
         recipe = RECIPES[self.recipe]
-        shared = {"size": self.info.auto_image_size, "device": recipe.device, "seed": recipe.seed}
+        shared = {"size": self.natural_size, "device": recipe.device, "seed": recipe.seed}
         shared |= {"processes": recipe.processes}
         found = self.own_defaults() | shared | {key: getattr(recipe, field) for key, field in RECIPE_FIELDS.items()}
         most = self.bounds()
         if found["size"] > most.get("size", found["size"]):
-            found["size"] = max(size for size in limits.IMAGE_SIZES if size <= most["size"])
-        return found | {key: min(found[key], value) for key, value in most.items()}
+            found["size"] = max((size for size in self.sizes() if size <= most["size"]), default=min(self.sizes()))
+        return found | {key: min(found[key], value) for key, value in most.items() if key != "size"}
 
     def values(self, key: str) -> list:
         """Every value of one control, whatever the others say; ascending where it is a number."""
@@ -88,7 +112,7 @@ class Space:
             "augment": get_args(limits.Augmentation),
         }
         numbers = {
-            "size": limits.IMAGE_SIZES,
+            "size": self.sizes(),
             "epochs": limits.EPOCHS,
             "batch": limits.BATCH_SIZES,
             "lr": limits.LEARNING_RATES,
@@ -107,16 +131,24 @@ class Space:
         Raises:
             SettingsError: they do not go together; never for values that :meth:`clamp` gave, on an ordinary machine.
         """
-        info, base = self.info, self.base
-        shared = {"image_size": values["size"], "num_classes": len(info.class_names)}
+        base = self.base
+        shared = {"image_size": values["size"], "num_classes": len(self.info.class_names)}
+        return RunConfig(
+            model=type(base)(**base.model_dump() | shared | self.own_settings(values)),
+            data=self.images(values),
+            training=self.training(values),
+        )
+
+    def images(self, values: Values) -> DataConfig:
+        """The images, at the chosen size."""
+        return DataConfig(source=self.info.source, image_size=values["size"], class_names=self.info.class_names)
+
+    def training(self, values: Values) -> TrainingConfig:
+        """The recipe, with what was chosen of it."""
         recipe = {field: values[key] for key, field in RECIPE_FIELDS.items()}
         own = {"device": values["device"], "seed": values["seed"]}
         own |= {"processes": min(values["processes"], self.gpus(values))}
-        return RunConfig(
-            model=type(base)(**base.model_dump() | shared | self.own_settings(values)),
-            data=DataConfig(source=info.source, image_size=values["size"], class_names=info.class_names),
-            training=TrainingConfig(**RECIPES[self.recipe].model_dump() | recipe | own),
-        )
+        return TrainingConfig(**RECIPES[self.recipe].model_dump() | recipe | own)
 
     def device(self, values: Values) -> Device:
         """The chosen device; "auto" is the fastest."""
@@ -286,6 +318,47 @@ class CourseSpace(Space):
         return {**values, "course_grid": nearest}
 
 
+@dataclass(frozen=True)
+class TunedSpace(Space):
+    """Of a training that starts from a run, whose network it is.
+
+    Attributes:
+        origin: the settings of that run.
+        start: its name, and whether the head alone is trained; how the rate decays is a control.
+    """
+
+    _: KW_ONLY
+    origin: RunConfig
+    start: StartConfig
+
+    def sizes(self) -> Sequence[int]:
+        return finetune.image_sizes(self.base)
+
+    @property
+    def natural_size(self) -> int:
+        return self.base.image_size
+
+    @property
+    def sized_for(self) -> str:
+        return f"{self.start.run} {self.info.source}"
+
+    def own_defaults(self) -> dict[str, Any]:
+        found = {name: getattr(self.base, name) for name in finetune.changeable(self.base, self.start)}
+        if isinstance(self.base, TransformerConfig) and not self.start.frozen:
+            found["layer_decay"] = StartConfig.limits("layer_decay").default
+        return found
+
+    def own_values(self) -> dict[str, Sequence]:
+        return {"layer_decay": limits.LAYER_DECAYS} | dict.fromkeys(finetune.CHANGEABLE, limits.DROPOUTS)
+
+    def config(self, values: Values) -> RunConfig:
+        start = self.start
+        if "layer_decay" in self.own_defaults():
+            start = start.model_copy(update={"layer_decay": values["layer_decay"]})
+        changes = {name: values[name] for name in finetune.changeable(self.base, start)}
+        return finetune.run_config(self.origin, start, self.images(values), self.training(values), **changes)
+
+
 SPACES: dict[str, type[Space]] = {"vit": ViTSpace, "reference": CourseSpace, "cnn": Space}
 """The space of each architecture; the convolutional networks have no controls of their own."""
 
@@ -297,5 +370,12 @@ def make_space(
     recipe: str = "standard",
     demo: Demo | None = None,
 ) -> Space:
-    """The space of a network."""
+    """The space of a network whose weights are drawn."""
     return SPACES[base.architecture](base, info, devices, recipe, demo)
+
+
+def make_tuned_space(
+    origin: RunConfig, start: StartConfig, info: DataInfo, devices: tuple[Device, ...], demo: Demo | None = None
+) -> TunedSpace:
+    """The space of a training that starts from a run with the settings ``origin``."""
+    return TunedSpace(origin.model, info, devices, default_recipe(start), demo, origin=origin, start=start)

@@ -8,7 +8,7 @@ from pages import access
 from pages.components import plain, show_error
 from pages.train_cost import cost_of
 from pages.train_ladder import free_disk
-from pages.wording import duration, size
+from pages.wording import duration, size, term
 from vit import sweep
 from vit.config import DEPTHS, HEADS, RunConfig, TransformerConfig
 from vit.data import DataInfo
@@ -22,8 +22,9 @@ OPEN = "Sweep over heads and depth"
 
 
 def offer_sweep(config: RunConfig, info: DataInfo, devices: Sequence[Device]) -> None:
-    """The grid over the run that the page is set to, what it costs, and Start; nothing for a network without heads."""
-    if not isinstance(config.model, TransformerConfig):
+    """The grid over the run that the page is set to, what it costs, and Start; nothing for a network without heads, or
+    with one that is there already."""
+    if not isinstance(config.model, TransformerConfig) or config.start:
         return
     box = st.expander(OPEN, icon=":material/grid_on:", key="sweep_open", bind="query-params")
     if not box.open:  # dozens of estimates, which nobody would see
@@ -31,7 +32,8 @@ def offer_sweep(config: RunConfig, info: DataInfo, devices: Sequence[Device]) ->
     with box:
         st.caption(
             "Trains this network with every chosen number of heads and depth; all other settings are those above. "
-            + room_words()
+            + room_words(),
+            help=term("sweep"),
         )
         try:
             wanted = choose_grid(config, devices)

@@ -70,6 +70,12 @@ def count(model: ModelConfig, device: str = "cpu") -> Counts:
     return _Counter(device).network(model)
 
 
+def count_head(model: ModelConfig, device: str = "cpu") -> Counts:
+    """The head of a network by itself, which is all that is trained of a frozen one."""
+    width = cnn_plan.blocks(model)[-1].width_out if isinstance(model, CNNConfig) else model.embed_dim
+    return _Counter(device).head(width, model.num_classes)
+
+
 class _Counter:
     """Counts for one device.
 

@@ -6,7 +6,7 @@ from typing import NamedTuple
 
 from vit import hardware, runs
 from vit.config import VALIDATION_BATCH, ModelConfig, RunConfig, TrainingConfig, TransformerConfig
-from vit.counts import count
+from vit.counts import AUGMENTED, count, count_head
 from vit.hardware import Device
 
 FLOAT = 4
@@ -34,7 +34,7 @@ class Estimate:
 
     Attributes:
         tokens: patches and the class token; None where the network has no tokens.
-        parameters: trained numbers.
+        parameters: numbers of the network. trained: those that the training moves.
         memory_bytes: on the device at its height, runtime included.
         training_bytes: the part of it that the network, its optimiser and the images take.
         disk_bytes: of the run's files: the kept weights, what a resume needs, and the fp16 snapshots.
@@ -44,6 +44,7 @@ class Estimate:
 
     tokens: int | None
     parameters: int
+    trained: int
     memory_bytes: float
     training_bytes: float
     disk_bytes: float
@@ -62,6 +63,11 @@ class Speed(NamedTuple):
 def count_parameters(model: ModelConfig) -> int:
     """Trained numbers of a network."""
     return count(model).parameters
+
+
+def count_trained(config: RunConfig) -> int:
+    """Numbers that a training moves: with a frozen backbone the head's."""
+    return count_head(config.model).parameters if _is_frozen(config) else count_parameters(config.model)
 
 
 def count_flops(model: ModelConfig) -> int:
@@ -100,17 +106,22 @@ def _heights(config: RunConfig, device: str, images: int) -> tuple[float, ...]:
     validated = batch if recipe.drop_last else VALIDATION_BATCH[device]
     validated = min(validated, config.data.val_images or validated)
     weights = FLOAT * counts.parameters
-    lasting = 4 * weights  # the weights, their gradients, AdamW's two moments
+    trained = FLOAT * count_trained(config)
+    lasting = weights + 3 * trained  # the weights, the gradients, AdamW's two moments
     step, validation = batch * counts.peak, validated * sum(counts.flow)
+    heap = counts.tensors + counts.passing
+    if _is_frozen(config):  # nothing is kept for a backward pass, but images are augmented
+        flow = sum(counts.flow) + count_head(config.model, device).peak
+        step, heap = batch * max(flow, AUGMENTED * _pixels(config.model)), counts.flow
     if device == "cuda":
-        lasting += WORKSPACE_BYTES + images * config.model.in_channels * config.model.image_size**2
+        lasting += WORKSPACE_BYTES + images * _pixels(config.model)
         return lasting + step + weights / 2, lasting + validation  # in a step products read a copy in bf16
-    step += HOLES * batch * _in_heap(counts.tensors + counts.passing, batch)
+    step += HOLES * batch * _in_heap(heap, batch)
     validation += HOLES * validated * _in_heap(counts.flow, validated)
     if recipe.keep == "training_loss":
         lasting += weights
     # The weights and the moments as bytes, and those as a file.
-    return lasting + step, lasting + validation, lasting + 6 * weights
+    return lasting + step, lasting + validation, lasting + 2 * (weights + 2 * trained)
 
 
 def _in_heap(tensors: tuple[int, ...], images: int) -> int:
@@ -121,7 +132,7 @@ def _in_heap(tensors: tuple[int, ...], images: int) -> int:
 def disk_bytes(config: RunConfig) -> int:
     """Bytes of a run's files: the kept weights, for a resume weights and two moments, and the fp16 snapshots."""
     snapshots = min(config.training.snapshots, config.training.epochs)
-    return count_parameters(config.model) * (4 * FLOAT + 2 * snapshots)
+    return count_parameters(config.model) * 2 * (FLOAT + snapshots) + count_trained(config) * 2 * FLOAT
 
 
 def fits(config: RunConfig, device: Device) -> bool:
@@ -133,8 +144,22 @@ def fits(config: RunConfig, device: Device) -> bool:
 
 
 def step_flops(config: RunConfig) -> float:
-    """Operations of one training step; backward is twice forward."""
-    return 3.0 * count_flops(config.model) * config.training.batch_size
+    """Operations of one training step."""
+    return float(_passes(config) * count_flops(config.model) * config.training.batch_size)
+
+
+def _passes(config: RunConfig) -> int:
+    """A step in forward passes: backward is twice forward, and there is none through what is frozen."""
+    return 1 if _is_frozen(config) else 3
+
+
+def _is_frozen(config: RunConfig) -> bool:
+    return config.start is not None and config.start.frozen
+
+
+def _pixels(model: ModelConfig) -> int:
+    """Numbers of an image."""
+    return model.in_channels * model.image_size**2
 
 
 def measured_speeds(device: str) -> tuple[Speed, ...]:
@@ -169,13 +194,15 @@ def estimate(config: RunConfig, *, train_count: int, val_count: int = 0, speeds:
     ]
     distance, rate = min(near, default=(math.inf, 0.0))
     measured = distance < math.log(10)
-    work = 3 * _images_used(train_count, config.training)
-    if not measured:  # measured seconds have their share of validation in them
-        rate = DEFAULT_FLOPS[device] * (hardware.cpu_cores() if device == "cpu" else 1)
+    work = _passes(config) * _images_used(train_count, config.training)
+    if not measured or _is_frozen(config):  # measured seconds have their share of validation in them, a small one
         work += _images_used(val_count, config.training)
+    if not measured:
+        rate = DEFAULT_FLOPS[device] * (hardware.cpu_cores() if device == "cpu" else 1)
     return Estimate(
         tokens=config.model.num_tokens if isinstance(config.model, TransformerConfig) else None,
         parameters=count_parameters(config.model),
+        trained=count_trained(config),
         memory_bytes=memory_bytes(config, device, train_count + val_count),
         training_bytes=training_bytes(config, device, train_count + val_count),
         disk_bytes=disk_bytes(config),

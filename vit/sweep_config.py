@@ -66,6 +66,8 @@ class SweepConfig(Settings):
 
     @model_validator(mode="after")
     def _can_be_trained(self) -> Self:
+        if self.base.start:
+            raise SettingsError("A sweep draws its networks anew, and does not start from one: leave --start out.")
         if not isinstance(self.base.model, TransformerConfig):
             raise SettingsError(
                 f"The network {self.base.model.name} has no heads: sweep over a Vision Transformer or course network."

@@ -6,7 +6,7 @@ collects them in a list.
 
 import math
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from typing import NamedTuple
@@ -114,6 +114,7 @@ def fit(
     resume: Checkpoint | None = None,
     stop: Callable[[], bool] | None = None,
     world: World = ALONE,
+    initial: Mapping[str, Tensor] | None = None,
 ) -> Iterator[Step | Epoch | Snapshot | Checkpoint | Note]:
     """Train the model of ``config`` on ``data``.
 
@@ -129,15 +130,19 @@ def fit(
         stop: asked after each step and each batch of validation; once it is true, a final :class:`Snapshot` follows,
             and the end.
         world: who trains, each with the same arguments. All are told the same; one who is to stop stops all.
+        initial: weights to begin from, where ``config.start`` says so; the head is drawn where it is not among them.
+            The first event is then a checkpoint at step 0, so that a resume needs them no more.
 
     Raises:
-        TrainingFailed: the checkpoint is not of this training, the loss is no longer finite, the device's memory is
-            exhausted, or the images cannot be read.
+        TrainingFailed: the checkpoint or the weights to begin from are not of this training, the loss is no longer
+            finite, the device's memory is exhausted, or the images cannot be read.
     """
     with _in_words(config):
         loop = _Loop(config, data, stop or (lambda: False), world)
         if resume is not None:
             loop.restore(resume)
+        elif config.start is not None:
+            loop.begin_from(initial)
     return _events(config, loop)
 
 
@@ -205,12 +210,16 @@ class _Loop:
         self.asked = stop
         self.device = world.device(hardware.resolve(self.recipe.device))
         model = build_model(config.model, seed=self.recipe.seed).to(self.device)
-        self.own_statistics = any(isinstance(module, nn.modules.batchnorm._BatchNorm) for module in model.modules())
+        self.frozen = config.start is not None and config.start.frozen
+        if self.frozen:  # then autograd keeps nothing of it either
+            model.requires_grad_(False).head.requires_grad_(True)
+        normed = any(isinstance(module, nn.modules.batchnorm._BatchNorm) for module in model.modules())
+        self.own_statistics = normed and not self.frozen
         if self.own_statistics and not world.alone and self.device.type == "cuda":
             model = nn.SyncBatchNorm.convert_sync_batchnorm(model)  # torch has it for GPUs alone
             self.own_statistics = False
         self.model = model
-        self.optimizer = AdamW(self.model, self.recipe)
+        self.optimizer = AdamW(self.model, self.recipe, config.start.layer_decay if config.start else 1.0)
         common = {
             "device": self.device,
             "mean": config.data.mean,
@@ -232,6 +241,7 @@ class _Loop:
         self.under_way = _Pass()
         self.best: tuple[float, float] | None = None
         self.seconds_before = 0.0
+        self.begins_from_given = False
 
     def stop(self) -> bool:
         """Whether anybody is to stop; all ask at the same place."""
@@ -239,6 +249,8 @@ class _Loop:
 
     def run(self) -> Iterator[Step | Epoch | Snapshot | Checkpoint | Note]:
         self.started = time.monotonic() - self.seconds_before
+        if self.begins_from_given:
+            yield self._checkpoint()
         if self.own_statistics and not self.world.alone:
             yield Note(
                 "Batch norm takes the statistics of each process's own part of a batch: "
@@ -264,7 +276,7 @@ class _Loop:
 
     def _train_epoch(self, epoch: int) -> Iterator[Step | Checkpoint | Note]:
         """The steps of an epoch that are left."""
-        self.model.train()
+        self.model.train(not self.frozen)  # what is frozen gives the features that it gives later, without dropout
         order = self.train.order(epoch)
         untold: list[tuple[int, float]] = []  # images and learning rate of steps whose losses lie on the device
         told = time.monotonic()
@@ -418,6 +430,23 @@ class _Loop:
         if passed.window:
             tensors[checkpoint.WINDOW] = torch.tensor(passed.window, dtype=torch.float64)
         return Checkpoint(tensors, position)
+
+    def begin_from(self, initial: Mapping[str, Tensor] | None) -> None:
+        """Take over weights; the head stays as it was drawn where it is not among them.
+
+        Raises:
+            TrainingFailed: there are none, or they are not of this network.
+        """
+        if initial is None:
+            raise TrainingFailed("This training starts from a run: give fit the weights of finetune.initial_weights.")
+        foreign = TrainingFailed("The weights to start from are not of this network: set the run up anew.")
+        try:
+            missing, unexpected = self.model.load_state_dict(initial, strict=False)
+        except RuntimeError:
+            raise foreign from None
+        if unexpected or not all(name.startswith("head.") for name in missing):
+            raise foreign
+        self.begins_from_given = True
 
     def restore(self, saved: Checkpoint) -> None:
         """Go back to a checkpoint; it is left as it is.

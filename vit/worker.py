@@ -14,15 +14,18 @@ from typing import TYPE_CHECKING, Any
 
 from filelock import Timeout
 
-from vit import allocator, failures, hardware, runs, turns
+from vit import allocator, failures, finetune, hardware, runs, turns
 from vit.company import Company, Tie
 from vit.config import RunConfig, data_dir
-from vit.errors import DataError, RunError
+from vit.errors import DataError, RunError, UserError
 from vit.names import bare
 from vit.runs import Run, Status
 
 if TYPE_CHECKING:
+    from torch import Tensor
+
     from vit.data import ImageData
+    from vit.tensorboard import Events
     from vit.trainer import Checkpoint, Epoch, Snapshot, Step
 
 STATUS_EVERY = 1.0
@@ -50,6 +53,7 @@ class _Journal:
         self.report = report or (lambda _: None)
         self.status = runs.read_status(run.path)
         self.written = 0.0
+        self.events: Events | None = None
 
     def update(self, **changes: Any) -> None:
         """Change the status on disk."""
@@ -73,6 +77,8 @@ class _Journal:
         """The last word, which is written by all means; after it nothing can fail any more."""
         self.status = self.status.model_copy(update={"state": state, "message": message, "ended": time.time()})
         with suppress(OSError, MemoryError):
+            if self.events:
+                self.events.close()
             runs.sweep(self.path)  # first: a half-written file may hold the room that the last word needs
         runs.last_word(self.path, self.status)
         with suppress(OSError, MemoryError):
@@ -82,9 +88,21 @@ class _Journal:
             self.log(message)
         self.report(message)
 
+    def follow_in_tensorboard(self) -> None:
+        """From now on note steps and epochs for TensorBoard, too; without it the training goes on without."""
+        from vit import tensorboard
+
+        try:
+            self.events = tensorboard.follow(self.run)
+        except UserError as error:
+            self.log(str(error))
+
     def step(self, event: "Step") -> None:
         """Note a step; the status follows once a second."""
-        runs.append_metrics(self.path, [_line("step", event)])
+        line = _line("step", event)
+        runs.append_metrics(self.path, [line])
+        if self.events:
+            self.events.add(line)
         if time.monotonic() - self.written > STATUS_EVERY:
             self.update(step=event.step)
         self.report(event)
@@ -95,6 +113,8 @@ class _Journal:
 
         line = _line("epoch", event)
         runs.append_metrics(self.path, [line], durable=True)  # before the file that a resume starts from
+        if self.events:
+            self.events.add(line)
         if event.kept:  # before it, too: a resume never loses the best
             weights.save_model(self.path, event.weights, event.best | {"validated": True})
             self.status = self.status.model_copy(update={"best": event.best, "validated": True})
@@ -107,9 +127,12 @@ class _Journal:
         self.report(event)
 
     def checkpoint(self, event: "Checkpoint") -> None:
-        """Write what a resume within the epoch starts from."""
+        """Write what a resume within the epoch starts from, or, at step 0, from the weights of another run."""
         from vit import weights
 
+        if not event.position["step"]:
+            own = {name.removeprefix("model."): value for name, value in event.tensors.items() if name[:6] == "model."}
+            weights.save_model(self.path, own, {"epoch": 0, "validated": False})
         runs.append_metrics(self.path, [], durable=True)  # the steps before it
         weights.save_resume(self.path, event)
         self.update(step=event.position["step"])
@@ -146,6 +169,8 @@ def execute(
     Raises:
         RunError: another process works on the run, or its folder cannot be written.
     """
+    # A library in Rust that runs out of memory would look for more, to tell where, and wait for itself for ever.
+    os.environ["RUST_BACKTRACE"] = "0"
     with _stop_flag() as stopped:
         with _lock(run):
             journal = _Journal(run, report)
@@ -185,11 +210,13 @@ class _Task:
     Attributes:
         config: the run's settings, as JSON; the device is the one that the first has found.
         images: of each split, which are the same on all machines.
+        initial: the weights of another run that the training begins from.
     """
 
     config: str
     images: tuple[int, int]
     checkpoint: "Checkpoint | None"
+    initial: "dict[str, Tensor] | None"
 
 
 def assist() -> int:
@@ -220,7 +247,7 @@ def _assist(tie: Tie, stopped: Callable[[], bool]) -> None:
             "This machine has {:,} training and {:,} validation images, the first one has {:,} and {:,}: give all "
             "machines the same data.".format(*images, *task.images)
         )
-    for _ in trainer.fit(config, data, resume=task.checkpoint, stop=stopped, world=world):
+    for _ in trainer.fit(config, data, resume=task.checkpoint, stop=stopped, world=world, initial=task.initial):
         pass
 
 
@@ -248,16 +275,20 @@ def _train(run: Run, journal: _Journal, stopped: Callable[[], bool], resume: boo
         runs.write_config(run.path, config.model_copy(update={"environment": environment}))
     elif said := surroundings.departures(recorded, environment):
         journal.log(said)
+    initial = None
+    if config.start and checkpoint is None:
+        initial = finetune.initial_weights(config)
+        journal.log(f"starts from the weights of {config.start.run}, {finetune.head_words(initial)}")
     go_on("Loading the data.")
     data = _load_data(config, go_on)
     for skipped in data.skipped[:LISTED_FILES]:
         journal.log(f"left out {skipped.file}: {skipped.reason}")
     if len(data.skipped) > LISTED_FILES:
         journal.log(f"left out {len(data.skipped) - LISTED_FILES} more files")
-    if not run.has_weights:  # so that a run that is killed in its first epoch can be opened, too
-        initial = networks.build_model(config.model, seed=config.training.seed).state_dict()
-        weights.save_model(run.path, initial, {"epoch": 0, "validated": False})
-        del initial  # or it would be held as long as the training
+    if not run.has_weights and initial is None:  # so that a run that is killed in its first epoch can be opened, too
+        drawn = networks.build_model(config.model, seed=config.training.seed).state_dict()
+        weights.save_model(run.path, drawn, {"epoch": 0, "validated": False})
+        del drawn  # or it would be held as long as the training
     recipe = config.training
     per_epoch = steps_per_epoch(len(data.train), recipe.batch_size, recipe.drop_last)
     go_on("Training.", steps_total=per_epoch * config.training.epochs)
@@ -265,11 +296,16 @@ def _train(run: Run, journal: _Journal, stopped: Callable[[], bool], resume: boo
         journal.log(f"{world.size} processes train together.")
         here = recipe.model_copy(update={"device": journal.status.device})
         told = config.model_copy(update={"environment": recorded, "training": here})
-        world.share(_Task(told.model_dump_json(), _counts(data), checkpoint))
+        world.share(_Task(told.model_dump_json(), _counts(data), checkpoint, initial))
     before = float(checkpoint.position["seconds"]) if checkpoint else 0.0
     time_up = _alarm(recipe.max_seconds, before)
-    events = trainer.fit(config, data, resume=checkpoint, stop=lambda: stopped() or time_up(), world=world)
+    events = trainer.fit(
+        config, data, resume=checkpoint, stop=lambda: stopped() or time_up(), world=world, initial=initial
+    )
+    del initial  # it is in the model by now
     _rewind(run, journal, checkpoint)  # not before it is known that training can go on from there
+    if recipe.tensorboard:
+        journal.follow_in_tensorboard()
     for event in events:
         match event:
             case trainer.Step():

@@ -87,7 +87,7 @@ def set_up(app: AppTest) -> RunConfig:
 def test_the_untouched_page_is_the_default_model_and_recipe(home):
     app = open_page("train")
     assert app.code[0].value == "python -m vit train"
-    app.button(key="start").click().run()
+    app.button(key="start_training").click().run()
     assert not app.exception
     (run,) = runs.list_runs()
     try:
@@ -153,7 +153,7 @@ def test_an_upload_is_stored_chosen_trained_on_and_followed(home, photo_zip):
     assert app.select_slider(key="size").value == data.describe(source).auto_image_size == 40
     app = small(app, epochs=2)
     app.text_input(key="name").set_value("colours")
-    app.button(key="start").click().run()
+    app.button(key="start_training").click().run()
     run = runs.find_run("colours")
     assert run.config.model.num_classes == 2
     wait_for(run, lambda: run.state == "finished")
@@ -205,7 +205,7 @@ def test_a_data_set_of_the_catalog_is_fetched_on_a_click(served):  # noqa: F811
     served("fashion-mnist")
     app = open_page("train")
     app.selectbox(key="data").set_value("fashion-mnist").run()
-    assert "start" not in [button.key for button in app.button]
+    assert "start_training" not in [button.key for button in app.button]
     app.button(key="download").click().run()
     assert not app.exception
     end = time.time() + 30
@@ -216,7 +216,7 @@ def test_a_data_set_of_the_catalog_is_fetched_on_a_click(served):  # noqa: F811
     app.run()
     assert not app.exception
     assert any("images to train on" in text.value for text in app.markdown)
-    assert app.button(key="start")
+    assert app.button(key="start_training")
 
 
 def test_stop_ends_a_training_and_resume_is_offered(home, photo_zip):
@@ -225,7 +225,7 @@ def test_stop_ends_a_training_and_resume_is_offered(home, photo_zip):
     app.text_input(key="folder").set_value(str(photo_zip)).run()
     app = small(app, epochs=200)
     app.text_input(key="name").set_value("endless")
-    app.button(key="start").click().run()
+    app.button(key="start_training").click().run()
     run = runs.find_run("endless")
     try:
         wait_for(run, lambda: run.status.epoch >= 1)
@@ -243,7 +243,7 @@ def test_stop_ends_a_training_and_resume_is_offered(home, photo_zip):
 def test_a_name_that_is_taken_gets_a_sentence(trained):
     app = open_page("train")
     app.text_input(key="name").set_value("tiny")
-    app.button(key="start").click().run()
+    app.button(key="start_training").click().run()
     assert not app.exception
     assert "tiny" in app.error[0].value
     assert len(runs.list_runs()) == 1
@@ -396,7 +396,7 @@ def test_what_only_the_mended_network_can_be_is_brought_in_line_when_it_is_no_lo
     app.segmented_control(key="rung").set_value(0).run()
     assert not app.exception
     assert int(metrics(app)["Tokens"]) < 257
-    assert not app.button(key="start").disabled
+    assert not app.button(key="start_training").disabled
 
 
 def test_a_foreign_link_never_raises(home):
