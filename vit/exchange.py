@@ -128,7 +128,9 @@ def _called(text: str) -> str:
 def _members(archive: zipfile.ZipFile, title_: str) -> tuple[dict[str, zipfile.ZipInfo], str]:
     """The files of the run by their names within it, and the folder that they lie in, if any."""
     members = [
-        member for member in archives.members(archive, title_) if not member.is_dir and member.parts[-1] != runs.LOG
+        member
+        for member in archives.members(archive, title_)
+        if not member.is_dir and member.parts[-1] != runs.LOG and runs.TENSORBOARD not in member.parts[:-1]
     ]
     config = next((member.parts for member in members if member.parts[-1] == runs.CONFIG), None)
     if config is None or len(config) > 2:

@@ -29,10 +29,11 @@ ACTIVE = ("queued", "running")
 CONFIG, STATUS, METRICS, LOG, LOCK = "config.json", "status.json", "metrics.jsonl", "log.txt", ".lock"
 MODEL, LAST, SNAPSHOTS = "model.safetensors", "last.safetensors", "snapshots"
 PICTURE = "attention.png"
+TENSORBOARD = "tensorboard"
 STOP = ".stop"
 """Asks for the end of a run whose worker may be on another machine, where no signal reaches it."""
 
-_MADE = (LAST, METRICS, SNAPSHOTS, PICTURE, MODEL)
+_MADE = (LAST, METRICS, TENSORBOARD, SNAPSHOTS, PICTURE, MODEL)
 """What a training makes, and what is made of its weights; first of all what a resume would go on from."""
 _MEASURED = ("epoch", "step", "train_loss", "train_accuracy", "val_loss", "val_accuracy", "lr", "seconds")
 _METRICS_TAIL = 2**17

@@ -37,6 +37,7 @@ from vit.folder import (
     PICTURE,
     SNAPSHOTS,
     STATUS,
+    TENSORBOARD,
     State,
     Status,
     append_metrics,
@@ -69,6 +70,7 @@ __all__ = [
     "SHIPPED_RUN",
     "SNAPSHOTS",
     "STATUS",
+    "TENSORBOARD",
     "Run",
     "State",
     "Status",
@@ -85,6 +87,8 @@ __all__ = [
 ]
 
 _NAME_MAX = 64
+_PART_MAX = 29
+"""Letters of data and start in the name of a run that starts from another."""
 _STALE_SECONDS = 24 * 3600
 """After so long nobody is at work any more on a folder that has no name yet."""
 
@@ -208,12 +212,15 @@ def device_of(run: Run) -> str:
 
 
 def suggest_name(config: RunConfig) -> str:
-    """A free name that tells data, depth and heads, such as ``scenes-d4-h4-2``, or another network than the ViT."""
+    """A free name that tells data, depth and heads, such as ``scenes-d4-h4-2``, another network than the ViT, or what
+    the run starts from."""
     from vit.data import title  # it brings numpy and Pillow, which a waiting job has no use for
 
     source = Path(title(config.data.source)).stem.lower()
     slug = re.sub(r"[^a-z0-9]+", "-", source).strip("-")[:40].strip("-") or "images"
     model = config.model
+    if config.start:
+        return free_name(f"{slug[:_PART_MAX]}-from-{config.start.run[:_PART_MAX]}".rstrip("._-"))
     kind = f"d{model.depth}-h{model.num_heads}" if model.architecture == "vit" else model.name
     return free_name(f"{slug}-{kind}")
 

@@ -12,14 +12,13 @@ import numpy as np
 from PIL import Image
 
 from vit import comparison, render
-from vit.colours import PALETTE
 from vit.config import RunConfig
 from vit.data import load, sample, title
 from vit.errors import UserError
 from vit.flags import command_line
 from vit.names import as_html
-from vit.plots import thin
 from vit.report import drawing, page
+from vit.report.panels import panels
 from vit.runs import Run
 
 if TYPE_CHECKING:
@@ -157,26 +156,11 @@ def _settings(config: RunConfig) -> Iterator[str]:
 
 
 def _curves(run: Run) -> Iterator[str]:
-    lines = run.metrics()[0]
-    steps = thin([line for line in lines if line["event"] == "step"])
-    epochs = thin([line for line in lines if line["event"] == "epoch"])
-    if not steps:
+    charts = panels(run.metrics()[0])
+    if not charts:
         yield page.paragraph("There are none: the training has not taken a step.", kind="missing")
         return
-    where = [line["step"] for line in epochs]
-    losses = [
-        drawing.Line("each step", [it["step"] for it in steps], [it["loss"] for it in steps], PALETTE["grey"], True),
-        drawing.Line("training", where, [it["train_loss"] for it in epochs], PALETTE["blue"]),
-        drawing.Line("validation", where, [it["val_loss"] for it in epochs], PALETTE["orange"]),
-    ]
-    numbers = [line["epoch"] for line in epochs]
-    accuracies = [
-        drawing.Line("training", numbers, [it["train_accuracy"] for it in epochs], PALETTE["blue"]),
-        drawing.Line("validation", numbers, [it["val_accuracy"] for it in epochs], PALETTE["orange"]),
-    ]
-    figures = [drawing.curves(losses, "Step", "Loss")]
-    if epochs:
-        figures.append(drawing.curves(accuracies, "Epoch", "Accuracy", "{:.0%}".format))
+    figures = [drawing.curves(chart.lines, chart.x, chart.y, chart.words) for chart in charts]
     yield f'<div class="curves">{"".join(figures)}</div>'
     yield page.paragraph(
         "Training loss and accuracy are means over an epoch, on augmented images while the weights still moved.",

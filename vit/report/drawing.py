@@ -6,7 +6,7 @@ from typing import NamedTuple
 
 import numpy as np
 
-from vit.colours import PALETTE
+from vit.colours import RIGHT, WRONG, tinted
 from vit.names import as_html
 
 WIDTH, HEIGHT = 480, 260
@@ -35,10 +35,10 @@ def curves(lines: Sequence[Line], x: str, y: str, words: Callable[[float], str] 
         x, y: what the axes are called.
         words: how a value of the y axis is written.
     """
-    lines = [line for line in map(_finite, lines) if len(line.xs)]
+    lines = [line for line in map(finite, lines) if len(line.xs)]
     every_x, every_y = np.concatenate([line.xs for line in lines]), np.concatenate([line.ys for line in lines])
     low, high = float(every_x.min()), float(every_x.max())
-    ticks = _ticks(float(every_y.min()), float(every_y.max()))
+    ticks = round_values(float(every_y.min()), float(every_y.max()))
     bottom, top = ticks[0], ticks[-1]
 
     def place(value: float) -> float:
@@ -54,7 +54,7 @@ def curves(lines: Sequence[Line], x: str, y: str, words: Callable[[float], str] 
     ]
     parts += [
         f'<text x="{place(tick):.1f}" y="{HEIGHT - _BOTTOM + 16}" text-anchor="middle">{tick:,.0f}</text>'
-        for tick in _ticks(low, high)
+        for tick in round_values(low, high)
         if low <= tick <= high and tick == round(tick)
     ]
     middle = (WIDTH + _LEFT - _RIGHT) / 2
@@ -73,12 +73,13 @@ def curves(lines: Sequence[Line], x: str, y: str, words: Callable[[float], str] 
     return f"<figure><h3>{as_html(y)}</h3><div>{key}</div>{drawn}</figure>"
 
 
-def _finite(line: Line) -> Line:
+def finite(line: Line) -> Line:
+    """Without the values that are no numbers."""
     kept = np.isfinite(line.ys)
     return line._replace(xs=np.asarray(line.xs)[kept], ys=np.asarray(line.ys)[kept])
 
 
-def _ticks(low: float, high: float) -> list[float]:
+def round_values(low: float, high: float) -> list[float]:
     """About five round values, the first not above ``low``, the last not below ``high``."""
     span = (high - low) or abs(high) or 1.0
     size = 10 ** math.floor(math.log10(span / 4))
@@ -96,7 +97,7 @@ def confusion_table(matrix: np.ndarray, names: Sequence[str]) -> str:
     rows = []
     for index, title in enumerate(titles):
         cells = "".join(
-            f'<td style="background:{_tint("blue" if index == column else "orange", shares[index, column])}">'
+            f'<td style="background:{tinted(RIGHT if index == column else WRONG, OPACITY * shares[index, column])}">'
             f"{matrix[index, column]}</td>"
             for column in range(len(names))
         )
@@ -106,8 +107,3 @@ def confusion_table(matrix: np.ndarray, names: Sequence[str]) -> str:
         f'<div class="wide"><table class="matrix{long}"><thead><tr>{corner}{head}</tr></thead>'
         f"<tbody>{''.join(rows)}</tbody></table></div>"
     )
-
-
-def _tint(colour: str, share: float) -> str:
-    red, green, blue = (int(PALETTE[colour][place : place + 2], 16) for place in (1, 3, 5))
-    return f"rgba({red},{green},{blue},{OPACITY * share:.3f})"

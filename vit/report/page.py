@@ -6,13 +6,20 @@ from collections.abc import Iterable, Sequence
 
 from PIL import Image
 
+from vit.colours import PALETTE, THEMES
 from vit.names import as_html
 
-STYLE = """
-:root { color-scheme: light dark; --ink: #1b1e2b; --paper: #fff; --soft: #f4f5f9; --line: #dde0ea; --quiet: #5b6072; }
-@media (prefers-color-scheme: dark) {
-  :root { --ink: #e7e9f2; --paper: #11131a; --soft: #1c1f2a; --line: #343847; --quiet: #a4a9ba; }
-}
+_NAMES = {"text": "ink", "background": "paper", "secondary": "soft", "border": "line", "quiet": "quiet"}
+_LIGHT, _DARK = (
+    " ".join(f"--{short}: {theme[name]};" for name, short in _NAMES.items())
+    for theme in (THEMES["light"], THEMES["dark"])
+)
+STYLE = f"""
+:root {{ color-scheme: light dark; --warning: {PALETTE["orange"]}; {_LIGHT} }}
+@media (prefers-color-scheme: dark) {{ :root {{ {_DARK} }} }}
+@media print {{ :root {{ color-scheme: light; {_LIGHT} }} }}
+"""
+STYLE += """
 * { box-sizing: border-box; }
 body { max-width: 64rem; margin: 0 auto; padding: 2rem 1.25rem 4rem; color: var(--ink); background: var(--paper);
   font: 16px/1.5 system-ui, sans-serif; overflow-wrap: anywhere; }
@@ -58,11 +65,10 @@ td.number, th.number { text-align: right; }
 .settings span:last-child { text-align: right; }
 .look { display: grid; grid-template-columns: 11rem minmax(0, 1fr); gap: 1.25rem; margin: 1rem 0; break-inside: avoid; }
 .look > figure:first-child img { width: 9rem; border-radius: 6px; }
-.missing { padding: 0.6rem 0.9rem; border-left: 3px solid #e69f00; background: var(--soft); }
+.missing { padding: 0.6rem 0.9rem; border-left: 3px solid var(--warning); background: var(--soft); }
 @media (max-width: 40rem) { .look { grid-template-columns: 1fr; } .samples { grid-template-columns: repeat(3, 1fr); }
   .samples img { width: 100%; } }
 @media print {
-  :root { color-scheme: light; --ink: #000; --paper: #fff; --soft: #f4f5f9; --line: #ccc; --quiet: #444; }
   * { print-color-adjust: exact; }
   body { max-width: none; padding: 0; font-size: 12px; }
   h2 { break-after: avoid; }

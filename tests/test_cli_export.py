@@ -1,0 +1,103 @@
+"""The command ``export``: each form it makes, and one sentence for what cannot be."""
+
+import json
+import zipfile
+
+import pytest
+import timm
+import torch
+
+from vit import exchange, hub, onnx_export, runs
+from vit.cli import main
+from vit.errors import UserError
+from vit.weights import load_checkpoint
+
+
+def exported(capsys, *flags: str) -> dict:
+    assert main(["export", "--json", *flags]) == 0
+    return json.loads(capsys.readouterr().out)
+
+
+def test_a_folder_that_timm_loads(several, capsys):
+    out = several / "out"
+    assert exported(capsys, "--run", "tiny-deep", "--out", str(out)) == {
+        "run": "tiny-deep",
+        "format": "hub",
+        "out": str(out),
+        "timm": True,
+    }
+    images = torch.randn(2, 3, 32, 32)
+    with torch.inference_mode():
+        theirs = timm.create_model(f"local-dir:{out}", pretrained=True).eval()(images)
+        torch.testing.assert_close(theirs, load_checkpoint("tiny-deep")[0](images), atol=1e-5, rtol=1e-5)
+    assert str(several) not in (out / "README.md").read_text()
+    assert main(["open", str(out / "model.safetensors"), "--run", "back"]) == 0
+    with torch.inference_mode():
+        torch.testing.assert_close(load_checkpoint("back")[0](images), theirs, atol=1e-5, rtol=1e-5)
+    assert load_checkpoint("back")[1].class_names == load_checkpoint("tiny-deep")[1].class_names
+    capsys.readouterr()
+    assert main(["export", "--run", "tiny", "--out", str(several / "conv")]) == 0
+    assert "timm cannot load it: its patches are made by small convolutions" in capsys.readouterr().out
+
+
+def test_onnx_with_attention(trained, capsys, monkeypatch):
+    """The file itself is for ``tests/test_onnx.py``: translating takes seconds."""
+    asked = []
+
+    def to_onnx(model, info, *, attention, say):
+        asked.append((model.config, attention))
+        return onnx_export.Onnx(b"onnx", 1e-7)
+
+    monkeypatch.setattr(onnx_export, "to_onnx", to_onnx)
+    out = trained / "tiny.onnx"
+    assert exported(capsys, "--run", "tiny", "--out", str(out), "--attention")["difference"] == 1e-7
+    assert asked == [(runs.find_run("tiny").config.model, True)]
+    assert out.read_bytes() == b"onnx"
+    assert main(["export", "--run", "tiny", "--out", str(out)]) == 0
+    assert "they differ by 1e-07 at most" in capsys.readouterr().out
+    assert asked[1][1] is False
+
+
+def test_a_zip_that_another_explorer_takes(trained, capsys):
+    exported(capsys, "--run", "tiny", "--out", str(trained / "tiny.zip"))
+    assert "tiny/last.safetensors" in zipfile.ZipFile(trained / "tiny.zip").namelist()
+    assert exchange.unpack(trained / "tiny.zip").config == runs.find_run("tiny").config
+
+
+def test_a_push_says_where_it_is(trained, capsys, monkeypatch):
+    pushed = []
+    monkeypatch.setattr(hub, "push", lambda run, repo, **options: pushed.append((run.name, repo)) or "https://hub/x")
+    assert exported(capsys, "--run", "tiny", "--push", "me/tiny")["url"] == "https://hub/x"
+    assert pushed == [("tiny", "me/tiny")]
+
+
+@pytest.mark.parametrize(
+    ("flags", "sentence"),
+    [
+        ((), "take --out, or --push"),
+        (("--out", "x.onnx", "--format", "hub"), "--format hub makes a folder"),
+        (("--out", "x", "--format", "onnx"), "take a name in .onnx"),
+        (("--out", "x.zip", "--format", "onnx"), "take a name in .onnx"),
+        (("--out", "x", "--attention"), "--attention goes with --format onnx"),
+        (("--out", "x", "--private"), "--private goes with --push"),
+        (("--out", "x.onnx", "--push", "me/x"), "--push takes what --format hub makes"),
+        (("--out", "no/such/x"), "there is no folder"),
+        (("--push", "nowhere"), "take USER/NAME"),
+    ],
+)
+def test_what_does_not_go_together_is_one_line(trained, capsys, monkeypatch, flags, sentence):
+    monkeypatch.chdir(trained)
+    assert main(["export", "--run", "tiny", *flags]) == 2
+    error = capsys.readouterr().err
+    assert sentence in error
+    assert error.count("\n") == 1
+    assert not (trained / "x").exists()
+
+
+def test_an_error_of_the_hub_is_one_line(trained, capsys, monkeypatch):
+    def refuse(*_, **__):
+        raise UserError(hub.NO_TOKEN)
+
+    monkeypatch.setattr(hub, "push", refuse)
+    assert main(["export", "--run", "tiny", "--push", "me/tiny"]) == 2
+    assert "hf auth login" in capsys.readouterr().err

@@ -1,0 +1,96 @@
+"""``config.json`` of a folder for the Hugging Face hub: one file that timm, the hub's mixin and this program read.
+
+timm reads ``architecture``, ``num_classes``, ``model_args`` and ``pretrained_cfg``, as in the repositories of its own
+models, and passes over the rest; :mod:`vit.hub.models` reads ``run``, the settings of the run, and passes over timm's.
+"""
+
+import re
+from typing import Any
+
+from vit.config import CNNConfig, ReferenceConfig, RunConfig, ViTConfig
+
+NORM_EPS = {1e-6: "vit_base_patch16_224", 1e-5: "vit_base_patch16_clip_224"}
+"""timm models by the epsilon of their norms, which is no argument that JSON can hold: all others are, so that either
+becomes any ViT of ours."""
+
+CONV_STEM = "its patches are made by small convolutions, which timm's VisionTransformer does not have"
+
+
+def why_not_timm(config: RunConfig) -> str:
+    """Why timm cannot load a run's network, as a clause; empty where it can."""
+    match config.model:
+        case ReferenceConfig():
+            return "the course network is no Vision Transformer of timm's"
+        case CNNConfig():
+            return "it is a convolutional network of this program's own"
+        case ViTConfig(stem="conv"):
+            return CONV_STEM
+        case ViTConfig(norm_eps=eps) if eps not in NORM_EPS:
+            return f"its norms have an epsilon of {eps:g}, and timm's 1e-6 or 1e-5"
+    return ""
+
+
+def config_json(config: RunConfig) -> dict[str, Any]:
+    """The content of ``config.json``; timm's part only where timm can load the network."""
+    own = {"run": public(config).model_dump(mode="json")}
+    return own if why_not_timm(config) else _timm(config) | own
+
+
+def public(config: RunConfig) -> RunConfig:
+    """Settings that tell nobody whose the run is, or where on a machine its images lie."""
+    images = config.data.model_copy(update={"source": re.split(r"[/\\]", config.data.source.rstrip("/\\"))[-1]})
+    return config.model_copy(update={"owner": "", "sweep": "", "data": images})
+
+
+def _timm(config: RunConfig) -> dict[str, Any]:
+    model, data = config.model, config.data
+    size = (model.in_channels, model.image_size, model.image_size)
+    pool = "token" if model.pool == "cls" else "avg"
+    unusual = {} if model.in_channels == 3 else {"in_chans": model.in_channels}
+    unusual |= {"init_values": model.layer_scale} if model.layer_scale else {}
+    classes = {"label_names": list(data.class_names)} if data.class_names else {}
+    return {
+        "architecture": NORM_EPS[model.norm_eps],
+        "num_classes": model.num_classes,
+        "num_features": model.embed_dim,
+        "global_pool": pool,
+        "model_args": {
+            "img_size": model.image_size,
+            "patch_size": model.patch_size,
+            "embed_dim": model.embed_dim,
+            "depth": model.depth,
+            "num_heads": model.num_heads,
+            "mlp_ratio": _mlp_ratio(model),
+            "qkv_bias": model.qkv_bias,
+            "class_token": model.class_token,
+            "no_embed_class": model.no_embed_class,
+            "reg_tokens": model.reg_tokens,
+            "pre_norm": model.pre_norm,
+            "fc_norm": model.fc_norm,
+            "act_layer": model.act_layer,
+            "global_pool": pool,
+            **unusual,
+        },
+        "pretrained_cfg": {
+            "num_classes": model.num_classes,
+            "input_size": size,
+            "fixed_input_size": True,
+            "crop_pct": data.crop_pct,
+            "crop_mode": "center",
+            "interpolation": data.interpolation,
+            "mean": data.mean,
+            "std": data.std,
+            "first_conv": "patch_embed.proj",
+            "classifier": "head",
+            "custom_load": False,
+            **classes,
+        },
+        **classes,
+    }
+
+
+def _mlp_ratio(model: ViTConfig) -> float:
+    """timm cuts the hidden width to a whole number, where ours is the nearest one."""
+    hidden = round(model.embed_dim * model.mlp_ratio)
+    exact = int(model.embed_dim * model.mlp_ratio) == hidden
+    return model.mlp_ratio if exact else (hidden + 0.5) / model.embed_dim
