@@ -13,7 +13,9 @@ import streamlit as st
 from PIL import Image
 
 from pages.components import bounded
+from pages.wording import term
 from vit.colours import SEQUENTIAL, SIGNED
+from vit.config import TransformerConfig
 from vit.data.images import fit_square
 from vit.names import shown
 
@@ -58,6 +60,10 @@ def map_grid(
     frames: Sequence[int] = (),
     frame: int = 0,
     picker: bool = True,
+    summary: bool = True,
+    enlarges: bool = True,
+    scale: str | None = None,
+    before: Sequence[str] = (),
     picks: tuple[str, str, str] = ("token", "layer", "head"),
 ) -> None:
     """Draw a tile for each row and column of names, the patch picker, and the chosen tile enlarged.
@@ -80,12 +86,17 @@ def map_grid(
         frames: epochs of a time-lapse; the browser plays them, and writes the one that it stops at to ``epoch``.
         frame: index of the one to begin with.
         picker: whether a patch can be picked; without, a number is of the patch alone.
+        summary: whether the summary token can be picked, too.
+        enlarges: whether the chosen tile stands there enlarged; a single tile is large by itself.
+        scale: of :data:`SCALES`, in place of what :func:`scale_controls` chose.
+        before: :func:`tokens_before` of a network with registers: then the tokens before the patches can be picked,
+            with the numbers after the last patch.
         picks: the keys of the session state that a click on a patch, and a tile's row and column, are written to.
     """
     rows, columns = grid
     patches = rows * columns
     pairs = pairs and picker
-    tokens = patches + 1 if pairs else 1
+    tokens = patches + 1 + len(before) if pairs else 1
     size = 4 * max(1, len(frames)) * tokens * len(row_names) * len(column_names) * (prefix + patches)
     every = size <= MAPS_BYTES_MAX
     version = version if every else f"{version}#{token}"
@@ -117,10 +128,15 @@ def map_grid(
             "frames": list(frames),
             "frame": frame,
             "picker": picker,
+            "offersSummary": summary,
+            "enlarges": enlarges,
+            "before": list(before) if pairs else [],
+            "beforeShort": short_before(before),
+            "beforeWords": words_before(before),
             "token": token,
             "row": row,
             "column": column,
-            "perTile": st.session_state.get("scale") == SCALES[1],
+            "perTile": (scale or st.session_state.get("scale")) == SCALES[1],
             "opacity": st.session_state.get("opacity", 85) / 100,
             "seq": state["seq"],
         },
@@ -128,32 +144,62 @@ def map_grid(
     )
 
 
+def tokens_before(config: TransformerConfig) -> tuple[str, ...]:
+    """The names of the tokens before the patches, where there are registers among them; elsewhere none: a class token
+    alone is the summary token, or nothing reads it."""
+    return config.prefix_names if any(name != "class token" for name in config.prefix_names) else ()
+
+
+def words_before(before: Sequence[str]) -> str:
+    """What stands before the patches, such as "the class token and 4 registers", from :func:`tokens_before`."""
+    registers = sum(name != "class token" for name in before)
+    said = ["the class token"] if registers == 0 or registers < len(before) else []
+    said += [f"{registers} register{'s' if registers > 1 else ''}"] if registers else []
+    return " and ".join(said)
+
+
+def short_before(before: Sequence[str]) -> str:
+    """The same for the corner of a tile."""
+    return "cls" if not before else "cls+reg" if "class token" in before else "reg"
+
+
 def place_controls(
-    depth: int, heads: int, grid: tuple[int, int], *, column: tuple[str, str, str | None] = ("Head", "head", None)
+    depth: int,
+    heads: int,
+    grid: tuple[int, int],
+    *,
+    column: tuple[str, str, str | None] = ("Head", "head", term("head")),
+    before: Sequence[str] = (),
 ) -> tuple[int, int, int]:
     """The numbers that a click on a grid of layers and heads sets too: token, layer, head. They want a row.
 
     Args:
         grid: rows and columns of patches.
         column: label, key and help of the last one, where the columns are others than heads.
+        before: as in :func:`map_grid`.
     """
     patches = grid[0] * grid[1]
     label, key, words = column
-    bounded("token", 0, patches, 0)
+    last = patches + len(before)
+    after = f", {patches + 1} to {last} {', '.join(before)}" if before else ""
+    bounded("token", 0, last, 0)
     bounded("layer", 1, depth, 1)
     bounded(key, 1, heads, 1)
     token = st.number_input(
         "Patch",
         0,
-        patches,
+        last,
         0,
         key="token",
         bind="query-params",
         width=140,
-        help=f"The token that looks: 0 is the summary token, which the answer is read from; 1 to {patches} are the "
-        "patches, row by row.",
+        help=term(
+            "patch",
+            "summary token",
+            here=f"The token that looks: 0 is the summary token; 1 to {patches} are the patches, row by row{after}.",
+        ),
     )
-    layer = st.number_input("Layer", 1, depth, 1, key="layer", bind="query-params", width=140)
+    layer = st.number_input("Layer", 1, depth, 1, key="layer", bind="query-params", width=140, help=term("block"))
     head = st.number_input(label, 1, heads, 1, key=key, bind="query-params", width=140, help=words)
     return token, layer, head
 

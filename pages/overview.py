@@ -2,22 +2,28 @@
 
 import streamlit as st
 
-from pages import access
+from pages import access, minute, tour
 from pages.components import plain
 from pages.demo_notice import show_notice
+from pages.tour_scene import tour_run
 from pages.train_follow import BADGES
 from pages.wording import size
 from vit import hardware
 from vit.runs import Run
 
 ROWS = 20
+BRING_BACK = ", or bring it back: in a clone `git checkout checkpoints/scenes-vit`"
 
 
 def show_shipped() -> None:
     """The run that comes with the project: its score, and its attention as a picture."""
     run = next((run for run in access.my_runs() if run.shipped), None)
     if run is None:
-        st.caption("The run that comes with the project is not here; train one to look into it.")
+        st.info(
+            "The model that comes with the project is not here, so there is no tour and nothing to look at yet. "
+            f"Train one of your own, above or on the Train page{BRING_BACK if access.bounds() is None else ''}.",
+            icon=":material/info:",
+        )
         return
     config, best = run.config, run.best
     with st.container(border=True):
@@ -57,6 +63,12 @@ def show_steps() -> None:
     steps = (
         ("Train", "train.py", ":material/model_training:", "Choose images, heads and depth; watch it learn."),
         ("Runs", "runs.py", ":material/table_chart:", "Compare what you trained: curves, settings, cost."),
+        (
+            "Published models",
+            "published.py",
+            ":material/cloud_download:",
+            "Open a well-known network, and look into it.",
+        ),
         ("Predict", "predict.py", ":material/image_search:", "Show a model your own pictures."),
         ("Evaluate", "evaluate.py", ":material/grid_on:", "Read the confusion matrix and open the errors."),
         ("Attention", "attention.py", ":material/visibility:", "Click a patch and see where every head looks."),
@@ -67,7 +79,9 @@ def show_steps() -> None:
         ("Intervene", "intervene.py", ":material/tune:", "Switch heads off, cover patches; see the answer follow."),
         ("Time-lapse", "timelapse.py", ":material/timelapse:", "Play the training, and watch the maps come about."),
         ("Faithfulness", "faithfulness.py", ":material/fact_check:", "Is a map evidence, or no better than chance?"),
+        ("Lessons", "lessons.py", ":material/school:", "Five questions: guess, see what was measured, train it."),
         ("Anatomy", "anatomy.py", ":material/schema:", "Follow the arithmetic of one head, step by step."),
+        ("Glossary", "glossary.py", ":material/menu_book:", "What the words mean, each in a sentence."),
     )
     with st.grid(4, min_column_width=180):
         for title, page, icon, sentence in steps:
@@ -96,38 +110,66 @@ def show_run(run: Run) -> None:
             st.page_link("evaluate.py", label="Evaluate", icon=":material/grid_on:", query_params=query)
 
 
-own_machine = access.bounds() is None
-st.title("Attention explorer", anchor=False)
-st.markdown(
-    "Train a Vision Transformer on your own images, with as many heads and blocks as you like, and watch it learn. "
-    "Then show it a picture and look at what every head of every block attends to, from any patch that you click. "
-    + ("Everything runs on this machine; nothing is sent anywhere." if own_machine else "")
-)
-show_notice()
-st.caption(
-    "This page: the model that is included, the way through the other pages, and "
-    + ("all runs on this machine." if own_machine else "the runs that you can see.")
-)
-show_shipped()
-st.subheader("Start here", anchor=False)
-show_steps()
+def show_overview(*, with_tour: bool) -> None:
+    """All but the tour itself."""
+    own_machine = access.bounds() is None
+    st.markdown(
+        "Train a Vision Transformer on your own images, with as many heads and blocks as you like, and watch it learn. "
+        "Then show it a picture and look at what every head of every block attends to, from any patch that you click. "
+        + ("Everything runs on this machine; nothing is sent anywhere." if own_machine else "")
+    )
+    show_notice()
+    with st.container(border=True):
+        if with_tour:
+            with st.container(horizontal=True, vertical_alignment="center"):
+                tour.offer_tour()
+                st.caption(
+                    "New to Vision Transformers? Six steps from an image to the answer, live on the included model; "
+                    "about five minutes.",
+                    width="stretch",
+                )
+        minute.offer_minute()
+    st.caption(
+        "This page: the model that is included, the way through the other pages, and "
+        + ("all runs on this machine." if own_machine else "the runs that you can see.")
+    )
+    show_shipped()
+    st.subheader("Start here", anchor=False)
+    show_steps()
+    show_runs()
+    show_machine()
 
-found = access.my_runs()
-with st.container(horizontal=True, horizontal_alignment="distribute", vertical_alignment="center"):
-    st.subheader("Runs", anchor=False, width="content")
-    if found:
-        st.page_link("runs.py", label="All runs and comparisons", icon=":material/table_chart:")
-if not found:
-    st.caption("No runs yet: the first training appears here.")
-with st.container(gap="small"):
-    for run in found[:ROWS]:
-        show_run(run)
-if len(found) > ROWS:
-    st.caption(f"And {len(found) - ROWS} older ones, which stand on the Runs page.")
-for name, reason in access.broken_runs():
-    st.caption(f":material/warning: The folder {plain(name)} looks like a run but cannot be read: {plain(reason)}")
 
-st.subheader("This machine", anchor=False)
-for device in hardware.devices():
-    memory, free = size(device.memory_bytes), size(device.free_bytes)
-    st.caption(f":material/memory: {plain(device.title)}: {memory} of memory, {free} of it free")
+def show_runs() -> None:
+    """The newest runs, and folders that should be runs."""
+    found = access.my_runs()
+    with st.container(horizontal=True, horizontal_alignment="distribute", vertical_alignment="center"):
+        st.subheader("Runs", anchor=False, width="content")
+        if found:
+            st.page_link("runs.py", label="All runs and comparisons", icon=":material/table_chart:")
+    if not found:
+        st.caption("No runs yet: the first training appears here.")
+    with st.container(gap="small"):
+        for run in found[:ROWS]:
+            show_run(run)
+    if len(found) > ROWS:
+        st.caption(f"And {len(found) - ROWS} older ones, which stand on the Runs page.")
+    for name, reason in access.broken_runs():
+        st.caption(f":material/warning: The folder {plain(name)} looks like a run but cannot be read: {plain(reason)}")
+
+
+def show_machine() -> None:
+    """What there is to compute on."""
+    st.subheader("This machine", anchor=False)
+    for device in hardware.devices():
+        memory, free = size(device.memory_bytes), size(device.free_bytes)
+        st.caption(f":material/memory: {plain(device.title)}: {memory} of memory, {free} of it free")
+
+
+guide, step = tour_run(), tour.current_step()
+if guide is not None and step is not None:
+    st.title("From an image to an answer", anchor=False)
+    tour.show_tour(guide, step)
+else:
+    st.title("Attention explorer", anchor=False)
+    show_overview(with_tour=guide is not None)

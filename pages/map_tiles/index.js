@@ -52,8 +52,12 @@ class MapGrid {
 
     this.summary = make("button", "summary", "", { type: "button" })
     this.summary.onclick = () => this.pick({ token: 0 })
-    this.picker.canvas.after(this.summary)
-    this.picker.canvas.tabIndex = 0
+    this.before = make("div", "before")
+    this.picker.canvas.after(this.summary, this.before)
+    Object.assign(this.picker.canvas, { tabIndex: 0, role: "application" })
+    this.large.canvas.role = "img"
+    this.picker.title.setAttribute("aria-live", "polite") // tells which patch an arrow key has chosen
+    this.tiles.onkeydown = event => this.walk(event)
     this.picker.canvas.onkeydown = event => this.key(event)
     for (const view of [this.picker, this.large])
       view.canvas.onclick = event => this.data.picker && this.pick({ token: this.patchAt(event) + 1 })
@@ -152,15 +156,28 @@ class MapGrid {
   key(event) {
     const { rows, columns } = this.data
     const steps = { ArrowLeft: [0, -1], ArrowRight: [0, 1], ArrowUp: [-1, 0], ArrowDown: [1, 0] }
-    if (event.key === "Escape" || event.key === "Home") this.pick({ token: 0 })
+    if (event.key === "Escape" || event.key === "Home") this.data.offersSummary && this.pick({ token: 0 })
     else if (event.key in steps) {
-      const [down, right] = this.token ? steps[event.key] : [0, 0] // from the summary token to the first patch
-      const here = Math.max(0, this.token - 1)
+      const [down, right] = this.onPatch() ? steps[event.key] : [0, 0] // from another token to the first patch
+      const here = this.onPatch() ? this.token - 1 : 0
       const row = Math.min(rows - 1, Math.max(0, Math.floor(here / columns) + down))
       const column = Math.min(columns - 1, Math.max(0, (here % columns) + right))
       this.pick({ token: row * columns + column + 1 })
     } else return
     event.preventDefault()
+  }
+
+  // Arrow keys go from tile to tile, of which one alone is on the way of the tab key; Enter enlarges it.
+  walk(event) {
+    const steps = { ArrowLeft: [0, -1], ArrowRight: [0, 1], ArrowUp: [-1, 0], ArrowDown: [1, 0] }
+    const at = this.cells.find(cell => cell.tile === event.target.closest("button"))
+    if (!at || !(event.key in steps)) return
+    event.preventDefault()
+    const [down, right] = steps[event.key]
+    const next = this.cells.find(cell => cell.row === at.row + down && cell.column === at.column + right)
+    if (!next) return
+    for (const { tile } of this.cells) tile.tabIndex = tile === next.tile ? 0 : -1
+    next.tile.focus()
   }
 
   patchAt(event) {
@@ -171,7 +188,11 @@ class MapGrid {
   }
 
   patchName = patch => `patch r${Math.floor(patch / this.data.columns) + 1} c${(patch % this.data.columns) + 1}`
-  tokenName = token => (token ? this.patchName(token - 1) : this.data.summary)
+  onPatch = (token = this.token) => token >= 1 && token <= this.data.rows * this.data.columns
+  tokenName = token => {
+    if (!token) return this.data.summary
+    return this.onPatch(token) ? this.patchName(token - 1) : this.data.before[token - 1 - this.data.rows * this.data.columns]
+  }
 
   // What one tile shows of the chosen token: what goes to the prefix, then to each patch.
   values(row, column, frame = this.frame) {
@@ -189,13 +210,22 @@ class MapGrid {
   }
 
   build() {
-    const { rowNames, columnNames, picker } = this.data
-    const shape = JSON.stringify([rowNames, columnNames, picker])
+    const { rowNames, columnNames, picker, before, rows, columns } = this.data
+    const shape = JSON.stringify([rowNames, columnNames, picker, before, rows, columns])
     if (this.shape === shape) return
     this.shape = shape
+    this.before.replaceChildren(...before.map((name, index) => {
+      const button = make("button", "summary", name, { type: "button" })
+      button.onclick = () => this.pick({ token: rows * columns + 1 + index })
+      button.hidden = name === this.data.summary // it has its own
+      return button
+    }))
     const many = columnNames.length > 6
-    this.alone = !picker && rowNames.length * columnNames.length === 1 // nothing to pick, nothing to enlarge
-    this.side.hidden = this.alone
+    const single = rowNames.length * columnNames.length === 1 // large by itself
+    this.enlarging = this.data.enlarges && !single
+    this.side.hidden = !picker && !this.enlarging
+    this.root.classList.toggle("single", single)
+    this.large.canvas.parentElement.hidden = !this.enlarging
     this.picker.canvas.parentElement.hidden = !picker
     this.large.canvas.style.cursor = picker ? "" : "default"
     const flow = rowNames.length === 1 && columnNames.length > 4 // one long row wraps, each tile under its own name
@@ -203,17 +233,21 @@ class MapGrid {
     this.tiles.replaceChildren(...(flow ? [] : [make("span", "")]))
     this.tiles.style.setProperty("--columns", columnNames.length)
     const few = rowNames.length === 1 // and no more than four columns
-    this.tiles.style.setProperty("--tile", `${this.alone ? 400 : few ? 220 : rowNames.length > 6 || many ? 104 : 156}px`)
-    if (!flow) for (const name of columnNames) this.tiles.append(make("span", "column", many ? short(name) : name))
+    this.tiles.style.setProperty("--tile", `${single ? 400 : few ? 220 : rowNames.length > 6 || many ? 104 : 156}px`)
+    const label = name => (single && picker ? "" : many ? short(name) : name) // the title names a single one
+    if (!flow) for (const name of columnNames) this.tiles.append(make("span", "column", label(name)))
     this.cells = []
     rowNames.forEach((name, index) => {
       const row = index + 1
-      if (!flow) this.tiles.append(make("span", "line", many ? short(name) : name))
+      if (!flow) this.tiles.append(make("span", "line", label(name)))
       for (let column = 1; column <= columnNames.length; column++) {
         const tile = make("button", "tile", "", { type: "button" })
         const cell = { row, column, tile, canvas: document.createElement("canvas"), share: make("span", "share") }
         tile.append(cell.canvas, cell.share)
-        tile.onclick = () => this.pick({ row, column })
+        tile.onclick = event => {
+          if (this.enlarging) this.pick({ row, column })
+          else if (picker && event.detail) this.pick({ token: this.patchAt(event) + 1 }) // the keyboard has no place
+        }
         cell.canvas.onpointermove = event => this.showTip(event, row, column)
         if (flow) {
           const named = make("div", "named")
@@ -245,14 +279,16 @@ class MapGrid {
     const top = patches => (data.perTile ? Math.max(...patches.map(Math.abs)) : shared)
     this.stops = data.colours.map(rgb)
     const width = this.cells[0].canvas.clientWidth
+    const walked = this.tiles.matches(":focus-within") // then walk() has the say
     this.cells.forEach((cell, index) => {
       this.paint(cell.canvas, width, rows[index].patches, top(rows[index].patches))
       const share = rows[index].prefix.reduce((sum, value) => sum + value, 0)
       const name = this.tileName(cell.row, cell.column)
       cell.share.hidden = !data.prefix || !data.shares
-      cell.share.textContent = width > 96 ? `cls ${percent(share)}` : percent(share)
-      cell.tile.ariaPressed = String(!this.alone && cell.row === row && cell.column === column)
-      cell.tile.ariaLabel = cell.share.hidden ? name : `${name}: ${percent(share)} to the class token`
+      cell.share.textContent = width > 96 ? `${data.beforeShort} ${percent(share)}` : percent(share)
+      cell.tile.ariaPressed = String(this.enlarging && cell.row === row && cell.column === column)
+      if (!walked) cell.tile.tabIndex = cell.row === row && cell.column === column ? 0 : -1
+      cell.tile.ariaLabel = cell.share.hidden ? name : `${name}: ${percent(share)} to ${data.beforeWords}`
     })
     const chosen = rows[(row - 1) * data.columnNames.length + column - 1].patches
     this.paint(this.large.canvas, this.large.canvas.clientWidth, chosen, top(chosen))
@@ -261,9 +297,11 @@ class MapGrid {
     this.picker.title.textContent = token ? `${data.pairs ? "From" : "Chosen:"} ${this.tokenName(token)}` : "Pick a patch"
     this.large.title.textContent = this.tileName(row, column)
     this.large.canvas.ariaLabel = this.large.title.textContent + (data.pairs ? `, from the ${this.tokenName(token)}` : "")
-    this.picker.canvas.ariaLabel = `The image. Chosen: ${this.tokenName(token)}. Arrow keys choose a patch, Escape the summary token.`
+    this.picker.canvas.ariaLabel = `The image. Chosen: ${this.tokenName(token)}. Arrow keys choose a patch${data.offersSummary ? ", Escape the summary token" : ""}.`
     this.summary.textContent = token ? `Back to the summary token` : `Summary token (${data.summary})`
     this.summary.ariaPressed = String(!token)
+    ;[...this.before.children].forEach((button, index) => (button.ariaPressed = String(token === data.rows * data.columns + 1 + index)))
+    this.summary.hidden = !data.offersSummary
     const stops = data.signed ? [data.colours[0], "transparent", data.colours[1]] : data.colours
     this.legend.bar.style.background = `linear-gradient(to right, ${stops.join(",")})`
     const most = data.perTile ? "each tile's own maximum" : number(shared)
@@ -291,7 +329,7 @@ class MapGrid {
     this.stamp.getContext("2d").putImageData(pixels, 0, 0)
     context.imageSmoothingEnabled = false
     context.drawImage(this.stamp, 0, 0, canvas.width, canvas.height)
-    if (this.token) this.outline(canvas, context, this.token - 1, Math.max(1, canvas.width / 130))
+    if (this.onPatch()) this.outline(canvas, context, this.token - 1, Math.max(1, canvas.width / 130))
   }
 
   // Amounts run through the colours; signed numbers have one for each sign, and opacity alone says how much.
@@ -314,7 +352,7 @@ class MapGrid {
       context.fillStyle = "rgba(255,255,255,0.45)"
       context.fillRect(x, y, w, h)
     }
-    if (this.token) this.outline(canvas, context, this.token - 1, 3 * devicePixelRatio)
+    if (this.onPatch()) this.outline(canvas, context, this.token - 1, 3 * devicePixelRatio)
   }
 
   blank(canvas, width) {

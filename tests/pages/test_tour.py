@@ -1,0 +1,97 @@
+"""The guided tour on Overview, and the run in a minute that it ends with."""
+
+import shutil
+
+import pytest
+from streamlit.testing.v1 import AppTest
+
+from pages.tour import STEPS
+from tests.pages.opening import open_page
+from vit import jobs, runs
+
+
+@pytest.fixture
+def shipped(several):
+    """The runs "scenes-vit", as the included model, which reads the mean of the patches, and "tiny-deep"."""
+    shutil.rmtree(several / "checkpoints" / "tiny")
+    shutil.move(several / "checkpoints" / "tiny-mean", several / "checkpoints" / runs.SHIPPED_RUN)
+    return several
+
+
+def heading(app: AppTest) -> str:
+    return app.subheader[0].value
+
+
+def words(app: AppTest) -> str:
+    return "\n".join(element.value for element in [*app.markdown, *app.caption])
+
+
+@pytest.mark.parametrize("step", range(1, len(STEPS) + 1))
+def test_a_link_opens_each_step(shipped, step):
+    app = open_page("overview", tour=str(step))
+    assert heading(app) == f"{step}. {STEPS[step - 1]}"
+    assert not app.error
+    assert any(link.icon for link in app.get("page_link"))  # the page where one goes on
+
+
+def test_it_goes_forth_and_back_is_left_and_gone_on_with(shipped):
+    app = open_page("overview")
+    app.button(key="tour_begin").click().run()
+    assert heading(app).startswith("1.")
+    app.button(key="tour_next").click().run()
+    app.button(key="tour_next").click().run()
+    assert heading(app).startswith("3.")
+    app.button(key="tour_back").click().run()
+    assert heading(app).startswith("2.")
+    app.button(key="tour_leave").click().run()
+    assert "Start here" in [element.value for element in app.subheader]
+    assert app.button(key="tour_begin").label == f"Go on with the tour, step 2 of {len(STEPS)}"
+    app.button(key="tour_begin").click().run()
+    assert heading(app).startswith("2.")
+    assert not app.exception
+
+
+@pytest.mark.parametrize("asked", ["0", "7", "many", ""])
+def test_a_step_that_there_is_not_is_the_overview(shipped, asked):
+    assert "Start here" in [element.value for element in open_page("overview", tour=asked).subheader]
+
+
+def test_another_scene_begins_with_the_middle_of_its_object(shipped):
+    app = open_page("overview", tour="3", patch="1", scene="Cat")
+    assert app.number_input(key="tour_patch").value == 1
+    app.pills(key="tour_scene").set_value("Dog").run()
+    assert not app.exception
+    assert 1 < app.number_input(key="tour_patch").value < 16
+    app.number_input(key="tour_patch").set_value(16).run()
+    assert "Patch 16 has 100% to give away, so its 17 shares sum to **1.0000**" in words(app)
+
+
+def test_the_words_tell_what_this_model_reads(shipped):
+    assert "takes the **mean of all patch tokens**" in words(open_page("overview", tour="5"))
+
+
+def test_a_class_token_is_told_as_one(trained):
+    shutil.move(trained / "checkpoints" / "tiny", trained / "checkpoints" / runs.SHIPPED_RUN)
+    run = runs.find_run(runs.SHIPPED_RUN)
+    config = run.config
+    runs.write_config(run.path, config.model_copy(update={"model": config.model.model_copy(update={"pool": "cls"})}))
+    assert "the **class token**, shows no patch" in words(open_page("overview", tour="5"))
+
+
+def test_without_the_included_model_it_is_said_what_to_do(home):
+    app = open_page("overview", tour="3")
+    assert "The model that comes with the project is not here" in app.info[0].value
+    assert app.button(key="train_minute")
+    assert "tour_begin" not in [button.key for button in app.button]
+
+
+def test_one_click_starts_the_run_and_follows_it(home, monkeypatch):
+    begun = []
+    monkeypatch.setattr(jobs, "_launch", lambda run, command: begun.append((run.name, command)))
+    app = open_page("overview")
+    assert "6,000 scenes are drawn first" in words(app)
+    app.button(key="train_minute").click().run()
+    assert begun == [("minute", "train")]
+    assert not app.exception
+    assert app.title[0].value == "Train"
+    assert app.selectbox(key="run").value == "minute"
