@@ -6,15 +6,17 @@ Nothing here knows torch or Streamlit.
 from vit.plots.ablation import head_sheet, probability_change, pruning_curve
 from vit.plots.anatomy import activation_curves, position_maps
 from vit.plots.curves import POINTS_MAX, accuracy_curve, learning_rate_curve, loss_curve, thin
+from vit.plots.evaluation import confusion_matrix, training_curves
 from vit.plots.figures import attention_matrix, probability_bars, reliability, token_names
 from vit.plots.heads import HEAD_COLOURS, heads_by_depth, layer_similarity
+from vit.plots.lessons import measured_dots, measured_lines
+from vit.plots.maps import head_grid, map_row
 from vit.plots.runs import COMPARED_MAX, compared_curves, cost_scatter, gap_curves
 from vit.plots.sweep import sweep_heat
 from vit.plots.timelapse import accuracy_lines, class_lines, head_lines, lens_heat
-from vit.plots.tokens import CLASS_COLOURS, lens_curves, norm_spread
+from vit.plots.tokens import lens_curves, norm_spread
 
 __all__ = [
-    "CLASS_COLOURS",
     "COMPARED_MAX",
     "HEAD_COLOURS",
     "POINTS_MAX",
@@ -24,8 +26,10 @@ __all__ = [
     "attention_matrix",
     "class_lines",
     "compared_curves",
+    "confusion_matrix",
     "cost_scatter",
     "gap_curves",
+    "head_grid",
     "head_lines",
     "head_sheet",
     "heads_by_depth",
@@ -34,6 +38,9 @@ __all__ = [
     "lens_curves",
     "lens_heat",
     "loss_curve",
+    "map_row",
+    "measured_dots",
+    "measured_lines",
     "norm_spread",
     "position_maps",
     "probability_bars",
@@ -43,4 +50,5 @@ __all__ = [
     "sweep_heat",
     "thin",
     "token_names",
+    "training_curves",
 ]

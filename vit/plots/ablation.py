@@ -6,7 +6,7 @@ import numpy as np
 import plotly.graph_objects as go
 from PIL import Image, ImageDraw, ImageFont
 
-from vit.colours import PALETTE, SIGNED
+from vit.colours import CLEAR, PALETTE, SIGNED, rgb, tinted
 from vit.plots.base import figure, tick, told
 
 RANKINGS = {"loss": "blue", "gradient": "vermilion", "gradient-by-layer": "orange"}
@@ -75,7 +75,7 @@ def probability_change(
             "zeroline": False,
             "ticks": "outside",
             "ticklen": 6,
-            "tickcolor": "rgba(0,0,0,0)",
+            "tickcolor": CLEAR,
         },
     )
 
@@ -109,7 +109,7 @@ def pruning_curve(
         | {
             "y": random.max(axis=0).tolist(),
             "fill": "tonexty",
-            "fillcolor": "rgba(138,143,152,0.28)",
+            "fillcolor": tinted(PALETTE["grey"], 0.28),
             "name": f"Range of {len(random)} random orders",
             "showlegend": True,
         },
@@ -178,8 +178,8 @@ def head_sheet(texts: Sequence[Sequence[str]], tones: np.ndarray) -> Image.Image
         for head in range(heads):
             tone, left = float(np.clip(tones[layer, head], -1, 1)), MARGIN + head * step
             colour = SIGNED[0] if tone < 0 else SIGNED[1]
-            rgb = tuple(round(255 + (int(colour[at : at + 2], 16) - 255) * abs(tone)) for at in (1, 3, 5))
-            pen.rectangle((left, top, left + CELL, top + CELL), rgb, PALETTE["grey"])
+            mixed = tuple(round(255 + (part - 255) * abs(tone)) for part in rgb(colour))
+            pen.rectangle((left, top, left + CELL, top + CELL), mixed, PALETTE["grey"])
             ink = "white" if abs(tone) > STRONG else "black"
             pen.multiline_text((left + CELL // 2, top + CELL // 2), texts[layer][head], ink, font, "mm", align="center")
     return sheet

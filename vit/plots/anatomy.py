@@ -9,6 +9,9 @@ from vit.plots.base import SCALE, figure
 HOVERED_MAX = 20_000
 """Beyond so many numbers the hover text leaves out which patches they belong to; it would be megabytes."""
 
+MAPS_MAX = 20
+"""Of a grid with more patches a side every second one has a map, or every third, and so on."""
+
 
 def position_maps(similarity: np.ndarray) -> go.Figure:
     """Each patch's similarity to all others ``(r w r w)`` as a grid of maps, a map where its patch is.
@@ -17,36 +20,38 @@ def position_maps(similarity: np.ndarray) -> go.Figure:
     dark.
     """
     rows, columns = similarity.shape[:2]
-    sheet = np.full((rows * (rows + 1) - 1, columns * (columns + 1) - 1), np.nan, dtype=np.float32)
-    text = np.full(sheet.shape, "", dtype=object)
-    for r in range(rows):
-        for c in range(columns):
-            place = np.s_[r * (rows + 1) :, c * (columns + 1) :]
+    each = every(rows)
+    down, across = range(0, rows, each), range(0, columns, each)
+    sheet = np.full((len(down) * (rows + 1) - 1, len(across) * (columns + 1) - 1), np.nan, dtype=np.float32)
+    hovered = similarity.size <= HOVERED_MAX
+    text = np.full(sheet.shape if hovered else (0, 0), "", dtype=object)
+    for y, r in enumerate(down):
+        for x, c in enumerate(across):
+            place = np.s_[y * (rows + 1) :, x * (columns + 1) :]
             sheet[place][:rows, :columns] = similarity[r, c]
-            if similarity.size <= HOVERED_MAX:
+            if hovered:
                 text[place][:rows, :columns] = [
-                    [f"patch r{r + 1} c{c + 1} with patch r{y + 1} c{x + 1}<br>" for x in range(columns)]
-                    for y in range(rows)
+                    [f"patch r{r + 1} c{c + 1} with patch r{to_r + 1} c{to_c + 1}<br>" for to_c in range(columns)]
+                    for to_r in range(rows)
                 ]
     pairs = similarity.reshape(rows * columns, -1)[~np.eye(rows * columns, dtype=bool)]
     low, high = (float(pairs.min()), float(np.percentile(pairs, 99))) if pairs.size else (0.0, 1.0)
     heatmap = {
         "type": "heatmap",
         "z": sheet,
-        "text": text.tolist(),
         "zmin": low,
         "zmax": high if high > low else low + 1,
         "colorscale": SCALE,
         "hoverongaps": False,
-        "hovertemplate": "%{text}similarity %{z:.3f}<extra></extra>",
+        "hovertemplate": f"{'%{text}' if hovered else ''}similarity %{{z:.3f}}<extra></extra>",
         "colorbar": {"title": {"text": "Cosine similarity", "side": "right"}, "thickness": 12, "outlinewidth": 0},
-    }
+    } | ({"text": text.tolist()} if hovered else {})
     axis = {"showgrid": False, "zeroline": False, "ticks": "", "constrain": "domain"}
     middles = {
-        "x": [c * (columns + 1) + (columns - 1) / 2 for c in range(columns)],
-        "y": [r * (rows + 1) + (rows - 1) / 2 for r in range(rows)],
+        "x": [x * (columns + 1) + (columns - 1) / 2 for x in range(len(across))],
+        "y": [y * (rows + 1) + (rows - 1) / 2 for y in range(len(down))],
     }
-    step = max(1, rows // 8)
+    step = max(1, len(down) // 8)
     return figure(
         [heatmap],
         height=500,
@@ -54,18 +59,23 @@ def position_maps(similarity: np.ndarray) -> go.Figure:
             **axis,
             "title": {"text": "Column of the patch"},
             "tickvals": middles["x"][::step],
-            "ticktext": list(range(1, columns + 1, step)),
+            "ticktext": [c + 1 for c in across][::step],
         },
         yaxis={
             **axis,
             "title": {"text": "Row of the patch"},
             "tickvals": middles["y"][::step],
-            "ticktext": list(range(1, rows + 1, step)),
+            "ticktext": [r + 1 for r in down][::step],
             "autorange": "reversed",
             "scaleanchor": "x",
         },
         dragmode="zoom",
     )
+
+
+def every(rows: int) -> int:
+    """Of so many patches a side each so-many-th has a map of its own in :func:`position_maps`."""
+    return -(-rows // MAPS_MAX)
 
 
 def activation_curves(curves: dict[str, np.ndarray]) -> go.Figure:

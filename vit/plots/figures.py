@@ -6,7 +6,7 @@ from typing import Protocol
 import numpy as np
 import plotly.graph_objects as go
 
-from vit.colours import PALETTE
+from vit.colours import CLEAR, PALETTE
 from vit.plots.base import SCALE, figure, tick, told
 
 SURE_COUNT = 20
@@ -54,36 +54,48 @@ def probability_bars(labels: Sequence[str], probabilities: Sequence[float], *, t
             "showgrid": False,
             "ticks": "outside",
             "ticklen": 6,
-            "tickcolor": "rgba(0,0,0,0)",
+            "tickcolor": CLEAR,
         },
     )
 
 
-def token_names(grid: tuple[int, int], prefix_tokens: int = 1) -> list[str]:
-    """What each token is called, in the order of an attention matrix: the class token, then the patches, row by row."""
+CLASS_TOKEN = ("class token",)
+"""What stands before the patches in most networks."""
+
+
+def token_names(grid: tuple[int, int], prefix: Sequence[str] = CLASS_TOKEN) -> list[str]:
+    """What each token is called, in the order of an attention matrix: those before the patches, then the patches, row
+    by row.
+
+    Args:
+        prefix: of :attr:`vit.config.TransformerConfig.prefix_names`.
+    """
     rows, columns = grid
-    prefix = ["class token"] if prefix_tokens == 1 else [f"prefix token {index + 1}" for index in range(prefix_tokens)]
-    return prefix + [f"patch r{row + 1} c{column + 1}" for row in range(rows) for column in range(columns)]
+    return [*prefix, *(f"patch r{row + 1} c{column + 1}" for row in range(rows) for column in range(columns))]
 
 
-def _ticks(names: Sequence[str], grid: tuple[int, int], prefix_tokens: int) -> dict[str, str]:
-    """The tokens that get a tick, with its text: the class token, and the first patch of eight rows or so."""
+def _ticks(names: Sequence[str], grid: tuple[int, int], prefix: Sequence[str]) -> dict[str, str]:
+    """The tokens that get a tick, with its text: the first one, and the first patch of eight rows or so."""
     step = max(1, grid[0] // 8)
     # The first row lies beside the class token, where a second tick would run into the first.
-    rows = {names[prefix_tokens + row * grid[1]]: f"row {row + 1}" for row in range(step, grid[0], step)}
-    return {names[0]: "cls"} | rows if prefix_tokens else rows
+    rows = {names[len(prefix) + row * grid[1]]: f"row {row + 1}" for row in range(step, grid[0], step)}
+    if not prefix:
+        return {names[0]: "row 1"} | rows
+    return {names[0]: "cls" if prefix[0] == CLASS_TOKEN[0] else "reg"} | rows
 
 
 def attention_matrix(
-    matrix: np.ndarray, grid: tuple[int, int], prefix_tokens: int = 1, quantity: str = "attention"
+    matrix: np.ndarray, grid: tuple[int, int], prefix: Sequence[str] = CLASS_TOKEN, quantity: str = "attention"
 ) -> go.Figure:
     """One head's attention ``(n m)``, queries down and keys across, as a heatmap with the numbers on hover.
 
-    ``quantity`` is what a number is called, where it is another than the attention.
-
     Colours end at the 99th percentile, for a single strong link would leave the rest dark.
+
+    Args:
+        prefix: as in :func:`token_names`.
+        quantity: what a number is called, where it is another than the attention.
     """
-    names = token_names(grid, prefix_tokens)
+    names = token_names(grid, prefix)
     matrix = np.asarray(matrix, dtype=np.float32)
     high = float(np.percentile(matrix, 99)) or float(matrix.max()) or 1.0
     heatmap = {
@@ -102,7 +114,7 @@ def attention_matrix(
         },
         "hovertemplate": f"query: %{{y}}<br>key: %{{x}}<br>{quantity}: %{{z:.4f}}<extra></extra>",
     }
-    ticks = _ticks(names, grid, prefix_tokens)
+    ticks = _ticks(names, grid, prefix)
     axis = {
         "tickmode": "array",
         "tickvals": list(ticks),

@@ -65,7 +65,8 @@ def gap_curves(histories: Mapping[str, Iterable[dict]], *, x: str = "epoch") -> 
         if line.get("train_accuracy") is not None and line.get("val_accuracy") is not None
     ]
     spec = _spec(points, list(histories), x, "Training less validation", "+%")
-    zero = {"mark": {"type": "rule", "color": PALETTE["grey"]}, "data": {"values": [{}]}, "encoding": _ZERO}
+    rule = {"type": "rule", "color": PALETTE["grey"], "aria": False}
+    zero = {"mark": rule, "data": {"values": [{}]}, "encoding": _ZERO}
     # The rule has no run and no place on the x axis, so what all lines share is theirs alone.
     spec["layer"] = [zero, {"mark": _LINE, "encoding": spec.pop("encoding")}]
     return spec

@@ -5,7 +5,7 @@ from typing import Any, Protocol
 
 import plotly.graph_objects as go
 
-from vit.colours import PALETTE
+from vit.colours import CLEAR, PALETTE, on_scale, tinted
 from vit.plots.base import SCALE, figure
 
 STATES = {
@@ -18,11 +18,10 @@ STATES = {
 """What frames a cell that is not finished: what it is called, the colour and the dash of its frame."""
 
 _WORDS = {"running": "training", "queued": "waiting", "finished": "finished", "failed": "failed", "stopped": "stopped"}
-_EMPTY = "rgba(138,143,152,0.16)"
+_EMPTY = tinted(PALETTE["grey"], 0.16)
 _CELL_HEIGHT = 64
 _NARROW = 5
 """Beyond so many columns a cell has room for its mean only."""
-_BRIGHT = 0.55  # of the scale, beyond which text on it is black
 
 
 class Point(Protocol):
@@ -167,7 +166,7 @@ def _frame(cell: Cell, place: tuple[int, int]) -> dict[str, Any]:
         "y0": row - 0.45,
         "y1": row + 0.45,
         "line": {"color": colour, "dash": dash, "width": 3},
-        "fillcolor": _EMPTY if cell.accuracy is None else "rgba(0,0,0,0)",
+        "fillcolor": _EMPTY if cell.accuracy is None else CLEAR,
         "layer": "below" if cell.accuracy is None else "above",
     }
 
@@ -176,7 +175,7 @@ def _text(cell: Cell, place: tuple[int, int], low: float, high: float, *, narrow
     """The mean, the range over seeds and their number, and what the cell is at; in short lines, for a narrow page."""
     found = {"x": place[0], "y": place[1], "text": "<br>".join(_lines(cell, narrow)), "showarrow": False}
     if cell.accuracy is not None:
-        found["font"] = {"color": "#111111" if (cell.accuracy - low) / (high - low) > _BRIGHT else "#ffffff"}
+        found["font"] = {"color": on_scale((cell.accuracy - low) / (high - low))}
     return found
 
 

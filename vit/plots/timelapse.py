@@ -6,11 +6,10 @@ from typing import Any
 import numpy as np
 import plotly.graph_objects as go
 
-from vit.colours import PALETTE, SEQUENTIAL
+from vit.colours import CATEGORICAL, PALETTE, SEQUENTIAL, on_scale
 from vit.plots.base import SCALE, figure, tick, told
-from vit.plots.tokens import CLASS_COLOURS
 
-LINES_MAX = len(CLASS_COLOURS)
+LINES_MAX = len(CATEGORICAL)
 """So many classes have a line of their own."""
 
 WRITTEN_MAX = 80
@@ -72,7 +71,7 @@ def class_lines(
             "name": tick(names[index]),
             "hovertemplate": f"{told(names[index])}<br>epoch %{{x}}: %{{y:.1%}}<extra></extra>",
         }
-        for index, colour in zip(shown, CLASS_COLOURS, strict=False)
+        for index, colour in zip(shown, CATEGORICAL, strict=False)
     ]
     axis = {"title": {"text": "Probability"}, "tickformat": ".0%", "range": [-0.02, 1.02]}
     return _figure(traces, epochs, at, axis)
@@ -160,7 +159,7 @@ def _written(z: np.ndarray) -> list[dict[str, Any]]:
             "y": row,
             "text": f"{z[row, column]:.0%}",
             "showarrow": False,
-            "font": {"color": "#ffffff" if z[row, column] < 0.55 else "#111111"},
+            "font": {"color": on_scale(z[row, column])},
         }
         for row, column in np.ndindex(z.shape)
     ]

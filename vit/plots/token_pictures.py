@@ -5,7 +5,7 @@ from collections.abc import Sequence
 import numpy as np
 from PIL import Image, ImageDraw, ImageFont
 
-from vit.colours import PALETTE, SIGNED
+from vit.colours import PALETTE, SIGNED, rgb
 from vit.names import bare
 
 TILE = 192  # pixels a side
@@ -32,14 +32,14 @@ def class_tile(
     """
     grey = Image.fromarray(view).convert("L").resize((side, side), Image.Resampling.BICUBIC)
     grey = grey.point(lambda value: int(255 - (255 - value) * PALE)).convert("RGB")
-    return _laid_over(grey, _rgb(colours)[likeliest], OPACITY * probability)
+    return _laid_over(grey, np.array([*map(rgb, colours)])[likeliest], OPACITY * probability)
 
 
 def signed_tile(view: np.ndarray, values: np.ndarray, *, top: float, side: int = TILE) -> Image.Image:
     """Signed values ``(rows columns)`` over the image ``(h w c)`` uint8, opaque at ``top`` and at its negative."""
     image = Image.fromarray(view).convert("RGB").resize((side, side), Image.Resampling.BICUBIC)
     share = np.clip(np.abs(values) / (top or 1), 0, 1)
-    return _laid_over(image, _rgb(SIGNED)[(values >= 0).astype(int)], OPACITY * np.sqrt(share))
+    return _laid_over(image, np.array([*map(rgb, SIGNED)])[(values >= 0).astype(int)], OPACITY * np.sqrt(share))
 
 
 def outlined(tile: Image.Image, grid: tuple[int, int], token: int) -> Image.Image:
@@ -88,7 +88,3 @@ def _laid_over(image: Image.Image, colours: np.ndarray, opacity: np.ndarray) -> 
         for it in (colours, 255 * opacity)
     )
     return Image.composite(layer, image, mask)
-
-
-def _rgb(colours: Sequence[str]) -> np.ndarray:
-    return np.array([[int(colour[place : place + 2], 16) for place in (1, 3, 5)] for colour in colours])

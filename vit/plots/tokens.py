@@ -1,17 +1,20 @@
 """Figures of the tokens layer by layer: class probabilities through depth, and the lengths of the tokens."""
 
+import itertools
 from collections.abc import Sequence
 
 import numpy as np
 import plotly.graph_objects as go
 
-from vit.colours import PALETTE
+from vit.colours import CATEGORICAL, PALETTE
 from vit.plots.base import TOLD_COLUMNS, figure, literal, tick
 
-CLASS_COLOURS = tuple(colour for name, colour in PALETTE.items() if name != "grey")
-"""Colours of the classes that have one of their own; the others share the grey."""
-
 OTHERS = PALETTE["grey"]
+"""The colour of the classes that have none of their own of :data:`vit.colours.CATEGORICAL`."""
+
+PREFIX_COLOURS = ("vermilion", "purple", "blue", "green")
+"""Of the tokens before the patches, the class token first; further registers have them again, dotted."""
+
 DEPTH = {"text": "The tokens after"}
 
 
@@ -28,8 +31,8 @@ def lens_curves(
     Args:
         states: what the tokens are after, ``l`` names.
         class_names: ``k`` names.
-        shown: classes with a colour of their own, of :data:`CLASS_COLOURS` in this order; hovering tells which is the
-            largest of the others.
+        shown: classes with a colour of their own, of :data:`vit.colours.CATEGORICAL` in this order; hovering tells
+            which is the largest of the others.
         true: the image's class, whose line is broad; None where it is not known.
     """
     traces = [
@@ -40,7 +43,7 @@ def lens_curves(
             "marker": {"size": 9 if label == true else 6},
             "hovertemplate": f"{literal(class_names[label], TOLD_COLUMNS)}: %{{y:.1%}}<extra></extra>",
         }
-        for label, colour in zip(shown, CLASS_COLOURS, strict=False)
+        for label, colour in zip(shown, CATEGORICAL, strict=False)
     ]
     rest = np.setdiff1d(np.arange(probabilities.shape[1]), shown)
     if rest.size:
@@ -78,7 +81,8 @@ def lens_curves(
 
 
 def norm_spread(norms: np.ndarray, states: Sequence[str], names: Sequence[str], prefix: int, token: int) -> go.Figure:
-    """The length of every token ``(l n)``: a dot a patch, spread a little to the sides, and a line for the class token.
+    """The length of every token ``(l n)``: a dot a patch, spread a little to the sides, and a line for each token that
+    stands before the patches.
 
     Args:
         states: what the tokens are after, ``l`` names.
@@ -101,8 +105,9 @@ def norm_spread(norms: np.ndarray, states: Sequence[str], names: Sequence[str], 
         "hovertemplate": "%{customdata}: %{y:.2f}<extra></extra>",
     }
     lines = [("median patch", np.median(patches, axis=1), "grey", "dash")]
-    if prefix:
-        lines.append((names[0], norms[:, 0], "vermilion", "solid"))
+    for place, colour in zip(range(prefix), itertools.cycle(PREFIX_COLOURS)):
+        dash = "solid" if place < len(PREFIX_COLOURS) else "dot"
+        lines.append((names[place], norms[:, place], colour, dash))
     if token:
         lines.append((names[prefix + token - 1], patches[:, token - 1], "orange", "solid"))
     return figure(
