@@ -1,10 +1,11 @@
 # make app    install and start the app
 # make test   install and pass the tests
+# make docs   the API reference from the docstrings, in docs/api
 VENV ?= .venv
 PYTHON ?= python3
 BIN := $(VENV)/bin
 
-.PHONY: app test format shipped-run clean
+.PHONY: app test format docs pictures shipped-run clean
 
 app: $(VENV)/.app
 	$(BIN)/streamlit run streamlit_app.py
@@ -12,11 +13,18 @@ app: $(VENV)/.app
 test: $(VENV)/.test
 	$(BIN)/ruff check .
 	$(BIN)/ruff format --check .
-	$(BIN)/python -m pytest $(PYTEST_ARGS)
+	$(BIN)/python -m pytest -n 2 --dist worksteal $(PYTEST_ARGS)
 
 format: $(VENV)/.test
 	$(BIN)/ruff check --fix .
 	$(BIN)/ruff format .
+
+docs: $(VENV)/.test
+	$(BIN)/python -m docs.api
+
+# What the README shows; needs Chromium.
+pictures: $(VENV)/.test
+	$(BIN)/python -m docs.pictures
 
 $(VENV)/.app: requirements.txt
 	$(PYTHON) -c 'import sys; sys.exit(0 if sys.version_info >= (3, 11) else "Python 3.11 or later is needed")'
@@ -40,4 +48,4 @@ shipped-run: $(VENV)/.app
 	rm $(SHIPPED)/last.safetensors
 
 clean:
-	rm -rf $(VENV) *.egg-info
+	rm -rf $(VENV) *.egg-info docs/api

@@ -1,27 +1,102 @@
 """Vision Transformers to train, predict with and look into.
 
-``ViT``, ``ViTConfig`` and ``load_checkpoint`` are loaded when they are first asked for, so that ``import vit`` stays
-light: a waiting job and the command line's help need no torch.
+```python
+from vit import METHODS, Target, capture, configure, load_checkpoint
+from vit import model_input, plots, train
+from vit.explain import token_maps
+
+train(configure(dataset="scenes", num_heads=4, depth=2, epochs=3), "mine")
+model, info = load_checkpoint("mine")
+images = model_input(info, "picture.jpg")  # (b c h w), normalised
+record = capture(model, images)  # .attention (b depth head query key)
+plots.head_grid(token_maps(record, token=0))  # a figure that shows itself
+why = METHODS["chefer"].function
+why(model, images, Target(label=3, against=2))  # (b rows columns)
+```
+
+What is named here is loaded when it is first asked for, so that ``import vit`` stays light: a waiting job and the
+command line's help need no torch.
 """
 
 from importlib import import_module
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
-    from vit.config import ViTConfig
+    from vit import data, explain, plots
+    from vit.config import CNNConfig, DataConfig, ReferenceConfig, RunConfig, TrainingConfig, ViTConfig
+    from vit.data import load as load_data
+    from vit.edits import HeadEdit
+    from vit.evaluation import evaluate, model_input, model_view, predict
+    from vit.explain import METHODS, Record, Target, capture, methods_for
+    from vit.flags import configure
     from vit.model import ViT
-    from vit.weights import load_checkpoint
+    from vit.networks import build_model
+    from vit.notebook import train
+    from vit.runs import get_run, list_runs
+    from vit.trainer import fit
+    from vit.weights import load_checkpoint, load_snapshot
 
 __version__ = "0.1.0"
-__all__ = ["ViT", "ViTConfig", "__version__", "load_checkpoint"]
 
-_HOMES = {"ViT": "vit.model", "ViTConfig": "vit.config", "load_checkpoint": "vit.weights"}
+__all__ = [
+    "METHODS",
+    "CNNConfig",
+    "DataConfig",
+    "HeadEdit",
+    "Record",
+    "ReferenceConfig",
+    "RunConfig",
+    "Target",
+    "TrainingConfig",
+    "ViT",
+    "ViTConfig",
+    "__version__",
+    "build_model",
+    "capture",
+    "configure",
+    "data",
+    "evaluate",
+    "explain",
+    "fit",
+    "get_run",
+    "list_runs",
+    "load_checkpoint",
+    "load_data",
+    "load_snapshot",
+    "methods_for",
+    "model_input",
+    "model_view",
+    "plots",
+    "predict",
+    "train",
+]
+
+_MODULES = ("data", "explain", "plots")
+_HOMES = {
+    "vit.config": ("CNNConfig", "DataConfig", "ReferenceConfig", "RunConfig", "TrainingConfig", "ViTConfig"),
+    "vit.edits": ("HeadEdit",),
+    "vit.evaluation": ("evaluate", "model_input", "model_view", "predict"),
+    "vit.explain": ("METHODS", "Record", "Target", "capture", "methods_for"),
+    "vit.flags": ("configure",),
+    "vit.model": ("ViT",),
+    "vit.networks": ("build_model",),
+    "vit.notebook": ("train",),
+    "vit.runs": ("get_run", "list_runs"),
+    "vit.trainer": ("fit",),
+    "vit.weights": ("load_checkpoint", "load_snapshot"),
+}
+_HOME_OF = {name: (home, name) for home, names in _HOMES.items() for name in names} | {
+    "load_data": ("vit.data", "load")
+}
 
 
 def __getattr__(name: str) -> Any:
-    if name not in _HOMES:
+    if name in _MODULES:
+        return import_module(f"{__name__}.{name}")
+    if name not in _HOME_OF:
         raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
-    return getattr(import_module(_HOMES[name]), name)
+    home, own_name = _HOME_OF[name]
+    return getattr(import_module(home), own_name)
 
 
 def __dir__() -> list[str]:
