@@ -1,0 +1,179 @@
+"""The lessons' pages: a guess first, then the measured answer; links that set up what they promise; one's own runs."""
+
+import re
+from urllib.parse import parse_qs
+
+import pytest
+from streamlit.testing.v1 import AppTest
+
+from pages import access, lesson_frame
+from pages.lesson_list import LESSONS
+from pages.train_space import RECIPE_FIELDS, ViTSpace
+from tests.pages.opening import open_page
+from tests.serving import ROOT
+from vit import data, hardware, jobs, lessons, runs
+from vit.config import MODELS
+from vit.lessons import EXPERIMENTS, Stored
+
+TRAINED = [lesson for lesson in LESSONS if lesson.experiment]
+
+
+def words(app: AppTest) -> str:
+    return "\n".join(element.value for element in [*app.markdown, *app.caption, *app.success, *app.warning, *app.info])
+
+
+def guessed(name: str, option: int = -1) -> AppTest:
+    app = open_page(f"lesson_{name}")
+    app.radio[0].set_value(app.radio[0].options[option]).run()
+    assert not app.exception
+    return app
+
+
+def queries(app: AppTest, label: str) -> list[dict[str, str]]:
+    """What the links of this label say."""
+    found = [link.proto.query_string for link in app.page_link if link.value == label]
+    return [{key: value[0] for key, value in parse_qs(query).items()} for query in found]
+
+
+@pytest.fixture
+def launched(monkeypatch) -> list[str]:
+    """Jobs that were started, without their processes."""
+    names = []
+    monkeypatch.setattr(jobs, "_launch", lambda run, command: names.append(run.name))
+    return names
+
+
+def finished(name: str, config, accuracy: float) -> runs.Run:
+    run = runs.create(name, config)
+    best = {"val_accuracy": accuracy, "epoch": 1}
+    runs.update_status(run.path, state="finished", best=best, validated=True, message="It was so.")
+    (run.path / runs.MODEL).write_bytes(b"")
+    return run
+
+
+# Guess and answer
+
+
+def test_the_index_leads_to_every_lesson(home):
+    links = [link.value for link in open_page("lessons").page_link]
+    assert [f"**{number}. {lesson.title}**" for number, lesson in enumerate(LESSONS, 1)] == links
+
+
+@pytest.mark.parametrize("lesson", LESSONS, ids=[lesson.name for lesson in LESSONS])
+def test_the_answer_is_told_after_the_guess_and_not_before(home, lesson):
+    app = open_page(f"lesson_{lesson.name}")
+    assert app.title[0].value == lesson.title
+    assert not app.error
+    assert app.radio[0].value is None
+    assert "Choose an answer above" in words(app)
+    assert not [*app.success, *app.warning, *app.info, *app.get("plotly_chart")]
+    right = 0
+    for option in app.radio[0].options:
+        app.radio[0].set_value(option).run()
+        assert not app.exception
+        assert not app.error
+        assert len([*app.success, *app.warning, *app.info]) == 1
+        right += len(app.success)
+    assert 1 <= right < len(app.radio[0].options) - 1  # two that are not told apart are both right
+    assert app.get("plotly_chart")
+    assert "python -m benchmarks.lessons --only" in words(app)
+
+
+@pytest.mark.parametrize("lesson", TRAINED, ids=[lesson.name for lesson in TRAINED])
+def test_the_numbers_in_the_answer_are_the_measured_ones(home, lesson):
+    told = guessed(lesson.name).info[0].value
+    means = {
+        f"{lessons.stored().of(lesson.experiment, variant.name).mean():.1%}"
+        for variant in EXPERIMENTS[lesson.experiment]
+    }
+    said = re.findall(r"\d+\.\d%", told)
+    assert said
+    assert set(said) <= means
+
+
+def test_other_figures_give_another_answer(home, monkeypatch):
+    stored = lessons.stored()
+
+    def shifted(better: str) -> Stored:
+        of = {
+            name: tuple(it.model_copy(update={"accuracy": 0.9 if name == better else 0.3}) for it in trainings)
+            for name, trainings in stored.trainings["heads"].items()
+        }
+        return stored.model_copy(update={"trainings": {**stored.trainings, "heads": of}})
+
+    rights = []
+    for better in ("h1", ""):
+        found = shifted(better)
+        monkeypatch.setattr(lessons, "stored", lambda found=found: found)
+        app = open_page("lesson_heads")
+        for option in app.radio[0].options[:-1]:
+            app.radio[0].set_value(option).run()
+            rights += [option] if app.success else []
+    assert rights == [app.radio[0].options[0], app.radio[0].options[2]]
+
+
+# Links
+
+
+@pytest.mark.parametrize("name", ["heads", "patches"])
+def test_train_opens_with_the_controls_of_the_run_wherever_they_stood(home, name):
+    app = open_page("train")
+    app.select_slider(key="heads").set_value(7).run()
+    app.select_slider(key="depth").set_value(5).run()
+    app.switch_page(f"lesson_{name}.py").run()
+    variant = EXPERIMENTS[name][2]
+    app.button(key=f"set_{variant.name}").click().run()
+    assert not app.exception
+    assert app.title[0].value == "Train"
+    assert app.code[0].value == access.command(variant.config, None)
+    assert set(lesson_frame.train_values(variant.config)) >= set(own_controls(variant))
+
+
+def own_controls(variant) -> dict:
+    space = ViTSpace(MODELS["vit"], data.describe("scenes"), tuple(hardware.devices()))
+    return space.own_defaults() | dict.fromkeys(RECIPE_FIELDS)
+
+
+def test_links_carry_names_that_the_pages_they_lead_to_understand(home, launched):
+    for lesson in TRAINED:
+        finished(lesson.name, EXPERIMENTS[lesson.experiment][-1].config, 0.5)
+    for lesson in LESSONS:
+        for link in guessed(lesson.name).page_link:
+            page, names = link.proto.page, parse_qs(link.proto.query_string)
+            for name in names:
+                assert understood(page, name), (lesson.name, page, name)
+
+
+def understood(page: str, name: str) -> bool:
+    """Whether the page, or what it is made of, has a control of this name, or asks the address for it."""
+    shared = ("components", "map_grid", "relevance", "train_controls", "train_model", "train_recipe")
+    stems = (page.replace("-", "_"), *shared)
+    files = [file for stem in stems for file in (ROOT / "pages").glob(f"{stem}*.py")]
+    text = "\n".join(file.read_text(encoding="utf-8") for file in files)
+    made = r"(?:key=|query_params\.get\(|(?:slider|choice|number|complete)\(\s*)"
+    return re.search(rf'{made}"{name}"', text) is not None
+
+
+# One's own runs
+
+
+def test_the_button_queues_what_is_missing_as_ordinary_runs(home, launched):
+    lesson = LESSONS[0]
+    mine = finished("mine", EXPERIMENTS[lesson.experiment][1].seeded(4), 0.42)
+    app = open_page(f"lesson_{lesson.name}")
+    app.button(key=f"queue_{lesson.name}").click().run()
+    assert not app.exception
+    found = lessons.own_runs(lesson.experiment, runs.list_runs())
+    assert set(found) == {variant.name for variant in EXPERIMENTS[lesson.experiment]}
+    assert len(launched) == len(found) - 1
+    assert mine.name not in launched
+    assert "You have trained, or are training, all of them." in words(app)
+
+
+def test_ones_own_run_stands_beside_the_measured_figures(home, launched):
+    finished("mine", EXPERIMENTS["heads"][2].seeded(4), 0.4242)
+    app = guessed("heads")
+    assert '"Yours"' in app.get("plotly_chart")[0].proto.spec
+    assert "42.4%" in app.table[0].value.to_string()
+    assert queries(app, "See your run") == [{"runs": "mine"}]
+    assert queries(app, "Attention of the class token") == [{"run": "mine", "token": "0"}]
