@@ -1,13 +1,17 @@
 """Every request begins here, whichever page it asks for: page config, the gate, navigation, the shared sidebar."""
 
+from pathlib import Path
+
 import streamlit as st
 
 from pages import access, clock, sign_in
 from pages.components import show_error
+from pages.lesson_list import LESSONS
 from vit import hardware, runs, turns
 from vit.errors import UserError
 
-st.set_page_config(page_title="Attention explorer", page_icon=":material/visibility:", layout="wide")
+APP = "Attention explorer"
+st.set_page_config(page_title=APP, page_icon=":material/visibility:", layout="wide")
 WAITING_SHOWN = 4  # so many waiting runs are listed one by one
 barrier = sign_in.barrier()
 
@@ -20,6 +24,7 @@ page = st.navigation(
             st.Page("runs.py", title="Runs", icon=":material/table_chart:", url_path="runs"),
         ],
         "Use": [
+            st.Page("published.py", title="Published models", icon=":material/cloud_download:", url_path="published"),
             st.Page("predict.py", title="Predict", icon=":material/image_search:", url_path="predict"),
             st.Page("evaluate.py", title="Evaluate", icon=":material/grid_on:", url_path="evaluate"),
         ],
@@ -36,7 +41,13 @@ page = st.navigation(
             st.Page("faithfulness.py", title="Faithfulness", icon=":material/fact_check:", url_path="faithfulness"),
         ],
         "Learn": [
+            st.Page("lessons.py", title="Lessons", icon=":material/school:", url_path="lessons"),
+            *(
+                st.Page(one.page, title=one.title, icon=one.icon, url_path=one.url_path, visibility="hidden")
+                for one in LESSONS
+            ),
             st.Page("anatomy.py", title="Anatomy", icon=":material/schema:", url_path="anatomy"),
+            st.Page("glossary.py", title="Glossary", icon=":material/menu_book:", url_path="glossary"),
         ],
     },
     expanded=True,
@@ -45,6 +56,8 @@ page = st.navigation(
 if barrier:
     barrier()
     st.stop()
+st.set_page_config(page_title=f"{page.title} · {APP}")  # tabs, bookmarks and a screen reader tell the pages apart
+st.html(Path(__file__).parent / "widgets.css")
 access.tidy()
 
 

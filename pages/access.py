@@ -8,9 +8,12 @@ came with the server and what that visitor made, and changes only the latter. Wh
 import html
 import os
 import re
+import shutil
 import threading
 import time
-from contextlib import suppress
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager, suppress
+from functools import partial
 from pathlib import Path
 from typing import BinaryIO
 
@@ -19,9 +22,9 @@ from PIL import Image
 
 from pages.server import secret_tables
 from pages.server.visitor_cookie import visitor_mark
-from vit import data, demo, exchange, flags, jobs, runs, sweep, visitors
+from vit import data, demo, exchange, exports, finetune, flags, jobs, runs, sweep, tensorboard, visitors
 from vit.config import RunConfig, checkpoints_dir, data_dir, owned_dir, project_root
-from vit.data import DataInfo, catalog, pictures
+from vit.data import DataInfo, archives, catalog, pictures
 from vit.data.uploads import list_uploads
 from vit.demo import MB, Demo
 from vit.errors import DataError, RunError, UserError
@@ -146,6 +149,8 @@ def start(config: RunConfig, name: str | None = None) -> Run:
         UserError: it cannot be started, or a bound is in the way, which the sentence names.
     """
     limits = bounds()
+    if config.start:
+        finetune.find_start(config.start, owner())
     if limits is None:
         return jobs.start(config, name)
     mine = _known()
@@ -210,6 +215,7 @@ def rename(run: Run, name: str) -> Run:
 def delete(run: Run) -> None:
     """:func:`vit.runs.delete` of an own run."""
     runs.delete(_own(run))
+    exports.forget(run)
     visitors.measure_anew()
 
 
@@ -217,6 +223,23 @@ def pack(run: Run, target: BinaryIO, *, snapshots: bool = True, resume: bool = F
     """:func:`vit.exchange.pack`; on a demo, without where on the server the images lie and whose the run is."""
     config = None if bounds() is None else _public(see(run).config)
     exchange.pack(run, target, snapshots=snapshots, resume=resume, config=config)
+
+
+def write_events(run: Run, target: BinaryIO) -> None:
+    """:func:`vit.tensorboard.write_zip`."""
+    tensorboard.write_zip(see(run), target)
+
+
+def exporting(run: Run, form: str) -> Callable[[exports.Progress], Path]:
+    """:func:`vit.exports.make` of a run, to be called in another thread, where nobody is looking.
+
+    Raises:
+        RunError: who is looking may not see the run, or the disk of the demo is full.
+    """
+    limits = bounds()
+    if limits is not None:
+        visitors.check_disk(limits, see(run).size_bytes)
+    return partial(exports.make, run, form)
 
 
 def unpack(file: BinaryIO) -> Run:
@@ -244,6 +267,48 @@ def unpack(file: BinaryIO) -> Run:
         run = exchange.unpack(file, adapt=adapt, bytes_max=limits.run_mb * MB)
     visitors.measure_anew()
     return run
+
+
+def adopting() -> Callable[[RunConfig], RunConfig] | None:
+    """The bounds that a published model goes through before it becomes a run of who is looking; None where there are
+    none. What comes back may be called in another thread, where nobody is looking.
+
+    Raises:
+        RunError: it is not known who is.
+    """
+    limits = bounds()
+    if limits is None:
+        return None
+    mine = _known()
+
+    def adapt(config: RunConfig) -> RunConfig:
+        limits.check_files(config)
+        with _taking:
+            _check_number(limits, mine)
+            visitors.check_disk(limits, disk_bytes(config))
+        return limits.owned(config, mine)
+
+    return adapt
+
+
+@contextmanager
+def weights_file(file: BinaryIO) -> Iterator[Path]:
+    """An uploaded file of weights on the disk, for as long as it is read.
+
+    Raises:
+        UserError: a bound is in the way, which the sentence names, or the disk is.
+    """
+    limits = bounds()
+    if limits is not None:
+        visitors.check_disk(limits, _check_upload(file, limits))
+    try:
+        with archives.scratch(data_dir()) as folder:
+            path = folder / "weights.safetensors"
+            with path.open("wb") as target:
+                shutil.copyfileobj(file, target)
+            yield path
+    except OSError as error:
+        raise DataError(f"The file cannot be kept in {data_dir()}: {error.strerror or error}.") from error
 
 
 def _own(run: Run) -> Run:
@@ -329,6 +394,11 @@ def sources(owner: str) -> list[DataInfo]:
     return found if bounds() is None else [info for info in found if info.ready]
 
 
+def is_ready(source: str) -> bool:
+    """Whether a data set that is offered lies here."""
+    return source not in catalog.CATALOG or catalog.is_ready(source)
+
+
 def check_source(source: str) -> None:
     """Whether who is looking may use these images: on a demo no folder of the server, and no upload of somebody else.
 
@@ -403,7 +473,7 @@ def _own_source(source: str, mine: str) -> str:
 
     So a run that was downloaded here finds its images again, and no run finds a folder of the server.
     """
-    if source == data.SCENES or source in catalog.CATALOG:
+    if not source or source == data.SCENES or source in catalog.CATALOG:
         return source
     name = re.sub(r"[^a-z0-9]+", "-", _last_name(source).lower())[:80].strip("-")
     return str(owned_dir(mine) / "uploads" / (name or "images"))

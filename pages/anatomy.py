@@ -11,7 +11,9 @@ st.caption("What a network is made of, and what it computes: shown on the traine
 with st.container(horizontal=True, vertical_alignment="bottom"):
     run = components.pick_run(width=240)
     if run is not None:
-        part = st.segmented_control("Part", PARTS, default=PARTS[0], required=True, key="part", bind="query-params")
+        part = st.segmented_control(
+            "Part", PARTS, default=PARTS[0], required=True, key="part", bind="query-params", wrap=True
+        )
 if run is None:
     st.stop()
 

@@ -6,9 +6,11 @@ from torch import nn
 
 from pages import components
 from pages.downloads import plotly_config
+from pages.wording import term
 from vit import plots
 from vit.errors import ExplainError, UserError
 from vit.explain import filters
+from vit.plots.anatomy import every
 from vit.runs import Run
 
 SHEET_COLUMNS = 16
@@ -48,7 +50,7 @@ def show_filters(model: nn.Module) -> None:
         st.caption(f"{error} These are the filters of its first convolution.")
         show_sheet(filters.first_filters(model))
         return
-    st.subheader("Patch filters", anchor=False)
+    st.subheader("Patch filters", anchor=False, help=term("stem"))
     with st.grid(2, min_column_width=380, gap="large") as row:
         with row.cell():
             show_sheet(learned)
@@ -58,7 +60,7 @@ def show_filters(model: nn.Module) -> None:
 
 def show_positions(model: nn.Module) -> None:
     """How similar the position embeddings are."""
-    st.subheader("Similarity of the position embeddings", anchor=False)
+    st.subheader("Similarity of the position embeddings", anchor=False, help=term("position embedding"))
     try:
         similarity = filters.position_similarity(model)
     except ExplainError as error:
@@ -73,6 +75,9 @@ def show_positions(model: nn.Module) -> None:
             alt="A map for each patch: how similar its position embedding is to the others",
         )
         words = st.container(width=300)
+    each = every(similarity.shape[0])
+    if each > 1:
+        words.caption(f"Of {similarity.shape[0]} × {similarity.shape[1]} patches one in {each} each way has its map.")
     words.caption(
         "One small map for each patch, placed where the patch is: how similar its position embedding is to that of "
         "every other patch (Dosovitskiy et al. 2021, fig. 7, centre). The brightest spot of a map is the patch itself. "

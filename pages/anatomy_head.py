@@ -5,6 +5,8 @@ from PIL import Image, ImageDraw
 
 from pages import components
 from pages.anatomy_heat import heat_map
+from pages.map_grid import tokens_before, words_before
+from pages.wording import term
 from vit import plots
 from vit.config import TransformerConfig
 from vit.errors import UserError
@@ -26,45 +28,64 @@ as on the Attention page. Hover over a cell for its number.
 """
 
 
-@st.cache_data(max_entries=24, show_spinner=False)
+@st.cache_data(max_entries=12, show_spinner=False)
 def steps_of(
-    path: str, stamp: int, image_id: str, layer: int, head: int, token: int, _image: Image.Image
+    path: str, stamp: int, layer: int, head: int, token: int, image: Image.Image
 ) -> tuple[tuple[Step, ...], Image.Image]:
-    """The steps, and the image as the model sees it."""
+    """The steps, with the numbers of the token in this row worked out, and the image as the model sees it."""
     from vit.data.batches import to_tensor
     from vit.evaluation import model_view
 
     model, info = components.load_path(path, stamp)
-    view = model_view(info, _image)
+    view = model_view(info, image)
     images = to_tensor([view], info.mean, info.std)
     return walk(model, images, layer=layer, head=head, token=token), Image.fromarray(view)
 
 
 def controls(config: TransformerConfig) -> tuple[int, int, int]:
-    """The same numbers as on the Attention page: token, layer, head."""
-    components.bounded("token", 0, config.grid**2, 0)
+    """The same numbers as on the Attention page, but that 0 is the first token, of which there may be none before the
+    patches: token, layer, head."""
+    before, patches = tokens_before(config), config.grid**2
+    first = 0 if config.num_prefix_tokens else 1
+    last = patches + len(before)
+    zero = f"0 is the {config.prefix_names[0]}, " if config.num_prefix_tokens else ""
+    after = f", {patches + 1} to {last} {', '.join(before)}" if before else ""
+    components.bounded("token", first, last, first)
     components.bounded("layer", 1, config.depth, 1)
     components.bounded("head", 1, config.num_heads, 1)
     token = st.number_input(
         "Token",
-        0,
-        config.grid**2,
-        0,
+        first,
+        last,
+        first,
         key="token",
         bind="query-params",
         width=140,
-        help=f"0 is the class token, 1 to {config.grid**2} are the patches, row by row.",
+        help=term("class token", here=f"{zero}1 to {patches} are the patches, row by row{after}."),
     )
     layer = st.number_input("Layer", 1, config.depth, 1, key="layer", bind="query-params", width=140)
     head = st.number_input("Head", 1, config.num_heads, 1, key="head", bind="query-params", width=140)
     return token, layer, head
 
 
+def row_of(config: TransformerConfig, token: int) -> int:
+    """The row in which the chosen token stands in the network."""
+    prefix, patches = config.num_prefix_tokens, config.grid**2
+    if token > patches:
+        return token - patches - 1
+    return prefix + token - 1 if token else 0
+
+
+def said_before(config: TransformerConfig) -> str:
+    """What stands before the patches, such as "the class token and 4 registers"."""
+    return words_before(tokens_before(config)) if config.num_prefix_tokens else "the patches"
+
+
 def outlined(image: Image.Image, config: TransformerConfig, token: int) -> Image.Image:
     """The picture with the chosen patch framed."""
     side = max(1, VIEW // image.width) * image.width  # a whole multiple keeps the pixels crisp
     picture = image.resize((side, side), Image.Resampling.NEAREST)
-    if token:
+    if 1 <= token <= config.grid**2:
         row, column = divmod(token - 1, config.grid)
         step, pen = side / config.grid, ImageDraw.Draw(picture)
         box = (column * step, row * step, (column + 1) * step - 1, (row + 1) * step - 1)
@@ -75,7 +96,8 @@ def outlined(image: Image.Image, config: TransformerConfig, token: int) -> Image
 
 def token_names(config: TransformerConfig) -> list[str]:
     """Each token's number and place."""
-    return [f"{index}, {name}" for index, name in enumerate(plots.token_names((config.grid, config.grid)))]
+    names = plots.token_names((config.grid, config.grid), config.prefix_names)
+    return [f"{index}, {name}" for index, name in enumerate(names)]
 
 
 def names_of(axis: str, length: int, config: TransformerConfig) -> list[str]:
@@ -86,7 +108,7 @@ def names_of(axis: str, length: int, config: TransformerConfig) -> list[str]:
         case "m":
             return [f"key: {name}" for name in token_names(config)]
         case "(r w)":
-            return token_names(config)[1:]
+            return token_names(config)[config.num_prefix_tokens :]
         case "(c p1 p2)":
             p, colours = config.patch_size, ("red", "green", "blue")
             colours = colours if config.in_channels == len(colours) else range(1, config.in_channels + 1)
@@ -97,10 +119,11 @@ def names_of(axis: str, length: int, config: TransformerConfig) -> list[str]:
             return [f"number {i + 1}" for i in range(length)]
 
 
-def show_step(number: int, step: Step, config: TransformerConfig, token: int) -> None:
-    """One row: the words and the maths, and beside them the numbers."""
+def show_step(number: int, step: Step, config: TransformerConfig, at: int) -> None:
+    """One row: the words and the maths, and beside them the numbers; ``at`` is the row of the chosen token."""
     rows, columns = step.value.shape
-    mark = token if not step.of_patches else token - 1 if token else None
+    among = at - config.num_prefix_tokens  # the patches; below 0 it is none
+    mark = at if not step.of_patches else among if among >= 0 else None
     with st.container(border=True), st.grid(2, min_column_width=300, gap="medium") as cells:
         with cells.cell():
             st.markdown(f"**{number}. {step.title}**  \n{step.words}")
@@ -127,15 +150,18 @@ def explore(run: Run, picked: components.PickedImage, config: TransformerConfig)
     with numbers:
         with st.container(horizontal=True):
             token, layer, head = controls(config)
-        st.caption(READING)
-    steps, view = steps_of(str(run.path), run.stamp, picked.id, layer, head, token, picked.image)
+        st.caption(READING, help=term("query", "key", "value", "softmax"))
+        at = row_of(config, token)
+        if at != token:
+            st.caption(f"In the formulas it is token {at}: they count from 0, {said_before(config)} first.")
+    steps, view = steps_of(str(run.path), run.stamp, layer, head, at, picked.image)
     picture.image(outlined(view, config, token), width="stretch", alt=f"{picked.title} as the model sees it")
     with numbers:
         components.attention_link(
             run, picked.id, label="See this head over the image", layer=layer, head=head, token=token
         )
     for number, step in enumerate(steps, start=1):
-        show_step(number, step, config, token)
+        show_step(number, step, config, at)
 
 
 def show(run: Run) -> None:

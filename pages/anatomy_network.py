@@ -9,7 +9,7 @@ import pandas as pd
 import streamlit as st
 
 from pages import components
-from pages.wording import count, size
+from pages.wording import count, size, term
 from vit import config as settings
 from vit.anatomy import Branch, Part, Stage, count_parameters, diagram, numbers
 from vit.colours import PALETTE
@@ -31,7 +31,7 @@ A blue bracket is the way around: what came in is added to what comes out.
 - c, h, w: channels, height and width of the image
 - (r w): patches or positions, row by row
 - (c p1 p2): the pixels of one patch
-- n: all tokens, the patches and the class token; m: the same, where they are looked at
+- n: all tokens, the patches and those before them; m: the same, where they are looked at
 - e: numbers of a token (embed_dim) or channels
 - h, d: heads, and numbers of a token in one head (head_dim)
 - f: numbers inside the MLP
@@ -81,7 +81,7 @@ def free_settings(of: ModelConfig) -> ModelConfig:
         name = st.selectbox("Network", list(MODELS), key="net", bind="query-params", width=180)
         base = MODELS[name]
         chosen: dict = {
-            "num_classes": of.num_classes,
+            "num_classes": of.num_classes or base.num_classes,
             "image_size": choice("Image size", settings.IMAGE_SIZES, base.image_size, "net_image"),
         }
         if not isinstance(base, CNNConfig):
@@ -165,6 +165,7 @@ def show_table(config: ModelConfig, batch: int) -> None:
             "Parameters": st.column_config.NumberColumn(format="localized"),
             "Multiply-adds": st.column_config.NumberColumn(format="localized"),
         },
+        alt="Every layer with its output, its parameters and its multiply-adds",
     )
     st.caption(
         f"As torchinfo counts, for {batch} image{'s' if batch > 1 else ''}. It counts a linear map once an image, even "
@@ -189,13 +190,13 @@ def show(run: Run) -> None:
         components.show_error(error)
         return
     title = f"Vision Transformer, {config.title}" if isinstance(config, ViTConfig) else config.title
-    st.subheader(title[:1].upper() + title[1:], anchor=False)
+    st.subheader(title[:1].upper() + title[1:], anchor=False, help=term("block", "depth", "residual stream"))
     with st.container(horizontal=True, gap="medium"):
         with st.container(width=590):
             draw(stages)
         with st.container(width=280):
             if any(part.departs for stage in stages for branch in stage.branches for part in branch.parts):
                 st.caption(DEPARTS)
-            st.caption(CNN_LETTERS if isinstance(config, CNNConfig) else LETTERS)
-    st.subheader("Every layer", anchor=False)
+            st.caption(CNN_LETTERS if isinstance(config, CNNConfig) else LETTERS, help=term("embedding", "head_dim"))
+    st.subheader("Every layer", anchor=False, help=term("MLP", "GELU", "layer norm", "layer scale"))
     show_table(config, batch)

@@ -6,7 +6,7 @@ import numpy as np
 import streamlit as st
 
 from pages import components
-from pages.anatomy_head import controls, steps_of, token_names
+from pages.anatomy_head import controls, row_of, steps_of, token_names
 from pages.anatomy_heat import heat_map
 from pages.downloads import plotly_config
 from vit import plots
@@ -151,7 +151,7 @@ def tensors(run: Run) -> tuple | None:
         if picked is None:
             return None
         token, layer, head = controls(config)
-    steps, _ = steps_of(str(run.path), run.stamp, picked.id, layer, head, token, picked.image)
+    steps, _ = steps_of(str(run.path), run.stamp, layer, head, row_of(config, token), picked.image)
     return departures.of_steps(steps), token_names(config)
 
 
@@ -190,6 +190,7 @@ def illustrate(number: int, attended: tuple, names: list[str]) -> None:
                 plots.activation_curves(departures.activations()),
                 key="activations",
                 config=plotly_config("activations"),
+                alt="ReLU and GELU around zero",
             )
 
 

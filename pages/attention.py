@@ -6,9 +6,10 @@ import numpy as np
 import streamlit as st
 
 from pages import attention_beside, components, downloads
-from pages.map_grid import forget_browsers, map_grid, place_controls, scale_controls
+from pages.map_grid import forget_browsers, map_grid, place_controls, scale_controls, tokens_before, words_before
+from pages.wording import term
 from vit import plots, render
-from vit.data.images import fit_square
+from vit.classes import names_of
 from vit.errors import ExplainError, UserError
 from vit.explain import contributions, token_rows
 from vit.runs import Run
@@ -75,6 +76,12 @@ FUSED = (
     "where all heads agree; the max is bright wherever one of them looks."
 )
 
+REGISTERS = (
+    "Before the patches stand {before}. Registers are tokens that nothing is read from: the network learned to keep "
+    "there what concerns the whole image, for which others take patches of plain background (Darcet et al. 2024). The "
+    "buttons below the image look from each of them; the number on a tile is what goes to all of them together."
+)
+
 DEVIATION_MAX = 1e-5  # of the logits, as a share of the largest where that is above 1: single precision's doubt
 
 
@@ -109,9 +116,12 @@ def view_of(look: components.Look, show: str, run: Run) -> View:
 
 
 @st.fragment
-def explore(run: Run, look: components.Look, picked: components.PickedImage, version: str) -> None:
+def explore(run: Run, look: components.Look, picked: components.PickedImage) -> None:
     """What a click on a patch or a tile changes, and nothing else."""
-    record = look.record
+    record, config = look.record, run.config.model
+    before = tokens_before(config)
+    if before:
+        st.caption(REGISTERS.format(before=words_before(before)), help=term("class token", "register"))
     if record.caveat:
         st.warning(record.caveat, icon=":material/info:")
     show = st.segmented_control(
@@ -123,7 +133,7 @@ def explore(run: Run, look: components.Look, picked: components.PickedImage, ver
         components.show_error(error)
         return
     if view.words:
-        st.caption(view.words)
+        st.caption(view.words, help=term("contribution") if show == "Contribution" else None)
     fused = show == "Mean, max, min"
     key = "fusion" if fused else "head"
     with st.container(horizontal=True, vertical_alignment="bottom"):
@@ -131,14 +141,15 @@ def explore(run: Run, look: components.Look, picked: components.PickedImage, ver
             *view.matrices.shape[:2],
             record.grid,
             column=("Fusion", key, "1 mean, 2 max, 3 min.") if fused else ("Head", key, None),
+            before=before,
         )
         scale_controls()
     row_names = [f"Layer {number}" for number in range(1, len(view.matrices) + 1)]
     map_grid(
         lambda tokens: np.stack([token_rows(record, view.matrices, one) for one in tokens])[None],
-        picked.image,
+        components.looked_at(run, picked.image),
         key="grid",
-        version=f"{version}/{show}",
+        version=f"{components.version(run, picked.id)}/{show}",
         grid=record.grid,
         prefix=record.prefix_tokens,
         pool=record.pool,
@@ -150,6 +161,7 @@ def explore(run: Run, look: components.Look, picked: components.PickedImage, ver
         token=token,
         row=layer,
         column=head,
+        before=before,
         picks=("token", "layer", key),
     )
     name = f"{run.name}-{picked.id}-{show.lower().replace(', ', '-')}"
@@ -158,7 +170,7 @@ def explore(run: Run, look: components.Look, picked: components.PickedImage, ver
             name,
             key="maps",
             picture=lambda: render.attention_grid(
-                fit_square(picked.image, run.config.model.image_size),
+                components.view_of(run, picked.image),
                 token_rows(record, view.matrices, token)[..., record.prefix_tokens :].reshape(
                     *view.matrices.shape[:2], *record.grid
                 ),
@@ -169,6 +181,7 @@ def explore(run: Run, look: components.Look, picked: components.PickedImage, ver
                 "matrices": view.matrices,
                 "grid": np.array(record.grid),
                 "prefix_tokens": np.array(record.prefix_tokens),
+                "prefix_names": np.array(config.prefix_names),
                 "probabilities": look.probabilities,
             },
         )
@@ -178,7 +191,7 @@ def explore(run: Run, look: components.Look, picked: components.PickedImage, ver
     st.subheader(f"{tile}: every token to every token", anchor=False)
     with st.container(horizontal=True, vertical_alignment="center", gap="medium"):
         st.plotly_chart(
-            plots.attention_matrix(matrix, record.grid, record.prefix_tokens, view.quantity),
+            plots.attention_matrix(matrix, record.grid, config.prefix_names, view.quantity),
             width=600,
             config=downloads.plotly_config(f"{name}-layer-{layer}-{head}"),
             alt=f"Heatmap of {view.quantity} in {tile}",
@@ -186,18 +199,19 @@ def explore(run: Run, look: components.Look, picked: components.PickedImage, ver
         if not record.caveat:
             with st.container(width=270):
                 st.caption(READING if view.shares else READING_OTHER)
-    check.caption(checked(components.deviation(run, picked)))  # last, since it takes two more passes
+    numbers = "logits" if config.num_classes else "features"
+    check.caption(checked(components.deviation(run, picked), numbers))  # last, since it takes two more passes
 
 
-def checked(deviation: float) -> str:
-    """Whether the maps are the attention that the answer was computed with."""
+def checked(deviation: float, numbers: str = "logits") -> str:
+    """Whether the maps are the attention that the answer was computed with; ``numbers`` is what it consists of."""
     if deviation <= DEVIATION_MAX:
         return (
             ":material/verified: These maps are the attention that was used: put in the place of the model's own "
-            f"softmax they give its answer, to {deviation:.0e} in the logits."
+            f"softmax they give its answer, to {deviation:.0e} in the {numbers}."
         )
     return (
-        ":material/warning: Recomputed from these maps, the logits differ from the model's own by "
+        f":material/warning: Recomputed from these maps, the {numbers} differ from the model's own by "
         f"{deviation:.1e}: do not trust them."
     )
 
@@ -208,11 +222,12 @@ choices = st.container(horizontal=True, vertical_alignment="bottom")
 with choices:
     run = components.pick_run(width=240)
 if run is None:
+    intro.caption(INTRO)
     st.stop()
 convolutional = attention_beside.is_convolutional(run)
-intro.caption(INTRO_CNN if convolutional else INTRO)
+intro.caption(INTRO_CNN if convolutional else INTRO, help=term("attention", "head"))
 try:
-    model, info = components.load_model(run)
+    components.load_model(run)
     with choices:
         picked = components.pick_image(run)
     if picked is None:
@@ -226,14 +241,15 @@ except UserError as error:
     components.show_error(error)
     st.stop()
 
-components.show_answer(picked, info.class_names, probabilities)
+components.show_answer(picked, names_of(run.config), probabilities)
 forget_browsers()
 if convolutional:
     attention_beside.explore_blocks(run, picked)
     with st.expander("What Grad-CAM is, and what it is not", icon=":material/help:"):
         st.markdown(attention_beside.WHAT_IT_IS)
 else:
-    explore(run, look, picked, f"{run.name}/{run.stamp}/{picked.id}")
+    explore(run, look, picked)
     with st.expander("What an attention map is, and what it is not", icon=":material/help:"):
         st.markdown(WHAT_IT_IS)
-    attention_beside.explore_beside(run, picked)
+    if run.config.model.num_classes:
+        attention_beside.explore_beside(run, picked)

@@ -9,7 +9,9 @@ from PIL import Image
 
 from pages import access, components
 from pages.components import PickedImage, plain
+from pages.wording import term
 from vit import render
+from vit.classes import names_of
 from vit.colours import SEQUENTIAL
 from vit.errors import UserError
 from vit.runs import Run
@@ -53,7 +55,7 @@ def is_convolutional(run: Run) -> bool:
 
 
 class Answer(NamedTuple):
-    """The image as a network sees it, ``(h w c)`` uint8, and the class probabilities ``(k,)``."""
+    """The image as a network sees it, ``(h w c)`` uint8, and the class probabilities ``(k,)``; none without classes."""
 
     view: np.ndarray
     probabilities: np.ndarray
@@ -81,7 +83,8 @@ def answer(run: Run, image: Image.Image) -> Answer:
     from vit.evaluation import model_view, predict
 
     model, info = components.load_model(run)
-    return Answer(model_view(info, image), predict(model, info, [image])[0])
+    view = model_view(info, image)
+    return Answer(view, predict(model, info, [image])[0] if info.class_names else np.zeros(0, dtype=np.float32))
 
 
 @cached
@@ -124,13 +127,11 @@ def choose_class(class_names: tuple[str, ...], predicted: str) -> str:
 
 def choose_beside(run: Run) -> Run | None:
     """Another run of the other kind with the same classes, bound to ``?beside=``."""
-    convolutional, class_names = is_convolutional(run), set(run.config.data.class_names)
+    convolutional, class_names = is_convolutional(run), set(names_of(run.config))
     found = {
         other.name: other
         for other in access.my_runs()
-        if other.has_weights
-        and is_convolutional(other) != convolutional
-        and set(other.config.data.class_names) == class_names
+        if other.has_weights and is_convolutional(other) != convolutional and set(names_of(other.config)) == class_names
     }
     components.one_of("beside", found)
     kind = "transformer" if convolutional else "convolutional network"
@@ -157,7 +158,7 @@ def show_map(run: Run, image: Image.Image, label: str) -> None:
     except UserError as error:
         components.show_error(error)
         return
-    names = run.config.data.class_names
+    names = names_of(run.config)
     show_answer(names, probabilities, label)
     rows, columns = found.heat.shape
     said = METHODS[found.method].format(label=plain(label), rows=rows, columns=columns, caveat=found.caveat)
@@ -193,12 +194,12 @@ def show_legend() -> None:
 @st.fragment
 def explore_blocks(run: Run, picked: PickedImage) -> None:
     """A convolutional network's maps: the last block large, with another network beside it, then every block."""
-    names, (view, probabilities) = run.config.data.class_names, answer(run, picked.image)
+    names, (view, probabilities) = names_of(run.config), answer(run, picked.image)
     with st.container(horizontal=True, vertical_alignment="bottom"):
         label = choose_class(names, names[int(probabilities.argmax())])
         other = choose_beside(run)
     show_maps([run, *([other] if other else [])], picked, label, view)
-    st.subheader("Every block", anchor=False)
+    st.subheader("Every block", anchor=False, help=term("Grad-CAM"))
     st.caption(
         f"Grad-CAM for {plain(label)} after each block, first to last: the positions get fewer, and what they stand "
         "for gets larger. Each picture has its own scale."
@@ -223,7 +224,7 @@ def explore_beside(run: Run, picked: PickedImage) -> None:
     with st.container(horizontal=True, vertical_alignment="bottom"):
         other = choose_beside(run)
         if other is not None:
-            names, (view, probabilities) = run.config.data.class_names, answer(run, picked.image)
+            names, (view, probabilities) = names_of(run.config), answer(run, picked.image)
             label = choose_class(names, names[int(probabilities.argmax())])
     if other is None:
         st.caption("Choose one, and both networks show for one class where in this image they find it.")

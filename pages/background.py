@@ -112,6 +112,12 @@ class Tasks:
                 del self._tasks[name]
             return task
 
+    def forget(self, key: Hashable) -> None:
+        """Let go of work that has ended, whose result is of no more use."""
+        with self._lock:
+            if key in self._tasks and self._tasks[key].finished:
+                del self._tasks[key]
+
 
 @st.cache_resource(show_spinner=False)
 def tasks() -> Tasks:

@@ -8,8 +8,8 @@ import streamlit as st
 from pages import access, components, downloads
 from pages import relevance_seen as seen
 from pages.components import Look, PickedImage, plain
-from pages.map_grid import forget_browsers, map_grid, place_controls, scale_controls
-from vit.data.images import fit_square
+from pages.map_grid import forget_browsers, map_grid, place_controls, scale_controls, tokens_before
+from vit.classes import names_of
 from vit.errors import UserError
 from vit.explain import METHODS
 from vit.runs import Run
@@ -48,7 +48,7 @@ class Side(NamedTuple):
     @property
     def version(self) -> str:
         """Names the run, its weights and the image."""
-        return f"{self.run.name}/{self.run.stamp}/{self.picked.id}"
+        return components.version(self.run, self.picked.id)
 
 
 def pick_other(run: Run, picked: PickedImage) -> tuple[Run, PickedImage]:
@@ -120,7 +120,7 @@ def corresponding(token: int, ours: tuple[int, int], theirs: tuple[int, int]) ->
 def show_answer(side: Side) -> None:
     """The side's heading: run, image, what it is and what the network says."""
     st.markdown(f"**{plain(side.run.name)}** :small[{plain(side.run.config.model.title)}]")
-    components.show_answer(side.picked, side.run.config.data.class_names, side.probabilities)
+    components.show_answer(side.picked, names_of(side.run.config), side.probabilities)
 
 
 def show_heads(sides: list[Side]) -> None:
@@ -136,7 +136,8 @@ def show_heads(sides: list[Side]) -> None:
             st.session_state["token"] = corresponding(clicked, side.grid, grid)
     depth, heads = (max(look.attention.shape[axis] for look in looks) for axis in (0, 1))
     with st.container(horizontal=True, vertical_alignment="bottom"):
-        token, layer, head = place_controls(depth, heads, grid)
+        before = before_both(sides)
+        token, layer, head = place_controls(depth, heads, grid, before=before)
         scale_controls()
     with st.grid(2, min_column_width=420, gap="large") as row:  # below each other where tiles would be cut off
         columns = [row.cell() for _ in sides]
@@ -146,10 +147,16 @@ def show_heads(sides: list[Side]) -> None:
             if side.look is None:
                 st.caption("This network is convolutional and has no heads: choose a method above instead.")
             else:
-                show_grid(side, key, corresponding(token, grid, side.grid), layer, head)
+                show_grid(side, key, corresponding(token, grid, side.grid), layer, head, before)
 
 
-def show_grid(side: Side, key: int, token: int, layer: int, head: int) -> None:
+def before_both(sides: list[Side]) -> tuple[str, ...]:
+    """Registers and what stands beside them, where both sides have the same tokens."""
+    shapes = {(side.grid, tokens_before(side.run.config.model)) if side.look else None for side in sides}
+    return shapes.pop()[1] if len(shapes) == 1 and None not in shapes else ()
+
+
+def show_grid(side: Side, key: int, token: int, layer: int, head: int, before: tuple[str, ...]) -> None:
     """One side's heads."""
     from vit.explain import token_rows
 
@@ -159,7 +166,7 @@ def show_grid(side: Side, key: int, token: int, layer: int, head: int) -> None:
     depth, heads = attention.shape[:2]
     map_grid(
         lambda tokens: np.stack([token_rows(record, attention, one) for one in tokens])[None],
-        side.picked.image,
+        components.looked_at(side.run, side.picked.image),
         key=f"grid_{key}",
         version=side.version,
         grid=record.grid,
@@ -170,15 +177,16 @@ def show_grid(side: Side, key: int, token: int, layer: int, head: int) -> None:
         token=token,
         row=min(layer, depth),
         column=min(head, heads),
+        before=before,
         picks=(f"token_{key}", "layer", "head"),
     )
 
 
 def show_method(sides: list[Side], method: str) -> None:
     """One method's map of both sides, for one class."""
-    names = sides[0].run.config.data.class_names
+    names = names_of(sides[0].run.config)
     label = None
-    if METHODS[method].for_class:
+    if METHODS[method].for_class and names:
         components.one_of("class", names)
         label = st.selectbox(
             "Class",
@@ -193,12 +201,13 @@ def show_method(sides: list[Side], method: str) -> None:
     for place, (column, side) in enumerate(zip(st.columns(2, gap="large"), sides, strict=True)):
         with column:
             show_answer(side)
-            theirs = side.run.config.data.class_names
+            theirs = names_of(side.run.config)
             if label is not None and label not in theirs:
                 st.caption(f"This run does not know the class {plain(label)}.")
                 continue
-            view = fit_square(side.picked.image, side.run.config.model.image_size)
-            index = int(side.probabilities.argmax()) if label is None else theirs.index(label)
+            view = components.view_of(side.run, side.picked.image)
+            likeliest = int(side.probabilities.argmax()) if theirs else None
+            index = likeliest if label is None else theirs.index(label)
             try:
                 heat = seen.method_map(side.run, view, method, (index, None))
             except UserError as error:

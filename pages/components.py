@@ -4,8 +4,9 @@ import random
 import re
 from collections.abc import Collection, Iterable, Mapping, Sequence
 from contextlib import suppress
-from dataclasses import dataclass
-from functools import cached_property
+from dataclasses import dataclass, replace
+from hashlib import sha1
+from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -13,8 +14,10 @@ import streamlit as st
 from PIL import Image
 from streamlit.errors import StreamlitAPIException
 
-from pages import access
+from pages import access, foreign_images
+from pages.wording import term
 from vit import data
+from vit.classes import NO_CLASSES, index_of, match, names_of
 from vit.config import DataConfig
 from vit.data.images import FILE_BYTES_MAX, open_image
 from vit.errors import DataError, UserError
@@ -64,7 +67,10 @@ def name_badge(name: str, *, before: str = "", after: str = "", icon: str | None
 
 
 def show_error(error: Exception) -> None:
-    """The sentence of an error, in place of the answer."""
+    """The sentence of an error, in place of the answer; of one that only asks for a choice, without alarm."""
+    if isinstance(error, foreign_images.NoImages):
+        st.info(str(error), icon=":material/add_photo_alternate:")
+        return
     st.error(plain(access.without_paths(str(error)), SENTENCE_COLUMNS), icon=":material/error:")
 
 
@@ -147,6 +153,13 @@ def pick_run(*, width: int | str = "stretch") -> Run | None:
     if not found:
         with st.container(border=True, horizontal_alignment="center"):
             st.markdown("#### No trained run yet", text_alignment="center")
+            empty = [plain(run.name, BADGE_COLUMNS) for run in access.my_runs()]
+            if empty:
+                st.caption(
+                    f"Without weights there is nothing to look at in {', '.join(empty[:3])}: let it train to the end "
+                    "of an epoch, or start it over on the Train page.",
+                    text_alignment="center",
+                )
             st.caption("Train a model first; a small one takes a minute or two.", text_alignment="center")
             st.page_link("train.py", label="Train a model", icon=":material/model_training:")
         return None
@@ -156,8 +169,25 @@ def pick_run(*, width: int | str = "stretch") -> Run | None:
         missing = plain(asked, BADGE_COLUMNS)
         st.toast(f"There is no run {missing} with weights; this is {plain(name)}.", icon=":material/info:")
     complete("run", name)
-    chosen = st.selectbox("Run", list(found), index=None, key="run", bind="query-params", width=width)
-    return found.get(chosen, found[name])
+    chosen = found.get(
+        st.selectbox("Run", list(found), index=None, key="run", bind="query-params", width=width, help=term("run")),
+        found[name],
+    )
+    if foreign_images.are_needed(chosen.config):
+        foreign_images.choose()
+    return chosen
+
+
+def show_no_classes(run: Run, says: str = NO_CLASSES) -> None:
+    """That the run's network has no classes, in a sentence, and the ways on."""
+    from pages.train_start import fine_tune_link  # it brings the Train page's controls
+
+    st.info(says, icon=":material/info:")
+    with st.container(horizontal=True):
+        link = {"run": run.name}
+        st.page_link("attention.py", label="See its attention", icon=":material/visibility:", query_params=link)
+        st.page_link("tokens.py", label="Look at its tokens", icon=":material/apps:", query_params=link)
+        fine_tune_link(run)
 
 
 def load_model(run: Run) -> "tuple[nn.Module, CheckpointInfo]":
@@ -183,12 +213,31 @@ def _validation(config: str) -> data.ImageData:
 
 
 def validation(run: Run) -> data.ImageData:
-    """The images that the run is validated on, ``.val``, decoded once and memory-mapped.
+    """The images that the run is validated on, ``.val``, decoded once and memory-mapped; of a model that came trained
+    those that were chosen in their place, with classes of their own.
 
     Raises:
-        DataError: the data set is gone or was changed.
+        DataError: the data set is gone or was changed, or none was chosen.
     """
-    return _validation(access.see(run).config.data.model_dump_json())
+    return _validation(foreign_images.taken(access.see(run).config).model_dump_json())
+
+
+def judged(run: Run) -> data.Split:
+    """Those images with the model's own labels, to hold its answers against.
+
+    Raises:
+        DataError: as :func:`validation`, or the images have classes that the model does not know.
+    """
+    images, config = validation(run), run.config
+    if not foreign_images.are_needed(config):
+        return images.val
+    ours = match(images.class_names, names_of(config), data.title(images.source))
+    return replace(images.val, labels=ours[np.asarray(images.val.labels)])
+
+
+def measured_on(run: Run) -> tuple[str, int, str]:
+    """Names what is measured on a run's images: the run, its weights, and the images where they are not its own."""
+    return str(run.path), run.stamp, foreign_images.source() if foreign_images.are_needed(run.config) else ""
 
 
 # Images
@@ -233,12 +282,13 @@ def pick_image(run: Run) -> PickedImage | None:
 
     None, and a sentence, where the run's data set is gone and no picture was uploaded.
     """
+    image_id = known_image(stored("image"), run)
     try:
         validation(run)
     except DataError as error:
-        show_error(error)
+        if image_id is None or not isinstance(error, foreign_images.NoImages):
+            show_error(error)
     count = _count(run)
-    image_id = known_image(stored("image"), run)
     if image_id is None:
         st.caption("Upload a picture to look at it:")
         _upload_button()
@@ -364,11 +414,19 @@ def show_answer(
     """The image's name and class, what a network says of it, and how likely it finds the classes asked about.
 
     Args:
-        probabilities: of the classes ``names``, ``(k,)``.
+        probabilities: of the classes ``names``, ``(k,)``; none of a network without classes.
         when: what stands before the answer.
     """
+    if not len(probabilities):
+        with st.container(horizontal=True, gap="small", vertical_alignment="center"):
+            st.markdown(plain(picked.title[:1].upper() + picked.title[1:]), width="content")
+            if picked.label is not None:
+                name_badge(picked.label, before="true: ")
+            st.badge("features, no classes", color="gray", help=NO_CLASSES)
+        return
     best = int(probabilities.argmax())
-    right = None if picked.label is None else picked.label == names[best]
+    true = None if picked.label is None else index_of(picked.label, tuple(names))
+    right = None if true is None else true == best  # another data set's class may be none of the model's
     with st.container(horizontal=True, gap="small", vertical_alignment="center"):
         st.markdown(plain(picked.title[:1].upper() + picked.title[1:]), width="content")
         if picked.label is not None:
@@ -394,37 +452,58 @@ class Look:
 
     Attributes:
         record: the recorded pass.
-        probabilities: of the classes, ``(k,)``.
+        attention: ``(depth h n m)`` float32, shared with the record.
+        probabilities: of the classes, ``(k,)``; none of a network without classes.
     """
 
     record: "Record"
+    attention: np.ndarray
     probabilities: np.ndarray
-
-    @cached_property
-    def attention(self) -> np.ndarray:
-        """``(depth h n m)`` float32."""
-        from vit.explain import attention_arrays
-
-        return attention_arrays(self.record)
 
 
 def look(run: Run, image: PickedImage) -> Look:
     """Run the model over an image and record its attention.
 
     Raises:
-        TypeError: the model has no attention maps; the message says so.
+        ExplainError: the model has no attention maps, or more than can be kept; the message says so.
         UserError: the run cannot be loaded.
     """
+    from vit.explain.parts import require_room
+
+    require_room(run.config.model)
     return _look(str(access.see(run).path), run.stamp, image.image)
 
 
 @st.cache_resource(max_entries=2, show_spinner=False)  # a ViT-B's record takes 60 MB
 def _look(path: str, stamp: int, image: Image.Image) -> Look:
-    from vit.explain import capture
+    from vit.explain import capture, class_probabilities
+    from vit.explain.capture import in_one_array
 
     model, info = load_path(path, stamp)
     record = capture(model, model_input(info, image))
-    return Look(record, record.logits[0].float().softmax(dim=0).cpu().numpy())
+    return Look(*in_one_array(record), class_probabilities(model, record.logits)[0])
+
+
+def looked_at(run: Run, image: Image.Image) -> Image.Image:
+    """The part of an image that the run's network looks at, with all the pixels that it has: what lies below maps."""
+    from vit.data.images import crop_square
+
+    size = run.config.data
+    return crop_square(image, size.image_size, size.crop_pct)
+
+
+def view_of(run: Run, image: Image.Image) -> np.ndarray:
+    """The image as the run's network sees it, ``(h w c)`` uint8."""
+    from vit.data.images import fit_square
+
+    size = run.config.data
+    return fit_square(image, size.image_size, size.crop_pct, size.interpolation)
+
+
+def version(run: Run, *of: object) -> str:
+    """Names what a run's network makes of something, such as an image's id, to the browser, which learns no path."""
+    path, stamp, images = measured_on(run)
+    return "/".join(map(str, (Path(path).name, stamp, sha1(images.encode()).hexdigest()[:8] if images else "", *of)))
 
 
 def deviation(run: Run, image: PickedImage) -> float:
@@ -451,7 +530,6 @@ def _deviation(path: str, stamp: int, image: Image.Image) -> float:
 
 def model_input(info: "CheckpointInfo", image: Image.Image) -> "Tensor":
     """A batch of this one image, ``(1 c h w)``, normalised."""
-    from vit.data.batches import to_tensor
-    from vit.evaluation import model_view
+    from vit.evaluation import model_input
 
-    return to_tensor([model_view(info, image)], info.mean, info.std)
+    return model_input(info, image)

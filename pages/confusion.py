@@ -6,6 +6,7 @@ from pathlib import Path
 import numpy as np
 import streamlit as st
 
+from vit.colours import RIGHT, WRONG
 from vit.names import shown
 
 _FOLDER = Path(__file__).parent / "confusion_matrix"
@@ -40,6 +41,7 @@ def confusion_matrix(
             "names": [shown(name) for name in names],
             "normalised": normalised,
             "chosen": chosen,
+            "colours": [RIGHT, WRONG],
         },
         key=key,
         on_cell_change=choose,

@@ -4,10 +4,24 @@ from typing import TYPE_CHECKING
 
 import streamlit as st
 
-from pages.components import attention_link, load_model, pick_run, plain, show_error, validation
+from pages.background import background
+from pages.components import (
+    attention_link,
+    judged,
+    load_model,
+    measured_on,
+    pick_run,
+    plain,
+    show_error,
+    show_no_classes,
+    validation,
+)
 from pages.confusion import confusion_matrix
 from pages.downloads import plotly_config
+from pages.foreign_images import are_needed
+from pages.wording import term
 from vit import plots
+from vit.counts import count
 from vit.errors import UserError
 from vit.names import in_cell
 from vit.runs import Run
@@ -16,36 +30,65 @@ if TYPE_CHECKING:
     from vit.evaluation import Calibration, Evaluation
 
 SHOWN = 24
+MATRIX_MAX = 100  # a confusion matrix with more classes is not drawn
+
+CONFUSIONS = 30
+
+AUTO_FLOPS = 5e12  # of some seconds: with fewer operations the images are shown to the model without being asked for
+
+WITHIN = (
+    "Of the model's classes those that the images have, matched by name; the last one stands for all others, where "
+    "the model named one of them."
+)
+
 SCALES = ("Counts", "Share of the row")
 
 
 @st.cache_data(max_entries=8, show_spinner="Showing the validation images to the model")
-def evaluated(path: str, stamp: int, _run: Run) -> "Evaluation":
-    """The run's predictions on its validation images, once for each state of its weights."""
+def evaluated(on: tuple, _run: Run) -> "Evaluation":
+    """The run's predictions on its images, once for each of :func:`pages.components.measured_on`."""
     from vit.evaluation import evaluate
 
     model, info = load_model(_run)
-    return evaluate(model, info, validation(_run).val)
+    return evaluate(model, info, judged(_run))
+
+
+def result_of(run: Run) -> "Evaluation | None":
+    """Those predictions, of the classes that there are images of; None, and progress, until they are there.
+
+    Raises:
+        UserError: the run or its images cannot be loaded, or the images' classes are not the model's.
+    """
+    from vit.evaluation import evaluate
+
+    model, info = load_model(run)
+    split = judged(run)
+    if count(run.config.model).flops * len(split) <= AUTO_FLOPS:
+        result = evaluated(measured_on(run), run)
+    else:
+        result = background(
+            ("evaluation", *measured_on(run)),
+            lambda progress: evaluate(model, info, split, progress=progress),
+            label=f"Show all {len(split):,} images to the model",
+        )
+    return result if result is None or not are_needed(run.config) else result.within()
 
 
 def show_scores(run: Run, result: "Evaluation", calibration: "Calibration") -> None:
     """Accuracy and its companions in one row."""
     with st.grid(4, min_column_width=150):
-        st.metric("Accuracy", f"{result.accuracy:.1%}", border=True, help="Share of the images whose class was named.")
-        mean_f1 = sum(row["f1"] for row in result.per_class) / len(result.per_class)
-        st.metric("Mean F1", f"{mean_f1:.1%}", border=True, help="Mean over the classes; rare classes count as much.")
-        st.metric(
-            "Calibration error", f"{calibration.ece:.1%}", border=True, help="How far stated confidence is from truth."
-        )
-        st.metric("Images", f"{len(result.labels):,}", border=True, help="Validation images, which trained nothing.")
+        st.metric("Accuracy", f"{result.accuracy:.1%}", border=True, help=term("accuracy"))
+        mean_f1 = result.mean_f1
+        rare = "The mean over the classes; rare ones count as much."
+        st.metric("Mean F1", f"{mean_f1:.1%}", border=True, help=term("F1", here=rare))
+        st.metric("Calibration error", f"{calibration.ece:.1%}", border=True, help=term("calibration"))
+        st.metric("Images", f"{len(result.labels):,}", border=True, help=term("validation"))
 
 
 def worst_cell(result: "Evaluation") -> tuple[str, str]:
     """The most frequent confusion, or the first class with itself where there is none."""
-    names = result.class_names
-    cells = [(result.confusion_matrix[t, p], t, p) for t in range(len(names)) for p in range(len(names)) if t != p]
-    count, true, predicted = max(cells, key=lambda cell: cell[0])
-    return (names[true], names[predicted]) if count else (names[0], names[0])
+    found = result.confusions(1)
+    return found[0][:2] if found else (result.class_names[0],) * 2
 
 
 def choose_cell(names: list[str], default: tuple[str, str]) -> tuple[int, int]:
@@ -84,6 +127,24 @@ def show_cell(run: Run, result: "Evaluation") -> None:
                     alt=f"Validation image {index}: {names[true]}, predicted {names[predicted]}",
                 )
                 attention_link(run, f"val-{index}", label="Attention")
+
+
+def show_confusions(result: "Evaluation") -> None:
+    """In place of a matrix with too many classes to be drawn: the cells off the diagonal that hold most images."""
+    found = result.confusions(CONFUSIONS)
+    st.caption(
+        f"A matrix of {len(result.class_names):,} classes has too many cells to be drawn; these are the {len(found)} "
+        "most frequent confusions. Choose a pair below to see its images."
+    )
+    st.dataframe(
+        [
+            {"True": in_cell(true), "Predicted": in_cell(said), "Images": images, "Share of the class": 100 * share}
+            for true, said, images, share in found
+        ],
+        hide_index=True,
+        column_config={"Share of the class": st.column_config.NumberColumn(format="%.0f%%")},
+        alt="The most frequent confusions",
+    )
 
 
 def show_classes(result: "Evaluation") -> None:
@@ -130,9 +191,12 @@ st.caption(
 run = pick_run()
 if run is None:
     st.stop()
+if not run.config.model.num_classes:
+    show_no_classes(run)
+    st.stop()
 if run.active:
     st.info("This run is still training; these are its weights so far.", icon=":material/model_training:")
-elif not run.status.validated:
+elif not run.status.validated and not run.config.published:
     st.warning(
         "This run was stopped before its first validation, so its weights are hardly trained.",
         icon=":material/warning:",
@@ -140,10 +204,14 @@ elif not run.status.validated:
 elif run.state in ("stopped", "failed"):
     st.caption(f":material/stop_circle: This run ended early, after epoch {run.status.epoch}.")
 try:
-    result = evaluated(str(run.path), run.stamp, run)
+    result = result_of(run)
 except UserError as error:
     show_error(error)
     st.stop()
+if result is None:
+    st.stop()
+if are_needed(run.config):
+    st.caption(WITHIN)
 calibration = result.calibration()
 show_scores(run, result, calibration)
 
@@ -151,32 +219,40 @@ names = list(result.class_names)
 with st.grid(2, min_column_width=330, gap="large") as row:
     matrix, table = row.cell(), row.cell()
 with matrix:
-    st.subheader("Confusion matrix", anchor=False)
+    st.subheader("Confusion matrix", anchor=False, help=term("confusion matrix"))
     scale = st.segmented_control(
         "Numbers", SCALES, default=SCALES[0], required=True, key="numbers", bind="query-params", persist_state="session"
     )
 show_cell(run, result)
 with matrix:
-    confusion_matrix(
-        result.confusion_matrix,
-        names,
-        normalised=scale == SCALES[1],
-        true_key="true",
-        predicted_key="predicted",
-        key="matrix",
-    )
-    st.caption(
-        "Blue: right. Orange: errors. The stronger the colour, the larger the share of its row. "
-        "Click a cell to see its images."
-    )
+    if len(names) > MATRIX_MAX:
+        show_confusions(result)
+    else:
+        confusion_matrix(
+            result.confusion_matrix,
+            names,
+            normalised=scale == SCALES[1],
+            true_key="true",
+            predicted_key="predicted",
+            key="matrix",
+        )
+        st.caption(
+            "Blue: right. Orange: errors. The stronger the colour, the larger the share of its row. "
+            "Click a cell to see its images."
+        )
 with table:
-    st.subheader("Each class", anchor=False)
+    st.subheader("Each class", anchor=False, help=term("precision", "recall", "F1"))
     show_classes(result)
 
-st.subheader("Reliability", anchor=False)
+st.subheader("Reliability", anchor=False, help=term("calibration"))
 with st.grid(2, min_column_width=330, gap="large") as row:
     with row.cell():
-        st.plotly_chart(plots.reliability(calibration), key="reliability", config=plotly_config("reliability"))
+        st.plotly_chart(
+            plots.reliability(calibration),
+            key="reliability",
+            config=plotly_config("reliability"),
+            alt="Share of right answers for images of like confidence, beside that confidence",
+        )
     with row.cell():
         st.markdown(calibration_sentence(result, calibration))
         st.caption(

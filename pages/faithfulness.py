@@ -7,7 +7,10 @@ import streamlit as st
 from pages import components, faithfulness_result, faithfulness_strip
 from pages.attention_beside import import_captum
 from pages.background import Progress, background
-from pages.faithfulness_words import INTRO, WHAT_IT_IS
+from pages.faithfulness_words import INTRO, NO_CLASSES, WHAT_IT_IS
+from pages.foreign_images import NoImages
+from pages.wording import term
+from vit.data import Split
 from vit.errors import UserError
 from vit.runs import Run
 
@@ -17,7 +20,7 @@ if TYPE_CHECKING:  # torch comes with the first model
 SIZES = ("25", "100", "300")
 
 
-def measure(run: Run, images: int, names: tuple[str, ...], progress: Progress) -> "Faithfulness":
+def measure(run: Run, split: Split, images: int, names: tuple[str, ...], progress: Progress) -> "Faithfulness":
     """The measurement, in a thread of its own."""
     from vit.explain import METHODS, measure_faithfulness
 
@@ -25,7 +28,7 @@ def measure(run: Run, images: int, names: tuple[str, ...], progress: Progress) -
     model, info = components.load_model(run)
     return measure_faithfulness(
         model,
-        components.validation(run).val,
+        split,
         mean=info.mean,
         std=info.std,
         images=images,
@@ -62,7 +65,7 @@ def choose(run: Run) -> tuple[int, tuple[str, ...]]:
 
 
 st.title("Faithfulness", anchor=False)
-st.caption(INTRO)
+st.caption(INTRO, help=term("faithfulness"))
 choices = st.container(horizontal=True, vertical_alignment="bottom")
 with choices:
     run = components.pick_run(width=240)
@@ -70,22 +73,33 @@ if run is None:
     st.stop()
 try:
     components.load_model(run)
-    available = len(components.validation(run).val)
-    with choices:
-        count, names = choose(run)
-    result = background(
-        ("faithfulness", str(run.path), run.stamp, count, *names),
-        lambda progress: measure(run, count, names, progress),
-        label=f"Measure on {min(count, available)} images",
-    )
-    if result is None:
+    if not run.config.model.num_classes:
+        components.show_no_classes(run, NO_CLASSES)
+        st.stop()
+    from vit.explain.parts import require_room
+
+    require_room(run.config.model)
+    result = split = None
+    try:
+        split = components.validation(run).val
+    except NoImages as error:
+        components.show_error(error)
+    if split is not None:
+        with choices:
+            count, names = choose(run)
+        result = background(
+            ("faithfulness", *components.measured_on(run), count, *names),
+            lambda progress: measure(run, split, count, names, progress),
+            label=f"Measure on {min(count, len(split))} images",
+        )
+    if split is not None and result is None:
         from vit.explain import why_not
 
         st.caption(
             f"{len(names)} method{'s' if len(names) > 1 else ''}, each on trained and untrained weights. For a small "
             f"network 100 images take a minute or so. {why_not(run.config.model)}"
         )
-    else:
+    if result is not None:
         st.subheader("Verdict", anchor=False)
         faithfulness_result.show_verdict(result)
         st.subheader("The table", anchor=False)

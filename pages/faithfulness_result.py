@@ -10,6 +10,7 @@ import streamlit as st
 from pages.components import plain
 from pages.downloads import downloads, plotly_config
 from pages.faithfulness_words import MEASURES, NO_MASKS, NO_OBJECT
+from vit.colours import PALETTE, RIGHT, tinted
 from vit.plots.faithfulness import Comparison, advantage_forest
 from vit.runs import Run
 
@@ -22,7 +23,9 @@ BADGES = {
     "decoration": ":gray-badge[:material/brush: decoration]",
 }
 FEW = 100  # images
-BETTER, CHANCE = (f"background-color: rgba({colour})" for colour in ("0, 158, 115, 0.2", "138, 143, 152, 0.14"))
+BETTER, CHANCE = (
+    f"background-color: {tinted(colour, share)}" for colour, share in ((RIGHT, 0.2), (PALETTE["grey"], 0.14))
+)
 
 
 def show_verdict(result: "Faithfulness") -> None:
@@ -89,7 +92,7 @@ def show_table(run: Run, result: "Faithfulness") -> None:
         alt="Every measure of every method and row of chance",
     )
     st.caption(
-        "Mean over the images and its 95 % interval. ↓ less is better, ↑ more is better. ✓ and green: better than the "
+        "Mean over the images and its 95 % interval. ↓ less is better, ↑ more is better. ✓ and blue: better than the "
         "best row of chance, by the interval of the paired differences below. Grey: rows of chance."
     )
     if result.object_shares is None:

@@ -12,7 +12,9 @@ from pages.components import PickedImage, plain
 from pages.downloads import downloads, plotly_config
 from pages.faithfulness_words import KINDS
 from pages.relevance_seen import draw
+from pages.wording import term
 from vit import render
+from vit.classes import names_of
 from vit.plots.faithfulness import Curve, faithfulness_curves, walk_curve
 from vit.runs import Run
 
@@ -60,7 +62,13 @@ def controls(run: Run) -> tuple[str, str, str]:
             width=280,
         )
         kind = st.segmented_control(
-            "Curve", list(KINDS), default="deletion", required=True, key="kind", bind="query-params"
+            "Curve",
+            list(KINDS),
+            default="deletion",
+            required=True,
+            key="kind",
+            bind="query-params",
+            help=term("deletion", "insertion"),
         )
         fill = st.segmented_control(
             "Covered patches show",
@@ -94,7 +102,7 @@ def explore(run: Run, picked: PickedImage, result: "Faithfulness | None") -> Non
 
 def show_strip(run: Run, picked: PickedImage, seen: "Walk", title: str, signed: bool, kind: str, fill: str) -> None:
     """The map, then the eleven images with the probability under each."""
-    label = run.config.data.class_names[seen.label]
+    label = names_of(run.config)[seen.label]
     verb = "covered" if kind == "deletion" else "shown"
     st.caption(
         f"{plain(picked.title[:1].upper() + picked.title[1:])}; under each image, how likely the network finds "

@@ -23,6 +23,11 @@ MEASURES = {
     "iou": "Take as many of the most relevant patches as the object has: how well the two sets agree, from 0 to 1.",
 }
 
+NO_CLASSES = (
+    "Whether a map is evidence is judged by how far a class's probability falls, and this model was published as "
+    "features, without classes: look at its attention and its tokens, or fine-tune it on classes of your own."
+)
+
 NO_MASKS = (
     "This data set does not say where the object is, so the share inside the object, the pointing game and the IoU "
     "cannot be taken; the curves need no masks."

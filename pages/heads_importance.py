@@ -9,6 +9,7 @@ from pages.boards import head_board
 from pages.downloads import downloads
 from pages.heads_importance_pruning import show_pruning
 from pages.intervene_heads import MANY
+from pages.wording import term
 from vit import plots
 from vit.config import ModelConfig, TransformerConfig
 from vit.counts import count
@@ -22,6 +23,7 @@ from vit.explain.ablation import (
     head_importance,
 )
 from vit.explain.interventions import Means, validation_means
+from vit.explain.parts import require_room
 from vit.explain.sample import RANKED, sample
 from vit.runs import Run
 
@@ -61,6 +63,11 @@ NO_HEADS = (
     "of its image instead."
 )
 
+NO_CLASSES_TO_LOSE = (
+    "How much a head matters is measured by the answers that get worse without it, and this model was published as "
+    "features, without classes: look at the portraits of its heads, or fine-tune it on classes of your own."
+)
+
 WHAT_IT_IS = """
 **What it is.** One head at a time is taken out, and accuracy and loss are measured again on the same images. *Zero*
 puts zeros in place of what the head hands on, *mean* its average over half of the images, so that only the news about
@@ -87,13 +94,17 @@ ranking has to beat. Where the curves lie together, the ranking says nothing.
 
 def show(run: Run) -> None:
     """The part of the page."""
-    st.caption(INTRO)
+    st.caption(INTRO, help=term("ablation"))
     config = run.config.model
     if not isinstance(config, TransformerConfig):
         st.info(NO_HEADS, icon=":material/info:")
         return
+    if not config.num_classes:
+        components.show_no_classes(run, NO_CLASSES_TO_LOSE)
+        return
     try:
-        split = components.validation(run).val
+        require_room(config)
+        split = components.judged(run)
         components.load_model(run)
         explore(run, config, split)
     except UserError as error:
@@ -115,7 +126,7 @@ def explore(run: Run, config: TransformerConfig, split: Split) -> None:
     layer, head = show_board(run, config, importance, estimate, measure, ablation)
     show_head(run, importance, estimate, ablation, layer, head)
     show_table(importance, ablation)
-    st.subheader("How many heads can go", anchor=False)
+    st.subheader("How many heads can go", anchor=False, help=term("pruning"))
     auto = operations(config, images) < AUTO_FLOPS
     show_pruning(run, split, images, ablation, importance, means, auto=auto)
 
@@ -165,7 +176,7 @@ def measured(run: Run, split: Split, images: int) -> tuple[Importance, Means] | 
         return head_importance(model, sample(model, info, split, images), means, progress), means
 
     return background(
-        ("head importance", str(run.path), run.stamp, images),
+        ("head importance", *components.measured_on(run), images),
         work,
         label=f"Measure all {config.depth * config.num_heads} heads on {images:,} images",
         auto=operations(config, images) < AUTO_FLOPS,

@@ -34,7 +34,7 @@ def show_pruning(
     chosen = sample(model, info, split, images, MEASURED)
     orders = {name: importance.of(RANKED).order(name, ablation) for name in RANKING}
     result: Pruning | None = background(
-        ("pruning", str(run.path), run.stamp, images, ablation),
+        ("pruning", *components.measured_on(run), images, ablation),
         lambda progress: pruning(model, chosen, orders, ablation, means, seeds=SEEDS, progress=progress),
         label=f"Take the heads out one after another, on {chosen.images:,} images",
         auto=auto,

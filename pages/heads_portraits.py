@@ -9,7 +9,9 @@ from PIL import Image
 from pages import components, downloads, heads_words
 from pages.background import background
 from pages.components import CAPTION_COLUMNS
-from pages.map_grid import forget_browsers, map_grid, place_controls, scale_controls
+from pages.heads_words import Before
+from pages.map_grid import forget_browsers, map_grid, place_controls, scale_controls, tokens_before, words_before
+from pages.wording import term
 from vit import counts, plots, render
 from vit.errors import UserError
 from vit.runs import Run
@@ -31,7 +33,7 @@ TABLE = "heads_table"
 HELP = {
     "Entropy": "How evenly a patch spreads its attention: 100 % is everywhere alike.",
     "Distance": "Mean distance in pixels between a patch and the patches it looks at.",
-    "Class token": "Share of a patch's attention that goes to the class token.",
+    "Before": "Share of a patch's attention that goes to {before}.",
     "Own patch": "Share that goes to the patch itself.",
     "Neighbours": "Share that goes to the up to 8 patches around.",
     "Fixed place": "Share that goes to one patch, or to the patch at one step, in every image: the best there is.",
@@ -39,6 +41,12 @@ HELP = {
     "Focus": "Share that goes to tokens that nearly all patches of an image look at.",
     "Driven by": f"The class with most of the {SHOWN} images to which the head adds most.",
 }
+
+
+def before_of(run: Run) -> Before:
+    """How the tokens before the patches are spoken of."""
+    names = run.config.model.prefix_names
+    return Before(names, words_before(tokens_before(run.config.model)) if names else "")
 
 
 def choose_sample(images: int) -> int:
@@ -69,14 +77,17 @@ def portraits_of(run: Run) -> "Portraits | None":
         UserError: the run or its images cannot be loaded, or this network's heads cannot be measured.
     """
     from vit.explain.heads import portraits, require_rows
+    from vit.explain.parts import require_room
 
     model, info = components.load_model(run)
     require_rows(model)
-    split = components.validation(run).val
+    require_room(run.config.model)
+    images = components.validation(run)
+    split, names = images.val, images.class_names
     count = choose_sample(len(split))
     return background(
-        ("portraits", str(run.path), run.stamp, count),
-        lambda progress: portraits(model, info, split, count=count, progress=progress),
+        ("portraits", *components.measured_on(run), count),
+        lambda progress: portraits(model, info, split, count=count, class_names=names, progress=progress),
         label="Measure all heads",
         auto=counts.count(run.config.model).flops * count <= AUTO_FLOPS,
     )
@@ -84,7 +95,7 @@ def portraits_of(run: Run) -> "Portraits | None":
 
 def show_figures(run: Run, seen: "Portraits", chosen: tuple[int, int]) -> None:
     """Distance and entropy of all heads against depth."""
-    told = heads_words.hover(seen)
+    told = heads_words.hover(seen, before_of(run))
     figures = {
         "distance": (
             "Attention distance, pixels",
@@ -147,7 +158,7 @@ def show_table(run: Run, seen: "Portraits") -> None:
         downloads.downloads(
             f"{run.name}-heads",
             key="heads",
-            table=lambda: heads_words.numbers(seen),
+            table=lambda: heads_words.numbers(seen, before_of(run)),
             arrays=lambda: {
                 "images": seen.images,
                 "mean_attention": seen.attention,
@@ -155,11 +166,18 @@ def show_table(run: Run, seen: "Portraits") -> None:
                 "focus": seen.focus,
                 "grid": np.array(seen.grid),
                 "prefix_tokens": np.array(seen.prefix_tokens),
+                "prefix_names": np.array(run.config.model.prefix_names),
             },
         )
-    percent = {name: "%.0f%%" for name in HELP if name not in ("Distance", "Driven by")}
+    before = before_of(run)
+    columns = {
+        before.title if name == "Before" else name: words.format(before=before.words)
+        for name, words in HELP.items()
+        if before.names or name != "Before"
+    }
+    percent = {name: "%.0f%%" for name in columns if name not in ("Distance", "Driven by")}
     st.dataframe(
-        heads_words.table_rows(seen, order),
+        heads_words.table_rows(seen, order, before),
         key=TABLE,
         hide_index=True,
         on_select=lambda: take_row(order),
@@ -168,7 +186,7 @@ def show_table(run: Run, seen: "Portraits") -> None:
             name: st.column_config.NumberColumn(format=percent.get(name, "%.1f"), help=words)
             if name != "Driven by"
             else st.column_config.TextColumn(help=words)
-            for name, words in HELP.items()
+            for name, words in columns.items()
         },
         alt="Every head with its name and its numbers",
     )
@@ -184,7 +202,7 @@ def show_patterns(run: Run, seen: "Portraits", token: int, layer: int, head: int
         lambda tokens: np.stack([seen.rows(one) for one in tokens])[None],
         Image.fromarray(seen.picture),
         key="portraits",
-        version=f"{run.name}/{run.stamp}/portraits/{len(seen.images)}",
+        version=components.version(run, "portraits", len(seen.images)),
         grid=seen.grid,
         prefix=seen.prefix_tokens,
         pool=seen.pool,
@@ -195,6 +213,7 @@ def show_patterns(run: Run, seen: "Portraits", token: int, layer: int, head: int
         token=token,
         row=layer,
         column=head,
+        before=tokens_before(run.config.model),
     )
     downloads.downloads(
         f"{run.name}-mean-patterns-{token}",
@@ -244,15 +263,16 @@ def explore(run: Run, seen: "Portraits") -> None:
     st.subheader("One head", anchor=False)
     st.caption(heads_words.PATTERNS)
     with st.container(horizontal=True, vertical_alignment="bottom"):
-        token, layer, head = place_controls(depth, heads, seen.grid)
+        token, layer, head = place_controls(depth, heads, seen.grid, before=tokens_before(run.config.model))
         scale_controls()
     show_patterns(run, seen, token, layer, head)
     name = str(seen.names[layer - 1, head - 1])
     st.markdown(f"#### Layer {layer}, head {head}: {name}")
     st.caption(heads_words.MEANINGS[name])
+    sentences = heads_words.describe(seen, layer - 1, head - 1, before_of(run))
     with st.grid(2, min_column_width=360, gap="large") as grid:
         with grid.cell():
-            st.markdown("\n".join(f"- {sentence}" for sentence in heads_words.describe(seen, layer - 1, head - 1)))
+            st.markdown("\n".join(f"- {sentence}" for sentence in sentences))
         with grid.cell():
             show_driving(run, seen, layer - 1, head - 1)
 
@@ -268,7 +288,7 @@ def show_names() -> None:
 
 def show(run: Run) -> None:
     """The part of the page."""
-    st.caption(heads_words.INTRO)
+    st.caption(heads_words.INTRO, help=term("entropy", "attention distance"))
     try:
         seen = portraits_of(run)
     except UserError as error:

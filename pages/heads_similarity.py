@@ -10,6 +10,7 @@ import streamlit as st
 from pages import access, components, downloads
 from pages.background import background
 from pages.heads_portraits import AUTO_FLOPS, choose_sample
+from pages.wording import term
 from vit import counts, plots
 from vit.errors import UserError
 from vit.runs import Run
@@ -103,7 +104,7 @@ def measured(run: Run, other: Run | None, count: int) -> "Similarities | None":
         return Similarities(values, found[0].names, found[-1].names, len(images))
 
     return background(
-        ("similarity", *(part for one in both for part in (str(one.path), one.stamp)), count),
+        ("similarity", *(part for one in both for part in components.measured_on(one)), count),
         work,
         label="Compare the layers",
         auto=sum(counts.count(config).flops for config in configs) * count <= AUTO_FLOPS,
@@ -170,7 +171,7 @@ def show_map(run: Run, other: Run | None, found: Similarities, of: str) -> None:
 
 def show(run: Run) -> None:
     """The part of the page."""
-    st.caption(INTRO)
+    st.caption(INTRO, help=term("CKA"))
     try:
         with st.container(horizontal=True, vertical_alignment="bottom"):
             other = choose_beside(run)

@@ -1,6 +1,6 @@
 """What the Heads page says of a head, and how it explains itself."""
 
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, NamedTuple
 
 import numpy as np
 
@@ -49,8 +49,8 @@ at no other, its entropy is that of "10 tokens"; if it looks at all tokens alike
 are its unit.
 
 **Distance** says how far a patch looks, from the centre of the patch to the centres of those it looks at. The class
-token is nowhere, so only what goes to patches counts, taken for 100 %. The even pattern's distance is the
-reference: a head without any preference has it too.
+token and registers are nowhere, so only what goes to patches counts, taken for 100 %. The even pattern's distance is
+the reference: a head without any preference has it too.
 
 **A fixed place** is one patch that all patches look at in every image, or one step, such as "one to the left", that
 every patch takes. **Same in every image** says how much of what sets a head's pattern apart from the even one is
@@ -76,7 +76,25 @@ another name, and nothing in the network knows of these names: read the numbers.
 """
 
 
-def table_rows(seen: "Portraits", order: list[tuple[int, int]]) -> list[dict]:
+class Before(NamedTuple):
+    """The tokens before the patches: their names, and what they are called together; empty where there are none."""
+
+    names: tuple[str, ...]
+    words: str
+
+    @property
+    def title(self) -> str:
+        """Above a column."""
+        words = self.words.removeprefix("the ")
+        return words[:1].upper() + words[1:]
+
+    @property
+    def field(self) -> str:
+        """In a file."""
+        return "class_token_share" if self.names == ("class token",) else "share_before_the_patches"
+
+
+def table_rows(seen: "Portraits", order: list[tuple[int, int]], before: Before) -> list[dict]:
     """The numbers of heads, a row each; shares in percent."""
     return [
         {
@@ -85,7 +103,7 @@ def table_rows(seen: "Portraits", order: list[tuple[int, int]]) -> list[dict]:
             "Name": str(seen.names[at]),
             "Entropy": 100 * float(seen.entropy_share[at]),
             "Distance": float(seen.distance[at]),
-            "Class token": 100 * float(seen.prefix_share[at]),
+            **({before.title: 100 * float(seen.prefix_share[at])} if before.names else {}),
             "Own patch": 100 * float(seen.own_share[at]),
             "Neighbours": 100 * float(seen.neighbour_share[at]),
             "Fixed place": 100 * float(max(seen.key_share[at], seen.step_share[at])),
@@ -97,7 +115,7 @@ def table_rows(seen: "Portraits", order: list[tuple[int, int]]) -> list[dict]:
     ]
 
 
-def numbers(seen: "Portraits") -> list[dict]:
+def numbers(seen: "Portraits", before: Before) -> list[dict]:
     """All numbers of all heads, a row each, for a file; shares from 0 to 1."""
     return [
         {
@@ -108,7 +126,7 @@ def numbers(seen: "Portraits") -> list[dict]:
             "entropy_share": float(seen.entropy_share[at]),
             "distance_pixels": float(seen.distance[at]),
             "distance_of_even_pattern": seen.even_distance,
-            "class_token_share": float(seen.prefix_share[at]),
+            before.field: float(seen.prefix_share[at]),
             "own_patch_share": float(seen.own_share[at]),
             "neighbour_share": float(seen.neighbour_share[at]),
             "fixed_patch": int(seen.key[at]) + 1,
@@ -127,30 +145,34 @@ def numbers(seen: "Portraits") -> list[dict]:
     ]
 
 
-def hover(seen: "Portraits") -> dict[tuple[int, int], str]:
+def hover(seen: "Portraits", before: Before) -> dict[tuple[int, int], str]:
     """What a point of the figures tells of its head."""
+    first = {at: f"{before.title.lower()} {share:.0%}, " for at, share in np.ndenumerate(seen.prefix_share)}
     return {
         at: f"entropy of {seen.effective_tokens[at]:.1f} tokens<br>"
-        f"class token {seen.prefix_share[at]:.0%}, own patch {seen.own_share[at]:.0%}, "
+        f"{first[at] if before.names else ''}own patch {seen.own_share[at]:.0%}, "
         f"neighbours {seen.neighbour_share[at]:.0%}<br>"
         f"same in every image {seen.by_place[at]:.0%}, focus {seen.focus_share[at]:.0%}"
         for at in np.ndindex(seen.names.shape)
     }
 
 
-def describe(seen: "Portraits", layer: int, head: int) -> list[str]:
+def describe(seen: "Portraits", layer: int, head: int, before: Before) -> list[str]:
     """A head's numbers in sentences, for a layer and head from 0."""
     at, even, tokens = (layer, head), seen.even_share, seen.attention.shape[-1]
-    place = plots.token_names(seen.grid, seen.prefix_tokens)[seen.prefix_tokens + int(seen.key[at])]
+    place = plots.token_names(seen.grid, ())[int(seen.key[at])]
+    to_prefix = (
+        f" and {seen.prefix_share[at]:.1%} to {before.words} "
+        f"({_times(seen.prefix_share[at], even * seen.prefix_tokens)})"
+    )
     said = [
         f"A patch spreads its attention as if over **{seen.effective_tokens[at]:.1f} of {tokens} tokens** evenly: its "
         f"entropy is {seen.entropy[at]:.2f} nats, {seen.entropy_share[at]:.0%} of the greatest possible.",
         f"It looks **{seen.distance[at]:.1f} pixels** far on average, {seen.distance_share[at]:.2f} times as far as an "
         f"even pattern ({seen.even_distance:.1f}).",
         f"It gives **{seen.neighbour_share[at]:.1%}** of its attention to the patches around its own "
-        f"({_times(seen.neighbour_share[at], seen.even_neighbour_share)}), {seen.own_share[at]:.1%} to itself "
-        f"({_times(seen.own_share[at], even)}) and {seen.prefix_share[at]:.1%} to the class token "
-        f"({_times(seen.prefix_share[at], even * seen.prefix_tokens)}).",
+        f"({_times(seen.neighbour_share[at], seen.even_neighbour_share)}){',' if before.names else ' and'} "
+        f"{seen.own_share[at]:.1%} to itself ({_times(seen.own_share[at], even)}){to_prefix if before.names else ''}.",
         f"The patch that gets most from all patches is {place}, with {seen.key_share[at]:.1%} "
         f"({_times(seen.key_share[at], even)}); the step that is taken most is {_step(*seen.step(*at))}, with "
         f"{seen.step_share[at]:.1%}.",

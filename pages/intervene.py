@@ -5,16 +5,32 @@ import streamlit as st
 from pages import attention_beside, components
 from pages.intervene_heads import MANY, choose_changes
 from pages.intervene_patches import choose_patches
-from pages.intervene_result import grid_of, means_of, see, show_accuracy, show_answer, show_maps, show_sentence
+from pages.intervene_result import (
+    grid_of,
+    means_of,
+    see,
+    show_accuracy,
+    show_answer,
+    show_likeness,
+    show_maps,
+    show_sentence,
+)
 from pages.map_grid import forget_browsers
+from vit.classes import names_of
 from vit.errors import UserError
 from vit.explain.interventions import NEED_MEANS, to_text
+from vit.explain.parts import require_room
 from vit.runs import Run
 
 INTRO = (
     "Looking says where a head looks, not whether it matters. Here you change something and see the model's mind "
     "change, or not: switch heads off or alter them, cover or shuffle patches of the image, and the answer, the maps "
     "and the accuracy follow."
+)
+
+NO_ANSWER = (
+    "This model was published as features, without classes, so there is no answer to follow: the line above says how "
+    "far its features turn, and the maps below change all the same."
 )
 
 NO_HEADS = (
@@ -72,7 +88,8 @@ def explore(run: Run, picked: components.PickedImage) -> None:
     record, changes = before.answer.record, ()  # a convolutional network has neither record nor heads
     if record is not None and record.caveat:
         st.warning(record.caveat, icon=":material/info:")
-    components.show_answer(picked, run.config.data.class_names, before.answer.probabilities)
+    names = names_of(run.config)
+    components.show_answer(picked, names, before.answer.probabilities)
     said, board = st.container(), st.container()
     in_row = record is not None and run.config.model.num_heads <= MANY  # more have no room in a third of the page
     with st.grid(3 if in_row else 2, min_column_width=270, gap="medium") as row:
@@ -88,15 +105,23 @@ def explore(run: Run, picked: components.PickedImage) -> None:
             if means is None and any(change.kind in NEED_MEANS for change in changes):
                 return
             after = see(run, picked.image, to_text(changes), tampering, means)
-            names, answers = run.config.data.class_names, (before.answer.probabilities, after.answer.probabilities)
-            show_answer(names, *answers)
+            answers = (before.answer.probabilities, after.answer.probabilities)
+            if names:
+                show_answer(names, *answers)
+            else:
+                components.show_no_classes(run, NO_ANSWER)
         with said:
-            show_sentence(names, *answers, changed=bool(changes) or tampering.anything)
+            changed = bool(changes) or tampering.anything
+            if names:
+                show_sentence(names, *answers, changed=changed)
+            else:
+                show_likeness(before, after, changed=changed)
         if record is None:
             return
-        version = f"{run.name}/{run.stamp}/{picked.id}/{to_text(changes)}/{tampering}"
+        version = f"{components.version(run, picked.id)}/{to_text(changes)}/{tampering}"
         show_maps(run, picked.id, before, after, version, shuffled=bool(tampering.seed))
-        show_accuracy(run, changes, means)
+        if names:
+            show_accuracy(run, changes, means)
     except UserError as error:
         components.show_error(error)
 
@@ -112,6 +137,7 @@ convolutional = attention_beside.is_convolutional(run)
 forget_browsers()
 try:
     components.load_model(run)
+    require_room(run.config.model)
     with choices:
         picked = components.pick_image(run)
     if picked is None:

@@ -2,7 +2,7 @@
 
 from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import Literal
+from typing import TYPE_CHECKING, Literal
 
 import numpy as np
 import streamlit as st
@@ -13,13 +13,19 @@ from pages.background import background, tasks
 from pages.components import plain
 from pages.downloads import downloads, plotly_config
 from pages.intervene_patches import Tampering
-from pages.map_grid import map_grid, place_controls, scale_controls
+from pages.map_grid import map_grid, place_controls, scale_controls, tokens_before
+from pages.wording import term
 from vit import plots, render
 from vit.config import TransformerConfig
 from vit.counts import count
 from vit.explain import token_rows
 from vit.explain.interventions import NEED_MEANS, Answer, Change, Means, from_text, to_text
 from vit.runs import Run
+
+if TYPE_CHECKING:  # torch comes with the first model
+    from torch import nn
+
+    from vit.explain.sample import Sample
 
 MEAN_IMAGES = 200
 """Means of heads are over so many validation images."""
@@ -31,6 +37,7 @@ AUTO_FLOPS = 2e11
 """It is measured without being asked for where it takes fewer operations than this, a few seconds."""
 
 COMPARED = {"before": "Before", "after": "After", "difference": "Difference"}
+SAME_WAY = 0.9  # cosines from here on are called the same way
 SEEN_POINTS = 0.05  # a change of fewer points of probability would be rounded away
 
 
@@ -84,7 +91,7 @@ def means_of(run: Run, changes: Sequence[Change]) -> Means | None:
     model, info = components.load_model(run)
     chosen = sample(model, info, components.validation(run).val, MEAN_IMAGES)
     return background(
-        ("head means", str(run.path), run.stamp),
+        ("head means", *components.measured_on(run)),
         lambda progress: validation_means(model, chosen, progress),
         label=f"Average the heads over {MEAN_IMAGES} validation images",
         auto=True,
@@ -112,6 +119,17 @@ def show_sentence(names: Sequence[str], before: np.ndarray, after: np.ndarray, *
         f"**{plain(names[best])}**, {before[best]:.1%}. Nothing is changed yet: click a head, or a patch of the image."
     )
     st.markdown(f"##### {sentence(names, before, after) if changed else said}")
+
+
+def show_likeness(before: Seen, after: Seen, *, changed: bool) -> None:
+    """What the changes did to the features of a network without classes, in a line."""
+    from vit.explain.interventions import likeness
+
+    cosine = likeness(before.answer, after.answer)
+    said = f"The features point {'nearly ' if cosine > 0.99 else ''}the way they did: a cosine of **{cosine:.3f}**."
+    if cosine < SAME_WAY:
+        said = f"The features have turned: the cosine with what they were is **{cosine:.3f}**."
+    st.markdown(f"##### {said if changed else 'Nothing is changed yet: click a head, or a patch of the image.'}")
 
 
 def show_answer(names: Sequence[str], before: np.ndarray, after: np.ndarray) -> None:
@@ -153,7 +171,8 @@ def show_maps(run: Run, image_id: str, before: Seen, after: Seen, version: str, 
             bind="query-params",
             wrap=False,
         )
-        token, layer, head = place_controls(depth, heads, record.grid)
+        others = tokens_before(run.config.model)
+        token, layer, head = place_controls(depth, heads, record.grid, before=others)
         scale_controls()
     if shuffled and compared == "difference":
         st.caption("The patches were shuffled, so the difference is between places, not between what lies there.")
@@ -180,6 +199,7 @@ def show_maps(run: Run, image_id: str, before: Seen, after: Seen, version: str, 
         quantity="change" if signed else "attention",
         signed=signed,
         shares=not signed,
+        before=others,
     )
     downloads(
         f"{run.name}-{image_id}-maps-{compared}",
@@ -219,18 +239,18 @@ def show_accuracy(run: Run, changes: Sequence[Change], means: Means | None) -> N
     from vit.explain.interventions import to_edits
     from vit.explain.sample import sample
 
-    st.subheader("On validation images", anchor=False)
+    st.subheader("On validation images", anchor=False, help=term("validation"))
     if not changes:
         st.caption("Change a head, and the accuracy with and without the change is measured here.")
         return
     model, info = components.load_model(run)
-    chosen = sample(model, info, components.validation(run).val, MEASURED_IMAGES)
+    chosen = sample(model, info, components.judged(run), MEASURED_IMAGES)
     edits = to_edits(model, changes, means)
-    key = ("changed accuracy", str(run.path), run.stamp, to_text(changes))
+    key = ("changed accuracy", *components.measured_on(run), to_text(changes))
     stop_others(key)
     found = background(
         key,
-        lambda progress: (unchanged(run), outcome(model, chosen, edits, progress)),
+        lambda progress: (unchanged(model, chosen, key[1:-1]), outcome(model, chosen, edits, progress)),
         label=f"Measure the accuracy on {chosen.images:,} images",
         auto=count(run.config.model).flops * chosen.images < AUTO_FLOPS,
     )
@@ -242,7 +262,7 @@ def show_accuracy(run: Run, changes: Sequence[Change], means: Means | None) -> N
     with st.grid(4, min_column_width=150):
         st.metric("Accuracy before", f"{before.accuracy:.1%}", border=True)
         _metric("Accuracy after", f"{after.accuracy:.1%}", points and f"{points} points", "normal")
-        st.metric("Loss before", f"{before.mean_loss:.3f}", border=True, help="Mean cross-entropy in nats.")
+        st.metric("Loss before", f"{before.mean_loss:.3f}", border=True, help=term("cross-entropy"))
         _metric("Loss after", f"{after.mean_loss:.3f}", nats, "inverse")
     verdict = "which is within chance" if lost.by_chance else "which is more than chance"
     st.caption(
@@ -270,14 +290,12 @@ def _metric(label: str, value: str, change: str, colours: Literal["normal", "inv
     )
 
 
-@st.cache_data(max_entries=8, show_spinner=False, hash_funcs={Run: lambda run: f"{run.path}:{run.stamp}"})
-def unchanged(run: Run):
-    """The outcome of the model as it is."""
+@st.cache_data(max_entries=8, show_spinner=False)
+def unchanged(_model: "nn.Module", _sample: "Sample", on: tuple):
+    """The outcome of the model as it is, once for each of :func:`pages.components.measured_on`."""
     from vit.explain.ablation import outcome
-    from vit.explain.sample import sample
 
-    model, info = components.load_model(run)
-    return outcome(model, sample(model, info, components.validation(run).val, MEASURED_IMAGES))
+    return outcome(_model, _sample)
 
 
 def stop_others(key: tuple) -> None:

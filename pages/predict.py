@@ -2,14 +2,15 @@
 
 import random
 
-import numpy as np
 import streamlit as st
 from PIL import Image
 
 from pages import access, components
+from pages.attention_beside import answer
 from pages.components import PickedImage, plain
 from pages.demo_notice import upload_words
 from pages.downloads import plotly_config
+from pages.wording import term
 from vit import plots
 from vit.data.images import FILE_BYTES_MAX, HEAVY_PIXELS_MAX, PIXELS_MAX, open_image
 from vit.errors import DataError, UserError
@@ -78,18 +79,9 @@ def clear() -> None:
     st.session_state.update(predict_shown=[], predict_names={}, predict_problems=[])
 
 
-@st.cache_data(max_entries=256, show_spinner=False)
-def answer(path: str, stamp: int, image_id: str, _image: Image.Image) -> tuple[np.ndarray, np.ndarray]:
-    """The image as the model sees it, ``(h w c)``, and the class probabilities ``(k,)``."""
-    from vit.evaluation import model_view, predict
-
-    model, info = components.load_path(path, stamp)
-    return model_view(info, _image), predict(model, info, [_image])[0]
-
-
 def show_result(run: Run, class_names: tuple[str, ...], picked: PickedImage, name: str) -> None:
     """One card: the picture, the bars, the way on."""
-    view, probabilities = answer(str(run.path), run.stamp, picked.id, picked.image)
+    view, probabilities = answer(run, picked.image)
     best = int(probabilities.argmax())
     side = max(1, VIEW_SIDE // view.shape[0]) * view.shape[0]  # a whole multiple keeps the pixels crisp
     with st.container(border=True):
@@ -113,16 +105,22 @@ def show_result(run: Run, class_names: tuple[str, ...], picked: PickedImage, nam
 
 
 st.title("Predict", anchor=False)
-st.caption("Show a trained model some pictures: the bars are the probabilities that it gives to each class.")
+st.caption(
+    "Show a trained model some pictures: the bars are the probabilities that it gives to each class.",
+    help=term("logits", "softmax"),
+)
 choice, _ = st.columns([2, 3])
 with choice:
     run = components.pick_run()
 if run is None:
     st.stop()
 try:
-    model, info = components.load_model(run)
+    _, info = components.load_model(run)
 except UserError as error:
     components.show_error(error)
+    st.stop()
+if not info.class_names:
+    components.show_no_classes(run)
     st.stop()
 
 with st.container(border=True):
@@ -159,9 +157,10 @@ for problem in st.session_state.get("predict_problems", []):
 names = st.session_state.get("predict_names", {})
 if shown():
     st.query_params["pictures"] = ",".join(shown())
+    cut = "" if info.crop_pct == 1 else f", {info.crop_pct:.0%} of it each way"
     st.caption(
-        f"Each picture as the model sees it: the middle square, at {info.image_size} x {info.image_size} pixels. "
-        f"The model knows {len(info.class_names)} classes and always names one of them."
+        f"Each picture as the model sees it: the middle square{cut}, at {info.image_size} x {info.image_size} pixels. "
+        f"The model knows {len(info.class_names):,} classes and always names one of them."
     )
     with st.grid(2, min_column_width=380):
         for image_id in shown():

@@ -14,7 +14,9 @@ from pages.components import PickedImage
 from pages.relevance_large import show_large
 from pages.relevance_seen import Question
 from pages.relevance_words import INTRO, WHAT_IT_IS
+from pages.wording import term
 from vit import render
+from vit.classes import names_of
 from vit.errors import UserError
 from vit.runs import Run
 
@@ -55,7 +57,7 @@ def rollout_controls() -> tuple[str, float]:
         required=True,
         key="fuse",
         bind="query-params",
-        help="How the heads of a layer become one map in rollout.",
+        help=term("rollout", here="How the heads of a layer become one map in rollout."),
     )
     discard = st.slider(
         "Rollout: leave out",
@@ -105,23 +107,25 @@ def explore(run: Run, picked: PickedImage, view: np.ndarray, probabilities: np.n
     from vit.explain import methods_for, why_not
 
     config = run.config
-    methods, names = methods_for(config.model), config.data.class_names
+    methods, names = methods_for(config.model), names_of(config)
     slow = [name for name, method in methods.items() if not method.fast]
     quick = seen.is_quick(run, slow)
     with st.container(horizontal=True, vertical_alignment="bottom"):
-        question = ask(names, names[int(probabilities.argmax())])
+        question = ask(names, names[int(probabilities.argmax())]) if names else seen.NO_QUESTION
         fusion, discard = rollout_controls() if "rollout" in methods else ("mean", 0.0)
         every = not quick or len(methods) - len(slow) < 2
-        if not every:
+        if slow and not every:
             every = st.toggle(
                 "Slow methods too",
                 key="slow",
                 bind="query-params",
-                help="Integrated gradients and occlusion, which run the network dozens of times.",
+                help=term("integrated gradients", "occlusion", here="These run the network dozens of times."),
             )
     asked = [index for index in question.target if index is not None]
     components.show_answer(picked, names, probabilities, asked=asked)
-    if reason := why_not(config.model):
+    if not names:
+        components.show_no_classes(run, why_not(config.model))
+    elif reason := why_not(config.model):
         st.info(reason, icon=":material/info:")
     if "last" in methods and (caveat := seen.caveat(run, picked)):
         st.warning(f"**{methods['last'].title}:** {caveat}", icon=":material/info:")
@@ -139,8 +143,8 @@ def explore(run: Run, picked: PickedImage, view: np.ndarray, probabilities: np.n
 
 
 def first_of(methods: "Mapping[str, Method]") -> str:
-    """The method that is shown large until another is chosen: the first that knows classes."""
-    return next(name for name, method in methods.items() if method.for_class)
+    """The method that is shown large until another is chosen: the first that knows classes, or else the last of all."""
+    return next((name for name, method in methods.items() if method.for_class), list(methods)[-1])
 
 
 def gallery(
@@ -210,14 +214,17 @@ def digest(view: np.ndarray) -> str:
 
 
 st.title("Relevance", anchor=False)
-st.caption(INTRO)
+st.caption(INTRO, help=term("relevance"))
 choices = st.container(horizontal=True, vertical_alignment="bottom")
 with choices:
     run = components.pick_run(width=240)
 if run is None:
     st.stop()
 try:
+    from vit.explain.parts import require_room
+
     components.load_model(run)
+    require_room(run.config.model)
     with choices:
         picked = components.pick_image(run)
     if picked is None:

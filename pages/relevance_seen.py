@@ -22,8 +22,8 @@ QUICK_FLOPS = 1.2e11
 """Operations of a second or two: slow methods of networks within them are computed at once."""
 
 Maps = dict[str, np.ndarray]
-Target = tuple[int, int | None]
-"""The number of the class that is explained, and of the one that it is held against."""
+Target = tuple[int | None, int | None]
+"""The number of the class that is explained, and of the one that it is held against; None of a network without any."""
 
 
 class Question(NamedTuple):
@@ -36,12 +36,20 @@ class Question(NamedTuple):
     @property
     def target(self) -> Target:
         """Their numbers."""
+        if not self.names:
+            return None, None
         return self.names.index(self.label), None if self.against is None else self.names.index(self.against)
 
     @property
     def words(self) -> str:
         """Such as "why dog and not cat"."""
+        if not self.names:
+            return "for no class"
         return f"why {self.label}" + (f" and not {self.against}" if self.against else "")
+
+
+NO_QUESTION = Question("", None, ())
+"""What can be asked of a network without classes."""
 
 
 def is_quick(run: Run, slow: Iterable[str]) -> bool:

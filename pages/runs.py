@@ -26,6 +26,7 @@ COLUMNS = {
     "Mended": st.column_config.NumberColumn(
         format=f"%d of {len(DEPARTURES)}", help="Of the course network's departures from the textbook: its rung."
     ),
+    "Starts from": st.column_config.TextColumn(help="The run that it was fine-tuned from."),
     "Parameters": st.column_config.NumberColumn(format="localized", help="Numbers that the training adjusts."),
     "Accuracy": st.column_config.NumberColumn(
         format="%.1f%%", help="On the validation images, of the weights that the run keeps: its best, by its settings."
@@ -50,6 +51,7 @@ def row(run: Summary, place: int | None) -> dict:
         "Heads": run.heads,
         "Depth": run.depth,
         "Mended": run.mended,
+        "Starts from": run.start,
         "Parameters": run.parameters,
         "Accuracy": percent(run.val_accuracy),
         "Training accuracy": percent(run.train_accuracy),
@@ -72,7 +74,7 @@ def show_table(found: list[Summary]) -> None:
     st.session_state["runs_table"] = {"selection": {"rows": sorted(chosen), "columns": [], "cells": []}}
     places = turns.places()
     rows = [row(run, places.get(run.name)) for run in found]
-    absent = [name for name in ("Heads", "Depth", "Mended") if all(line[name] is None for line in rows)]
+    absent = [name for name in ("Heads", "Depth", "Mended", "Starts from") if all(line[name] is None for line in rows)]
     st.dataframe(
         [{name: value for name, value in line.items() if name not in absent} for line in rows],
         key="runs_table",

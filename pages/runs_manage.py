@@ -1,12 +1,12 @@
 """The Runs page's tools: rename, delete, download, report, and runs that arrive as a zip."""
 
-import io
-
 import streamlit as st
 
 from pages import access
 from pages.components import plain, show_error
+from pages.runs_download import show_download
 from pages.train_follow import SHIPPED_WORDS
+from pages.train_start import fine_tune_link
 from pages.wording import size
 from vit.config import checkpoints_dir
 from vit.errors import UserError
@@ -22,6 +22,7 @@ def show_manager(found: list[Run]) -> None:
         if st.session_state.get("managed") not in names:
             st.session_state.pop("managed", None)
         run = found[names.index(st.selectbox("Run", names, key="managed"))]
+        fine_tune_link(run)
         show_rename(run)
         show_download(run)
         show_report(run)
@@ -69,34 +70,6 @@ def rename(run: Run, key: str) -> None:
     st.session_state["runs"] = [name if one == run.name else one for one in st.session_state.get("runs", [])]
     st.session_state["managed"] = name
     st.session_state["runs_said"] = f"{run.name} is now called {name}."
-
-
-def show_download(run: Run) -> None:
-    """A zip of the run, made when it is asked for."""
-    with st.container(horizontal=True, vertical_alignment="center"):
-        snapshots = st.checkbox(
-            "Snapshots", value=True, key="pack_snapshots", help="The weights along the way, for the time-lapse."
-        )
-        resume = st.checkbox(
-            "For a resume", key="pack_resume", help="With what going on needs: three times the size of the weights."
-        )
-        st.download_button(
-            "Download as a zip",
-            data=lambda: packed(run, snapshots=snapshots, resume=resume),
-            file_name=f"{run.name}.zip",
-            mime="application/zip",
-            icon=":material/download:",
-            on_click="ignore",
-            key="pack",
-        )
-
-
-def packed(run: Run, **options: bool) -> io.BytesIO:
-    """The run as a zip."""
-    file = io.BytesIO()
-    access.pack(run, file, **options)
-    file.seek(0)
-    return file
 
 
 def show_report(run: Run) -> None:

@@ -11,6 +11,7 @@ from pages.map_grid import forget_browsers
 from pages.timelapse_charts import show_answers, show_lens, show_statistics
 from pages.timelapse_frames import answers, looks
 from pages.timelapse_maps import HEADS, Scene, choose_maps, show_heads, show_method
+from pages.wording import term
 from vit import snapshots
 from vit.errors import UserError
 from vit.runs import Run
@@ -25,6 +26,11 @@ INTRO = (
 NO_SNAPSHOTS = (
     "This run kept no weights on the way, so there is nothing to play. Runs that are started on the Train page keep "
     "them by themselves, at up to 20 epochs; on the command line leave `--snapshots 0` out."
+)
+
+NEVER_TRAINED = (
+    "This model came trained, so there are no weights of earlier epochs to play. Fine-tune it on the Train page, and "
+    "what becomes of it can be watched here."
 )
 
 WHAT_IT_IS = """
@@ -105,7 +111,11 @@ def choose_epoch(epochs: Sequence[int]) -> int:
         key="epoch",
         bind="query-params",
         width=140,
-        help="Complete epochs; 0 is before training. The slider and the play button below set it too.",
+        help=term(
+            "epoch",
+            "snapshot",
+            here="Complete epochs; 0 is before training. The slider and the play button below set it too.",
+        ),
     )
     return epochs[-1] if chosen is None else chosen
 
@@ -191,7 +201,8 @@ epochs, active = snapshots.epochs(run), run.active
 if not epochs:
     others = [components.plain(other.name) for other in access.my_runs() if other.has_weights and other.snapshots]
     known = f" Of the runs that are here, choose {' or '.join(others[:3])}." if others else ""
-    st.info(NO_SNAPSHOTS + known, icon=":material/info:")
+    said = NEVER_TRAINED if run.config.published else NO_SNAPSHOTS
+    st.info(said + known, icon=":material/info:")
     st.page_link("train.py", label="Train a model", icon=":material/model_training:")
     st.stop()
 if active:

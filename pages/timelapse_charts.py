@@ -9,6 +9,7 @@ import streamlit as st
 from pages.components import plain
 from pages.downloads import downloads, plotly_config
 from pages.timelapse_maps import Scene
+from pages.wording import term
 from vit import plots
 
 if TYPE_CHECKING:  # torch comes with the first model
@@ -69,7 +70,7 @@ def show_statistics(scene: Scene, lapse: "TimeLapse") -> None:
     )
     with st.grid(2, min_column_width=330, gap="large"):
         with st.container():
-            st.markdown("**Entropy**: how widely a patch spreads its attention")
+            st.markdown("**Entropy**: how widely a patch spreads its attention", help=term("entropy"))
             st.plotly_chart(
                 plots.head_lines(
                     lapse.entropy,
@@ -84,7 +85,7 @@ def show_statistics(scene: Scene, lapse: "TimeLapse") -> None:
                 alt="Entropy of each head's attention, by epoch",
             )
         with st.container():
-            st.markdown("**Distance**: how far from itself a patch looks")
+            st.markdown("**Distance**: how far from itself a patch looks", help=term("attention distance"))
             st.plotly_chart(
                 plots.head_lines(
                     lapse.distance,
@@ -121,7 +122,7 @@ def _head_rows(lapse: "TimeLapse") -> Iterator[dict]:
 def show_lens(scene: Scene, lapse: "TimeLapse", label: int) -> None:
     """What the class head reads from the summary token after each layer, epoch by epoch."""
     names = scene.run.config.data.class_names
-    st.subheader("Logit lens", anchor=False)
+    st.subheader("Logit lens", anchor=False, help=term("logit lens"))
     st.caption(
         f"How likely the class head finds **{plain(names[label])}** when it reads the summary token before the first "
         "layer and after each one, a column an epoch. The top row is the answer; the chosen epoch is framed."

@@ -41,7 +41,8 @@ class Scene(NamedTuple):
     @property
     def view(self) -> np.ndarray:
         """The image as the network sees it, ``(h w c)`` uint8."""
-        return fit_square(self.picked.image, self.run.config.data.image_size)
+        data = self.run.config.data
+        return fit_square(self.picked.image, data.image_size, data.crop_pct, data.interpolation)
 
     def titles(self, shown: str) -> list[str]:
         """One for each picture of a film."""

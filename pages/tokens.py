@@ -4,6 +4,7 @@ import streamlit as st
 
 from pages import attention_beside, components, tokens_seen
 from pages.map_grid import forget_browsers
+from pages.wording import term
 from vit.errors import ExplainError, UserError
 
 ASPECTS = ("Similarity", "Components", "Norms", "Logit lens")
@@ -52,7 +53,7 @@ def explore(seen: tokens_seen.Seen) -> None:
 
 
 st.title("Tokens", anchor=False)
-st.caption(INTRO)
+st.caption(INTRO, help=term("token", "residual stream"))
 choices = st.container(horizontal=True, vertical_alignment="bottom")
 with choices:
     run = components.pick_run(width=240)

@@ -8,6 +8,7 @@ from PIL import Image
 
 from pages.downloads import downloads
 from pages.tokens_seen import Seen
+from pages.wording import term
 from vit.plots import token_pictures
 
 INTRO = (
@@ -36,7 +37,7 @@ those by which the network decides.
 
 def show(seen: Seen) -> None:
     """The part of the page."""
-    st.caption(INTRO)
+    st.caption(INTRO, help=term("principal components"))
     aligned = st.toggle(
         "Match colours from layer to layer",
         value=True,

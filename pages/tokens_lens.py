@@ -6,11 +6,13 @@ import numpy as np
 import streamlit as st
 
 from pages import attention_beside
-from pages.components import plain
+from pages.components import plain, show_no_classes
 from pages.downloads import downloads, plotly_config
 from pages.map_grid import scale_controls
 from pages.tokens_seen import Seen, choose_layer, choose_token, layer_grid, of_every
+from pages.wording import term
 from vit import plots
+from vit.colours import CATEGORICAL
 from vit.errors import ExplainError
 from vit.names import as_html
 from vit.plots import token_pictures
@@ -38,6 +40,11 @@ is the same for every image.
 over from others. And a patch that says nothing may still be the one that others took it from.
 """
 
+NO_LENS = (
+    "The logit lens reads every layer's tokens with the class head, and this model was published as features, without "
+    "one: look at similarity, components and norms, or fine-tune it, which gives it a head."
+)
+
 OF_A_MEAN = (
     "**On patches.** This network answers from the mean of its {tokens}, so after the last layer the map takes the "
     "answer apart: the mean of what all of them say, in logits, is what the network says."
@@ -53,9 +60,12 @@ ON_PATCHES = {
 
 def show(seen: Seen) -> None:
     """The part of the page."""
+    if not seen.class_names:
+        show_no_classes(seen.run, NO_LENS)
+        return
     try:
         patches = seen.token_lens
-        st.caption(INTRO.format(patches=", and on each patch by itself"))
+        st.caption(INTRO.format(patches=", and on each patch by itself"), help=term("logit lens"))
     except ExplainError as error:
         patches = None
         st.caption(INTRO.format(patches=""))
@@ -91,7 +101,7 @@ def prominent(seen: Seen, patches: np.ndarray | None, label: int) -> list[int]:
     from vit.explain import prominent_classes
 
     always = [one for one in (seen.true, seen.predicted) if one is not None]
-    limit = len(plots.CLASS_COLOURS)
+    limit = len(CATEGORICAL)
     shown, stronger = (
         prominent_classes(seen.summary_lens, patches, always=always, limit=count) for count in (limit, limit - 1)
     )
@@ -145,7 +155,7 @@ def show_classes(seen: Seen, patches: np.ndarray, shown: list[int]) -> None:
     surest = patches[:, prefix:].max(axis=-1)
     places = np.full(len(seen.class_names), len(shown))  # the last colour is that of all others
     places[shown] = np.arange(len(shown))
-    colours = [*plots.CLASS_COLOURS[: len(shown)], OTHERS]
+    colours = [*CATEGORICAL[: len(shown)], OTHERS]
     tiles = [
         token_pictures.class_tile(seen.view, places[best].reshape(grid), sure.reshape(grid), colours)
         for best, sure in zip(likeliest, surest, strict=True)

@@ -22,7 +22,8 @@ something to every token, so a length says how much has come together so far.
 
 **What to look for.** A few patches many times as long as the rest. In large networks they tend to lie on plain
 background, where a patch has little to say of its own, and the network uses them as scratch space for the image as a
-whole (Darcet et al., ICLR 2024). Attention maps of such networks show bright specks in the same places. Small networks
+whole (Darcet et al., ICLR 2024). Attention maps of such networks show bright specks in the same places. Networks that
+were given registers put it there instead, and need no patches for it: compare their lines below. Small networks
 and short trainings have hardly any: there a long token is as a rule a patch with much contrast, or the object.
 
 **What it is not.** Long is not important. Each layer, and in nearly all networks the head too, first normalises every
@@ -55,7 +56,9 @@ def show(seen: Seen) -> None:
         table=lambda: rows_of(seen, norms, "norm"),
     )
     st.subheader("All lengths", anchor=False)
-    st.caption(f"A dot is a patch. {far(norms[:, prefix:], seen)}")
+    named = ", ".join(seen.token_names[:prefix])
+    apart = f" The tokens before the patches have a line each: {named}." if prefix > 1 else ""
+    st.caption(f"A dot is a patch. {far(norms[:, prefix:], seen)}{apart}")
     st.plotly_chart(
         plots.norm_spread(norms, seen.states, seen.token_names, prefix, token),
         key="norm_spread",

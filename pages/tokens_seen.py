@@ -11,7 +11,9 @@ from PIL import Image
 
 from pages import components
 from pages.map_grid import SUMMARIES, map_grid, scale_controls
+from pages.wording import term
 from vit import plots
+from vit.classes import index_of, names_of
 from vit.runs import Run
 
 if TYPE_CHECKING:  # torch comes with the first model
@@ -30,22 +32,27 @@ class Seen:
 
     Attributes:
         run, picked: of the pickers.
-        record: the recorded pass.
-        probabilities: of the classes, ``(k,)``.
+        record: of the tokens alone.
+        probabilities: of the classes, ``(k,)``; none of a network without classes.
         view: the image as the model sees it, ``(h w c)`` uint8.
         version: names the run, its weights and the image.
         states: what the tokens are after, ``depth + 1`` names.
     """
 
     def __init__(
-        self, run: Run, picked: components.PickedImage, model: "nn.Module", look: components.Look, view: np.ndarray
+        self,
+        run: Run,
+        picked: components.PickedImage,
+        model: "nn.Module",
+        record: "Record",
+        probabilities: np.ndarray,
+        view: np.ndarray,
     ):
         self.run, self.picked, self._model = run, picked, model
-        self.record: Record = look.record
-        self.probabilities, self.view = look.probabilities, view
-        self.version = f"{run.path}/{run.stamp}/{hashlib.sha1(np.ascontiguousarray(view)).hexdigest()}"
+        self.record, self.probabilities, self.view = record, probabilities, view
+        self.version = components.version(run, hashlib.sha1(np.ascontiguousarray(view)).hexdigest())
         self.states = state_names(len(self.record.layers))
-        self.class_names = run.config.data.class_names
+        self.class_names = names_of(run.config)
         self._components: dict[bool, PrincipalComponents] = {}
 
     @property
@@ -65,8 +72,8 @@ class Seen:
 
     @property
     def true(self) -> int | None:
-        """The image's class, where it is known."""
-        return None if self.picked.label is None else self.class_names.index(self.picked.label)
+        """The image's class, where it is known, and one of the network's."""
+        return None if self.picked.label is None else index_of(self.picked.label, self.class_names)
 
     @property
     def picture_width(self) -> int:
@@ -80,7 +87,7 @@ class Seen:
     @cached_property
     def token_names(self) -> list[str]:
         """Of all tokens, in their order in the network."""
-        return plots.token_names(self.record.grid, self.record.prefix_tokens)
+        return plots.token_names(self.record.grid, self.run.config.model.prefix_names)
 
     @property
     def patch_names(self) -> list[str]:
@@ -137,9 +144,11 @@ def see(run: Run, image: Image.Image, image_id: str, _picked: components.PickedI
         UserError: the run cannot be loaded.
     """
     from vit.evaluation import model_view
+    from vit.explain import capture_tokens, class_probabilities
 
     model, info = components.load_model(run)
-    return Seen(run, _picked, model, components.look(run, _picked), model_view(info, image))
+    record = capture_tokens(model, components.model_input(info, image))
+    return Seen(run, _picked, model, record, class_probabilities(model, record.logits)[0], model_view(info, image))
 
 
 def state_names(depth: int) -> list[str]:
@@ -159,7 +168,7 @@ def choose_token(seen: Seen) -> int:
         key="token",
         bind="query-params",
         width=140,
-        help=f"0 is the summary token, which the answer is read from; 1 to {patches} are the patches, row by row.",
+        help=term("summary token", here=f"0 is the summary token; 1 to {patches} are the patches, row by row."),
     )
 
 
@@ -176,7 +185,7 @@ def choose_layer(seen: Seen) -> int:
         key="layer",
         bind="query-params",
         width=140,
-        help="The enlarged tile; 0 is the embedding, what enters the first layer.",
+        help=term("embedding", here="The enlarged tile; 0 is the embedding."),
     )
 
 
@@ -211,7 +220,7 @@ def layer_grid(
     record = seen.record
     map_grid(
         lambda tokens: np.moveaxis(maps(tokens), 0, 1)[None, :, None],
-        seen.picked.image,
+        components.looked_at(seen.run, seen.picked.image),
         key=key,
         version=f"{seen.version}/{version}",
         grid=record.grid,

@@ -1,4 +1,6 @@
-"""Numbers as people say them."""
+"""Numbers as people say them, and what the words of the field mean."""
+
+from vit.glossary import GLOSSARY, heading
 
 
 def duration(seconds: float) -> str:
@@ -24,3 +26,16 @@ def count(number: float) -> str:
 def size(number: float) -> str:
     """Bytes, such as "640 MB" or "1.2 GB"."""
     return f"{number / 1e9:.1f} GB" if number >= 1e9 else f"{max(1, number / 1e6):.0f} MB"
+
+
+def term(*names: str, here: str = "") -> str:
+    """What terms of :data:`vit.glossary.GLOSSARY` mean, for the ``help`` of a control, a heading or a caption.
+
+    Args:
+        here: what is to be said first, of this place alone.
+    """
+    parts = [here] if here else []
+    for name in names:
+        words, formula = GLOSSARY[name]
+        parts.append(f"**{heading(name)}**: {words}" + (f"  \n${formula}$" if formula else ""))
+    return "\n\n".join(parts)

@@ -183,7 +183,7 @@ def test_an_attention_picture_changes_with_the_token_and_shrinks_to_the_chosen_h
     [
         ("--out maps.txt", ".npz or .png"),
         ("--out maps.png --layer 3", "1 to 2"),
-        ("--out maps.png --token 17", "1 to 16"),
+        ("--out maps.png --token 18", "1 to 17"),
         ("--out maps.npz --method dream", "choose raw"),
         ("--out maps.npz --class tiger", "pizza"),
         ("--out /no/such/folder/maps.npz", "No such file"),

@@ -9,7 +9,7 @@ import pytest
 from tests.conftest import tiny_config
 from vit import comparison, plots, runs
 from vit.comparison import ABSENT, LABELS, SEED, differences, gap_sentence, in_words, settings, summary
-from vit.config import DEPARTURES, CNNConfig, ReferenceConfig, RunConfig, TrainingConfig, ViTConfig
+from vit.config import DEPARTURES, CNNConfig, ReferenceConfig, RunConfig, StartConfig, TrainingConfig, ViTConfig
 from vit.networks import build_model
 
 
@@ -66,7 +66,7 @@ def test_kinds_of_network_and_rungs_are_told_apart(home, model, kind, mended):
 
 def test_every_setting_has_a_name_for_a_person():
     named = [
-        settings(with_model(model))
+        settings(with_model(model).model_copy(update={"start": StartConfig(run="other")}))
         for model in (ViTConfig(image_size=32), ReferenceConfig(image_size=32), CNNConfig(image_size=32))
     ]
     assert {name for one in named for name in one} == set(LABELS.values())

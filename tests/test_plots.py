@@ -30,7 +30,8 @@ def test_foreign_class_names_are_no_markup():
 
 def test_tokens_are_named_row_by_row_after_the_prefix():
     assert plots.token_names((2, 3))[:5] == ["class token", "patch r1 c1", "patch r1 c2", "patch r1 c3", "patch r2 c1"]
-    assert plots.token_names((1, 1), prefix_tokens=0) == ["patch r1 c1"]
+    assert plots.token_names((1, 1), ()) == ["patch r1 c1"]
+    assert plots.token_names((1, 1), ("class token", "register 1"))[1:] == ["register 1", "patch r1 c1"]
 
 
 def test_the_attention_matrix_names_query_and_key_on_hover():

@@ -64,8 +64,8 @@ def test_the_lens_has_a_row_a_stage_a_column_an_epoch_and_frames_the_chosen():
     assert list(figure.data[0].y) == ["Before layer 1", "After layer 1"]
     assert (figure.layout.shapes[0].x0, figure.layout.shapes[0].x1) == (1.5, 2.5)
     written = {(note.x, note.y): (note.text, note.font.color) for note in figure.layout.annotations}
-    assert written[1, 1] == ("90%", "#111111")
-    assert written[0, 0] == ("10%", "#ffffff")
+    assert written[1, 1] == ("90%", "#000000")
+    assert written[0, 0] == ("10%", "#FFFFFF")
 
 
 def test_a_lens_of_many_epochs_is_not_crowded_with_numbers():

@@ -18,14 +18,18 @@ import numpy as np
 from vit import (
     __version__,
     cli_attention,
+    cli_export,
     cli_faithfulness,
+    cli_open,
     cli_runs,
     cli_sweep,
     cli_timelapse,
     distributed,
     hardware,
     jobs,
+    optional,
     runs,
+    tensorboard,
 )
 from vit.config import DataConfig, RunConfig
 from vit.errors import DataError, RunError, SettingsError, UserError
@@ -115,6 +119,12 @@ def _parser() -> argparse.ArgumentParser:
     report = command("report", _report, "one HTML file with all there is to hand in of a run")
     report.add_argument("--out", type=Path, metavar="FILE", help="the file to write (default: NAME.html, here)")
 
+    export = command("export", _export, "a run for elsewhere: Hugging Face hub and timm, ONNX, TensorBoard, or a zip")
+    cli_export.add_arguments(export)
+
+    open_ = command("open", _open, "open a published model as a run, by its name in timm or from a file", run=False)
+    cli_open.add_arguments(open_, _count)
+
     command("runs", _runs, "all runs, newest first", run=False)
     command("resume", _resume, "go on with a stopped or failed run after its last complete epoch")
     restart = command("restart", _restart, "begin a run anew, with its settings; what it has made so far is deleted")
@@ -137,8 +147,11 @@ def _train(arguments: argparse.Namespace) -> int:
     _check_launch(config)
     if arguments.run is not None:
         runs.check_name(arguments.run)
+    if config.training.tensorboard:
+        optional.require(tensorboard.PURPOSE, "tensorboard")
     load(config.data, progress=_counter("images"))  # before there is a run: images that cannot be used are bad input
-    run = runs.create(arguments.run, config)
+    name = arguments.run or (arguments.preset and runs.free_name(arguments.preset))
+    run = runs.create(name, config)
     _say(f"run {run.name} in {run.path}")
     return _in_foreground(run, resume=False, as_json=arguments.json)
 
@@ -252,19 +265,27 @@ def _evaluate(arguments: argparse.Namespace) -> int:
 
 def _validation_images(info: "CheckpointInfo", dataset: str | None) -> "Split":
     """The run's own validation images, or another data set's with its labels turned into the model's."""
+    from vit.classes import listed, match, require_classes
     from vit.data import describe, load
 
+    require_classes(info.config.model)
+    if dataset is None and not info.config.data.source:
+        raise DataError(
+            "The images that this model was trained on are not here: name a data set whose classes it knows, --dataset "
+            f"DIR; among them are {listed(info.class_names)}."
+        )
     if dataset is None:
         return load(info.config.data, splits=("val",), progress=_counter("images")).val
-    theirs = describe(dataset).class_names
-    if unknown := [name for name in theirs if name not in info.class_names]:
-        raise DataError(
-            f"The data set {dataset!r} has classes that the model was not trained on ({', '.join(unknown)}): "
-            f"its classes are {', '.join(theirs)}, and the model's are {', '.join(info.class_names)}."
-        )
-    config = DataConfig(source=dataset, image_size=info.image_size, mean=info.mean, std=info.std)
+    ours = match(describe(dataset).class_names, info.class_names, dataset)
+    config = DataConfig(
+        source=dataset,
+        image_size=info.image_size,
+        mean=info.mean,
+        std=info.std,
+        crop_pct=info.crop_pct,
+        interpolation=info.interpolation,
+    )
     split = load(config, splits=("val",), progress=_counter("images")).val
-    ours = np.array([info.class_names.index(name) for name in theirs], dtype=np.int64)
     return replace(split, labels=ours[np.asarray(split.labels)])
 
 
@@ -376,6 +397,22 @@ def _report(arguments: argparse.Namespace) -> int:
         raise SettingsError(f"--out {out}: there is no folder {out.absolute().parent}.")
     out.write_text(report(run, _say), encoding="utf-8")
     _print({"run": run.name, "out": str(out)}, arguments.json, str(out))
+    return 0
+
+
+def _export(arguments: argparse.Namespace) -> int:
+    result, text = cli_export.run(arguments, _say)
+    _print(result, arguments.json, text)
+    return 0
+
+
+def _open(arguments: argparse.Namespace) -> int:
+    if cli_open.is_list(arguments):
+        result, text = cli_open.listed(arguments.pattern, arguments.image_size)
+        _print(result, arguments.json, text)
+        return 0
+    run = cli_open.opened(arguments, _counter("bytes"))
+    _print(cli_open.as_dict(run), arguments.json, f"{run.path}\n{run.status.message}")
     return 0
 
 

@@ -31,6 +31,7 @@ def _row(run: Run, place: int | None) -> dict[str, Any]:
         "created": config.created,
         "dataset": config.data.source,
         "model": config.model.name,
+        "published": config.published,
         "depth": getattr(config.model, "depth", None),
         "num_heads": getattr(config.model, "num_heads", None),
         "epoch": status.epoch,
@@ -43,7 +44,7 @@ def _row(run: Run, place: int | None) -> dict[str, Any]:
 def _line(row: dict[str, Any]) -> str:
     state = row["state"] if row["place"] is None else f"{row['state']} {row['place']}"
     score = "-" if row["val_accuracy"] is None else f"{row['val_accuracy']:.4f}"
-    epochs = f"epoch {row['epoch']:>4}/{row['epochs']:<4}"
+    epochs = f"{'published':15}" if row["published"] else f"epoch {row['epoch']:>4}/{row['epochs']:<4}"
     return f"{row['run']:32} {state:9} {epochs} {score:>6} {_megabytes(row['size_bytes']):>10}"
 
 

@@ -33,6 +33,17 @@ LABELS = {
     "model.init_values": "First layer scale",
     "model.dropout": "Dropout",
     "model.drop_path": "Stochastic depth",
+    "model.class_token": "Class token",
+    "model.reg_tokens": "Registers",
+    "model.no_embed_class": "Positions of patches only",
+    "model.pre_norm": "Norm before the first block",
+    "model.fc_norm": "Norm after the mean",
+    "model.qkv_bias": "Bias of queries, keys and values",
+    "model.act_layer": "Activation",
+    "model.norm_eps": "Epsilon of the norms",
+    "start.run": "Starts from",
+    "start.frozen": "The head alone",
+    "start.layer_decay": "Layer-wise decay",
     "data.source": "Data",
     "data.class_names": "Classes",
     "data.image_size": "Image size",
@@ -41,6 +52,8 @@ LABELS = {
     "data.mean": "Mean of a channel",
     "data.std": "Deviation of a channel",
     "data.seed": "Seed of the data",
+    "data.crop_pct": "Share of the image",
+    "data.interpolation": "Interpolation",
     "training.epochs": "Epochs",
     "training.batch_size": "Batch size",
     "training.lr": "Learning rate",
@@ -60,6 +73,7 @@ LABELS = {
     "training.processes": "Processes",
     "training.resume_steps": "Steps between resume points",
     "training.max_seconds": "Seconds at most",
+    "training.tensorboard": "Events for TensorBoard",
 }
 """The settings of a run by section and field, and what a person calls them. Those of a network that has more than
 these are shown under their own names."""
@@ -94,6 +108,7 @@ class Summary:
         kind: a value of :data:`KINDS`.
         heads, depth: None where the network has none.
         mended: how many of the course network's departures are put right; None for other networks.
+        start: the run that it was fine-tuned from; None where its weights were drawn.
         parameters: trained numbers.
         val_accuracy, train_accuracy: of the kept weights, and of the epoch that they are of; None before the first
             validation. Training accuracy is the mean over the epoch, on augmented images.
@@ -109,6 +124,7 @@ class Summary:
     heads: int | None
     depth: int | None
     mended: int | None
+    start: str | None
     parameters: int
     val_accuracy: float | None
     train_accuracy: float | None
@@ -137,6 +153,7 @@ def summary(run: Run) -> Summary:
         heads=getattr(model, "num_heads", None),
         depth=getattr(model, "depth", None),
         mended=None if mended is None else len(mended),
+        start=config.start and config.start.run,
         parameters=count_parameters(model),
         val_accuracy=best.get("val_accuracy"),
         train_accuracy=best.get("train_accuracy"),
@@ -151,8 +168,10 @@ def summary(run: Run) -> Summary:
 def settings(config: RunConfig) -> dict[str, Any]:
     """All settings of a run, flat, under the names that a person gives them; what its network has not is left out."""
     found = {"Network": config.model.name}
-    for section in ("model", "data", "training"):
+    for section in ("start", "model", "data", "training"):
         part = getattr(config, section)
+        if part is None:  # drawn weights
+            continue
         for field in type(part).model_fields:
             if section != "model" or field not in _IMPLIED:
                 key = f"{section}.{field}"

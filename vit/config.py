@@ -11,6 +11,7 @@ from typing import Annotated, Any, Literal, Self, get_args
 from pydantic import ConfigDict, Field, field_validator, model_validator
 
 from vit.errors import SettingsError
+from vit.formats import FORMAT, upgrade
 from vit.names import check_classes, check_unicode
 from vit.settings import Settings
 
@@ -25,6 +26,7 @@ MLP_RATIOS = (1.0, 2.0, 3.0, 4.0)
 DROPOUTS = (0.0, 0.05, 0.1, 0.2, 0.3, 0.5)
 EPOCHS = range(1, 201)
 BATCH_SIZES = (8, 16, 32, 64, 128, 256, 512)
+LAYER_DECAYS = (0.5, 0.65, 0.75, 0.85, 1.0)
 LEARNING_RATES = (1e-4, 2e-4, 3e-4, 5e-4, 1e-3, 2e-3, 3e-3, 5e-3)
 PROCESSES_MAX = 64
 SNAPSHOTS_MAX = 20
@@ -137,9 +139,14 @@ class TransformerConfig(ModelConfig):
         return self.image_size // self.patch_size
 
     @property
+    def prefix_names(self) -> tuple[str, ...]:
+        """What the tokens are called that stand before the patches."""
+        return ("class token",)
+
+    @property
     def num_prefix_tokens(self) -> int:
         """Tokens that stand before the patches."""
-        return 1
+        return len(self.prefix_names)
 
     @property
     def num_tokens(self) -> int:
@@ -216,9 +223,10 @@ class ViTConfig(TransformerConfig):
         return self
 
     @property
-    def num_prefix_tokens(self) -> int:
-        """Tokens that stand before the patches: the class token, where there is one, then the registers."""
-        return int(self.class_token) + self.reg_tokens
+    def prefix_names(self) -> tuple[str, ...]:
+        """What the tokens are called that stand before the patches: the class token, if any, then the registers."""
+        registers = (f"register {index + 1}" for index in range(self.reg_tokens))
+        return (*(("class token",) if self.class_token else ()), *registers)
 
     @property
     def num_positions(self) -> int:
@@ -337,7 +345,8 @@ class DataConfig(Settings):
     """Which images, at which size.
 
     Attributes:
-        source: ``scenes``, a name of the catalog, or a path to a folder or zip in ImageFolder layout.
+        source: ``scenes``, a name of the catalog, or a path to a folder or zip in ImageFolder layout; empty where the
+            images are not here, as those of a published model.
         image_size: side in pixels that every image is brought to.
         class_names: the classes in label order.
         train_images, val_images: use only so many images of the split (the same ones each time); None is all.
@@ -378,6 +387,7 @@ class TrainingConfig(Settings):
         threads: CPU threads for torch, of each process; None leaves torch's choice, or shares out the cores.
         resume_steps: leave what a resume needs every so many steps, besides at the end of each epoch.
         max_seconds: end the training after so many seconds, with what it has reached.
+        tensorboard: write the curves as TensorBoard's events, too (:mod:`vit.tensorboard`).
     """
 
     epochs: Annotated[int, Field(ge=1, le=10_000)] = 20
@@ -399,6 +409,7 @@ class TrainingConfig(Settings):
     threads: Annotated[int, Field(ge=1, le=1024)] | None = None
     resume_steps: Annotated[int, Field(ge=1, le=10**9)] | None = None
     max_seconds: Annotated[float, Field(ge=1, le=1e9)] | None = None
+    tensorboard: bool = False
 
 
 RECIPES = {
@@ -417,14 +428,28 @@ RECIPES = {
         keep="training_loss",
         snapshots=5,  # of 52 million weights each
     ),
+    "fine-tune": TrainingConfig(epochs=10, lr=5e-4, weight_decay=0.05, snapshots=5),
+    "frozen": TrainingConfig(epochs=10, lr=2e-3, weight_decay=0.0, snapshots=5),
 }
-"""Recipes by the name that ``--recipe`` takes: the default one, and what the course report used (see vit.reference)."""
+"""Recipes by the name that ``--recipe`` takes: the default one, what the course report used (see vit.reference), and
+those of a training that starts from a run, of all its weights and of the head alone."""
 
 
-def recipe_of(training: TrainingConfig) -> str:
-    """The recipe of :data:`RECIPES` that these settings differ from in the fewest fields."""
-    fields = TrainingConfig.model_fields
-    return min(RECIPES, key=lambda name: sum(getattr(RECIPES[name], it) != getattr(training, it) for it in fields))
+def default_recipe(start: "StartConfig | None") -> str:
+    """The recipe of a training that nobody has chosen one for."""
+    return "standard" if start is None else "frozen" if start.frozen else "fine-tune"
+
+
+def recipe_of(training: TrainingConfig, start: "StartConfig | None" = None) -> str:
+    """The recipe of :data:`RECIPES` that these settings differ from in the fewest fields; those of fine-tuning only
+    with a ``start``."""
+    own = default_recipe(start)
+    names = dict.fromkeys([own, "standard", "course"])
+
+    def differing(name: str) -> int:
+        return sum(getattr(RECIPES[name], it) != getattr(training, it) for it in TrainingConfig.model_fields)
+
+    return min(names, key=differing)
 
 
 class StartConfig(Settings):
@@ -441,6 +466,12 @@ class StartConfig(Settings):
     run: Annotated[str, Field(pattern=rf"^{RUN_NAME.pattern}$")]
     frozen: bool = False
     layer_decay: Annotated[float, Field(ge=0.1, le=1)] = 1.0
+
+    @model_validator(mode="after")
+    def _has_layers_to_slow_down(self) -> Self:
+        if self.frozen and self.layer_decay != 1:
+            raise SettingsError("layer_decay slows the blocks down, which frozen keeps still: leave one of them out.")
+        return self
 
 
 class Environment(Settings):
@@ -461,14 +492,14 @@ class RunConfig(Settings):
     """All that a run is made from; ``config.json`` of its folder.
 
     Attributes:
-        format: counts up when the same settings begin to mean another network, so that no run is taken for another.
+        format: see :mod:`vit.formats`, which brings the settings of an older one up to this.
         owner: the mark of the visitor whose run it is, on a server that strangers use; empty where it is everybody's.
         sweep: the name of the sweep that it is a part of (:mod:`vit.sweep`); empty where it stands alone.
         start: what it was fine-tuned from; None where its weights were drawn.
         published: the name of the published model that its weights are; empty where they were trained here.
     """
 
-    format: Literal[2] = 2
+    format: Literal[2] = FORMAT
     model: AnyModelConfig = ViTConfig()
     data: DataConfig = DataConfig()
     training: TrainingConfig = TrainingConfig()
@@ -481,15 +512,10 @@ class RunConfig(Settings):
 
     _published = field_validator("published")(check_unicode)
 
-    @field_validator("format", mode="before")
+    @model_validator(mode="before")
     @classmethod
-    def _of_this_version(cls, number: Any) -> Any:
-        if number != cls.limits("format").default:
-            raise SettingsError(
-                f"it was made by another version of this program (format {str(number)[:20]}), with other networks: "
-                "train it again."
-            )
-        return number
+    def _of_this_format(cls, settings: Any) -> Any:
+        return upgrade(settings) if isinstance(settings, dict) else settings
 
     @model_validator(mode="after")
     def _model_fits_data(self) -> Self:

@@ -8,6 +8,7 @@ import numpy as np
 from PIL import Image, ImageDraw, ImageFont
 
 from vit import render
+from vit.colours import THEMES
 from vit.errors import SettingsError
 from vit.names import bare
 
@@ -19,7 +20,7 @@ SECONDS_MIN, SECONDS_MAX = 0.1, 10.0
 HOLD = 1.5
 """Seconds that the last picture of a GIF is shown for longer: it goes on from the start, and the end is the result."""
 
-_TITLE, _MARGIN, _INK = 30, 8, "#3C4048"
+_TITLE, _MARGIN, _INK = 30, 8, THEMES["light"]["quiet"]
 _TITLE_COLUMNS = 100
 _QUALITY = "16"  # constant rate factor of H.264: squares keep their edges
 

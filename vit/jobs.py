@@ -15,7 +15,7 @@ import time
 import psutil
 from filelock import Timeout
 
-from vit import distributed, failures, folder, runs
+from vit import distributed, failures, finetune, folder, runs
 from vit.company import end_of_dead
 from vit.config import RunConfig, checkpoints_dir, data_dir, project_root
 from vit.errors import RunError
@@ -57,6 +57,7 @@ def resume(run: Run) -> None:
 
 def prepare_resume(run: Run) -> None:
     """Check that a run can go on, and queue it again; see :func:`resume`."""
+    _check_trained_here(run)
     status = run.status
     if status.state == "finished":
         raise RunError(f"The run {run.name!r} is finished: start a new one with more epochs.")
@@ -88,9 +89,21 @@ def restart(run: Run) -> None:
 
 def prepare_restart(run: Run) -> None:
     """Stop a run where it is at work, delete what it has made, and queue it again; see :func:`restart`."""
+    _check_trained_here(run)
+    config = run.config
     runs.device_of(run)  # raises before anything is lost
+    if config.start:
+        finetune.find_start(config.start, config.owner)
     stop(run)
     runs.start_over(run)
+
+
+def _check_trained_here(run: Run) -> None:
+    """Raise a RunError for a published model, of which there is no training to go on with or to repeat."""
+    if run.config.published:
+        raise RunError(
+            f"The run {run.name!r} is a published model, which was not trained here: fine-tune it in a run of its own."
+        )
 
 
 def stop(run: Run) -> Status:

@@ -349,7 +349,7 @@ class ViT(nn.Module):
         if self.config.no_embed_class:
             patches = patches + self.pos_embed
         before = [token for token in (self.cls_token, self.reg_token) if token is not None]
-        tokens = torch.cat([*(token.expand(len(patches), -1, -1) for token in before), patches], dim=1)
+        tokens = torch.cat([*(token.expand(patches.shape[0], -1, -1) for token in before), patches], dim=1)
         if not self.config.no_embed_class:
             tokens = tokens + self.pos_embed
         return self.norm_pre(self.pos_drop(tokens))

@@ -55,6 +55,13 @@ def as_html(text: object, most: int | None = None) -> str:
     return escape(shown(text, most))
 
 
+def as_markdown(text: object, most: int | None = None) -> str:
+    """:func:`shown`, in Markdown that HTML may stand in, as hubs and forges show it."""
+    escaped = re.sub(r"([\\`*_{}\[\]()#+\-.!|$~^=:@])", r"\\\1", escape(shown(text, most), quote=False))
+    # An unseen joiner keeps addresses from becoming links, which escapes do not.
+    return re.sub(r"(www(?=\\\.)|\\[:@])", "\\1\u2060", escaped, flags=re.IGNORECASE)
+
+
 def in_cell(text: object) -> str:
     """:func:`shown` in a table that a spreadsheet may open: an unseen mark keeps it from being taken for a formula."""
     line = shown(text)

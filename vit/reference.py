@@ -198,7 +198,7 @@ class ReferenceViT(nn.Module):
         """
         check_images(images, self.config)
         patches = rearrange(self.patch_embed(images), "b e r w -> b (r w) e")
-        return torch.cat([self.cls_token.expand(len(patches), -1, -1), patches], dim=1) + self.pos_embed
+        return torch.cat([self.cls_token.expand(patches.shape[0], -1, -1), patches], dim=1) + self.pos_embed
 
     def summarise(self, tokens: Tensor) -> Tensor:
         """The summary token that the head reads: ``b n e -> b e``; of tokens after any block."""

@@ -5,19 +5,15 @@ from collections.abc import Sequence
 import numpy as np
 from PIL import Image, ImageDraw, ImageFont
 
-from vit.colours import PALETTE, SEQUENTIAL, SIGNED
+from vit.colours import PALETTE, SEQUENTIAL, SIGNED, rgb
 
 TILE = 128
 GAP = 6
 LABEL = 24
 OPACITY = 0.85
 
-
-def _rgb(palette: Sequence[str]) -> np.ndarray:
-    return np.array([[int(colour[place : place + 2], 16) for place in (1, 3, 5)] for colour in palette], dtype=np.uint8)
-
-
-_SCALE, _SIGNED = _rgb(SEQUENTIAL).astype(float), _rgb(SIGNED)
+_SCALE = np.array([*map(rgb, SEQUENTIAL)], dtype=float)
+_SIGNED = np.array([*map(rgb, SIGNED)], dtype=np.uint8)
 
 
 def colours(values: np.ndarray) -> np.ndarray:

@@ -6,6 +6,7 @@
     data/visitors/<owner>/uploads/     sets of images
     data/visitors/<owner>/pictures/    single ones
     data/cache/<key>/                  decoded images, of everybody
+    data/exports/                      runs as files for a download
 """
 
 import os
@@ -18,7 +19,7 @@ from threading import Lock
 
 from filelock import FileLock, Timeout
 
-from vit import runs
+from vit import exports, runs
 from vit.config import OWNER, checkpoints_dir, data_dir, owned_dir
 from vit.demo import Demo
 from vit.errors import RunError, UserError
@@ -83,6 +84,7 @@ def sweep(keep_hours: float) -> None:
             if OWNER.fullmatch(visitor.name):
                 _sweep_visitor(visitor, before, used)
         _sweep_caches(before)
+        exports.sweep(before)
         measure_anew()
 
 

@@ -2,6 +2,7 @@
 // The page owns the choice: it comes back in `data.chosen` and is outlined.
 
 const TEXT_MAX = 24 // more classes than this leave no room for numbers
+const FULL = 75 // percent of the fullest cell's colour, on which the page's own text is read in either theme
 
 function cell(counts, names, row, column, normalised) {
   const count = counts[row][column]
@@ -12,8 +13,7 @@ function cell(counts, names, row, column, normalised) {
   element.dataset.column = column
   element.className = row === column ? "right" : "wrong"
   // The square root lets a handful of errors be seen beside hundreds of hits.
-  element.style.setProperty("--share", `${Math.round(100 * Math.sqrt(share))}%`)
-  element.classList.toggle("strong", Math.sqrt(share) > 0.6)
+  element.style.setProperty("--share", `${Math.round(FULL * Math.sqrt(share))}%`)
   element.classList.toggle("none", count === 0)
   const percent = `${(100 * share).toFixed(share > 0 && share < 0.1 ? 1 : 0)} %`
   const label = `true ${names[row]}, predicted ${names[column]}: ${count} of ${total} images, ${percent}`
@@ -51,6 +51,8 @@ function draw(table, { counts, names, normalised }) {
 export default function (component) {
   const { data, parentElement, setTriggerValue } = component
   const table = parentElement.querySelector("table")
+  table.style.setProperty("--right", data.colours[0])
+  table.style.setProperty("--wrong", data.colours[1])
   const signature = JSON.stringify([data.counts, data.names, data.normalised])
   if (table.dataset.signature !== signature) {
     draw(table, data)

@@ -19,7 +19,7 @@ function make(tag, className, text = "", attributes = {}) {
   return element
 }
 
-const STRONG = 0.75 // beyond this share of the colour the text is white
+const FULL = 75 // percent of the fullest colour, on which the page's own text is read in either theme
 
 class HeadBoard {
   constructor(parent) {
@@ -86,8 +86,7 @@ class HeadBoard {
       button.ariaLabel = says[layer - 1][head - 1]
       button.ariaPressed = String(pressed.some(([one, other]) => one === layer && other === head))
       button.style.setProperty("--tone", colours[tone < 0 ? 0 : 1])
-      button.style.setProperty("--share", `${Math.round(100 * Math.min(1, Math.abs(tone)))}%`)
-      button.classList.toggle("strong", Math.abs(tone) > STRONG)
+      button.style.setProperty("--share", `${Math.round(FULL * Math.min(1, Math.abs(tone)))}%`)
     }
     this.root.dataset.drawn = Number(this.root.dataset.drawn ?? 0) + 1
   }

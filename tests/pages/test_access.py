@@ -264,6 +264,8 @@ def test_nobody_sees_or_changes_the_runs_of_another(trained, look, started):
         access.report,
         lambda run: access.rename(run, "taken"),
         lambda run: access.pack(run, io.BytesIO()),
+        lambda run: access.write_events(run, io.BytesIO()),
+        lambda run: access.exporting(run, "hub"),
     ):
         sentences = []
         for run in (mine, absent):

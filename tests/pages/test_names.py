@@ -176,7 +176,7 @@ def test_the_field_for_a_name_refuses_what_no_run_is_called(house, name):
     before = sorted(run.name for run in runs.list_runs())
     app = open_page("train")
     app.text_input(key="name").set_value(name)
-    app.button(key="start").click().run()
+    app.button(key="start_training").click().run()
     check(app)
     assert any("cannot be called" in error.value for error in app.error)
     app = open_page("runs")

@@ -10,7 +10,7 @@ from streamlit.testing.v1 import AppTest
 
 from tests.conftest import tiny_config
 from tests.pages.opening import open_page
-from vit import exchange, plots, runs
+from vit import exchange, exports, optional, plots, runs
 from vit.comparison import summary
 from vit.config import checkpoints_dir
 
@@ -201,3 +201,51 @@ def test_curves_hold_every_chosen_run(several, against, title):
     for spec in specs:
         assert f'"title": "{title}"' in json.dumps(json.loads(spec))
         assert all(f'"{name}"' in spec for name in ("tiny", "tiny-mean", "tiny-deep"))
+
+
+def downloads(app: AppTest) -> list[str]:
+    return [button.label for button in app.get("download_button")]
+
+
+def test_each_form_of_a_download_says_who_opens_it(several):
+    app = open_page("runs")
+    app.selectbox(key="managed").set_value("tiny-deep").run()
+    assert app.selectbox(key="download_form").value == "zip"
+    assert "any Runs page takes it" in words(app)
+    assert "Download" in downloads(app)
+    app.selectbox(key="download_form").set_value("tensorboard").run()
+    assert "tensorboard --logdir" in words(app).replace("\u2060", "")
+    assert "Download" in downloads(app)
+    app.selectbox(key="download_form").set_value("hub").run()
+    assert "timm cannot" not in words(app)
+    assert [code.value for code in app.code] == ["python -m vit export --run tiny-deep --push USER/tiny-deep"]
+    app.selectbox(key="managed").set_value("tiny").run()
+    assert "timm cannot load this one" in words(app)
+    assert not app.exception
+
+
+def test_a_file_that_takes_a_while_is_made_on_a_click_and_then_offered(trained):
+    app = open_page("runs")
+    app.selectbox(key="download_form").set_value("hub").run()
+    assert "Download" not in downloads(app)
+    next(button for button in app.button if button.label == "Make the file").click().run()
+    end = time.monotonic() + 60
+    while not any(label.startswith("Download (") for label in downloads(app)):
+        assert time.monotonic() < end
+        time.sleep(0.1)
+        app.run()
+    assert not app.exception
+    assert not app.error
+    exports.find(runs.find_run("tiny"), "hub").unlink()  # newer ones push it out
+    app.run()
+    assert not app.exception
+    assert any(button.label == "Make the file" for button in app.button)
+
+
+def test_a_form_whose_package_is_missing_says_how_to_install_it(trained, monkeypatch):
+    monkeypatch.setattr(optional, "find_spec", lambda name: None)
+    app = open_page("runs")
+    for form in ("onnx", "onnx-attention", "tensorboard"):
+        app.selectbox(key="download_form").set_value(form).run()
+        assert "pip install" in app.error[0].value.replace("\\", "")
+        assert not app.exception
