@@ -13,7 +13,7 @@ import zipfile
 import psutil
 import pytest
 
-from tests.working import ENDLESS, config, jobs_end, wait_for  # noqa: F401 - a fixture
+from tests.working import ENDLESS, config, job_processes, jobs_end, wait_for  # noqa: F401 - a fixture
 from vit import failures, jobs, runs, worker
 from vit.config import (
     DEPARTURES,
@@ -57,8 +57,8 @@ def test_jobs_take_turns_and_one_killed_outright_is_seen_as_dead_and_frees_the_d
     wait_for(lambda: third.state == "finished")
     assert second.state == "finished"
     assert second.status.ended <= third.status.started
-    wait_for(lambda: not psutil.Process().children())
-    assert jobs.poll() == 0
+    wait_for(lambda: not job_processes())
+    wait_for(lambda: jobs.poll() == 0)  # once its watcher has let go of each
 
 
 def test_a_stopped_job_keeps_its_weights_and_a_resume_goes_on_where_it_was(jobs_end):  # noqa: F811
@@ -112,7 +112,7 @@ def test_a_job_can_be_stopped_before_its_process_has_begun(jobs_end):  # noqa: F
     clock = time.monotonic()
     assert jobs.stop(run).state == "stopped"
     assert time.monotonic() - clock < 3
-    wait_for(lambda: not psutil.Process().children())  # the process finds that it is not wanted, and goes
+    wait_for(lambda: not job_processes())  # the process finds that it is not wanted, and goes
     assert run.state == "stopped"
     assert not run.has_weights
 

@@ -12,7 +12,7 @@ import pytest
 from filelock import FileLock
 
 from tests.conftest import tiny_config
-from tests.working import ENDLESS, config, jobs_end, wait_for  # noqa: F401 - a fixture
+from tests.working import ENDLESS, config, job_processes, jobs_end, wait_for  # noqa: F401 - a fixture
 from vit import failures, jobs, runs, turns
 from vit.config import checkpoints_dir
 from vit.errors import RunError, SettingsError
@@ -72,8 +72,8 @@ def test_twenty_queued_runs_of_which_ten_are_killed_all_end_in_a_true_state(jobs
     gaps = [after.started - before.ended for before, after in pairwise(begun)]
     assert min(gaps) >= 0
     assert sorted(gaps)[len(gaps) // 2] < 1
-    wait_for(lambda: not psutil.Process().children())  # no zombie is left
-    assert jobs.poll() == 0
+    wait_for(lambda: not job_processes())  # no zombie is left
+    wait_for(lambda: jobs.poll() == 0)  # once its watcher has let go of each
     assert turns.places() == {}
     assert not any(runs.is_locked(run.path) for run in queue)
     with device_taken():

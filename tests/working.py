@@ -5,6 +5,7 @@ from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
 
+import psutil
 import pytest
 
 from tests.conftest import tiny_config
@@ -30,6 +31,13 @@ def wait_for(condition: Callable[[], Any], seconds: float = 120.0) -> Any:
             return found
         time.sleep(0.05)
     raise AssertionError(f"not within {seconds} s; logs: {[run.log() for run in runs.list_runs()]}")
+
+
+def job_processes() -> list[psutil.Process]:
+    """The jobs that this process has started and not reaped; other tests may have left helpers of their own."""
+    return [
+        it for it in psutil.Process().children() if it.status() == psutil.STATUS_ZOMBIE or "vit.job" in it.cmdline()
+    ]
 
 
 @pytest.fixture
