@@ -50,10 +50,14 @@ def head_board(
         groups: names of layers and heads can be clicked too.
     """
     depth, heads = tones.shape
+    taken = f"{key}-taken"
 
     def take() -> None:
         pick = st.session_state[key].pick
-        layer, head = pick.get("layer"), pick.get("head")
+        layer, head, click = pick.get("layer"), pick.get("head"), pick.get("click")
+        if st.session_state.get(taken) == click:  # a rerun that was asked for during the one that took it has it again
+            return
+        st.session_state[taken] = click
         if isinstance(layer, int) and isinstance(head, int) and 0 <= layer <= depth and 0 <= head <= heads:
             on_pick(layer, head)
 

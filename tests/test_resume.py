@@ -9,9 +9,11 @@ import json
 import multiprocessing
 import os
 import signal
+import sys
 import time
 from collections.abc import Callable
 from pathlib import Path
+from types import ModuleType
 
 import pytest
 
@@ -59,8 +61,10 @@ def forks() -> multiprocessing.context.BaseContext:
 
 
 @pytest.fixture
-def fork(forks, home) -> Callable:
+def fork(forks, home, monkeypatch) -> Callable:
     """Do a run's work in a process of its own; returns its exit status."""
+    # A test of a page leaves it as the main module, which such a process would run again.
+    monkeypatch.setitem(sys.modules, "__main__", ModuleType("__main__"))
 
     def fork(run: Run, *, resume: bool = False, fatal: int | None = None, record: Path | None = None) -> int:
         process = forks.Process(target=work, args=(str(home), run.name, resume, fatal, record))

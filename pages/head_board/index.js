@@ -95,7 +95,8 @@ class HeadBoard {
     if (!button) return
     this.rove(button)
     button.classList.add("waiting")
-    this.send("pick", { layer: Number(button.dataset.layer), head: Number(button.dataset.head) })
+    const click = `${Date.now()}-${Math.random()}` // a busy server may be told of one click twice
+    this.send("pick", { layer: Number(button.dataset.layer), head: Number(button.dataset.head), click })
   }
 
   find = (layer, head) => this.buttons.find(one => one.dataset.layer === String(layer) && one.dataset.head === String(head))

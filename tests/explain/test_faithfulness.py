@@ -3,6 +3,7 @@
 import json
 import threading
 from dataclasses import replace
+from types import SimpleNamespace
 
 import numpy as np
 import pytest
@@ -218,6 +219,7 @@ class Bright(nn.Module):
     """Two classes; the first one's logit is a weighted sum of the pixels' brightness, so that the truth is known."""
 
     grid = (4, 4)
+    config = SimpleNamespace(num_classes=2)
 
     def __init__(self, weights: torch.Tensor) -> None:
         super().__init__()
