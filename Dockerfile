@@ -10,7 +10,7 @@ RUN apt-get update \
 
 WORKDIR /app
 COPY requirements.txt .
-# Torch for the CPU is a tenth of the size of the one that PyPI has.
+# PyTorch without the libraries of a GPU, which are most of its size.
 ARG TORCH_INDEX=https://download.pytorch.org/whl/cpu
 # Packages that only a part needs, such as "timm huggingface_hub" for published models.
 ARG EXTRAS=""

@@ -68,9 +68,9 @@ def _plain(**model: int) -> ViTConfig:
 
 
 def _heads(heads: int) -> Variant:
-    model = _plain(image_size=32, embed_dim=64, depth=1, num_heads=heads)
+    model = _plain(image_size=32, patch_size=4, embed_dim=64, depth=1, num_heads=heads)
     title = f"{heads} head{'' if heads == 1 else 's'} of {model.head_dim}"
-    return Variant(f"h{heads}", title, _run(model, epochs=30))
+    return Variant(f"h{heads}", title, _run(model, epochs=60))
 
 
 def _depth(depth: int, heads: int, head_dim: int) -> Variant:
