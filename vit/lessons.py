@@ -83,7 +83,7 @@ def _patches(patch: int) -> Variant:
     model = _plain(image_size=32, patch_size=patch, embed_dim=64, depth=2, num_heads=4)
     tokens = model.grid**2
     title = f"{patch} px: {tokens} patch{'' if tokens == 1 else 'es'}"
-    return Variant(f"p{patch}", title, _run(model, epochs=20))
+    return Variant(f"p{patch}", title, _run(model, epochs=60))
 
 
 LITTLE = {100: 20, 500: 20, 2000: 5}

@@ -53,6 +53,8 @@ class _Journal:
         self.report = report or (lambda _: None)
         self.status = runs.read_status(run.path)
         self.written = 0.0
+        self.ended: float | None = None
+        """When its turn on the device was over; None where it is not, or never came."""
         self.events: Events | None = None
 
     def update(self, **changes: Any) -> None:
@@ -75,7 +77,8 @@ class _Journal:
 
     def end(self, state: runs.State, message: str, error: Exception | None = None) -> None:
         """The last word, which is written by all means; after it nothing can fail any more."""
-        self.status = self.status.model_copy(update={"state": state, "message": message, "ended": time.time()})
+        ended = self.ended or time.time()
+        self.status = self.status.model_copy(update={"state": state, "message": message, "ended": ended})
         with suppress(OSError, MemoryError):
             if self.events:
                 self.events.close()
@@ -190,7 +193,10 @@ def _work(run: Run, journal: _Journal, stopped: Callable[[], bool], resume: bool
         journal.update(pid=os.getpid())
         runs.sweep(run.path)
         with turns.turn(run, wait=partial(_wait, journal, stopped)), others:
-            _train(run, journal, stopped, resume, others)
+            try:
+                _train(run, journal, stopped, resume, others)
+            finally:
+                journal.ended = time.time()  # before the next one begins
         if journal.status.epoch < epochs:
             raise _Stopped
         journal.end("finished", f"Finished all {epochs} epochs.")
