@@ -1,5 +1,8 @@
 """Published models: fetched by name or opened from a file, each becomes a run that all other pages look into."""
 
+import shlex
+import sys
+from importlib.util import find_spec
 from pathlib import Path
 
 import streamlit as st
@@ -209,12 +212,18 @@ st.caption(
 )
 if words := demo_words():
     st.info(words, icon=":material/public:")
-try:
-    from vit.published.architecture import require_timm
-
-    require_timm()
-except UserError as error:
-    show_error(error)
+if find_spec("timm") is None:
+    st.info(
+        "They are known to timm, which is not installed here. "
+        + (
+            "Install it where this app runs, then open this page again:"
+            if access.bounds() is None
+            else "Whoever runs this server can install it."
+        ),
+        icon=":material/download:",
+    )
+    if access.bounds() is None:
+        st.code(f"{shlex.quote(sys.executable)} -m pip install timm", language="sh")
     st.stop()
 among("published_from", {BY_NAME: BY_NAME, FROM_FILE: FROM_FILE}, BY_NAME)
 source = st.segmented_control(

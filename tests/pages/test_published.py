@@ -159,13 +159,6 @@ def test_without_a_file_a_sentence_says_what_to_do(home):
     assert app.error[0].value == "There is no file yet: upload one, or name its path\\."
 
 
-def test_without_timm_the_page_says_how_to_get_it(home, monkeypatch):
-    monkeypatch.setitem(sys.modules, "timm", None)
-    app = open_page("published")
-    assert "pip install timm" in app.error[0].value
-    assert not app.main.button
-
-
 def test_a_demo_takes_what_its_bounds_take(file, monkeypatch):
     monkeypatch.setenv(demo.SWITCH, "1")
     monkeypatch.setattr(access, "_sweep", lambda hours: None)
@@ -193,3 +186,11 @@ def test_a_demo_takes_nothing_of_one_whom_it_does_not_know(file, monkeypatch):
     app = press(open_page("published"), "curated_0_fetch")
     assert "keeps no cookie" in app.error[0].value
     assert not published_openings.openings()
+
+
+def test_without_timm_the_page_says_how_to_install_it(home, monkeypatch):
+    monkeypatch.setitem(sys.modules, "timm", None)  # as if it were not there
+    app = open_page("published")
+    assert "not installed here" in app.info[0].value
+    assert app.code[0].value.endswith("-m pip install timm")
+    assert not app.button
