@@ -2,7 +2,6 @@
 
 import shlex
 import sys
-from importlib.util import find_spec
 from pathlib import Path
 
 import streamlit as st
@@ -11,6 +10,7 @@ from pages import access
 from pages.components import among, one_of, plain, show_error
 from pages.published_openings import offer_fetch, show_run
 from pages.wording import size
+from vit import optional
 from vit.errors import UserError
 from vit.runs import Run
 
@@ -212,7 +212,7 @@ st.caption(
 )
 if words := demo_words():
     st.info(words, icon=":material/public:")
-if find_spec("timm") is None:
+if optional.missing("timm"):
     st.info(
         "They are known to timm, which is not installed here. "
         + (

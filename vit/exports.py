@@ -13,7 +13,7 @@ from typing import NamedTuple
 from vit import __version__, optional
 from vit.config import CNNConfig, data_dir
 from vit.data import archives
-from vit.errors import RunError, UserError
+from vit.errors import RunError
 from vit.hub.settings import why_not_timm
 from vit.runs import Run
 
@@ -88,9 +88,7 @@ def hint(run: Run, form: str) -> str:
 
 def check(form: str) -> None:
     """Raise a UserError with the line that installs what a form needs, unless it is there."""
-    needed = FORMS[form].packages
-    if absent := optional.missing(*needed):
-        raise UserError(f"{FORMS[form].title} needs what is not installed here: pip install {' '.join(absent)}.")
+    optional.check(FORMS[form].title, *FORMS[form].packages)
 
 
 def find(run: Run, form: str) -> Path | None:

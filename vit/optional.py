@@ -12,15 +12,21 @@ def missing(*packages: str) -> list[str]:
     return [name for name in packages if find_spec(name) is None]
 
 
-def require(purpose: str, *packages: str) -> ModuleType:
-    """Import the first of these packages, once all of them are there.
+def check(purpose: str, *packages: str) -> None:
+    """Raise a UserError with the line that installs what is missing of these packages, unless all are there.
 
     Args:
         purpose: what they are for, the beginning of the sentence: "Writing ONNX".
-
-    Raises:
-        UserError: one is not installed; the sentence has the line that installs it.
     """
     if absent := missing(*packages):
         raise UserError(f"{purpose} needs what is not installed here: pip install {' '.join(absent)}.")
+
+
+def require(purpose: str, *packages: str) -> ModuleType:
+    """Import the first of these packages, once all of them are there.
+
+    Raises:
+        UserError: as :func:`check`.
+    """
+    check(purpose, *packages)
     return import_module(packages[0])

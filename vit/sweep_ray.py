@@ -6,7 +6,6 @@ elsewhere, and the run goes on after its last complete epoch. The program that s
 that it lives, and with it the waiting runs (:func:`vit.folder.is_placed`); when it ends, so do its runs.
 """
 
-import importlib
 import os
 import platform
 import secrets
@@ -23,7 +22,7 @@ from urllib.parse import urlsplit
 
 from filelock import FileLock, Timeout
 
-from vit import folder, jobs, runs, worker
+from vit import folder, jobs, optional, runs, worker
 from vit.config import PLACER, RunConfig, checkpoints_dir, data_dir, project_root
 from vit.errors import RunError, SettingsError, UserError
 from vit.runs import Run
@@ -125,10 +124,7 @@ def _ray(address: str) -> Any:
     if address == LOCAL:
         os.environ["RAY_ENABLE_WINDOWS_OR_OSX_CLUSTER"] = "0"  # "no cluster": it listens on the loopback interface
         os.environ.setdefault("RAY_AUTH_TOKEN", secrets.token_hex(32))  # or else one is left in the home folder
-    try:
-        return importlib.import_module("ray")
-    except ImportError:
-        raise SettingsError("--ray needs Ray, which is not installed here: pip install 'ray>=2.40'.") from None
+    return optional.require("--ray", "ray")
 
 
 class Cluster:

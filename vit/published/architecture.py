@@ -9,13 +9,12 @@ from contextlib import suppress
 from functools import lru_cache
 from typing import TYPE_CHECKING, Any
 
+from vit import optional
 from vit.config import ViTConfig
 from vit.errors import SettingsError, UserError
 
 if TYPE_CHECKING:
     from torch import nn
-
-INSTALL = "timm, which knows the published models, is not installed here: pip install timm."
 
 
 class NotOurs(UserError):
@@ -36,10 +35,7 @@ class _Differs(Exception):
 
 def require_timm() -> None:
     """Raise a UserError with the line that installs timm, unless it is there."""
-    try:
-        import timm  # noqa: F401
-    except ImportError as error:
-        raise UserError(INSTALL) from error
+    optional.check("Opening published models", "timm")
 
 
 def build(architecture: str, *, image_size: int | None = None, **arguments: Any) -> "nn.Module":

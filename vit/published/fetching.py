@@ -6,6 +6,7 @@ from typing import NamedTuple
 
 from filelock import FileLock
 
+from vit import optional
 from vit.config import data_dir
 from vit.data.fetching import Archive, fetch_archive
 from vit.errors import UserError
@@ -36,10 +37,7 @@ def find(origin: Origin) -> Remote | Path:
     Raises:
         UserError: there is none, or no connection.
     """
-    try:
-        import huggingface_hub as hub
-    except ImportError as error:
-        raise UserError("huggingface_hub is not installed here, which fetches models: pip install timm.") from error
+    hub = optional.require("Fetching published models", "huggingface_hub")
     from huggingface_hub.errors import GatedRepoError, HfHubHTTPError, OfflineModeIsEnabled, RepositoryNotFoundError
 
     repo = str(origin.cfg.get("hf_hub_id") or "")
