@@ -87,7 +87,7 @@ def draw_gathering(run: Run, scene: Scene, look: components.Look, states: Sequen
         lambda tokens: values[None, None, None],
         scene.picked.image,
         key="tour_summary",
-        version=f"{components.version(run, scene.picked)}/summary",
+        version=f"{components.version(run, scene.picked.id)}/summary",
         grid=record.grid,
         prefix=record.prefix_tokens,
         pool=record.pool,

@@ -130,7 +130,7 @@ def draw_heads(
         lambda tokens: np.stack([token_rows(record, chosen, one) for one in tokens])[None],
         scene.picked.image,
         key=key,
-        version=f"{components.version(run, scene.picked)}/{key}/{layers}/{heads}",
+        version=f"{components.version(run, scene.picked.id)}/{key}/{layers}/{heads}",
         grid=record.grid,
         prefix=record.prefix_tokens,
         pool=record.pool,

@@ -104,7 +104,7 @@ def show_tokens(run: Run, scene: Scene) -> None:
         lambda tokens: similarity_to(record, tokens)[0][None, :, None, None],
         scene.picked.image,
         key="tour_alike",
-        version=f"{components.version(run, scene.picked)}/alike",
+        version=f"{components.version(run, scene.picked.id)}/alike",
         grid=record.grid,
         prefix=record.prefix_tokens,
         pool=record.pool,
