@@ -7,7 +7,8 @@ from pages.lesson_list import LESSONS
 st.title("Lessons", anchor=False)
 st.caption(
     "Five questions about Vision Transformers, a page each. Guess first; then see what was measured with this very "
-    "program, train the same runs yourself, and find yours beside it. Each takes about ten minutes."
+    "program, train the same runs yourself, and find yours beside it. Reading one takes a "
+    "few minutes, training its runs up to a quarter of an hour."
 )
 for number, lesson in enumerate(LESSONS, 1):
     with st.container(border=True):
