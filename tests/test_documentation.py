@@ -74,7 +74,9 @@ def test_every_page_of_the_app_has_a_picture_that_the_readme_shows_and_all_are_s
     from docs.pictures import ALL_BYTES_MAX, BYTES_MAX
 
     router = (ROOT / "pages" / "_router.py").read_text()
-    for page in re.findall(r'st\.Page\(\s*"(\w+)\.py"', router):
+    pages = re.findall(r'st\.Page\(\s*"(\w+)(?:/page)?\.py"', router)
+    assert len(pages) > 15, "the search finds the pages"
+    for page in pages:
         assert f"docs/pictures/{page}.webp" in TEXTS["README.md"], page
     sizes = [picture.stat().st_size for picture in PICTURES.glob("*.webp")]
     assert max(sizes) <= BYTES_MAX

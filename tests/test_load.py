@@ -111,7 +111,7 @@ def test_sessions_share_one_model_and_images_that_lie_on_disk(trained, monkeypat
 
 def cached_functions():
     """The decorated functions of the pages that keep what they gave: place, settings, whether they have arguments."""
-    for path in sorted((ROOT / "pages").glob("*.py")):
+    for path in sorted((ROOT / "pages").rglob("*.py")):
         tree = ast.parse(path.read_text())
         aliases = {
             node.targets[0].id: node.value

@@ -13,7 +13,7 @@ from vit.glossary import GLOSSARY, TOPICS, heading
 def explained() -> set[str]:
     """The terms that the pages ask for: written out in the call, or in a table that the module calls ``TERMS``."""
     found = set()
-    for path in (ROOT / "pages").glob("*.py"):
+    for path in (ROOT / "pages").rglob("*.py"):
         tree = ast.parse(path.read_text())
         for node in ast.walk(tree):
             if isinstance(node, ast.Call) and isinstance(node.func, ast.Name) and node.func.id == "term":
