@@ -18,9 +18,9 @@ import psutil
 import streamlit as st
 from starlette.middleware import Middleware
 
-from pages.server.door import Door
-from pages.server.sign_in_door import SignInDoor
-from pages.server.upload_door import UploadDoor, limit_uploads
+from pages.server.middleware import Door
+from pages.server.sign_in_middleware import SignInDoor
+from pages.server.upload_middleware import UploadDoor, limit_uploads
 from pages.server.visitor_cookie import VisitorCookie
 
 ROOT = Path(__file__).resolve().parent

@@ -371,7 +371,7 @@ class Client:
         self._repeat(self._timers, fragment, interval, rerun)
 
     def _start_clock(self, clock: Shown) -> None:
-        """What the script of :mod:`pages.clock` does."""
+        """What the script of :mod:`pages.ui.polling` does."""
 
         def tick() -> BackMsg | None:
             if self._waiting is not None or self._begun:  # the script runs

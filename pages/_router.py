@@ -4,9 +4,10 @@ from pathlib import Path
 
 import streamlit as st
 
-from pages import access, clock, sign_in
-from pages.components import show_error
-from pages.lesson_list import LESSONS
+from pages import access, sign_in
+from pages.lessons.lesson_list import LESSONS
+from pages.ui import polling
+from pages.ui.text import show_error
 from vit import hardware, runs, turns
 from vit.errors import UserError
 
@@ -19,35 +20,39 @@ barrier = sign_in.barrier()
 page = st.navigation(
     {
         "": [
-            st.Page("overview.py", title="Overview", icon=":material/home:", default=True),
-            st.Page("train.py", title="Train", icon=":material/model_training:", url_path="train"),
-            st.Page("runs.py", title="Runs", icon=":material/table_chart:", url_path="runs"),
+            st.Page("overview/page.py", title="Overview", icon=":material/home:", default=True),
+            st.Page("train/page.py", title="Train", icon=":material/model_training:", url_path="train"),
+            st.Page("runs/page.py", title="Runs", icon=":material/table_chart:", url_path="runs"),
         ],
         "Use": [
-            st.Page("published.py", title="Published models", icon=":material/cloud_download:", url_path="published"),
-            st.Page("predict.py", title="Predict", icon=":material/image_search:", url_path="predict"),
-            st.Page("evaluate.py", title="Evaluate", icon=":material/grid_on:", url_path="evaluate"),
+            st.Page(
+                "published/page.py", title="Published models", icon=":material/cloud_download:", url_path="published"
+            ),
+            st.Page("predict/page.py", title="Predict", icon=":material/image_search:", url_path="predict"),
+            st.Page("evaluate/page.py", title="Evaluate", icon=":material/grid_on:", url_path="evaluate"),
         ],
         "Look": [
-            st.Page("attention.py", title="Attention", icon=":material/visibility:", url_path="attention"),
-            st.Page("relevance.py", title="Relevance", icon=":material/blur_on:", url_path="relevance"),
-            st.Page("tokens.py", title="Tokens", icon=":material/apps:", url_path="tokens"),
-            st.Page("heads.py", title="Heads", icon=":material/hub:", url_path="heads"),
-            st.Page("compare.py", title="Side by side", icon=":material/compare:", url_path="compare"),
+            st.Page("attention/page.py", title="Attention", icon=":material/visibility:", url_path="attention"),
+            st.Page("relevance/page.py", title="Relevance", icon=":material/blur_on:", url_path="relevance"),
+            st.Page("tokens/page.py", title="Tokens", icon=":material/apps:", url_path="tokens"),
+            st.Page("heads/page.py", title="Heads", icon=":material/hub:", url_path="heads"),
+            st.Page("compare/page.py", title="Side by side", icon=":material/compare:", url_path="compare"),
         ],
         "Question": [
-            st.Page("intervene.py", title="Intervene", icon=":material/tune:", url_path="intervene"),
-            st.Page("timelapse.py", title="Time-lapse", icon=":material/timelapse:", url_path="timelapse"),
-            st.Page("faithfulness.py", title="Faithfulness", icon=":material/fact_check:", url_path="faithfulness"),
+            st.Page("intervene/page.py", title="Intervene", icon=":material/tune:", url_path="intervene"),
+            st.Page("timelapse/page.py", title="Time-lapse", icon=":material/timelapse:", url_path="timelapse"),
+            st.Page(
+                "faithfulness/page.py", title="Faithfulness", icon=":material/fact_check:", url_path="faithfulness"
+            ),
         ],
         "Learn": [
-            st.Page("lessons.py", title="Lessons", icon=":material/school:", url_path="lessons"),
+            st.Page("lessons/page.py", title="Lessons", icon=":material/school:", url_path="lessons"),
             *(
                 st.Page(one.page, title=one.title, icon=one.icon, url_path=one.url_path, visibility="hidden")
                 for one in LESSONS
             ),
-            st.Page("anatomy.py", title="Anatomy", icon=":material/schema:", url_path="anatomy"),
-            st.Page("glossary.py", title="Glossary", icon=":material/menu_book:", url_path="glossary"),
+            st.Page("anatomy/page.py", title="Anatomy", icon=":material/schema:", url_path="anatomy"),
+            st.Page("glossary/page.py", title="Glossary", icon=":material/menu_book:", url_path="glossary"),
         ],
     },
     expanded=True,
@@ -57,7 +62,7 @@ if barrier:
     barrier()
     st.stop()
 st.set_page_config(page_title=f"{page.title} · {APP}")  # tabs, bookmarks and a screen reader tell the pages apart
-st.html(Path(__file__).parent / "widgets.css")
+st.html(Path(__file__).parent / "ui" / "theme.css")
 access.tidy()
 
 
@@ -89,7 +94,7 @@ def how_far(status: runs.Status) -> tuple[float, str]:
 
 def show_jobs(shown: list[str]) -> None:
     """The runs that train with how far they are, then the queue; a full rerun when the set of them has changed."""
-    clock.shows(JOBS, job_news())
+    polling.shows(JOBS, job_news())
     access.tidy()
     active = active_runs()
     if [run.name for run in active] != shown:
@@ -99,7 +104,7 @@ def show_jobs(shown: list[str]) -> None:
     working = sum(run.name not in places for run in active)
     for run in active[: working + WAITING_SHOWN]:
         # Not ?run=: where the page that is left has a run picker, Streamlit takes that parameter for its own.
-        st.page_link("train.py", label=run.name, icon=":material/show_chart:", query_params={"follow": run.name})
+        st.page_link("train/page.py", label=run.name, icon=":material/show_chart:", query_params={"follow": run.name})
         if run.name in places:
             st.caption(f":material/hourglass_empty: {turns.place_words(places[run.name])}")
             continue
@@ -115,7 +120,7 @@ with st.sidebar:
     if active:
         st.caption("Training now")
         st.fragment(show_jobs, key=JOBS)([run.name for run in active])
-        clock.watch(JOBS, job_news, JOBS_EVERY)
+        polling.watch(JOBS, job_news, JOBS_EVERY)
     st.caption("  \n".join(f":material/memory: {title}" for title in device_titles()))
 
 try:

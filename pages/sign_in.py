@@ -7,9 +7,9 @@ from functools import lru_cache
 import streamlit as st
 
 from pages import access
-from pages.components import plain
-from pages.server import identity
-from pages.server.sign_in_door import FAILED_COOKIE
+from pages.server import sign_in_rules
+from pages.server.sign_in_middleware import FAILED_COOKIE
+from pages.ui.text import plain
 from vit.errors import SettingsError
 
 CLOSED = "This server is not set up right, so it stays closed. Whoever runs it finds the reason in its log."
@@ -22,7 +22,7 @@ def barrier() -> Callable[[], None] | None:
     """
     try:
         access.bounds()
-        rules = identity.required()
+        rules = sign_in_rules.required()
     except SettingsError as error:
         _tell_operator(str(error))
         return _show_closed
@@ -30,7 +30,7 @@ def barrier() -> Callable[[], None] | None:
         return None
     if not st.user.get("is_logged_in"):
         return _show_sign_in
-    refusal = identity.refusal(st.user, rules)
+    refusal = sign_in_rules.refusal(st.user, rules)
     return (lambda: _show_refusal(refusal)) if refusal else None
 
 
@@ -57,7 +57,7 @@ def _show_sign_in() -> None:
         st.write("Sign in to train a Vision Transformer and to look at what its heads attend to.")
         if st.context.cookies.get(FAILED_COOKIE):
             st.warning("You are not signed in: the provider did not answer, or said no.", icon=":material/info:")
-        for name in identity.providers():
+        for name in sign_in_rules.providers():
             label = "Sign in" if name == "default" else f"Sign in with {plain(_title(name))}"
             if st.button(label, key=f"sign_in_{name}", icon=":material/login:", type="primary", width="stretch"):
                 st.login(None if name == "default" else name)

@@ -31,12 +31,12 @@ LITERAL = re.compile(r"#(?:[0-9a-fA-F]{8}|[0-9a-fA-F]{6}|[0-9a-fA-F]{3,4})\b|\b(
 PURE = re.compile(r"#(?:000|fff)\b|rgba?\((?:0[ ,]+0[ ,]+0|255[ ,]+255[ ,]+255)\b", re.IGNORECASE)
 """Black and white, whole or as a veil."""
 
-CAPTION = int(re.search(r"currentcolor (\d+)%", (ROOT / "pages/widgets.css").read_text())[1]) / 100
+CAPTION = int(re.search(r"currentcolor (\d+)%", (ROOT / "pages/ui/theme.css").read_text())[1]) / 100
 """How much of the text's colour a caption has."""
 
 ELSEWHERE = {
     "vit/colours.py": "the one place",
-    "pages/patch_board/index.js": "the mean grey of a patch that was just covered, until the page sends the picture",
+    "pages/ui/widgets/patch_board/index.js": "the mean grey of a patch that was just covered, until the picture comes",
 }
 
 
@@ -97,8 +97,8 @@ def test_words_have_contrast_in_both_themes(theme):
 @pytest.mark.parametrize("theme", THEMES)
 @pytest.mark.parametrize("tone", SIGNED)
 def test_text_is_read_on_the_fullest_cell(theme, tone):
-    full = re.findall(r"const FULL = (\d+)", (ROOT / "pages/head_board/index.js").read_text())
-    full += re.findall(r"const FULL = (\d+)", (ROOT / "pages/confusion_matrix/matrix.js").read_text())
+    full = re.findall(r"const FULL = (\d+)", (ROOT / "pages/ui/widgets/head_board/index.js").read_text())
+    full += re.findall(r"const FULL = (\d+)", (ROOT / "pages/ui/widgets/confusion_matrix/index.js").read_text())
     assert len(full) == 2
     for share in (int(one) / 100 for one in full):
         for ground in ("background", "secondary"):

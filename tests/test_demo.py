@@ -10,8 +10,11 @@ from filelock import FileLock
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
+from pages.access import cleanup
+from pages.server import limits as demo
+from pages.server.limits import Demo
 from tests.conftest import tiny_config
-from vit import data, demo, jobs, runs, visitors
+from vit import data, jobs, runs
 from vit.config import (
     MODELS,
     RECIPES,
@@ -27,7 +30,6 @@ from vit.config import (
 from vit.data import pictures
 from vit.data.cache import fetch
 from vit.data.uploads import list_uploads, upload_title
-from vit.demo import Demo
 from vit.errors import DataError, RunError, SettingsError
 from vit.estimate import disk_bytes, memory_bytes
 
@@ -227,30 +229,30 @@ def test_an_upload_beyond_the_bounds_is_refused_and_leaves_nothing(home, photo_z
 
 def test_the_disk_is_measured_at_most_once_a_minute(home, monkeypatch):
     clock = [1000.0]
-    monkeypatch.setattr(visitors.time, "monotonic", lambda: clock[0])
-    visitors.measure_anew()
+    monkeypatch.setattr(cleanup.time, "monotonic", lambda: clock[0])
+    cleanup.measure_anew()
     data_dir().mkdir(parents=True)
     (data_dir() / "one").write_bytes(bytes(1000))
-    assert visitors.disk_used() == 1000
+    assert cleanup.disk_used() == 1000
     (data_dir() / "two").write_bytes(bytes(500))
-    assert visitors.disk_used() == 1000
-    clock[0] += visitors.MEASURED_FOR
-    assert visitors.disk_used() == 1500
+    assert cleanup.disk_used() == 1000
+    clock[0] += cleanup.MEASURED_FOR
+    assert cleanup.disk_used() == 1500
     (data_dir() / "two").unlink()
-    visitors.measure_anew()
-    assert visitors.disk_used() == 1000
+    cleanup.measure_anew()
+    assert cleanup.disk_used() == 1000
 
 
 def test_nothing_is_taken_beyond_the_disk_and_runs_at_work_are_counted_as_they_will_be(home):
-    visitors.measure_anew()
+    cleanup.measure_anew()
     limits = Demo(disk_gb=0.1)
-    visitors.check_disk(limits, 100e6)
+    cleanup.check_disk(limits, 100e6)
     with pytest.raises(RunError, match="full"):
-        visitors.check_disk(limits, 101e6)
+        cleanup.check_disk(limits, 101e6)
     run = runs.create("waiting", config_of(A))
     with pytest.raises(RunError, match="full"):
-        visitors.check_disk(limits, 100e6)
-    visitors.check_disk(limits, 100e6 - disk_bytes(run.config) - 1e5)
+        cleanup.check_disk(limits, 100e6)
+    cleanup.check_disk(limits, 100e6 - disk_bytes(run.config) - 1e5)
 
 
 def test_a_sweep_deletes_what_visitors_left_and_nothing_else(home, photo_zip):
@@ -271,7 +273,7 @@ def test_a_sweep_deletes_what_visitors_left_and_nothing_else(home, photo_zip):
     (owned_dir(A) / "uploads" / "link").symlink_to(elsewhere)
     (data_dir() / "visitors" / B).symlink_to(elsewhere)
     (data_dir() / "visitors" / "not-a-mark").mkdir()
-    visitors.sweep(72)
+    cleanup.sweep(72)
     assert not old.path.exists()
     assert all(run.path.is_dir() for run in (new, operators, working, trained))
     assert not gone.exists()
@@ -287,7 +289,7 @@ def test_a_visitor_of_whom_nothing_is_left_leaves_no_folder(home, photo_zip):
     picture = pictures.save_picture(Image.new("RGB", (9, 9)), A)
     pictures.save_picture(Image.new("RGB", (9, 9)), B)
     aged(owned_dir(A) / "pictures" / f"{picture}.png", 73)
-    visitors.sweep(72)
+    cleanup.sweep(72)
     assert [entry.name for entry in (data_dir() / "visitors").iterdir()] == [B]
 
 
@@ -297,12 +299,12 @@ def test_decoded_images_go_when_nobody_uses_them_and_stay_when_somebody_does(tra
     for folder in folders:
         aged(folder, 100)
     data.load(runs.get_run("tiny").config.data, splits=("val",))  # used
-    visitors.sweep(72)
+    cleanup.sweep(72)
     left = [folder for folder in (data_dir() / "cache").iterdir() if folder.is_dir()]
     assert len(left) == 1
     aged(left[0], 100)
     with FileLock(left[0].with_name(f"{left[0].name}.lock")):  # somebody builds it
-        visitors.sweep(72)
+        cleanup.sweep(72)
     assert left[0].is_dir()
     with fetch_nothing(left[0].name) as found:
         assert len(found[0])
@@ -321,7 +323,7 @@ def fetch_nothing(key: str):
 def test_of_two_sweeps_at_a_time_one_does_nothing(home):
     old = ended("old", A, 73)
     with FileLock(data_dir() / ".sweep.lock"):
-        visitors.sweep(72)
+        cleanup.sweep(72)
     assert old.path.exists()
 
 
@@ -331,14 +333,14 @@ def test_the_oldest_unused_upload_makes_room_for_the_next(home):
         (uploads / name).mkdir(parents=True)
         aged(uploads / name, age)
     ended("run", A, source=str(uploads / "oldest"))
-    visitors.make_room(A, 4)
+    cleanup.make_room(A, 4)
     assert len(list(uploads.iterdir())) == 3
-    visitors.make_room(A, 3)
+    cleanup.make_room(A, 3)
     assert sorted(path.name for path in uploads.iterdir()) == ["newest", "oldest"]
     for name in ("newest", "oldest"):
         ended(f"on-{name}", A, source=str(uploads / name))
     with pytest.raises(RunError, match="delete a run first"):
-        visitors.make_room(A, 2)
+        cleanup.make_room(A, 2)
 
 
 # Seconds

@@ -74,7 +74,7 @@ def test_every_page_of_the_app_has_a_picture_that_the_readme_shows_and_all_are_s
     from docs.pictures import ALL_BYTES_MAX, BYTES_MAX
 
     router = (ROOT / "pages" / "_router.py").read_text()
-    pages = re.findall(r'st\.Page\(\s*"(\w+)(?:/page)?\.py"', router)
+    pages = re.findall(r'st\.Page\(\s*"(\w+)/page\.py"', router)
     assert len(pages) > 15, "the search finds the pages"
     for page in pages:
         assert f"docs/pictures/{page}.webp" in TEXTS["README.md"], page

@@ -5,8 +5,9 @@ import zipfile
 
 import pytest
 
+from pages.access import cleanup
 from tests.conftest import tiny_config
-from vit import exports, hub, optional, runs, visitors
+from vit import exports, hub, optional, runs
 from vit.config import CNNConfig, RunConfig
 from vit.errors import UserError
 
@@ -68,8 +69,8 @@ def test_the_files_go_with_their_run_and_with_time(several):
     made = [exports.make(runs.find_run(name), "hub", lambda done, total: None) for name in ("tiny", "tiny-mean")]
     exports.forget(runs.find_run("tiny"))
     assert [path.exists() for path in made] == [False, True]
-    visitors.sweep(keep_hours=1)
+    cleanup.sweep(keep_hours=1)
     assert made[1].exists()
     os.utime(made[1], (1, 1))
-    visitors.sweep(keep_hours=1)
+    cleanup.sweep(keep_hours=1)
     assert not made[1].exists()

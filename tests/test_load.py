@@ -92,18 +92,18 @@ def test_a_session_opens_three_pages_and_a_followed_run_is_drawn_anew_only_where
 
 
 def test_sessions_share_one_model_and_images_that_lie_on_disk(trained, monkeypatch):
-    from pages import components
+    from pages.ui import cached_models
 
     seen = []
-    original = components.load_model
-    monkeypatch.setattr(components, "load_model", lambda run: seen.append(original(run)) or seen[-1])
+    original = cached_models.load_model
+    monkeypatch.setattr(cached_models, "load_model", lambda run: seen.append(original(run)) or seen[-1])
     for _ in range(2):
         open_page("attention", run="tiny", image="val-0")
     models = {id(model) for model, _ in seen}
     assert len(seen) >= 2
     assert len(models) == 1
-    images = components.validation(runs.find_run("tiny")).val.images
-    assert images is components.validation(runs.find_run("tiny")).val.images
+    images = cached_models.validation(runs.find_run("tiny")).val.images
+    assert images is cached_models.validation(runs.find_run("tiny")).val.images
     while images.base is not None and not hasattr(images, "filename"):
         images = images.base
     assert images.filename, "the images are a map of a file, not a copy in memory"

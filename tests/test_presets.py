@@ -4,8 +4,9 @@ import argparse
 
 import pytest
 
+from pages.server import limits
 from tests.conftest import tiny_config
-from vit import cli, demo, flags, presets, runs
+from vit import cli, flags, presets, runs
 from vit.config import RunConfig
 from vit.errors import SettingsError
 from vit.flags import configure
@@ -24,7 +25,7 @@ def test_a_preset_is_a_run_that_can_be_made_and_repeated_by_its_flags(name, home
 def test_minute_is_cheaper_than_the_default_and_within_the_bounds_of_a_demo():
     config = configure(preset="minute")
     assert config.training.epochs * config.model.embed_dim < RunConfig().training.epochs * RunConfig().model.embed_dim
-    demo.Demo().check(config)
+    limits.Demo().check(config)
 
 
 def test_a_flag_changes_a_preset():

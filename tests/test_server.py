@@ -14,11 +14,11 @@ from starlette.requests import HTTPConnection
 from streamlit import config
 from websockets.exceptions import InvalidStatus
 
-from pages.server.door import name_refused, origin_refused
+from pages.server.limits import Demo, owner_mark
+from pages.server.middleware import name_refused, origin_refused
 from pages.server.visitor_cookie import VISITOR_COOKIE, visitor_mark
 from tests.serving import ROOT, serving, waiting_run
 from tests.tabs import XSRF, tab, websocket, xsrf_token
-from vit.demo import Demo, owner_mark
 
 MB = 1024 * 1024
 DOCUMENT = {"Sec-Fetch-Dest": "document", "Accept": "text/html,*/*"}

@@ -13,8 +13,8 @@ from streamlit import config
 from streamlit.web.server.starlette.starlette_app_utils import create_signed_value
 
 from pages import sign_in
-from pages.server import identity, sign_in_door
-from pages.server.identity import SignIn
+from pages.server import sign_in_middleware, sign_in_rules
+from pages.server.sign_in_rules import SignIn
 from tests.openid import write_secrets
 from tests.pages.opening import open_page
 from tests.serving import serving
@@ -54,24 +54,24 @@ def auth(tmp_path) -> str:
 
 def test_without_secrets_there_is_no_sign_in(tmp_path, secrets):
     secrets("")
-    assert identity.required() is None
+    assert sign_in_rules.required() is None
     config.set_option("secrets.files", [str(tmp_path / "none.toml")])
     st.secrets._reset()
-    assert identity.required() is None
-    assert not identity.is_required()
+    assert sign_in_rules.required() is None
+    assert not sign_in_rules.is_required()
 
 
 def test_a_sign_in_may_be_with_one_provider_or_with_several(secrets, auth):
     secrets(auth)
-    assert identity.required() == SignIn()
-    assert identity.providers() == ["default"]
+    assert sign_in_rules.required() == SignIn()
+    assert sign_in_rules.providers() == ["default"]
     another = "[auth.microsoft]\nclient_id = 'a'\nclient_secret = 'b'\nserver_metadata_url = 'https://c.example'\n"
     secrets(auth + another)
-    assert identity.providers() == ["default", "microsoft"]
+    assert sign_in_rules.providers() == ["default", "microsoft"]
     shared = "\n".join(line for line in auth.splitlines() if not line.startswith(("client", "server")))
     secrets(shared + "\n" + another + "[sign_in]\nvouched = ['microsoft']\n")
-    assert identity.providers() == ["microsoft"]
-    assert identity.required() == SignIn(vouched=("microsoft",))
+    assert sign_in_rules.providers() == ["microsoft"]
+    assert sign_in_rules.required() == SignIn(vouched=("microsoft",))
 
 
 @pytest.mark.parametrize(
@@ -94,7 +94,7 @@ def test_a_sign_in_may_be_with_one_provider_or_with_several(secrets, auth):
 )
 def test_what_cannot_be_read_or_cannot_work_closes_the_server(secrets, auth, home, caplog, break_it, sentence):
     secrets(break_it(auth))
-    assert identity.is_required()  # for the files and uploads too
+    assert sign_in_rules.is_required()  # for the files and uploads too
     with caplog.at_level(logging.ERROR):
         app = open_page("runs", run="x")
     assert [error.value for error in app.error] == [sign_in.CLOSED]
@@ -108,9 +108,9 @@ def test_what_cannot_be_read_or_cannot_work_closes_the_server(secrets, auth, hom
 
 def test_without_authlib_the_server_stays_closed(secrets, auth, monkeypatch):
     secrets(auth)
-    monkeypatch.setattr(identity, "find_spec", lambda name: None)
+    monkeypatch.setattr(sign_in_rules, "find_spec", lambda name: None)
     with pytest.raises(SettingsError, match="pip install"):
-        identity.required()
+        sign_in_rules.required()
 
 
 @pytest.mark.parametrize(
@@ -138,7 +138,7 @@ def test_without_authlib_the_server_stays_closed(secrets, auth, monkeypatch):
 )
 def test_who_may_come_in(secrets, auth, claims, rules, sentence):
     secrets(auth)
-    refusal = identity.refusal(CLAIMS | claims, SignIn(**rules))
+    refusal = sign_in_rules.refusal(CLAIMS | claims, SignIn(**rules))
     assert sentence in refusal
     assert bool(sentence) == bool(refusal)
 
@@ -158,7 +158,7 @@ def test_who_may_come_in(secrets, auth, claims, rules, sentence):
 def test_the_way_back_leads_to_this_server_only(referer, link):
     headers = [(b"host", b"localhost:8501"), (b"referer", referer.encode())]
     request = HTTPConnection({"type": "http", "path": "/auth/login", "headers": headers})
-    assert sign_in_door._link_of_page(request) == link
+    assert sign_in_middleware._link_of_page(request) == link
 
 
 # A server that asks for a sign-in, and somebody who has not signed in

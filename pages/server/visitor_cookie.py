@@ -9,8 +9,8 @@ from starlette.datastructures import MutableHeaders
 from starlette.requests import HTTPConnection
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
-from pages.server import identity
-from pages.server.upload_door import demo_bounds
+from pages.server import sign_in_rules
+from pages.server.upload_middleware import demo_bounds
 
 VISITOR_COOKIE = "vit_visitor"
 VISITOR_MARK = re.compile(r"[A-Za-z0-9_-]{32}")
@@ -28,7 +28,7 @@ class VisitorCookie:
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         known = not _asks_for_page(scope) or visitor_mark(HTTPConnection(scope).cookies)
-        if known or demo_bounds() is None or identity.is_required():
+        if known or demo_bounds() is None or sign_in_rules.is_required():
             await self.app(scope, receive, send)
             return
 

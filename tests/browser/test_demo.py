@@ -7,10 +7,11 @@ from pathlib import Path
 import pytest
 from playwright.sync_api import Browser, BrowserContext, Page, expect
 
+from pages.server import limits
 from tests.browser.conftest import PATIENCE
 from tests.browser.test_main_job import settled
 from tests.serving import serving
-from vit import demo, jobs, runs
+from vit import jobs, runs
 from vit.config import data_dir
 
 pytestmark = pytest.mark.browser
@@ -19,7 +20,7 @@ pytestmark = pytest.mark.browser
 @pytest.fixture
 def demo_address(home, monkeypatch) -> Iterator[str]:
     """Of a fresh demo over empty folders."""
-    monkeypatch.setenv(demo.SWITCH, "1")
+    monkeypatch.setenv(limits.SWITCH, "1")
     with serving() as address:
         yield address
         for run in runs.list_runs():
@@ -65,7 +66,7 @@ def test_what_a_visitor_makes_is_that_visitors_and_nobody_elses(visitor, photo_z
     first, second = visitor(), visitor()
     run = train(first, photo_zip, "first-of-all")
     assert re.fullmatch("[0-9a-f]{32}", run.config.owner)
-    assert run.config.training.max_seconds == demo.Demo().seconds
+    assert run.config.training.max_seconds == limits.Demo().seconds
     link = first.url
     assert "first-of-all" in link
 
@@ -114,4 +115,4 @@ def test_links_beyond_the_bounds_and_into_the_server_open_the_page_within_them(v
     page.get_by_role("button", name="Start training").click()
     expect(page.locator(".st-key-stop")).to_be_visible()
     (run,) = runs.list_runs()
-    demo.Demo().check(run.config)
+    limits.Demo().check(run.config)

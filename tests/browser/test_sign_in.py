@@ -6,10 +6,10 @@ import socket
 import pytest
 from playwright.sync_api import Browser, BrowserContext, Page, expect
 
+from pages.server.limits import owner_mark
 from tests.browser.conftest import PATIENCE
 from tests.openid import providing, write_secrets
 from tests.serving import serving, waiting_run
-from vit.demo import owner_mark
 
 pytestmark = pytest.mark.browser
 

@@ -13,7 +13,7 @@ ROUTER = str(ROOT / "pages" / "_router.py")
 def open_page(name: str, **link: str) -> AppTest:
     """The page ``name`` as a link with these query parameters opens it; it must come up without an exception."""
     app = AppTest.from_file(ROUTER, default_timeout=60).run()
-    app.switch_page(f"{name}.py")
+    app.switch_page(f"{name}.py" if "/" in name else f"{name}/page.py")
     for key, value in link.items():
         app.query_params[key] = value
     app.run()

@@ -12,12 +12,15 @@ import pytest
 from PIL import Image
 
 from pages import access
+from pages.access import cleanup, identity
+from pages.access import runs as access_runs
+from pages.server import limits, secrets
+from pages.server.limits import Demo
 from tests.conftest import tiny_config, write_photo_zip
 from tests.serving import ROOT
-from vit import data, demo, exchange, jobs, runs, visitors
+from vit import data, exchange, jobs, runs
 from vit.config import RunConfig, checkpoints_dir, data_dir, owned_dir
 from vit.data.uploads import list_uploads
-from vit.demo import Demo
 from vit.errors import DataError, RunError, SettingsError, UserError
 
 A, B = "A" * 32, "B" * 32
@@ -28,8 +31,8 @@ BOUNDED = {"depth": 2, "embed_dim": 64, "epochs": 4, "seconds": 30, "runs": 2, "
 def bounds(monkeypatch) -> dict:
     """The table of a demo in force; a test may change it."""
     table = dict(BOUNDED)
-    monkeypatch.setattr(access.secret_tables, "table", lambda name: table if name == "demo" else None)
-    visitors.measure_anew()
+    monkeypatch.setattr(secrets, "table", lambda name: table if name == "demo" else None)
+    cleanup.measure_anew()
     return table
 
 
@@ -38,7 +41,7 @@ def look(monkeypatch, bounds):
     """Look at the demo with another cookie; none where it is empty."""
 
     def as_(cookie: str) -> str:
-        monkeypatch.setattr(access, "visitor_mark", lambda cookies: cookie)
+        monkeypatch.setattr(identity, "visitor_mark", lambda cookies: cookie)
         return access.visitor()
 
     return as_
@@ -86,7 +89,7 @@ def names() -> list[str]:
 
 
 def test_on_an_own_machine_everything_is_everybodys_and_nothing_is_bounded(trained, started, monkeypatch):
-    monkeypatch.delenv(demo.SWITCH, raising=False)
+    monkeypatch.delenv(limits.SWITCH, raising=False)
     run = access.start(config_of(epochs=9000, data={"source": "/etc"}), "long")
     assert run.config == config_of(epochs=9000, data={"source": "/etc"}).model_copy(
         update={"created": run.config.created}
@@ -120,11 +123,11 @@ def test_visitors_are_told_apart_by_their_cookie_and_by_nothing_else(look):
 
 def test_a_sign_in_tells_visitors_apart_by_account_and_provider(look, bounds, monkeypatch):
     tables = {"demo": bounds, "auth": {}}
-    monkeypatch.setattr(access.secret_tables, "table", tables.get)
+    monkeypatch.setattr(secrets, "table", tables.get)
     by_cookie = look(A)
 
     streamlit = SimpleNamespace(user={"iss": "https://id.example", "sub": "17"})
-    monkeypatch.setattr(access, "st", streamlit)
+    monkeypatch.setattr(identity, "st", streamlit)
     mine = access.visitor()
     assert mine
     streamlit.user = {"iss": "https://other.example", "sub": "17"}
@@ -230,7 +233,7 @@ def test_the_queue_is_counted_over_all_visitors_and_tells_no_names(home, look, s
 
 def test_a_full_disk_takes_nothing_new(trained, look, started, bounds, photo_zip):
     bounds["disk_gb"] = 1e-6
-    visitors.measure_anew()
+    cleanup.measure_anew()
     look(A)
     packed = file_of(runs.get_run("tiny"))
     with photo_zip.open("rb") as file:
@@ -319,7 +322,7 @@ def test_broken_folders_are_shown_to_the_operator_only(trained, look, bounds, mo
     (checkpoints_dir() / "secret" / "config.json").write_text("{")
     look(A)
     assert access.broken_runs() == []
-    monkeypatch.setattr(access.secret_tables, "table", lambda name: None)
+    monkeypatch.setattr(secrets, "table", lambda name: None)
     assert [name for name, _ in access.broken_runs()] == ["secret"]
 
 
@@ -418,7 +421,7 @@ def test_an_unpacked_run_beyond_the_bounds_is_refused_and_leaves_nothing(trained
 
 def test_the_curves_of_an_unpacked_run_are_bounded(trained, look, monkeypatch):
     look(A)
-    monkeypatch.setattr(access, "METRICS_BYTES_MAX", 100)
+    monkeypatch.setattr(access_runs, "METRICS_BYTES_MAX", 100)
     with pytest.raises(RunError, match="its metrics"):
         access.unpack(file_of(runs.get_run("tiny")))
     assert names() == ["tiny"]
@@ -553,21 +556,21 @@ def test_the_command_names_no_folder_of_the_server(home, look, photo_zip):
 
 def test_a_sweep_follows_a_request_at_most_every_ten_minutes(home, look, monkeypatch):
     swept = []
-    monkeypatch.setattr(access, "_sweep", swept.append)
-    monkeypatch.setattr(access, "_swept", -1e9)
+    monkeypatch.setattr(access_runs, "_sweep", swept.append)
+    monkeypatch.setattr(access_runs, "_swept", -1e9)
     look(A)
     for _ in range(3):
         access.tidy()
     assert swept == [Demo().keep_hours]
-    monkeypatch.setattr(access, "_swept", access._swept - access.SWEEP_EVERY)
+    monkeypatch.setattr(access_runs, "_swept", access_runs._swept - access_runs.SWEEP_EVERY)
     access.tidy()
     assert len(swept) == 2
 
 
 def test_an_own_machine_is_never_swept(home, monkeypatch):
-    monkeypatch.delenv(demo.SWITCH, raising=False)
-    monkeypatch.setattr(access, "_sweep", lambda hours: pytest.fail("swept"))
-    monkeypatch.setattr(access, "_swept", -1e9)
+    monkeypatch.delenv(limits.SWITCH, raising=False)
+    monkeypatch.setattr(access_runs, "_sweep", lambda hours: pytest.fail("swept"))
+    monkeypatch.setattr(access_runs, "_swept", -1e9)
     access.tidy()
 
 
@@ -578,7 +581,7 @@ def test_pages_meet_runs_uploads_and_pictures_here_only():
         r"|vit\.data\.(pictures|uploads) import|vit\.report import"
     )
     room = ROOT / "pages"
-    files = [path for path in room.rglob("*.py") if not path.relative_to(room).as_posix().startswith("access")]
+    files = [path for path in room.rglob("*.py") if not path.relative_to(room).as_posix().startswith("access/")]
     assert len(files) > 80, "the search finds the pages and their parts"
     found = {
         f"{path.relative_to(room)}:{number}: {line.strip()}"
@@ -593,8 +596,8 @@ def test_what_is_deleted_is_measured_anew(trained, look, started):
     look(A)
     run = end(access.start(config_of(), "mine"))
     (run.path / "log.txt").write_bytes(bytes(10**6))
-    visitors.measure_anew()
-    before = visitors.disk_used()
+    cleanup.measure_anew()
+    before = cleanup.disk_used()
     access.delete(run)
-    assert visitors.disk_used() < before - 10**6 + 1
+    assert cleanup.disk_used() < before - 10**6 + 1
     shutil.rmtree(checkpoints_dir(), ignore_errors=True)

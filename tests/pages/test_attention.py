@@ -11,10 +11,12 @@ import pytest
 from PIL import Image
 from streamlit.testing.v1 import AppTest
 
-from pages import components, map_grid
+from pages.ui import cached_models, image_picker, text
+from pages.ui.widgets import map_grid
 from tests.pages.opening import open_page
 from vit import data, explain, runs, weights
 from vit.data.pictures import save_picture
+from vit.errors import DataError
 from vit.evaluation import predict
 from vit.explain import attention_arrays, capture, contributions
 
@@ -122,10 +124,10 @@ def test_an_upload_that_is_no_image_gets_a_sentence_and_the_view_stays(trained):
 
 
 def test_pictures_can_be_looked_at_when_the_data_set_is_gone(trained, picture, monkeypatch):
-    monkeypatch.setattr(data, "load", lambda *_, **__: (_ for _ in ()).throw(components.DataError("It is gone.")))
-    components._validation.clear()
+    monkeypatch.setattr(data, "load", lambda *_, **__: (_ for _ in ()).throw(DataError("It is gone.")))
+    cached_models._validation.clear()
     app = open_page("attention", image="val-3")
-    assert app.error[0].value == components.plain("It is gone.")
+    assert app.error[0].value == text.plain("It is gone.")
     assert app.selectbox(key="image").value == f"pic-{picture}"
     assert len(app.get("bidi_component")) == 1
 
@@ -166,22 +168,22 @@ def test_beyond_a_megabyte_only_the_maps_of_the_chosen_token_are_sent(trained, m
 
 
 def test_hostile_text_is_shown_as_it_is():
-    text = components.plain("**b** [x](http://y) <script> :material/home: $a$ `c`\n# d")
-    assert "\n" not in text
-    assert ":material" not in text
-    marks = [match.start() for match in re.finditer(r"[*\[\](<$`#]", text)]
+    shown = text.plain("**b** [x](http://y) <script> :material/home: $a$ `c`\n# d")
+    assert "\n" not in shown
+    assert ":material" not in shown
+    marks = [match.start() for match in re.finditer(r"[*\[\](<$`#]", shown)]
     assert marks
-    assert all(text[at - 1] == "\\" for at in marks)
+    assert all(shown[at - 1] == "\\" for at in marks)
 
 
 def test_a_run_whose_weights_change_is_loaded_anew(trained):
     run = runs.find_run("tiny")
-    first = components.load_model(run)[0]
-    assert components.load_model(run)[0] is first
+    first = cached_models.load_model(run)[0]
+    assert cached_models.load_model(run)[0] is first
     shutil.copy2(run.path / "model.safetensors", run.path / "copy")
     (run.path / "copy").touch()
     (run.path / "copy").replace(run.path / "model.safetensors")
-    assert components.load_model(run)[0] is not first
+    assert cached_models.load_model(run)[0] is not first
 
 
 def matrices(app: AppTest) -> np.ndarray:
@@ -195,11 +197,11 @@ def matrices(app: AppTest) -> np.ndarray:
 
 def recorded(name: str, image: Image.Image):
     model, info = weights.load_checkpoint(runs.find_run(name).path)
-    return model, capture(model, components.model_input(info, image))
+    return model, capture(model, cached_models.model_input(info, image))
 
 
 def test_the_views_show_attention_contributions_and_heads_fused(trained):
-    picked = components.open_id("val-2", runs.find_run("tiny"))
+    picked = image_picker.open_id("val-2", runs.find_run("tiny"))
     model, record = recorded("tiny", picked.image)
     attention = attention_arrays(record)
     app = open_page("attention", image="val-2", layer="2", head="2")
@@ -215,6 +217,6 @@ def test_the_views_show_attention_contributions_and_heads_fused(trained):
 def test_the_page_checks_that_the_maps_are_the_attention_that_was_used(trained, monkeypatch):
     assert any("are the attention that was used" in caption.value for caption in open_page("attention").caption)
     monkeypatch.setattr(explain, "recompute", lambda model, images, record: record.logits + 0.01)
-    components._deviation.clear()
+    cached_models._deviation.clear()
     assert any("do not trust them" in caption.value for caption in open_page("attention").caption)
-    components._deviation.clear()
+    cached_models._deviation.clear()

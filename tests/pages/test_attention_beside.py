@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from pages import attention_beside, components
+from pages.ui import cached_models, text
 from tests.conftest import tiny_config
 from tests.pages.opening import open_page
 from tests.pages.test_attention import texts
@@ -126,8 +126,8 @@ def test_the_same_image_number_of_another_run_is_another_image(mixed):
     """Cached answers must not be told apart by the number alone."""
     run = runs.get_run("tiny")
     first, second = shown_image("tiny", 0), shown_image("tiny", 1)
-    assert not np.array_equal(attention_beside.answer(run, first).view, attention_beside.answer(run, second).view)
-    np.testing.assert_array_equal(attention_beside.answer(run, first).view, np.asarray(first))
+    assert not np.array_equal(cached_models.answer(run, first).view, cached_models.answer(run, second).view)
+    np.testing.assert_array_equal(cached_models.answer(run, first).view, np.asarray(first))
 
 
 def test_beside_the_course_network_stands_its_sentence(mixed):
@@ -169,4 +169,4 @@ def test_an_uploaded_picture_is_looked_at_by_both(mixed):
     assert not app.error
     assert "The image" in texts(app)
     assert texts(app).count("predicted:") == 3
-    assert components.plain("tiny") in texts(app)
+    assert text.plain("tiny") in texts(app)

@@ -6,8 +6,8 @@ import time
 import pytest
 from streamlit.testing.v1 import AppTest
 
-from pages import background
-from pages.background import Tasks
+from pages.ui import background
+from pages.ui.background import Tasks
 
 PATIENCE = 20.0
 
@@ -97,7 +97,7 @@ def test_only_so_many_results_are_kept_and_none_that_is_under_way():
 def script(outcome: str, auto: bool):
     import streamlit as st
 
-    from pages.background import background
+    from pages.ui.background import background
     from vit.errors import DataError
 
     def work(progress):

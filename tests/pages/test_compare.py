@@ -7,8 +7,9 @@ import numpy as np
 import pytest
 from streamlit.testing.v1 import AppTest
 
-from pages import components, relevance_seen
-from pages.compare import corresponding
+from pages.compare.page import corresponding
+from pages.relevance import maps
+from pages.ui import cached_models, image_picker
 from tests.pages.opening import open_page
 from tests.pages.test_attention import texts
 from vit import runs, weights
@@ -63,11 +64,11 @@ def test_a_method_stands_on_both_sides_for_the_same_class(several):
 
 def test_the_map_of_a_side_is_the_method_s(several):
     run = runs.get_run("tiny")
-    image = components.open_id("val-3", run).image
+    image = image_picker.open_id("val-3", run).image
     model, info = weights.load_checkpoint(run.path)
     for method in ("chefer", "occlusion"):
-        expected = METHODS[method].function(model, components.model_input(info, image), Target(2))[0]
-        seen = relevance_seen.method_map(run, np.asarray(image), method, (2, None))
+        expected = METHODS[method].function(model, cached_models.model_input(info, image), Target(2))[0]
+        seen = maps.method_map(run, np.asarray(image), method, (2, None))
         np.testing.assert_allclose(seen, expected, atol=1e-6)
 
 

@@ -8,15 +8,21 @@ import pytest
 from PIL import Image
 from streamlit.testing.v1 import AppTest
 
-from pages import access, components
-from pages.train_data import ELSEWHERE, describe
-from pages.train_space import make_space
+from pages import access
+from pages.access import cleanup, identity
+from pages.access import runs as access_runs
+from pages.server import limits as demo
+from pages.server import secrets
+from pages.server.limits import Demo
+from pages.train.choices import make_space
+from pages.train.images import ELSEWHERE, describe
+from pages.ui import cached_models
 from tests.conftest import tiny_config
 from tests.pages.opening import ROUTER, open_page, router_pages
-from vit import data, demo, runs, visitors
+from tests.serving import ROOT
+from vit import data, runs
 from vit.config import DEPARTURES, MODELS, ReferenceConfig, checkpoints_dir, data_dir
 from vit.data import pictures
-from vit.demo import Demo
 from vit.hardware import Device
 
 A, B = "A" * 32, "B" * 32
@@ -41,11 +47,11 @@ LOOKING = (
 def look(monkeypatch):
     """A demo, looked at with a cookie."""
     monkeypatch.setenv(demo.SWITCH, "1")
-    monkeypatch.setattr(access, "_sweep", lambda hours: None)
-    visitors.measure_anew()
+    monkeypatch.setattr(access_runs, "_sweep", lambda hours: None)
+    cleanup.measure_anew()
 
     def as_(cookie: str) -> str:
-        monkeypatch.setattr(access, "visitor_mark", lambda cookies: cookie)
+        monkeypatch.setattr(identity, "visitor_mark", lambda cookies: cookie)
         return access.visitor()
 
     as_(A)
@@ -56,7 +62,7 @@ def look(monkeypatch):
 def bounds(look, monkeypatch) -> dict:
     """The table of the demo's bounds."""
     table = {}
-    monkeypatch.setattr(access.secret_tables, "table", lambda name: table if name == "demo" else None)
+    monkeypatch.setattr(secrets, "table", lambda name: table if name == "demo" else None)
     return table
 
 
@@ -100,7 +106,7 @@ def command(app: AppTest) -> str:
 
 def test_no_page_shows_a_run_of_somebody_else(shared):
     for page in router_pages():
-        app = open_page(page._page.stem)
+        app = open_page(str(page._page.relative_to(ROOT / "pages").with_suffix("")))
         assert not app.error, page.title
         text = words(app)
         assert SECRET not in text, page.title
@@ -221,7 +227,7 @@ def test_what_a_session_brings_along_opens_no_folder_and_no_upload_of_another(ho
     for brought in (source, "/etc", ELSEWHERE):
         app = AppTest.from_file(ROUTER, default_timeout=60).run()
         app.session_state["data"] = brought
-        app.switch_page("train.py").run()
+        app.switch_page("train/page.py").run()
         assert not app.exception
         assert app.selectbox(key="data").value == "scenes"
         assert "two-colours" not in words(app)
@@ -353,7 +359,7 @@ def test_a_page_left_open_shows_nothing_of_the_run_that_took_the_name(shared, lo
     runs.write_config(run.path, run.config.model_copy(update={"owner": access.visitor()}))
     look(A)
     with pytest.raises(runs.RunError, match="no run 'mine' any more"):
-        components.load_model(run)
+        cached_models.load_model(run)
     app = open_page("train", run="mine", show="Follow a run")
     assert app.selectbox(key="run").options == ["tiny"]
 

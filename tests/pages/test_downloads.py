@@ -5,7 +5,7 @@ import io
 import numpy as np
 from PIL import Image
 
-from pages import downloads
+from pages.ui import downloads
 
 
 def test_a_picture_is_png_and_arrays_are_npz_and_rows_are_csv():

@@ -25,7 +25,7 @@ def pages():
 
 
 def file_of(page) -> Path:
-    return ROOT / "pages" / page._page.name
+    return page._page
 
 
 def test_pages_have_names_of_their_own(pages):
@@ -70,7 +70,7 @@ def test_every_page_says_what_to_do_where_there_is_nothing_to_show(state, traine
         runs.write_config(run.path, run.config.model_copy(update={"data": missing}))
     app = AppTest.from_file(ROUTER, default_timeout=60).run()
     for page in pages:
-        name = file_of(page).name
+        name = str(file_of(page).relative_to(ROOT / "pages"))
         app.switch_page(name).run()
         assert not app.exception, name
         assert app.title, name

@@ -10,7 +10,7 @@ import numpy as np
 import pytest
 from streamlit.testing.v1 import AppTest
 
-from pages import faithfulness_result
+from pages.faithfulness import result as faithfulness_result
 from tests.conftest import tiny_config
 from tests.pages.opening import open_page
 from vit import data, jobs, runs, weights

@@ -4,10 +4,10 @@ import ast
 
 import pytest
 
-from pages.wording import term
+from pages.ui.terms import GLOSSARY, TOPICS, heading
+from pages.ui.wording import term
 from tests.pages.opening import open_page
 from tests.serving import ROOT
-from vit.glossary import GLOSSARY, TOPICS, heading
 
 
 def explained() -> set[str]:

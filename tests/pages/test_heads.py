@@ -8,11 +8,13 @@ import numpy as np
 import pytest
 from streamlit.testing.v1 import AppTest
 
-from pages import components, heads_portraits
+from pages.heads import portraits as heads_portraits
+from pages.ui import cached_models, text
 from tests.conftest import tiny_config
 from tests.pages.opening import open_page
 from vit import data, jobs, runs, weights
 from vit.config import CNNConfig, ReferenceConfig
+from vit.errors import DataError
 from vit.explain import cka
 from vit.explain.heads import portraits
 
@@ -160,7 +162,7 @@ def test_layers_are_compared_with_each_other_and_with_those_of_another_run(sever
 
 @pytest.mark.parametrize("view", ["Portraits", SIMILARITY])
 def test_a_data_set_that_is_gone_gets_a_sentence(trained, view, monkeypatch):
-    monkeypatch.setattr(data, "load", lambda *_, **__: (_ for _ in ()).throw(components.DataError("It is gone.")))
-    components._validation.clear()
+    monkeypatch.setattr(data, "load", lambda *_, **__: (_ for _ in ()).throw(DataError("It is gone.")))
+    cached_models._validation.clear()
     app = open_page("heads", view=view)
-    assert app.error[0].value == components.plain("It is gone.")
+    assert app.error[0].value == text.plain("It is gone.")

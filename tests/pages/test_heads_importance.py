@@ -7,7 +7,7 @@ import numpy as np
 import pytest
 from streamlit.testing.v1 import AppTest
 
-from pages import heads_importance, heads_importance_pruning
+from pages.heads import importance, pruning
 from tests.pages.opening import open_page
 from tests.pages.test_anatomy import train
 from vit import data, runs, weights
@@ -86,7 +86,7 @@ def test_ranking_and_measuring_are_on_halves_of_the_images(trained):
 
 
 def test_long_work_waits_for_a_click(trained, monkeypatch):
-    monkeypatch.setattr(heads_importance, "AUTO_FLOPS", 0)
+    monkeypatch.setattr(importance, "AUTO_FLOPS", 0)
     app = open_page("heads", view="Importance")
     assert "Measure all 4 heads on 30 images" in [button.label for button in app.button]
 
@@ -116,6 +116,6 @@ def test_the_words_count_how_many_heads_can_go():
     right[3, :4] = False  # within chance
     right[4, :40] = False
     outcome = Outcome(right, np.zeros((5, 100)))
-    words = heads_importance_pruning.pruning_words(Pruning(np.arange(5), {}, {"loss": outcome}, outcome), 4)
+    words = pruning.pruning_words(Pruning(np.arange(5), {}, {"loss": outcome}, outcome), 4)
     assert words.startswith("**3 of 4 heads**")
     assert "60.0%" in words

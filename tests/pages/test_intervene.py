@@ -9,15 +9,16 @@ import torch
 from PIL import Image
 from streamlit.testing.v1 import AppTest
 
-from pages import components
-from pages.intervene_heads import clicked
-from pages.intervene_result import sentence
+from pages.intervene.head_controls import clicked
+from pages.intervene.result import sentence
+from pages.ui import cached_models, text
 from tests.pages.opening import open_page
 from tests.pages.test_anatomy import train
 from vit import data, runs, weights
 from vit.config import CNNConfig, ReferenceConfig
 from vit.data.batches import to_tensor
 from vit.data.pictures import save_picture
+from vit.errors import DataError
 from vit.explain.interventions import Change, from_text, to_edits, validation_means
 from vit.explain.patches import alter
 from vit.explain.sample import sample
@@ -229,13 +230,13 @@ def test_the_course_network_s_heads_can_be_changed_and_its_caveat_is_shown(train
 
 def test_a_picture_can_be_changed_when_the_data_set_is_gone(trained, monkeypatch):
     picture = save_picture(Image.fromarray(np.random.default_rng(0).integers(0, 256, (60, 90, 3), dtype=np.uint8)))
-    monkeypatch.setattr(data, "load", lambda *_, **__: (_ for _ in ()).throw(components.DataError("It is gone.")))
-    components._validation.clear()
+    monkeypatch.setattr(data, "load", lambda *_, **__: (_ for _ in ()).throw(DataError("It is gone.")))
+    cached_models._validation.clear()
     app = open_page("intervene", image=f"pic-{picture}", covered="1-8")
     assert said(app)
     assert sent(app, "covered")["covered"] == list(range(1, 9))
     app = open_page("intervene", image=f"pic-{picture}", changes="1.1m")
-    assert {error.value for error in app.error} == {components.plain("It is gone.")}
+    assert {error.value for error in app.error} == {text.plain("It is gone.")}
 
 
 def test_a_click_sets_a_head_and_a_second_one_takes_it_back():

@@ -6,9 +6,10 @@ from urllib.parse import parse_qs
 import pytest
 from streamlit.testing.v1 import AppTest
 
-from pages import access, lesson_frame
-from pages.lesson_list import LESSONS
-from pages.train_space import RECIPE_FIELDS, ViTSpace
+from pages import access
+from pages.lessons import frame
+from pages.lessons.lesson_list import LESSONS
+from pages.train.choices import RECIPE_FIELDS, ViTSpace
 from tests.pages.opening import open_page
 from tests.serving import ROOT
 from vit import data, hardware, jobs, lessons, runs
@@ -23,7 +24,7 @@ def words(app: AppTest) -> str:
 
 
 def guessed(name: str, option: int = -1) -> AppTest:
-    app = open_page(f"lesson_{name}")
+    app = open_page(f"lessons/lesson_{name}")
     app.radio[0].set_value(app.radio[0].options[option]).run()
     assert not app.exception
     return app
@@ -61,7 +62,7 @@ def test_the_index_leads_to_every_lesson(home):
 
 @pytest.mark.parametrize("lesson", LESSONS, ids=[lesson.name for lesson in LESSONS])
 def test_the_answer_is_told_after_the_guess_and_not_before(home, lesson):
-    app = open_page(f"lesson_{lesson.name}")
+    app = open_page(f"lessons/lesson_{lesson.name}")
     assert app.title[0].value == lesson.title
     assert not app.error
     assert app.radio[0].value is None
@@ -105,7 +106,7 @@ def test_other_figures_give_another_answer(home, monkeypatch):
     for better in ("h1", ""):
         found = shifted(better)
         monkeypatch.setattr(lessons, "stored", lambda found=found: found)
-        app = open_page("lesson_heads")
+        app = open_page("lessons/lesson_heads")
         for option in app.radio[0].options[:-1]:
             app.radio[0].set_value(option).run()
             rights += [option] if app.success else []
@@ -120,13 +121,13 @@ def test_train_opens_with_the_controls_of_the_run_wherever_they_stood(home, name
     app = open_page("train")
     app.select_slider(key="heads").set_value(7).run()
     app.select_slider(key="depth").set_value(5).run()
-    app.switch_page(f"lesson_{name}.py").run()
+    app.switch_page(f"lessons/lesson_{name}.py").run()
     variant = EXPERIMENTS[name][2]
     app.button(key=f"set_{variant.name}").click().run()
     assert not app.exception
     assert app.title[0].value == "Train"
     assert app.code[0].value == access.command(variant.config, None)
-    assert set(lesson_frame.train_values(variant.config)) >= set(own_controls(variant))
+    assert set(frame.train_values(variant.config)) >= set(own_controls(variant))
 
 
 def own_controls(variant) -> dict:
@@ -146,9 +147,8 @@ def test_links_carry_names_that_the_pages_they_lead_to_understand(home, launched
 
 def understood(page: str, name: str) -> bool:
     """Whether the page, or what it is made of, has a control of this name, or asks the address for it."""
-    shared = ("components", "map_grid", "relevance", "train_controls", "train_model", "train_recipe")
-    stems = (page.replace("-", "_"), *shared)
-    files = [file for stem in stems for file in (ROOT / "pages").glob(f"{stem}*.py")]
+    rooms = (page.replace("-", "_"), "ui", "relevance", "train")
+    files = [file for room in rooms for file in (ROOT / "pages" / room).rglob("*.py")]
     text = "\n".join(file.read_text(encoding="utf-8") for file in files)
     made = r"(?:key=|query_params\.get\(|(?:slider|choice|number|complete)\(\s*)"
     return re.search(rf'{made}"{name}"', text) is not None
@@ -160,7 +160,7 @@ def understood(page: str, name: str) -> bool:
 def test_the_button_queues_what_is_missing_as_ordinary_runs(home, launched):
     lesson = LESSONS[0]
     mine = finished("mine", EXPERIMENTS[lesson.experiment][1].seeded(4), 0.42)
-    app = open_page(f"lesson_{lesson.name}")
+    app = open_page(f"lessons/lesson_{lesson.name}")
     app.button(key=f"queue_{lesson.name}").click().run()
     assert not app.exception
     found = lessons.own_runs(lesson.experiment, runs.list_runs())

@@ -7,14 +7,14 @@ import pyarrow as pa
 import pytest
 from streamlit.testing.v1 import AppTest
 
-from pages import map_grid
+from pages.ui.widgets import map_grid
 
 
 def script(frames: tuple[int, ...], signed: bool):
     import numpy as np
     from PIL import Image
 
-    from pages.map_grid import map_grid
+    from pages.ui.widgets.map_grid import map_grid
 
     count = max(1, len(frames))
     values = np.arange(count * 5 * 2 * 3 * 5, dtype=np.float32).reshape(count, 5, 2, 3, 5)

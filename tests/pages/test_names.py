@@ -8,7 +8,7 @@ import pytest
 from PIL import Image
 from streamlit.testing.v1 import AppTest
 
-from pages.components import plain
+from pages.ui.text import plain
 from tests import foreign_names
 from tests.pages.opening import open_page
 from vit import runs

@@ -61,8 +61,8 @@ def test_the_same_picture_twice_is_one_card(trained):
 
 def test_results_stay_when_one_comes_back(trained):
     app = upload(open_page("predict"), ("one.png", png(1)))
-    app.switch_page("overview.py").run()
-    app.switch_page("predict.py").run()
+    app.switch_page("overview/page.py").run()
+    app.switch_page("predict/page.py").run()
     assert cards(app) == 1
 
 
@@ -116,7 +116,7 @@ def test_a_run_without_weights_is_not_offered(several):
 
 
 def test_samples_of_a_data_set_that_is_gone_get_a_sentence(trained, monkeypatch):
-    from pages import components
+    from pages.ui import cached_models
     from vit import data
     from vit.errors import DataError
 
@@ -124,7 +124,7 @@ def test_samples_of_a_data_set_that_is_gone_get_a_sentence(trained, monkeypatch)
         raise DataError("The data set is gone.")
 
     monkeypatch.setattr(data, "load", gone)
-    components._validation.clear()
+    cached_models._validation.clear()
     app = open_page("predict")
     next(button for button in app.button if button.label == "Sample images").click().run()
     assert not app.exception

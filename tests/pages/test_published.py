@@ -11,12 +11,16 @@ timm = pytest.importorskip("timm")
 
 from safetensors.torch import save  # noqa: E402
 
-from pages import access, published_openings  # noqa: E402
+from pages import access  # noqa: E402
+from pages.access import identity  # noqa: E402
+from pages.access import runs as access_runs  # noqa: E402
+from pages.published import downloads  # noqa: E402
+from pages.server import limits  # noqa: E402
 from tests.pages.opening import open_page  # noqa: E402
 from tests.published import models  # noqa: E402
 from tests.published.hub import serving_hub  # noqa: E402
 from tests.published.test_fetching import NAME, point_to  # noqa: E402
-from vit import demo, runs  # noqa: E402
+from vit import runs  # noqa: E402
 from vit.published import catalogue, guessing  # noqa: E402
 
 RELPOS = "vit_relpos_small_patch16_224.sw_in1k"
@@ -27,7 +31,7 @@ FILE = {"published_from": "From a file"}
 def _short_list(monkeypatch):
     """The page with the first of the models to begin with, and no downloads of another test."""
     monkeypatch.setattr(catalogue, "CURATED", {NAME: catalogue.CURATED[NAME]})
-    published_openings.openings().clear()
+    downloads.openings().clear()
 
 
 @pytest.fixture
@@ -94,7 +98,7 @@ def test_a_download_that_fails_is_a_sentence_and_may_be_tried_again(home, monkey
     with serving_hub({}) as hub:
         point_to(hub.address, monkeypatch)
         app = press(open_page("published"), "curated_0_fetch")
-        for opening in published_openings.openings().values():
+        for opening in downloads.openings().values():
             opening._thread.join(30)
         app.run()
     assert "pickled weights alone" in app.error[0].value
@@ -113,8 +117,8 @@ def test_progress_is_told_in_bytes_and_time_and_can_be_stopped():
         opening.stop()
         progress(12 * 10**6, 10**8)
 
-    opening = published_openings.Opening.__new__(published_openings.Opening)
-    published_openings.Opening.__init__(opening, work)
+    opening = downloads.Opening.__new__(downloads.Opening)
+    downloads.Opening.__init__(opening, work)
     opening._thread.join(10)
     assert told[0] == "1 MB of 100 MB"
     assert told[1].startswith("11 MB of 100 MB, about 1 min 29 s left")
@@ -160,11 +164,11 @@ def test_without_a_file_a_sentence_says_what_to_do(home):
 
 
 def test_a_demo_takes_what_its_bounds_take(file, monkeypatch):
-    monkeypatch.setenv(demo.SWITCH, "1")
-    monkeypatch.setattr(access, "_sweep", lambda hours: None)
-    monkeypatch.setattr(access, "visitor_mark", lambda cookies: "A" * 32)
+    monkeypatch.setenv(limits.SWITCH, "1")
+    monkeypatch.setattr(access_runs, "_sweep", lambda hours: None)
+    monkeypatch.setattr(identity, "visitor_mark", lambda cookies: "A" * 32)
     app = press(open_page("published"), "curated_0_fetch")
-    for opening in published_openings.openings().values():
+    for opening in downloads.openings().values():
         opening._thread.join(30)
     app.run()
     assert "takes images of 64 at most, not 224" in app.error[0].value
@@ -180,12 +184,12 @@ def test_a_demo_takes_what_its_bounds_take(file, monkeypatch):
 
 
 def test_a_demo_takes_nothing_of_one_whom_it_does_not_know(file, monkeypatch):
-    monkeypatch.setenv(demo.SWITCH, "1")
-    monkeypatch.setattr(access, "_sweep", lambda hours: None)
-    monkeypatch.setattr(access, "visitor_mark", lambda cookies: "")
+    monkeypatch.setenv(limits.SWITCH, "1")
+    monkeypatch.setattr(access_runs, "_sweep", lambda hours: None)
+    monkeypatch.setattr(identity, "visitor_mark", lambda cookies: "")
     app = press(open_page("published"), "curated_0_fetch")
     assert "keeps no cookie" in app.error[0].value
-    assert not published_openings.openings()
+    assert not downloads.openings()
 
 
 def test_without_timm_the_page_says_how_to_install_it(home, monkeypatch):

@@ -8,7 +8,7 @@ import pytest
 from PIL import Image
 from streamlit.testing.v1 import AppTest
 
-from pages.foreign_images import NO_IMAGES
+from pages.ui.stand_in_images import NO_IMAGES
 from tests.pages.opening import open_page
 from tests.published_runs import SHAPES, open_published
 from vit.data.pictures import save_picture
@@ -106,7 +106,7 @@ def test_heads_change_without_an_answer_to_follow(models):
 
 
 def test_a_data_set_takes_the_place_of_the_images_and_is_matched_by_name(models, monkeypatch):
-    monkeypatch.setattr("pages.foreign_images.IMAGES_MAX", 20)
+    monkeypatch.setattr("pages.ui.stand_in_images.IMAGES_MAX", 20)
     app = open_page("heads", run="registers", images_of="scenes")
     assert not app.error
     assert app.selectbox(key="images_of").value == "scenes"

@@ -9,7 +9,7 @@ import pytest
 from PIL import Image
 from streamlit.testing.v1 import AppTest
 
-from pages import relevance_seen
+from pages.relevance import maps
 from tests.conftest import tiny_config
 from tests.pages.opening import open_page
 from tests.pages.test_attention import texts
@@ -52,11 +52,11 @@ def drawn(monkeypatch) -> dict[str, np.ndarray]:
 
     def picture(view: np.ndarray, heat: np.ndarray | None, signed: bool, side: int) -> bytes:
         if heat is not None:
-            found["large" if side == relevance_seen.LARGE else f"small {len(found)}"] = heat
+            found["large" if side == maps.LARGE else f"small {len(found)}"] = heat
         return original(view, heat, signed, side)
 
-    original = relevance_seen.picture
-    monkeypatch.setattr(relevance_seen, "picture", picture)
+    original = maps.picture
+    monkeypatch.setattr(maps, "picture", picture)
     return found
 
 
@@ -158,7 +158,7 @@ def test_slow_methods_come_with_their_switch_and_tell_whether_they_add_up(traine
 
 
 def test_where_they_take_long_they_are_computed_on_demand_with_progress(trained, drawn, monkeypatch):
-    monkeypatch.setattr(relevance_seen, "QUICK_FLOPS", 0)
+    monkeypatch.setattr(maps, "QUICK_FLOPS", 0)
     app = open_page("relevance", image="val-5", method="occlusion", **{"class": "cat"})
     assert tiles(app) == FAST
     assert "takes a while" in app.info[-1].value
@@ -203,15 +203,15 @@ def test_an_uploaded_picture_has_no_label_and_a_damaged_run_is_told_in_a_sentenc
 
 def test_all_maps_and_the_large_one_can_be_taken_along(trained, monkeypatch):
     offered = {}
-    monkeypatch.setattr("pages.downloads.downloads", lambda name, key, **makers: offered.update({key: makers}))
+    monkeypatch.setattr("pages.ui.downloads.downloads", lambda name, key, **makers: offered.update({key: makers}))
     open_page("relevance", image="val-6", method="gradcam", against="cat", **{"class": "dog"})
     arrays = offered["all_maps"]["arrays"]()
     assert (arrays["class"], arrays["against"]) == ("dog", "cat")
     fast = [name for name, method in METHODS.items() if method.fast]
     assert set(arrays) == {*fast, "class", "against"}
     np.testing.assert_allclose(arrays["gradcam"], expected("tiny", 6, "gradcam", "dog", "cat"), rtol=1e-5)
-    assert offered["all_maps"]["picture"]().width > 3 * relevance_seen.SMALL
-    assert offered["one_map"]["picture"]().size == (relevance_seen.LARGE, relevance_seen.LARGE)
+    assert offered["all_maps"]["picture"]().width > 3 * maps.SMALL
+    assert offered["one_map"]["picture"]().size == (maps.LARGE, maps.LARGE)
     rows = offered["one_map"]["table"]()
     assert [row["relevance"] for row in rows] == arrays["gradcam"].ravel().tolist()
     assert (rows[6]["row"], rows[6]["column"]) == (2, 3)

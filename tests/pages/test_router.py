@@ -52,7 +52,7 @@ def test_every_page_works_with_one_run_several_and_twenty(state, request):
     pages = router_pages()
     app = AppTest.from_file(ROUTER, default_timeout=60).run()
     for page in pages:
-        app.switch_page(page._page.name).run()
+        app.switch_page(str(page._page.relative_to(ROOT / "pages"))).run()
         assert not app.exception, page.title
         assert not app.error, page.title
         assert app.title[0].value, page.title
@@ -65,7 +65,7 @@ import sys
 from streamlit.testing.v1 import AppTest
 app = AppTest.from_file({ROUTER!r}, default_timeout=60).run()
 assert not app.exception and app.title
-app.switch_page("train.py").run()
+app.switch_page("train/page.py").run()
 assert not app.exception
 assert "torch" not in sys.modules
 """

@@ -4,12 +4,14 @@ import pytest
 from streamlit.testing.v1 import AppTest
 
 from pages import access
+from pages.access import cleanup
+from pages.server import limits as demo
+from pages.server.limits import Demo
 from tests.pages.opening import open_page
 from tests.pages.test_demo import A, B, look  # noqa: F401 - a fixture
 from tests.test_sweep import end, grid, started  # noqa: F401 - a fixture
-from vit import demo, runs, sweep, visitors
+from vit import runs, sweep
 from vit.config import DEPTHS, HEADS, ViTConfig
-from vit.demo import Demo
 
 
 def form(**link: str) -> AppTest:
@@ -180,6 +182,6 @@ def test_a_visitor_neither_sees_nor_stops_the_sweep_of_another(home, look, start
 
 
 def access_start(config):
-    visitors.measure_anew()
+    cleanup.measure_anew()
     assert demo.in_force()
     return access.start_sweep(config)

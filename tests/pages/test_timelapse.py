@@ -12,8 +12,8 @@ import streamlit as st
 from PIL import Image
 from streamlit.testing.v1 import AppTest
 
-from pages.components import open_id
-from pages.timelapse_frames import Kept, kept
+from pages.timelapse.frames import Kept, kept
+from pages.ui.image_picker import open_id
 from tests.conftest import tiny_config
 from tests.pages.opening import open_page
 from vit import runs, snapshots, weights
@@ -203,7 +203,7 @@ def test_frames_are_computed_once_and_anew_only_where_a_snapshot_changed(trained
 
 
 def test_what_was_looked_at_longest_ago_goes_first_when_frames_are_too_many(monkeypatch):
-    monkeypatch.setattr("pages.timelapse_frames.KEPT_BYTES", 100)
+    monkeypatch.setattr("pages.timelapse.frames.KEPT_BYTES", 100)
     store = Kept()
     for name in "abc":
         store.keep(name, name, 40)

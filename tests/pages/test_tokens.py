@@ -10,7 +10,7 @@ import torch
 from PIL import Image
 from streamlit.testing.v1 import AppTest
 
-from pages import tokens_lens, tokens_seen
+from pages.tokens import logit_lens, shared
 from tests.conftest import tiny_config
 from tests.pages.opening import open_page
 from tests.pages.test_attention import texts
@@ -54,13 +54,13 @@ def mixed(home, zoo) -> Path:
 def grids(monkeypatch) -> list[dict]:
     """What every grid of maps on the page was given."""
     given: list[dict] = []
-    drawn = tokens_seen.map_grid
+    drawn = shared.map_grid
 
     def record(maps, image, **settings):
         given.append(settings | {"maps": maps})
         drawn(maps, image, **settings)
 
-    monkeypatch.setattr(tokens_seen, "map_grid", record)
+    monkeypatch.setattr(shared, "map_grid", record)
     return given
 
 
@@ -243,6 +243,6 @@ def test_switching_to_a_shallower_run_keeps_numbers_within_bounds(mixed):
 def test_choosing_a_class_takes_no_other_class_its_colour():
     probabilities = np.linspace(1, 2, 20)[None].repeat(3, axis=0)
     seen = SimpleNamespace(summary_lens=probabilities / probabilities.sum(), true=2, predicted=19)
-    before, after = (tokens_lens.prominent(seen, None, label) for label in (19, 5))
+    before, after = (logit_lens.prominent(seen, None, label) for label in (19, 5))
     assert before == [2, 15, 16, 17, 18, 19]
     assert after == [2, 5, 16, 17, 18, 19]

@@ -5,7 +5,7 @@ import shutil
 import pytest
 from streamlit.testing.v1 import AppTest
 
-from pages.tour import STEPS
+from pages.overview.tour.tour import STEPS
 from tests.pages.opening import open_page
 from vit import jobs, runs
 

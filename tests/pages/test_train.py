@@ -11,13 +11,14 @@ from pathlib import Path
 import pytest
 from streamlit.testing.v1 import AppTest
 
-from pages import clock, train_ladder
-from pages.train_controls import MENDS, NETWORKS, RECIPE_NAMES
-from pages.train_data import describe
-from pages.train_follow import SOON, SOON_FOR, pace
-from pages.train_model import DEPARTURE_TEXTS, SENTENCES
-from pages.train_recipe import recipe_words
-from pages.train_space import Space, make_space
+from pages.train import course_ladder
+from pages.train.choices import Space, make_space
+from pages.train.controls import MENDS, NETWORKS, RECIPE_NAMES
+from pages.train.follow_run import SOON, SOON_FOR, pace
+from pages.train.images import describe
+from pages.train.network import DEPARTURE_TEXTS, SENTENCES
+from pages.train.recipe import recipe_words
+from pages.ui import polling
 from tests.conftest import tiny_config
 from tests.data.test_catalog import served, server  # noqa: F401 - fixtures
 from tests.pages.opening import open_page
@@ -273,9 +274,9 @@ def test_a_waiting_run_is_found_without_being_named_and_its_place_is_told_there_
 
 def test_a_run_is_looked_at_more_often_while_its_first_point_is_waited_for(home):
     run = runs.create("new", tiny_config())
-    assert pace(run) == SOON < clock.TICK
+    assert pace(run) == SOON < polling.TICK
     runs.update_status(run.path, ticket=time.time_ns() - int(1e9 * (SOON_FOR + 1)))
-    assert pace(run) == clock.TICK
+    assert pace(run) == polling.TICK
 
 
 def test_a_run_with_weights_is_started_over_after_a_question(trained):
@@ -440,7 +441,7 @@ def test_a_recipe_can_be_changed_and_another_network_leaves_it_as_it_is(home):
 def test_all_seven_rungs_are_queued_in_their_order(home, monkeypatch):
     app = open_page("train", network="Course network", recipe="Course report", size="32", epochs="3")
     table = app.table[-1].value
-    assert list(table["Rung"]) == [str(rung) for rung in train_ladder.RUNGS]
+    assert list(table["Rung"]) == [str(rung) for rung in course_ladder.RUNGS]
     assert len(set(table["Parameters"])) > 2
     app.text_input(key="name").set_value("ladder").run()
     app.button(key="queue-ladder").click().run()
@@ -463,22 +464,22 @@ def course_space(memory: float = 16 * GB) -> Space:
 
 def test_a_second_ladder_gets_other_names(home):
     course = course_space()
-    configs = train_ladder.ladder(course, course.defaults())
-    assert train_ladder.rung_names(configs, None) == [f"scenes-reference-rung{rung}" for rung in range(7)]
+    configs = course_ladder.ladder(course, course.defaults())
+    assert course_ladder.rung_names(configs, None) == [f"scenes-reference-rung{rung}" for rung in range(7)]
     runs.create("scenes-reference-rung3", tiny_config())
-    assert train_ladder.rung_names(configs, None) == [f"scenes-reference-2-rung{rung}" for rung in range(7)]
-    assert train_ladder.rung_names(configs, "mine")[6] == "mine-rung6"
+    assert course_ladder.rung_names(configs, None) == [f"scenes-reference-2-rung{rung}" for rung in range(7)]
+    assert course_ladder.rung_names(configs, "mine")[6] == "mine-rung6"
     for name in ("../up", "x" * 64):
         with pytest.raises(RunError, match="cannot be called"):
-            train_ladder.rung_names(configs, name)
+            course_ladder.rung_names(configs, name)
 
 
 def test_a_ladder_of_which_one_rung_cannot_be_is_not_offered(home):
     course = course_space()
     with pytest.raises(SettingsError, match="billion parameters"):
-        train_ladder.ladder(course, course.defaults() | {"course_grid": 16})
+        course_ladder.ladder(course, course.defaults() | {"course_grid": 16})
     with pytest.raises(SettingsError, match="Rung 0 does not fit"):
-        train_ladder.ladder(course_space(1.2 * GB), course.defaults())
+        course_ladder.ladder(course_space(1.2 * GB), course.defaults())
 
 
 # Following other networks

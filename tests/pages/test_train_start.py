@@ -7,13 +7,14 @@ import pytest
 from streamlit.testing.v1 import AppTest
 
 from pages import access
-from pages.train_space import make_tuned_space
-from pages.train_start import DRAWN
+from pages.server import limits as demo
+from pages.server.limits import Demo
+from pages.train.choices import make_tuned_space
+from pages.ui.run_words import DRAWN
 from tests.pages.opening import open_page
 from tests.pages.test_demo import DEVICES, bounds, look, shared  # noqa: F401 - fixtures
-from vit import data, demo, jobs, runs
+from vit import data, jobs, runs
 from vit.config import RECIPES, CNNConfig, DataConfig, ReferenceConfig, RunConfig, StartConfig, ViTConfig
-from vit.demo import Demo
 from vit.errors import RunError, SettingsError
 from vit.flags import add_flags, to_config
 

@@ -1,0 +1,144 @@
+"""Data sets, uploads and pictures that the visitor may use."""
+
+import os
+import re
+import shutil
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import BinaryIO
+
+import streamlit as st
+from PIL import Image
+
+from pages.access import cleanup
+from pages.access.identity import admission_lock, bounds, owner, require_visitor
+from pages.access.privacy import last_name
+from pages.server.limits import MB, Demo
+from vit import data
+from vit.config import data_dir, owned_dir
+from vit.data import DataInfo, archives, catalog, pictures
+from vit.data.uploads import list_uploads
+from vit.errors import DataError
+
+
+@contextmanager
+def weights_file(file: BinaryIO) -> Iterator[Path]:
+    """An uploaded file of weights on the disk, for as long as it is read.
+
+    Raises:
+        UserError: a bound is in the way, which the sentence names, or the disk is.
+    """
+    limits = bounds()
+    if limits is not None:
+        cleanup.check_disk(limits, check_upload(file, limits))
+    try:
+        with archives.scratch(data_dir()) as folder:
+            path = folder / "weights.safetensors"
+            with path.open("wb") as target:
+                shutil.copyfileobj(file, target)
+            yield path
+    except OSError as error:
+        raise DataError(f"The file cannot be kept in {data_dir()}: {error.strerror or error}.") from error
+
+
+def sources(owner: str) -> list[DataInfo]:
+    """:func:`vit.data.sources` of an owner; on a demo without those that nobody has downloaded."""
+    found = data.sources(owner)
+    return found if bounds() is None else [info for info in found if info.ready]
+
+
+def is_ready(source: str) -> bool:
+    """Whether a data set that is offered lies here."""
+    return source not in catalog.CATALOG or catalog.is_ready(source)
+
+
+def check_source(source: str) -> None:
+    """Whether who is looking may use these images: on a demo no folder of the server, and no upload of somebody else.
+
+    Raises:
+        DataError: they may not.
+    """
+    if bounds() is None or source == data.SCENES or (source in catalog.CATALOG and catalog.is_ready(source)):
+        return
+    if source not in list_uploads(owner()):
+        raise DataError("This demo trains on the data sets of its list and on images that you upload: choose of those.")
+
+
+def store_upload(file: BinaryIO) -> str:
+    """:func:`vit.data.store_upload`, for who is looking, within the bounds.
+
+    Raises:
+        UserError: no zip of images, or a bound is in the way, which the sentence names.
+    """
+    limits = bounds()
+    if limits is None:
+        return data.store_upload(file.name, file)
+    mine = require_visitor()
+    size = check_upload(file, limits)
+    with admission_lock:
+        cleanup.check_disk(limits, size)
+        cleanup.make_room(mine, limits.uploads)
+    source = data.store_upload(file.name, file, owner=mine, bytes_max=limits.upload_mb * MB, entries_max=limits.images)
+    cleanup.touch(Path(source))
+    cleanup.measure_anew()
+    return source
+
+
+def upload_mb(most: int | None = None) -> int | None:
+    """The largest file in MB that an uploader takes, of which it can use ``most``; None is the server's own limit."""
+    limits = bounds()
+    return most if limits is None else min(most or limits.upload_mb, limits.upload_mb)
+
+
+def list_pictures() -> list[str]:
+    """Ids of the pictures of who is looking, newest first."""
+    return pictures.list_pictures(owner())
+
+
+def open_picture(picture_id: str) -> Image.Image:
+    """:func:`vit.data.pictures.open_picture` of who is looking."""
+    return pictures.open_picture(picture_id, owner())
+
+
+def save_picture(image: Image.Image) -> str:
+    """:func:`vit.data.pictures.save_picture` for who is looking.
+
+    Raises:
+        UserError: it cannot be kept, or a bound is in the way, which the sentence names.
+    """
+    limits = bounds()
+    if limits is not None:
+        require_visitor()
+        cleanup.check_disk(limits)
+    return pictures.save_picture(image, owner())
+
+
+def check_upload(file: BinaryIO, limits: Demo) -> int:
+    size = file.seek(0, os.SEEK_END)
+    file.seek(0)
+    if size > limits.upload_mb * MB:
+        raise DataError(f"This demo takes files of {limits.upload_mb} MB at most, not {size / MB:,.0f} MB.")
+    return size
+
+
+def own_source(source: str, mine: str) -> str:
+    """The images of a run from elsewhere: by name, or else where this visitor's upload of that name lies or would lie.
+
+    So a run that was downloaded here finds its images again, and no run finds a folder of the server.
+    """
+    if not source or source == data.SCENES or source in catalog.CATALOG:
+        return source
+    name = re.sub(r"[^a-z0-9]+", "-", last_name(source).lower())[:80].strip("-")
+    return str(owned_dir(mine) / "uploads" / (name or "images"))
+
+
+@st.cache_data(ttl=20, max_entries=64, show_spinner=False)
+def offered(owner: str) -> dict[str, str]:
+    """The data sets that this owner can choose by name, and their titles, all different."""
+    found = sources(owner)
+    titles = [entry.title for entry in found]
+    return {
+        entry.source: entry.title if titles.count(entry.title) == 1 else f"{entry.title} ({Path(entry.source).name})"
+        for entry in found
+    }

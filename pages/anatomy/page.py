@@ -1,0 +1,30 @@
+"""Anatomy: the model explained on the model."""
+
+import streamlit as st
+
+from pages.ui import run_picker
+
+PARTS = ("Network", "One head", "Course and textbook", "Filters and positions")
+
+st.title("Anatomy", anchor=False)
+st.caption("What a network is made of, and what it computes: shown on the trained weights of a run.")
+with st.container(horizontal=True, vertical_alignment="bottom"):
+    run = run_picker.pick_run(width=240)
+    if run is not None:
+        part = st.segmented_control(
+            "Part", PARTS, default=PARTS[0], required=True, key="part", bind="query-params", wrap=True
+        )
+if run is None:
+    st.stop()
+
+# Each part imports what it needs, torch as a rule, when it is chosen.
+match part:
+    case "Network":
+        from pages.anatomy.network import show
+    case "One head":
+        from pages.anatomy.one_head import show
+    case "Course and textbook":
+        from pages.anatomy.course_and_textbook import show
+    case _:
+        from pages.anatomy.filters import show
+show(run)

@@ -1,0 +1,191 @@
+"""Deletion and insertion, step by step on one image, and the mean curves over all that were measured."""
+
+from typing import TYPE_CHECKING
+
+import numpy as np
+import streamlit as st
+from PIL import Image
+
+from pages.faithfulness.help import KINDS
+from pages.relevance.maps import draw
+from pages.ui import cached_models, link_state
+from pages.ui.cached_models import PickedImage, cached, import_captum
+from pages.ui.downloads import downloads, plotly_config
+from pages.ui.text import plain
+from pages.ui.wording import term
+from vit import render
+from vit.classes import names_of
+from vit.plots.faithfulness import Curve, faithfulness_curves, walk_curve
+from vit.runs import Run
+
+if TYPE_CHECKING:  # torch comes with the first model
+    from vit.explain import Faithfulness
+    from vit.explain.faithfulness import Walk
+
+SIDE = 192  # pixels of a picture
+
+
+@cached
+def walked(run: Run, image: Image.Image, number: int, method: str, kind: str, fill: str) -> "Walk":
+    """One curve of one image; ``number`` settles ties as in the table."""
+    from vit.cnn import CNN
+    from vit.evaluation import model_view
+    from vit.explain import METHODS
+    from vit.explain.faithfulness import walk
+
+    model, info = cached_models.load_model(run)
+    if isinstance(model, CNN) or not METHODS[method].fast:
+        import_captum()
+    view = model_view(info, image)
+    return walk(model, view, METHODS[method], mean=info.mean, std=info.std, kind=kind, fill=fill, number=number)
+
+
+def controls(run: Run) -> tuple[str, str, str]:
+    """Method, kind and fill, bound to the address."""
+    from vit.explain import FILLS, methods_for
+
+    titles = {name: method.title for name, method in methods_for(run.config.model).items()}
+    first = next((name for name in ("chefer", "gradcam") if name in titles), next(iter(titles)))
+    link_state.named("method", titles)
+    link_state.among("fill", FILLS, "mean")
+    if link_state.stored("kind") not in KINDS:
+        link_state.settle("kind", "deletion")
+    with st.container(horizontal=True, vertical_alignment="bottom"):
+        method = st.selectbox(
+            "Map",
+            list(titles),
+            index=None,
+            format_func=titles.get,
+            placeholder=titles[first],
+            key="method",
+            bind="query-params",
+            width=280,
+        )
+        kind = st.segmented_control(
+            "Curve",
+            list(KINDS),
+            default="deletion",
+            required=True,
+            key="kind",
+            bind="query-params",
+            help=term("deletion", "insertion"),
+        )
+        fill = st.segmented_control(
+            "Covered patches show",
+            list(FILLS),
+            default="mean",
+            required=True,
+            format_func=FILLS.get,
+            key="fill",
+            bind="query-params",
+            persist_state="session",
+        )
+    return method if method in titles else first, kind or "deletion", fill or "mean"
+
+
+@st.fragment
+def explore(run: Run, picked: PickedImage, result: "Faithfulness | None") -> None:
+    """One image covered step by step, and beside it what all images give, where they were measured."""
+    from vit.explain import METHODS
+
+    method, kind, fill = controls(run)
+    st.markdown(KINDS[kind])
+    number = int(picked.id.removeprefix("val-")) if picked.id.startswith("val-") else 0
+    seen = walked(run, picked.image, number, method, kind, fill)
+    show_strip(run, picked, seen, METHODS[method].title, METHODS[method].signed, kind, fill)
+    with st.grid(2, min_column_width=400, gap="large") as row:
+        with row.cell():
+            show_walk(run, picked, seen, kind, fill)
+        with row.cell():
+            show_mean(run, result, kind, fill)
+
+
+def show_strip(run: Run, picked: PickedImage, seen: "Walk", title: str, signed: bool, kind: str, fill: str) -> None:
+    """The map, then the eleven images with the probability under each."""
+    label = names_of(run.config)[seen.label]
+    verb = "covered" if kind == "deletion" else "shown"
+    st.caption(
+        f"{plain(picked.title[:1].upper() + picked.title[1:])}; under each image, how likely the network finds "
+        f"{plain(label)}."
+    )
+    with st.grid("auto", min_column_width=130):
+        with st.container(gap="xsmall"):
+            st.image(
+                draw(seen.frames[-1 if kind == "insertion" else 0], seen.heat, signed, SIDE),
+                width="stretch",
+                alt=f"{title} over the image",
+            )
+            st.markdown(f":small[**{title}**]")
+        for share, frame, probability in zip(seen.shares, seen.frames, seen.probabilities, strict=True):
+            with st.container(gap="xsmall"):
+                st.image(
+                    Image.fromarray(frame).resize((SIDE, SIDE), Image.Resampling.NEAREST),
+                    width="stretch",
+                    alt=f"{share:.0%} of the patches {verb}: {probability:.1%} {label}",
+                )
+                st.markdown(f":small[{share:.0%} {verb}  \n**{probability:.1%}**]")
+
+
+def show_walk(run: Run, picked: PickedImage, seen: "Walk", kind: str, fill: str) -> None:
+    """The image's own curve."""
+    area = float(np.trapezoid(seen.probabilities, seen.shares))
+    name = f"{run.name}-{picked.id}-{kind}-{fill}"
+    st.markdown(f"**This image**: area under the curve {area:.3f}")
+    st.plotly_chart(
+        walk_curve(seen.shares, seen.probabilities, kind),
+        key="walk_curve",
+        config=plotly_config(name),
+        alt=f"Probability of the class along the {kind} curve of this image",
+    )
+    steps = list(zip(seen.shares.tolist(), seen.probabilities.tolist(), strict=True))
+    downloads(
+        name,
+        key="walk",
+        picture=lambda: render.sheet(
+            [Image.fromarray(it).resize((SIDE, SIDE), Image.Resampling.NEAREST) for it in seen.frames],
+            [f"{share:.0%}: {probability:.1%}" for share, probability in steps],
+            columns=6,
+        ),
+        arrays=lambda: {
+            "relevance": seen.heat,
+            "frames": seen.frames,
+            "shares": seen.shares,
+            "probabilities": seen.probabilities,
+        },
+        table=lambda: [{"share": share, "probability": probability} for share, probability in steps],
+    )
+
+
+def show_mean(run: Run, result: "Faithfulness | None", kind: str, fill: str) -> None:
+    """The mean curve of every method and of chance."""
+    if result is None:
+        st.markdown("**All images**")
+        st.caption("Measure above, and the mean curves of all methods stand here beside those of chance.")
+        return
+    st.markdown(f"**All {len(result.images)} images**: mean curves")
+    curves = mean_curves(result, kind, fill)
+    st.plotly_chart(
+        faithfulness_curves(curves, result.counts / result.counts[-1], kind),
+        key="mean_curves",
+        config=plotly_config(f"{run.name}-{kind}-{fill}"),
+        alt=f"Mean {kind} curves of every method and of chance",
+    )
+    best = "lowest" if kind == "deletion" else "highest"
+    st.caption(
+        f"The {best} curve is best. Grey rows know nothing: a coloured curve among them explains nothing either. Hover "
+        "for intervals; click a name to hide a curve, twice to see it alone."
+    )
+
+
+def mean_curves(result: "Faithfulness", kind: str, fill: str) -> list[Curve]:
+    """The mean curves in the order of the table; the uniform map's is the random order's, and is left out."""
+    found = []
+    for row in result.rows:
+        if row.name == "uniform":
+            continue
+        points = result.mean_curve(row, kind, fill)
+        mean, low, high = (np.array([getattr(point, name) for point in points]) for name in ("mean", "low", "high"))
+        role = "method" if not row.chance else "untrained" if row.method else "chance"
+        title = "Random order, uniform map" if row.name == "random" else row.title
+        found.append(Curve(title, role, mean, low, high))
+    return found

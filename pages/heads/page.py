@@ -1,0 +1,26 @@
+"""Heads: what each head does over many images, how much it matters, and how alike the layers are."""
+
+import streamlit as st
+
+from pages.ui import run_picker
+
+PARTS = ("Portraits", "Importance", "Similarity of layers")
+
+st.title("Heads", anchor=False)
+st.caption("What the heads and layers of a network do over all validation images, where other pages look at one image.")
+with st.container(horizontal=True, vertical_alignment="bottom"):
+    run = run_picker.pick_run(width=240)
+    if run is not None:
+        part = st.segmented_control("Part", PARTS, default=PARTS[0], required=True, key="view", bind="query-params")
+if run is None:
+    st.stop()
+
+# Each part imports what it needs, torch as a rule, when it is chosen.
+match part:
+    case "Portraits":
+        from pages.heads.portraits import show
+    case "Importance":
+        from pages.heads.importance import show
+    case _:
+        from pages.heads.layer_similarity import show
+show(run)

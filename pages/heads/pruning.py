@@ -1,0 +1,131 @@
+"""How many heads can go: accuracy or loss as they are taken out one after another, by a ranking and at random."""
+
+from collections.abc import Sequence
+
+import numpy as np
+import streamlit as st
+
+from pages.ui import cached_models, link_state
+from pages.ui.background import background
+from pages.ui.downloads import downloads, plotly_config
+from vit import plots
+from vit.data import Split
+from vit.explain.ablation import RANKING, Ablation, Importance, Outcome, accuracy_lost
+from vit.explain.interventions import Means
+from vit.explain.pruning import Pruning, pruning
+from vit.explain.sample import MEASURED, RANKED, sample
+from vit.runs import Run
+
+RANKINGS = {"loss": "loss gained", "gradient": "gradient", "gradient-by-layer": "gradient, by layer"}
+QUANTITIES = {"accuracy": "Accuracy", "loss": "Loss"}
+SEEDS = 5
+
+
+def show_pruning(
+    run: Run, split: Split, images: int, ablation: Ablation, importance: Importance, means: Means, *, auto: bool
+) -> None:
+    """Accuracy or loss as the heads go, by each ranking and at random.
+
+    Args:
+        auto: measure it without being asked.
+    """
+    model, info = cached_models.load_model(run)
+    config = run.config.model
+    chosen = sample(model, info, split, images, MEASURED)
+    orders = {name: importance.of(RANKED).order(name, ablation) for name in RANKING}
+    result: Pruning | None = background(
+        ("pruning", *cached_models.measured_on(run), images, ablation),
+        lambda progress: pruning(model, chosen, orders, ablation, means, seeds=SEEDS, progress=progress),
+        label=f"Take the heads out one after another, on {chosen.images:,} images",
+        auto=auto,
+    )
+    if result is None:
+        return
+    link_state.among("pruned", QUANTITIES, "accuracy")
+    quantity = st.segmented_control(
+        "What is left",
+        list(QUANTITIES),
+        default="accuracy",
+        required=True,
+        format_func=QUANTITIES.get,
+        key="pruned",
+        bind="query-params",
+        persist_state="session",
+    )
+    share = quantity == "accuracy"
+
+    def values(outcome: Outcome) -> np.ndarray:
+        return outcome.accuracy if share else outcome.mean_loss
+
+    errors = {
+        name: one.accuracy_error if share else one.loss.std(axis=-1) / np.sqrt(one.loss.shape[-1])
+        for name, one in result.ranked.items()
+    }
+    ranked = {name: values(one) for name, one in result.ranked.items()}
+    random = values(result.random)
+    st.plotly_chart(
+        plots.pruning_curve(
+            result.gone,
+            ranked,
+            random,
+            titles=RANKINGS,
+            errors=errors,
+            quantity=f"{QUANTITIES[quantity]} on {chosen.images:,} images",
+            share=share,
+        ),
+        key="pruning_curve",
+        config=plotly_config(f"{run.name}-pruning"),
+        alt=f"{QUANTITIES[quantity]} against the number of heads that are gone",
+    )
+    st.markdown(pruning_words(result, config.depth * config.num_heads))
+    st.caption(
+        f"Ranked on {len(importance.of(RANKED).before.loss):,} images, measured on {chosen.images:,} others; heads "
+        f"that are gone give {'zeros' if ablation == 'zero' else 'their mean'}. The grey band is the range of {SEEDS} "
+        "random orders."
+    )
+    downloads(
+        f"{run.name}-pruning",
+        key="pruning",
+        arrays=lambda: {
+            "gone": result.gone,
+            "random_accuracy": result.random.accuracy,
+            "random_loss": result.random.mean_loss,
+            **{f"{name}_accuracy": one.accuracy for name, one in result.ranked.items()},
+            **{f"{name}_loss": one.mean_loss for name, one in result.ranked.items()},
+            **{f"{name}_order": np.array(order) + 1 for name, order in result.orders.items()},
+        },
+        table=lambda: _pruning_rows(result),
+    )
+
+
+def pruning_words(result: Pruning, heads: int) -> str:
+    """How many heads can go by the loss ranking, and what is left without any."""
+    outcome = result.ranked["loss"]
+    can_go = 0
+    for place, gone in enumerate(result.gone):
+        lost = accuracy_lost(outcome.at(0), outcome.at(place))
+        if lost.value > 0 and not lost.by_chance:
+            break
+        can_go = int(gone)
+    none = f"Without any head the network still names {outcome.accuracy[-1]:.1%}: the patches' own content goes past "
+    none += "the heads, and the rest of the network judges it."
+    if can_go == heads:
+        return f"**All {heads} heads can go** before the accuracy falls by more than chance would make it. {none}"
+    return (
+        f"**{can_go} of {heads} heads** can go, the least important first by the loss, before the accuracy falls by "
+        f"more than chance would make it. {none}"
+    )
+
+
+def _pruning_rows(result: Pruning) -> Sequence[dict]:
+    return [
+        {
+            "heads gone": int(gone),
+            **{f"accuracy by {name}": float(one.accuracy[at]) for name, one in result.ranked.items()},
+            **{f"loss by {name}": float(one.mean_loss[at]) for name, one in result.ranked.items()},
+            "accuracy, random mean": float(result.random.accuracy[:, at].mean()),
+            "accuracy, random lowest": float(result.random.accuracy[:, at].min()),
+            "accuracy, random highest": float(result.random.accuracy[:, at].max()),
+        }
+        for at, gone in enumerate(result.gone)
+    ]

@@ -1,0 +1,204 @@
+"""The tour, steps 5 and 6: the summary token gathers, and the model decides."""
+
+from collections.abc import Callable, Sequence
+
+import numpy as np
+import streamlit as st
+
+from pages.overview.tour.scene import Scene, link
+from pages.ui import cached_models
+from pages.ui.text import plain
+from pages.ui.widgets.boards import head_board, patch_board
+from pages.ui.widgets.map_grid import map_grid
+from vit import plots
+from vit.colours import CATEGORICAL
+from vit.runs import Run
+
+GATHERS = {
+    "cls": "One more token, the **class token**, shows no patch: it looks at all of them in every layer and gathers "
+    "what the answer needs. The answer is read from it after the last layer.",
+    "mean": "For its answer this network takes the **mean of all patch tokens** after the last layer, one summary of "
+    "the whole image, and reads the class from it. So every patch has a say.",
+}
+EARLIER = (
+    "Read it earlier, after each layer, and you see the answer come about (a *logit lens*): the lines are what the "
+    "network would say if it stopped there."
+)
+
+
+def show_summary(run: Run, scene: Scene) -> None:
+    """Step 5."""
+    from vit.explain import prominent_classes, summary_lens
+
+    model, _ = cached_models.load_model(run)
+    look = cached_models.look(run, scene.picked)
+    names = run.config.data.class_names
+    states = ["Before layer 1", *(f"After layer {number}" for number in range(1, run.config.model.depth + 1))]
+    lens, true = summary_lens(model, look.record)[0], names.index(scene.picked.label)
+    st.markdown(f"{GATHERS[look.record.pool]} {EARLIER}")
+    with st.grid(2, min_column_width=340, gap="large") as cells:
+        with cells.cell():
+            draw_gathering(run, scene, look, states, int(lens[-1].argmax()))
+        with cells.cell():
+            st.plotly_chart(
+                plots.lens_curves(
+                    lens, states, names, prominent_classes(lens, None, always=[true], limit=len(CATEGORICAL)), true=true
+                ),
+                key="tour_lens",
+                alt="What the network would say after each layer, a line for each class",
+            )
+    st.markdown(story(names, states, lens))
+    link(
+        "tokens/page.py",
+        "See what each patch would say",
+        ":material/apps:",
+        run,
+        scene,
+        aspect="Logit lens",
+        token=0,
+    )
+
+
+def story(names: Sequence[str], states: Sequence[str], lens: np.ndarray) -> str:
+    """The answer after each layer, ``(l k)``, in a sentence."""
+    said = (
+        f"{state[:1].lower()}{state[1:]} it would say **{plain(names[int(row.argmax())])}** ({row.max():.0%})"
+        for state, row in zip(states, lens, strict=True)
+    )
+    text = ", ".join(said)
+    return f"{text[:1].upper()}{text[1:]}."
+
+
+def draw_gathering(run: Run, scene: Scene, look: cached_models.Look, states: Sequence[str], label: int) -> None:
+    """Where the class token looks in each layer, or, where the mean is read, what each patch would say."""
+    record = look.record
+    if record.pool == "cls":
+        from vit.explain import token_rows
+
+        values = token_rows(record, look.attention, 0).mean(axis=1)
+        title, quantity, columns = "Where the class token looks, mean of the heads", "attention", states[1:]
+    else:
+        from vit.explain import token_lens
+
+        values = token_lens(cached_models.load_model(run)[0], record)[0][:, :, label]
+        name = run.config.data.class_names[label]
+        title, quantity, columns = f"How sure each patch is of “{name}”", "probability", states
+    map_grid(
+        lambda tokens: values[None, None, None],
+        scene.picked.image,
+        key="tour_summary",
+        version=f"{cached_models.version(run, scene.picked.id)}/summary",
+        grid=record.grid,
+        prefix=record.prefix_tokens,
+        pool=record.pool,
+        row_names=[""],
+        column_names=columns,
+        token=0,
+        row=1,
+        column=len(columns),
+        title=title,
+        quantity=quantity,
+        shares=record.pool == "cls",
+        pairs=False,
+        picker=False,
+        enlarges=False,
+        picks=("tour_token", "tour_row", "tour_column"),
+    )
+
+
+def show_decision(run: Run, scene: Scene) -> None:
+    """Step 6."""
+    from pages.intervene.patch_controls import Tampering
+    from pages.intervene.result import grid_of, see, sentence
+    from vit.explain.interventions import Change, to_text
+    from vit.explain.patches import patches_to_text
+
+    model, names = run.config.model, run.config.data.class_names
+    of = f"tour_changes/{scene.picked.id}"  # another image begins with nothing changed
+    covered, off = st.session_state.get(of, ((), ()))
+    changes = to_text(Change(layer, head, "zero") for layer, head in off)
+    before = see(run, scene.picked.image)
+    after = see(run, scene.picked.image, changes, Tampering(covered, "mean", 0))
+    st.markdown(
+        "One last learned matrix turns the summary into a score for each class, and a softmax turns the scores into "
+        "probabilities. Does the answer hang on what you think? **Cover patches** with a click, or **switch heads "
+        "off**, and see it move."
+    )
+    st.markdown(
+        sentence(names, before.answer.probabilities, after.answer.probabilities)
+        if covered or off
+        else f"Untouched, the model says **{plain(names[int(before.answer.probabilities.argmax())])}**, "
+        f"{before.answer.probabilities.max():.1%}."
+    )
+    with st.grid(3, min_column_width=250, gap="medium") as cells:
+        with cells.cell():
+            st.markdown("**Cover patches**")
+            patch_board(
+                after.view,
+                covered,
+                grid_of(run),
+                key="tour_cover",
+                on_cover=lambda patches: st.session_state.update({of: (tuple(patches), off)}),
+            )
+        with cells.cell():
+            st.markdown("**Switch heads off**")
+            draw_switches(
+                (model.depth, model.num_heads), off, lambda heads: st.session_state.update({of: (covered, heads)})
+            )
+            st.button(
+                "Undo all",
+                icon=":material/undo:",
+                key="tour_undo",
+                disabled=not (covered or off),
+                on_click=lambda: st.session_state.pop(of, None),
+            )
+        with cells.cell():
+            st.markdown("**The answer**")
+            st.plotly_chart(
+                plots.probability_change(names, before.answer.probabilities, after.answer.probabilities),
+                key="tour_bars",
+                alt="Class probabilities before and after what you changed",
+            )
+    st.latex(r"p = \operatorname{softmax}(W z_\text{summary} + b)")
+    view = {"covered": patches_to_text(covered), "changes": changes}
+    link(
+        "intervene/page.py",
+        "Go on changing heads and patches",
+        ":material/tune:",
+        run,
+        scene,
+        **{name: text for name, text in view.items() if text},
+    )
+
+
+Place = tuple[int, int]
+"""Layer and head, from 1."""
+
+
+def draw_switches(shape: Place, off: tuple[Place, ...], choose: Callable[[tuple[Place, ...]], None]) -> None:
+    """A button for each head, with those that are off pressed; names of layers and heads stand for all of theirs."""
+    depth, heads = shape
+
+    def take(layer: int, head: int) -> None:
+        meant = {
+            (one, other)
+            for one in ([layer] if layer else range(1, depth + 1))
+            for other in ([head] if head else range(1, heads + 1))
+        }
+        choose(tuple(sorted(set(off) - meant if meant <= set(off) else set(off) | meant)))
+
+    places = [[(layer, head) for head in range(1, heads + 1)] for layer in range(1, depth + 1)]
+    words = [["off" if place in off else "on" for place in row] for row in places]
+    head_board(
+        words,
+        np.array([[float(word == "off") for word in row] for row in words]),
+        [
+            [f"Layer {layer}, head {head}: {word}" for (layer, head), word in zip(row, said, strict=True)]
+            for row, said in zip(places, words, strict=True)
+        ],
+        key="tour_heads_off",
+        label="Heads, layers down: a click switches one off, a second one on again",
+        pressed=list(off),
+        on_pick=take,
+        groups=True,
+    )

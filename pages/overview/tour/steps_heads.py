@@ -1,0 +1,163 @@
+"""The tour, steps 3 and 4: a head looks, and heads differ."""
+
+from collections.abc import Sequence
+
+import numpy as np
+import streamlit as st
+
+from pages.overview.tour.scene import PICKED_PATCH, Scene, link, pick_head, pick_layer, pick_patch
+from pages.ui import cached_models
+from pages.ui.widgets.map_grid import map_grid
+from vit.runs import Run
+
+FORMULA = (
+    r"a_{nm} = \frac{e^{\,q_n \cdot k_m / \sqrt{d}}}{\sum_{m'} e^{\,q_n \cdot k_{m'} / \sqrt{d}}}, "
+    r"\qquad \text{out}_n = \sum_m a_{nm}\, v_m"
+)
+
+
+def show_head(run: Run, scene: Scene) -> None:
+    """Step 3."""
+    model, look = run.config.model, cached_models.look(run, scene.picked)
+    st.markdown(
+        "Now the tokens talk to each other. In an **attention head** each token asks a question (its query $q$), holds "
+        "it against what all the others offer (their keys $k$), and takes something over (values $v$) from those that "
+        "fit. Click a patch: the brighter another one, the more of its attention it gets."
+    )
+    with st.container(horizontal=True, vertical_alignment="bottom"):
+        patch, layer, head = pick_patch(run, scene), pick_layer(run), pick_head(run)
+    draw_heads(
+        run,
+        scene,
+        look,
+        patch,
+        (layer,),
+        (head,),
+        key="tour_head",
+        title=f"Layer {layer}, head {head}",
+        picks=(PICKED_PATCH, "tour_row", "tour_column"),
+    )
+    st.latex(FORMULA)
+    row, names = row_of(run, look, patch, layer, head)
+    best = int(row.argmax())
+    st.markdown(
+        f"Patch {patch} has 100% to give away, so its {len(row)} shares sum to **{row.sum():.4f}**: the most, "
+        f"**{row[best]:.0%}**, to {names[best]}{prefix_words(look, row)}. Here $d = {model.head_dim}$."
+    )
+    link(
+        "anatomy/page.py",
+        "Follow this head's arithmetic, number by number",
+        ":material/calculate:",
+        run,
+        scene,
+        part="One head",
+        token=patch,
+        layer=layer,
+        head=head,
+    )
+
+
+def show_heads(run: Run, scene: Scene) -> None:
+    """Step 4."""
+    from vit.explain import token_rows
+    from vit.explain.first_look import effective_tokens
+
+    model, look = run.config.model, cached_models.look(run, scene.picked)
+    layers, heads = range(1, model.depth + 1), range(1, model.num_heads + 1)
+    st.markdown(
+        f"The {model.depth} layers have {model.num_heads} heads each, and nobody told them what to look for: each "
+        "found something of its own in training. Click a patch, and compare where they all look from there."
+    )
+    with st.container(horizontal=True, vertical_alignment="bottom"):
+        patch, layer, head = pick_patch(run, scene), pick_layer(run), pick_head(run)
+    draw_heads(
+        run,
+        scene,
+        look,
+        patch,
+        layers,
+        heads,
+        key="tour_heads",
+        title="Every head of every layer",
+        row=layer,
+        column=head,
+        picks=(PICKED_PATCH, "layer", "head"),
+    )
+    spread = effective_tokens(token_rows(look.record, look.attention, patch))
+    widest, narrowest = (np.unravel_index(place, spread.shape) for place in (spread.argmax(), spread.argmin()))
+    st.markdown(
+        f"From patch {patch}, {place_words(widest)} spreads its attention over about **{spread[widest]:.0f}** of "
+        f"{look.attention.shape[-1]} tokens, {place_words(narrowest)} over about **{spread[narrowest]:.0f}**. The "
+        "small number on a tile is what goes to the class token."
+    )
+    link(
+        "attention/page.py",
+        "Look at more images this way",
+        ":material/visibility:",
+        run,
+        scene,
+        token=patch,
+        layer=layer,
+        head=head,
+    )
+
+
+def place_words(place: tuple[int, int]) -> str:
+    """Such as "head 3 of layer 1", for layer and head from 0."""
+    return f"head {place[1] + 1} of layer {place[0] + 1}"
+
+
+def draw_heads(
+    run: Run,
+    scene: Scene,
+    look: cached_models.Look,
+    patch: int,
+    layers: Sequence[int],
+    heads: Sequence[int],
+    *,
+    key: str,
+    title: str,
+    picks: tuple[str, str, str],
+    row: int = 1,
+    column: int = 1,
+) -> None:
+    """What the patch attends to in some heads of some layers; all patches' maps are sent at once."""
+    from vit.explain import token_rows
+
+    record = look.record
+    chosen = look.attention[np.ix_([one - 1 for one in layers], [one - 1 for one in heads])]
+    map_grid(
+        lambda tokens: np.stack([token_rows(record, chosen, one) for one in tokens])[None],
+        scene.picked.image,
+        key=key,
+        version=f"{cached_models.version(run, scene.picked.id)}/{key}/{layers}/{heads}",
+        grid=record.grid,
+        prefix=record.prefix_tokens,
+        pool=record.pool,
+        row_names=[title] if len(layers) == len(heads) == 1 else [f"Layer {layer}" for layer in layers],
+        column_names=[f"Head {head}" for head in heads],
+        token=patch,
+        row=row,
+        column=column,
+        title=title,
+        summary=False,
+        scale="per tile",
+        picks=picks,
+    )
+
+
+def row_of(run: Run, look: cached_models.Look, patch: int, layer: int, head: int) -> tuple[np.ndarray, list[str]]:
+    """What one patch gives to each token, ``(m)``, and what the tokens are called."""
+    from vit import plots
+    from vit.explain import token_rows
+
+    names = plots.token_names(look.record.grid, run.config.model.prefix_names)
+    return token_rows(look.record, look.attention[layer - 1, head - 1], patch), names
+
+
+def prefix_words(look: cached_models.Look, row: np.ndarray) -> str:
+    """What does not go to patches, where something else is there."""
+    prefix = look.record.prefix_tokens
+    if not prefix:
+        return ""
+    return f"; {row[:prefix].sum():.1%} to the class token, which stands beside the patches (the number on the map)"

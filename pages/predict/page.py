@@ -1,0 +1,178 @@
+"""Predict: what a model says of pictures, of one's own or of the data set."""
+
+import random
+
+import streamlit as st
+from PIL import Image
+
+from pages import access
+from pages.ui import cached_models, image_picker, run_picker, text
+from pages.ui.answer import attention_link
+from pages.ui.cached_models import PickedImage, answer
+from pages.ui.demo_notice import upload_words
+from pages.ui.downloads import plotly_config
+from pages.ui.text import plain
+from pages.ui.wording import term
+from vit import plots
+from vit.data.images import FILE_BYTES_MAX, HEAVY_PIXELS_MAX, PIXELS_MAX, open_image
+from vit.errors import DataError, UserError
+from vit.runs import Run
+
+SHOWN_MAX = 24  # older ones make room
+SAMPLES = 4
+VIEW_SIDE = 448  # pixels enlarged so far stay crisp when the browser fits them into a card
+
+
+def shown() -> list[str]:
+    """The ids on the page, newest first; kept for the session, and in the address for a link."""
+    if "predict_shown" not in st.session_state:
+        asked = dict.fromkeys(st.query_params.get("pictures", "").split(","))  # a link may name one twice
+        st.session_state["predict_shown"] = [one for one in asked if cached_models.IMAGE_ID.fullmatch(one)][:SHOWN_MAX]
+    return st.session_state["predict_shown"]
+
+
+def add(images: dict[str, str]) -> None:
+    """Put images, ids and what they are called, before those that are there."""
+    st.session_state["predict_shown"] = [*images, *(one for one in shown() if one not in images)][:SHOWN_MAX]
+    st.session_state["predict_names"] = st.session_state.get("predict_names", {}) | images
+
+
+def take(files: list, called: str = "") -> None:
+    """Store each file that is a picture; keep a sentence for each that is not, and one for those that are too many."""
+    images, problems = {}, []
+    if len(files) > SHOWN_MAX:
+        problems.append(f"Of {len(files):,} pictures the first {SHOWN_MAX} were taken: upload the others after these.")
+    for file in files[:SHOWN_MAX]:
+        try:
+            images[f"pic-{access.save_picture(open_image(file, name=file.name))}"] = called or file.name
+        except UserError as error:
+            problems.append(str(error))
+    st.session_state["predict_problems"] = problems
+    add(images)
+
+
+def take_uploads() -> None:
+    """Empty the uploader into the results: a new key makes it a new one."""
+    round_ = st.session_state.get("predict_round", 0)
+    take(st.session_state[f"predict_files_{round_}"])
+    st.session_state["predict_round"] = round_ + 1
+
+
+def take_photo() -> None:
+    """The camera's picture, if it was not just taken back."""
+    photo = st.session_state["predict_photo"]
+    if photo is not None:
+        take([photo], "photo")
+
+
+def take_samples(run: Run) -> None:
+    """A few validation images, drawn anew at every click."""
+    try:
+        count = len(cached_models.validation(run).val.labels)
+    except DataError as error:
+        st.session_state["predict_problems"] = [str(error)]
+        return
+    st.session_state["predict_problems"] = []
+    add({f"val-{index}": "" for index in random.sample(range(count), min(SAMPLES, count))})
+
+
+def clear() -> None:
+    """Take all results and sentences away."""
+    st.session_state.update(predict_shown=[], predict_names={}, predict_problems=[])
+
+
+def show_result(run: Run, class_names: tuple[str, ...], picked: PickedImage, name: str) -> None:
+    """One card: the picture, the bars, the way on."""
+    view, probabilities = answer(run, picked.image)
+    best = int(probabilities.argmax())
+    side = max(1, VIEW_SIDE // view.shape[0]) * view.shape[0]  # a whole multiple keeps the pixels crisp
+    with st.container(border=True):
+        st.markdown(f"**{plain(class_names[best])}** :small[{probabilities[best]:.1%}]")
+        picture, bars = st.columns([2, 3], vertical_alignment="center")
+        picture.image(
+            Image.fromarray(view).resize((side, side), Image.Resampling.NEAREST),
+            width="stretch",
+            alt=f"{name or picked.title} as the model sees it",
+        )
+        bars.plotly_chart(
+            plots.probability_bars(class_names, probabilities, top=5),
+            key=f"bars_{picked.id}",
+            config=plotly_config("probabilities"),
+            alt="Bars of the class probabilities",
+        )
+        truth = "" if picked.label is None else f", true: {plain(picked.label)}"
+        with st.container(horizontal=True, horizontal_alignment="distribute", vertical_alignment="center"):
+            st.caption(plain(name or picked.title) + truth, width="content")
+            attention_link(run, picked.id)
+
+
+st.title("Predict", anchor=False)
+st.caption(
+    "Show a trained model some pictures: the bars are the probabilities that it gives to each class.",
+    help=term("logits", "softmax"),
+)
+choice, _ = st.columns([2, 3])
+with choice:
+    run = run_picker.pick_run()
+if run is None:
+    st.stop()
+try:
+    _, info = cached_models.load_model(run)
+except UserError as error:
+    text.show_error(error)
+    st.stop()
+if not info.class_names:
+    run_picker.show_no_classes(run)
+    st.stop()
+
+with st.container(border=True):
+    st.file_uploader(
+        "Upload pictures",
+        accept_multiple_files=True,
+        key=f"predict_files_{st.session_state.get('predict_round', 0)}",
+        on_change=take_uploads,
+        max_upload_size=access.upload_mb(FILE_BYTES_MAX // 2**20),
+        help="JPEG, PNG, WebP, GIF, BMP or TIFF.",
+    )
+    st.caption(
+        f"Up to {access.upload_mb(FILE_BYTES_MAX // 2**20)} MB and {PIXELS_MAX // 10**6} million pixels each "
+        f"({HEAVY_PIXELS_MAX // 10**6} million as WebP or TIFF); the last {SHOWN_MAX} pictures stay on this page. "
+        f"{upload_words()}"
+    )
+    with st.container(horizontal=True, vertical_alignment="center"):
+        st.button(
+            "Sample images",
+            icon=":material/casino:",
+            on_click=take_samples,
+            args=(run,),
+            help="From the validation images",
+        )
+        camera = st.toggle("Camera", key="predict_camera", help="Works on https and on localhost.")
+        if shown() or st.session_state.get("predict_problems"):
+            st.button("Clear", icon=":material/close:", on_click=clear, type="tertiary")
+    if camera:
+        st.camera_input("Take a photo", key="predict_photo", on_change=take_photo, width=420)
+
+for problem in st.session_state.get("predict_problems", []):
+    text.show_error(DataError(problem))
+
+names = st.session_state.get("predict_names", {})
+if shown():
+    st.query_params["pictures"] = ",".join(shown())
+    cut = "" if info.crop_pct == 1 else f", {info.crop_pct:.0%} of it each way"
+    st.caption(
+        f"Each picture as the model sees it: the middle square{cut}, at {info.image_size} x {info.image_size} pixels. "
+        f"The model knows {len(info.class_names):,} classes and always names one of them."
+    )
+    with st.grid(2, min_column_width=380):
+        for image_id in shown():
+            try:
+                picked = image_picker.open_id(image_id, run)
+            except UserError as error:
+                with st.container():
+                    text.show_error(error)
+                continue
+            show_result(run, info.class_names, picked, names.get(image_id, ""))
+else:
+    st.query_params.pop("pictures", None)
+    st.caption("No picture yet: upload one, or try some sample images.")

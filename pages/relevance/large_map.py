@@ -1,0 +1,102 @@
+"""One method's map, large, with its legend and all that is to be known of it."""
+
+from typing import TYPE_CHECKING
+
+import numpy as np
+import streamlit as st
+
+from pages.relevance import maps as seen
+from pages.relevance.help import WORDS
+from pages.ui import downloads
+from pages.ui.cached_models import PickedImage
+from pages.ui.text import plain
+from vit.colours import SEQUENTIAL, SIGNED
+from vit.runs import Run
+
+if TYPE_CHECKING:  # torch comes with the first model
+    from vit.explain import Method
+
+
+def scientific(number: float) -> str:
+    """Two digits, such as "0.34" or "4.9 × 10⁻⁵"."""
+    if number == 0 or 1e-3 <= abs(number) < 1e4:
+        return f"{number:.2g}"
+    digits, power = f"{number:.1e}".split("e")
+    return f"{digits} × 10{str(int(power)).translate(str.maketrans('-0123456789', '⁻⁰¹²³⁴⁵⁶⁷⁸⁹'))}"
+
+
+def legend(method: "Method", heat: np.ndarray) -> None:
+    """What the colours of a map say, and its largest number."""
+    top = scientific(float(np.abs(heat).max()))
+    if method.signed:
+        colours, low = f"{SIGNED[0]}, transparent, {SIGNED[1]}", f"−{top}: against"
+        high = f"{top}: for"
+    else:
+        colours, low, high = ", ".join(SEQUENTIAL), "0", top
+    st.html(
+        '<div style="display: flex; align-items: center; gap: 0.6rem; font-size: 0.875rem; white-space: nowrap">'
+        f"<span>{low}</span>"
+        f'<span style="flex: 1 1 6rem; max-width: 14rem; height: 0.7rem; border-radius: 2px; '
+        f'background: linear-gradient(90deg, {colours})"></span>'
+        f"<span>{high}</span>"
+        f'<span style="opacity: 0.75; white-space: normal">{method.unit}</span></div>'
+    )
+
+
+def show_large(
+    run: Run,
+    picked: PickedImage,
+    view: np.ndarray,
+    question: seen.Question,
+    name: str,
+    method: "Method",
+    heat: np.ndarray | None,
+) -> None:
+    """One method's map with its legend, and all that is to be known of it."""
+    words = WORDS[name]
+    with st.grid(2, min_column_width=330, gap="large") as row:
+        left, right = row.cell(), row.cell()
+    with left:
+        if heat is None:
+            st.info("This map takes a while: start it above.", icon=":material/hourglass:")
+        else:
+            st.image(
+                seen.picture(view, heat, method.signed, seen.LARGE),
+                width="stretch",
+                alt=f"{method.title} over the image, large: {question.words}",
+            )
+            legend(method, heat)
+            downloads.downloads(
+                f"{run.name}-{picked.id}-{name}",
+                key="one_map",
+                picture=lambda: seen.draw(view, heat, method.signed, seen.LARGE),
+                arrays=lambda: {"relevance": heat},
+                table=lambda: [
+                    {"row": row + 1, "column": column + 1, "relevance": float(value)}
+                    for (row, column), value in np.ndenumerate(heat)
+                ],
+            )
+    with right:
+        st.subheader(method.title, anchor=False)
+        asked = f"Here: **{plain(question.words)}**." if method.for_class else "The same for **every class**."
+        st.markdown(f"{method.what} {asked}")
+        st.latex(words.formula)
+        st.caption(words.symbols)
+        st.markdown(f"**How it is computed.** {words.how}")
+        st.markdown(f"**When not to trust it.** {words.doubt}")
+        if name == "integrated" and heat is not None:
+            st.markdown(adds_up(float(heat.sum()), seen.gain_over_blank(run, view, question.target)))
+        st.caption(f"Source: {method.source}")
+        st.page_link(
+            "faithfulness/page.py",
+            label="Is this map any good? Put it to the test",
+            icon=":material/fact_check:",
+            query_params={"run": run.name},
+        )
+
+
+def adds_up(total: float, gain: float) -> str:
+    """Whether integrated gradients divide up the whole score."""
+    near = abs(total - gain) <= 0.05 * max(abs(gain), 0.1)
+    verdict = "it does" if near else "it does not, so trust the places more than the amounts"
+    return f"**Does it add up?** The map's sum is {total:.2f}, and should be {gain:.2f}: {verdict}."

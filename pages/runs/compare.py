@@ -1,0 +1,122 @@
+"""The Runs page's comparison: curves over each other, the gap between training and validation, unequal settings."""
+
+import streamlit as st
+
+from pages.ui.text import plain
+from vit import plots
+from vit.comparison import SEED, differences, gap_sentence, summary
+from vit.names import in_cell
+from vit.runs import Run
+
+AGAINST = {"Epochs": "epoch", "Training time": "seconds"}
+
+
+def show_comparison(found: list[Run]) -> None:
+    """What the chosen runs have in common, and what not."""
+    by_name = {run.name: run for run in found}
+    with st.container(horizontal=True, vertical_alignment="bottom"):
+        names = st.multiselect(
+            "Compare",
+            list(by_name),
+            key="runs",
+            max_selections=plots.COMPARED_MAX,
+            bind="query-params",
+            persist_state="session",
+            placeholder="Choose runs",
+            wrap=True,
+            help=f"Up to {plots.COMPARED_MAX}, here or in the table. The address of this page keeps them.",
+        )
+        against = st.segmented_control(
+            "Against",
+            list(AGAINST),
+            default="Epochs",
+            required=True,
+            key="against",
+            bind="query-params",
+            persist_state="session",
+        )
+    chosen = [by_name[name] for name in names]
+    if not chosen:
+        st.caption("No run is chosen: tick some in the table.")
+        return
+    epochs = histories(chosen)
+    if any(epochs.values()):
+        show_curves(epochs, AGAINST[against])
+        show_gaps(chosen, epochs, AGAINST[against])
+    else:
+        st.caption("The curves appear at the end of the first epoch.")
+    show_differences(chosen)
+
+
+def histories(chosen: list[Run]) -> dict[str, list[dict]]:
+    """The epochs of each run; only what is new since the last look is read."""
+    kept = st.session_state.get("histories", {})
+    now = st.session_state["histories"] = {}
+    for run in chosen:
+        offset, lines = kept.get(run.path, (0, {}))
+        new, end = run.metrics(offset)
+        if end < offset:  # a resume has cut the file back
+            lines = {}
+        lines |= {line["epoch"]: line for line in new if line["event"] == "epoch"}
+        now[run.path] = end, lines
+    return {run.name: list(now[run.path][1].values()) for run in chosen}
+
+
+def show_curves(epochs: dict[str, list[dict]], x: str) -> None:
+    """Loss and accuracy of all, a colour a run."""
+    with st.grid(2, min_column_width=330, gap="large") as grid:
+        for what in ("loss", "accuracy"):
+            with grid.cell():
+                st.markdown(f"**{what.capitalize()}**")
+                st.vega_lite_chart(
+                    spec=plots.compared_curves(epochs, what, x=x),
+                    key=f"compare_{what}",
+                    alt=f"Training and validation {what} of {', '.join(epochs)}",
+                )
+    st.caption(
+        "Solid: on validation images, at the end of an epoch. Dashed: on training images, the mean over the epoch, "
+        "with augmentation and softened labels where the recipe has them."
+    )
+
+
+def show_gaps(chosen: list[Run], epochs: dict[str, list[dict]], x: str) -> None:
+    """How much better each run does on what it trains on, and what that tells."""
+    with st.grid(2, min_column_width=330, gap="large") as grid:
+        with grid.cell():
+            st.markdown("**Gap between training and validation**")
+            st.vega_lite_chart(
+                spec=plots.gap_curves(epochs, x=x),
+                key="compare_gap",
+                alt=f"Training accuracy less validation accuracy of {', '.join(epochs)}",
+            )
+        with grid.cell():
+            st.markdown("**What the gap tells**")
+            st.caption(
+                "A curve that climbs above zero while validation accuracy stands still is a network that learns its "
+                "training images by heart. Below zero, the training images are the harder ones: they are augmented, "
+                "and judged before the epoch is over."
+            )
+            for run in chosen:
+                st.markdown(f"- **{plain(run.name)}**: {gap_sentence(summary(run))}")
+
+
+def show_differences(chosen: list[Run]) -> None:
+    """The settings in which the runs differ, in words where there is little to tell."""
+    st.markdown("**Settings that differ**")
+    if len(chosen) == 1:
+        st.caption("Choose a second run to see in which settings they differ.")
+        return
+    found = differences([run.config for run in chosen])
+    if not found:
+        st.caption("None: on the same machine, runs with the same settings and seed give the same weights.")
+        return
+    names = [run.name for run in chosen]
+    st.dataframe(
+        [{"Setting": name} | dict(zip(names, map(in_cell, values), strict=True)) for name, values in found.items()],
+        hide_index=True,
+        column_config={"Setting": st.column_config.TextColumn(pinned=True)},
+        height="content",
+        alt=f"Settings in which {', '.join(names)} differ",
+    )
+    if list(found) == [SEED]:
+        st.caption("They differ in nothing but the seed, so the distance between their scores is chance.")

@@ -1,0 +1,55 @@
+"""How much of other people's files a demo holds in memory: an upload lies there before any page sees it."""
+
+from starlette.responses import PlainTextResponse
+from starlette.types import ASGIApp, Receive, Scope, Send
+from streamlit import config, runtime
+
+from pages.server import limits as demo
+from pages.server import secrets
+from pages.server.limits import MB, Demo
+from vit.errors import SettingsError
+
+UPLOADS = "/_stcore/upload_file/"
+HELD_OF_SESSION, HELD = 2, 10
+"""Of the largest upload: so much one session may have in memory, and all sessions together."""
+
+
+class UploadDoor:
+    """On a demo, refuses an upload once its session, or the server, holds enough; elsewhere it does nothing."""
+
+    def __init__(self, app: ASGIApp) -> None:
+        self.app = app
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        app = self.app
+        if scope["type"] == "http" and scope["method"] == "PUT" and UPLOADS in scope["path"]:
+            limits = demo_bounds()
+            session = scope["path"].partition(UPLOADS)[2].partition("/")[0]
+            if limits is not None and _full(session, limits):
+                app = PlainTextResponse("There is no room for more uploads now: try again later.\n", status_code=503)
+        await app(scope, receive, send)
+
+
+def demo_bounds() -> Demo | None:
+    """The bounds of this demo, the usual ones where its own cannot be read; None on a server that is its user's own."""
+    try:
+        return demo.in_force(secrets.table("demo"))
+    except SettingsError:
+        return Demo()
+
+
+def limit_uploads() -> None:
+    """Let the server of a demo take no larger upload than the demo does."""
+    limits = demo_bounds()
+    if limits is not None:
+        most = min(limits.upload_mb, config.get_option("server.maxUploadSize"))
+        config.set_option("server.maxUploadSize", most)
+
+
+def _full(session: str, limits: Demo) -> bool:
+    held = {
+        key: sum(len(file.data) for file in files.values())
+        for key, files in list(runtime.get_instance().uploaded_file_mgr.file_storage.items())
+    }
+    bytes_max = limits.upload_mb * MB
+    return held.get(session, 0) >= HELD_OF_SESSION * bytes_max or sum(held.values()) >= HELD * bytes_max

@@ -1,0 +1,381 @@
+"""What the Train page's controls can be set to, and the run that they add up to; no widgets.
+
+Every bound and default comes from :mod:`vit.config`. A control offers the values that go with all the others, that
+the device's memory holds, and that a demo takes (:mod:`pages.server.limits`); values from elsewhere (a link, another
+data set) are brought in line by :meth:`Space.clamp`.
+A network's own controls have keys of their own, so that each network keeps what it was set to.
+"""
+
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import KW_ONLY, dataclass
+from typing import Any, ClassVar, get_args
+
+from pages.server.limits import Demo
+from vit import config as limits
+from vit import finetune
+from vit.config import (
+    RECIPES,
+    DataConfig,
+    ModelConfig,
+    RunConfig,
+    StartConfig,
+    TrainingConfig,
+    TransformerConfig,
+    default_recipe,
+)
+from vit.data import DataInfo
+from vit.errors import SettingsError
+from vit.estimate import fits
+from vit.hardware import Device
+
+COURSE_GRIDS = (2, 3, 4, 6, 8, 12, 16)
+"""Patches along one side that the course network offers: its size goes with their number, not with their pixels."""
+
+RECIPE_FIELDS = {"epochs": "epochs", "batch": "batch_size", "lr": "lr", "augment": "augment"}
+"""The controls of a recipe's settings that can be seen and changed, and the settings behind them."""
+
+Values = Mapping[str, Any]
+
+
+@dataclass(frozen=True)
+class Space:
+    """All that the controls can be set to, for one network, data set and recipe, and the devices that are here.
+
+    Attributes:
+        base: the network, with the settings that have no slider.
+        info: the data set; its image size and number of classes are the model's.
+        devices: as :func:`vit.hardware.devices` lists them, the fastest first.
+        recipe: a name of :data:`vit.config.RECIPES`.
+        demo: the bounds that strangers are under; None on an own machine.
+    """
+
+    base: ModelConfig
+    info: DataInfo
+    devices: tuple[Device, ...]
+    recipe: str = "standard"
+    demo: Demo | None = None
+
+    wide_first: ClassVar[tuple[str, ...]] = ()
+    """What is made smaller, and in which order, when a network is larger than a demo takes."""
+    large_first: ClassVar[tuple[str, ...]] = ("batch", "size")
+    """What is made smaller, and in which order, when stored settings do not fit the memory."""
+
+    # What a network adds
+
+    def own_defaults(self) -> dict[str, Any]:
+        """The network's own controls, and the value of each that nobody has touched."""
+        return {}
+
+    def own_values(self) -> dict[str, Sequence]:
+        """Every value of the network's own controls, whatever the others say."""
+        return {}
+
+    def own_settings(self, values: Values) -> dict[str, Any]:
+        """The fields of the model's settings that its controls stand for."""
+        return {}
+
+    def in_line(self, values: dict[str, Any]) -> dict[str, Any]:
+        """The values with those changed that depend on others, such as a patch size that must divide the image."""
+        return values
+
+    def sizes(self) -> Sequence[int]:
+        """Image sizes that are offered."""
+        return limits.IMAGE_SIZES
+
+    @property
+    def natural_size(self) -> int:
+        """The image size that nobody has chosen."""
+        return self.info.auto_image_size
+
+    @property
+    def sized_for(self) -> str:
+        """What the natural size goes by: with another one, a chosen size is forgotten."""
+        return self.info.source
+
+    # What all have
+
+    def defaults(self) -> dict[str, Any]:
+        """The value of each control that nobody has touched."""
+        recipe = RECIPES[self.recipe]
+        shared = {"size": self.natural_size, "device": recipe.device, "seed": recipe.seed}
+        shared |= {"processes": recipe.processes}
+        found = self.own_defaults() | shared | {key: getattr(recipe, field) for key, field in RECIPE_FIELDS.items()}
+        most = self.bounds()
+        if found["size"] > most.get("size", found["size"]):
+            found["size"] = max((size for size in self.sizes() if size <= most["size"]), default=min(self.sizes()))
+        return found | {key: min(found[key], value) for key, value in most.items() if key != "size"}
+
+    def values(self, key: str) -> list:
+        """Every value of one control, whatever the others say; ascending where it is a number."""
+        words = {
+            "device": ["auto", *(device.name for device in self.devices)],
+            "augment": get_args(limits.Augmentation),
+        }
+        numbers = {
+            "size": self.sizes(),
+            "epochs": limits.EPOCHS,
+            "batch": limits.BATCH_SIZES,
+            "lr": limits.LEARNING_RATES,
+            "processes": range(1, max(device.count for device in self.devices) + 1),
+        }
+        offered = (words | numbers | self.own_values())[key]
+        default = self.defaults()[key]
+        if isinstance(default, str):
+            return list(offered)
+        most = self.bounds().get(key, float("inf"))
+        return sorted({*(value for value in offered if value <= most), default})
+
+    def config(self, values: Values) -> RunConfig:
+        """The run that these values of the controls stand for.
+
+        Raises:
+            SettingsError: they do not go together; never for values that :meth:`clamp` gave, on an ordinary machine.
+        """
+        base = self.base
+        shared = {"image_size": values["size"], "num_classes": len(self.info.class_names)}
+        return RunConfig(
+            model=type(base)(**base.model_dump() | shared | self.own_settings(values)),
+            data=self.images(values),
+            training=self.training(values),
+        )
+
+    def images(self, values: Values) -> DataConfig:
+        """The images, at the chosen size."""
+        return DataConfig(source=self.info.source, image_size=values["size"], class_names=self.info.class_names)
+
+    def training(self, values: Values) -> TrainingConfig:
+        """The recipe, with what was chosen of it."""
+        recipe = {field: values[key] for key, field in RECIPE_FIELDS.items()}
+        own = {"device": values["device"], "seed": values["seed"]}
+        own |= {"processes": min(values["processes"], self.gpus(values))}
+        return TrainingConfig(**RECIPES[self.recipe].model_dump() | recipe | own)
+
+    def device(self, values: Values) -> Device:
+        """The chosen device; "auto" is the fastest."""
+        return next((device for device in self.devices if device.name == values["device"]), self.devices[0])
+
+    def gpus(self, values: Values) -> int:
+        """How many of the chosen device can train together; a demo gives a training one."""
+        return 1 if self.demo is not None else self.device(values).count
+
+    def bounds(self) -> dict[str, int]:
+        """The largest values of the controls that a demo bounds one by one."""
+        demo = self.demo
+        return {} if demo is None else {"size": demo.image_size, "epochs": demo.epochs}
+
+    def fits(self, values: Values) -> bool:
+        """Whether these values go together, the device's memory holds their training, and a demo takes them."""
+        try:
+            config = self.config(values)
+            if self.demo is not None:
+                self.demo.check(config)
+            return fits(config, self.device(values))
+        except SettingsError:
+            return False
+
+    def _small_enough(self, values: Values) -> bool:
+        """Whether a demo takes the network, however large its batches."""
+        try:
+            self.demo.check_files(self.config(values))
+        except SettingsError:
+            return False
+        return True
+
+    def allowed(self, key: str, values: Values) -> list:
+        """What one control offers beside the present values of the others; never nothing."""
+        return [value for value in self.values(key) if value == values[key] or self._possible(key, value, values)]
+
+    def _possible(self, key: str, value: Any, values: Values) -> bool:
+        changed = self.in_line({**values, key: value})
+        return changed[key] == value and self.fits(changed)
+
+    def clamp(self, values: Values) -> dict[str, Any]:
+        """The nearest possible values: each one offered, all going together, small enough for the memory."""
+        known = {
+            key: values[key] if key == "seed" or values[key] in self.values(key) else default
+            for key, default in self.defaults().items()
+        }
+        values = self.in_line(known)
+        if self.demo is not None:
+            values = self._made_smaller(values, self.wide_first, self._small_enough)
+        return self._made_smaller(values, self.large_first, self.fits)
+
+    def _made_smaller(
+        self, values: dict[str, Any], keys: Sequence[str], enough: Callable[[Values], bool]
+    ) -> dict[str, Any]:
+        """The values with one control after the other turned down until it is enough."""
+        for key in keys:
+            smaller = [value for value in self.values(key) if value < values[key]]
+            while smaller and not enough(values):
+                values = self.in_line({**values, key: smaller.pop()})
+        return values
+
+
+class ViTSpace(Space):
+    """Of the Vision Transformer."""
+
+    wide_first = ("head_dim", "heads", "depth", "mlp_ratio")
+    large_first = ("batch", "size", "heads", "depth", "head_dim", "mlp_ratio")
+
+    def bounds(self) -> dict[str, int]:
+        return super().bounds() | ({"depth": self.demo.depth} if self.demo else {})
+
+    def own_defaults(self) -> dict[str, Any]:
+        model = self.base
+        return {
+            "heads": model.num_heads,
+            "depth": model.depth,
+            "head_dim": model.head_dim,
+            "patch": model.patch_size,
+            "stem": model.stem,
+            "pool": model.pool,
+            "mlp_ratio": model.mlp_ratio,
+            "dropout": model.dropout,
+        }
+
+    def own_values(self) -> dict[str, Sequence]:
+        return {
+            "heads": limits.HEADS,
+            "depth": limits.DEPTHS,
+            "head_dim": limits.HEAD_DIMS,
+            "patch": limits.PATCH_SIZES,
+            "stem": get_args(limits.Stem),
+            "pool": get_args(limits.Pool),
+            "mlp_ratio": limits.MLP_RATIOS,
+            "dropout": limits.DROPOUTS,
+        }
+
+    def own_settings(self, values: Values) -> dict[str, Any]:
+        same = ("depth", "stem", "pool", "mlp_ratio", "dropout")
+        return {key: values[key] for key in same} | {
+            "num_heads": values["heads"],
+            "embed_dim": values["heads"] * values["head_dim"],
+            "patch_size": values["patch"],
+        }
+
+    def patches(self, values: Values) -> list[int]:
+        """Patch sizes that divide the image, and that the stem can make by halving."""
+        sizes = [patch for patch in self.values("patch") if values["size"] % patch == 0]
+        return [patch for patch in sizes if values["stem"] == "patch" or patch & (patch - 1) == 0]
+
+    def in_line(self, values: dict[str, Any]) -> dict[str, Any]:
+        """The values with a patch size that goes with image size and stem: the nearest below, or the smallest."""
+        patches = self.patches(values)
+        if values["patch"] in patches:
+            return values
+        return {**values, "patch": max((patch for patch in patches if patch < values["patch"]), default=patches[0])}
+
+    def clamp(self, values: Values) -> dict[str, Any]:
+        values = super().clamp(values)
+        for patch in self.patches(values):  # fewer, larger patches are the last resort
+            if not self.fits(values):
+                values = {**values, "patch": patch}
+        return values
+
+
+class CourseSpace(Space):
+    """Of the course network; which departures are mended is part of the base."""
+
+    wide_first = ("course_grid", "course_head_dim", "course_heads", "course_depth")
+    large_first = (*wide_first, "batch", "size")
+
+    def bounds(self) -> dict[str, int]:
+        return super().bounds() | ({"course_depth": self.demo.depth} if self.demo else {})
+
+    def own_defaults(self) -> dict[str, Any]:
+        model = self.base
+        return {
+            "course_heads": model.num_heads,
+            "course_depth": model.depth,
+            "course_head_dim": model.head_dim,
+            "course_grid": model.grid,
+        }
+
+    def own_values(self) -> dict[str, Sequence]:
+        return {
+            "course_heads": limits.HEADS,
+            "course_depth": limits.DEPTHS,
+            "course_head_dim": limits.HEAD_DIMS,
+            "course_grid": COURSE_GRIDS,
+        }
+
+    def own_settings(self, values: Values) -> dict[str, Any]:
+        return {
+            "num_heads": values["course_heads"],
+            "depth": values["course_depth"],
+            "embed_dim": values["course_heads"] * values["course_head_dim"],
+            "patch_size": values["size"] // values["course_grid"],
+        }
+
+    def in_line(self, values: dict[str, Any]) -> dict[str, Any]:
+        """The values with as many patches along a side as divide the image: the nearest below, or the fewest."""
+        largest = type(self.base).limits("patch_size").high
+        grids = [grid for grid in self.values("course_grid") if values["size"] % grid == 0]
+        grids = [grid for grid in grids if values["size"] // grid <= largest] or grids
+        if values["course_grid"] in grids:
+            return values
+        nearest = max((grid for grid in grids if grid < values["course_grid"]), default=grids[0])
+        return {**values, "course_grid": nearest}
+
+
+@dataclass(frozen=True)
+class TunedSpace(Space):
+    """Of a training that starts from a run, whose network it is.
+
+    Attributes:
+        origin: the settings of that run.
+        start: its name, and whether the head alone is trained; how the rate decays is a control.
+    """
+
+    _: KW_ONLY
+    origin: RunConfig
+    start: StartConfig
+
+    def sizes(self) -> Sequence[int]:
+        return finetune.image_sizes(self.base)
+
+    @property
+    def natural_size(self) -> int:
+        return self.base.image_size
+
+    @property
+    def sized_for(self) -> str:
+        return f"{self.start.run} {self.info.source}"
+
+    def own_defaults(self) -> dict[str, Any]:
+        found = {name: getattr(self.base, name) for name in finetune.changeable(self.base, self.start)}
+        if isinstance(self.base, TransformerConfig) and not self.start.frozen:
+            found["layer_decay"] = StartConfig.limits("layer_decay").default
+        return found
+
+    def own_values(self) -> dict[str, Sequence]:
+        return {"layer_decay": limits.LAYER_DECAYS} | dict.fromkeys(finetune.CHANGEABLE, limits.DROPOUTS)
+
+    def config(self, values: Values) -> RunConfig:
+        start = self.start
+        if "layer_decay" in self.own_defaults():
+            start = start.model_copy(update={"layer_decay": values["layer_decay"]})
+        changes = {name: values[name] for name in finetune.changeable(self.base, start)}
+        return finetune.run_config(self.origin, start, self.images(values), self.training(values), **changes)
+
+
+SPACES: dict[str, type[Space]] = {"vit": ViTSpace, "reference": CourseSpace, "cnn": Space}
+"""The space of each architecture; the convolutional networks have no controls of their own."""
+
+
+def make_space(
+    base: ModelConfig,
+    info: DataInfo,
+    devices: tuple[Device, ...],
+    recipe: str = "standard",
+    demo: Demo | None = None,
+) -> Space:
+    """The space of a network whose weights are drawn."""
+    return SPACES[base.architecture](base, info, devices, recipe, demo)
+
+
+def make_tuned_space(
+    origin: RunConfig, start: StartConfig, info: DataInfo, devices: tuple[Device, ...], demo: Demo | None = None
+) -> TunedSpace:
+    """The space of a training that starts from a run with the settings ``origin``."""
+    return TunedSpace(origin.model, info, devices, default_recipe(start), demo, origin=origin, start=start)

@@ -1,0 +1,263 @@
+"""The Train page's view of a sweep: a heat map that follows its runs, and what can be done with all of them."""
+
+from collections.abc import Callable, Hashable, Sequence
+
+import streamlit as st
+from streamlit.delta_generator import DeltaGenerator
+
+from pages import access
+from pages.train.sweep_form import OPEN
+from pages.ui import polling
+from pages.ui.downloads import plotly_config
+from pages.ui.link_state import complete, stored
+from pages.ui.text import plain, show_error
+from pages.ui.wording import size
+from vit import plots, sweep
+from vit.errors import UserError
+from vit.runs import Run
+from vit.sweep import Sweep
+
+FRAGMENT = "sweep_view"
+
+
+def follow_sweep(bar: DeltaGenerator) -> None:
+    """One sweep, picked in ``bar``, drawn anew while one of its runs is active, as soon as there is news of it."""
+    with bar:
+        name = pick()
+    if name is None:
+        return
+    active = look(name).active
+    st.fragment(show_sweep, key=FRAGMENT)(name, active)
+    if active:
+        polling.watch(FRAGMENT, lambda: news(name))
+    question = st.session_state.get("sweep_question")
+    if question == ("stop", name):
+        confirm_stop(name)
+    elif question == ("delete", name):
+        confirm_delete(name)
+
+
+def pick() -> str | None:
+    """The sweep to follow: of the link, or the newest."""
+    found = list(access.my_sweeps())
+    if not found:
+        st.caption(f"There is no sweep yet. Choose a network under New run, open {OPEN}, and press Start.")
+        return None
+    asked = stored("sweep")
+    if asked not in (None, *found):
+        st.toast(f"There is no sweep {plain(asked, 32)} any more.", icon=":material/info:")
+    complete("sweep", asked if asked in found else found[0])
+    name = st.selectbox(
+        "Sweep", found, index=None, key="sweep", bind="query-params", required=True, label_visibility="collapsed"
+    )
+    return name if name in found else found[0]
+
+
+def look(name: str) -> Sweep:
+    """The sweep as it is now; without runs where they are all deleted."""
+    return sweep.look(name, access.my_sweeps().get(name, ()))
+
+
+def news(name: str) -> Hashable:
+    """Changes with all that the page says of a sweep: by the epoch, not by the step."""
+    return tuple((it.run.name, it.state, it.epoch, it.accuracy, it.share > 0) for it in look(name).members)
+
+
+def show_sweep(name: str, active: bool) -> None:
+    """Everything about one sweep. A full rerun once it is no longer at work, or again."""
+    polling.shows(FRAGMENT, news(name))
+    found = look(name)
+    if found.active != active or not found.members:
+        st.rerun()
+    show_state(found)
+    chart = st.plotly_chart(
+        plots.sweep_heat(found),
+        key="sweep_map",
+        on_select="rerun",
+        selection_mode="points",
+        config=plotly_config(f"sweep-{name}"),
+        alt=f"Validation accuracy over heads and depth, sweep {name}",
+    )
+    st.caption(words(found))
+    show_runs(found, chart.selection.points)
+
+
+def words(found: Sweep) -> str:
+    """How the map is read, and its best cell."""
+    several, best = len(found.seeds), found.best
+    what = "the mean accuracy of n seeds, and the range that they span," if several > 1 else "the accuracy"
+    sentence = (
+        f"Colour and number are {what} on the validation images, of the weights that each run keeps. "
+        "A frame tells what is not done. Click a cell to go to its run."
+    )
+    if best is not None:
+        where = f"{best.heads} head{'s' if best.heads > 1 else ''} at depth {best.depth}"
+        sentence += f" Best{' so far' if found.active else ''}: {where}, {best.accuracy:.1%}."
+    return sentence
+
+
+def show_state(found: Sweep) -> None:
+    """How many runs are done, and what can be done with all of them."""
+    members = found.members
+    done = found.count("finished") + sum(it.done for it in members if it.state == "stopped")
+    parts = {
+        "training": found.count("running"),
+        "waiting": found.count("queued"),
+        "failed": found.count("failed"),
+        "stopped": sum(it.state == "stopped" and not it.done for it in members),
+        "missing": found.open,
+    }
+    with st.container(horizontal=True, vertical_alignment="center"):
+        if found.active:
+            st.badge("Training", icon=":material/model_training:", color="blue")
+        elif done == len(members) and not found.open:
+            st.badge("Finished", icon=":material/check_circle:", color="green")
+        else:
+            st.badge("Incomplete", icon=":material/pending:", color="orange")
+        told = [f"{count} {what}" for what, count in parts.items() if count]
+        rest = f": {', '.join(told)}" if told else ""
+        st.markdown(f"{done} of {len(members) + found.open} runs are done{rest}.")
+        show_actions(found)
+    if found.active:
+        st.progress(sum(1.0 if it.done else it.share for it in members) / len(members))
+
+
+def show_actions(found: Sweep) -> None:
+    """Stop all while a run is active; go on with what failed or was stopped, fill what is missing, and delete."""
+    all_ = [it.run for it in found.members]
+    reason = next(filter(None, map(access.why_not, all_)), None)
+    clicked = False
+    if found.active:
+        clicked |= st.button(
+            "Stop all",
+            icon=":material/stop:",
+            key="sweep_stop",
+            help=reason,
+            disabled=bool(reason),
+            on_click=ask,
+            args=("stop", found.name),
+        )
+    if any(it.state in ("failed", "stopped") and not it.done for it in found.members):
+        clicked |= st.button(
+            "Resume the rest",
+            icon=":material/resume:",
+            key="sweep_resume",
+            help=reason or "Goes on with all runs that failed or were stopped.",
+            disabled=bool(reason),
+            on_click=act,
+            args=(access.resume_sweep, all_),
+        )
+    if found.open:
+        clicked |= st.button(
+            "Start the missing",
+            icon=":material/playlist_add:",
+            key="sweep_fill",
+            help=reason or "Trains the open cells of the map, with the settings of the others.",
+            disabled=bool(reason),
+            on_click=act,
+            args=(fill, all_),
+        )
+    if not found.active:
+        clicked |= st.button(
+            "Delete all",
+            icon=":material/delete:",
+            key="sweep_delete",
+            help=reason,
+            disabled=bool(reason),
+            on_click=ask,
+            args=("delete", found.name),
+        )
+    if problem := st.session_state.pop("sweep_problem", None):
+        show_error(problem)
+    elif clicked:
+        st.rerun()
+
+
+def fill(found: list[Run]) -> None:
+    """Start what is missing of a sweep."""
+    access.start_sweep(sweep.whole(found))
+
+
+def act(action: Callable[[list[Run]], None], found: list[Run]) -> None:
+    """Do what a button says; what is in the way is shown with the next drawing."""
+    try:
+        action(found)
+    except UserError as error:
+        st.session_state["sweep_problem"] = error
+
+
+def ask(what: str, name: str) -> None:
+    """The question comes outside of what refreshes itself."""
+    st.session_state["sweep_question"] = what, name
+
+
+def answered() -> None:
+    """The question is answered, or was put aside."""
+    st.session_state.pop("sweep_question", None)
+
+
+@st.dialog("Stop all runs of this sweep?", icon=":material/stop:", on_dismiss=answered)
+def confirm_stop(name: str) -> None:
+    """Say what happens, and ask."""
+    found = look(name)
+    at_work = found.count("running", "queued")
+    st.markdown(
+        f"**{plain(name)}**: {at_work} run{'s' if at_work > 1 else ''} that train or wait will end. What they have "
+        "reached is kept, and they can be resumed."
+    )
+    _answers("Let them go on", "Stop all", ":material/stop:", access.stop_sweep, found)
+
+
+@st.dialog("Delete all runs of this sweep?", icon=":material/delete:", on_dismiss=answered)
+def confirm_delete(name: str) -> None:
+    """Say what will be gone, and ask."""
+    found = look(name)
+    freed = sum(it.run.size_bytes for it in found.members)
+    st.markdown(
+        f"**{plain(name)}** will be gone for good: the settings, curves and weights of its {len(found.members)} runs. "
+        f"That frees {size(freed)}."
+    )
+    _answers("Keep them", "Delete all", ":material/delete:", access.delete_sweep, found)
+
+
+def _answers(no: str, yes: str, icon: str, action: Callable[[list[Run]], None], found: Sweep) -> None:
+    with st.container(horizontal=True, horizontal_alignment="right"):
+        if st.button(no, key="sweep_no", on_click=answered):
+            st.rerun()
+        if st.button(yes, type="primary", icon=icon, key="sweep_yes"):
+            answered()
+            act(action, [it.run for it in found.members])
+            st.rerun()
+
+
+def show_runs(found: Sweep, chosen: Sequence[dict]) -> None:
+    """The way to each run: of the cell that was clicked, and by its name from a list."""
+    cells = {(cell.heads, cell.depth): cell for cell in found.cells}
+    picked = [(found.heads[round(it["x"])], found.depths[round(it["y"])]) for it in chosen if _on_map(it, found)]
+    cell = cells.get(picked[0]) if picked else None
+    if cell is not None and len(cell.members) == 1 and len(found.seeds) == 1:
+        st.session_state["started"] = cell.members[0].run.name
+        st.session_state.pop("sweep_map", None)
+        st.rerun()
+    if cell is not None:
+        st.markdown(f"**{cell.heads} head{'s' if cell.heads > 1 else ''}, depth {cell.depth}**")
+        if not cell.members:
+            st.caption("There is no run here; Start the missing fills it.")
+        with st.container(horizontal=True):
+            for it in cell.members:
+                score = "" if it.accuracy is None else f", {it.accuracy:.1%}"
+                _link(it.run, f"Seed {it.point.seed}{score}")
+    names = {it.run.name: it.run for it in found.members}
+    with st.container(horizontal=True, vertical_alignment="bottom"):
+        name = st.selectbox("Run", list(names), index=None, key="sweep_run", placeholder="Go to a run", width=320)
+        if name in names:
+            _link(names[name], "Follow it")
+
+
+def _on_map(point: dict, found: Sweep) -> bool:
+    return -0.5 < point["x"] < len(found.heads) - 0.5 and -0.5 < point["y"] < len(found.depths) - 0.5
+
+
+def _link(run: Run, label: str) -> None:
+    # Not ?run=: see the sidebar in _router.
+    st.page_link("train/page.py", label=label, icon=":material/show_chart:", query_params={"follow": run.name})

@@ -1,0 +1,234 @@
+"""The Train page's choice of images: which data set, where it comes from, and what is in it."""
+
+import os
+import threading
+
+import streamlit as st
+
+from pages import access
+from pages.access.images import offered
+from pages.ui.demo_notice import upload_words
+from pages.ui.text import CAPTION_COLUMNS, plain, show_error
+from vit import data
+from vit.config import DataConfig
+from vit.data import DataInfo, Skipped, catalog
+from vit.errors import UserError
+from vit.names import in_cell
+
+ELSEWHERE = "A folder or zip on this machine"
+"""Offered on an own machine only: strangers choose no folders of the server."""
+MORE = (
+    "More well-known data sets stand here once whoever runs this server has fetched them, each with "
+    "`python -m vit data --dataset NAME`."
+)
+SAMPLES = 10
+READ_AT_ONCE = 3000
+"""A folder or zip with no more images than this is read as soon as it is chosen, which finds the unreadable files."""
+
+
+class Stopped(Exception):
+    """The person stopped the download."""
+
+
+class Download:
+    """A download in a thread of the server; any session may watch it, and a page that is left does not end it."""
+
+    def __init__(self, name: str) -> None:
+        self.name, self.done, self.total, self.error = name, 0, 0, ""
+        self._stop = threading.Event()
+        self._thread = threading.Thread(target=self._run, daemon=True)
+        self._thread.start()
+
+    @property
+    def active(self) -> bool:
+        """Whether it still goes on."""
+        return self._thread.is_alive()
+
+    def stop(self) -> None:
+        """Ask it to end; it does at the next block of bytes."""
+        self._stop.set()
+
+    def _run(self) -> None:
+        try:
+            catalog.download(self.name, progress=self._progress)
+        except Stopped:
+            self.error = "The download was stopped."
+        except (UserError, OSError) as error:
+            self.error = str(error)
+
+    def _progress(self, done: int, total: int) -> None:
+        if self._stop.is_set():
+            raise Stopped
+        self.done, self.total = done, total
+
+
+@st.cache_resource
+def downloads() -> dict[str, Download]:
+    """The downloads of this server, by data set; one at a time for each of the catalog's few."""
+    return {}
+
+
+@st.cache_data(ttl=20, max_entries=64, show_spinner="Looking at the images")
+def describe(source: str) -> DataInfo:
+    """What is in a data set; asked again after a while, since a folder may change."""
+    return data.describe(source)
+
+
+@st.cache_data(max_entries=32, show_spinner="Reading a few images")
+def samples(info: DataInfo) -> list[tuple]:
+    """A few training images, (h w c), with their class."""
+    return data.sample(info.source, SAMPLES, image_size=info.auto_image_size)
+
+
+def choose_data() -> DataInfo | None:
+    """The data set to train on, with a sheet of samples; None while there is none to train on."""
+    chooser = st.container()
+    receive_upload()
+    with chooser:
+        source = choose_source()
+    if not source:
+        return None
+    try:
+        access.check_source(source)
+        info = describe(source)
+        if not info.ready:
+            offer_download(info)
+            return None
+        show_counts(info)
+        show_samples(info)
+        show_skipped(info)
+    except UserError as error:
+        show_error(error)
+        return None
+    return info
+
+
+def choose_source() -> str:
+    """The data set's name or path; empty while no path is given."""
+    titles = offered(access.owner())
+    choices = [*titles, *([] if access.bounds() else [ELSEWHERE])]
+    if st.session_state.get("data", choices[0]) not in choices:
+        del st.session_state["data"]
+        st.warning("The data set that was chosen here is gone; choose another.", icon=":material/folder_off:")
+    source = st.selectbox(
+        "Data set",
+        choices,
+        key="data",
+        format_func=lambda source: titles.get(source, source),
+        bind="query-params",
+        persist_state="session",
+        help=MORE if access.bounds() else None,
+    )
+    if source != ELSEWHERE:
+        return source
+    path = st.text_input(
+        "Path of the folder or zip file",
+        key="folder",
+        bind="query-params",
+        persist_state="session",
+        placeholder="/home/me/photos",
+        help="One folder for each class, or train/ and val/ with such folders in them.",
+    )
+    return path.strip()
+
+
+def receive_upload() -> None:
+    """Take a zip, unpack it at once into the data folder, and choose it."""
+    round_ = st.session_state.setdefault("upload_round", 0)
+    with st.expander("Upload your own images", icon=":material/upload:"):
+        st.caption(
+            "A zip with one folder for each class, or with train/ and val/ holding such folders. "
+            f"Without val/, a fifth of the images is kept for validation. {upload_words()}"
+        )
+        file = st.file_uploader("Zip file", type="zip", key=f"upload-{round_}", max_upload_size=access.upload_mb())
+        if file is None:
+            return
+        try:
+            with st.spinner("Unpacking"):
+                source = access.store_upload(file)
+        except UserError as error:
+            show_error(error)
+            return
+    # A fresh uploader lets go of the file's bytes; the images lie in the data folder by now.
+    st.session_state["upload_round"] = round_ + 1
+    offered.clear()
+    st.session_state["data"] = source
+    st.rerun()
+
+
+def offer_download(info: DataInfo) -> None:
+    """The button that fetches a data set of the catalog, or the progress of its download."""
+    download = downloads().get(info.source)
+    if download is not None and download.active:
+        st.fragment(show_download, run_every=1)(download)
+        return
+    if download is not None and download.error:
+        st.error(plain(download.error), icon=":material/error:")
+    size = f", {info.download_bytes / 1e6:,.0f} MB" if info.download_bytes else ""
+    st.caption(
+        f"{len(info.class_names)} classes, {info.train_count:,} training images, not on this machine yet. "
+        f"Licence: {plain(info.licence)}"
+    )
+    if st.button(f"Download {info.title}{size}", icon=":material/download:", key="download"):
+        downloads()[info.source] = Download(info.source)
+        st.rerun()
+
+
+def show_download(download: Download) -> None:
+    """Progress, Stop, and a full rerun at the end."""
+    if not download.active:
+        describe.clear()
+        st.rerun()
+    share = min(download.done / download.total, 1.0) if download.total else 0.0
+    total = f" of {download.total / 1e6:,.0f} MB" if download.total else " MB"
+    st.progress(share, text=f"Downloading: {download.done / 1e6:,.0f}{total}")
+    st.button("Stop the download", icon=":material/stop:", on_click=download.stop, key="stop-download")
+
+
+def show_counts(info: DataInfo) -> None:
+    """How much of what: one line."""
+    names = ", ".join(plain(name) for name in info.class_names[:12]) + (" …" if len(info.class_names) > 12 else "")
+    st.markdown(
+        f"**{info.train_count:,}** images to train on, **{info.val_count:,}** to validate with, "
+        f"**{len(info.class_names)}** classes: {names}"
+    )
+
+
+def show_samples(info: DataInfo) -> None:
+    """A sheet of labelled images."""
+    with st.grid("auto", min_column_width=76, gap="xsmall"):
+        for image, label in samples(info):
+            st.image(image, caption=plain(label, CAPTION_COLUMNS), width="stretch", alt=f"Sample of the class {label}")
+
+
+def show_skipped(info: DataInfo) -> None:
+    """The files that cannot be used, and why. Of a person's own images all are read to find them, as training would."""
+    skipped, count = info.skipped, info.train_count + info.val_count
+    if os.path.isabs(info.source) and (
+        count <= READ_AT_ONCE
+        or info in st.session_state.get("unreadable", {})
+        or st.button("Check that every image can be read", icon=":material/fact_check:")
+    ):
+        skipped = unreadable(info)
+        if not skipped:
+            st.caption(f":material/check: All {count:,} images can be read.")
+    if skipped:
+        title = f"{len(skipped):,} file{'' if len(skipped) == 1 else 's'} left out"
+        with st.expander(title, icon=":material/warning:"):
+            rows = [{"File": in_cell(item.file), "Why": in_cell(item.reason)} for item in skipped[:1000]]
+            st.dataframe(rows, hide_index=True, alt="Files that were left out, and why")
+
+
+def unreadable(info: DataInfo) -> tuple[Skipped, ...]:
+    """Files that cannot be used; the images decoded on the way are kept for the training."""
+    found = st.session_state.setdefault("unreadable", {})
+    if info not in found:
+        bar = st.progress(0.0, text="Reading the images")
+        config = DataConfig(source=info.source, image_size=info.auto_image_size)
+        whole = data.load(
+            config, progress=lambda done, total: bar.progress(done / total, f"Image {done:,} of {total:,}")
+        )
+        bar.empty()
+        found.clear()
+        found[info] = whole.skipped
+    return found[info]

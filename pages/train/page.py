@@ -1,0 +1,187 @@
+"""Train: choose images, a network and a recipe, start, and watch it learn."""
+
+import streamlit as st
+
+from pages import access
+from pages.train.choices import Space, make_space, make_tuned_space
+from pages.train.controls import Controls, choose_mended, choose_network, choose_recipe
+from pages.train.cost import show_cost
+from pages.train.course_ladder import offer_ladder
+from pages.train.follow_run import follow
+from pages.train.follow_sweep import follow_sweep
+from pages.train.images import choose_data
+from pages.train.minute import offer_minute
+from pages.train.network import SENTENCES, model_controls, show_departures
+from pages.train.recipe import training_controls
+from pages.train.start_from import backbone_controls, choose_frozen, choose_start, recipe_reason
+from pages.train.sweep_form import offer_sweep
+from pages.ui.demo_notice import show_notice, train_words
+from pages.ui.run_words import SET_UP
+from pages.ui.text import show_error
+from vit import hardware, runs
+from vit.config import MODELS, ModelConfig, RunConfig
+from vit.data import DataInfo
+from vit.errors import UserError
+
+FOLLOW, FOLLOW_SWEEP = "Follow a run", "Follow a sweep"
+
+
+def set_up() -> None:
+    """The form for a new run: images, then all that depends on them; above it the run that needs no form."""
+    offer_minute()
+    with st.container(border=True):
+        st.subheader("Images", anchor=False)
+        info = choose_data()
+    if info is not None:
+        choose_run(info)
+
+
+@st.fragment
+def choose_run(info: DataInfo) -> None:
+    """Model, recipe, what the run will cost, Start: what a slider changes, and nothing else."""
+    try:
+        show_form(info)
+    except UserError as error:  # a fragment that is drawn by itself is not within the router's own
+        show_error(error)
+
+
+def show_form(info: DataInfo) -> None:
+    """The form itself, in three boxes."""
+    model_box, training_box = st.container(border=True), st.container(border=True)
+    # First the choices that the sliders depend on, in either box.
+    with model_box:
+        st.subheader("Model", anchor=False)
+        origin = choose_start()
+        start = choose_frozen(origin) if origin else None
+        base = origin.config.model if origin else choose_model()
+    with training_box:
+        st.subheader("Training", anchor=False)
+        if start:
+            st.caption(recipe_reason(start))
+            space: Space = make_tuned_space(origin.config, start, info, machine(), access.bounds())
+        else:
+            space = make_space(base, info, machine(), choose_recipe(), access.bounds())
+    controls = Controls(space)
+    with model_box:
+        if start:
+            backbone_controls(controls)
+        else:
+            model_controls(controls)
+    with training_box:
+        training_controls(controls, machine())
+    with st.container(border=True):
+        config = space.config(controls.values)
+        if words := train_words():
+            st.caption(f":material/straighten: {words}")
+        limits = access.bounds()
+        show_cost(config, info, limits.seconds if limits else None)
+        name = offer_start(config, fits=space.fits(controls.values))
+        if base.architecture == "reference" and start is None:
+            offer_ladder(space, controls.values, name)
+        offer_sweep(config, info, machine())
+
+
+def choose_model() -> ModelConfig:
+    """The network, and of the course network what of it is mended."""
+    network = choose_network()
+    st.caption(SENTENCES[network])
+    base = MODELS[network]
+    if base.architecture == "reference":
+        base = base.model_copy(update={"mended": choose_mended()})
+        show_departures()
+    return base
+
+
+def offer_start(config: RunConfig, *, fits: bool) -> str | None:
+    """The run's name, Start, and the same as a command; returns the name where one was typed."""
+    name_column, button_column = st.columns([3, 2], vertical_alignment="bottom")
+    typed = name_column.text_input(
+        "Name of the run",
+        key="name",
+        placeholder=runs.suggest_name(config),
+        help="Left empty, it is named after its settings.",
+    )
+    name = typed.strip() or None
+    pressed = button_column.button(
+        "Start training",
+        type="primary",
+        icon=":material/play_arrow:",
+        width="stretch",
+        disabled=not fits,
+        key="start_training",
+    )
+    if not fits:
+        st.warning(why_not(config))
+    with st.expander("The same from a terminal", icon=":material/terminal:"):
+        st.code(access.command(config, name), language="bash", wrap_lines=True)
+    if pressed:
+        try:
+            run = access.start(config, name)
+        except UserError as error:
+            show_error(error)
+        else:
+            st.session_state["started"] = run.name
+            st.rerun()
+    return name
+
+
+def why_not(config: RunConfig) -> str:
+    """Why even the smallest network of this kind cannot be trained."""
+    limits = access.bounds()
+    if limits is not None:
+        try:
+            limits.check(config)
+        except UserError as error:
+            return f"This demo does not offer this network, which is too large for it even at its smallest. {error}"
+    return "Even the smallest model does not fit this device's memory; choose another device or other images."
+
+
+@st.cache_data(ttl=300, max_entries=1, show_spinner=False)
+def machine() -> tuple[hardware.Device, ...]:
+    """The devices of this machine, the fastest first."""
+    return tuple(hardware.devices())
+
+
+def first_view() -> str:
+    """Follow what the link names, or a run that is training; set up a new one otherwise."""
+    if "sweep" in st.query_params:
+        return FOLLOW_SWEEP
+    if "start" in st.query_params:
+        return SET_UP
+    following = "run" in st.query_params or any(run.active for run in access.my_runs())
+    return FOLLOW if following else SET_UP
+
+
+st.title("Train", anchor=False)
+st.caption(
+    "Choose images, a network and a recipe; then watch the loss fall, step by step. "
+    "A training goes on when this page is closed."
+)
+show_notice()
+followed = st.session_state.pop("started", None) or st.query_params.get("follow")  # Start, or a link of the sidebar
+if followed:
+    st.session_state["show"], st.session_state["run"] = FOLLOW, followed
+    st.query_params.pop("follow", None)
+if tuned := st.query_params.get("tune"):  # a link of another page
+    st.session_state["show"], st.session_state["start"] = SET_UP, tuned
+    st.query_params.pop("tune", None)
+if sweep := st.session_state.pop("started_sweep", None):
+    st.session_state["show"], st.session_state["sweep"] = FOLLOW_SWEEP, sweep
+bar = st.container(horizontal=True, vertical_alignment="center")
+with bar:
+    view = st.segmented_control(
+        "View",
+        (SET_UP, FOLLOW, FOLLOW_SWEEP),
+        default=first_view(),
+        required=True,
+        key="show",
+        label_visibility="collapsed",
+        bind="query-params",
+        persist_state="session",
+    )
+if view == FOLLOW:
+    follow(bar)
+elif view == FOLLOW_SWEEP:
+    follow_sweep(bar)
+else:
+    set_up()

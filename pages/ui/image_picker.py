@@ -1,0 +1,160 @@
+"""Choose or upload an image."""
+
+import random
+from typing import Any
+
+import numpy as np
+import streamlit as st
+from PIL import Image
+
+from pages import access
+from pages.ui import stand_in_images
+from pages.ui.cached_models import IMAGE_ID, PickedImage, validation
+from pages.ui.link_state import complete, stored
+from pages.ui.text import show_error
+from vit.data.images import FILE_BYTES_MAX, open_image
+from vit.errors import DataError, UserError
+from vit.runs import Run
+
+LISTED_IMAGES = 500
+"""So many validation images stand in the list; the others are reached by typing their number."""
+
+
+def open_id(image_id: str, run: Run) -> PickedImage:
+    """The image that an id names.
+
+    Raises:
+        DataError: it is not there.
+    """
+    found = IMAGE_ID.fullmatch(image_id)
+    if found is None:
+        raise DataError(f"{image_id!r} names no image: write val-17 for validation image 17.")
+    if found[2]:
+        return PickedImage(image_id, "uploaded picture", access.open_picture(found[2]))
+    images = validation(run)
+    split, index = images.val, int(found[1])
+    if index >= len(split.labels):
+        raise DataError(f"There is no validation image {index}: the last one is {len(split.labels) - 1}.")
+    pixels = np.ascontiguousarray(np.moveaxis(split.images[index], 0, -1))
+    return PickedImage(
+        id=image_id,
+        title=f"validation image {index}",
+        image=Image.fromarray(pixels),
+        label=images.class_names[int(split.labels[index])],
+    )
+
+
+def pick_image(run: Run) -> PickedImage | None:
+    """The controls for one image, bound to ``?image=``: a list, steps back and forth, an upload. They want a row.
+
+    None, and a sentence, where the run's data set is gone and no picture was uploaded.
+    """
+    image_id = known_image(stored("image"), run)
+    try:
+        validation(run)
+    except DataError as error:
+        if image_id is None or not isinstance(error, stand_in_images.NoImages):
+            show_error(error)
+    count = _count(run)
+    if image_id is None:
+        st.caption("Upload a picture to look at it:")
+        _upload_button()
+        return None
+    complete("image", image_id)
+    chosen = st.selectbox(
+        "Image",
+        listed_images(run, image_id),
+        index=None,
+        key="image",
+        bind="query-params",
+        accept_new_options=True,
+        help=f"val-0 to val-{count - 1} are the validation images; type a number to go to one. "
+        "pic-… are uploaded pictures.",
+        width=180,
+    )
+    on_validation = image_id.startswith("val-")
+    steps = [("Previous", "chevron_left", -1), ("Next", "chevron_right", 1), ("Random", "casino", 0)]
+    for label, icon, step in steps:
+        st.button(
+            label,
+            icon=f":material/{icon}:",
+            icon_position="right" if step > 0 else "left",
+            key=f"image_{label.lower()}",
+            on_click=_step,
+            args=(step, count),
+            disabled=count < 2 or (step != 0 and not on_validation),
+        )
+    _upload_button()
+    if chosen is not None and chosen != known_image(chosen, run):
+        st.rerun()  # a link to what is not there; the next run puts it right before the list is made
+    try:
+        return open_id(chosen or image_id, run)
+    except DataError as error:
+        show_error(error)
+        return None
+
+
+def _count(run: Run) -> int:
+    """Validation images of the run's data set; 0 where that is gone."""
+    try:
+        return len(validation(run).val.labels)
+    except DataError:
+        return 0
+
+
+def _pictures() -> list[str]:
+    return [f"pic-{picture}" for picture in access.list_pictures()]
+
+
+def listed_images(run: Run, *chosen: str) -> list[str]:
+    """The ids that a list of images offers: those that are chosen, the first validation images, uploaded pictures."""
+    listed = [f"val-{index}" for index in range(min(_count(run), LISTED_IMAGES))] + _pictures()
+    return [one for one in chosen if one not in listed] + listed
+
+
+def known_image(asked: Any, run: Run) -> str | None:
+    """The id of an image that exists, the nearest to what was asked for; None where there is none at all."""
+    found = IMAGE_ID.fullmatch(str(asked or "").strip().lower())
+    pictures, count = _pictures(), _count(run)
+    if found and found[2] and found[0] in pictures:
+        return found[0]
+    if count:
+        return f"val-{min(int(found[1]), count - 1) if found and found[1] else 0}"
+    return pictures[0] if pictures else None
+
+
+def next_image(image_id: str, run: Run) -> str:
+    """The validation image after this one, the first after the last; where there are none, the image itself."""
+    found, count = IMAGE_ID.fullmatch(image_id), _count(run)
+    here = int(found[1]) if found and found[1] else -1
+    return f"val-{(here + 1) % count}" if count else image_id
+
+
+def _step(step: int, count: int) -> None:
+    found = IMAGE_ID.fullmatch(str(st.session_state.get("image")))
+    here = int(found[1]) if found and found[1] else 0
+    st.session_state["image"] = f"val-{(here + step) % count if step else random.randrange(count)}"
+
+
+def _upload_button() -> None:
+    with st.popover("Upload", icon=":material/upload:"):
+        st.file_uploader(
+            "A picture of your own",
+            key="attention_upload",
+            on_change=_take_upload,
+            max_upload_size=access.upload_mb(FILE_BYTES_MAX // 2**20),
+            help=access.own_words() or None,
+        )
+        if problem := st.session_state.get("attention_upload_problem"):
+            show_error(DataError(problem))
+
+
+def _take_upload() -> None:
+    file = st.session_state["attention_upload"]
+    st.session_state["attention_upload_problem"] = None
+    if file is None:
+        return
+    try:
+        st.session_state["image"] = f"pic-{access.save_picture(open_image(file, name=file.name))}"
+    except UserError as error:
+        st.session_state["attention_upload_problem"] = str(error)

@@ -1,0 +1,41 @@
+"""Numbers as people say them, and what the words of the field mean."""
+
+from pages.ui.terms import GLOSSARY, heading
+
+
+def duration(seconds: float) -> str:
+    """Such as "12 s", "4 min 30 s" or "2 h 5 min"."""
+    seconds = max(0, round(seconds))
+    if seconds < 60:
+        return f"{seconds} s"
+    minutes, rest = divmod(seconds, 60)
+    if minutes < 60:
+        return f"{minutes} min {rest} s" if minutes < 10 and rest else f"{minutes} min"
+    hours, minutes = divmod(minutes, 60)
+    return f"{hours:,} h {minutes} min" if hours < 24 and minutes else f"{hours:,} h"
+
+
+def count(number: float) -> str:
+    """Such as "940", "617 k" or "5.2 M"."""
+    for unit, name in ((1e9, " G"), (1e6, " M"), (1e3, " k")):
+        if number >= unit:
+            return f"{number / unit:.3g}{name}"
+    return f"{number:.0f}"
+
+
+def size(number: float) -> str:
+    """Bytes, such as "640 MB" or "1.2 GB"."""
+    return f"{number / 1e9:.1f} GB" if number >= 1e9 else f"{max(1, number / 1e6):.0f} MB"
+
+
+def term(*names: str, here: str = "") -> str:
+    """What terms of :data:`pages.ui.terms.GLOSSARY` mean, for the ``help`` of a control, a heading or a caption.
+
+    Args:
+        here: what is to be said first, of this place alone.
+    """
+    parts = [here] if here else []
+    for name in names:
+        words, formula = GLOSSARY[name]
+        parts.append(f"**{heading(name)}**: {words}" + (f"  \n${formula}$" if formula else ""))
+    return "\n\n".join(parts)
