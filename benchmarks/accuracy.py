@@ -34,15 +34,15 @@ from vit.config import (
     RunConfig,
     TrainingConfig,
     ViTConfig,
-    project_root,
 )
+from vit.cost.estimate import count_parameters
 from vit.data import ImageData
-from vit.estimate import count_parameters
 from vit.evaluation import evaluate
 from vit.networks import build_model
+from vit.paths import project_root
 from vit.runs import SHIPPED_RUN, get_run
+from vit.runs.weights import CheckpointInfo, load_checkpoint
 from vit.trainer import Epoch, Snapshot, Step, fit
-from vit.weights import CheckpointInfo, load_checkpoint
 
 BASELINE_EPOCHS, BASELINE_WEIGHT_DECAY = 15, 0.05
 PROBE_ROUNDS, PROBE_STEPS = 12, 8

@@ -34,8 +34,8 @@ from tests.outcomes import outcome
 from vit import jobs, runs
 from vit.config import CNNConfig, DataConfig, ReferenceConfig, RunConfig, TrainingConfig, ViTConfig
 from vit.errors import UserError
-from vit.files import safetensors_metadata
 from vit.runs import Run
+from vit.support.files import safetensors_metadata
 
 PATIENCE = 120.0
 """Seconds after which a job that has not ended is taken for lost."""

@@ -12,11 +12,11 @@ import argparse
 import time
 
 from vit import data
-from vit.cli_faithfulness import table
+from vit.cli.faithfulness import table
 from vit.explain import Faithfulness, Method, measure_faithfulness, methods_for
-from vit.explain.verdict import summary, verdicts
+from vit.explain.faithfulness.verdict import summary, verdicts
 from vit.runs import SHIPPED_RUN, get_run
-from vit.weights import load_checkpoint
+from vit.runs.weights import load_checkpoint
 
 
 def main() -> None:

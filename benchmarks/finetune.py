@@ -18,8 +18,8 @@ import tempfile
 from pathlib import Path
 from typing import Any
 
-from vit.config import checkpoints_dir, project_root
-from vit.run import SHIPPED_RUN, Run
+from vit.paths import checkpoints_dir, project_root
+from vit.runs.run import SHIPPED_RUN, Run
 
 WARM_UP = 10
 COMMON = ["--image-size", "64", "--train-images", "500", "--val-images", "1000", "--snapshots", "0"]

@@ -31,8 +31,8 @@ from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 from tests.hostile import IMAGE_BOMBS, ZIP_BOMBS, generated_zip, honest_images, honest_zip, mutated
-from vit.config import project_root
 from vit.errors import UserError
+from vit.paths import project_root
 
 BATCH = 250
 SHARES = {"images": 0.6, "zips of images": 0.3, "zips of runs": 0.1}
@@ -44,22 +44,22 @@ Input = tuple[str, bytes]
 
 
 def _picture(data: bytes) -> None:
-    from vit.data.images import open_image
-    from vit.data.pictures import save_picture
+    from vit.data.files.images import open_image
+    from vit.data.files.pictures import save_picture
 
     save_picture(open_image(io.BytesIO(data), name="picture"))
 
 
 def _set(data: bytes) -> None:
-    from vit.data.uploads import store_upload
+    from vit.data.files.uploads import store_upload
 
     store_upload("photos.zip", io.BytesIO(data))
 
 
 def _run(data: bytes) -> None:
-    from vit import exchange
+    from vit.exports import run_zip
 
-    exchange.unpack(io.BytesIO(data))
+    run_zip.unpack(io.BytesIO(data))
 
 
 def _images(choice: random.Random, count: int) -> Iterator[Input]:
@@ -79,10 +79,11 @@ def _zips(choice: random.Random, count: int) -> Iterator[Input]:
 
 
 def _runs(choice: random.Random, count: int) -> Iterator[Input]:
-    from vit import exchange, runs
+    from vit import runs
+    from vit.exports import run_zip
 
     packed = io.BytesIO()
-    exchange.pack(runs.get_run(project_root() / "checkpoints" / runs.SHIPPED_RUN), packed, snapshots=False)
+    run_zip.pack(runs.get_run(project_root() / "checkpoints" / runs.SHIPPED_RUN), packed, snapshots=False)
     with zipfile.ZipFile(packed) as archive:
         content = {name: archive.read(name) for name in archive.namelist()}
     for _ in range(count):

@@ -12,14 +12,14 @@ from typing import Any
 
 from vit import data
 from vit.config import ViTConfig
-from vit.explain.ablation import RANKING, head_importance
-from vit.explain.heads import portraits
-from vit.explain.interventions import validation_means
-from vit.explain.pruning import pruning
-from vit.explain.sample import MEASURED, RANKED, sample
+from vit.explain.heads.ablation import RANKING, head_importance
+from vit.explain.heads.portraits import portraits
+from vit.explain.heads.pruning import pruning
+from vit.explain.interventions.head_changes import validation_means
+from vit.explain.passes.sample import MEASURED, RANKED, sample
 from vit.networks import build_model
 from vit.runs import SHIPPED_RUN, get_run
-from vit.weights import load_checkpoint
+from vit.runs.weights import load_checkpoint
 
 
 def main() -> None:

@@ -21,10 +21,12 @@ import psutil
 from playwright.sync_api import Page, sync_playwright
 
 from tests.serving import launch, serving
-from vit import runs, weights
-from vit.config import DataConfig, RunConfig, ViTConfig, data_dir
+from vit import runs
+from vit.config import DataConfig, RunConfig, ViTConfig
 from vit.data.scenes import CLASSES
 from vit.networks import build_model
+from vit.paths import data_dir
+from vit.runs import weights
 
 NAME = "vit-b-16"
 IMAGES = 19

@@ -38,8 +38,10 @@ from playwright.sync_api import Browser, Page, sync_playwright
 
 from benchmarks.stopwatch import HEADINGS, MAPS, PICTURES, SHOWN, measure, open_page, opened, settle, timed
 from tests.serving import launch, serving
-from vit import data, hardware, runs
-from vit.config import DataConfig, data_dir
+from vit import data, runs
+from vit.config import DataConfig
+from vit.paths import data_dir
+from vit.support import hardware
 
 FIRST_GOAL, PAGE_GOAL, SLIDER_GOAL, CLICK_GOAL = 8000.0, 1000.0, 200.0, 300.0
 """Milliseconds, of the median, on two cores of a CPU."""
@@ -274,7 +276,7 @@ def maps(options: argparse.Namespace) -> Rows:
     """What a click or another image makes the server compute, on the CPU."""
     from vit.data.batches import to_tensor
     from vit.explain import capture, contributions, token_maps
-    from vit.weights import load_checkpoint
+    from vit.runs.weights import load_checkpoint
 
     run = runs.get_run(runs.SHIPPED_RUN)
     model, info = load_checkpoint(run.path)

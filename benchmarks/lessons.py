@@ -26,14 +26,14 @@ from vit.data import ImageData
 from vit.data.batches import normalise
 from vit.data.sampling import subset
 from vit.explain import METHODS, capture, measure_faithfulness, token_rows
-from vit.explain.chance import CHANCE
-from vit.explain.faithfulness import object_shares
-from vit.explain.measures import Faithfulness
+from vit.explain.faithfulness.chance_maps import CHANCE
+from vit.explain.faithfulness.measure import object_shares
+from vit.explain.faithfulness.result import Faithfulness
 from vit.lessons import EXPERIMENTS, Faithful, Row, Stored, Training, Variant
 from vit.networks import build_model
 from vit.runs import SHIPPED_RUN, get_run
+from vit.runs.weights import load_checkpoint
 from vit.trainer import Epoch, fit
-from vit.weights import load_checkpoint
 
 FAITHFULNESS = "faithfulness"
 MAPS = ("last", "rollout", "chefer")

@@ -43,7 +43,8 @@ from benchmarks.clients import Client, Lost
 from benchmarks.stopwatch import MAPS, PICTURES, measure, open_page
 from tests.serving import chromium_path, launch, serving
 from vit import data, jobs, runs
-from vit.config import DataConfig, checkpoints_dir
+from vit.config import DataConfig
+from vit.paths import checkpoints_dir
 from vit.runs import Run
 
 PAGE_CORES_MAX = 0.05

@@ -2,16 +2,17 @@
 
     python -m benchmarks.memory [--device cuda] [--only patch] [--steps 6] [--json]
 
-Each setting trains two epochs in a process of its own, as a run does (:func:`vit.worker.execute`: steps, validation,
-and the files at an epoch's end), on images of noise. Before it a tiny network of its kind has trained there in the same
-way, so that what torch and its libraries set up once counts as theirs.
+Each setting trains two epochs in its own process, as a run does (:func:`vit.jobs.worker.execute`: steps, validation,
+and the files at the end of an epoch), on images of noise. Before it a tiny network of the same kind is trained, so that
+what torch and its libraries set up once is not counted.
 
 - *Measured*, on the CPU: the peak of the resident size less the size before. The kernel's own peak (``VmHWM``, begun
   anew through ``/proc/self/clear_refs``) misses nothing, as a thread that looks now and then would. The images lie in
   memory from the start, so no page of a mapped file is counted among what the network takes. On a GPU:
   ``torch.cuda.max_memory_allocated`` less what was allocated before (the work space of cuBLAS).
-- *Estimate*: :func:`vit.estimate.training_bytes`. The Train page shows :func:`vit.estimate.memory_bytes`, which adds
-  the runtime (Python, torch, its libraries); the last line compares that constant with the size before.
+- *Estimate*: :func:`vit.cost.estimate.training_bytes`. The Train page shows
+  :func:`vit.cost.estimate.memory_bytes`, which adds the runtime (Python, torch, its libraries); the last line compares
+  that constant with the size before.
 """
 
 import argparse
@@ -25,8 +26,9 @@ from pathlib import Path
 
 import numpy as np
 
-from vit import estimate, hardware
 from vit.config import DEPARTURES, RECIPES, CNNConfig, DataConfig, ModelConfig, ReferenceConfig, RunConfig, ViTConfig
+from vit.cost import estimate
+from vit.support import hardware
 
 SMALL = {"stem": "patch", "patch_size": 16, "embed_dim": 128, "depth": 2, "num_heads": 2, "mlp_ratio": 4.0}
 LARGE = {"stem": "patch", "patch_size": 8, "embed_dim": 192, "depth": 6, "num_heads": 3, "mlp_ratio": 4.0}
@@ -98,7 +100,7 @@ class Meter:
         """What is taken now; the peak begins anew."""
         import torch
 
-        from vit import allocator
+        from vit.support import heap
 
         gc.collect()
         if self.cuda:
@@ -106,7 +108,7 @@ class Meter:
             torch.cuda.empty_cache()
             torch.cuda.reset_peak_memory_stats()
             return torch.cuda.memory_allocated()
-        allocator.give_back()
+        heap.give_back()
         Path("/proc/self/clear_refs").write_text("5")
         return self._read("VmRSS")
 
@@ -125,8 +127,9 @@ class Meter:
 
 def measure(config: RunConfig, device: str, steps: int) -> dict[str, float]:
     """Train in this process, and say what it took."""
-    from vit import runs, worker
+    from vit import runs
     from vit.data.records import ImageData, Split
+    from vit.jobs import worker
 
     random = np.random.default_rng(0)
 

@@ -19,8 +19,8 @@ from pathlib import Path
 
 from vit import data, jobs
 from vit.config import RunConfig
+from vit.config.presets import PRESETS
 from vit.flags import configure
-from vit.presets import PRESETS
 from vit.runs import ACTIVE, Run
 
 BAR = 0.9

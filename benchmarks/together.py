@@ -16,9 +16,9 @@ import sys
 import tempfile
 from pathlib import Path
 
-from vit import hardware
-from vit.config import project_root
-from vit.run import Run
+from vit.paths import project_root
+from vit.runs.run import Run
+from vit.support import hardware
 
 STEPS = 50
 WARM_UP = 10

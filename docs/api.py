@@ -50,7 +50,7 @@ def build(folder: Path, *, plain: bool = False) -> None:
         for module in pkgutil.walk_packages(vit.__path__, "vit."):
             if module.ispkg:
                 show_all(module.name)
-        pdoc.pdoc("vit", "!vit.__main__", output_directory=folder)
+        pdoc.pdoc("vit", r"!.*\.__main__", output_directory=folder)
 
 
 if __name__ == "__main__":

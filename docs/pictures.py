@@ -16,9 +16,9 @@ from playwright.sync_api import Browser, Page, TimeoutError, sync_playwright
 
 from tests.serving import launch, serving
 from vit import Target, capture, get_run, load_checkpoint, methods_for, model_input, model_view, plots
-from vit.config import project_root
 from vit.explain import token_maps
-from vit.run import SHIPPED_RUN
+from vit.paths import project_root
+from vit.runs.run import SHIPPED_RUN
 
 FOLDER = Path(__file__).resolve().parent / "pictures"
 SIZE = {"width": 1400, "height": 900}

@@ -12,7 +12,8 @@ from safetensors import safe_open
 from safetensors.numpy import save_file
 
 from vit import jobs, runs
-from vit.config import DataConfig, RunConfig, TrainingConfig, ViTConfig, checkpoints_dir
+from vit.config import DataConfig, RunConfig, TrainingConfig, ViTConfig
+from vit.paths import checkpoints_dir
 
 FOLDER_NAMES = (
     "<img src=x onerror=window.__pwned=1>",

@@ -5,8 +5,8 @@ from typing import Any
 from safetensors.numpy import load_file
 
 from vit import runs
-from vit.files import safetensors_metadata
 from vit.runs import Run
+from vit.support.files import safetensors_metadata
 
 TIMED = ("seconds", "images_per_second")
 """What no two runs have in common."""

@@ -2,9 +2,10 @@
 
 import torch
 
-from vit import runs, weights
+from vit import runs
 from vit.config import DataConfig, RunConfig, ViTConfig
 from vit.model import ViT
+from vit.runs import weights
 
 _TINY = {
     "image_size": 32,

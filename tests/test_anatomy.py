@@ -8,10 +8,10 @@ import pytest
 import torch
 
 from vit import plots
-from vit.anatomy import count_parameters, diagram
 from vit.config import DEPARTURES, MODELS, CNNConfig, ReferenceConfig, ViTConfig
+from vit.cost.diagram import count_parameters, diagram
+from vit.cost.layer_table import summarise
 from vit.networks import build_model
-from vit.summary import summarise
 
 CONFIGS = [
     *MODELS.values(),
@@ -84,7 +84,9 @@ def test_what_departs_is_marked_in_the_course_network_and_fades_as_it_is_mended(
 
 
 def test_the_diagram_needs_no_torch():
-    code = "import sys; from vit import anatomy as it; it.diagram(it.ViTConfig()); sys.exit('torch' in sys.modules)"
+    code = (
+        "import sys; from vit.cost.diagram import ViTConfig, diagram; diagram(ViTConfig()); sys.exit('torch' in sys.modules)"
+    )
     assert subprocess.run([sys.executable, "-c", code]).returncode == 0
 
 

@@ -6,17 +6,11 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from vit import estimate, runs
-from vit.cli import main
-from vit.config import (
-    RECIPES,
-    CNNConfig,
-    DataConfig,
-    ReferenceConfig,
-    TrainingConfig,
-    ViTConfig,
-    checkpoints_dir,
-)
+from vit import runs
+from vit.cli.main import main
+from vit.config import RECIPES, CNNConfig, DataConfig, ReferenceConfig, TrainingConfig, ViTConfig
+from vit.paths import checkpoints_dir
+from vit.runs import speeds
 
 TINY = "--depth 1 --num-heads 1 --embed-dim 16 --image-size 32 --train-images 40 --val-images 20 --epochs 2 --threads 1"
 
@@ -229,7 +223,7 @@ def test_the_cnn_trains_is_resumed_and_has_no_attention(home, call, picture, tmp
     assert accuracy == pytest.approx(run.best["val_accuracy"])
     (listed,) = json.loads(call("runs --json")[1])["runs"]
     assert (listed["model"], listed["depth"], listed["num_heads"]) == ("cnn", None, None)
-    assert [speed.network for speed in estimate.measured_speeds("cpu")] == ["cnn"]  # it tells nothing of a ViT
+    assert [speed.network for speed in speeds.measured_speeds("cpu")] == ["cnn"]  # it tells nothing of a ViT
     for method in ("raw", "rollout"):
         status, _, err = call(f"attention --run {run.name} --method {method}", picture, "--out", tmp_path / "maps.npz")
         assert (status, err.count("\n")) == (2, 1)

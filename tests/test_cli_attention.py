@@ -8,12 +8,14 @@ import pytest
 from PIL import Image
 
 from tests.conftest import tiny_config
-from vit import cli_attention, jobs, runs, weights
-from vit.cli import main
+from vit import jobs, runs
+from vit.cli import attention as cli_attention
+from vit.cli.main import main
 from vit.config import CNNConfig, ReferenceConfig
 from vit.data.batches import to_tensor
 from vit.evaluation import model_view, predict
 from vit.explain import METHODS, Target
+from vit.runs import weights
 
 
 @pytest.fixture

@@ -7,10 +7,11 @@ import pytest
 import timm
 import torch
 
-from vit import exchange, hub, onnx_export, runs
-from vit.cli import main
+from vit import hub, runs
+from vit.cli.main import main
 from vit.errors import UserError
-from vit.weights import load_checkpoint
+from vit.exports import onnx_file, run_zip
+from vit.runs.weights import load_checkpoint
 
 
 def exported(capsys, *flags: str) -> dict:
@@ -46,9 +47,9 @@ def test_onnx_with_attention(trained, capsys, monkeypatch):
 
     def to_onnx(model, info, *, attention, say):
         asked.append((model.config, attention))
-        return onnx_export.Onnx(b"onnx", 1e-7)
+        return onnx_file.Onnx(b"onnx", 1e-7)
 
-    monkeypatch.setattr(onnx_export, "to_onnx", to_onnx)
+    monkeypatch.setattr(onnx_file, "to_onnx", to_onnx)
     out = trained / "tiny.onnx"
     assert exported(capsys, "--run", "tiny", "--out", str(out), "--attention")["difference"] == 1e-7
     assert asked == [(runs.find_run("tiny").config.model, True)]
@@ -61,7 +62,7 @@ def test_onnx_with_attention(trained, capsys, monkeypatch):
 def test_a_zip_that_another_explorer_takes(trained, capsys):
     exported(capsys, "--run", "tiny", "--out", str(trained / "tiny.zip"))
     assert "tiny/last.safetensors" in zipfile.ZipFile(trained / "tiny.zip").namelist()
-    assert exchange.unpack(trained / "tiny.zip").config == runs.find_run("tiny").config
+    assert run_zip.unpack(trained / "tiny.zip").config == runs.find_run("tiny").config
 
 
 def test_a_push_says_where_it_is(trained, capsys, monkeypatch):

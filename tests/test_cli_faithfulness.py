@@ -4,9 +4,10 @@ import json
 
 import pytest
 
-from vit import data, runs, weights
-from vit.cli import main
+from vit import data, runs
+from vit.cli.main import main
 from vit.explain import METHODS, measure_faithfulness
+from vit.runs import weights
 
 
 @pytest.fixture

@@ -8,10 +8,10 @@ from tests.test_trainer import DATA, losses
 from vit import load_checkpoint, runs
 from vit.cnn import CNN
 from vit.config import CNNConfig, DataConfig, RunConfig, TrainingConfig, ViTConfig
+from vit.cost.estimate import count_parameters
 from vit.errors import SettingsError
-from vit.estimate import count_parameters
+from vit.runs.weights import load_resume, load_snapshot, save_model, save_resume, save_snapshot
 from vit.trainer import Epoch, fit
-from vit.weights import load_resume, load_snapshot, save_model, save_resume, save_snapshot
 
 
 def config(residual: bool = False, **training) -> RunConfig:

@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 
 from tests.serving import ROOT
-from vit.colours import CATEGORICAL, PALETTE, SEQUENTIAL, SIGNED, THEMES, contrast, on_scale, rgb, tinted
+from vit.pictures.colours import CATEGORICAL, PALETTE, SEQUENTIAL, SIGNED, THEMES, contrast, on_scale, rgb, tinted
 
 VISIONS = {
     "normal": np.eye(3),
@@ -35,7 +35,7 @@ CAPTION = int(re.search(r"currentcolor (\d+)%", (ROOT / "pages/ui/theme.css").re
 """How much of the text's colour a caption has."""
 
 ELSEWHERE = {
-    "vit/colours.py": "the one place",
+    "vit/pictures/colours.py": "the one place",
     "pages/ui/widgets/patch_board/index.js": "the mean grey of a patch that was just covered, until the picture comes",
 }
 

@@ -7,10 +7,11 @@ from dataclasses import replace
 import pytest
 
 from tests.conftest import tiny_config
-from vit import comparison, plots, runs
-from vit.comparison import ABSENT, LABELS, SEED, differences, gap_sentence, in_words, settings, summary
+from vit import plots, runs
 from vit.config import DEPARTURES, CNNConfig, ReferenceConfig, RunConfig, StartConfig, TrainingConfig, ViTConfig
 from vit.networks import build_model
+from vit.runs import comparison
+from vit.runs.comparison import ABSENT, LABELS, SEED, differences, gap_sentence, in_words, settings, summary
 
 
 def changed(**training) -> RunConfig:

@@ -15,23 +15,13 @@ from pages.server import limits as demo
 from pages.server.limits import Demo
 from tests.conftest import tiny_config
 from vit import data, jobs, runs
-from vit.config import (
-    MODELS,
-    RECIPES,
-    DataConfig,
-    ReferenceConfig,
-    RunConfig,
-    TrainingConfig,
-    ViTConfig,
-    checkpoints_dir,
-    data_dir,
-    owned_dir,
-)
-from vit.data import pictures
+from vit.config import MODELS, RECIPES, DataConfig, ReferenceConfig, RunConfig, TrainingConfig, ViTConfig
+from vit.cost.estimate import disk_bytes, memory_bytes
 from vit.data.cache import fetch
-from vit.data.uploads import list_uploads, upload_title
+from vit.data.files import pictures
+from vit.data.files.uploads import list_uploads, upload_title
 from vit.errors import DataError, RunError, SettingsError
-from vit.estimate import disk_bytes, memory_bytes
+from vit.paths import checkpoints_dir, data_dir, owned_dir
 
 A, B = demo.owner_mark("cookie", "a"), demo.owner_mark("cookie", "b")
 HOUR = 3600
@@ -363,7 +353,7 @@ def test_a_training_ends_in_order_at_its_limit(trained):
 
 
 def test_seconds_before_a_resume_count_whatever_the_file_says(trained):
-    from vit.worker import _alarm
+    from vit.jobs.worker import _alarm
 
     assert not _alarm(None, 1e9)()
     assert not _alarm(100, 99)()

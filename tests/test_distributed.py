@@ -14,13 +14,15 @@ import torch
 
 from tests.pages.opening import open_page
 from tests.working import ENDLESS, config, jobs_end, wait_for  # noqa: F401 - a fixture
-from vit import data, hardware, jobs, runs, surroundings, trainer
+from vit import data, jobs, runs, trainer
 from vit.config import Environment
 from vit.distributed import World
 from vit.errors import SettingsError
-from vit.hardware import Device
-from vit.lifeline import Lifeline, Listener
-from vit.weights import load_resume
+from vit.jobs import environment
+from vit.jobs.rank_liveness import Lifeline, Listener
+from vit.runs.weights import load_resume
+from vit.support import hardware
+from vit.support.hardware import Device
 
 FLAGS = (
     "--dataset scenes --image-size 32 --train-images 52 --val-images 21 --batch-size 15 --warmup 0 --snapshots 0 "
@@ -179,13 +181,13 @@ def test_processes_of_one_machine_share_its_cores(monkeypatch):
     before = torch.get_num_threads()
     monkeypatch.setattr(hardware, "cpu_cores", lambda: 6)
     try:
-        surroundings.set_threads(None, None, 2)
+        environment.set_threads(None, None, 2)
         assert torch.get_num_threads() == 3
-        surroundings.set_threads(None, Environment(processor=hardware.processor(), threads=4, processes=2), 3)
+        environment.set_threads(None, Environment(processor=hardware.processor(), threads=4, processes=2), 3)
         assert torch.get_num_threads() == 4  # a resume has the threads that it was begun with
-        surroundings.set_threads(None, Environment(processor=hardware.processor(), threads=6), 3)
+        environment.set_threads(None, Environment(processor=hardware.processor(), threads=6), 3)
         assert torch.get_num_threads() == 2
-        surroundings.set_threads(5, None, 2)
+        environment.set_threads(5, None, 2)
         assert torch.get_num_threads() == 5
     finally:
         torch.set_num_threads(before)

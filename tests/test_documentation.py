@@ -12,7 +12,8 @@ from pathlib import Path
 import pytest
 
 from tests.serving import ROOT
-from vit import cli, plots
+from vit import plots
+from vit.cli import main
 
 PAGES = sorted({*ROOT.glob("*.md"), *ROOT.glob("docs/*.md")})
 TEXTS = {str(page.relative_to(ROOT)): page.read_text() for page in PAGES}
@@ -41,7 +42,7 @@ def test_every_relative_link_leads_somewhere(name):
 def test_every_command_and_program_that_is_named_exists():
     text = "\n".join(TEXTS.values())
     (commands,) = (
-        action.choices for action in cli._parser()._actions if action.dest == "==SUPPRESS==" or action.choices
+        action.choices for action in main._parser()._actions if action.dest == "==SUPPRESS==" or action.choices
     )
     for words in re.findall(r"python -m vit ([a-z-]+)", text):
         assert words in commands
@@ -54,7 +55,7 @@ def test_every_command_and_program_that_is_named_exists():
 def test_every_flag_that_stands_beside_a_command_is_one_of_its_own():
     for line in re.findall(r"python -m vit [a-z-]+[^`\n]*", "\n".join(TEXTS.values())):
         command, given = line.split()[3], set(re.findall(r"(?<=\s)--[a-z-]+", line))
-        known = cli._parser()._subparsers._group_actions[0].choices[command]._option_string_actions
+        known = main._parser()._subparsers._group_actions[0].choices[command]._option_string_actions
         assert given <= set(known), line
 
 

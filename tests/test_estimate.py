@@ -15,7 +15,7 @@ from torch.utils._pytree import tree_leaves
 from torch.utils.flop_counter import FlopCounterMode
 
 from tests.conftest import tiny_config
-from vit import ViTConfig, allocator, estimate, runs
+from vit import ViTConfig, runs
 from vit.config import (
     DEPARTURES,
     RECIPES,
@@ -26,9 +26,12 @@ from vit.config import (
     RunConfig,
     TrainingConfig,
 )
-from vit.counts import count
-from vit.hardware import Device
+from vit.cost import estimate
+from vit.cost.counts import count
 from vit.networks import build_model
+from vit.runs import speeds
+from vit.support import heap
+from vit.support.hardware import Device
 
 MODELS = [
     ViTConfig(),
@@ -189,7 +192,7 @@ def test_free_memory_between_tensors_goes_back_to_the_system():
     tensors = [torch.ones(size // 4) for _ in range(300)]
     kept, full = tensors[::30], psutil.Process().memory_info().rss
     del tensors
-    allocator.give_back()
+    heap.give_back()
     assert psutil.Process().memory_info().rss < full - 200 * size
     assert all(tensor.sum() == size // 4 for tensor in kept)
 
@@ -246,24 +249,24 @@ def test_a_dropped_last_batch_costs_no_time(home):
 
 def test_time_grows_with_epochs_and_follows_the_measured_speed_of_this_machine(trained):
     config = tiny_config()
-    speeds = estimate.measured_speeds("cpu")
+    measured = speeds.measured_speeds("cpu")
     best = runs.get_run("tiny").status.best
-    cost = estimate.estimate(config, train_count=60, val_count=30, speeds=speeds)
+    cost = estimate.estimate(config, train_count=60, val_count=30, speeds=measured)
     assert cost.seconds == pytest.approx(best["seconds"] / best["step"] * 3 * config.training.epochs)
     longer = config.model_copy(update={"training": config.training.model_copy(update={"epochs": 20})})
     assert cost.measured
-    assert estimate.estimate(longer, train_count=60, speeds=speeds).seconds == pytest.approx(10 * cost.seconds)
+    assert estimate.estimate(longer, train_count=60, speeds=measured).seconds == pytest.approx(10 * cost.seconds)
 
 
 def test_speed_of_an_epoch_is_that_of_all_its_steps_wherever_the_kept_weights_were_taken(trained):
-    (before,) = estimate.measured_speeds("cpu")
+    (before,) = speeds.measured_speeds("cpu")
     run = runs.get_run("tiny")
     runs.update_status(run.path, best=run.status.best | {"step": 1})
-    assert estimate.measured_speeds("cpu") == (before,)
+    assert speeds.measured_speeds("cpu") == (before,)
 
 
 def test_the_speed_of_one_network_tells_nothing_of_another_s(trained):
-    (speed,) = estimate.measured_speeds("cpu")
+    (speed,) = speeds.measured_speeds("cpu")
     assert speed.network == "vit"
     for model, measured in ((tiny_config().model, True), (CNNConfig(image_size=32), False)):
         config = tiny_config().model_copy(update={"model": model})
@@ -272,7 +275,7 @@ def test_the_speed_of_one_network_tells_nothing_of_another_s(trained):
 
 
 def test_without_any_run_the_time_is_a_guess_and_says_so(home):
-    assert estimate.measured_speeds("cpu") == ()
+    assert speeds.measured_speeds("cpu") == ()
     config = RunConfig(model=ViTConfig(image_size=32), data=DataConfig(image_size=32))
     cost = estimate.estimate(config, train_count=5000, val_count=1000)
     assert not cost.measured

@@ -13,11 +13,13 @@ import torch
 from PIL import Image
 
 from tests.conftest import tiny_config
-from vit import data, exchange, runs, weights
-from vit.config import CNNConfig, ReferenceConfig, checkpoints_dir
+from vit import data, runs
+from vit.config import CNNConfig, ReferenceConfig
 from vit.errors import RunError
 from vit.evaluation import evaluate
-from vit.runs import Run
+from vit.exports import run_zip
+from vit.paths import checkpoints_dir
+from vit.runs import Run, weights
 
 
 @pytest.fixture
@@ -27,7 +29,7 @@ def run(trained) -> Run:
 
 def packed(run: Run, **options: bool) -> io.BytesIO:
     file = io.BytesIO()
-    exchange.pack(run, file, **options)
+    run_zip.pack(run, file, **options)
     return file
 
 
@@ -49,13 +51,13 @@ def refused(file: io.BytesIO | Path, sentence: str, name: str | None = None) -> 
     """The zip is refused with one sentence, and nothing is left behind."""
     before = sorted(checkpoints_dir().iterdir())
     with pytest.raises(RunError, match=sentence) as error:
-        exchange.unpack(file, name)
+        run_zip.unpack(file, name)
     assert "\n" not in str(error.value)
     assert sorted(checkpoints_dir().iterdir()) == before
 
 
 def test_a_run_comes_back_with_equal_weights_and_an_equal_evaluation(run):
-    again = exchange.unpack(packed(run), "again")
+    again = run_zip.unpack(packed(run), "again")
     assert again.config == run.config
     assert again.metrics()[0] == run.metrics()[0]
     assert (again.best, again.snapshots, again.state) == (run.best, run.snapshots, "finished")
@@ -84,7 +86,7 @@ def test_a_zip_holds_what_was_asked_for_and_never_the_lock(run):
 def test_a_run_that_came_with_its_position_can_be_resumed(run):
     from vit import jobs
 
-    again = exchange.unpack(packed(run, resume=True), "again")
+    again = run_zip.unpack(packed(run, resume=True), "again")
     recipe = again.config.training.model_copy(update={"epochs": 3})
     runs.write_config(again.path, again.config.model_copy(update={"training": recipe}))
     runs.update_status(again.path, state="stopped")
@@ -100,17 +102,17 @@ def test_every_kind_of_network_is_recognised(home, model):
     run = runs.create("other", tiny_config().model_copy(update={"model": model}))
     weights.save_model(run.path, build_model(model).state_dict(), {"epoch": 1})
     runs.update_status(run.path, state="stopped")
-    assert exchange.unpack(packed(run)).has_weights
+    assert run_zip.unpack(packed(run)).has_weights
 
 
 def test_a_run_without_a_name_gets_the_next_free_one_and_a_taken_name_is_refused(run, tmp_path):
-    assert exchange.unpack(packed(run)).name == "tiny-2"
-    assert exchange.unpack(packed(run)).name == "tiny-3"
+    assert run_zip.unpack(packed(run)).name == "tiny-2"
+    assert run_zip.unpack(packed(run)).name == "tiny-3"
     refused(packed(run), "such as 'tiny-4'", "tiny")
     refused(packed(run), "cannot be called", "../tiny")
     with zipfile.ZipFile(tmp_path / "Mine & yours (1).zip", "w") as archive:  # a zip without a folder
         archive.write(run.path / runs.CONFIG, runs.CONFIG)
-    assert exchange.unpack(tmp_path / "Mine & yours (1).zip").name == "mine-yours-1"
+    assert run_zip.unpack(tmp_path / "Mine & yours (1).zip").name == "mine-yours-1"
 
 
 def test_a_zip_that_a_mac_packed_again_is_taken(run):
@@ -119,7 +121,7 @@ def test_a_zip_that_a_mac_packed_again_is_taken(run):
     with zipfile.ZipFile(file, "a") as archive:
         for name, value in extra.items():
             archive.writestr(name.removeprefix("../") if name.startswith("..") else f"tiny/{name}", value)
-    again = exchange.unpack(file)
+    again = run_zip.unpack(file)
     assert not (again.path / ".lock").exists()
     assert again.log() == ""
 
@@ -127,7 +129,7 @@ def test_a_zip_that_a_mac_packed_again_is_taken(run):
 @pytest.mark.parametrize("state", runs.ACTIVE)
 def test_a_run_packed_at_work_has_stopped_where_it_arrives(run, state):
     status = runs.read_status(run.path).model_copy(update={"state": state, "pid": 1, "ticket": 2**60})
-    again = exchange.unpack(altered(run, {"status.json": status.model_dump_json().encode()}))
+    again = run_zip.unpack(altered(run, {"status.json": status.model_dump_json().encode()}))
     assert (again.state, again.status.pid) == ("stopped", None)
     assert "2 complete epochs" in again.status.message
 
@@ -172,9 +174,9 @@ def test_what_is_no_zip_of_a_run_is_refused(run, tmp_path):
 
 
 def test_a_bomb_is_refused_while_it_is_expanded(run, monkeypatch):
-    monkeypatch.setattr(exchange, "RATIO_FREE_BYTES", 2**20)
+    monkeypatch.setattr(run_zip, "RATIO_FREE_BYTES", 2**20)
     refused(altered(run, {"metrics.jsonl": bytes(64 * 2**20)}), "over 100 times its size")
-    monkeypatch.setattr(exchange, "BYTES_MAX", 10_000)
+    monkeypatch.setattr(run_zip, "BYTES_MAX", 10_000)
     refused(packed(run), "expands to more than")
 
 
@@ -232,7 +234,7 @@ def test_lines_of_the_metrics_keep_their_numbers_alone(run):
     lines = run.metrics()[0]
     lines[0] |= {"note": "<script>", "more": {"deep": 1}}
     text = "".join(json.dumps(line) + "\n" for line in lines)
-    again = exchange.unpack(altered(run, {"metrics.jsonl": text.encode()}))
+    again = run_zip.unpack(altered(run, {"metrics.jsonl": text.encode()}))
     assert again.metrics()[0] == run.metrics()[0]
 
 
@@ -243,7 +245,7 @@ def safetensors(header: object, data: bytes = b"") -> bytes:
 
 def test_weights_are_judged_by_their_header_before_they_are_read(run, several_weights, monkeypatch):
     size = int.from_bytes(several_weights[:8], "little")
-    monkeypatch.setattr(exchange, "_HEADER_BYTES_MAX", 100_000)
+    monkeypatch.setattr(run_zip, "_HEADER_BYTES_MAX", 100_000)
     for content in (
         safetensors(b"{" + b" " * 200_000 + b"}"),  # longer than any network's
         (2**62).to_bytes(8, "little") + several_weights[8:],
@@ -287,7 +289,7 @@ def test_more_weights_than_the_network_has_are_refused_while_they_expand(run):
 
 def test_nobody_is_told_whose_a_run_is_and_nobody_is_believed(run):
     mine = run.config.model_copy(update={"owner": "a" * 32})
-    again = exchange.unpack(altered(run, {"config.json": mine.model_dump_json().encode()}))
+    again = run_zip.unpack(altered(run, {"config.json": mine.model_dump_json().encode()}))
     assert again.config.owner == ""
     runs.write_config(run.path, mine)
     assert b"a" * 32 not in packed(run).getvalue()
@@ -297,7 +299,7 @@ def test_nobody_is_told_whose_a_run_is_and_nobody_is_believed(run):
 
 def test_the_last_of_two_values_of_a_name_is_the_only_one_that_is_kept(run):
     text = run.config.model_dump_json().encode()
-    again = exchange.unpack(altered(run, {"config.json": b'{"owner": "<script>", ' + text[1:]}))
+    again = run_zip.unpack(altered(run, {"config.json": b'{"owner": "<script>", ' + text[1:]}))
     assert b"<script>" not in (again.path / runs.CONFIG).read_bytes()
 
 
@@ -312,14 +314,14 @@ def test_times_and_steps_that_cannot_be_are_refused(run, changes):
 def test_a_date_that_cannot_be_is_left_out(run):
     for text in ("9999-12-31T23:59:59+00:00", "0001-01-01", "<b>now</b>"):
         config = run.config.model_copy(update={"created": text})
-        assert exchange.unpack(altered(run, {"config.json": config.model_dump_json().encode()})).config.created == ""
+        assert run_zip.unpack(altered(run, {"config.json": config.model_dump_json().encode()})).config.created == ""
 
 
 def test_a_picture_is_kept_as_a_picture_alone(run):
     from tests.hostile import encoded, pixels
 
     picture = encoded(Image.fromarray(pixels(0)), "GIF", comment=b"<script>alert(1)</script>")
-    again = exchange.unpack(altered(run, {"attention.png": picture}))
+    again = run_zip.unpack(altered(run, {"attention.png": picture}))
     content = (again.path / "attention.png").read_bytes()
     assert content.startswith(b"\x89PNG")
     assert b"script" not in content

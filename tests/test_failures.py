@@ -16,15 +16,16 @@ from tests.pages.opening import open_page
 from tests.serving import ROOT
 from tests.working import ENDLESS, config, jobs_end, wait_for  # noqa: F401 - a fixture
 from vit import jobs, runs
-from vit.config import RunConfig, checkpoints_dir
+from vit.config import RunConfig
 from vit.errors import RunError
+from vit.paths import checkpoints_dir
 from vit.runs import Run
 
 FULL_DISK = """
 import json
 from tests.working import config
 from vit import jobs, runs
-from vit.config import checkpoints_dir
+from vit.paths import checkpoints_dir
 from vit.data import load
 from vit.errors import RunError
 from vit.trainer import Step
@@ -85,7 +86,7 @@ from tests.working import config, wait_for
 from vit import jobs, runs
 from vit.config import ViTConfig
 
-ask = "import psutil, vit.trainer, vit.weights; print(psutil.Process().memory_info().vms)"
+ask = "import psutil, vit.trainer, vit.runs.weights; print(psutil.Process().memory_info().vms)"
 room = int(subprocess.check_output([sys.executable, "-c", ask])) + 250 * 2**20
 resource.setrlimit(resource.RLIMIT_AS, (room, room))  # for the job, too
 model = ViTConfig(image_size=32, embed_dim=512, depth=24, num_heads=8)  # 300 MB of weights, and as many again
@@ -126,7 +127,7 @@ READ_ONLY = """
 import os, subprocess
 from tests.working import config
 from vit import jobs, runs
-from vit.config import checkpoints_dir
+from vit.paths import checkpoints_dir
 from vit.errors import RunError
 
 run, ended = runs.create("one", config()), runs.create("two", config())
@@ -234,7 +235,7 @@ def photographs(home: Path, photo_zip: Path, epochs: int = 1) -> RunConfig:
 
 
 def test_images_that_are_deleted_while_they_are_decoded_end_the_run(home, photo_zip, monkeypatch):
-    from vit.data import folders
+    from vit.data.files import folders
 
     settings, real, seen = photographs(home, photo_zip), folders.open_image, []
 

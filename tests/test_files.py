@@ -9,7 +9,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from vit.files import json_lines, remove_remains, safetensors_metadata, tail, write_atomic
+from vit.support.files import json_lines, remove_remains, safetensors_metadata, tail, write_atomic
 
 
 def test_a_file_is_replaced_whole_and_readable_by_all(tmp_path):

@@ -7,8 +7,8 @@ import numpy as np
 import pytest
 from PIL import Image, ImageSequence
 
-from vit import film
 from vit.errors import SettingsError
+from vit.pictures import film
 
 TITLES = ("before", "between", "after")
 

@@ -10,7 +10,8 @@ import torch
 
 from tests.outcomes import outcome
 from tests.test_trainer import DATA
-from vit import cli, finetune, jobs, networks, runs, trainer, weights
+from vit import jobs, networks, runs
+from vit.cli import main
 from vit.config import (
     RECIPES,
     CNNConfig,
@@ -22,12 +23,13 @@ from vit.config import (
     ViTConfig,
     recipe_of,
 )
+from vit.cost.estimate import count_trained, disk_bytes, estimate, memory_bytes
+from vit.distributed import ALONE
 from vit.errors import RunError, SettingsError
-from vit.estimate import count_trained, disk_bytes, estimate, memory_bytes
 from vit.flags import add_flags, command_line, to_config
-from vit.optimizer import AdamW
-from vit.runs import Run
-from vit.trainer import Checkpoint, Epoch, Step, TrainingFailed, fit
+from vit.runs import Run, finetune, weights
+from vit.trainer import Checkpoint, Epoch, Step, TrainingFailed, fit, loop
+from vit.trainer.optimizer import AdamW
 
 CLASSES = ("airplane", "bus", "cat", "dog", "pizza")
 TINY = {"embed_dim": 16, "depth": 2, "num_heads": 2, "image_size": 32}
@@ -140,16 +142,16 @@ def test_frozen_trains_the_head_and_leaves_the_rest_bit_by_bit(home, model):
 
 def test_a_frozen_backbone_keeps_nothing_for_a_backward_pass_and_has_no_dropout(plain):
     config = tuned(plain, frozen=True, epochs=1)
-    loop = trainer._Loop(config, DATA, lambda: False, trainer.ALONE)
-    loop.begin_from(finetune.initial_weights(config))
-    list(loop.run())
-    assert {name for name, value in loop.model.named_parameters() if value.grad is not None} == {
+    training = loop._Loop(config, DATA, lambda: False, ALONE)
+    training.begin_from(finetune.initial_weights(config))
+    list(training.run())
+    assert {name for name, value in training.model.named_parameters() if value.grad is not None} == {
         "head.weight",
         "head.bias",
     }
     summary = []
-    loop.model.head.register_forward_pre_hook(lambda _, args: summary.append(args[0]))
-    loop.model(torch.zeros(2, 3, 32, 32))
+    training.model.head.register_forward_pre_hook(lambda _, args: summary.append(args[0]))
+    training.model(torch.zeros(2, 3, 32, 32))
     assert not summary[0].requires_grad
 
 
@@ -331,13 +333,13 @@ def test_flags_of_a_start_need_one_and_a_sweep_has_none(plain, capsys):
     for words in (["--frozen"], ["--layer-decay", "0.5"], ["--recipe", "frozen"]):
         with pytest.raises(SettingsError, match="goes with --start RUN"):
             to_config(parsed(*words))
-    assert cli.main(["sweep", "--start", "plain", "--name", "wide"]) == 2
+    assert main.main(["sweep", "--start", "plain", "--name", "wide"]) == 2
     assert "leave --start out" in capsys.readouterr().err
 
 
 def test_the_command_trains_and_tells_where_it_started(plain, capsys):
     words = ["--train-images", "40", "--val-images", "20", "--epochs", "1", "--device", "cpu", "--snapshots", "1"]
-    assert cli.main(["train", "--start", "plain", "--frozen", *words, "--run", "new", "--json"]) == 0
+    assert main.main(["train", "--start", "plain", "--frozen", *words, "--run", "new", "--json"]) == 0
     assert json.loads(capsys.readouterr().out)["state"] == "finished"
     assert "starts from the weights of plain, with their head" in runs.get_run("new").log()
     again = shutil.copytree(runs.get_run("new").path, runs.get_run("new").path.with_name("newer"))
@@ -362,7 +364,7 @@ def test_a_frozen_backbone_costs_less_time_memory_and_disk():
 
 
 def test_layers_of_published_networks_are_sorted_by_what_they_do():
-    from vit.optimizer import layer_of
+    from vit.trainer.optimizer import layer_of
 
     found = SimpleNamespace(**{name: layer_of(f"{name}.weight", 4) for name in ("norm_pre", "norm", "fc_norm", "head")})
     assert (found.norm_pre, found.norm, found.fc_norm, found.head) == (0, 4, 5, 5)

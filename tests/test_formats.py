@@ -8,16 +8,18 @@ import numpy as np
 import pytest
 
 from tests.formats.write import picture
-from vit import exchange, formats, jobs, runs, snapshots
-from vit.cli import main
-from vit.comparison import differences, summary
-from vit.config import MODELS, DataConfig, Environment, RunConfig, TrainingConfig, checkpoints_dir
+from vit import jobs, runs
+from vit.cli.main import main
+from vit.config import MODELS, DataConfig, Environment, RunConfig, TrainingConfig, format
+from vit.config.base import Settings
 from vit.errors import SettingsError
 from vit.evaluation import predict
-from vit.folder import Status
-from vit.runs import Run
-from vit.settings import Settings
-from vit.weights import load_checkpoint
+from vit.exports import run_zip
+from vit.paths import checkpoints_dir
+from vit.runs import Run, snapshots
+from vit.runs.comparison import differences, summary
+from vit.runs.folder import Status
+from vit.runs.weights import load_checkpoint
 
 FOLDERS = Path(__file__).parent / "formats"
 NUMBERS = sorted(int(folder.name) for folder in FOLDERS.iterdir() if folder.name.isdigit())
@@ -31,7 +33,7 @@ def old(home, request) -> dict[str, dict]:
     for name in KINDS:
         if (folder / name).is_dir():
             shutil.copytree(folder / name, checkpoints_dir() / name)
-    exchange.unpack(folder / "cnn.zip")
+    run_zip.unpack(folder / "cnn.zip")
     return json.loads((folder / "expected.json").read_text())
 
 
@@ -41,8 +43,8 @@ def probabilities(run: Run) -> np.ndarray:
 
 
 def test_every_format_up_to_now_has_its_runs():
-    assert list(range(2, formats.FORMAT + 1)) == NUMBERS
-    assert RunConfig().format == formats.FORMAT
+    assert list(range(2, format.FORMAT + 1)) == NUMBERS
+    assert RunConfig().format == format.FORMAT
 
 
 def test_they_are_listed_with_all_that_they_say_of_themselves(old):
@@ -86,8 +88,8 @@ def test_one_that_was_stopped_within_an_epoch_goes_on_as_it_would_have(old):
 def test_they_go_into_a_zip_and_come_out_of_it(old, tmp_path):
     for name, told in old.items():
         run = runs.find_run(name)
-        exchange.pack(run, tmp_path / "run.zip", resume=run.can_go_on)
-        again = exchange.unpack(tmp_path / "run.zip")
+        run_zip.pack(run, tmp_path / "run.zip", resume=run.can_go_on)
+        again = run_zip.unpack(tmp_path / "run.zip")
         assert (again.config, again.snapshots) == (run.config, run.snapshots)
         np.testing.assert_allclose(probabilities(again), told["probabilities"], atol=1e-5)
 
@@ -102,11 +104,11 @@ def test_settings_of_the_first_format_are_refused_and_of_a_later_one_too():
 
 def test_an_older_format_is_brought_up_step_by_step(monkeypatch):
     """What a later program does: a field is renamed in one format, and another one moves in the next."""
-    monkeypatch.setattr(formats, "FORMAT", 4)
-    monkeypatch.setitem(formats._STEPS, 2, lambda old: {"heads": old["num_heads"]})
-    monkeypatch.setitem(formats._STEPS, 3, lambda old: {"model": {"heads": old["heads"]}})
-    assert formats.upgrade({"format": 2, "num_heads": 5}) == {"format": 4, "model": {"heads": 5}}
-    assert formats.upgrade({"format": 4, "any": 1}) == {"format": 4, "any": 1}
+    monkeypatch.setattr(format, "FORMAT", 4)
+    monkeypatch.setitem(format._STEPS, 2, lambda old: {"heads": old["num_heads"]})
+    monkeypatch.setitem(format._STEPS, 3, lambda old: {"model": {"heads": old["heads"]}})
+    assert format.upgrade({"format": 2, "num_heads": 5}) == {"format": 4, "model": {"heads": 5}}
+    assert format.upgrade({"format": 4, "any": 1}) == {"format": 4, "any": 1}
 
 
 SECTIONS: dict[str, type[Settings]] = {

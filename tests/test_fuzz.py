@@ -15,11 +15,12 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from tests.hostile import HOSTILE_NAMES, generated_zip, honest_images, honest_zip, mutated, raw_zip
-from vit import exchange, runs
-from vit.data.images import open_image
-from vit.data.pictures import save_picture
-from vit.data.uploads import store_upload
+from vit import runs
+from vit.data.files.images import open_image
+from vit.data.files.pictures import save_picture
+from vit.data.files.uploads import store_upload
 from vit.errors import UserError
+from vit.exports import run_zip
 
 SEEDS = st.integers(0, 2**32 - 1)
 bounded = settings(
@@ -38,7 +39,7 @@ def _quiet() -> Iterator[None]:
 @pytest.fixture(scope="module")
 def packed_run(workshop: Path) -> bytes:
     file = io.BytesIO()
-    exchange.pack(runs.get_run(workshop / "checkpoints" / "tiny"), file, resume=True)
+    run_zip.pack(runs.get_run(workshop / "checkpoints" / "tiny"), file, resume=True)
     return file.getvalue()
 
 
@@ -117,7 +118,7 @@ def test_a_run_with_a_mutated_file_is_a_run_or_a_sentence(packed_run, seed):
             archive.writestr(name, value)
     data = file.getvalue() if choice.random() < 0.8 else mutated(file.getvalue(), choice, [packed_run])
     with guarded("checkpoints"):
-        run = exchange.unpack(io.BytesIO(data))
+        run = run_zip.unpack(io.BytesIO(data))
         assert run.config.owner == ""
         assert run.status.state not in runs.ACTIVE
         assert [len(run.snapshots), len(run.metrics()[0]), run.latest]  # all of it can be read

@@ -5,8 +5,8 @@ import psutil
 import pytest
 import torch
 
-from vit import hardware
 from vit.errors import SettingsError
+from vit.support import hardware
 
 
 def test_the_cpu_is_always_offered_last_with_memory_it_really_has():

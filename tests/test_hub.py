@@ -19,13 +19,14 @@ from PIL import Image
 
 from tests.conftest import tiny_config
 from tests.foreign_names import ANY_NAMES, SOURCE
-from vit import hub, optional, runs
+from vit import hub, runs
 from vit.config import CNNConfig, DataConfig, ReferenceConfig, RunConfig, ViTConfig
 from vit.errors import RunError, SettingsError, UserError
 from vit.hub.models import HubCNN, HubReferenceViT, HubViT
 from vit.networks import build_model
 from vit.runs import Run
-from vit.weights import load_checkpoint, save_model
+from vit.runs.weights import load_checkpoint, save_model
+from vit.support import optional_packages
 
 TINY = {"image_size": 32, "patch_size": 8, "embed_dim": 16, "num_heads": 2, "depth": 2}
 GAP = {"class_token": False, "reg_tokens": 2, "no_embed_class": True, "pre_norm": True, "fc_norm": True}
@@ -277,7 +278,7 @@ def test_without_a_token_a_net_or_the_package_it_is_one_sentence(home, server, m
     place(monkeypatch, "http://127.0.0.1:9")
     with pytest.raises(UserError, match="not reached"):
         hub.push(run, "me/tiny", token="hf_secret")
-    monkeypatch.setattr(optional, "find_spec", lambda name: None)
+    monkeypatch.setattr(optional_packages, "find_spec", lambda name: None)
     with pytest.raises(UserError, match="pip install huggingface_hub"):
         hub.push(run, "me/tiny", token="hf_secret")
 

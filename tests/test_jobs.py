@@ -14,7 +14,7 @@ import psutil
 import pytest
 
 from tests.working import ENDLESS, config, job_processes, jobs_end, wait_for  # noqa: F401 - a fixture
-from vit import failures, jobs, runs, worker
+from vit import flags, jobs, runs
 from vit.config import (
     DEPARTURES,
     MODELS,
@@ -28,6 +28,9 @@ from vit.config import (
 )
 from vit.errors import RunError, SettingsError
 from vit.flags import add_flags, to_config
+from vit.jobs import worker
+from vit.runs import failures
+from vit.trainer import loop
 
 
 def imports_torch(pid: int) -> bool:
@@ -69,7 +72,7 @@ def test_a_stopped_job_keeps_its_weights_and_a_resume_goes_on_where_it_was(jobs_
     assert time.monotonic() - clock < 3
     assert status.state == run.state == "stopped"
     assert status.validated
-    from vit.weights import load_checkpoint, load_resume
+    from vit.runs.weights import load_checkpoint, load_resume
 
     assert load_checkpoint("one")[1].metrics["epoch"] == status.best["epoch"]
     assert run.config.environment.threads == 1
@@ -133,7 +136,7 @@ def test_an_interrupted_course_recipe_ends_with_the_very_weights_of_the_uninterr
 
     from vit import trainer
 
-    monkeypatch.setattr(trainer, "WINDOW", 2)  # so that the kept weights are those of a step within the epoch
+    monkeypatch.setattr(loop, "WINDOW", 2)  # so that the kept weights are those of a step within the epoch
     recipe = RECIPES["course"].model_dump() | {"epochs": 4, "lr": 0.05, "device": "cpu", "threads": 1, "snapshots": 0}
     settings = config().model_copy(
         update={
@@ -299,7 +302,7 @@ def test_the_command_line_of_a_run_makes_the_same_run(settings, size):
 def test_the_command_line_of_another_network_names_it_and_makes_the_same_run(model, said):
     made = RunConfig(model=model, data=DataConfig(class_names=("airplane", "bus", "cat", "dog", "pizza")))
     assert round_trip(made) == made
-    assert jobs.command_line(made) == f"python -m vit train {said}"
+    assert flags.command_line(made) == f"python -m vit train {said}"
 
 
 @pytest.mark.parametrize("recipe", RECIPES)
@@ -316,7 +319,7 @@ def test_the_command_line_of_every_network_and_recipe_makes_the_same_run(model, 
         training=TrainingConfig(**RECIPES[recipe].model_dump() | changed),
     )
     assert round_trip(made) == made
-    assert ("--recipe course" in jobs.command_line(made)) == (recipe == "course")
+    assert ("--recipe course" in flags.command_line(made)) == (recipe == "course")
 
 
 @pytest.mark.parametrize("rung", range(len(DEPARTURES) + 1))
@@ -336,7 +339,7 @@ def test_the_command_line_has_every_digit_of_a_number_and_every_switch(home):
         data=DataConfig(class_names=("airplane", "bus", "cat", "dog", "pizza")),
         training=TrainingConfig(**RECIPES["course"].model_dump() | recipe),
     )
-    assert "--no-drop-last" in jobs.command_line(made)
+    assert "--no-drop-last" in flags.command_line(made)
     assert round_trip(made) == made
 
 
@@ -351,7 +354,7 @@ def test_the_command_line_of_a_folder_with_a_space_makes_the_same_run(photo_zip,
 def round_trip(made: RunConfig) -> RunConfig:
     import shlex
 
-    words = shlex.split(jobs.command_line(made, "name"))
+    words = shlex.split(flags.command_line(made, "name"))
     assert words[:4] == ["python", "-m", "vit", "train"]
     assert words[-2:] == ["--run", "name"]
     parser = argparse.ArgumentParser()
@@ -360,11 +363,11 @@ def round_trip(made: RunConfig) -> RunConfig:
 
 
 def test_the_untouched_command_line_has_no_flags():
-    assert jobs.command_line(RunConfig()) == "python -m vit train"
+    assert flags.command_line(RunConfig()) == "python -m vit train"
 
 
 def test_a_device_that_is_not_here_is_refused_before_anything_is_made(home):
-    from vit import hardware
+    from vit.support import hardware
 
     absent = ({"cuda", "mps"} - {device.name for device in hardware.devices()}).pop()
     with pytest.raises(SettingsError, match="not on this machine"):

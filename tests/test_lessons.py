@@ -8,7 +8,7 @@ from benchmarks import lessons as program
 from tests.conftest import tiny_config
 from vit import data, lessons, plots, runs
 from vit.config import StartConfig
-from vit.explain.chance import CHANCE
+from vit.explain.faithfulness.chance_maps import CHANCE
 from vit.lessons import EXPERIMENTS, Figures, Stored, Training, contrast
 from vit.plots.lessons import Dot, Own
 

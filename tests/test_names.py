@@ -15,13 +15,17 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from tests import foreign_names
-from vit import cli, exchange, film, names, plots, runs
+from vit import plots, runs
+from vit.cli import main
 from vit.config import DataConfig
 from vit.data import describe, store_upload
 from vit.errors import DataError, RunError, SettingsError
+from vit.exports import run_zip
+from vit.exports.report.report import report
+from vit.pictures import film
+from vit.pictures.token_tiles import sheet
 from vit.plots.base import literal, told
-from vit.plots.token_pictures import sheet
-from vit.report import report
+from vit.support import untrusted_text
 
 DIRECTION = re.compile("[\u200e\u200f\u061c\u202a-\u202e\u2066-\u2069]")
 
@@ -39,50 +43,50 @@ def house(tmp_path_factory):
 
 def test_an_ordinary_name_is_shown_as_it_is():
     for name in ("golden retriever", "Łódź", "犬", "a-b_c.d", "naïve", "क्षि", "\U0001f469\u200d\U0001f467"):
-        assert names.shown(name) == name
+        assert untrusted_text.shown(name) == name
 
 
 def test_names_from_right_to_left_keep_their_place_beside_a_number():
-    assert names.shown("חתול") == "\u2068חתול\u2069"
-    assert names.bare("חתול") == "חתול", "a terminal and a picture would show the marks"
+    assert untrusted_text.shown("חתול") == "\u2068חתול\u2069"
+    assert untrusted_text.bare("חתול") == "חתול", "a terminal and a picture would show the marks"
 
 
 @settings(max_examples=300, deadline=None)
 @given(st.text(), st.none() | st.integers(4, 60))
 def test_nothing_in_a_text_acts_on_the_text_around_it(text, most):
-    line = names.shown(text, most)
+    line = untrusted_text.shown(text, most)
     inner = line.removeprefix("\u2068").removesuffix("\u2069")
     assert not DIRECTION.search(inner)
     assert not [it for it in inner if unicodedata.category(it) in ("Cc", "Cs", "Zl", "Zp")]
-    assert most is None or names.columns(inner) <= most
-    assert names.is_unicode(line)
-    assert max([0, *(len(run) for run in re.findall("[\u0300-\u036f]+", inner))]) <= names.MARKS_MAX
-    again = names.shown(inner, most)
+    assert most is None or untrusted_text.columns(inner) <= most
+    assert untrusted_text.is_unicode(line)
+    assert max([0, *(len(run) for run in re.findall("[\u0300-\u036f]+", inner))]) <= untrusted_text.MARKS_MAX
+    again = untrusted_text.shown(inner, most)
     assert again.removeprefix("\u2068").removesuffix("\u2069") == inner, "shown twice is shown once"
 
 
 def test_a_long_name_keeps_its_beginning_and_its_end():
-    line = names.shown("first " + "w" * 300 + " last", 26)
+    line = untrusted_text.shown("first " + "w" * 300 + " last", 26)
     assert line.startswith("first w")
     assert line.endswith("w last")
     assert "…" in line
 
 
 def test_a_name_of_invisible_characters_alone_is_not_shown_as_nothing():
-    assert names.shown("\u200b\u202e") == names.UNSHOWABLE
+    assert untrusted_text.shown("\u200b\u202e") == untrusted_text.UNSHOWABLE
 
 
 def test_the_lines_of_a_long_name_hold_all_of_it():
-    assert "".join(names.lines_of("w" * 190, 48, 8)) == "w" * 190
-    assert names.lines_of("one two three", 8, 8) == ["one two", "three"]
-    assert len(names.lines_of("\U0001f431" * 255, 48, 3)) <= 4
+    assert "".join(untrusted_text.lines_of("w" * 190, 48, 8)) == "w" * 190
+    assert untrusted_text.lines_of("one two three", 8, 8) == ["one two", "three"]
+    assert len(untrusted_text.lines_of("\U0001f431" * 255, 48, 3)) <= 4
 
 
 def test_a_cell_of_a_table_is_no_formula_where_a_spreadsheet_opens_it():
     for name in ("=cmd|' /C calc'!A0", "+1", "-rf", "@sum(1)"):
-        assert not names.is_formula(names.in_cell(name))
-        assert names.in_cell(name).endswith(name)
-    assert names.in_cell("a=1") == "a=1"
+        assert not untrusted_text.is_formula(untrusted_text.in_cell(name))
+        assert untrusted_text.in_cell(name).endswith(name)
+    assert untrusted_text.in_cell("a=1") == "a=1"
 
 
 # Plotly
@@ -151,7 +155,11 @@ def test_the_report_shows_names_and_runs_nothing(house, run):
     assert not [name for name in page.attributes if name.startswith("on") or name == "href"]
     texts = "\n".join(page.texts)
     assert not re.search("[\u202a-\u202e\u2066\u2067\x1b\x07]", texts.partition("python -m vit train")[0])
-    expected = names.shown(foreign_names.FOLDER_NAMES[0]) if run == "named" else names.shown(foreign_names.MESSAGE)
+    expected = (
+        untrusted_text.shown(foreign_names.FOLDER_NAMES[0])
+        if run == "named"
+        else untrusted_text.shown(foreign_names.MESSAGE)
+    )
     assert expected in texts
 
 
@@ -175,14 +183,14 @@ def test_no_name_is_a_command_to_the_terminal(house, command, capsys, tmp_path):
     plots.head_sheet([["a"]], np.zeros((1, 1))).convert("RGB").save(picture)
     swaps = {"PHOTOS": str(house / "data" / "photos"), "PICTURE": str(picture)}
     with suppress(SystemExit):
-        cli.main([swaps.get(word, word) for word in command])
+        main.main([swaps.get(word, word) for word in command])
     said = "".join(capsys.readouterr())
     assert said
     assert not re.search("[\x00-\x08\x0b-\x1f\x7f-\x9f\u202a-\u202e\u2066-\u2069]", said)
 
 
 def test_json_on_the_terminal_keeps_names_as_they_are(house, capsys):
-    assert cli.main(["evaluate", "--run", "named", "--json"]) == 0
+    assert main.main(["evaluate", "--run", "named", "--json"]) == 0
     out = capsys.readouterr().out
     assert out.isascii()
     assert json.loads(out)["class_names"] == sorted(foreign_names.FOLDER_NAMES)
@@ -206,8 +214,8 @@ def test_no_door_lets_a_run_have_a_name_that_is_none(home, house, name, capsys):
         assert "\n" not in str(error.value)
         assert len(str(error.value)) < 400
     with pytest.raises(RunError):
-        exchange.unpack(_zip("mine/config.json"), name)
-    assert cli.main(["train", "--dataset", "scenes", "--epochs", "1", f"--run={name}"]) == 2
+        run_zip.unpack(_zip("mine/config.json"), name)
+    assert main.main(["train", "--dataset", "scenes", "--epochs", "1", f"--run={name}"]) == 2
     assert len(capsys.readouterr().err.splitlines()) == 1
     assert [it.name for it in (home / "checkpoints").iterdir()] == ["mine"]
     assert not foreign_names.written_outside(home)
@@ -221,7 +229,7 @@ def _zip(member: str, run: runs.Run | None = None) -> io.BytesIO:
             archive.writestr(member, "{}")
     else:
         packed = io.BytesIO()
-        exchange.pack(run, packed)
+        run_zip.pack(run, packed)
         with zipfile.ZipFile(packed) as source, zipfile.ZipFile(file, "w") as archive:
             for info in source.infolist():
                 archive.writestr(member + info.filename.partition("/")[2], source.read(info))
@@ -235,7 +243,7 @@ def test_a_zip_from_a_stranger_becomes_a_run_with_a_name_of_ours_or_none(home, h
     file.name = f"{name}.zip"
     found = []
     with suppress(RunError):
-        found = [exchange.unpack(file).name]
+        found = [run_zip.unpack(file).name]
     assert all(map(runs.possible_name, found))
     assert [it.name for it in (home / "checkpoints").iterdir()] == found
     assert not foreign_names.written_outside(home)

@@ -12,13 +12,14 @@ import onnxruntime
 import pytest
 import torch
 
-from vit import onnx_export, optional
 from vit.config import CNNConfig, DataConfig, ReferenceConfig, RunConfig, ViTConfig
 from vit.errors import RunError, UserError
 from vit.explain import capture
+from vit.exports import onnx_file
+from vit.exports.onnx_file import to_onnx
 from vit.networks import build_model
-from vit.onnx_export import to_onnx
-from vit.weights import CheckpointInfo
+from vit.runs.weights import CheckpointInfo
+from vit.support import optional_packages
 
 TINY = {"image_size": 32, "patch_size": 16, "embed_dim": 16, "num_heads": 2, "depth": 2}
 SHORT = TINY | {"depth": 1}
@@ -47,7 +48,7 @@ def of(config, names=()) -> tuple[torch.nn.Module, CheckpointInfo]:
 
 
 @cache
-def made_of(kind: str, *names: str) -> onnx_export.Onnx:
+def made_of(kind: str, *names: str) -> onnx_file.Onnx:
     return to_onnx(*of(NETWORKS[kind], names), attention=kind != "cnn")
 
 
@@ -89,10 +90,10 @@ def test_one_file_says_how_to_use_it_and_is_valid(tmp_path):
 def test_what_cannot_be_is_said_before_anything_is_made(monkeypatch):
     with pytest.raises(RunError, match="no attention"):
         to_onnx(*of(NETWORKS["cnn"]), attention=True)
-    monkeypatch.setattr(onnx_export, "BYTES_MAX", 1000)
+    monkeypatch.setattr(onnx_file, "BYTES_MAX", 1000)
     with pytest.raises(RunError, match="an ONNX file holds 2 GB"):
         to_onnx(*of(NETWORKS["patch"]))
-    monkeypatch.setattr(optional, "find_spec", lambda name: None)
+    monkeypatch.setattr(optional_packages, "find_spec", lambda name: None)
     with pytest.raises(UserError, match="pip install onnx onnxscript"):
         to_onnx(*of(NETWORKS["patch"]))
 
@@ -101,7 +102,7 @@ def test_a_file_with_other_numbers_is_refused():
     model, _ = of(NETWORKS["cnn"])
     model.head.weight *= 1.1
     with pytest.raises(RunError, match="more than rounding explains"):
-        onnx_export._compared(made_of("cnn", *CLASSES).content, model, torch.zeros(2, 3, 32, 32))
+        onnx_file._compared(made_of("cnn", *CLASSES).content, model, torch.zeros(2, 3, 32, 32))
 
 
 def test_importing_the_program_needs_none_of_these_packages():

@@ -2,7 +2,7 @@
 
 import numpy as np
 
-from vit.colours import PALETTE
+from vit.pictures.colours import PALETTE
 from vit.plots.faithfulness import Comparison, Curve, advantage_forest, faithfulness_curves, walk_curve
 
 SHARES = np.linspace(0, 1, 11)

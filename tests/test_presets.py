@@ -6,8 +6,9 @@ import pytest
 
 from pages.server import limits
 from tests.conftest import tiny_config
-from vit import cli, flags, presets, runs
-from vit.config import RunConfig
+from vit import flags, runs
+from vit.cli import main
+from vit.config import RunConfig, presets
 from vit.errors import SettingsError
 from vit.flags import configure
 
@@ -41,7 +42,7 @@ def test_an_unknown_preset_is_refused_in_words():
 
 def test_a_run_from_the_command_line_is_called_after_its_preset(home, monkeypatch):
     started = []
-    monkeypatch.setattr(cli, "_in_foreground", lambda run, **_: started.append(run.name) or 0)
+    monkeypatch.setattr(main, "_in_foreground", lambda run, **_: started.append(run.name) or 0)
     tiny = tiny_config()
     monkeypatch.setitem(
         presets.PRESETS,
@@ -49,6 +50,6 @@ def test_a_run_from_the_command_line_is_called_after_its_preset(home, monkeypatc
         {"image_size": 32, "epochs": 1, "train_images": tiny.data.train_images, "val_images": tiny.data.val_images},
     )
     for _ in range(2):
-        assert cli.main(["train", "--preset", "minute"]) == 0
+        assert main.main(["train", "--preset", "minute"]) == 0
     assert started == ["minute", "minute-2"]
     assert runs.find_run("minute").config.training.epochs == 1

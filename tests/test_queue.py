@@ -13,11 +13,12 @@ from filelock import FileLock
 
 from tests.conftest import tiny_config
 from tests.working import ENDLESS, config, job_processes, jobs_end, wait_for  # noqa: F401 - a fixture
-from vit import failures, jobs, runs, turns
-from vit.config import checkpoints_dir
+from vit import jobs, runs
 from vit.errors import RunError, SettingsError
-from vit.run import START_GRACE
-from vit.runs import Run
+from vit.jobs import queue as turns
+from vit.paths import checkpoints_dir
+from vit.runs import Run, failures
+from vit.runs.run import START_GRACE
 
 
 @contextmanager
@@ -178,7 +179,7 @@ def test_a_start_over_that_is_killed_half_way_leaves_a_run_that_can_begin(traine
 
 
 def test_a_run_whose_device_is_gone_or_whose_settings_are_lost_keeps_what_it_has(trained):
-    from vit import hardware
+    from vit.support import hardware
 
     run = runs.get_run("tiny")
     config_ = run.config

@@ -2,8 +2,8 @@
 
 import numpy as np
 
-from vit import render
-from vit.colours import SIGNED
+from vit.pictures import overlays
+from vit.pictures.colours import SIGNED
 
 VIEW = np.full((8, 8, 3), 128, np.uint8)
 
@@ -14,26 +14,27 @@ def rgb(colour: str) -> np.ndarray:
 
 def test_a_signed_map_has_a_colour_for_each_sign_and_lets_the_image_through_at_zero():
     heat = np.array([[-2.0, 0.0], [1.0, 8.0]])
-    pixels = np.asarray(render.signed_overlay(VIEW, heat, top=2.0, side=64), dtype=float)[16::32, 16::32]
+    pixels = np.asarray(overlays.signed_overlay(VIEW, heat, top=2.0, side=64), dtype=float)[16::32, 16::32]
     negative, positive = rgb(SIGNED[0]), rgb(SIGNED[1])
-    np.testing.assert_allclose(pixels[0, 0], 128 + render.OPACITY * (negative - 128), atol=2)
+    np.testing.assert_allclose(pixels[0, 0], 128 + overlays.OPACITY * (negative - 128), atol=2)
     np.testing.assert_array_equal(pixels[0, 1], 128)
-    np.testing.assert_allclose(pixels[1, 0], 128 + render.OPACITY * 0.5**0.5 * (positive - 128), atol=2)
-    np.testing.assert_allclose(pixels[1, 1], 128 + render.OPACITY * (positive - 128), atol=2)  # beyond the top: full
+    np.testing.assert_allclose(pixels[1, 0], 128 + overlays.OPACITY * 0.5**0.5 * (positive - 128), atol=2)
+    np.testing.assert_allclose(pixels[1, 1], 128 + overlays.OPACITY * (positive - 128), atol=2)  # beyond the top: full
 
 
 def test_a_map_of_nothing_is_the_image():
-    for lay in (render.overlay, render.signed_overlay):
+    for lay in (overlays.overlay, overlays.signed_overlay):
         np.testing.assert_array_equal(np.asarray(lay(VIEW, np.zeros((2, 2)), top=0.0, side=16)), 128)
 
 
 def test_a_sheet_has_every_picture_in_its_place():
     pictures = [
-        render.overlay(np.full((4, 4, 3), shade, np.uint8), np.zeros((1, 1)), top=1, side=32) for shade in (9, 99, 199)
+        overlays.overlay(np.full((4, 4, 3), shade, np.uint8), np.zeros((1, 1)), top=1, side=32)
+        for shade in (9, 99, 199)
     ]
-    sheet = np.asarray(render.sheet(pictures, ["one", "two", "three"], columns=2))
-    step, down = 32 + render.GAP, 32 + render.LABEL + render.GAP
+    sheet = np.asarray(overlays.sheet(pictures, ["one", "two", "three"], columns=2))
+    step, down = 32 + overlays.GAP, 32 + overlays.LABEL + overlays.GAP
     assert sheet.shape == (2 * down, 2 * step, 4)
     for index, shade in enumerate((9, 99, 199)):
-        left, top = index % 2 * step, index // 2 * down + render.LABEL
+        left, top = index % 2 * step, index // 2 * down + overlays.LABEL
         assert (sheet[top : top + 32, left : left + 32, :3] == shade).all()

@@ -7,13 +7,13 @@ import shutil
 import pytest
 
 from tests.conftest import tiny_config
-from vit import data, jobs, runs, weights
-from vit.cli import main
+from vit import data, jobs, runs
+from vit.cli.main import main
 from vit.config import DEPARTURES, CNNConfig, ReferenceConfig, RunConfig
 from vit.evaluation import evaluate
-from vit.report import report
-from vit.report.drawing import Line, curves
-from vit.runs import Run
+from vit.exports.report.report import report
+from vit.plots.svg import Line, curves
+from vit.runs import Run, weights
 
 
 @pytest.fixture

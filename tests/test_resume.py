@@ -19,10 +19,12 @@ import pytest
 
 from tests.conftest import tiny_config
 from tests.outcomes import outcome
-from vit import exchange, jobs, runs, trainer, weights
+from vit import jobs, runs, trainer
 from vit.config import RunConfig, TrainingConfig
 from vit.errors import RunError
-from vit.runs import Run
+from vit.exports import run_zip
+from vit.runs import Run, weights
+from vit.trainer import loop
 
 
 def config(epochs: int = 2, images: int = 60, **training) -> RunConfig:
@@ -260,7 +262,7 @@ def load_tensors(run: Run) -> dict:
 def test_a_run_packed_within_an_epoch_goes_on_where_it_arrives(home, monkeypatch):
     import torch
 
-    monkeypatch.setattr(trainer, "WINDOW", 2)
+    monkeypatch.setattr(loop, "WINDOW", 2)
     settings = config(batch_size=12, keep="training_loss", resume_steps=3)
     whole, run = runs.create("whole", settings), runs.create("run", settings)
     assert jobs.execute(whole).state == "finished"
@@ -291,6 +293,6 @@ def test_a_run_packed_within_an_epoch_goes_on_where_it_arrives(home, monkeypatch
 def unpacked(run: Run, name: str) -> Run:
     """The run once more, by way of a zip."""
     file = io.BytesIO()
-    exchange.pack(run, file, resume=True)
+    run_zip.pack(run, file, resume=True)
     file.seek(0)
-    return exchange.unpack(file, name)
+    return run_zip.unpack(file, name)

@@ -8,11 +8,12 @@ import pytest
 from tests.conftest import tiny_config
 from tests.working import config
 from vit import jobs, runs
-from vit.config import SNAPSHOTS_MAX, checkpoints_dir
+from vit.config import SNAPSHOTS_MAX
 from vit.errors import RunError, SettingsError
-from vit.files import free_bytes
-from vit.run import START_GRACE
-from vit.runs import Run, Status
+from vit.paths import checkpoints_dir
+from vit.runs import Run, Status, store
+from vit.runs.run import START_GRACE
+from vit.support.files import free_bytes
 
 
 @pytest.fixture
@@ -237,7 +238,7 @@ def test_a_run_whose_making_was_killed_does_not_exist_and_its_remains_go_when_th
         raise KeyboardInterrupt
 
     with monkeypatch.context() as patch:
-        patch.setattr(runs, at, killed)
+        patch.setattr(store, at, killed)
         with pytest.raises(KeyboardInterrupt):
             runs.create("one", tiny_config())
     (remains,) = checkpoints_dir().iterdir()
@@ -255,7 +256,7 @@ def test_a_run_whose_deletion_was_killed_is_gone_and_its_remains_go_with_the_nex
         raise KeyboardInterrupt
 
     with monkeypatch.context() as patch:
-        patch.setattr(runs.shutil, "rmtree", killed)
+        patch.setattr(store.shutil, "rmtree", killed)
         with pytest.raises(KeyboardInterrupt):
             runs.delete(run)
     assert runs.list_runs() == []

@@ -3,9 +3,10 @@
 import pytest
 
 from vit import load_checkpoint, runs
-from vit.config import RunConfig, project_root
+from vit.config import RunConfig
 from vit.data import load
 from vit.evaluation import evaluate
+from vit.paths import project_root
 
 RUN = project_root() / "checkpoints" / runs.SHIPPED_RUN
 

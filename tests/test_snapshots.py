@@ -3,7 +3,8 @@
 import torch
 
 from tests.conftest import tiny_config
-from vit import jobs, runs, snapshots, weights
+from vit import jobs, runs
+from vit.runs import snapshots, weights
 
 
 def test_epochs_begin_before_training_and_end_with_the_last_snapshot(trained):

@@ -14,9 +14,9 @@ from vit import trainer
 from vit.config import CNNConfig, ReferenceConfig, TrainingConfig, ViTConfig
 from vit.data.batches import Batches
 from vit.networks import build_model
-from vit.optimizer import AdamW
-from vit.step import Stepper
-from vit.trainer import Epoch, fit
+from vit.trainer import Epoch, fit, loop
+from vit.trainer.optimizer import AdamW
+from vit.trainer.step import Stepper
 
 NETWORKS = [
     ViTConfig(image_size=32, embed_dim=16, num_heads=2, stem="patch", pool="cls", dropout=0.1),
@@ -98,7 +98,7 @@ def test_steps_are_captured_only_where_there_are_graphs_and_the_images_lie_there
 
 @pytest.mark.parametrize("keep", ["validation", "training_loss"])
 def test_losses_told_rarely_are_the_losses_told_at_each_step(keep, monkeypatch):
-    monkeypatch.setattr(trainer, "WINDOW", 2)
+    monkeypatch.setattr(loop, "WINDOW", 2)
     settings = config(keep=keep, batch_size=10, resume_steps=4)
     each = list(fit(settings, DATA))
     monkeypatch.setitem(trainer.REPORT_SECONDS, "cpu", 1e9)

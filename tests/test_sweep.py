@@ -7,17 +7,20 @@ import pytest
 
 from tests.conftest import tiny_config
 from tests.working import ENDLESS, config, jobs_end, wait_for  # noqa: F401 - a fixture
-from vit import cli, jobs, plots, runs, sweep
+from vit import plots, runs
+from vit.cli import main
 from vit.config import DEPTHS, HEADS, CNNConfig, DataConfig, ReferenceConfig, RunConfig, ViTConfig
 from vit.errors import RunError, SettingsError
-from vit.sweep_config import NAME_MAX, RUNS_MAX, Point, SweepConfig
+from vit.jobs import control
+from vit.sweeps import sweep
+from vit.sweeps.config import NAME_MAX, RUNS_MAX, Point, SweepConfig
 
 
 @pytest.fixture
 def started(monkeypatch) -> list[str]:
     """Jobs that were started, without their processes."""
     names = []
-    monkeypatch.setattr(jobs, "_launch", lambda run, command: names.append(run.name))
+    monkeypatch.setattr(control, "_launch", lambda run, command: names.append(run.name))
     return names
 
 
@@ -246,7 +249,7 @@ TINY = (
 
 def test_the_command_trains_what_is_missing_and_exits_with_1_where_a_run_failed(jobs_end, capsys):  # noqa: F811
     words = ["sweep", "--name", "grid", "--heads", "2", "--depth", "1", *TINY.split()]
-    assert cli.main(words) == 0
+    assert main.main(words) == 0
     out, told = capsys.readouterr()
     [cell] = seen("grid").cells
     [member] = cell.members
@@ -254,7 +257,7 @@ def test_the_command_trains_what_is_missing_and_exits_with_1_where_a_run_failed(
     assert out.splitlines()[-1].split() == ["1", f"{member.run.best['val_accuracy']:.4f}"]
     assert "grid-h2-d1-s0  finished, accuracy" in told
     runs.update_status(member.run.path, state="failed", message="The disk is full.")
-    assert cli.main([*words, "--json"]) == 1
+    assert main.main([*words, "--json"]) == 1
     out, told = capsys.readouterr()
     result = json.loads(out)
     assert (result["heads"], result["failed"]) == ([2], 1)
@@ -266,7 +269,7 @@ def test_the_command_trains_what_is_missing_and_exits_with_1_where_a_run_failed(
 def test_the_table_has_depth_down_and_heads_across_with_the_range_over_seeds(home, started, capsys):
     for run, accuracy in zip(sweep.start(grid(seeds=(0, 1))), (0.1, 0.2, 0.3, 0.4, 0.2, 0.3, 0.4, None), strict=True):
         end(run, "stopped" if accuracy is None else "finished", accuracy)
-    assert cli.main(["sweep", "--watch", "--name", "wide"]) == 0
+    assert main.main(["sweep", "--watch", "--name", "wide"]) == 0
     lines = capsys.readouterr().out.splitlines()
     assert lines[0] == "validation accuracy, mean and range over 2 seeds"
     assert lines[1].split() == ["depth", "\\", "heads", "1", "2"]
@@ -279,11 +282,11 @@ def test_the_command_that_the_app_shows_is_the_sweep(home, started, capsys, monk
     narrow = base.model_copy(update={"model": ViTConfig(num_heads=2, embed_dim=32, depth=5)})
     course = base.model_copy(update={"model": ReferenceConfig(depth=1, num_heads=1, embed_dim=64)})
     monkeypatch.setattr("vit.data.load", lambda *args, **options: None)
-    monkeypatch.setattr("vit.cli_sweep._follow", lambda name, say, cluster: sweep.find(name))
+    monkeypatch.setattr("vit.cli.sweep._follow", lambda name, say, cluster: sweep.find(name))
     for number, (one, same) in enumerate((one, same) for one in (base, narrow, course) for same in ("head", "token")):
         wanted = grid(f"no{number}", base=one, same=same, seeds=(3, 4))
         command = sweep.command_line(wanted)
-        assert cli.main(command.split()[3:]) == 0
+        assert main.main(command.split()[3:]) == 0
         assert sweep.start(wanted) == []  # they are all there, with these settings
         capsys.readouterr()
 
@@ -302,7 +305,7 @@ def test_the_command_that_the_app_shows_is_the_sweep(home, started, capsys, monk
 )
 def test_bad_input_gets_one_line(home, capsys, words, said):
     try:
-        status = cli.main(["sweep", *words])
+        status = main.main(["sweep", *words])
     except SystemExit as error:
         status = error.code
     out, told = capsys.readouterr()

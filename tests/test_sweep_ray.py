@@ -9,10 +9,14 @@ import psutil
 import pytest
 
 from tests.working import ENDLESS, config, wait_for
-from vit import cli, folder, jobs, runs, sweep, sweep_ray, turns
-from vit.config import checkpoints_dir
+from vit import jobs, runs
+from vit.cli import main
 from vit.errors import SettingsError
-from vit.sweep_config import SweepConfig
+from vit.jobs import queue
+from vit.paths import checkpoints_dir
+from vit.runs import folder
+from vit.sweeps import ray_cluster, sweep
+from vit.sweeps.config import SweepConfig
 
 if find_spec("ray") is None:  # it is not imported before it is told how
     pytest.skip("Ray is not installed", allow_module_level=True)
@@ -35,7 +39,7 @@ def ray_home(tmp_path_factory):
 @pytest.fixture(scope="module")
 def cluster(ray_home):
     """A Ray of two CPU cores."""
-    with sweep_ray.cluster("local", cores=2) as found:
+    with ray_cluster.cluster("local", cores=2) as found:
         yield found
 
 
@@ -43,7 +47,7 @@ def grid(name: str, epochs: int = 1, **axes) -> SweepConfig:
     return SweepConfig(**{"name": name, "base": config(epochs), "heads": (1, 2), "depths": (1,)} | axes)
 
 
-def through(cluster: sweep_ray.Cluster) -> list[str]:
+def through(cluster: ray_cluster.Cluster) -> list[str]:
     """Wait for the end of all runs; what kept some from being done."""
     said = []
     wait_for(lambda: said.extend(cluster.poll()) or not cluster.tasks, 60)
@@ -52,7 +56,7 @@ def through(cluster: sweep_ray.Cluster) -> list[str]:
 
 def test_a_run_whose_worker_is_killed_is_finished_by_another_and_given_up_where_none_is_left(cluster, monkeypatch):
     [lost] = sweep.start(grid("lost", 40, heads=(2,)), cluster.begin)
-    monkeypatch.setattr(sweep_ray, "RETRIES", 0)
+    monkeypatch.setattr(ray_cluster, "RETRIES", 0)
     [other] = sweep.start(grid("other", ENDLESS, heads=(1,)), cluster.begin)
     wait_for(lambda: lost.status.epoch >= 3)
     pid, done = lost.status.pid, lost.status.epoch
@@ -62,7 +66,7 @@ def test_a_run_whose_worker_is_killed_is_finished_by_another_and_given_up_where_
     [third] = sweep.start(grid("third", ENDLESS, heads=(1,)), cluster.begin)
     assert "failed" not in states  # it was never given up
     assert third.state == "queued"  # there are two cores
-    assert turns.places() == {}  # and nobody's turn on this machine is taken
+    assert queue.places() == {}  # and nobody's turn on this machine is taken
     (third.path / folder.STOP).touch()  # as somebody on another machine asks for its end
     assert cluster.poll() == []
     os.kill(wait_for(lambda: other.status.epoch and other.status.pid), signal.SIGKILL)
@@ -120,11 +124,11 @@ def test_waiting_runs_are_alive_as_long_as_the_program_that_placed_them(home):
     assert run.state == "failed"
     runs.requeue(run)  # in the queue of this machine, for good
     assert runs.read_status(run.path).placed == ""
-    assert turns.places() == {"one": 1}
+    assert queue.places() == {"one": 1}
 
 
 def test_a_machine_that_does_not_see_the_folder_says_so(home):
-    said = sweep_ray.work("/no/such/folder/one", 1, {})
+    said = ray_cluster.work("/no/such/folder/one", 1, {})
     assert said.startswith("The machine ")
     assert "does not see the folder /no/such/folder/one: let VIT_CHECKPOINTS be a path" in said
 
@@ -132,15 +136,15 @@ def test_a_machine_that_does_not_see_the_folder_says_so(home):
 def test_a_task_does_nothing_for_a_run_that_was_stopped_or_is_somebody_else_s_by_now(home):
     run = runs.create("one", config())
     ticket = runs.read_status(run.path).ticket
-    assert sweep_ray.work(str(run.path), ticket - 1, {}) == ""
+    assert ray_cluster.work(str(run.path), ticket - 1, {}) == ""
     jobs.stop(run)
-    assert sweep_ray.work(str(run.path), ticket, {}) == ""
+    assert ray_cluster.work(str(run.path), ticket, {}) == ""
     assert (run.state, run.status.pid) == ("stopped", None)
 
 
 def test_an_address_where_nobody_listens_gets_one_line_at_once(ray_home, capsys):
     for address in ("127.0.0.1:9", "ray://127.0.0.1:9", "127.0.0.1:none"):
-        assert cli.main(["sweep", "--ray", address]) == 2
+        assert main.main(["sweep", "--ray", address]) == 2
         told = capsys.readouterr().err
         assert f"There is no Ray cluster at '{address}'" in told
         assert len(told.splitlines()) == 1
@@ -148,7 +152,7 @@ def test_an_address_where_nobody_listens_gets_one_line_at_once(ray_home, capsys)
 
 def test_without_ray_the_command_says_what_to_install(ray_home, monkeypatch, capsys):
     monkeypatch.setitem(sys.modules, "ray", None)
-    assert cli.main(["sweep", "--ray", "local"]) == 2
+    assert main.main(["sweep", "--ray", "local"]) == 2
     told = capsys.readouterr().err
     assert "pip install ray" in told
     assert len(told.splitlines()) == 1

@@ -9,10 +9,12 @@ import pytest
 from tensorboard.backend.event_processing.event_accumulator import EventAccumulator
 
 from tests.conftest import tiny_config
-from vit import exchange, jobs, optional, runs, tensorboard
-from vit.cli import main
+from vit import jobs, runs
+from vit.cli.main import main
 from vit.errors import UserError
+from vit.exports import run_zip, tensorboard
 from vit.runs import Run
+from vit.support import optional_packages
 
 
 def read(folder: Path) -> dict[str, list[tuple[int, float]]]:
@@ -109,13 +111,13 @@ def test_a_zip_of_the_folder_is_taken_without_the_events(home, tmp_path):
         for file in run.path.rglob("*"):
             if file.is_file():
                 archive.write(file, f"tiny/{file.relative_to(run.path)}")
-    again = exchange.unpack(tmp_path / "tiny.zip")
+    again = run_zip.unpack(tmp_path / "tiny.zip")
     assert not (again.path / runs.TENSORBOARD).exists()
     assert again.metrics()[0] == run.metrics()[0]
 
 
 def test_without_the_package_a_new_run_is_refused_and_one_that_is_there_trains(home, monkeypatch, capsys):
-    monkeypatch.setattr(optional, "find_spec", lambda name: None)
+    monkeypatch.setattr(optional_packages, "find_spec", lambda name: None)
     assert main(["train", "--tensorboard", "--epochs", "1"]) == 2
     assert "pip install tensorboard" in capsys.readouterr().err
     assert not runs.list_runs()

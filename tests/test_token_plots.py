@@ -5,8 +5,8 @@ import pytest
 from PIL import Image
 
 from vit import plots
-from vit.colours import PALETTE, SIGNED
-from vit.plots import token_pictures
+from vit.pictures import token_tiles
+from vit.pictures.colours import PALETTE, SIGNED
 
 STATES = ["Embedding", "Layer 1", "Layer 2"]
 
@@ -50,7 +50,7 @@ def test_class_tiles_take_the_class_colour_where_sure_and_let_the_grey_image_thr
     view[..., 0] = 200
     colours = [PALETTE["blue"], PALETTE["orange"]]
     tile = np.asarray(
-        token_pictures.class_tile(view, np.array([[0, 1], [0, 1]]), np.array([[1, 1], [0, 0]]), colours, side=8)
+        token_tiles.class_tile(view, np.array([[0, 1], [0, 1]]), np.array([[1, 1], [0, 0]]), colours, side=8)
     ).astype(int)
     for column, colour in ((0, "blue"), (7, "orange")):
         assert abs(tile[0, column] - rgb(PALETTE[colour])).max() < 50
@@ -59,28 +59,28 @@ def test_class_tiles_take_the_class_colour_where_sure_and_let_the_grey_image_thr
 
 def test_signed_tiles_have_a_colour_for_each_sign_and_show_the_image_at_zero():
     view = np.full((6, 6, 3), 90, dtype=np.uint8)
-    tile = np.asarray(token_pictures.signed_tile(view, np.array([[-2.0, 0.0, 2.0]]), top=2.0, side=6)).astype(int)
+    tile = np.asarray(token_tiles.signed_tile(view, np.array([[-2.0, 0.0, 2.0]]), top=2.0, side=6)).astype(int)
     assert abs(tile[0, 0] - rgb(SIGNED[0])).max() < 40
     assert (tile[0, 2] == 90).all()
     assert abs(tile[0, 5] - rgb(SIGNED[1])).max() < 40
-    assert (np.asarray(token_pictures.signed_tile(view, np.zeros((1, 3)), top=0.0, side=6)) == 90).all()
+    assert (np.asarray(token_tiles.signed_tile(view, np.zeros((1, 3)), top=0.0, side=6)) == 90).all()
 
 
 def test_colour_tiles_are_the_colours():
     colours = np.array([[[0, 0.5, 1]], [[1, 0, 0]]])
-    tile = np.asarray(token_pictures.colour_tile(colours, side=4))
+    tile = np.asarray(token_tiles.colour_tile(colours, side=4))
     assert (tile[0, 0].tolist(), tile[3, 3].tolist()) == ([0, 128, 255], [255, 0, 0])
 
 
 @pytest.mark.parametrize(("count", "columns", "rows"), [(3, 3, 1), (13, 7, 2)])
 def test_a_sheet_holds_every_tile_in_rows(count, columns, rows):
     tiles = [Image.new("RGB", (10, 10), (index, 0, 0)) for index in range(1, count + 1)]
-    pixels = np.asarray(token_pictures.sheet(tiles, ["x"] * count))
+    pixels = np.asarray(token_tiles.sheet(tiles, ["x"] * count))
     assert set(pixels[pixels[..., 3] == 255][:, 0]) >= set(range(1, count + 1))
-    step = 10 + token_pictures.GAP
-    assert pixels.shape[1] == columns * step - token_pictures.GAP
-    assert pixels.shape[0] == rows * (step + token_pictures.LABEL) - token_pictures.GAP
-    keyed = np.asarray(token_pictures.sheet(tiles, ["x"] * count, legend=[("#123456", "a"), ("#abcdef", "b")]))
+    step = 10 + token_tiles.GAP
+    assert pixels.shape[1] == columns * step - token_tiles.GAP
+    assert pixels.shape[0] == rows * (step + token_tiles.LABEL) - token_tiles.GAP
+    keyed = np.asarray(token_tiles.sheet(tiles, ["x"] * count, legend=[("#123456", "a"), ("#abcdef", "b")]))
     assert (keyed[: len(pixels)] == pixels).all()
     for colour in ("#123456", "#abcdef"):
         assert (keyed[len(pixels) :, :, :3] == rgb(colour)).all(axis=-1).any()
@@ -88,8 +88,8 @@ def test_a_sheet_holds_every_tile_in_rows(count, columns, rows):
 
 def test_the_chosen_patch_is_outlined():
     tile = Image.new("RGB", (40, 40), "red")
-    assert token_pictures.outlined(tile, (2, 2), 0) is tile
-    pixels = np.asarray(token_pictures.outlined(tile, (2, 2), 2))
+    assert token_tiles.outlined(tile, (2, 2), 0) is tile
+    pixels = np.asarray(token_tiles.outlined(tile, (2, 2), 2))
     assert (pixels[:20, :20] == (255, 0, 0)).all()
     assert (pixels[0, 20:] == 255).all()
     assert (pixels[20:] == (255, 0, 0)).all()

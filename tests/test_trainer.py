@@ -8,11 +8,10 @@ import pytest
 import torch
 
 from tests.conftest import tiny_config
-from vit import networks, trainer
+from vit import networks
 from vit.config import RECIPES, ReferenceConfig, RunConfig, TrainingConfig
 from vit.data import ImageData, Split
 from vit.data.batches import Batches
-from vit.optimizer import AdamW
 from vit.trainer import (
     Checkpoint,
     Epoch,
@@ -21,8 +20,10 @@ from vit.trainer import (
     TrainingFailed,
     fit,
     learning_rate,
+    loop,
     snapshot_epochs,
 )
+from vit.trainer.optimizer import AdamW
 
 
 def split(count: int, seed: int) -> Split:
@@ -96,7 +97,7 @@ def interrupted(settings: RunConfig) -> tuple[list, list[tuple[int, Checkpoint]]
 
 @pytest.mark.parametrize("keep", ["validation", "training_loss"])
 def test_a_training_goes_on_from_every_step_as_if_never_interrupted(keep, monkeypatch):
-    monkeypatch.setattr(trainer, "WINDOW", 2)  # so that windows are whole and half done, and weights kept on the way
+    monkeypatch.setattr(loop, "WINDOW", 2)  # so that windows are whole and half done, and weights kept on the way
     recipe = {"epochs": 2, "batch_size": 12, "resume_steps": 1, "keep": keep, "lr": 5e-3}
     settings = config({"dropout": 0.2, "drop_path": 0.2}, **recipe)
     events, checkpoints = interrupted(settings)
@@ -135,7 +136,7 @@ def test_a_checkpoint_within_an_epoch_counts_only_complete_epochs():
 def amid() -> tuple[RunConfig, Checkpoint]:
     """Settings, and a checkpoint of theirs in the middle of the second epoch, with weights kept on the way."""
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(trainer, "WINDOW", 2)
+        patch.setattr(loop, "WINDOW", 2)
         settings = config(batch_size=12, resume_steps=3, keep="training_loss")
         checkpoints = (event for event in fit(settings, DATA) if isinstance(event, Checkpoint))
         return settings, cloned(next(checkpoints))
@@ -363,7 +364,7 @@ def test_the_course_recipe_trains_as_the_report_s_loop_written_out():
 @pytest.fixture
 def windows_of_two(monkeypatch):
     """The running loss is a mean of two steps: an epoch of three has one, and a rest that counts for nothing."""
-    monkeypatch.setattr(trainer, "WINDOW", 2)
+    monkeypatch.setattr(loop, "WINDOW", 2)
 
 
 def test_the_course_recipe_keeps_the_weights_of_the_lowest_running_loss(windows_of_two):
@@ -383,7 +384,7 @@ def test_the_course_recipe_keeps_the_weights_of_the_lowest_running_loss(windows_
 
 
 def test_a_running_loss_never_spans_two_epochs(monkeypatch):
-    monkeypatch.setattr(trainer, "WINDOW", 100)  # more than an epoch has: all its steps are the window
+    monkeypatch.setattr(loop, "WINDOW", 100)  # more than an epoch has: all its steps are the window
     epochs = [event for event in fit(course(epochs=4), DATA) if isinstance(event, Epoch)]
     assert [event.best["step"] for event in epochs if event.kept] == [3 * event.epoch for event in epochs if event.kept]
     assert epochs[0].kept

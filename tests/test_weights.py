@@ -6,9 +6,9 @@ import pytest
 import torch
 
 from vit import load_checkpoint, runs
-from vit.checkpoint import Checkpoint
 from vit.errors import RunError
-from vit.weights import load_resume, load_snapshot, save_resume
+from vit.runs.weights import load_resume, load_snapshot, save_resume
+from vit.trainer.checkpoint import Checkpoint
 
 
 def test_a_checkpoint_loads_frozen_in_eval_mode_with_what_goes_with_it(trained):
@@ -80,7 +80,7 @@ def test_a_resume_that_is_damaged_is_refused_with_what_to_do(home):
 def test_a_run_tells_what_its_kept_weights_say_of_themselves(trained):
     from dataclasses import fields
 
-    from vit.folder import measured
+    from vit.runs.folder import measured
     from vit.trainer import Epoch
 
     run = runs.get_run("tiny")

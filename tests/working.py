@@ -36,7 +36,7 @@ def wait_for(condition: Callable[[], Any], seconds: float = 120.0) -> Any:
 def job_processes() -> list[psutil.Process]:
     """The jobs that this process has started and not reaped; other tests may have left helpers of their own."""
     return [
-        it for it in psutil.Process().children() if it.status() == psutil.STATUS_ZOMBIE or "vit.job" in it.cmdline()
+        it for it in psutil.Process().children() if it.status() == psutil.STATUS_ZOMBIE or "vit.jobs" in it.cmdline()
     ]
 
 

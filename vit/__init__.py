@@ -33,8 +33,8 @@ if TYPE_CHECKING:
     from vit.networks import build_model
     from vit.notebook import train
     from vit.runs import get_run, list_runs
+    from vit.runs.weights import load_checkpoint, load_snapshot
     from vit.trainer import fit
-    from vit.weights import load_checkpoint, load_snapshot
 
 __version__ = "0.1.0"
 
@@ -83,7 +83,7 @@ _HOMES = {
     "vit.notebook": ("train",),
     "vit.runs": ("get_run", "list_runs"),
     "vit.trainer": ("fit",),
-    "vit.weights": ("load_checkpoint", "load_snapshot"),
+    "vit.runs.weights": ("load_checkpoint", "load_snapshot"),
 }
 _HOME_OF = {name: (home, name) for home, names in _HOMES.items() for name in names} | {
     "load_data": ("vit.data", "load")

@@ -3,8 +3,7 @@
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-from vit import cnn_plan
-from vit.config import CNNConfig
+from vit.config import CNNConfig, cnn_blocks
 
 
 class ConvBlock(nn.Sequential):
@@ -45,13 +44,13 @@ class CNN(nn.Module):
     """Blocks, the mean over the positions, one linear map: images ``(b c h w)`` -> ``(b num_classes)``.
 
     The plain network has four :class:`ConvBlock`; the residual one (He et al. 2016) one, and three stages of
-    :class:`ResidualBlock`. :mod:`vit.cnn_plan` has their widths.
+    :class:`ResidualBlock`. :mod:`vit.config.cnn_blocks` has their widths.
     """
 
     def __init__(self, config: CNNConfig) -> None:
         super().__init__()
         self.config = config
-        plan = cnn_plan.blocks(config)
+        plan = cnn_blocks.blocks(config)
         self.blocks = nn.Sequential(
             *(
                 ResidualBlock(block.width_in, block.width_out, block.stride)

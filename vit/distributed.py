@@ -1,7 +1,7 @@
 """The processes that train one model together, each on its part of every batch; one alone is the usual case.
 
 ``torchrun`` starts them, on one machine or on many, or the first of them starts the others on its own machine: see
-:mod:`vit.company`. Nothing here imports torch before there is a group to speak in.
+:mod:`vit.jobs.rank_processes`. Nothing here imports torch before there is a group to speak in.
 """
 
 import hashlib
@@ -25,7 +25,7 @@ VARIABLES = ("RANK", "WORLD_SIZE", "LOCAL_RANK", "LOCAL_WORLD_SIZE", "MASTER_ADD
 
 FOREVER = timedelta(days=30)
 """How long one waits for the others: the first may wait for its turn, or decode images for hours. That a process has
-died is known by other means (:mod:`vit.lifeline`)."""
+died is known by other means (:mod:`vit.jobs.rank_liveness`)."""
 
 _CUT = re.compile(r"gloo|nccl|Dist\w*Error|connection (was )?(closed|reset|refused)|broken pipe", re.IGNORECASE)
 

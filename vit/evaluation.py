@@ -12,11 +12,11 @@ from PIL import Image
 from torch import Tensor, nn
 
 from vit.classes import require_classes
-from vit.counts import count
+from vit.cost.counts import count
 from vit.data import Split
 from vit.data.batches import Batches, to_tensor
-from vit.data.images import fit_square, open_image
-from vit.weights import CheckpointInfo
+from vit.data.files.images import fit_square, open_image
+from vit.runs.weights import CheckpointInfo
 
 BATCH = 128
 BATCH_BYTES = 2**29

@@ -6,7 +6,6 @@ from typing import Any, NamedTuple, get_args
 
 from pydantic_core import PydanticUndefined
 
-from vit import finetune
 from vit.config import (
     DEPARTURES,
     MODELS,
@@ -21,9 +20,10 @@ from vit.config import (
     default_recipe,
     recipe_of,
 )
+from vit.config.base import Settings
+from vit.config.presets import PRESETS
 from vit.errors import DataError, RunError, SettingsError
-from vit.presets import PRESETS
-from vit.settings import Settings
+from vit.runs import finetune
 
 _FINE_TUNING = tuple(default_recipe(StartConfig(run="any", frozen=frozen)) for frozen in (False, True))
 

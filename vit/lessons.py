@@ -15,10 +15,10 @@ from typing import Literal
 from pydantic import Field
 
 from vit.config import CNNConfig, DataConfig, ModelConfig, RunConfig, TrainingConfig, ViTConfig
+from vit.config.base import Settings
+from vit.cost.estimate import count_parameters
 from vit.data.scenes import CLASSES
-from vit.estimate import count_parameters
-from vit.run import Run
-from vit.settings import Settings
+from vit.runs.run import Run
 
 FILE = Path(__file__).with_name("lessons.json")
 COMMAND = "python -m benchmarks.lessons"

@@ -6,8 +6,8 @@ from typing import Any
 from vit import plots, runs
 from vit.config import RunConfig
 from vit.errors import RunError
+from vit.jobs.worker import execute
 from vit.runs import Run
-from vit.worker import execute
 
 
 def train(config: RunConfig | None = None, name: str | None = None, *, quiet: bool = False) -> Run:

@@ -34,8 +34,9 @@ import torch
 from benchmarks.speed import first_step, growth, loops, peaks
 from benchmarks.speed.rivals import BATCH, SHAPES, OurSteps, Shape, agreement, plain_steps, random_batch, rivals
 from benchmarks.speed.rounds import in_turns, quartiles, ratios, spread
-from vit import hardware, surroundings
 from vit.errors import UserError
+from vit.jobs import environment
+from vit.support import hardware
 
 PARTS = ("step", "loop", "course", "startup", "memory", "growth")
 COMPARED = ("loop", "startup", "memory")
@@ -161,7 +162,7 @@ def main() -> None:
         raise SystemExit(f"{error}") from None
     if not _version("timm") and (lacking := [part for part in options.parts if part in COMPARED]):
         raise SystemExit(f"{', '.join(lacking)} compare with timm, which is not installed: see the extra 'test'.")
-    surroundings.set_threads(options.threads, None)
+    environment.set_threads(options.threads, None)
     if device.type == "cpu" and not options.only:
         options.parts.remove("course")
     shapes = [SHAPES[name] for name in options.shapes.split(",")]

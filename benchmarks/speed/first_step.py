@@ -18,7 +18,8 @@ from typing import Any
 
 from benchmarks.speed.rounds import quartiles, rounds, spread
 from vit import data, jobs, runs
-from vit.config import DataConfig, RunConfig, TrainingConfig, ViTConfig, data_dir, project_root
+from vit.config import DataConfig, RunConfig, TrainingConfig, ViTConfig
+from vit.paths import data_dir, project_root
 
 STAGES = {"Loading PyTorch.": "python, vit", "Loading the data.": "torch", "Training.": "data"}
 """What has been done when the log says this."""

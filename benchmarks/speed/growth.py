@@ -8,9 +8,9 @@ import torch
 
 from benchmarks.speed.rivals import BATCH, CLASSES, IMAGE_SIZE, OurSteps, random_batch
 from benchmarks.speed.rounds import in_turns, quartiles, spread
-from vit.colours import PALETTE
 from vit.config import ViTConfig
-from vit.estimate import count_flops, count_parameters
+from vit.cost.estimate import count_flops, count_parameters
+from vit.pictures.colours import PALETTE
 from vit.plots.base import figure
 
 BASE = ViTConfig(

@@ -17,7 +17,7 @@ import torch
 from benchmarks.memory import Meter
 from benchmarks.speed.rivals import SHAPES, OurSteps, Shape, plain_steps, random_batch, timm_vit
 from benchmarks.speed.rounds import Steps
-from vit.config import project_root
+from vit.paths import project_root
 
 NETWORKS = ("this project", "timm")
 STEPS = 6

@@ -18,8 +18,8 @@ from vit.config import ModelConfig, TrainingConfig, ViTConfig
 from vit.data.batches import ALL, Batches
 from vit.data.records import Split
 from vit.networks import build_model
-from vit.optimizer import AdamW
-from vit.step import Stepper
+from vit.trainer.optimizer import AdamW
+from vit.trainer.step import Stepper
 
 IMAGE_SIZE, BATCH, CLASSES = 64, 64, 5
 LR, WEIGHT_DECAY, LABEL_SMOOTHING = 1e-3, 0.05, 0.1

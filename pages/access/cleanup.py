@@ -20,10 +20,11 @@ from threading import Lock
 from filelock import FileLock, Timeout
 
 from pages.server.limits import Demo
-from vit import exports, runs
-from vit.config import OWNER, checkpoints_dir, data_dir, owned_dir
+from vit import runs
+from vit.cost.estimate import disk_bytes
 from vit.errors import RunError, UserError
-from vit.estimate import disk_bytes
+from vit.exports import formats
+from vit.paths import OWNER, checkpoints_dir, data_dir, owned_dir
 from vit.runs import Run
 
 MEASURED_FOR = 60.0
@@ -84,7 +85,7 @@ def sweep(keep_hours: float) -> None:
             if OWNER.fullmatch(visitor.name):
                 _sweep_visitor(visitor, before, used)
         _sweep_caches(before)
-        exports.sweep(before)
+        formats.sweep(before)
         measure_anew()
 
 

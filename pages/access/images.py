@@ -16,10 +16,12 @@ from pages.access.identity import admission_lock, bounds, owner, require_visitor
 from pages.access.privacy import last_name
 from pages.server.limits import MB, Demo
 from vit import data
-from vit.config import data_dir, owned_dir
-from vit.data import DataInfo, archives, catalog, pictures
-from vit.data.uploads import list_uploads
+from vit.data import DataInfo
+from vit.data.catalog import catalog
+from vit.data.files import pictures, zips
+from vit.data.files.uploads import list_uploads
 from vit.errors import DataError
+from vit.paths import data_dir, owned_dir
 
 
 @contextmanager
@@ -33,7 +35,7 @@ def weights_file(file: BinaryIO) -> Iterator[Path]:
     if limits is not None:
         cleanup.check_disk(limits, check_upload(file, limits))
     try:
-        with archives.scratch(data_dir()) as folder:
+        with zips.scratch(data_dir()) as folder:
             path = folder / "weights.safetensors"
             with path.open("wb") as target:
                 shutil.copyfileobj(file, target)
@@ -97,12 +99,12 @@ def list_pictures() -> list[str]:
 
 
 def open_picture(picture_id: str) -> Image.Image:
-    """:func:`vit.data.pictures.open_picture` of who is looking."""
+    """:func:`vit.data.files.pictures.open_picture` of who is looking."""
     return pictures.open_picture(picture_id, owner())
 
 
 def save_picture(image: Image.Image) -> str:
-    """:func:`vit.data.pictures.save_picture` for who is looking.
+    """:func:`vit.data.files.pictures.save_picture` for who is looking.
 
     Raises:
         UserError: it cannot be kept, or a bound is in the way, which the sentence names.

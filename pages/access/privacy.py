@@ -4,9 +4,11 @@ import os
 import re
 
 from pages.access.identity import bounds
-from vit import flags, sweep
-from vit.config import RunConfig, checkpoints_dir, data_dir, project_root
-from vit.sweep_config import SweepConfig
+from vit import flags
+from vit.config import RunConfig
+from vit.paths import checkpoints_dir, data_dir, project_root
+from vit.sweeps import sweep
+from vit.sweeps.config import SweepConfig
 
 _PATH = re.compile(r"(?<![\w.:/\\])(?:/|[A-Za-z]:\\)(?:[^\s/\\'\":;,()<>]+[/\\])+(?=[^\s/\\'\":;,()<>])")
 

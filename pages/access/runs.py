@@ -14,11 +14,13 @@ from pages.access.identity import admission_lock, bounds, owner, require_visitor
 from pages.access.images import check_source, check_upload, own_source
 from pages.access.privacy import last_name, without_private_settings
 from pages.server.limits import MB, Demo
-from vit import exchange, exports, finetune, jobs, runs, tensorboard
-from vit.config import RunConfig, checkpoints_dir
+from vit import jobs, runs
+from vit.config import RunConfig
+from vit.cost.estimate import disk_bytes
 from vit.errors import RunError, UserError
-from vit.estimate import disk_bytes
-from vit.runs import Run
+from vit.exports import formats, run_zip, tensorboard
+from vit.paths import checkpoints_dir
+from vit.runs import Run, finetune
 
 SWEEP_EVERY = 600.0
 """Seconds between two sweeps of what visitors left."""
@@ -159,23 +161,23 @@ def rename(run: Run, name: str) -> Run:
 def delete(run: Run) -> None:
     """:func:`vit.runs.delete` of an own run."""
     runs.delete(require_own(run))
-    exports.forget(run)
+    formats.forget(run)
     cleanup.measure_anew()
 
 
 def pack(run: Run, target: BinaryIO, *, snapshots: bool = True, resume: bool = False) -> None:
-    """:func:`vit.exchange.pack`; on a demo, without where on the server the images lie and whose the run is."""
+    """:func:`vit.exports.run_zip.pack`; on a demo, without where on the server the images lie and whose the run is."""
     config = None if bounds() is None else without_private_settings(see(run).config)
-    exchange.pack(run, target, snapshots=snapshots, resume=resume, config=config)
+    run_zip.pack(run, target, snapshots=snapshots, resume=resume, config=config)
 
 
 def write_events(run: Run, target: BinaryIO) -> None:
-    """:func:`vit.tensorboard.write_zip`."""
+    """:func:`vit.exports.tensorboard.write_zip`."""
     tensorboard.write_zip(see(run), target)
 
 
-def exporting(run: Run, form: str) -> Callable[[exports.Progress], Path]:
-    """:func:`vit.exports.make` of a run, to be called in another thread, where nobody is looking.
+def exporting(run: Run, form: str) -> Callable[[formats.Progress], Path]:
+    """:func:`vit.exports.formats.make` of a run, to be called in another thread, where nobody is looking.
 
     Raises:
         RunError: who is looking may not see the run, or the disk of the demo is full.
@@ -183,18 +185,18 @@ def exporting(run: Run, form: str) -> Callable[[exports.Progress], Path]:
     limits = bounds()
     if limits is not None:
         cleanup.check_disk(limits, see(run).size_bytes)
-    return partial(exports.make, run, form)
+    return partial(formats.make, run, form)
 
 
 def unpack(file: BinaryIO) -> Run:
-    """:func:`vit.exchange.unpack`, for who is looking, within the bounds.
+    """:func:`vit.exports.run_zip.unpack`, for who is looking, within the bounds.
 
     Raises:
         RunError: no run, or a bound is in the way, which the sentence names.
     """
     limits = bounds()
     if limits is None:
-        return exchange.unpack(file)
+        return run_zip.unpack(file)
     mine = require_visitor()
     check_upload(file, limits)
 
@@ -208,7 +210,7 @@ def unpack(file: BinaryIO) -> Run:
     with admission_lock:
         _check_number(limits, mine)
         cleanup.check_disk(limits, limits.run_mb * MB)
-        run = exchange.unpack(file, adapt=adapt, bytes_max=limits.run_mb * MB)
+        run = run_zip.unpack(file, adapt=adapt, bytes_max=limits.run_mb * MB)
     cleanup.measure_anew()
     return run
 
@@ -281,8 +283,8 @@ def _check_again(run: Run) -> None:
 
 
 def report(run: Run) -> str:
-    """:func:`vit.report.report`; on a demo, without where the images lie on the server."""
-    from vit.report import report
+    """:func:`vit.exports.report.report.report`; on a demo, without where the images lie on the server."""
+    from vit.exports.report.report import report
 
     page, source = report(see(run)), run.config.data.source
     return page if bounds() is None else page.replace(html.escape(source), html.escape(last_name(source)))

@@ -2,19 +2,19 @@
 
 from pages.access.identity import bounds, require_visitor
 from pages.access.runs import delete, my_runs, require_own, resume, room, start
-from vit import sweep
 from vit.errors import RunError
 from vit.runs import Run
-from vit.sweep_config import SweepConfig
+from vit.sweeps import sweep
+from vit.sweeps.config import SweepConfig
 
 
 def my_sweeps() -> dict[str, list[Run]]:
-    """:func:`vit.sweep.sweeps` of the runs that who is looking may see, the newest sweep first."""
+    """:func:`vit.sweeps.sweep.sweeps` of the runs that who is looking may see, the newest sweep first."""
     return sweep.sweeps(my_runs())
 
 
 def start_sweep(config: SweepConfig) -> list[Run]:
-    """:func:`vit.sweep.start`, for who is looking, within the bounds: all the runs that are missing, or none.
+    """:func:`vit.sweeps.sweep.start`, for who is looking, within the bounds: all the runs that are missing, or none.
 
     Raises:
         UserError: it cannot be started, or a bound is in the way, which the sentence names.
@@ -29,15 +29,15 @@ def start_sweep(config: SweepConfig) -> list[Run]:
 
 
 def stop_sweep(found: list[Run]) -> None:
-    """:func:`vit.sweep.stop` of own runs."""
+    """:func:`vit.sweeps.sweep.stop` of own runs."""
     sweep.stop([require_own(run) for run in found])
 
 
 def resume_sweep(found: list[Run]) -> None:
-    """:func:`vit.sweep.resume` of own runs, within the bounds."""
+    """:func:`vit.sweeps.sweep.resume` of own runs, within the bounds."""
     sweep.resume([require_own(run) for run in found], resume)
 
 
 def delete_sweep(found: list[Run]) -> None:
-    """:func:`vit.sweep.delete` of own runs."""
+    """:func:`vit.sweeps.sweep.delete` of own runs."""
     sweep.delete([require_own(run) for run in found], delete)

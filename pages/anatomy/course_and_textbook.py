@@ -10,12 +10,12 @@ from pages.ui import image_picker, text
 from pages.ui.downloads import plotly_config
 from pages.ui.widgets.heat_map import heat_map
 from vit import plots
-from vit.anatomy import count_parameters, diagram
 from vit.config import Departure, ReferenceConfig, TransformerConfig
+from vit.cost.diagram import count_parameters, diagram
 from vit.errors import UserError
-from vit.explain import departures
-from vit.explain.arithmetic import mended
-from vit.explain.departures import Attended
+from vit.explain.anatomy import departures
+from vit.explain.anatomy.arithmetic import mended
+from vit.explain.anatomy.departures import Attended
 from vit.runs import Run
 
 SOURCES = ("drawn at random", "of this run")

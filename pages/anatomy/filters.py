@@ -9,7 +9,7 @@ from pages.ui.downloads import plotly_config
 from pages.ui.wording import term
 from vit import plots
 from vit.errors import ExplainError, UserError
-from vit.explain import filters
+from vit.explain.anatomy import filters
 from vit.plots.anatomy import every
 from vit.runs import Run
 

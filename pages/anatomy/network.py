@@ -11,11 +11,11 @@ import streamlit as st
 from pages.ui import text
 from pages.ui.wording import count, size, term
 from vit import config as settings
-from vit.anatomy import Branch, Part, Stage, count_parameters, diagram, numbers
-from vit.colours import PALETTE
 from vit.config import MODELS, CNNConfig, ModelConfig, ReferenceConfig, ViTConfig
+from vit.cost.diagram import Branch, Part, Stage, count_parameters, diagram, numbers
+from vit.cost.estimate import count_flops
 from vit.errors import SettingsError
-from vit.estimate import count_flops
+from vit.pictures.colours import PALETTE
 from vit.runs import Run
 
 SHAPES = ("this run", "other settings")
@@ -58,7 +58,7 @@ _CSS = (Path(__file__).parent / "network.css").read_text()
 @st.cache_data(max_entries=32, show_spinner="Counting the layers")
 def table_of(config: str, batch: int):
     """The torchinfo summary of a network."""
-    from vit.summary import summarise
+    from vit.cost.layer_table import summarise
 
     return summarise(ModelSettings.from_json(config).model, batch=batch)
 

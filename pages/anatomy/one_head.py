@@ -10,7 +10,7 @@ from pages.ui.wording import term
 from vit import plots
 from vit.config import TransformerConfig
 from vit.errors import UserError
-from vit.explain.arithmetic import Step, walk
+from vit.explain.anatomy.arithmetic import Step, walk
 from vit.runs import Run
 
 VIEW = 320  # pixels a side of the picture beside the controls

@@ -12,10 +12,10 @@ from pages.ui.cached_models import PickedImage, answer, cached, import_captum, i
 from pages.ui.class_picker import choose_class
 from pages.ui.text import plain
 from pages.ui.wording import term
-from vit import render
 from vit.classes import names_of
-from vit.colours import SEQUENTIAL
 from vit.errors import UserError
+from vit.pictures import overlays
+from vit.pictures.colours import SEQUENTIAL
 from vit.runs import Run
 
 if TYPE_CHECKING:  # torch comes with the first model
@@ -111,7 +111,7 @@ def show_map(run: Run, image: Image.Image, label: str) -> None:
     rows, columns = found.heat.shape
     said = METHODS[found.method].format(label=plain(label), rows=rows, columns=columns, caveat=found.caveat)
     st.image(
-        render.overlay(view, found.heat, top=float(found.heat.max()), side=LARGE),
+        overlays.overlay(view, found.heat, top=float(found.heat.max()), side=LARGE),
         width="stretch",
         alt=f"Map of {run.name} for {label} over the image",
     )
@@ -157,7 +157,7 @@ def explore_blocks(run: Run, picked: PickedImage) -> None:
         for number, heat in enumerate(maps, start=1):
             with st.container():
                 st.image(
-                    render.overlay(view, heat, top=float(heat.max()), side=SMALL),
+                    overlays.overlay(view, heat, top=float(heat.max()), side=SMALL),
                     width="stretch",
                     alt=f"Grad-CAM of block {number}",
                 )

@@ -16,10 +16,11 @@ from pages.ui.widgets.map_grid import (
     words_before,
 )
 from pages.ui.wording import term
-from vit import plots, render
+from vit import plots
 from vit.classes import names_of
 from vit.errors import ExplainError, UserError
 from vit.explain import contributions, token_rows
+from vit.pictures import overlays
 from vit.runs import Run
 
 VIEWS = ("Attention", "Contribution", "Mean, max, min")
@@ -177,7 +178,7 @@ def explore(run: Run, look: cached_models.Look, picked: cached_models.PickedImag
         downloads.downloads(
             name,
             key="maps",
-            picture=lambda: render.attention_grid(
+            picture=lambda: overlays.attention_grid(
                 cached_models.view_of(run, picked.image),
                 token_rows(record, view.matrices, token)[..., record.prefix_tokens :].reshape(
                     *view.matrices.shape[:2], *record.grid

@@ -14,10 +14,10 @@ from pages.ui.text import plain, show_error
 from pages.ui.widgets.confusion_matrix import confusion_matrix
 from pages.ui.wording import term
 from vit import plots
-from vit.counts import count
+from vit.cost.counts import count
 from vit.errors import UserError
-from vit.names import in_cell
 from vit.runs import Run
+from vit.support.untrusted_text import in_cell
 
 if TYPE_CHECKING:
     from vit.evaluation import Calibration, Evaluation

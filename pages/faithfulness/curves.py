@@ -13,14 +13,14 @@ from pages.ui.cached_models import PickedImage, cached, import_captum
 from pages.ui.downloads import downloads, plotly_config
 from pages.ui.text import plain
 from pages.ui.wording import term
-from vit import render
 from vit.classes import names_of
+from vit.pictures import overlays
 from vit.plots.faithfulness import Curve, faithfulness_curves, walk_curve
 from vit.runs import Run
 
 if TYPE_CHECKING:  # torch comes with the first model
     from vit.explain import Faithfulness
-    from vit.explain.faithfulness import Walk
+    from vit.explain.faithfulness.measure import Walk
 
 SIDE = 192  # pixels of a picture
 
@@ -31,7 +31,7 @@ def walked(run: Run, image: Image.Image, number: int, method: str, kind: str, fi
     from vit.cnn import CNN
     from vit.evaluation import model_view
     from vit.explain import METHODS
-    from vit.explain.faithfulness import walk
+    from vit.explain.faithfulness.measure import walk
 
     model, info = cached_models.load_model(run)
     if isinstance(model, CNN) or not METHODS[method].fast:
@@ -141,7 +141,7 @@ def show_walk(run: Run, picked: PickedImage, seen: "Walk", kind: str, fill: str)
     downloads(
         name,
         key="walk",
-        picture=lambda: render.sheet(
+        picture=lambda: overlays.sheet(
             [Image.fromarray(it).resize((SIDE, SIDE), Image.Resampling.NEAREST) for it in seen.frames],
             [f"{share:.0%}: {probability:.1%}" for share, probability in steps],
             columns=6,

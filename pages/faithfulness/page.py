@@ -78,7 +78,7 @@ try:
     if not run.config.model.num_classes:
         run_picker.show_no_classes(run, NO_CLASSES)
         st.stop()
-    from vit.explain.parts import require_room
+    from vit.explain.passes.memory import require_room
 
     require_room(run.config.model)
     result = split = None

@@ -10,7 +10,7 @@ import streamlit as st
 from pages.faithfulness.help import MEASURES, NO_MASKS, NO_OBJECT
 from pages.ui.downloads import downloads, plotly_config
 from pages.ui.text import plain
-from vit.colours import PALETTE, RIGHT, tinted
+from vit.pictures.colours import PALETTE, RIGHT, tinted
 from vit.plots.faithfulness import Comparison, advantage_forest
 from vit.runs import Run
 
@@ -30,7 +30,7 @@ BETTER, CHANCE = (
 
 def show_verdict(result: "Faithfulness") -> None:
     """Which maps are evidence and which decoration, then a sentence for each."""
-    from vit.explain.verdict import hardest, summary, verdicts
+    from vit.explain.faithfulness.verdict import hardest, summary, verdicts
 
     with st.container(border=True):
         for sentence in summary(result).values():

@@ -13,19 +13,13 @@ from pages.ui.widgets.boards import head_board
 from pages.ui.wording import term
 from vit import plots
 from vit.config import ModelConfig, TransformerConfig
-from vit.counts import count
+from vit.cost.counts import count
 from vit.data import Split
 from vit.errors import UserError
-from vit.explain.ablation import (
-    Ablation,
-    Estimate,
-    Importance,
-    Measure,
-    head_importance,
-)
-from vit.explain.interventions import Means, validation_means
-from vit.explain.parts import require_room
-from vit.explain.sample import RANKED, sample
+from vit.explain.heads.ablation import Ablation, Estimate, Importance, Measure, head_importance
+from vit.explain.interventions.head_changes import Means, validation_means
+from vit.explain.passes.memory import require_room
+from vit.explain.passes.sample import RANKED, sample
 from vit.runs import Run
 
 MEASURES: dict[Measure, str] = {

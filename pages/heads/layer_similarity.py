@@ -12,12 +12,13 @@ from pages.heads.portraits import AUTO_FLOPS, choose_sample
 from pages.ui import cached_models, downloads, link_state, text
 from pages.ui.background import background
 from pages.ui.wording import term
-from vit import counts, plots
+from vit import plots
+from vit.cost import counts
 from vit.errors import UserError
 from vit.runs import Run
 
 if TYPE_CHECKING:  # torch comes with the first model
-    from vit.explain.cka import Of
+    from vit.explain.heads.layer_similarity import Of
 
 ALIKE = 0.98
 """Stages that are so similar count as alike."""
@@ -87,21 +88,21 @@ def measured(run: Run, other: Run | None, count: int) -> "Similarities | None":
         UserError: a run or its images cannot be loaded.
     """
     from vit.data.sampling import subset
-    from vit.explain import cka
+    from vit.explain.heads import layer_similarity
 
     both = [run] if other is None else [run, other]
     loaded = [cached_models.load_model(one) for one in both]
     split = cached_models.validation(run).val
     configs = [one.config.model for one in both]
-    count = min(count, *(cka.images_max(config) for config in configs))
+    count = min(count, *(layer_similarity.images_max(config) for config in configs))
 
     def work(progress: Callable[[int, int], None]) -> Similarities:
         images = split.images[subset(np.asarray(split.labels), count, seed=0)]
         found = [
-            cka.grams(model, info, images, progress=partial(tell, progress, place, len(loaded)))
+            layer_similarity.grams(model, info, images, progress=partial(tell, progress, place, len(loaded)))
             for place, (model, info) in enumerate(loaded)
         ]
-        values = {of: cka.similarity(*found, of=of) for of in FEATURES.values()}
+        values = {of: layer_similarity.similarity(*found, of=of) for of in FEATURES.values()}
         return Similarities(values, found[0].names, found[-1].names, len(images))
 
     return background(
@@ -119,7 +120,7 @@ def tell(progress: Callable[[int, int], None], place: int, of: int, done: int, t
 
 def change_sentence(values: np.ndarray, names: tuple[str, ...]) -> str:
     """Between which neighbouring stages of one network most changes."""
-    from vit.explain.cka import largest_change
+    from vit.explain.heads.layer_similarity import largest_change
 
     at = largest_change(values)
     if at is None:

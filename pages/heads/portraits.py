@@ -20,12 +20,14 @@ from pages.ui.widgets.map_grid import (
     words_before,
 )
 from pages.ui.wording import term
-from vit import counts, plots, render
+from vit import plots
+from vit.cost import counts
 from vit.errors import UserError
+from vit.pictures import overlays
 from vit.runs import Run
 
 if TYPE_CHECKING:  # torch comes with the first model
-    from vit.explain.heads import Portraits
+    from vit.explain.heads.portraits import Portraits
 
 SAMPLES = {"200": 200, "500": 500, "all": None}
 DEFAULT_SAMPLE = "500"
@@ -84,8 +86,8 @@ def portraits_of(run: Run) -> "Portraits | None":
     Raises:
         UserError: the run or its images cannot be loaded, or this network's heads cannot be measured.
     """
-    from vit.explain.heads import portraits, require_rows
-    from vit.explain.parts import require_room
+    from vit.explain.heads.portraits import portraits, require_rows
+    from vit.explain.passes.memory import require_room
 
     model, info = cached_models.load_model(run)
     require_rows(model)
@@ -226,7 +228,7 @@ def show_patterns(run: Run, seen: "Portraits", token: int, layer: int, head: int
     downloads.downloads(
         f"{run.name}-mean-patterns-{token}",
         key="patterns",
-        picture=lambda: render.attention_grid(
+        picture=lambda: overlays.attention_grid(
             seen.picture,
             seen.rows(token)[..., seen.prefix_tokens :].reshape(depth, heads, *seen.grid),
             rows,
@@ -287,7 +289,7 @@ def explore(run: Run, seen: "Portraits") -> None:
 
 def show_names() -> None:
     """What the names mean."""
-    from vit.explain.heads import NAMES
+    from vit.explain.heads.portraits import NAMES
 
     with st.expander("When a head gets its name", icon=":material/label:"):
         st.markdown(help.NAMING)

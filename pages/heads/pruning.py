@@ -10,10 +10,10 @@ from pages.ui.background import background
 from pages.ui.downloads import downloads, plotly_config
 from vit import plots
 from vit.data import Split
-from vit.explain.ablation import RANKING, Ablation, Importance, Outcome, accuracy_lost
-from vit.explain.interventions import Means
-from vit.explain.pruning import Pruning, pruning
-from vit.explain.sample import MEASURED, RANKED, sample
+from vit.explain.heads.ablation import RANKING, Ablation, Importance, Outcome, accuracy_lost
+from vit.explain.heads.pruning import Pruning, pruning
+from vit.explain.interventions.head_changes import Means
+from vit.explain.passes.sample import MEASURED, RANKED, sample
 from vit.runs import Run
 
 RANKINGS = {"loss": "loss gained", "gradient": "gradient", "gradient-by-layer": "gradient, by layer"}

@@ -12,7 +12,7 @@ from pages.ui.text import plain
 from pages.ui.widgets.boards import head_board
 from vit.config import TransformerConfig
 from vit.errors import SettingsError
-from vit.explain.interventions import Change, Kind, from_text, to_text
+from vit.explain.interventions.head_changes import Change, Kind, from_text, to_text
 
 ACTIONS: dict[Kind, str] = {
     "zero": "Off (zero)",

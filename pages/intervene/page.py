@@ -18,8 +18,8 @@ from pages.ui import answer, cached_models, image_picker, run_picker, text
 from pages.ui.widgets.map_grid import forget_browsers
 from vit.classes import names_of
 from vit.errors import UserError
-from vit.explain.interventions import NEED_MEANS, to_text
-from vit.explain.parts import require_room
+from vit.explain.interventions.head_changes import NEED_MEANS, to_text
+from vit.explain.passes.memory import require_room
 from vit.runs import Run
 
 INTRO = (

@@ -9,8 +9,8 @@ import streamlit as st
 from pages.intervene.head_controls import as_checked, checked
 from pages.ui import link_state
 from pages.ui.widgets.boards import patch_board
-from vit.explain.patches import alter, patches_from_text, patches_to_text
-from vit.explain.perturb import FILLS, Fill
+from vit.explain.interventions.cover import FILLS, Fill
+from vit.explain.interventions.patch_changes import alter, patches_from_text, patches_to_text
 
 SEED_MAX = 9999
 

@@ -15,17 +15,18 @@ from pages.ui.downloads import downloads, plotly_config
 from pages.ui.text import plain
 from pages.ui.widgets.map_grid import map_grid, place_controls, scale_controls, tokens_before
 from pages.ui.wording import term
-from vit import plots, render
+from vit import plots
 from vit.config import TransformerConfig
-from vit.counts import count
+from vit.cost.counts import count
 from vit.explain import token_rows
-from vit.explain.interventions import NEED_MEANS, Answer, Change, Means, from_text, to_text
+from vit.explain.interventions.head_changes import NEED_MEANS, Answer, Change, Means, from_text, to_text
+from vit.pictures import overlays
 from vit.runs import Run
 
 if TYPE_CHECKING:  # torch comes with the first model
     from torch import nn
 
-    from vit.explain.sample import Sample
+    from vit.explain.passes.sample import Sample
 
 MEAN_IMAGES = 200
 """Means of heads are over so many validation images."""
@@ -57,7 +58,7 @@ def see(
 ) -> Seen:
     """What the run's model makes of an image, changed or not."""
     from vit.evaluation import model_view
-    from vit.explain.interventions import answer, to_edits
+    from vit.explain.interventions.head_changes import answer, to_edits
 
     model, info = cached_models.load_model(run)
     view = model_view(info, image)
@@ -83,8 +84,8 @@ def means_of(run: Run, changes: Sequence[Change]) -> Means | None:
     Raises:
         DataError: the data set is gone.
     """
-    from vit.explain.interventions import validation_means
-    from vit.explain.sample import sample
+    from vit.explain.interventions.head_changes import validation_means
+    from vit.explain.passes.sample import sample
 
     if not any(change.kind in NEED_MEANS for change in changes):
         return None
@@ -123,7 +124,7 @@ def show_sentence(names: Sequence[str], before: np.ndarray, after: np.ndarray, *
 
 def show_likeness(before: Seen, after: Seen, *, changed: bool) -> None:
     """What the changes did to the features of a network without classes, in a line."""
-    from vit.explain.interventions import likeness
+    from vit.explain.interventions.head_changes import likeness
 
     cosine = likeness(before.answer, after.answer)
     said = f"The features point {'nearly ' if cosine > 0.99 else ''}the way they did: a cosine of **{cosine:.3f}**."
@@ -219,11 +220,11 @@ def _picture(rows: np.ndarray, seen: Seen, grid: tuple[int, int], *, signed: boo
     maps = rows.reshape(*rows.shape[:2], *grid)
     depth, heads = maps.shape[:2]
     if not signed:
-        return render.attention_grid(seen.view, maps, range(1, depth + 1), range(1, heads + 1))
-    top = render.shared_top(np.abs(maps))
-    pictures = [render.signed_overlay(seen.view, one, top=top) for one in maps.reshape(-1, *grid)]
+        return overlays.attention_grid(seen.view, maps, range(1, depth + 1), range(1, heads + 1))
+    top = overlays.shared_top(np.abs(maps))
+    pictures = [overlays.signed_overlay(seen.view, one, top=top) for one in maps.reshape(-1, *grid)]
     titles = [f"layer {layer}, head {head}" for layer in range(1, depth + 1) for head in range(1, heads + 1)]
-    return render.sheet(pictures, titles, columns=heads)
+    return overlays.sheet(pictures, titles, columns=heads)
 
 
 # The accuracy
@@ -235,9 +236,9 @@ def show_accuracy(run: Run, changes: Sequence[Change], means: Means | None) -> N
     Raises:
         DataError: the data set is gone.
     """
-    from vit.explain.ablation import accuracy_lost, loss_gained, outcome
-    from vit.explain.interventions import to_edits
-    from vit.explain.sample import sample
+    from vit.explain.heads.ablation import accuracy_lost, loss_gained, outcome
+    from vit.explain.interventions.head_changes import to_edits
+    from vit.explain.passes.sample import sample
 
     st.subheader("On validation images", anchor=False, help=term("validation"))
     if not changes:
@@ -293,7 +294,7 @@ def _metric(label: str, value: str, change: str, colours: Literal["normal", "inv
 @st.cache_data(max_entries=8, show_spinner=False)
 def unchanged(_model: "nn.Module", _sample: "Sample", on: tuple):
     """The outcome of the model as it is, once for each of :func:`pages.ui.cached_models.measured_on`."""
-    from vit.explain.ablation import outcome
+    from vit.explain.heads.ablation import outcome
 
     return outcome(_model, _sample)
 

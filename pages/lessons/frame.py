@@ -15,14 +15,15 @@ from pages.ui.downloads import plotly_config
 from pages.ui.run_words import DRAWN, SET_UP
 from pages.ui.text import plain, show_error
 from pages.ui.wording import count, duration
-from vit import data, hardware, lessons, plots, runs
+from vit import data, lessons, plots, runs
 from vit.config import RunConfig, ViTConfig, recipe_of
+from vit.cost.estimate import estimate
 from vit.errors import UserError
-from vit.estimate import estimate
 from vit.lessons import EXPERIMENTS, FILE, Figures, Variant
-from vit.names import in_cell
 from vit.plots.lessons import Dot, Own
 from vit.runs import Run
+from vit.support import hardware
+from vit.support.untrusted_text import in_cell
 
 Mine = Mapping[str, Sequence[Run]]
 """A visitor's runs of a lesson, by variant."""

@@ -10,8 +10,8 @@ from pages.ui.demo_notice import show_notice
 from pages.ui.run_words import BADGES
 from pages.ui.text import plain
 from pages.ui.wording import size
-from vit import hardware
 from vit.runs import Run
+from vit.support import hardware
 
 ROWS = 20
 BRING_BACK = ", or bring it back: in a clone `git checkout checkpoints/scenes-vit`"

@@ -14,7 +14,7 @@ from pages.ui.downloads import plotly_config
 from pages.ui.text import plain
 from pages.ui.wording import term
 from vit import plots
-from vit.data.images import FILE_BYTES_MAX, HEAVY_PIXELS_MAX, PIXELS_MAX, open_image
+from vit.data.files.images import FILE_BYTES_MAX, HEAVY_PIXELS_MAX, PIXELS_MAX, open_image
 from vit.errors import DataError, UserError
 from vit.runs import Run
 

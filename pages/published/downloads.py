@@ -111,7 +111,7 @@ def _work(name: str, image_size: int) -> Work:
     adapt = access.adopting()
 
     def work(progress: Callable[[int, int], None]) -> Run:
-        from vit.published.adoption import open_named
+        from vit.published.open import open_named
 
         return open_named(name, image_size=image_size, progress=progress, adapt=adapt)
 

@@ -11,9 +11,9 @@ from pages.published.downloads import offer_fetch, show_run
 from pages.ui.link_state import among, one_of
 from pages.ui.text import plain, show_error
 from pages.ui.wording import size
-from vit import optional
 from vit.errors import UserError
 from vit.runs import Run
+from vit.support import optional_packages
 
 BY_NAME, FROM_FILE = "By name", "From a file"
 ALIKE = "Found by its weights"
@@ -38,9 +38,9 @@ def describe(name: str):
 @st.cache_data(show_spinner="Asking timm which networks there are")
 def architectures() -> list[str]:
     """Names of timm's networks."""
-    from vit.published import guessing
+    from vit.published import guess_architecture
 
-    return guessing.names()
+    return guess_architecture.names()
 
 
 def runs_of(name: str) -> list[Run]:
@@ -158,7 +158,7 @@ def show_from_file() -> None:
 
 def open_weights(path: str, uploads: list, architecture: str | None) -> None:
     """Make a run of the file; what is in the way is kept to be shown."""
-    from vit.published.guessing import Ambiguous
+    from vit.published.guess_architecture import Ambiguous
 
     st.session_state.update(weights_problem=None, weights_run=None, weights_candidates=())
     try:
@@ -178,7 +178,7 @@ def opened(path: str, uploads: list, architecture: str | None) -> Run:
     Raises:
         UserError: there is none, or it cannot be opened.
     """
-    from vit.published.adoption import open_file
+    from vit.published.open import open_file
 
     weights = [file for file in uploads if file.name.lower().endswith(".safetensors")]
     configs = [file for file in uploads if file.name.lower().endswith(".json")]
@@ -213,7 +213,7 @@ st.caption(
 )
 if words := demo_words():
     st.info(words, icon=":material/public:")
-if optional.missing("timm"):
+if optional_packages.missing("timm"):
     st.info(
         "They are known to timm, which is not installed here. "
         + (

@@ -10,7 +10,7 @@ from pages.relevance.help import WORDS
 from pages.ui import downloads
 from pages.ui.cached_models import PickedImage
 from pages.ui.text import plain
-from vit.colours import SEQUENTIAL, SIGNED
+from vit.pictures.colours import SEQUENTIAL, SIGNED
 from vit.runs import Run
 
 if TYPE_CHECKING:  # torch comes with the first model

@@ -10,9 +10,9 @@ from PIL import Image
 from pages.ui import cached_models
 from pages.ui.background import Progress
 from pages.ui.cached_models import PickedImage, cached, import_captum
-from vit import render
+from vit.cost.estimate import count_flops
 from vit.errors import ExplainError
-from vit.estimate import count_flops
+from vit.pictures import overlays
 from vit.runs import Run
 
 SMALL, LARGE = 192, 512  # pixels of a picture
@@ -53,7 +53,7 @@ NO_QUESTION = Question("", None, ())
 
 def is_quick(run: Run, slow: Iterable[str]) -> bool:
     """Whether the methods that run the network many times are a matter of a second or two."""
-    from vit.explain.attribution import CUTS, STEPS
+    from vit.explain.maps.attribution import CUTS, STEPS
 
     patches = getattr(run.config.model, "grid", CUTS) ** 2
     passes = {"integrated": 3 * STEPS, "occlusion": patches + 1}  # a backward pass is two forward ones
@@ -129,7 +129,7 @@ def gain_over_blank(run: Run, view: np.ndarray, target: Target) -> float:
 
 def draw(view: np.ndarray, heat: np.ndarray, signed: bool, side: int) -> Image.Image:
     """A map over the image, on a colour scale of its own."""
-    over = render.signed_overlay if signed else render.overlay
+    over = overlays.signed_overlay if signed else overlays.overlay
     return over(view, heat, top=float(np.abs(heat).max()), side=side)
 
 

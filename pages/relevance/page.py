@@ -15,9 +15,9 @@ from pages.ui import answer, cached_models, class_picker, downloads, image_picke
 from pages.ui.background import background
 from pages.ui.cached_models import PickedImage
 from pages.ui.wording import term
-from vit import render
 from vit.classes import names_of
 from vit.errors import UserError
+from vit.pictures import overlays
 from vit.runs import Run
 
 if TYPE_CHECKING:  # torch comes with the first model
@@ -192,7 +192,7 @@ def gallery(
         downloads.downloads(
             f"{run.name}-{picked.id}-relevance",
             key="all_maps",
-            picture=lambda: render.sheet(
+            picture=lambda: overlays.sheet(
                 [
                     seen.draw(view, maps[name], method.signed, seen.SMALL)
                     for name, method in methods.items()
@@ -221,7 +221,7 @@ with choices:
 if run is None:
     st.stop()
 try:
-    from vit.explain.parts import require_room
+    from vit.explain.passes.memory import require_room
 
     cached_models.load_model(run)
     require_room(run.config.model)

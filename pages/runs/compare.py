@@ -4,9 +4,9 @@ import streamlit as st
 
 from pages.ui.text import plain
 from vit import plots
-from vit.comparison import SEED, differences, gap_sentence, summary
-from vit.names import in_cell
 from vit.runs import Run
+from vit.runs.comparison import SEED, differences, gap_sentence, summary
+from vit.support.untrusted_text import in_cell
 
 AGAINST = {"Epochs": "epoch", "Training time": "seconds"}
 

@@ -9,23 +9,23 @@ from pages import access
 from pages.ui.background import background, tasks
 from pages.ui.text import plain, show_error
 from pages.ui.wording import size
-from vit import exports
 from vit.errors import UserError
-from vit.exports import FORMS
+from vit.exports import formats
+from vit.exports.formats import FORMS
 from vit.runs import Run
 
 
 def show_download(run: Run) -> None:
     """The forms in one menu; each says who opens it."""
-    found = exports.forms(run)
+    found = formats.forms(run)
     if st.session_state.get("download_form", found[0]) not in found:  # a CNN has one form less
         del st.session_state["download_form"]
     form = st.selectbox(
         "Download as", found, format_func=lambda name: FORMS[name].title, key="download_form", bind="query-params"
     )
-    st.caption(plain(exports.hint(run, form)))
+    st.caption(plain(formats.hint(run, form)))
     try:
-        exports.check(form)
+        formats.check(form)
         {"zip": offer_zip, "tensorboard": offer_events}.get(form, offer_made)(run, form)
     except UserError as error:
         show_error(error)
@@ -56,12 +56,12 @@ def offer_events(run: Run, form: str) -> None:
 
 def offer_made(run: Run, form: str) -> None:
     """A file that takes a while: made on a click, in the background, and then offered as long as it is kept."""
-    path = exports.find(access.see(run), form)
+    path = formats.find(access.see(run), form)
     if path is None:
         key = ("export", form, str(run.path), run.stamp, *map(str, run.written))
         if background(key, access.exporting(run, form), label="Make the file") is None:
             return
-        path = exports.find(run, form)
+        path = formats.find(run, form)
         if path is None:  # newer files have pushed it out
             tasks().forget(key)
             st.rerun()

@@ -8,8 +8,8 @@ from pages.ui.run_picker import fine_tune_link
 from pages.ui.run_words import SHIPPED_WORDS
 from pages.ui.text import plain, show_error
 from pages.ui.wording import size
-from vit.config import checkpoints_dir
 from vit.errors import UserError
+from vit.paths import checkpoints_dir
 from vit.runs import Run
 
 NAME_HELP = "Small letters, digits, dots, hyphens and underscores."

@@ -11,12 +11,14 @@ from pages.ui.link_state import settle
 from pages.ui.run_words import BADGES
 from pages.ui.text import plain
 from pages.ui.wording import size
-from vit import plots, turns
-from vit.comparison import KINDS, Summary, summary
-from vit.config import DEPARTURES, checkpoints_dir
-from vit.files import free_bytes
-from vit.names import in_cell
+from vit import plots
+from vit.config import DEPARTURES
+from vit.jobs import queue
+from vit.paths import checkpoints_dir
 from vit.runs import Run
+from vit.runs.comparison import KINDS, Summary, summary
+from vit.support.files import free_bytes
+from vit.support.untrusted_text import in_cell
 
 BOARD, BOARD_EVERY = "board", 1.0  # the fragment; seconds between two looks for news of it
 FIRST = 3  # so many of the newest runs are compared until somebody chooses
@@ -74,7 +76,7 @@ def show_table(found: list[Summary]) -> None:
     chosen = [names.index(name) for name in st.session_state["runs"]]
     # At every run, even where it is the same: a table that is drawn anew in a fragment forgets its ticks otherwise.
     st.session_state["runs_table"] = {"selection": {"rows": sorted(chosen), "columns": [], "cells": []}}
-    places = turns.places()
+    places = queue.places()
     rows = [row(run, places.get(run.name)) for run in found]
     absent = [name for name in ("Heads", "Depth", "Mended", "Starts from") if all(line[name] is None for line in rows)]
     st.dataframe(
@@ -111,7 +113,7 @@ def choose(names: list[str]) -> list[str]:
 def board_news() -> tuple:
     """Changes with all that the table and the comparison say of the runs."""
     told = [(run.name, run.state, run.written, run.stamp) for run in access.my_runs()]
-    return *told, *turns.places().items()
+    return *told, *queue.places().items()
 
 
 def show_board(active: list[str]) -> None:

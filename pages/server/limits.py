@@ -12,9 +12,9 @@ from typing import Annotated, Any
 from pydantic import Field
 
 from vit.config import PATCH_SIZES, ModelConfig, RunConfig, TransformerConfig
+from vit.config.base import Settings
+from vit.cost.estimate import disk_bytes, memory_bytes
 from vit.errors import SettingsError
-from vit.estimate import disk_bytes, memory_bytes
-from vit.settings import Settings
 
 SWITCH = "VIT_DEMO"
 MB = 10**6

@@ -11,8 +11,8 @@ from streamlit.auth_util import validate_auth_credentials
 from streamlit.errors import StreamlitAuthError
 
 from pages.server import secrets
+from vit.config.base import Settings
 from vit.errors import SettingsError
-from vit.settings import Settings
 
 COOKIE_SECRET_LENGTH = 32
 """Characters; who guesses the secret can sign in as anybody."""

@@ -13,8 +13,7 @@ from PIL import Image
 
 from pages.ui import cached_models
 from pages.ui.cached_models import import_captum, is_convolutional
-from vit import snapshots
-from vit.runs import Run
+from vit.runs import Run, snapshots
 
 if TYPE_CHECKING:  # torch comes with the first model
     from torch import nn

@@ -13,9 +13,9 @@ from pages.ui.cached_models import PickedImage, is_convolutional
 from pages.ui.downloads import downloads
 from pages.ui.text import plain
 from pages.ui.widgets.map_grid import map_grid, place_controls, scale_controls
-from vit import film, snapshots
-from vit.data.images import fit_square
-from vit.runs import Run
+from vit.data.files.images import fit_square
+from vit.pictures import film
+from vit.runs import Run, snapshots
 
 if TYPE_CHECKING:  # torch comes with the first model
     from vit.explain.timelapse import TimeLapse

@@ -13,9 +13,8 @@ from pages.ui import answer, cached_models, image_picker, link_state, polling, r
 from pages.ui.cached_models import PickedImage
 from pages.ui.widgets.map_grid import forget_browsers
 from pages.ui.wording import term
-from vit import snapshots
 from vit.errors import UserError
-from vit.runs import Run
+from vit.runs import Run, snapshots
 
 TRAINING, EVERY = "training", 3.0  # the fragment of a run that still trains; seconds between two looks at it
 

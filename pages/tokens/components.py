@@ -9,7 +9,7 @@ from PIL import Image
 from pages.tokens.shared import Seen
 from pages.ui.downloads import downloads
 from pages.ui.wording import term
-from vit.plots import token_pictures
+from vit.pictures import token_tiles
 
 INTRO = (
     "Patches of one colour are alike for the network. The three directions in which the tokens of this image differ "
@@ -46,10 +46,10 @@ def show(seen: Seen) -> None:
         help="Off: red is the largest direction of each layer, green the second, blue the third.",
     )
     found = seen.components(align=aligned)
-    tiles = [token_pictures.colour_tile(colours) for colours in found.colours]
+    tiles = [token_tiles.colour_tile(colours) for colours in found.colours]
     with st.grid("auto", min_column_width=seen.picture_width):
         with st.container():
-            image = Image.fromarray(seen.view).resize((token_pictures.TILE,) * 2, Image.Resampling.BICUBIC)
+            image = Image.fromarray(seen.view).resize((token_tiles.TILE,) * 2, Image.Resampling.BICUBIC)
             st.image(image, width="stretch", alt=f"{seen.picked.title} as the model sees it")
             st.caption(f"**The image**  \n{seen.view.shape[1]} × {seen.view.shape[0]} pixels")
         for state, tile, shares in zip(seen.states, tiles, found.shares, strict=True):
@@ -59,7 +59,7 @@ def show(seen: Seen) -> None:
     downloads(
         f"{seen.name}-components",
         key="components",
-        picture=lambda: token_pictures.sheet(tiles, seen.states),
+        picture=lambda: token_tiles.sheet(tiles, seen.states),
         arrays=lambda: {"scores": found.scores, "shares": found.shares, "colours": found.colours},
         table=lambda: rows(seen, found.scores),
     )

@@ -13,11 +13,11 @@ from pages.ui.text import plain
 from pages.ui.widgets.map_grid import scale_controls
 from pages.ui.wording import term
 from vit import plots
-from vit.colours import CATEGORICAL
 from vit.errors import ExplainError
-from vit.names import as_html
-from vit.plots import token_pictures
+from vit.pictures import token_tiles
+from vit.pictures.colours import CATEGORICAL
 from vit.plots.tokens import OTHERS
+from vit.support.untrusted_text import as_html
 
 INTRO = (
     "What would the network answer if it stopped earlier? The class head is put on the tokens after every layer: on "
@@ -158,7 +158,7 @@ def show_classes(seen: Seen, patches: np.ndarray, shown: list[int]) -> None:
     places[shown] = np.arange(len(shown))
     colours = [*CATEGORICAL[: len(shown)], OTHERS]
     tiles = [
-        token_pictures.class_tile(seen.view, places[best].reshape(grid), sure.reshape(grid), colours)
+        token_tiles.class_tile(seen.view, places[best].reshape(grid), sure.reshape(grid), colours)
         for best, sure in zip(likeliest, surest, strict=True)
     ]
     st.subheader("The likeliest class of each patch", anchor=False)
@@ -174,7 +174,7 @@ def show_classes(seen: Seen, patches: np.ndarray, shown: list[int]) -> None:
     downloads(
         f"{seen.name}-lens-patches",
         key="lens_patches",
-        picture=lambda: token_pictures.sheet(tiles, seen.states, legend=entries),
+        picture=lambda: token_tiles.sheet(tiles, seen.states, legend=entries),
         arrays=lambda: {
             "probabilities": patches,
             "class_names": np.array(seen.class_names),
@@ -197,7 +197,7 @@ def legend(entries: list[tuple[str, str]]) -> None:
     boxes = "".join(
         '<span style="display: inline-flex; align-items: center; gap: 0.35rem">'
         f'<span style="width: 0.9rem; height: 0.9rem; border-radius: 3px; background: {colour}"></span>'
-        f'<span title="{as_html(name)}">{as_html(name, token_pictures.LEGEND_COLUMNS)}</span></span>'
+        f'<span title="{as_html(name)}">{as_html(name, token_tiles.LEGEND_COLUMNS)}</span></span>'
         for colour, name in entries
     )
     st.html(

@@ -5,8 +5,8 @@ import streamlit as st
 
 from pages.tokens.shared import Seen, controls, layer_grid, of_every, rows_of
 from pages.ui.downloads import downloads, plotly_config
-from vit import plots, render
-from vit.plots import token_pictures
+from vit import plots
+from vit.pictures import overlays, token_tiles
 
 FAR = 3
 """A patch token that is so many times as long as the median one is named."""
@@ -84,6 +84,6 @@ def far(patches: np.ndarray, seen: Seen) -> str:
 def picture(seen: Seen):
     """The tiles as one picture, on one scale."""
     maps = seen.norms[:, seen.record.prefix_tokens :].reshape(-1, *seen.record.grid)
-    top = render.shared_top(maps)
-    tiles = [render.overlay(seen.view, one, top=top, side=token_pictures.TILE) for one in maps]
-    return token_pictures.sheet(tiles, seen.states)
+    top = overlays.shared_top(maps)
+    tiles = [overlays.overlay(seen.view, one, top=top, side=token_tiles.TILE) for one in maps]
+    return token_tiles.sheet(tiles, seen.states)

@@ -83,13 +83,13 @@ def show(seen: Seen) -> None:
 
 def picture(seen: Seen, token: int, centre: bool):
     """The tiles as one picture, on one scale."""
-    from vit.plots import token_pictures
+    from vit.pictures import token_tiles
 
     record = seen.record
     maps = seen.similarity([token], centre=centre)[:, 0, record.prefix_tokens :].reshape(-1, *record.grid)
     top = float(np.percentile(np.abs(maps), 99))
-    tiles = [token_pictures.signed_tile(seen.view, one, top=top) for one in maps]
-    return token_pictures.sheet([token_pictures.outlined(it, record.grid, token) for it in tiles], seen.states)
+    tiles = [token_tiles.signed_tile(seen.view, one, top=top) for one in maps]
+    return token_tiles.sheet([token_tiles.outlined(it, record.grid, token) for it in tiles], seen.states)
 
 
 def arrays(seen: Seen, centre: bool) -> dict[str, np.ndarray]:

@@ -12,7 +12,6 @@ from typing import Any, ClassVar, get_args
 
 from pages.server.limits import Demo
 from vit import config as limits
-from vit import finetune
 from vit.config import (
     RECIPES,
     DataConfig,
@@ -23,10 +22,11 @@ from vit.config import (
     TransformerConfig,
     default_recipe,
 )
+from vit.cost.estimate import fits
 from vit.data import DataInfo
 from vit.errors import SettingsError
-from vit.estimate import fits
-from vit.hardware import Device
+from vit.runs import finetune
+from vit.support.hardware import Device
 
 COURSE_GRIDS = (2, 3, 4, 6, 8, 12, 16)
 """Patches along one side that the course network offers: its size goes with their number, not with their pixels."""
@@ -44,7 +44,7 @@ class Space:
     Attributes:
         base: the network, with the settings that have no slider.
         info: the data set; its image size and number of classes are the model's.
-        devices: as :func:`vit.hardware.devices` lists them, the fastest first.
+        devices: as :func:`vit.support.hardware.devices` lists them, the fastest first.
         recipe: a name of :data:`vit.config.RECIPES`.
         demo: the bounds that strangers are under; None on an own machine.
     """

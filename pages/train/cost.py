@@ -3,10 +3,11 @@
 import streamlit as st
 
 from pages.ui.wording import count, duration, size
-from vit import hardware
 from vit.config import RunConfig
+from vit.cost.estimate import Estimate, Speed, estimate
 from vit.data import DataInfo
-from vit.estimate import Estimate, Speed, estimate, measured_speeds
+from vit.runs.speeds import measured_speeds
+from vit.support import hardware
 
 
 def cost_of(config: RunConfig, info: DataInfo) -> Estimate:

@@ -13,8 +13,9 @@ from pages.train.cost import cost_of
 from pages.ui.text import plain, show_error
 from pages.ui.wording import count, duration, size
 from vit import runs
-from vit.config import DEPARTURES, RunConfig, checkpoints_dir
+from vit.config import DEPARTURES, RunConfig
 from vit.errors import SettingsError, UserError
+from vit.paths import checkpoints_dir
 
 RUNGS = range(len(DEPARTURES) + 1)
 

@@ -15,9 +15,10 @@ from pages.ui.link_state import complete, stored
 from pages.ui.run_words import BADGES, SHIPPED_WORDS
 from pages.ui.text import plain, show_error
 from pages.ui.wording import duration
-from vit import plots, runs, turns
+from vit import plots, runs
 from vit.config import ModelConfig, RunConfig, StartConfig, TrainingConfig, recipe_of
 from vit.errors import UserError
+from vit.jobs import queue
 from vit.runs import Run
 
 FRAGMENT = "follow"
@@ -63,7 +64,7 @@ def follow(bar: DeltaGenerator) -> None:
 def news(run: Run) -> Hashable:
     """Changes with all that the page says of an active run."""
     state = run.state
-    return state, run.written, turns.places().get(run.name) if state == "queued" else None
+    return state, run.written, queue.places().get(run.name) if state == "queued" else None
 
 
 def pace(run: Run) -> float:
@@ -157,7 +158,7 @@ def show_state(run: Run, status: runs.Status) -> None:
 
 def queue_sentence(run: Run) -> str:
     """The place in the queue of a run that waits."""
-    words = turns.place_words(turns.places().get(run.name, 1))
+    words = queue.place_words(queue.places().get(run.name, 1))
     return f"{words[0].upper()}{words[1:]}; it begins by itself, as soon as the device is free."
 
 

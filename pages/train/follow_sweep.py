@@ -12,10 +12,11 @@ from pages.ui.downloads import plotly_config
 from pages.ui.link_state import complete, stored
 from pages.ui.text import plain, show_error
 from pages.ui.wording import size
-from vit import plots, sweep
+from vit import plots
 from vit.errors import UserError
 from vit.runs import Run
-from vit.sweep import Sweep
+from vit.sweeps import sweep
+from vit.sweeps.sweep import Sweep
 
 FRAGMENT = "sweep_view"
 

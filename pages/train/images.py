@@ -11,9 +11,10 @@ from pages.ui.demo_notice import upload_words
 from pages.ui.text import CAPTION_COLUMNS, plain, show_error
 from vit import data
 from vit.config import DataConfig
-from vit.data import DataInfo, Skipped, catalog
+from vit.data import DataInfo, Skipped
+from vit.data.catalog import catalog
 from vit.errors import UserError
-from vit.names import in_cell
+from vit.support.untrusted_text import in_cell
 
 ELSEWHERE = "A folder or zip on this machine"
 """Offered on an own machine only: strangers choose no folders of the server."""

@@ -5,8 +5,9 @@ import streamlit as st
 from pages import access
 from pages.ui.text import show_error
 from pages.ui.wording import duration
-from vit import hardware, runs
+from vit import runs
 from vit.errors import UserError
+from vit.support import hardware
 
 PRESET = "minute"
 DRAWN_PER_SECOND = 280

@@ -18,10 +18,11 @@ from pages.train.sweep_form import offer_sweep
 from pages.ui.demo_notice import show_notice, train_words
 from pages.ui.run_words import SET_UP
 from pages.ui.text import show_error
-from vit import hardware, runs
+from vit import runs
 from vit.config import MODELS, ModelConfig, RunConfig
 from vit.data import DataInfo
 from vit.errors import UserError
+from vit.support import hardware
 
 FOLLOW, FOLLOW_SWEEP = "Follow a run", "Follow a sweep"
 

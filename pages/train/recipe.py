@@ -5,7 +5,7 @@ import streamlit as st
 from pages.train.controls import RECIPE_NAMES, Controls, show
 from pages.ui.wording import term
 from vit.config import EPOCHS, RECIPES, DataConfig, TrainingConfig
-from vit.hardware import Device
+from vit.support.hardware import Device
 
 KEPT = {
     "validation": "keeps the weights of the best validation accuracy",

@@ -9,11 +9,10 @@ from pages.ui.link_state import settle, stored
 from pages.ui.run_words import DRAWN
 from pages.ui.text import plain
 from pages.ui.wording import term
-from vit import finetune
-from vit.comparison import KINDS
 from vit.config import RunConfig, StartConfig, TransformerConfig, ViTConfig
 from vit.data import title
-from vit.runs import Run
+from vit.runs import Run, finetune
+from vit.runs.comparison import KINDS
 
 DROPOUT_WORDS = {
     "dropout": ("Dropout", term("dropout")),
@@ -22,7 +21,7 @@ DROPOUT_WORDS = {
         term("stochastic depth", here="Share of images that skip the last block; the first skips none."),
     ),
 }
-"""Label and help of the settings that :data:`vit.finetune.CHANGEABLE` names."""
+"""Label and help of the settings that :data:`vit.runs.finetune.CHANGEABLE` names."""
 
 
 def choose_start() -> Run | None:

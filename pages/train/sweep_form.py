@@ -9,13 +9,13 @@ from pages.train.cost import cost_of
 from pages.train.course_ladder import free_disk
 from pages.ui.text import plain, show_error
 from pages.ui.wording import duration, size, term
-from vit import sweep
 from vit.config import DEPTHS, HEADS, RunConfig, TransformerConfig
+from vit.cost.estimate import fits
 from vit.data import DataInfo
 from vit.errors import SettingsError, UserError
-from vit.estimate import fits
-from vit.hardware import Device
-from vit.sweep_config import RUNS_MAX, SEEDS_MAX, SweepConfig
+from vit.support.hardware import Device
+from vit.sweeps import sweep
+from vit.sweeps.config import RUNS_MAX, SEEDS_MAX, SweepConfig
 
 SAME = {"head": "The width of a head", "token": "The width of a token"}
 OPEN = "Sweep over heads and depth"

@@ -22,7 +22,7 @@ if TYPE_CHECKING:  # torch comes with the first model, not with the first page
     from torch import Tensor, nn
 
     from vit.explain import Record
-    from vit.weights import CheckpointInfo
+    from vit.runs.weights import CheckpointInfo
 
 
 IMAGE_ID = re.compile(r"(?:val-)?(\d{1,9})|pic-([0-9a-f]{16})")
@@ -40,7 +40,7 @@ def load_model(run: Run) -> "tuple[nn.Module, CheckpointInfo]":
 @st.cache_resource(max_entries=4, show_spinner="Loading the model")
 def load_path(path: str, stamp: int) -> "tuple[nn.Module, CheckpointInfo]":
     """:func:`load_model` for cached functions, whose arguments are the key."""
-    from vit.weights import load_checkpoint
+    from vit.runs.weights import load_checkpoint
 
     return load_checkpoint(path)
 
@@ -110,7 +110,7 @@ def look(run: Run, image: PickedImage) -> Look:
         ExplainError: the model has no attention maps, or more than can be kept; the message says so.
         UserError: the run cannot be loaded.
     """
-    from vit.explain.parts import require_room
+    from vit.explain.passes.memory import require_room
 
     require_room(run.config.model)
     return _look(str(access.see(run).path), run.stamp, image.image)
@@ -119,7 +119,7 @@ def look(run: Run, image: PickedImage) -> Look:
 @st.cache_resource(max_entries=2, show_spinner=False)  # a ViT-B's record takes 60 MB
 def _look(path: str, stamp: int, image: Image.Image) -> Look:
     from vit.explain import capture, class_probabilities
-    from vit.explain.capture import in_one_array
+    from vit.explain.recording import in_one_array
 
     model, info = load_path(path, stamp)
     record = capture(model, model_input(info, image))
@@ -128,7 +128,7 @@ def _look(path: str, stamp: int, image: Image.Image) -> Look:
 
 def looked_at(run: Run, image: Image.Image) -> Image.Image:
     """The part of an image that the run's network looks at, with all the pixels that it has: what lies below maps."""
-    from vit.data.images import crop_square
+    from vit.data.files.images import crop_square
 
     size = run.config.data
     return crop_square(image, size.image_size, size.crop_pct)
@@ -136,7 +136,7 @@ def looked_at(run: Run, image: Image.Image) -> Image.Image:
 
 def view_of(run: Run, image: Image.Image) -> np.ndarray:
     """The image as the run's network sees it, ``(h w c)`` uint8."""
-    from vit.data.images import fit_square
+    from vit.data.files.images import fit_square
 
     size = run.config.data
     return fit_square(image, size.image_size, size.crop_pct, size.interpolation)

@@ -8,7 +8,7 @@ import numpy as np
 import streamlit as st
 from PIL import Image
 
-from vit.names import is_formula
+from vit.support.untrusted_text import is_formula
 
 PLOTLY = {
     "displaylogo": False,

@@ -12,7 +12,7 @@ from pages.ui import stand_in_images
 from pages.ui.cached_models import IMAGE_ID, PickedImage, validation
 from pages.ui.link_state import complete, stored
 from pages.ui.text import show_error
-from vit.data.images import FILE_BYTES_MAX, open_image
+from vit.data.files.images import FILE_BYTES_MAX, open_image
 from vit.errors import DataError, UserError
 from vit.runs import Run
 

@@ -7,9 +7,8 @@ from pages.ui import stand_in_images
 from pages.ui.link_state import complete, stored
 from pages.ui.text import BADGE_COLUMNS, plain
 from pages.ui.wording import term
-from vit import finetune
 from vit.classes import NO_CLASSES
-from vit.runs import Run
+from vit.runs import Run, finetune
 
 
 def pick_run(*, width: int | str = "stretch") -> Run | None:

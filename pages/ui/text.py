@@ -6,7 +6,7 @@ import streamlit as st
 
 from pages import access
 from pages.ui import stand_in_images
-from vit.names import shown
+from vit.support.untrusted_text import shown
 
 BADGE_COLUMNS, CAPTION_COLUMNS = 32, 40
 """Of a name in a badge, and below a small picture."""

@@ -12,7 +12,7 @@ from tests.browser.conftest import PATIENCE
 from tests.browser.test_main_job import settled
 from tests.serving import serving
 from vit import jobs, runs
-from vit.config import data_dir
+from vit.paths import data_dir
 
 pytestmark = pytest.mark.browser
 

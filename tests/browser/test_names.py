@@ -11,7 +11,7 @@ from tests import foreign_names
 from tests.browser.conftest import PATIENCE
 from tests.browser.test_main_job import settled
 from tests.serving import serving
-from vit.data.pictures import save_picture
+from vit.data.files.pictures import save_picture
 
 pytestmark = pytest.mark.browser
 

@@ -14,7 +14,8 @@ import pytest
 
 from tests.data.helpers import image_bytes
 from vit.config import DataConfig
-from vit.data import catalog, describe, fetching, load, sample
+from vit.data import describe, load, sample
+from vit.data.catalog import catalog, download
 from vit.errors import DataError
 
 datasets = pytest.importorskip("torchvision.datasets")
@@ -191,7 +192,7 @@ def server():
 def served(server, monkeypatch, home):
     """Call it with a name of the catalog: tiny archives of that set are then on the server."""
 
-    monkeypatch.setattr(fetching, "BACKOFF_SECONDS", 0.01)
+    monkeypatch.setattr(download, "BACKOFF_SECONDS", 0.01)
 
     def serve(name: str) -> Server:
         server.files = MAKERS[name](monkeypatch, server.base)
@@ -328,7 +329,7 @@ def test_no_connection_is_a_sentence(home, served, monkeypatch):
 
 def test_a_server_that_falls_silent_is_given_up(home, monkeypatch, served):
     served("cifar10")
-    monkeypatch.setattr(fetching, "TIMEOUT_SECONDS", 0.2)
+    monkeypatch.setattr(download, "TIMEOUT_SECONDS", 0.2)
     with socket.create_server(("127.0.0.1", 0)) as silent:
         monkeypatch.setattr(datasets.CIFAR10, "url", f"http://127.0.0.1:{silent.getsockname()[1]}/x.tar.gz")
         with pytest.raises(DataError, match="timed out"):
@@ -358,7 +359,7 @@ def test_a_connection_that_breaks_is_taken_up_where_it_broke(home, served):
 
 def test_too_little_disk_space_is_said_before_the_download(home, served, monkeypatch):
     served("cifar10")
-    monkeypatch.setattr(fetching.shutil, "disk_usage", lambda path: type("Usage", (), {"free": 10})())
+    monkeypatch.setattr(download.shutil, "disk_usage", lambda path: type("Usage", (), {"free": 10})())
     with pytest.raises(DataError, match=r"needs .* of disk space"):
         catalog.download("cifar10")
     assert left_in(home) == set()

@@ -13,9 +13,10 @@ import pytest
 from PIL import Image
 
 from tests.data.test_catalog import Server, md5
-from vit.cli import main
+from vit.cli.main import main
 from vit.config import DataConfig
-from vit.data import catalog, coco, describe, fetching, json_items, load, sample
+from vit.data import describe, load, sample
+from vit.data.catalog import catalog, coco, download, json_items
 from vit.errors import DataError
 
 SIZE = (160, 120)
@@ -88,7 +89,7 @@ class Coco:
 @pytest.fixture
 def world(home, monkeypatch) -> Iterator[Coco]:
     """Five images of each class, of which a set takes three; not yet published."""
-    monkeypatch.setattr(fetching, "BACKOFF_SECONDS", 0.01)
+    monkeypatch.setattr(download, "BACKOFF_SECONDS", 0.01)
     monkeypatch.setitem(catalog.CATALOG, "coco5", coco.COCO5)
     with Server().running() as server:
         made = Coco(server)

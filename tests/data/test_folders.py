@@ -7,7 +7,7 @@ import pytest
 from tests.data.helpers import image_bytes, pets, write_tree, zip_bytes
 from vit.config import DataConfig
 from vit.data import describe, load
-from vit.data.folders import scan
+from vit.data.files.folders import scan
 from vit.errors import DataError
 
 

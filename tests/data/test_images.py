@@ -9,8 +9,8 @@ import pytest
 from PIL import Image, features
 
 from tests import hostile
-from vit.data import decoder, images, screening
-from vit.data.images import fit_square, natural_size, open_image
+from vit.data.files import decoder_process, header_checks, images
+from vit.data.files.images import fit_square, natural_size, open_image
 from vit.errors import DataError
 
 COLOUR = (200, 60, 20)
@@ -199,7 +199,7 @@ def test_what_would_take_minutes_or_gigabytes_is_refused_from_its_header(bomb, m
 
 
 def test_the_scans_of_a_jpeg_are_counted_by_its_pixels(monkeypatch):
-    monkeypatch.setattr(screening, "SCANS_MAX", 64 * 64 * 5)
+    monkeypatch.setattr(header_checks, "SCANS_MAX", 64 * 64 * 5)
     assert open_image(hostile.jpeg_of_scans(64, 64, 4)).size == (64, 64)
     with pytest.raises(DataError, match="far too long"):
         open_image(hostile.jpeg_of_scans(64, 64, 5))
@@ -209,7 +209,7 @@ def test_metadata_that_expands_is_never_read():
     bomb = hostile.exif_bomb(5000, 60_000)
     assert open_image(hostile.jpeg_of_segments(0xE1, b"Exif\0\0" + bomb, 3)).size == (16, 16)
     data = hostile.png_with_texts(100)
-    stripped, _ = screening.screen(data, "x.png")
+    stripped, _ = header_checks.screen(data, "x.png")
     assert len(stripped) < 200 < 10_000 < len(data)
     assert open_image(data).size == (10, 10)
 
@@ -218,14 +218,14 @@ def test_metadata_that_expands_is_never_read():
 def test_an_avif_that_is_larger_than_it_says_is_stopped_in_a_process_of_its_own(monkeypatch):
     if not features.check("avif"):
         pytest.skip("this Pillow was built without AVIF")
-    monkeypatch.setattr(decoder, "MEMORY_MAX", 100 * 2**20)
+    monkeypatch.setattr(decoder_process, "MEMORY_MAX", 100 * 2**20)
     assert open_image(encoded(plain(), "AVIF")).size == (20, 12)
     with pytest.raises(DataError, match=r"a damaged image|too much time or memory"):
         open_image(hostile.avif_that_lies(8000))
 
 
 def test_a_decoder_that_does_not_come_to_an_end_is_stopped(monkeypatch):
-    monkeypatch.setattr(decoder, "SECONDS_MAX", 0.001)
+    monkeypatch.setattr(decoder_process, "SECONDS_MAX", 0.001)
     with pytest.raises(DataError, match=r"cat\.jp2 takes too much time or memory"):
         open_image(encoded(plain(), "JPEG2000"), name="cat.jp2")
 

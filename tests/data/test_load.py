@@ -8,8 +8,9 @@ import pytest
 
 from tests.data.helpers import image_bytes, pets, write_tree, zip_bytes
 from vit.config import DataConfig
-from vit.data import cache, describe, folders, is_prepared, load, sample, scenes
-from vit.data.images import fit_square, open_image
+from vit.data import cache, describe, is_prepared, load, sample, scenes
+from vit.data.files import folders
+from vit.data.files.images import fit_square, open_image
 from vit.errors import DataError
 
 TRAIN = [f"train/{label}/{index}.png" for label in ("cat", "dog") for index in range(6)]
@@ -164,7 +165,7 @@ def test_more_rows_than_one_chunk_keep_their_order(photos, monkeypatch):
 
 def test_two_processes_may_ask_at_once_and_one_decodes(photos):
     script = (
-        "import sys; from vit.config import DataConfig; from vit.data import folders, load\n"
+        "import sys; from vit.config import DataConfig; from vit.data import load; from vit.data.files import folders\n"
         "decode, names = folders._decode, []\n"
         "def counting(content, name, **how): names.append(name); return decode(content, name, **how)\n"
         "folders._decode = counting\n"

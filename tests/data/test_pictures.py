@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from vit.data import pictures
+from vit.data.files import pictures
 from vit.errors import DataError
 
 

@@ -8,8 +8,8 @@ import numpy as np
 import pytest
 from PIL import Image, ImageFilter
 
-from vit.config import project_root
 from vit.data import scenes
+from vit.paths import project_root
 
 
 @pytest.fixture(scope="module")

@@ -11,7 +11,8 @@ import pytest
 from tests import hostile
 from tests.data.helpers import image_bytes, pets, zip_bytes
 from vit.config import DataConfig
-from vit.data import archives, describe, load, sources, store_upload, uploads
+from vit.data import describe, load, sources, store_upload
+from vit.data.files import uploads, zips
 from vit.errors import DataError
 
 
@@ -109,12 +110,12 @@ def test_declared_sizes_are_not_believed(home, monkeypatch):
 
 
 def test_too_many_files_are_refused(home, monkeypatch):
-    monkeypatch.setattr(archives, "ENTRIES_MAX", 10)
+    monkeypatch.setattr(zips, "ENTRIES_MAX", 10)
     refused(home, zip_bytes(pets()), "12 files, and 10 are possible")
 
 
 def test_a_table_of_contents_that_would_fill_the_memory_is_refused(home, monkeypatch):
-    monkeypatch.setattr(archives, "DIRECTORY_BYTES_MAX", 100)
+    monkeypatch.setattr(zips, "DIRECTORY_BYTES_MAX", 100)
     refused(home, zip_bytes(pets()), "too many files")
 
 
@@ -184,7 +185,7 @@ def test_what_a_killed_process_left_half_unpacked_is_cleared_away_and_what_is_be
     remains = folder / ".0123.unpacking"
     remains.mkdir(parents=True)
     (folder / ".0123.unpacking.lock").touch()
-    with archives.scratch(folder) as busy:
+    with zips.scratch(folder) as busy:
         store_upload("x.zip", zip_bytes(pets()))
         assert busy.exists()
         assert not remains.exists()
@@ -206,7 +207,7 @@ def test_what_a_killed_process_left_half_unpacked_is_cleared_away_and_what_is_be
 )
 def test_a_zip_made_to_fill_memory_or_disk_is_refused_before_it_is_expanded(home, bomb, monkeypatch):
     monkeypatch.setattr(zipfile.ZipFile, "open", None)
-    monkeypatch.setattr(archives, "ENTRIES_MAX", 100)
+    monkeypatch.setattr(zips, "ENTRIES_MAX", 100)
     refused(home, io.BytesIO(bomb()), "overlap|are possible|too many files|few programs|not a zip file")
 
 

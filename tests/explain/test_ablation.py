@@ -12,12 +12,12 @@ from tests.test_edits import course, vit
 from vit.cnn import CNN
 from vit.config import CNNConfig
 from vit.errors import ExplainError
-from vit.explain import ablation
-from vit.explain import sample as sampling
-from vit.explain.ablation import Outcome, head_importance, outcome
-from vit.explain.interventions import Change, to_edits, validation_means
-from vit.explain.pruning import POINTS_MAX, pruning
-from vit.explain.sample import MEASURED, RANKED, sample
+from vit.explain.heads import ablation
+from vit.explain.heads.ablation import Outcome, head_importance, outcome
+from vit.explain.heads.pruning import POINTS_MAX, pruning
+from vit.explain.interventions.head_changes import Change, to_edits, validation_means
+from vit.explain.passes import sample as sampling
+from vit.explain.passes.sample import MEASURED, RANKED, sample
 
 NETWORKS = [
     pytest.param(lambda: vit(pool="cls", stem="patch"), id="cls-patch"),

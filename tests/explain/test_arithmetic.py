@@ -6,7 +6,7 @@ import torch
 
 from vit.cnn import CNN
 from vit.config import DEPARTURES, CNNConfig, ReferenceConfig, ViTConfig
-from vit.explain.arithmetic import walk
+from vit.explain.anatomy.arithmetic import walk
 from vit.networks import build_model
 
 SMALL = {"image_size": 32, "patch_size": 8, "embed_dim": 16}

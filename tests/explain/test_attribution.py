@@ -8,7 +8,9 @@ import torch
 
 from tests.explain.test_capture import make
 from tests.explain.test_gradcam import make_cnn
-from vit.explain import Target, attribution, gain_over_blank, integrated_gradients, occlusion, parts
+from vit.explain import Target, gain_over_blank, integrated_gradients, occlusion
+from vit.explain.maps import attribution
+from vit.explain.passes import memory
 from vit.reference import ReferenceViT
 
 
@@ -101,8 +103,8 @@ def test_it_makes_no_difference_how_many_images_go_at_once(method, monkeypatch):
     model, images = make(), torch.cat([pictures(32), 1 - pictures(32)])
     labels = Target(torch.tensor([0, 1, 2, 3]))
     together = method(model, images, labels)
-    monkeypatch.setattr(parts, "PART_BYTES", 3 * parts.PART_BYTES // parts.images_at_once(model))
-    assert parts.images_at_once(model) == 3
+    monkeypatch.setattr(memory, "PART_BYTES", 3 * memory.PART_BYTES // memory.images_at_once(model))
+    assert memory.images_at_once(model) == 3
     np.testing.assert_allclose(method(model, images, labels), together, atol=1e-5)
 
 

@@ -9,9 +9,9 @@ from vit import ViT
 from vit.cnn import CNN
 from vit.config import CNNConfig, ReferenceConfig
 from vit.errors import DataError
-from vit.explain import cka
+from vit.explain.heads import layer_similarity
 from vit.networks import build_model
-from vit.weights import CheckpointInfo
+from vit.runs.weights import CheckpointInfo
 
 
 def info_of(model, image_size: int = 32) -> CheckpointInfo:
@@ -63,8 +63,8 @@ def nguyen(x: np.ndarray, y: np.ndarray) -> float:
 
 def test_cka_equals_both_formulas():
     x, y = features(1, 12), features(2, 50)
-    assert cka.cka(x @ x.T, y @ y.T, unbiased=False) == pytest.approx(kornblith(x, y), abs=1e-9)
-    assert cka.cka(x @ x.T, y @ y.T) == pytest.approx(nguyen(x, y), abs=1e-9)
+    assert layer_similarity.cka(x @ x.T, y @ y.T, unbiased=False) == pytest.approx(kornblith(x, y), abs=1e-9)
+    assert layer_similarity.cka(x @ x.T, y @ y.T) == pytest.approx(nguyen(x, y), abs=1e-9)
 
 
 @pytest.mark.parametrize("unbiased", [True, False])
@@ -72,23 +72,23 @@ def test_a_layer_is_like_itself_turned_and_scaled_and_not_like_itself_stretched(
     x = features(1, 12)
     turn = np.linalg.qr(np.random.default_rng(5).normal(size=(12, 12)))[0]
     turned, stretched = 7 * x @ turn - 4, x * np.geomspace(1, 100, 12)
-    assert cka.cka(x @ x.T, x @ x.T, unbiased=unbiased) == pytest.approx(1)
-    assert cka.cka(x @ x.T, turned @ turned.T, unbiased=unbiased) == pytest.approx(1)
-    assert cka.cka(x @ x.T, stretched @ stretched.T, unbiased=unbiased) < 0.95
+    assert layer_similarity.cka(x @ x.T, x @ x.T, unbiased=unbiased) == pytest.approx(1)
+    assert layer_similarity.cka(x @ x.T, turned @ turned.T, unbiased=unbiased) == pytest.approx(1)
+    assert layer_similarity.cka(x @ x.T, stretched @ stretched.T, unbiased=unbiased) < 0.95
 
 
 def test_what_has_nothing_in_common_is_near_zero_without_bias_and_high_with_it():
     random = np.random.default_rng(3)
     x, y = random.normal(size=(30, 2000)), random.normal(size=(30, 2000))
-    assert abs(cka.cka(x @ x.T, y @ y.T)) < 0.1
-    assert cka.cka(x @ x.T, y @ y.T, unbiased=False) > 0.9
+    assert abs(layer_similarity.cka(x @ x.T, y @ y.T)) < 0.1
+    assert layer_similarity.cka(x @ x.T, y @ y.T, unbiased=False) > 0.9
 
 
 def test_too_few_images_are_refused(images):
     with pytest.raises(ValueError, match="at least 4"):
-        cka.cka(np.eye(3), np.eye(3))
+        layer_similarity.cka(np.eye(3), np.eye(3))
     with pytest.raises(DataError, match="at least 10"):
-        cka.grams(make(), info_of(make()), images[:9])
+        layer_similarity.grams(make(), info_of(make()), images[:9])
 
 
 @pytest.mark.parametrize("settings", [{"pool": "cls"}, {"stem": "patch", "pool": "mean", "depth": 3, "num_heads": 4}])
@@ -104,52 +104,52 @@ def test_similarity_of_two_networks_equals_the_formula_on_their_recorded_tokens(
             of_model += [before + layer["out"], layer["tokens"]]
             before = layer["tokens"]
         stages.append([one.numpy().astype(np.float64) for one in of_model])
-    first, second = (cka.grams(model, info_of(model), images) for model in networks)
+    first, second = (layer_similarity.grams(model, info_of(model), images) for model in networks)
     assert first.names[:3] == ("Embedding", "Layer 1 attention", "Layer 1 MLP")
     assert second.names[-1] == f"Layer {len(networks[1].blocks)} MLP"
 
-    found = cka.similarity(first, second)
+    found = layer_similarity.similarity(first, second)
     assert found.shape == (5, 1 + 2 * len(networks[1].blocks))
     for row, x in enumerate(stages[0]):
         for column, y in enumerate(stages[1]):
             x_flat, y_flat = x.reshape(len(x), -1), y.reshape(len(y), -1)
             assert found[row, column] == pytest.approx(nguyen(x_flat, y_flat), abs=1e-5)
 
-    found = cka.similarity(first, second, of="summary")
+    found = layer_similarity.similarity(first, second, of="summary")
     x, y = stages[0][3][:, 0], stages[1][2]
     y = y[:, 0] if settings["pool"] == "cls" else y[:, 1:].mean(axis=1)
     assert found[3, 2] == pytest.approx(nguyen(x, y), abs=1e-5)
 
 
 def test_a_network_is_like_itself_and_the_map_is_symmetric(images):
-    found = cka.similarity(cka.grams(make(), info_of(make()), images))
+    found = layer_similarity.similarity(layer_similarity.grams(make(), info_of(make()), images))
     np.testing.assert_allclose(np.diag(found), 1)
     np.testing.assert_allclose(found, found.T)
 
 
 def test_a_stage_that_is_the_same_for_every_image_has_no_similarity(images):
     model = make(pool="cls")  # whose class token is the same for all before the first block
-    found = cka.similarity(cka.grams(model, info_of(model), images), of="summary")
+    found = layer_similarity.similarity(layer_similarity.grams(model, info_of(model), images), of="summary")
     assert np.isnan(found[0]).all()
     assert np.isfinite(found[1:, 1:]).all()
-    assert cka.largest_change(found) in (1, 2, 3)
-    assert cka.largest_change(np.full((1, 1), 1.0)) is None
+    assert layer_similarity.largest_change(found) in (1, 2, 3)
+    assert layer_similarity.largest_change(np.full((1, 1), 1.0)) is None
 
 
 def test_networks_of_any_kind_and_size_can_be_compared(images):
     cnn = CNN(CNNConfig(image_size=64)).eval()
     course = build_model(ReferenceConfig(image_size=32, patch_size=8, embed_dim=16), seed=0).eval()
-    of_cnn = cka.grams(cnn, info_of(cnn, 64), images)
-    of_course = cka.grams(course, info_of(course), images)
+    of_cnn = layer_similarity.grams(cnn, info_of(cnn, 64), images)
+    of_course = layer_similarity.grams(course, info_of(course), images)
     assert of_cnn.names == ("Block 1", "Block 2", "Block 3", "Block 4")
-    found = cka.similarity(of_cnn, of_course)
+    found = layer_similarity.similarity(of_cnn, of_course)
     assert found.shape == (4, 5)
     assert np.isfinite(found).all()
 
 
 def test_progress_reaches_its_total_and_a_stop_takes_effect(images):
     told = []
-    cka.grams(make(), info_of(make()), images, progress=lambda *it: told.append(it))
+    layer_similarity.grams(make(), info_of(make()), images, progress=lambda *it: told.append(it))
     assert told[-1] == (120, 120)
     assert len(told) == 6
 
@@ -160,4 +160,4 @@ def test_progress_reaches_its_total_and_a_stop_takes_effect(images):
         raise Stop
 
     with pytest.raises(Stop):
-        cka.grams(make(), info_of(make()), images, progress=stop)
+        layer_similarity.grams(make(), info_of(make()), images, progress=stop)

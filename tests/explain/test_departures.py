@@ -5,8 +5,8 @@ import pytest
 import torch
 
 from vit.config import ReferenceConfig
-from vit.explain.arithmetic import walk
-from vit.explain.departures import attend, draw, mlp_reach, of_steps, output_reach, query_reach, slice_reach
+from vit.explain.anatomy.arithmetic import walk
+from vit.explain.anatomy.departures import attend, draw, mlp_reach, of_steps, output_reach, query_reach, slice_reach
 from vit.networks import build_model
 
 

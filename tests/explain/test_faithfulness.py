@@ -14,15 +14,16 @@ from tests.explain.test_capture import make
 from tests.explain.test_gradcam import make_cnn
 from vit.data import Split
 from vit.errors import ExplainError
-from vit.explain import METHODS, Method, measures
-from vit.explain.bootstrap import RESAMPLES, intervals
-from vit.explain.chance import CHANCE, noise, order
-from vit.explain.faithfulness import curves_of, measure_faithfulness, object_shares, pick_images, walk
-from vit.explain.many_maps import cost, make_maps, on_grid
-from vit.explain.parallel import Meter, in_parallel
-from vit.explain.settled import settled
-from vit.explain.target import Target
-from vit.explain.verdict import summary, verdict
+from vit.explain import METHODS, Method
+from vit.explain.faithfulness import result as measures
+from vit.explain.faithfulness.bootstrap import RESAMPLES, intervals
+from vit.explain.faithfulness.chance_maps import CHANCE, noise, order
+from vit.explain.faithfulness.fold_weights import settled
+from vit.explain.faithfulness.maps import cost, make_maps, on_grid
+from vit.explain.faithfulness.measure import curves_of, measure_faithfulness, object_shares, pick_images, walk
+from vit.explain.faithfulness.verdict import summary, verdict
+from vit.explain.maps.target import Target
+from vit.explain.passes.parallel import Meter, in_parallel
 from vit.reference import ReferenceViT
 
 HALF = {"mean": (0.5, 0.5, 0.5), "std": (0.5, 0.5, 0.5)}

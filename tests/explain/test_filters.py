@@ -6,7 +6,7 @@ import torch
 
 from vit.cnn import CNN
 from vit.config import CNNConfig, ReferenceConfig, ViTConfig
-from vit.explain.filters import (
+from vit.explain.anatomy.filters import (
     filter_sheet,
     first_filters,
     patch_filters,

@@ -6,7 +6,7 @@ import torch
 
 from vit.config import ViTConfig
 from vit.explain import capture
-from vit.explain.first_look import effective_tokens, token_parts
+from vit.explain.tokens.first_look import effective_tokens, token_parts
 from vit.model import ViT
 
 

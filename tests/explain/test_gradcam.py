@@ -10,7 +10,7 @@ from tests.explain.test_capture import make
 from vit.config import CNNConfig
 from vit.errors import ExplainError
 from vit.explain import chefer, class_map, grad_cam, rollout, token_maps
-from vit.explain.capture import MIXED_POSITIONS, capture
+from vit.explain.recording import MIXED_POSITIONS, capture
 from vit.networks import build_model
 from vit.reference import ReferenceViT
 

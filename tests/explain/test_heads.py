@@ -13,8 +13,8 @@ from vit.cnn import CNN
 from vit.config import DEPARTURES, CNNConfig, ReferenceConfig
 from vit.data.records import Split
 from vit.errors import DataError, ExplainError
-from vit.explain import heads
-from vit.explain.heads import ORDER, portraits
+from vit.explain.heads import portraits as heads
+from vit.explain.heads.portraits import ORDER, portraits
 from vit.networks import build_model
 
 GRID = 4

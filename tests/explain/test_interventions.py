@@ -13,9 +13,9 @@ from vit.data import Split
 from vit.edits import HeadEdit
 from vit.errors import ExplainError, SettingsError
 from vit.explain import capture
-from vit.explain.interventions import Change, answer, from_text, to_edits, to_text, validation_means
-from vit.explain.patches import alter, patch_order, patches_from_text, patches_to_text, shuffle
-from vit.explain.sample import sample
+from vit.explain.interventions.head_changes import Change, answer, from_text, to_edits, to_text, validation_means
+from vit.explain.interventions.patch_changes import alter, patch_order, patches_from_text, patches_to_text, shuffle
+from vit.explain.passes.sample import sample
 
 INFO = SimpleNamespace(mean=(0.5, 0.5, 0.5), std=(0.5, 0.5, 0.5))
 

@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 import torch
 
-from vit.explain.perturb import cover, filled, patch_of_pixel
+from vit.explain.interventions.cover import cover, filled, patch_of_pixel
 
 
 @pytest.fixture

@@ -7,9 +7,10 @@ import torch
 
 from tests.published_runs import SHAPES, published_config, published_like
 from vit import plots
-from vit.anatomy import count_parameters, diagram
 from vit.classes import match, names_of
 from vit.config import ViTConfig
+from vit.cost.diagram import count_parameters, diagram
+from vit.cost.layer_table import summarise
 from vit.data.records import Split
 from vit.edits import HeadEdit
 from vit.errors import DataError, ExplainError
@@ -34,16 +35,15 @@ from vit.explain import (
     token_states,
     why_not,
 )
-from vit.explain.ablation import head_importance
-from vit.explain.arithmetic import walk
-from vit.explain.cka import grams
-from vit.explain.faithfulness import measure_faithfulness
-from vit.explain.filters import patch_filters, position_similarity
-from vit.explain.interventions import Change, answer, likeness, to_edits, validation_means
-from vit.explain.parts import require_room
-from vit.explain.sample import sample
-from vit.summary import summarise
-from vit.weights import CheckpointInfo
+from vit.explain.anatomy.arithmetic import walk
+from vit.explain.anatomy.filters import patch_filters, position_similarity
+from vit.explain.faithfulness.measure import measure_faithfulness
+from vit.explain.heads.ablation import head_importance
+from vit.explain.heads.layer_similarity import grams
+from vit.explain.interventions.head_changes import Change, answer, likeness, to_edits, validation_means
+from vit.explain.passes.memory import require_room
+from vit.explain.passes.sample import sample
+from vit.runs.weights import CheckpointInfo
 
 HALF = (0.5, 0.5, 0.5)
 MODELS = {name: published_like(config) for name, config in SHAPES.items()}

@@ -19,13 +19,13 @@ from vit.explain import (
     gradient_rollout,
     last_attention,
     methods_for,
-    parts,
     relevance_maps,
     rollout,
     token_grad_cam,
     why_not,
 )
-from vit.explain.attention_maps import leave_out_smallest
+from vit.explain.maps.attention import leave_out_smallest
+from vit.explain.passes import memory
 from vit.reference import ReferenceViT
 
 KINDS = pytest.mark.parametrize(
@@ -202,8 +202,8 @@ def test_maps_of_a_batch_are_those_of_its_images_one_by_one_however_it_is_cut(im
     images = torch.cat([images, images.flip(0) + 1])
     labels = torch.tensor([3, 0, 2, 2])
     together = relevance_maps(model, images, Target(labels, against=1))
-    monkeypatch.setattr(parts, "PART_BYTES", 3 * parts.PART_BYTES // parts.images_at_once(model))
-    assert parts.images_at_once(model) == 3
+    monkeypatch.setattr(memory, "PART_BYTES", 3 * memory.PART_BYTES // memory.images_at_once(model))
+    assert memory.images_at_once(model) == 3
     in_parts = relevance_maps(model, images, Target(labels, against=1))
     for name, maps in together.items():
         assert maps.shape == (4, 4, 4)

@@ -12,7 +12,7 @@ from vit import ViT
 from vit.cnn import CNN
 from vit.config import CNNConfig
 from vit.explain import chefer, token_maps
-from vit.explain.capture import capture
+from vit.explain.recording import capture
 from vit.explain.timelapse import as_shares, attention_distance, attention_entropy, look, method_maps, time_lapse
 from vit.reference import ReferenceViT
 

@@ -19,10 +19,12 @@ from pathlib import Path
 import numpy as np
 import torch
 
-from vit import exchange, jobs, runs, weights
+from vit import jobs, runs
 from vit.config import CNNConfig, DataConfig, ReferenceConfig, RunConfig, TrainingConfig, ViTConfig
 from vit.evaluation import predict
+from vit.exports import run_zip
 from vit.networks import build_model
+from vit.runs import weights
 
 SIZE = 32
 CLASSES = ("airplane", "bus", "cat", "dog", "pizza")
@@ -93,7 +95,7 @@ def main(target: Path) -> None:
         for run in runs.list_runs():
             if run.name == "cnn":
                 packed, deflated = io.BytesIO(), zipfile.ZIP_DEFLATED
-                exchange.pack(run, packed)
+                run_zip.pack(run, packed)
                 with zipfile.ZipFile(packed) as stored, zipfile.ZipFile(target / "cnn.zip", "w", deflated) as small:
                     for name in stored.namelist():
                         small.writestr(name, stored.read(name))

@@ -18,10 +18,13 @@ from pages.server import limits, secrets
 from pages.server.limits import Demo
 from tests.conftest import tiny_config, write_photo_zip
 from tests.serving import ROOT
-from vit import data, exchange, jobs, runs
-from vit.config import RunConfig, checkpoints_dir, data_dir, owned_dir
-from vit.data.uploads import list_uploads
+from vit import data, runs
+from vit.config import RunConfig
+from vit.data.files.uploads import list_uploads
 from vit.errors import DataError, RunError, SettingsError, UserError
+from vit.exports import run_zip
+from vit.jobs import control
+from vit.paths import checkpoints_dir, data_dir, owned_dir
 
 A, B = "A" * 32, "B" * 32
 BOUNDED = {"depth": 2, "embed_dim": 64, "epochs": 4, "seconds": 30, "runs": 2, "queue": 3, "uploads": 2}
@@ -51,7 +54,7 @@ def look(monkeypatch, bounds):
 def started(monkeypatch) -> list[str]:
     """Jobs that were started, without their processes."""
     names = []
-    monkeypatch.setattr(jobs, "_launch", lambda run, command: names.append(run.name))
+    monkeypatch.setattr(control, "_launch", lambda run, command: names.append(run.name))
     return names
 
 
@@ -75,7 +78,7 @@ def end(run: runs.Run) -> runs.Run:
 
 def file_of(run: runs.Run, **options) -> io.BytesIO:
     file = io.BytesIO()
-    exchange.pack(run, file, **options)
+    run_zip.pack(run, file, **options)
     file.name = "run.zip"
     file.seek(0)
     return file

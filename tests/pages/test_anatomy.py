@@ -131,6 +131,6 @@ def test_the_table_lists_the_layers(trained):
 
 
 def load():
-    from vit import weights
+    from vit.runs import weights
 
     return weights.load_checkpoint("tiny")[0]

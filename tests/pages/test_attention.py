@@ -14,11 +14,12 @@ from streamlit.testing.v1 import AppTest
 from pages.ui import cached_models, image_picker, text
 from pages.ui.widgets import map_grid
 from tests.pages.opening import open_page
-from vit import data, explain, runs, weights
-from vit.data.pictures import save_picture
+from vit import data, explain, runs
+from vit.data.files.pictures import save_picture
 from vit.errors import DataError
 from vit.evaluation import predict
 from vit.explain import attention_arrays, capture, contributions
+from vit.runs import weights
 
 
 def state(app: AppTest) -> tuple:

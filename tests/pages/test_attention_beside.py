@@ -12,10 +12,11 @@ from pages.ui import cached_models, text
 from tests.conftest import tiny_config
 from tests.pages.opening import open_page
 from tests.pages.test_attention import texts
-from vit import data, jobs, runs, weights
+from vit import data, jobs, runs
 from vit.config import CNNConfig, DataConfig, ReferenceConfig, RunConfig
-from vit.data.pictures import save_picture
+from vit.data.files.pictures import save_picture
 from vit.evaluation import predict
+from vit.runs import weights
 
 
 def other_config(model, **data_settings) -> RunConfig:

@@ -12,8 +12,9 @@ from pages.relevance import maps
 from pages.ui import cached_models, image_picker
 from tests.pages.opening import open_page
 from tests.pages.test_attention import texts
-from vit import runs, weights
+from vit import runs
 from vit.explain import METHODS, Target
+from vit.runs import weights
 
 
 def grids(app: AppTest) -> list[dict]:

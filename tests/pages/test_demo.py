@@ -21,9 +21,11 @@ from tests.conftest import tiny_config
 from tests.pages.opening import ROUTER, open_page, router_pages
 from tests.serving import ROOT
 from vit import data, runs
-from vit.config import DEPARTURES, MODELS, ReferenceConfig, checkpoints_dir, data_dir
-from vit.data import pictures
-from vit.hardware import Device
+from vit.config import DEPARTURES, MODELS, ReferenceConfig
+from vit.data.files import pictures
+from vit.errors import RunError
+from vit.paths import checkpoints_dir, data_dir
+from vit.support.hardware import Device
 
 A, B = "A" * 32, "B" * 32
 SECRET = "somebodys-secret-run"
@@ -358,7 +360,7 @@ def test_a_page_left_open_shows_nothing_of_the_run_that_took_the_name(shared, lo
     look(B)
     runs.write_config(run.path, run.config.model_copy(update={"owner": access.visitor()}))
     look(A)
-    with pytest.raises(runs.RunError, match="no run 'mine' any more"):
+    with pytest.raises(RunError, match="no run 'mine' any more"):
         cached_models.load_model(run)
     app = open_page("train", run="mine", show="Follow a run")
     assert app.selectbox(key="run").options == ["tiny"]

@@ -5,8 +5,9 @@ import shutil
 import pytest
 
 from tests.pages.opening import open_page
-from vit import data, runs, weights
+from vit import data, runs
 from vit.evaluation import evaluate
+from vit.runs import weights
 
 
 @pytest.fixture

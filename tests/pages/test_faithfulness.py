@@ -13,11 +13,12 @@ from streamlit.testing.v1 import AppTest
 from pages.faithfulness import result as faithfulness_result
 from tests.conftest import tiny_config
 from tests.pages.opening import open_page
-from vit import data, jobs, runs, weights
+from vit import data, jobs, runs
 from vit.config import CNNConfig, ReferenceConfig
 from vit.explain import METHODS, measure_faithfulness, methods_for
-from vit.explain.faithfulness import walk
-from vit.explain.verdict import verdicts
+from vit.explain.faithfulness.measure import walk
+from vit.explain.faithfulness.verdict import verdicts
+from vit.runs import weights
 
 
 def train(name: str, model, **data_settings) -> None:

@@ -12,11 +12,12 @@ from pages.heads import portraits as heads_portraits
 from pages.ui import cached_models, text
 from tests.conftest import tiny_config
 from tests.pages.opening import open_page
-from vit import data, jobs, runs, weights
+from vit import data, jobs, runs
 from vit.config import CNNConfig, ReferenceConfig
 from vit.errors import DataError
-from vit.explain import cka
-from vit.explain.heads import portraits
+from vit.explain.heads import layer_similarity
+from vit.explain.heads.portraits import portraits
+from vit.runs import weights
 
 SIMILARITY = "Similarity of layers"
 
@@ -98,7 +99,7 @@ def test_the_images_that_drive_the_head_lead_to_attention(trained):
 
 def test_another_head_has_another_portrait_without_new_measurements(trained, monkeypatch):
     app = open_portraits(layer="1", head="1")
-    monkeypatch.setattr("vit.explain.heads.portraits", None)
+    monkeypatch.setattr("vit.explain.heads.portraits.portraits", None)
     before = texts(app)
     app.number_input(key="head").set_value(2).run()
     assert not app.exception
@@ -150,11 +151,15 @@ def test_layers_are_compared_with_each_other_and_with_those_of_another_run(sever
     app = open_similarity(run="tiny-deep", features="Summary token")
     run = runs.find_run("tiny-deep")
     images = data.load(run.config.data, splits=("val",)).val.images
-    first, second = (cka.grams(*weights.load_checkpoint(name), images) for name in ("tiny-deep", "tiny"))
-    np.testing.assert_allclose(np.array(chart(app)["data"][0]["z"]), cka.similarity(first, of="summary"), rtol=1e-4)
+    first, second = (layer_similarity.grams(*weights.load_checkpoint(name), images) for name in ("tiny-deep", "tiny"))
+    np.testing.assert_allclose(
+        np.array(chart(app)["data"][0]["z"]), layer_similarity.similarity(first, of="summary"), rtol=1e-4
+    )
     assert "most changes between" in texts(app) or "no single step" in texts(app)
     app = open_similarity(run="tiny-deep", beside="tiny")
-    np.testing.assert_allclose(np.array(chart(app)["data"][0]["z"]), cka.similarity(first, second), rtol=1e-4)
+    np.testing.assert_allclose(
+        np.array(chart(app)["data"][0]["z"]), layer_similarity.similarity(first, second), rtol=1e-4
+    )
     assert app.selectbox(key="beside").value == "tiny"
     app = open_similarity(run="tiny-deep", beside="gone")
     assert app.selectbox(key="beside").value is None

@@ -10,12 +10,13 @@ from streamlit.testing.v1 import AppTest
 from pages.heads import importance, pruning
 from tests.pages.opening import open_page
 from tests.pages.test_anatomy import train
-from vit import data, runs, weights
+from vit import data, runs
 from vit.config import CNNConfig, ReferenceConfig
-from vit.explain.ablation import Importance, Outcome, head_importance
-from vit.explain.interventions import validation_means
-from vit.explain.pruning import Pruning
-from vit.explain.sample import RANKED, sample
+from vit.explain.heads.ablation import Importance, Outcome, head_importance
+from vit.explain.heads.pruning import Pruning
+from vit.explain.interventions.head_changes import validation_means
+from vit.explain.passes.sample import RANKED, sample
+from vit.runs import weights
 
 
 def texts(app: AppTest) -> str:

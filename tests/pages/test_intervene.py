@@ -14,14 +14,15 @@ from pages.intervene.result import sentence
 from pages.ui import cached_models, text
 from tests.pages.opening import open_page
 from tests.pages.test_anatomy import train
-from vit import data, runs, weights
+from vit import data, runs
 from vit.config import CNNConfig, ReferenceConfig
 from vit.data.batches import to_tensor
-from vit.data.pictures import save_picture
+from vit.data.files.pictures import save_picture
 from vit.errors import DataError
-from vit.explain.interventions import Change, from_text, to_edits, validation_means
-from vit.explain.patches import alter
-from vit.explain.sample import sample
+from vit.explain.interventions.head_changes import Change, from_text, to_edits, validation_means
+from vit.explain.interventions.patch_changes import alter
+from vit.explain.passes.sample import sample
+from vit.runs import weights
 
 
 def texts(app: AppTest) -> str:

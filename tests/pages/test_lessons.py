@@ -12,9 +12,11 @@ from pages.lessons.lesson_list import LESSONS
 from pages.train.choices import RECIPE_FIELDS, ViTSpace
 from tests.pages.opening import open_page
 from tests.serving import ROOT
-from vit import data, hardware, jobs, lessons, runs
+from vit import data, lessons, runs
 from vit.config import MODELS
+from vit.jobs import control
 from vit.lessons import EXPERIMENTS, Stored
+from vit.support import hardware
 
 TRAINED = [lesson for lesson in LESSONS if lesson.experiment]
 
@@ -40,7 +42,7 @@ def queries(app: AppTest, label: str) -> list[dict[str, str]]:
 def launched(monkeypatch) -> list[str]:
     """Jobs that were started, without their processes."""
     names = []
-    monkeypatch.setattr(jobs, "_launch", lambda run, command: names.append(run.name))
+    monkeypatch.setattr(control, "_launch", lambda run, command: names.append(run.name))
     return names
 
 

@@ -12,7 +12,7 @@ from pages.ui.text import plain
 from tests import foreign_names
 from tests.pages.opening import open_page
 from vit import runs
-from vit.data.pictures import save_picture
+from vit.data.files.pictures import save_picture
 
 LITERAL = {
     "Selectbox.options",

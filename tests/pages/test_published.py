@@ -21,7 +21,7 @@ from tests.published import models  # noqa: E402
 from tests.published.hub import serving_hub  # noqa: E402
 from tests.published.test_fetching import NAME, point_to  # noqa: E402
 from vit import runs  # noqa: E402
-from vit.published import catalogue, guessing  # noqa: E402
+from vit.published import catalogue, guess_architecture  # noqa: E402
 
 RELPOS = "vit_relpos_small_patch16_224.sw_in1k"
 FILE = {"published_from": "From a file"}
@@ -147,7 +147,9 @@ def test_an_upload_with_its_config_becomes_a_run(file):
 
 def test_weights_that_fit_several_ask_which_it_is(file, monkeypatch):
     file.with_name("config.json").unlink()
-    monkeypatch.setattr(guessing, "candidates", lambda shapes: ("deit_tiny_patch16_224", "vit_tiny_patch16_224"))
+    monkeypatch.setattr(
+        guess_architecture, "candidates", lambda shapes: ("deit_tiny_patch16_224", "vit_tiny_patch16_224")
+    )
     app = open_page("published", **FILE)
     app.text_input(key="weights_path").set_value(str(file))
     press(app, "weights_open")

@@ -11,7 +11,7 @@ from streamlit.testing.v1 import AppTest
 from pages.ui.stand_in_images import NO_IMAGES
 from tests.pages.opening import open_page
 from tests.published_runs import SHAPES, open_published
-from vit.data.pictures import save_picture
+from vit.data.files.pictures import save_picture
 
 LOOKING = ("attention", "relevance", "tokens", "compare", "intervene")
 MEASURING = ("heads", "evaluate", "faithfulness")
@@ -119,7 +119,7 @@ def test_a_data_set_takes_the_place_of_the_images_and_is_matched_by_name(models,
 
 
 def test_a_network_with_too_much_attention_is_refused_in_a_sentence(models, monkeypatch):
-    monkeypatch.setattr("vit.explain.parts.ATTENTION_BYTES_MAX", 10_000)
+    monkeypatch.setattr("vit.explain.passes.memory.ATTENTION_BYTES_MAX", 10_000)
     for page in LOOKING:
         if page == "tokens":  # which needs no attention
             assert not open_page(page, run="registers", image=models).error

@@ -13,11 +13,13 @@ from pages.relevance import maps
 from tests.conftest import tiny_config
 from tests.pages.opening import open_page
 from tests.pages.test_attention import texts
-from vit import data, jobs, runs, weights
+from vit import data, jobs, runs
 from vit.config import CNNConfig, ReferenceConfig
 from vit.data.batches import to_tensor
-from vit.data.pictures import save_picture
-from vit.explain import METHODS, OVER_QUERIES, Target, attention_maps
+from vit.data.files.pictures import save_picture
+from vit.explain import METHODS, OVER_QUERIES, Target
+from vit.explain.maps import attention
+from vit.runs import weights
 
 FAST = [method.title for method in METHODS.values() if method.fast]
 
@@ -127,7 +129,7 @@ def test_what_a_link_cannot_mean_falls_back(trained):
 
 def test_a_tile_opens_its_method_without_a_pass_and_another_class_takes_one(trained, drawn, monkeypatch):
     asked = []
-    original = attention_maps.relevance_maps
+    original = attention.relevance_maps
     monkeypatch.setattr(
         "vit.explain.relevance_maps",
         lambda model, images, target, names, **options: (

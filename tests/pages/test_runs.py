@@ -10,9 +10,11 @@ from streamlit.testing.v1 import AppTest
 
 from tests.conftest import tiny_config
 from tests.pages.opening import open_page
-from vit import exchange, exports, optional, plots, runs
-from vit.comparison import summary
-from vit.config import checkpoints_dir
+from vit import plots, runs
+from vit.exports import formats, run_zip
+from vit.paths import checkpoints_dir
+from vit.runs.comparison import summary
+from vit.support import optional_packages
 
 
 def words(app: AppTest) -> str:
@@ -168,7 +170,7 @@ def test_deleting_asks_first(several):
 
 def test_an_uploaded_zip_becomes_a_run_that_is_chosen(several):
     file = io.BytesIO()
-    exchange.pack(runs.find_run("tiny"), file)
+    run_zip.pack(runs.find_run("tiny"), file)
     app = open_page("runs")
     app.file_uploader[0].upload("tiny.zip", file.getvalue(), "application/zip").run()
     assert not app.exception
@@ -236,14 +238,14 @@ def test_a_file_that_takes_a_while_is_made_on_a_click_and_then_offered(trained):
         app.run()
     assert not app.exception
     assert not app.error
-    exports.find(runs.find_run("tiny"), "hub").unlink()  # newer ones push it out
+    formats.find(runs.find_run("tiny"), "hub").unlink()  # newer ones push it out
     app.run()
     assert not app.exception
     assert any(button.label == "Make the file" for button in app.button)
 
 
 def test_a_form_whose_package_is_missing_says_how_to_install_it(trained, monkeypatch):
-    monkeypatch.setattr(optional, "find_spec", lambda name: None)
+    monkeypatch.setattr(optional_packages, "find_spec", lambda name: None)
     app = open_page("runs")
     for form in ("onnx", "onnx-attention", "tensorboard"):
         app.selectbox(key="download_form").set_value(form).run()

@@ -10,8 +10,10 @@ from pages.server.limits import Demo
 from tests.pages.opening import open_page
 from tests.pages.test_demo import A, B, look  # noqa: F401 - a fixture
 from tests.test_sweep import end, grid, started  # noqa: F401 - a fixture
-from vit import runs, sweep
+from vit import runs
 from vit.config import DEPTHS, HEADS, ViTConfig
+from vit.errors import RunError
+from vit.sweeps import sweep
 
 
 def form(**link: str) -> AppTest:
@@ -163,7 +165,7 @@ def test_on_a_demo_its_bounds_hold_for_a_sweep_and_are_told(home, look, started)
     name = app.selectbox(key="sweep").value
     again = grid(name, base=runs.get_run(started[0]).config, heads=(1, 2), depths=(1, 2))
     assert access.start_sweep(again) == []
-    with pytest.raises(runs.RunError, match="These are 1 runs, and you can start none now"):
+    with pytest.raises(RunError, match="These are 1 runs, and you can start none now"):
         access.start_sweep(grid(name, base=again.base, heads=(1, 2, 4), depths=(1,)))
 
 
@@ -173,7 +175,7 @@ def test_a_visitor_neither_sees_nor_stops_the_sweep_of_another(home, look, start
     assert access.my_sweeps() == {}
     assert "secret" not in texts(open_page("train", sweep="secret")).replace("There is no sweep", "")
     for change in (access.stop_sweep, access.resume_sweep, access.delete_sweep):
-        with pytest.raises(runs.RunError, match="There is no run"):
+        with pytest.raises(RunError, match="There is no run"):
             change(all_)
     assert all(run.active for run in all_)
     look(A)

@@ -16,12 +16,13 @@ from pages.timelapse.frames import Kept, kept
 from pages.ui.image_picker import open_id
 from tests.conftest import tiny_config
 from tests.pages.opening import open_page
-from vit import runs, snapshots, weights
+from vit import runs
 from vit.config import CNNConfig, ModelConfig, ReferenceConfig
 from vit.data.batches import to_tensor
 from vit.evaluation import model_view
 from vit.explain import METHODS, attention_arrays, capture, token_rows
 from vit.networks import build_model
+from vit.runs import snapshots, weights
 
 
 @pytest.fixture(autouse=True)

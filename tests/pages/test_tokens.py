@@ -15,11 +15,12 @@ from tests.conftest import tiny_config
 from tests.pages.opening import open_page
 from tests.pages.test_attention import texts
 from tests.pages.test_attention_beside import other_config
-from vit import data, jobs, runs, weights
+from vit import data, jobs, runs
 from vit.config import DEPARTURES, CNNConfig, ReferenceConfig
 from vit.data.batches import to_tensor
-from vit.data.pictures import save_picture
+from vit.data.files.pictures import save_picture
 from vit.explain import capture
+from vit.runs import weights
 
 ASPECTS = ("Similarity", "Components", "Norms", "Logit lens")
 

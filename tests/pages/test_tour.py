@@ -7,7 +7,8 @@ from streamlit.testing.v1 import AppTest
 
 from pages.overview.tour.tour import STEPS
 from tests.pages.opening import open_page
-from vit import jobs, runs
+from vit import runs
+from vit.jobs import control
 
 
 @pytest.fixture
@@ -87,7 +88,7 @@ def test_without_the_included_model_it_is_said_what_to_do(home):
 
 def test_one_click_starts_the_run_and_follows_it(home, monkeypatch):
     begun = []
-    monkeypatch.setattr(jobs, "_launch", lambda run, command: begun.append((run.name, command)))
+    monkeypatch.setattr(control, "_launch", lambda run, command: begun.append((run.name, command)))
     app = open_page("overview")
     assert "6,000 scenes are drawn first" in words(app)
     app.button(key="train_minute").click().run()

@@ -22,7 +22,7 @@ from pages.ui import polling
 from tests.conftest import tiny_config
 from tests.data.test_catalog import served, server  # noqa: F401 - fixtures
 from tests.pages.opening import open_page
-from vit import data, jobs, runs, trainer
+from vit import data, jobs, runs
 from vit.config import (
     DEPARTURES,
     DEPTHS,
@@ -38,7 +38,8 @@ from vit.config import (
 )
 from vit.errors import RunError, SettingsError
 from vit.flags import add_flags, to_config
-from vit.hardware import Device
+from vit.support.hardware import Device
+from vit.trainer import loop
 
 GB = 10**9
 
@@ -486,7 +487,7 @@ def test_a_ladder_of_which_one_rung_cannot_be_is_not_offered(home):
 
 
 def test_a_run_that_keeps_weights_on_the_way_says_of_which_step_they_are(home, monkeypatch):
-    monkeypatch.setattr(trainer, "WINDOW", 2)  # of three steps in an epoch
+    monkeypatch.setattr(loop, "WINDOW", 2)  # of three steps in an epoch
     base = tiny_config()
     recipe = RECIPES["course"].model_copy(update={"epochs": 2, "device": "cpu"})
     model = ReferenceConfig(image_size=32, embed_dim=16, depth=1, mended=("softmax",))

@@ -13,10 +13,11 @@ from pages.train.choices import make_tuned_space
 from pages.ui.run_words import DRAWN
 from tests.pages.opening import open_page
 from tests.pages.test_demo import DEVICES, bounds, look, shared  # noqa: F401 - fixtures
-from vit import data, jobs, runs
+from vit import data, runs
 from vit.config import RECIPES, CNNConfig, DataConfig, ReferenceConfig, RunConfig, StartConfig, ViTConfig
 from vit.errors import RunError, SettingsError
 from vit.flags import add_flags, to_config
+from vit.jobs import control
 
 
 def set_up(app: AppTest) -> RunConfig:
@@ -58,7 +59,7 @@ def test_a_link_starts_from_a_run_whose_network_is_told_and_not_chosen(several, 
     assert (frozen.start, frozen.training) == (StartConfig(run="tiny-deep", frozen=True), RECIPES["frozen"])
     assert frozen.model.image_size == 64
 
-    monkeypatch.setattr(jobs, "_launch", lambda run, command: None)
+    monkeypatch.setattr(control, "_launch", lambda run, command: None)
     app.button(key="start_training").click().run()
     assert not app.exception
     assert runs.get_run("scenes-from-tiny-deep").config.start == frozen.start

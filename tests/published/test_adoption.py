@@ -11,17 +11,18 @@ import torch  # noqa: E402
 from safetensors.torch import load_file, save_file  # noqa: E402
 
 from tests.published.models import save, scramble, small  # noqa: E402
-from vit import exchange, hub, jobs, runs  # noqa: E402
-from vit.cli import main  # noqa: E402
-from vit.config import checkpoints_dir  # noqa: E402
+from vit import hub, jobs, runs  # noqa: E402
+from vit.cli.main import main  # noqa: E402
 from vit.data import describe, title  # noqa: E402
 from vit.errors import DataError, RunError, UserError  # noqa: E402
 from vit.explain import capture  # noqa: E402
-from vit.published import guessing, loading  # noqa: E402
-from vit.published.adoption import open_file  # noqa: E402
+from vit.exports import run_zip  # noqa: E402
+from vit.paths import checkpoints_dir  # noqa: E402
+from vit.published import guess_architecture, loading  # noqa: E402
 from vit.published.architecture import build  # noqa: E402
-from vit.published.guessing import Ambiguous, candidates  # noqa: E402
-from vit.weights import load_checkpoint  # noqa: E402
+from vit.published.guess_architecture import Ambiguous, candidates  # noqa: E402
+from vit.published.open import open_file  # noqa: E402
+from vit.runs.weights import load_checkpoint  # noqa: E402
 
 ARGUMENTS = {"img_size": 64, "depth": 2, "embed_dim": 24, "num_heads": 3}
 
@@ -64,8 +65,8 @@ def test_its_images_are_not_here_and_that_is_a_sentence(file):
 
 def test_it_is_packed_and_unpacked_like_any_run(file, tmp_path):
     run = open_file(file, run="three")
-    exchange.pack(run, tmp_path / "three.zip")
-    again = exchange.unpack(tmp_path / "three.zip", "four")
+    run_zip.pack(run, tmp_path / "three.zip")
+    again = run_zip.unpack(tmp_path / "three.zip", "four")
     assert again.config == run.config
     assert again.status.message == run.status.message
     assert load_checkpoint("four")[1].class_names == ("ant", "bee", "cow")
@@ -139,8 +140,8 @@ def test_metas_layout_is_converted_by_timm(home):
 def test_an_architecture_is_found_by_its_weights(monkeypatch):
     some = ["vit_tiny_patch16_224", "vit_tiny_patch16_384", "deit_tiny_patch16_224", "deit_tiny_distilled_patch16_224"]
     some += ["vit_small_patch16_224", "deit3_small_patch16_224", "deit3_small_patch16_384", "vit_small_patch32_224"]
-    monkeypatch.setattr(guessing, "names", lambda: some)
-    guessing._architectures.cache_clear()
+    monkeypatch.setattr(guess_architecture, "names", lambda: some)
+    guess_architecture._architectures.cache_clear()
 
     def found(name: str) -> tuple[str, ...]:
         return candidates({key: tuple(value.shape) for key, value in build(name).state_dict().items()})
@@ -150,16 +151,18 @@ def test_an_architecture_is_found_by_its_weights(monkeypatch):
         assert found("vit_tiny_patch16_224") == ("deit_tiny_patch16_224", "vit_tiny_patch16_224")
         assert candidates({"conv1.weight": (64, 3, 7, 7)}) == ()
     finally:
-        guessing._architectures.cache_clear()
+        guess_architecture._architectures.cache_clear()
 
 
 def test_weights_that_fit_several_are_not_guessed_but_for_their_name(home, monkeypatch):
-    monkeypatch.setattr(guessing, "candidates", lambda shapes: ("deit_tiny_patch16_224", "vit_tiny_patch16_224"))
+    monkeypatch.setattr(
+        guess_architecture, "candidates", lambda shapes: ("deit_tiny_patch16_224", "vit_tiny_patch16_224")
+    )
     path = home / "weights.safetensors"
     save_file({"x": torch.zeros(1)}, path)
     with pytest.raises(Ambiguous, match="say which it is, such as deit_tiny_patch16_224, vit_tiny_patch16_224"):
-        guessing.guess(path, "weights")
-    assert guessing.guess(path, "deit_tiny_patch16_224-a1311bcf") == "deit_tiny_patch16_224"
+        guess_architecture.guess(path, "weights")
+    assert guess_architecture.guess(path, "deit_tiny_patch16_224-a1311bcf") == "deit_tiny_patch16_224"
 
 
 @pytest.mark.parametrize("name", ["tiny", "tiny-deep"])  # a convolutional stem, which timm does not have, and none
@@ -304,9 +307,9 @@ def test_outputs_that_differ_from_timms_are_found_out(file, monkeypatch):
 
 
 def test_a_full_disk_is_a_sentence(file, monkeypatch):
-    from vit.published import adoption
+    from vit.published import open
 
-    monkeypatch.setattr(adoption, "free_bytes", lambda folder: 1000)
+    monkeypatch.setattr(open, "free_bytes", lambda folder: 1000)
     with pytest.raises(RunError, match=r"takes 0\.1 MB of the disk, and 0\.0 MB are free"):
         open_file(file)
     assert nothing_left()

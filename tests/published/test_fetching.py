@@ -9,11 +9,11 @@ from safetensors.torch import save  # noqa: E402
 
 from tests.published.hub import serving_hub  # noqa: E402
 from tests.published.models import scramble  # noqa: E402
-from vit.data import fetching as transfer  # noqa: E402
+from vit.data.catalog import download as transfer  # noqa: E402
 from vit.errors import UserError  # noqa: E402
-from vit.published import fetching, loading  # noqa: E402
-from vit.published.adoption import open_named  # noqa: E402
-from vit.weights import load_checkpoint  # noqa: E402
+from vit.published import download, loading  # noqa: E402
+from vit.published.open import open_named  # noqa: E402
+from vit.runs.weights import load_checkpoint  # noqa: E402
 
 NAME = "vit_tiny_patch16_224.augreg_in21k_ft_in1k"
 
@@ -47,7 +47,7 @@ def test_a_model_is_fetched_by_its_name_and_opened(hub, content):
     assert seen[-1] == (len(content), len(content))
     assert load_checkpoint(run.path)[1].class_names[:2] == ("tench", "goldfish")
     assert run.config.data.crop_pct == 0.9
-    assert not list(fetching.folder().glob("*.safetensors"))  # the run has the weights now
+    assert not list(download.folder().glob("*.safetensors"))  # the run has the weights now
 
 
 def test_a_stopped_download_goes_on_where_it_was(hub, content):
@@ -67,11 +67,11 @@ def test_a_stopped_download_goes_on_where_it_was(hub, content):
 
 def test_what_is_not_the_published_file_is_not_kept(hub, content, monkeypatch):
     origin = loading.named(NAME)
-    found = fetching.find(origin)
-    monkeypatch.setattr(fetching, "find", lambda origin: found._replace(sha256="0" * 64))
+    found = download.find(origin)
+    monkeypatch.setattr(download, "find", lambda origin: found._replace(sha256="0" * 64))
     with pytest.raises(UserError, match="its checksum differs"):
         open_named(NAME)
-    assert not list(fetching.folder().glob("*.safetensors"))
+    assert not list(download.folder().glob("*.safetensors"))
 
 
 def test_pickled_weights_are_not_fetched(hub):

@@ -10,9 +10,9 @@ from timm.data import create_transform, resolve_data_config  # noqa: E402
 from timm.models import get_pretrained_cfg  # noqa: E402
 
 from vit.data.batches import to_tensor  # noqa: E402
-from vit.data.images import crop_square, fit_square  # noqa: E402
+from vit.data.files.images import crop_square, fit_square  # noqa: E402
 from vit.errors import UserError  # noqa: E402
-from vit.published.labels import class_names, is_projection  # noqa: E402
+from vit.published.class_names import class_names, is_projection  # noqa: E402
 from vit.published.preprocessing import preprocessing_of  # noqa: E402
 
 IMAGENET = {"mean": (0.485, 0.456, 0.406), "std": (0.229, 0.224, 0.225)}

@@ -11,12 +11,12 @@ from pathlib import Path
 import numpy as np
 
 from vit.config import AUTO_IMAGE_SIZE_MAX, DataConfig
-from vit.data import catalog
 from vit.data.cache import Progress, cache_key, fetch, is_made
-from vit.data.images import Square
-from vit.data.origins import SCENES, Origin, find
+from vit.data.catalog import catalog
+from vit.data.files.images import Square
+from vit.data.files.uploads import list_uploads, store_upload, upload_title
 from vit.data.records import DataInfo, ImageData, Skipped, Split
-from vit.data.uploads import list_uploads, store_upload, upload_title
+from vit.data.sources import SCENES, Origin, find
 from vit.errors import DataError
 
 __all__ = [

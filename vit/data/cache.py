@@ -17,9 +17,9 @@ from pathlib import Path
 import numpy as np
 from filelock import FileLock
 
-from vit.config import data_dir
 from vit.data.records import Skipped, Split
 from vit.errors import DataError
+from vit.paths import data_dir
 
 LAYOUT = 2
 """Counts up when what is written, or how images are decoded, changes."""

@@ -1,6 +1,10 @@
 """What a model attends to, or looks at, as arrays."""
 
-from vit.explain.attention_maps import (
+from vit.explain.faithfulness.measure import measure_faithfulness
+from vit.explain.faithfulness.result import MEASURES, Faithfulness
+from vit.explain.heads.portraits import Portraits, portraits
+from vit.explain.interventions.cover import FILLS, cover
+from vit.explain.maps.attention import (
     FUSIONS,
     attention_gradient,
     chefer,
@@ -10,8 +14,13 @@ from vit.explain.attention_maps import (
     rollout,
     token_grad_cam,
 )
-from vit.explain.attribution import gain_over_blank, integrated_gradients, occlusion
-from vit.explain.capture import (
+from vit.explain.maps.attribution import gain_over_blank, integrated_gradients, occlusion
+from vit.explain.maps.class_map import ClassMap, class_map
+from vit.explain.maps.contributions import contributions
+from vit.explain.maps.gradcam import grad_cam
+from vit.explain.maps.methods import METHODS, Method, methods_for, why_not
+from vit.explain.maps.target import Target
+from vit.explain.recording import (
     MIXED_POSITIONS,
     OVER_QUERIES,
     Layer,
@@ -25,17 +34,8 @@ from vit.explain.capture import (
     token_maps,
     token_rows,
 )
-from vit.explain.class_map import ClassMap, class_map
-from vit.explain.contributions import contributions
-from vit.explain.faithfulness import measure_faithfulness
-from vit.explain.gradcam import grad_cam
-from vit.explain.heads import Portraits, portraits
-from vit.explain.lens import prominent_classes, settled_from, summary_lens, token_lens
-from vit.explain.measures import MEASURES, Faithfulness
-from vit.explain.perturb import FILLS, cover
-from vit.explain.relevance import METHODS, Method, methods_for, why_not
-from vit.explain.target import Target
-from vit.explain.tokens import (
+from vit.explain.tokens.logit_lens import prominent_classes, settled_from, summary_lens, token_lens
+from vit.explain.tokens.states import (
     PrincipalComponents,
     principal_components,
     similarity_to,

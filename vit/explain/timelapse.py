@@ -11,10 +11,10 @@ from typing import Literal
 import numpy as np
 from torch import Tensor, nn
 
-from vit.explain.capture import attention_arrays, capture, token_rows
-from vit.explain.heads import patch_distances
-from vit.explain.lens import summary_lens
-from vit.explain.target import Target
+from vit.explain.heads.portraits import patch_distances
+from vit.explain.maps.target import Target
+from vit.explain.recording import attention_arrays, capture, token_rows
+from vit.explain.tokens.logit_lens import summary_lens
 
 Load = Callable[[int], nn.Module]
 """An epoch -> the network as it was after it, in eval mode."""

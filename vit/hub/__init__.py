@@ -15,15 +15,16 @@ from typing import TYPE_CHECKING, Any, BinaryIO
 
 from PIL import Image
 
-from vit import optional, runs
+from vit import runs
 from vit.data import load
 from vit.errors import RunError, SettingsError, UserError
-from vit.files import write_atomic
 from vit.hub import drawing
 from vit.hub.card import ATTENTION, CONFUSION, CURVES, Card
 from vit.hub.settings import config_json, public, why_not_timm
-from vit.report.panels import panels
+from vit.plots.panels import panels
 from vit.runs import Run
+from vit.support import optional_packages
+from vit.support.files import write_atomic
 
 if TYPE_CHECKING:
     from vit.evaluation import Evaluation
@@ -87,7 +88,7 @@ def contents(
     """The files of the folder by their names; what cannot be measured, since the images are gone, is left out."""
     from safetensors.torch import save
 
-    from vit.weights import load_checkpoint
+    from vit.runs.weights import load_checkpoint
 
     model, info = load_checkpoint(run.path)
     config = public(run.config)
@@ -160,7 +161,7 @@ def push(
         raise SettingsError(
             f"{repo[:80]!r} is no place on the hub: take USER/NAME, of letters, digits, dots and hyphens."
         )
-    hub = optional.require("Pushing to the Hugging Face hub", "huggingface_hub")
+    hub = optional_packages.require("Pushing to the Hugging Face hub", "huggingface_hub")
     token = token or hub.get_token()
     if not token:
         raise UserError(NO_TOKEN)

@@ -10,14 +10,14 @@ from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 
-from vit import comparison
 from vit.classes import names_of
 from vit.config import RunConfig
+from vit.cost.estimate import count_parameters
 from vit.data import title
-from vit.estimate import count_parameters
 from vit.flags import command_line
 from vit.hub.settings import why_not_timm
-from vit.names import as_markdown, shown
+from vit.runs import comparison
+from vit.support.untrusted_text import as_markdown, shown
 
 if TYPE_CHECKING:
     from vit.evaluation import Evaluation

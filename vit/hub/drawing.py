@@ -5,10 +5,10 @@ from collections.abc import Sequence
 import numpy as np
 from PIL import Image, ImageDraw, ImageFont
 
-from vit.colours import RIGHT, THEMES, WRONG, contrast, rgb
-from vit.names import bare
-from vit.report.drawing import finite, round_values
-from vit.report.panels import Panel
+from vit.pictures.colours import RIGHT, THEMES, WRONG, contrast, rgb
+from vit.plots.panels import Panel
+from vit.plots.svg import finite, round_values
+from vit.support.untrusted_text import bare
 
 WIDTH, HEIGHT = 480, 300
 _LEFT, _RIGHT, _TOP, _BOTTOM = 54, 14, 44, 40

@@ -17,7 +17,7 @@ from vit.hub.settings import config_json
 from vit.model import ViT
 from vit.reference import ReferenceViT
 from vit.runs import Run
-from vit.weights import load_checkpoint
+from vit.runs.weights import load_checkpoint
 
 
 class _Hub(PyTorchModelHubMixin):

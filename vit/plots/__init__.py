@@ -7,10 +7,10 @@ from vit.plots.ablation import head_sheet, probability_change, pruning_curve
 from vit.plots.anatomy import activation_curves, position_maps
 from vit.plots.curves import POINTS_MAX, accuracy_curve, learning_rate_curve, loss_curve, thin
 from vit.plots.evaluation import confusion_matrix, training_curves
-from vit.plots.figures import attention_matrix, probability_bars, reliability, token_names
 from vit.plots.heads import HEAD_COLOURS, heads_by_depth, layer_similarity
 from vit.plots.lessons import measured_dots, measured_lines
 from vit.plots.maps import head_grid, map_row
+from vit.plots.predictions import attention_matrix, probability_bars, reliability, token_names
 from vit.plots.runs import COMPARED_MAX, compared_curves, cost_scatter, gap_curves
 from vit.plots.sweep import sweep_heat
 from vit.plots.timelapse import accuracy_lines, class_lines, head_lines, lens_heat

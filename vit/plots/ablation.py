@@ -6,7 +6,7 @@ import numpy as np
 import plotly.graph_objects as go
 from PIL import Image, ImageDraw, ImageFont
 
-from vit.colours import CLEAR, PALETTE, SIGNED, rgb, tinted
+from vit.pictures.colours import CLEAR, PALETTE, SIGNED, rgb, tinted
 from vit.plots.base import figure, tick, told
 
 RANKINGS = {"loss": "blue", "gradient": "vermilion", "gradient-by-layer": "orange"}
@@ -164,7 +164,7 @@ def head_sheet(texts: Sequence[Sequence[str]], tones: np.ndarray) -> Image.Image
 
     Args:
         texts: ``(depth h)``.
-        tones: ``(depth h)`` from -1 to 1: how much of which of :data:`vit.colours.SIGNED`.
+        tones: ``(depth h)`` from -1 to 1: how much of which of :data:`vit.pictures.colours.SIGNED`.
     """
     depth, heads = tones.shape
     step = CELL + GAP

@@ -3,7 +3,7 @@
 import numpy as np
 import plotly.graph_objects as go
 
-from vit.colours import PALETTE
+from vit.pictures.colours import PALETTE
 from vit.plots.base import SCALE, figure
 
 HOVERED_MAX = 20_000

@@ -5,8 +5,8 @@ from typing import Any
 
 import plotly.graph_objects as go
 
-from vit.colours import SEQUENTIAL
-from vit.names import lines_of, shown
+from vit.pictures.colours import SEQUENTIAL
+from vit.support.untrusted_text import lines_of, shown
 
 SCALE = [[index / (len(SEQUENTIAL) - 1), colour] for index, colour in enumerate(SEQUENTIAL)]
 """Colours of amounts, as Plotly takes them."""

@@ -4,7 +4,7 @@ from collections.abc import Iterable, Sequence
 
 import numpy as np
 
-from vit.colours import PALETTE
+from vit.pictures.colours import PALETTE
 
 POINTS_MAX = 500
 """A curve on a page has no more points than this: more cannot be seen, and would be sent again every second."""

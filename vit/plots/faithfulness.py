@@ -7,7 +7,7 @@ from typing import Literal, NamedTuple
 import numpy as np
 import plotly.graph_objects as go
 
-from vit.colours import PALETTE
+from vit.pictures.colours import PALETTE
 from vit.plots.base import figure
 
 _COLOURS = ("blue", "orange", "green", "vermilion", "sky", "purple")

@@ -5,7 +5,7 @@ from collections.abc import Mapping, Sequence
 import numpy as np
 import plotly.graph_objects as go
 
-from vit.colours import PALETTE
+from vit.pictures.colours import PALETTE
 from vit.plots.base import SCALE, figure, literal
 
 HEAD_COLOURS = {

@@ -5,7 +5,7 @@ from typing import NamedTuple
 
 import plotly.graph_objects as go
 
-from vit.colours import PALETTE
+from vit.pictures.colours import PALETTE
 from vit.plots.base import figure, literal, told
 
 MEASURED, YOURS, KNOWS_NOTHING = "Measured", "Yours", "A map that knows nothing"

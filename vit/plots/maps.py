@@ -8,10 +8,10 @@ import numpy as np
 import plotly.graph_objects as go
 from PIL import Image
 
-from vit.colours import SEQUENTIAL, SIGNED, rgb
-from vit.names import lines_of
+from vit.pictures.colours import SEQUENTIAL, SIGNED, rgb
+from vit.pictures.overlays import OPACITY, shared_top
 from vit.plots.base import figure, literal
-from vit.render import OPACITY, shared_top
+from vit.support.untrusted_text import lines_of
 
 TILE, WIDEST = 150, 900
 """Pixels of a tile on the screen, and of all tiles of a row."""
@@ -46,7 +46,7 @@ def map_row(maps: Mapping[str, np.ndarray], view: np.ndarray | None = None, *, s
 
     Args:
         view: the image that lies below, ``(h w c)`` uint8; small numbers let it through. None for none.
-        signed: numbers below zero mean the contrary: :data:`vit.colours.SIGNED`.
+        signed: numbers below zero mean the contrary: :data:`vit.pictures.colours.SIGNED`.
     """
     stacked = np.stack([np.asarray(one, dtype=np.float32) for one in maps.values()])
     tops = np.abs(stacked).max(axis=(1, 2), keepdims=True)

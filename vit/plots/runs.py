@@ -6,7 +6,7 @@ from typing import Any, Literal, Protocol
 
 import plotly.graph_objects as go
 
-from vit.colours import PALETTE
+from vit.pictures.colours import PALETTE
 from vit.plots.base import figure, literal
 from vit.plots.curves import POINTS_MAX, thin
 

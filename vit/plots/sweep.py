@@ -5,7 +5,7 @@ from typing import Any, Protocol
 
 import plotly.graph_objects as go
 
-from vit.colours import CLEAR, PALETTE, on_scale, tinted
+from vit.pictures.colours import CLEAR, PALETTE, on_scale, tinted
 from vit.plots.base import SCALE, figure
 
 STATES = {

@@ -6,7 +6,7 @@ from typing import Any
 import numpy as np
 import plotly.graph_objects as go
 
-from vit.colours import CATEGORICAL, PALETTE, SEQUENTIAL, on_scale
+from vit.pictures.colours import CATEGORICAL, PALETTE, SEQUENTIAL, on_scale
 from vit.plots.base import SCALE, figure, tick, told
 
 LINES_MAX = len(CATEGORICAL)

@@ -6,11 +6,11 @@ from collections.abc import Sequence
 import numpy as np
 import plotly.graph_objects as go
 
-from vit.colours import CATEGORICAL, PALETTE
+from vit.pictures.colours import CATEGORICAL, PALETTE
 from vit.plots.base import TOLD_COLUMNS, figure, literal, tick
 
 OTHERS = PALETTE["grey"]
-"""The colour of the classes that have none of their own of :data:`vit.colours.CATEGORICAL`."""
+"""The colour of the classes that have none of their own of :data:`vit.pictures.colours.CATEGORICAL`."""
 
 PREFIX_COLOURS = ("vermilion", "purple", "blue", "green")
 """Of the tokens before the patches, the class token first; further registers have them again, dotted."""
@@ -31,8 +31,8 @@ def lens_curves(
     Args:
         states: what the tokens are after, ``l`` names.
         class_names: ``k`` names.
-        shown: classes with a colour of their own, of :data:`vit.colours.CATEGORICAL` in this order; hovering tells
-            which is the largest of the others.
+        shown: classes drawn in colour, :data:`vit.pictures.colours.CATEGORICAL` in this order; hovering names the
+            largest of the others.
         true: the image's class, whose line is broad; None where it is not known.
     """
     traces = [

@@ -9,9 +9,9 @@ from contextlib import suppress
 from functools import lru_cache
 from typing import TYPE_CHECKING, Any
 
-from vit import optional
 from vit.config import ViTConfig
 from vit.errors import SettingsError, UserError
+from vit.support import optional_packages
 
 if TYPE_CHECKING:
     from torch import nn
@@ -35,7 +35,7 @@ class _Differs(Exception):
 
 def require_timm() -> None:
     """Raise a UserError with the line that installs timm, unless it is there."""
-    optional.check("Opening published models", "timm")
+    optional_packages.check("Opening published models", "timm")
 
 
 def build(architecture: str, *, image_size: int | None = None, **arguments: Any) -> "nn.Module":

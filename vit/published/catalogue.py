@@ -4,9 +4,9 @@ from dataclasses import dataclass
 from fnmatch import fnmatch
 
 from vit.config import ViTConfig
-from vit.estimate import count_parameters
+from vit.cost.estimate import count_parameters
 from vit.published import architecture as arch
-from vit.published import guessing, labels
+from vit.published import class_names, guess_architecture
 
 CURATED = {
     "vit_tiny_patch16_224.augreg_in21k_ft_in1k": "The smallest plain ViT, three heads a block: quick even on a laptop.",
@@ -28,7 +28,7 @@ PATCHES_MAX = 24 * 24
 """Up to here pages stay quick: the attention of one image grows with the square."""
 
 
-RELATIVES = (*guessing.MODULES, "vision_transformer_hybrid", "vision_transformer_relpos", "eva", "beit")
+RELATIVES = (*guess_architecture.MODULES, "vision_transformer_hybrid", "vision_transformer_relpos", "eva", "beit")
 """Of timm: where what people look for as a ViT is; what differs in those that do not open, the list says."""
 
 
@@ -90,7 +90,7 @@ def describe(name: str, image_size: int | None = None) -> Entry:
 
     origin = named(name)
     outputs = int(origin.cfg.get("num_classes") or 0)
-    classes = 0 if labels.is_projection(origin.cfg, outputs) else outputs
+    classes = 0 if class_names.is_projection(origin.cfg, outputs) else outputs
     try:
         config = arch.config_of(origin.architecture, image_size)
         config = ViTConfig(**config.model_dump() | {"num_classes": classes})

@@ -11,7 +11,7 @@ from vit.classes import names_of
 from vit.config import RunConfig, ViTConfig
 from vit.errors import UserError
 from vit.published import architecture as arch
-from vit.published import files, labels
+from vit.published import class_names, weights_file
 from vit.published.preprocessing import preprocessing_of
 
 if TYPE_CHECKING:
@@ -178,16 +178,16 @@ def load(path: Path, origin: Origin, *, image_size: int | None = None) -> Loaded
         NotOurs: our network cannot be this model.
         UserError: the file holds other weights, or is not one that can be read.
     """
-    shapes = files.shapes_in(path)
-    native = files.PATCHES in shapes
-    outputs = files.head_outputs(shapes) if native else int(origin.cfg.get("num_classes") or 0)
+    shapes = weights_file.shapes_in(path)
+    native = weights_file.PATCHES in shapes
+    outputs = weights_file.head_outputs(shapes) if native else int(origin.cfg.get("num_classes") or 0)
     arguments = {key: value for key, value in origin.arguments.items() if key != "img_size"}
     model = arch.build(origin.architecture, num_classes=outputs, **arguments)
-    own = files.own_size(shapes, model) or origin.arguments.get("img_size")
+    own = weights_file.own_size(shapes, model) or origin.arguments.get("img_size")
     if image_size or own:
         model = arch.build(origin.architecture, num_classes=outputs, image_size=image_size or own, **arguments)
     config = arch.config_of(model)
-    weights = files.read(path, model)
+    weights = weights_file.read(path, model)
     _prove(model, config, weights, path.name)
     return _described(origin, config, weights, image_size=image_size, own=own)
 
@@ -219,8 +219,8 @@ def _described(
     if image_size and own and image_size != own:
         remarks.insert(0, f"Its positions, of {own} pixels, are resampled to {image_size}.")
     count = config.num_classes
-    names = labels.class_names(origin.cfg, count) if count else None
-    if count and names is None and (labels.is_projection(origin.cfg, count) or _is_unbiased(weights)):
+    names = class_names.class_names(origin.cfg, count) if count else None
+    if count and names is None and (class_names.is_projection(origin.cfg, count) or _is_unbiased(weights)):
         remarks.insert(0, f"It is opened without its head, whose {count:,} outputs are no classes.")
         config = ViTConfig(**config.model_dump() | {"num_classes": 0})
         weights = {name: value for name, value in weights.items() if not name.startswith("head.")}

@@ -11,7 +11,7 @@ from pages.ui.text import plain
 from pages.ui.widgets.boards import head_board, patch_board
 from pages.ui.widgets.map_grid import map_grid
 from vit import plots
-from vit.colours import CATEGORICAL
+from vit.pictures.colours import CATEGORICAL
 from vit.runs import Run
 
 GATHERS = {
@@ -110,8 +110,8 @@ def show_decision(run: Run, scene: Scene) -> None:
     """Step 6."""
     from pages.intervene.patch_controls import Tampering
     from pages.intervene.result import grid_of, see, sentence
-    from vit.explain.interventions import Change, to_text
-    from vit.explain.patches import patches_to_text
+    from vit.explain.interventions.head_changes import Change, to_text
+    from vit.explain.interventions.patch_changes import patches_to_text
 
     model, names = run.config.model, run.config.data.class_names
     of = f"tour_changes/{scene.picked.id}"  # another image begins with nothing changed

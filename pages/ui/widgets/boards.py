@@ -9,8 +9,8 @@ import numpy as np
 import streamlit as st
 from PIL import Image
 
-from vit.colours import SIGNED
-from vit.data.images import fit_square
+from vit.data.files.images import fit_square
+from vit.pictures.colours import SIGNED
 
 DISPLAY_SIZE = 256
 """Pictures larger than this are shown at this side."""
@@ -42,7 +42,7 @@ def head_board(
 
     Args:
         texts: ``(depth h)``, what stands on a button.
-        tones: ``(depth h)`` from -1 to 1, its colour: how much of which of :data:`vit.colours.SIGNED`.
+        tones: ``(depth h)`` from -1 to 1, its colour: how much of which of :data:`vit.pictures.colours.SIGNED`.
         says: ``(depth h)``, the same in words, for the pointer and for those who do not see it.
         label: what the board is, for those.
         pressed: layer and head, from 1, of the buttons that are outlined.

@@ -6,8 +6,8 @@ from pathlib import Path
 import numpy as np
 import streamlit as st
 
-from vit.colours import RIGHT, WRONG
-from vit.names import shown
+from vit.pictures.colours import RIGHT, WRONG
+from vit.support.untrusted_text import shown
 
 _FOLDER = Path(__file__).parent / "confusion_matrix"
 _component = st.components.v2.component(

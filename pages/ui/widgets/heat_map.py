@@ -7,7 +7,7 @@ import numpy as np
 import pyarrow as pa
 import streamlit as st
 
-from vit.colours import SEQUENTIAL, SIGNED
+from vit.pictures.colours import SEQUENTIAL, SIGNED
 
 ROWS_MAX = 300
 """Of a matrix with more rows only the marked one is drawn: the others would be thinner than a pixel."""

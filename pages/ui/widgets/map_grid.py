@@ -14,10 +14,10 @@ from PIL import Image
 
 from pages.ui.link_state import bounded
 from pages.ui.wording import term
-from vit.colours import SEQUENTIAL, SIGNED
 from vit.config import TransformerConfig
-from vit.data.images import fit_square
-from vit.names import shown
+from vit.data.files.images import fit_square
+from vit.pictures.colours import SEQUENTIAL, SIGNED
+from vit.support.untrusted_text import shown
 
 MAPS_BYTES_MAX = 3_000_000
 """The maps of all tokens go to the browser up to this size, beyond it those of the chosen token alone."""

@@ -12,11 +12,11 @@ from collections.abc import Callable
 import numpy as np
 from PIL import Image, ImageDraw
 
-from vit.data.scenes import pool, surroundings
+from vit.data.scenes import backgrounds, pool
 from vit.data.scenes.animals import cat, dog
 from vit.data.scenes.colours import palette, shade
 from vit.data.scenes.geometry import Colour, Part, fit
-from vit.data.scenes.things import airplane, bus, pizza
+from vit.data.scenes.objects import airplane, bus, pizza
 
 CLASSES = ("airplane", "bus", "cat", "dog", "pizza")
 SPLIT_COUNTS = {"train": 5000, "val": 1000}
@@ -97,8 +97,8 @@ def _render(rng: np.random.Generator, label: int, size: int, with_object: bool =
     """Back to front on a canvas some times larger, then reduced; light and texture come last."""
     around, thing, before, light = rng.spawn(4)  # a stream each: leaving the object out changes nothing else
     factor = max(2, round(256 / size))
-    canvas, typical = surroundings.backdrop(around, size * factor)
-    surroundings.paint(canvas, surroundings.clutter(around))
+    canvas, typical = backgrounds.backdrop(around, size * factor)
+    backgrounds.paint(canvas, backgrounds.clutter(around))
     side = thing.uniform(0.62, 0.95)
     centre = side / 2 + thing.uniform(0, 1 - side, 2)
     silhouette = Image.new("L", canvas.size)
@@ -151,13 +151,13 @@ def _cover(
         return cover
     whole = np.asarray(silhouette.reduce(8)).astype(np.float32)
     for _ in range(4):
-        parts = surroundings.occluder(rng, centre, side)
+        parts = backgrounds.occluder(rng, centre, side)
         trial = Image.new("L", canvas.size)
         pen = ImageDraw.Draw(trial)
         for part in parts:
             pen.polygon((part.points * canvas.width).ravel().tolist(), fill=255)
         if (whole * np.asarray(trial.reduce(8))).sum() <= 255 * OCCLUSION_MAX * whole.sum():
-            surroundings.paint(canvas, parts)
+            backgrounds.paint(canvas, parts)
             return trial
     return cover
 

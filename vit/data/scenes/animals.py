@@ -6,7 +6,7 @@ import numpy as np
 
 from vit.data.scenes.colours import Palette, blend, shade
 from vit.data.scenes.geometry import Part, ellipse, mirror, polygon, ribbon, smooth, turn
-from vit.data.scenes.things import Drawing
+from vit.data.scenes.objects import Drawing
 
 
 def cat(rng: np.random.Generator, colours: Palette) -> Drawing:

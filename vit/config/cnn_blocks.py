@@ -1,0 +1,41 @@
+"""What the convolutional networks are made of, block by block: built by :mod:`vit.cnn`, counted without torch."""
+
+from itertools import pairwise
+from typing import NamedTuple
+
+from vit.config.model import CNNConfig
+
+WIDTHS = (32, 64, 128, 256)
+"""Channels after each block of the plain network."""
+
+RESIDUAL_WIDTH = 124
+"""Channels of the residual network's last stage, set so that it has about the parameters of the default ViT."""
+
+STAGES = 3
+STAGE_BLOCKS = 2
+"""Stages of the residual network, each half as wide as the next one, and the blocks of each."""
+
+
+class Block(NamedTuple):
+    """One block: a convolution and a pooling, or, ``residual``, two convolutions around which a shortcut leads.
+
+    ``stride`` is how many times smaller its output is along a side.
+    """
+
+    residual: bool
+    width_in: int
+    width_out: int
+    stride: int
+
+
+def blocks(config: CNNConfig) -> list[Block]:
+    """The blocks of the network that ``config`` describes, in order."""
+    if not config.residual:
+        return [Block(False, *widths, 2) for widths in pairwise((config.in_channels, *WIDTHS))]
+    widths = [RESIDUAL_WIDTH >> STAGES - 1 - stage for stage in range(STAGES)]
+    plan = [Block(False, config.in_channels, widths[0], 2)]
+    for width in widths:
+        for _ in range(STAGE_BLOCKS):
+            before = plan[-1].width_out
+            plan.append(Block(True, before, width, 1 if width == before else 2))
+    return plan

@@ -1,0 +1,362 @@
+"""``coco5``: the five classes of the course report, cut out of the photographs of COCO.
+
+From the instance annotations of COCO's train2017 (Lin et al. 2014, Microsoft COCO: Common Objects in Context) images
+are picked that show objects of exactly one of the five classes. Of each image the largest object that is no crowd is
+taken, by the area of its box, if its longer side has at least 64 pixels, so that none has to be enlarged. The crop is
+the square round the box, moved into the image where it would stick out, and no larger than the image's shorter side.
+
+The images of a class are shuffled with a fixed seed, from their sorted ids: the first 1,500 are the training images,
+the next 500 the validation images (val2017 alone has too few), and the others stand in for images that cannot be had.
+
+Only the picked images are fetched. What a person has of COCO in ``coco/`` of the folder of data sets is used instead:
+``coco/annotations/instances_train2017.json`` and the images in ``coco/train2017/``.
+"""
+
+import json
+import math
+import queue
+import threading
+import zipfile
+import zlib
+from collections.abc import Callable, Iterator
+from concurrent.futures import Future, ThreadPoolExecutor
+from contextlib import AbstractContextManager, ExitStack
+from dataclasses import dataclass
+from pathlib import Path
+from typing import BinaryIO, NamedTuple
+
+import numpy as np
+from PIL import Image
+
+from vit.data.cache import Plan, Progress
+from vit.data.catalog.download import Archive, Unreachable, fetch_archive, fetch_bytes
+from vit.data.catalog.entry import Listed
+from vit.data.catalog.json_items import items
+from vit.data.files import folders
+from vit.data.files.images import FILE_BYTES_MAX, Square, fit_square, open_image
+from vit.data.records import Skipped
+from vit.errors import DataError
+from vit.paths import data_dir
+
+CATEGORIES = {"airplane": 5, "bus": 6, "cat": 17, "dog": 18, "pizza": 59}
+"""The classes, and their ids in COCO."""
+
+SIDE = 64
+SEED = 0
+THREADS = 8
+SKIPPED_MAX = 200
+"""When more images than this cannot be had, something else is wrong than a lost file."""
+
+ANNOTATIONS = "annotations/instances_train2017.json"
+IMAGES = "train2017"
+ARCHIVE_BYTES = 252_907_541
+IMAGE_BYTES = 163_474
+"""COCO's mean: train2017.zip holds 118,287 images in 19,336,861,798 bytes."""
+
+_SKIPPED = "skipped.json"
+_TICK = 20_000
+"""Annotations read between two calls of the progress."""
+
+_DAMAGE = (
+    *(ValueError, TypeError, LookupError, ArithmeticError),  # JSON of another shape
+    *(zipfile.BadZipFile, zlib.error, EOFError, RuntimeError),  # a broken zip, or JSON nested without end
+)
+
+Box = tuple[float, float, float, float]
+"""Left, top, right and bottom edge."""
+
+
+class Candidate(NamedTuple):
+    """An image with objects of one class, and the box of the largest, in pixels."""
+
+    image_id: int
+    size: tuple[int, int]
+    box: Box
+
+    @property
+    def file_name(self) -> str:
+        """COCO's name of the image."""
+        return _file_name(self.image_id)
+
+    def square(self) -> tuple[int, int, int, int]:
+        """The crop: (left, top, right, bottom) within the image."""
+        left, top, right, bottom = self.box
+        side = round(min(max(right - left, bottom - top), *self.size))
+        x, y = (
+            round(min(max((low + high - side) / 2, 0), extent - side))
+            for low, high, extent in ((left, right, self.size[0]), (top, bottom, self.size[1]))
+        )
+        return x, y, x + side, y + side
+
+
+class Slot(NamedTuple):
+    """A place in the set, and the image that is to fill it."""
+
+    split: str
+    class_name: str
+    candidate: Candidate
+
+    def path(self, root: Path) -> Path:
+        return root / self.split / self.class_name / f"{Path(self.candidate.file_name).stem}.png"
+
+
+@dataclass(frozen=True, kw_only=True)
+class Coco5(Listed):
+    """The data set, as the catalog lists it.
+
+    Attributes:
+        archive: the zip of COCO's annotations.
+        images: address of the folder of images.
+    """
+
+    archive: Archive
+    images: str
+    resumes = True
+
+    @property
+    def skipped(self) -> tuple[Skipped, ...]:
+        """Images that could not be had when the set was made; others stand in for them."""
+        try:
+            return tuple(Skipped(*entry) for entry in json.loads((self.ready_root() / _SKIPPED).read_text("utf-8")))
+        except (DataError, OSError, ValueError, TypeError):  # not there yet, or a set that was put there by hand
+            return ()
+
+    def root(self) -> Path | None:
+        """Where the set lies; None where it does not."""
+        folder = data_dir() / self.name
+        return folder if (folder / "train").is_dir() else None
+
+    def key(self, split: str, count: int | None, seed: int) -> tuple:
+        """All that decides the content of the split."""
+        return self._index().key(split, count, seed)
+
+    def plan(self, split: str, count: int | None, seed: int, square: Square) -> AbstractContextManager[Plan]:
+        """How :mod:`vit.data.cache` makes a split."""
+        return self._index().plan(split, count, seed, square)
+
+    def _index(self) -> folders.Index:
+        root = self.ready_root()
+        index = folders.scan(root)
+        if index.class_names != self.class_names:
+            raise DataError(
+                f"{root} has other classes than {', '.join(self.class_names)}: remove it, download it again."
+            )
+        return index
+
+    def build(self, root: Path, progress: Progress) -> None:
+        """Fetch the annotations, pick the images, fetch those, and write them into ``root`` as ``train/cat/ID.png``.
+
+        What an earlier call wrote is kept.
+
+        Args:
+            progress: called with bytes and bytes in all; an image counts as COCO's mean, whatever its size.
+
+        Raises:
+            DataError: no connection, annotations that are not COCO's, or hold too few images of a class, or too many
+                images that cannot be had.
+        """
+        annotations = data_dir() / "coco" / ANNOTATIONS
+        if not annotations.exists():
+            annotations = root / self.archive.path
+            for done, _ in fetch_archive(self.title, self.archive, root):
+                progress(min(done, ARCHIVE_BYTES), self.download_bytes)
+
+        def tick() -> None:
+            progress(ARCHIVE_BYTES, self.download_bytes)
+
+        slots, spares = self._share_out(read_annotations(annotations, tick))
+        skipped: list[Skipped] = []
+        written: set[Path] = set()
+        while slots:
+            failed = []
+            for slot, problem in self._fill(slots, root, len(skipped), progress):
+                if problem is None:
+                    written.add(slot.path(root))
+                else:
+                    failed.append(slot)
+                    skipped.append(problem)
+            slots = [slot._replace(candidate=self._spare(slot.class_name, spares, skipped)) for slot in failed]
+        for path in root.glob("*/*/*"):
+            if path not in written:  # a stand-in of an earlier try, whose image could be had in this one
+                path.unlink()
+        entries = sorted((entry.file, entry.reason) for entry in skipped)
+        (root / _SKIPPED).write_text(json.dumps(entries), "utf-8")
+        (root / self.archive.path).unlink(missing_ok=True)
+        progress(self.download_bytes, self.download_bytes)
+
+    def _share_out(self, candidates: dict[str, list[Candidate]]) -> tuple[list[Slot], dict[str, Iterator[Candidate]]]:
+        """Slots of both splits, and the images of each class that are left."""
+        slots, spares = [], {}
+        for label, name in enumerate(self.class_names):
+            found = sorted(candidates[name])
+            order = iter([found[row] for row in np.random.default_rng([SEED, label]).permutation(len(found))])
+            wanted = [split for split, count in self.counts.items() for _ in range(count // len(self.class_names))]
+            if len(found) < len(wanted):
+                raise DataError(
+                    f"The annotations hold {len(found):,} images that suit the class {name!r}, and {len(wanted):,} are "
+                    "needed: use COCO's own instances_train2017.json."
+                )
+            slots += [Slot(split, name, next(order)) for split in wanted]
+            spares[name] = order
+        return slots, spares
+
+    def _spare(self, class_name: str, spares: dict[str, Iterator[Candidate]], skipped: list[Skipped]) -> Candidate:
+        if (spare := next(spares[class_name], None)) is None:
+            last = skipped[-1]
+            raise DataError(
+                f"Too many images of the class {class_name!r} cannot be had, the last {last.file} ({last.reason}): "
+                "try again later."
+            )
+        return spare
+
+    def _fill(
+        self, slots: list[Slot], root: Path, failures: int, progress: Progress
+    ) -> Iterator[tuple[Slot, Skipped | None]]:
+        """Fetch the image of each slot; in the order of the slots, what was wrong with it."""
+        total = sum(self.counts.values())
+        share = (self.download_bytes - ARCHIVE_BYTES) / total
+        finished: queue.SimpleQueue[Future] = queue.SimpleQueue()
+        stop = threading.Event()
+        with ExitStack() as stack:
+            pool = ThreadPoolExecutor(THREADS)
+            stack.callback(pool.shutdown, cancel_futures=True)
+            stack.callback(stop.set)  # before the shutdown, which waits for what is under way
+            futures = [pool.submit(self._write, slot, slot.path(root), stop) for slot in slots]
+            for future in futures:
+                future.add_done_callback(finished.put)
+            pending, done = len(futures), total - len(slots)
+            while pending:
+                progress(ARCHIVE_BYTES + round(share * done), self.download_bytes)
+                try:
+                    problem = finished.get(timeout=1).result()
+                except queue.Empty:
+                    continue
+                pending -= 1
+                if problem is None:
+                    done += 1
+                elif (failures := failures + 1) > SKIPPED_MAX:
+                    raise DataError(
+                        f"More than {SKIPPED_MAX} images of {self.title} cannot be had, the last {problem.file} "
+                        f"({problem.reason}): try again later."
+                    )
+        yield from ((slot, future.result()) for slot, future in zip(slots, futures, strict=True))
+
+    def _write(self, slot: Slot, path: Path, stop: threading.Event) -> Skipped | None:
+        """Fetch, crop and write one image; what was wrong with it.
+
+        Raises:
+            Unreachable: no connection.
+        """
+        if path.exists():
+            return None
+        name = slot.candidate.file_name
+        own = data_dir() / "coco" / IMAGES / name
+        try:
+            content = own if own.exists() else fetch_bytes(f"{self.images}/{name}", FILE_BYTES_MAX, stop)
+            image = open_image(content, name="The file")
+            if image.size != slot.candidate.size:
+                raise DataError("The file has other dimensions than its annotation says.")
+        except Unreachable:
+            raise
+        except DataError as error:
+            return Skipped(name, str(error))
+        pixels = fit_square(image.crop(slot.candidate.square()), SIDE)
+        path.parent.mkdir(parents=True, exist_ok=True)
+        beside = path.with_suffix(".part")
+        Image.fromarray(pixels).save(beside, "PNG")
+        beside.replace(path)
+        return None
+
+
+def read_annotations(path: Path, tick: Callable[[], None]) -> dict[str, list[Candidate]]:
+    """The images that suit each class.
+
+    Args:
+        path: COCO's instance annotations, or the zip that holds them.
+        tick: called now and then.
+
+    Raises:
+        DataError: damaged, not COCO's, or with file names that are not.
+    """
+    try:
+        with ExitStack() as stack:
+            if path.suffix == ".zip":
+                file = stack.enter_context(stack.enter_context(zipfile.ZipFile(path)).open(ANNOTATIONS))
+            else:
+                file = stack.enter_context(path.open("rb"))
+            return _candidates(file, tick)
+    except DataError:  # a ValueError, too
+        raise
+    except _DAMAGE as error:
+        raise DataError(
+            f"{path} does not hold COCO's instance annotations, or is damaged: remove it, and download again."
+        ) from error
+
+
+def _candidates(file: BinaryIO, tick: Callable[[], None]) -> dict[str, list[Candidate]]:
+    names = {number: name for name, number in CATEGORIES.items()}
+    images: dict[int, tuple[int, int]] = {}
+    classes: dict[int, set[str]] = {}
+    objects: dict[int, list[Box]] = {}
+    known = set()
+    for row, (key, item) in enumerate(items(file)):
+        if row % _TICK == 0:
+            tick()
+        if key == "images":
+            image_id, name = int(item["id"]), str(item["file_name"])
+            if name != _file_name(image_id):  # it would become a part of an address and of a path
+                raise DataError(
+                    f"The annotations name an image {name[:80]!r}, which is no file name of COCO's train2017."
+                )
+            images[image_id] = (int(item["width"]), int(item["height"]))
+        elif key == "annotations" and item["category_id"] in names:
+            image_id = int(item["image_id"])
+            classes.setdefault(image_id, set()).add(names[item["category_id"]])
+            if not item["iscrowd"]:
+                x, y, width, height = map(float, item["bbox"])
+                if not math.isfinite(x + y + width + height) or width < 0 or height < 0:
+                    raise ValueError("no box")
+                objects.setdefault(image_id, []).append((x, y, x + width, y + height))
+        elif key == "categories":
+            known.add((item["name"], item["id"]))
+    if not known >= set(CATEGORIES.items()):
+        raise ValueError("other categories")
+    found: dict[str, list[Candidate]] = {name: [] for name in CATEGORIES}
+    for image_id, boxes in objects.items():
+        if len(classes[image_id]) == 1:
+            (name,) = classes[image_id]
+            size = images[image_id]
+            box = max((_clipped(box, size) for box in boxes), key=lambda box: (box[2] - box[0]) * (box[3] - box[1]))
+            if max(box[2] - box[0], box[3] - box[1]) >= SIDE and min(size) >= SIDE:
+                found[name].append(Candidate(image_id, size, box))
+    return found
+
+
+def _clipped(box: Box, size: tuple[int, int]) -> Box:
+    """The part of a box that lies within the image."""
+    left, top, right, bottom = (min(max(edge, 0.0), float(extent)) for edge, extent in zip(box, size * 2, strict=True))
+    return left, top, right, bottom
+
+
+def _file_name(image_id: int) -> str:
+    return f"{image_id:012d}.jpg"
+
+
+_COUNTS = {"train": 1_500 * len(CATEGORIES), "val": 500 * len(CATEGORIES)}
+
+COCO5 = Coco5(
+    name="coco5",
+    title="COCO (five classes)",
+    class_names=tuple(CATEGORIES),
+    counts=_COUNTS,
+    size=SIDE,
+    download_bytes=ARCHIVE_BYTES + IMAGE_BYTES * sum(_COUNTS.values()),
+    licence="Annotations CC BY 4.0; images: the terms of use of Flickr",
+    archive=Archive(
+        "http://images.cocodataset.org/annotations/annotations_trainval2017.zip",
+        "annotations_trainval2017.zip",
+        "f4bbac642086de4f52a3fdda2de5fa2c",
+    ),
+    images=f"http://images.cocodataset.org/{IMAGES}",
+)
+"""There is no https: the server's certificate is another's. The checksum vouches for the annotations."""

@@ -1,0 +1,134 @@
+"""Zips that people send through the browser: unpacked once, under limits, into a folder of their own.
+
+Nothing in such a file is believed. Names are checked before anything is written (:mod:`vit.data.files.zips`), and bytes
+are counted while they are expanded, whatever sizes the file declares.
+"""
+
+import hashlib
+import os
+import re
+import shutil
+import zipfile
+from pathlib import Path
+from typing import BinaryIO
+
+from vit.data.files import folders, zips
+from vit.errors import DataError
+from vit.paths import OWNER, owned_dir
+
+BYTES_MAX = 8 * 2**30
+RATIO_MAX = 100
+"""Photographs hardly compress; a file that grows a hundredfold is made to fill the disk."""
+RATIO_FREE_BYTES = 32 * 2**20
+"""Up to here the ratio does not matter."""
+
+_TINY_BYTES, _TINY_MAX = 32, 1000
+"""No image is that short; files without content cost the sender nothing, and the disk an entry each."""
+_SIGNATURES = re.compile(
+    rb"PK\x03\x04|PK\x05\x06|\x1f\x8b\x08|BZh|\xfd7zXZ\x00|7z\xbc\xaf\x27\x1c|Rar!\x1a\x07|\x28\xb5\x2f\xfd|.{257}ustar",
+    re.DOTALL,
+)
+"""How zip, gzip, bzip2, xz, 7z, RAR, zstd and tar files begin, whatever their names."""
+
+
+def store_upload(
+    name: str, file: BinaryIO, *, owner: str = "", bytes_max: int | None = None, entries_max: int | None = None
+) -> str:
+    """Unpack an uploaded zip and return its source, the path of the folder.
+
+    The folder is named after the file and its content, so the same upload a second time is found and not unpacked.
+
+    Args:
+        name: what the file is called; only for the folder's name and for messages.
+        file: seekable, binary.
+        owner: whose it is (:attr:`vit.config.RunConfig.owner`); it is not offered to anybody else then.
+        bytes_max, entries_max: what the zip may hold once it is expanded, where that is less than usual.
+
+    Raises:
+        DataError: not a zip, unsafe or too large, or not a set of images in classes. Nothing is left behind then.
+    """
+    title = Path(name.replace("\\", "/")).name[:80] or "The upload"
+    target = _folder(owner) / f"{zips.slug(name)}-{_digest(file)}"
+    if target.is_dir():
+        return str(target)
+    try:
+        with zips.scratch(_folder(owner)) as beside:
+            with zips.open_zip(file, title, entries_max or zips.ENTRIES_MAX) as archive:
+                _unpack(archive, title, beside, file.seek(0, os.SEEK_END), bytes_max or BYTES_MAX)
+            folders.scan(beside, title)
+            if not target.is_dir():  # the same upload may have been unpacked in another tab meanwhile
+                beside.rename(target)
+    except OSError as error:
+        raise DataError(f"{title} cannot be unpacked: {error.strerror or error}.") from error
+    return str(target)
+
+
+def list_uploads(owner: str = "") -> list[str]:
+    """Sources of the stored uploads of this owner, newest first."""
+    if not _folder(owner).is_dir():
+        return []
+    found = [entry for entry in _folder(owner).iterdir() if entry.is_dir() and not entry.name.startswith(".")]
+    return [str(entry) for entry in sorted(found, key=lambda entry: entry.stat().st_mtime, reverse=True)]
+
+
+def upload_title(source: str) -> str | None:
+    """Name of an upload without the mark of its content; None for what is no upload."""
+    path = Path(source)
+    owner = path.parent.parent.name if OWNER.fullmatch(path.parent.parent.name) else ""
+    return re.sub(r"-[0-9a-f]{12}$", "", path.name) if path.parent == _folder(owner) else None
+
+
+def _folder(owner: str) -> Path:
+    return owned_dir(owner) / "uploads"
+
+
+def _digest(file: BinaryIO) -> str:
+    file.seek(0)
+    digest = hashlib.file_digest(file, "sha256").hexdigest()[:12]
+    file.seek(0)
+    return digest
+
+
+def _unpack(archive: zipfile.ZipFile, name: str, folder: Path, packed: int, bytes_max: int) -> None:
+    members = zips.members(archive, name)
+    free = shutil.disk_usage(folder).free
+    limit = min(bytes_max, free // 2)
+    if sum(member.info.file_size for member in members) > limit:
+        raise _too_large(name, limit)
+    done = tiny = 0
+    for member in members:
+        path = folder.joinpath(*member.parts)
+        if member.is_dir:
+            path.mkdir(parents=True, exist_ok=True)
+            continue
+        path.parent.mkdir(parents=True, exist_ok=True)
+        before, done = done, _unpack_file(archive, member, path, name, done, limit, packed)
+        tiny += done - before < _TINY_BYTES
+        if tiny > _TINY_MAX:
+            raise DataError(f"{name} holds over {_TINY_MAX:,} empty files: leave out what is no image.")
+
+
+def _unpack_file(
+    archive: zipfile.ZipFile, member: zips.Member, path: Path, name: str, done: int, limit: int, packed: int
+) -> int:
+    """Write one member; returns the bytes expanded so far, all members together."""
+    start = done
+    try:
+        with path.open("xb") as target:
+            for chunk in zips.chunks(archive, member.info, name=f"{name}: {member.parts[-1]!r}"):
+                if done == start and _SIGNATURES.match(chunk):
+                    raise zips.nested(name, member.parts[-1])
+                done += len(chunk)
+                if done > limit:
+                    raise _too_large(name, limit)
+                if done > RATIO_FREE_BYTES and done > RATIO_MAX * packed:
+                    raise DataError(f"{name} expands to over {RATIO_MAX} times its size: pack photographs, not a bomb.")
+                target.write(chunk)
+    except FileExistsError as error:
+        raise DataError(f"{name} holds two files of the same name, {path.name!r}: pack it again.") from error
+    return done
+
+
+def _too_large(name: str, limit: int) -> DataError:
+    size = f"{limit / 2**30:.1f} GB" if limit >= 2**30 else f"{limit / 1e6:,.0f} MB"
+    return DataError(f"{name} expands to more than {size}: leave images out, or make them smaller.")

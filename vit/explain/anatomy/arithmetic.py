@@ -1,0 +1,521 @@
+"""The arithmetic of one head on one image, step by step: each number from the steps before it and the weights.
+
+Nothing is read from the model's own record; a test holds every step against it. The course network
+(:mod:`vit.reference`) takes the same walk in its own order, less the departures that its settings mend.
+"""
+
+import copy
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
+
+import numpy as np
+import torch
+import torch.nn.functional as F
+from einops import einsum, rearrange
+from torch import Tensor, nn
+
+from vit.config import DEPARTURES, TransformerConfig, ViTConfig
+from vit.errors import ExplainError
+from vit.explain.recording import Recordable
+from vit.model import LayerScale
+
+TERMS = 3
+"""A worked sum names so many of its terms."""
+
+
+@dataclass(frozen=True)
+class Step:
+    """One line of the arithmetic.
+
+    Attributes:
+        name: what the model's record calls it, where it has it.
+        title: what a person calls it.
+        formula: the line of maths, LaTeX.
+        words: what it does.
+        axes: the rows and the columns of ``value`` in einops letters; ``(r w)`` are the patches row by row, ``n`` and
+            ``m`` all tokens.
+        value: float32.
+        worked: one number of the chosen token worked out, LaTeX; empty where there is none.
+    """
+
+    name: str
+    title: str
+    formula: str
+    words: str
+    axes: tuple[str, str]
+    value: np.ndarray
+    worked: str = ""
+
+    @property
+    def of_patches(self) -> bool:
+        """Whether the rows are the patches alone, without the tokens before them."""
+        return self.axes[0] == "(r w)"
+
+    @property
+    def is_share(self) -> bool:
+        """Whether the numbers are shares of 1, and not signed."""
+        return self.name == "attention"
+
+
+def walk(model: nn.Module, images: Tensor, *, layer: int, head: int, token: int = 0) -> tuple[Step, ...]:
+    """What one head of one layer computes for the first of ``images (b c h w)``, and what becomes of it.
+
+    In the first layer the walk begins with the patches, in a later one with the tokens that the blocks before it give.
+
+    Args:
+        layer, head: from 1.
+        token: whose numbers are worked out, counted from 0 in the network's order: the tokens before the patches (a
+            class token, registers), where there are any, then the patches row by row.
+
+    Raises:
+        ExplainError: a TypeError; the model has no attention.
+        ValueError: there is no such layer, head or token.
+    """
+    if not isinstance(model, Recordable):
+        raise ExplainError(f"{type(model).__name__} has no attention, so there is no arithmetic of a head to follow.")
+    config: TransformerConfig = model.config
+    for name, value, low, high in (
+        ("layer", layer, 1, config.depth),
+        ("head", head, 1, config.num_heads),
+        ("token", token, 0, config.num_tokens - 1),
+    ):
+        if not low <= value <= high:
+            raise ValueError(f"{name} = {value} does not exist; choose {low} to {high}.")
+    if model.training:
+        model = copy.deepcopy(model).eval()  # a copy, since other threads may be using the model as it stands
+    images = images[:1].to(next(model.parameters()).device, torch.float32)
+    with torch.no_grad():
+        tokens, steps = _embed(model, images, token)
+        if layer > 1:
+            for block in list(model.blocks)[: layer - 1]:
+                tokens = block(tokens[None], {})[0]
+            steps = [_entry(tokens, layer)]
+        return (*steps, *_attend(model, tokens, layer, head - 1, token))
+
+
+def mended(config: TransformerConfig) -> tuple[str, ...]:
+    """The departures of the course network that this network does not make; the ViT makes none."""
+    return DEPARTURES if isinstance(config, ViTConfig) else config.mended
+
+
+def project(tokens: Tensor, weight: Tensor, bias: Tensor | None, columns: slice | None = None) -> Tensor:
+    """Queries, keys or values of one head: ``n e -> n d``.
+
+    Each token's whole embedding is projected, or, where ``columns`` says which slice of it is the head's, the slice of
+    all tokens at once, flattened.
+    """
+    if columns is None:
+        return F.linear(tokens, weight, bias)
+    flat = rearrange(tokens[:, columns], "n d -> (n d)")
+    return rearrange(F.linear(flat, weight, bias), "(n d) -> n d", n=len(tokens))
+
+
+def head_weights(block: nn.Module, head: int) -> list[tuple[Tensor, Tensor | None]]:
+    """Weight and bias, if any, of the linear maps that give one head its Q, K and V; ``head`` from 0."""
+    attention = block.attn
+    if hasattr(attention, "heads"):
+        return [
+            (it.weight, it.bias) for it in (attention.heads[head].q, attention.heads[head].k, attention.heads[head].v)
+        ]
+    parts = {"three": 3, "h": attention.num_heads}
+    weight = rearrange(attention.qkv.weight, "(three h d) e -> h three d e", **parts)[head]
+    if attention.qkv.bias is None:
+        return [(one, None) for one in weight]
+    bias = rearrange(attention.qkv.bias, "(three h d) -> h three d", **parts)[head]
+    return list(zip(weight, bias, strict=True))
+
+
+# The steps
+
+
+def _embed(model: nn.Module, images: Tensor, token: int) -> tuple[Tensor, list[Step]]:
+    """From the image to the tokens that enter the first block, ``n e``."""
+    config, prefix = model.config, model.num_prefix_tokens
+    patch = token - prefix if token >= prefix else None  # its number among the patches, from 0
+    steps = []
+    stem = getattr(model.patch_embed, "proj", model.patch_embed)
+    if isinstance(stem, nn.Conv2d):
+        p = config.patch_size
+        patches = rearrange(images[0], "c (r p1) (w p2) -> (r w) (c p1 p2)", p1=p, p2=p)
+        weight = rearrange(stem.weight, "e c p1 p2 -> e (c p1 p2)")
+        embedded = F.linear(patches, weight, stem.bias)
+        steps.append(
+            Step(
+                "patches",
+                "The patches",
+                r"P = \operatorname{patches}(\text{image})",
+                f"The image is cut into squares of {p} by {p} pixels. Each is a row: first all its red numbers, then "
+                "the green, then the blue, scaled as in training.",
+                ("(r w)", "(c p1 p2)"),
+                _array(patches),
+            )
+        )
+        biased = stem.bias is not None
+        worked = ""
+        if patch is not None:
+            product = (patches[patch] * weight[0]).sum()
+            total = f"{_sum(product, stem.bias[0])} = " if biased else ""
+            worked = rf"x_{{{token},1}} = p_{{{token}}} \cdot w_1{' + b_1' if biased else ''} = {total}"
+            worked += _number(embedded[patch, 0])
+        steps.append(
+            Step(
+                "embedded_patches",
+                "Patch to token",
+                r"X = P\,W_E^\top" + (" + b_E" if biased else ""),
+                "One linear map, the same for every patch, turns its pixels into a vector of embed_dim numbers.",
+                ("(r w)", "e"),
+                _array(embedded),
+                worked,
+            )
+        )
+    else:
+        embedded = stem(images)[0]
+        steps.append(
+            Step(
+                "embedded_patches",
+                "Image to patch tokens",
+                r"X = \operatorname{stem}(\text{image})",
+                "This network has a convolutional stem instead of a linear map of each patch: its convolutions see a "
+                "little beyond the patch's edge. The tokens below are what the stem computes.",
+                ("(r w)", "e"),
+                _array(embedded),
+            )
+        )
+    first = [one[0] for one in (model.cls_token, getattr(model, "reg_token", None)) if one is not None]
+    bare = torch.cat([*first, embedded])
+    positions = model.pos_embed[0]
+    place = token - (len(bare) - len(positions))  # of this token's position; below 0 where it has none
+    tokens = bare.clone()
+    tokens[-len(positions) :] += positions
+    formula, words = _joined(config.prefix_names, len(positions) < len(bare))
+    added = rf" + e_{{{token},1}} = {_sum(bare[token, 0], positions[place, 0])}" if place >= 0 else ""
+    pre_norm = getattr(config, "pre_norm", False)
+    steps.append(
+        Step(
+            "joined" if pre_norm else "tokens",
+            "The tokens",
+            formula,
+            words,
+            ("n", "e"),
+            _array(tokens),
+            rf"z_{{{token},1}} = x_{{{token},1}}{added} = {_number(tokens[token, 0])}",
+        )
+    )
+    if pre_norm:
+        tokens, step = _norm(model.norm_pre, tokens, token)
+        words = "This network brings each token to mean 0 and deviation 1 before its first layer already."
+        steps.append(replace(step, name="tokens", title="The norm before the first layer", words=words))
+    return tokens, steps
+
+
+def _joined(prefix: Sequence[str], bare: bool) -> tuple[str, str]:
+    """How the tokens come together: the formula, and what is done.
+
+    Args:
+        prefix: what the tokens before the patches are called.
+        bare: whether these have no position embedding.
+    """
+    if not prefix:
+        words = "Each patch's position embedding is added: without it the network could not tell where a patch was."
+        return r"Z = X + E_\text{pos}", words
+    registers = sum(name != "class token" for name in prefix)
+    names = [r"x_\text{class}"] * (registers < len(prefix)) + [r"x_\text{reg}"] * (registers > 0)
+    front = ";\\ ".join(names)
+    extra = "one register" if registers == 1 else f"{registers} registers, tokens that nothing is read from,"
+    said = [one for one, there in (("the class token", registers < len(prefix)), (extra, registers)) if there]
+    many = len(prefix) > 1
+    put = f"{' and '.join(said)} {'are' if many else 'is'} put in front"
+    put = put[0].upper() + put[1:]
+    where = "without it the network could not tell where a patch was."
+    if bare:
+        formula = rf"Z = [\,{front};\ X + E_\text{{pos}}\,]"
+        return formula, f"Each patch's position embedding is added: {where} {put}, with no position."
+    return rf"Z = [\,{front};\ X\,] + E_\text{{pos}}", f"{put}, and each token's position embedding is added: {where}"
+
+
+def _entry(tokens: Tensor, layer: int) -> Step:
+    return Step(
+        "tokens",
+        "The tokens",
+        rf"Z = Z^{{({layer - 1})}}",
+        f"What the blocks before this one made of the tokens: layer {layer} begins where layer {layer - 1} ended.",
+        ("n", "e"),
+        _array(tokens),
+    )
+
+
+def _attend(model: nn.Module, tokens: Tensor, layer: int, head: int, token: int) -> list[Step]:
+    """From the tokens that enter a block to those that leave it, both ``n e``."""
+    config, block, right = model.config, model.blocks[layer - 1], mended(model.config)
+    d, whole, t = config.head_dim, "projection" in right, token
+    steps = []
+
+    normed, step = _norm(block.norm1, tokens, t)
+    steps.append(step)
+    slices = [None if whole else slice(one * d, (one + 1) * d) for one in range(config.num_heads)]
+    if not whole:
+        steps.append(_slice(normed[:, slices[head]], head, d))
+    every = [
+        [project(normed, weight, bias, slices[one]) for weight, bias in head_weights(block, one)]
+        for one in range(config.num_heads)
+    ]
+    q, k, v = every[head]
+    biased = head_weights(block, head)[0][1] is not None
+    steps += [_projected(letter, value, t, whole, biased) for letter, value in zip("QKV", (q, k, v), strict=True)]
+
+    scores, attention, out = zip(*(_head(*one, right) for one in every), strict=True)
+    product = einsum(q, k, "n d, m d -> n m")
+    j = int(attention[head][t].argmax())
+    steps.append(
+        Step(
+            "product",
+            "The scores",
+            r"S = Q\,K^\top",
+            "Each query meets each key: the dot product says how well they agree. Row: the token that asks. Column: "
+            f"the token that is asked. Worked out for the one that token {t} gives most attention to, {j}.",
+            ("n", "m"),
+            _array(product),
+            rf"s_{{{t},{j}}} = q_{{{t}}} \cdot k_{{{j}}} = {_terms(q[t] * k[j])} = {_number(product[t, j])}",
+        )
+    )
+    if "scaling" in right:
+        steps.append(
+            Step(
+                "scores",
+                "The scaling",
+                r"S' = S / \sqrt{d_k}",
+                f"A sum of d_k = {d} products grows with the root of d_k; divided by it, the softmax stays mild "
+                "however wide a head is.",
+                ("n", "m"),
+                _array(scores[head]),
+                rf"s'_{{{t},{j}}} = {_number(product[t, j])} / \sqrt{{{d}}} = {_number(scores[head][t, j])}",
+            )
+        )
+    steps.append(_softmax(scores[head], attention[head], t, j, over_keys="softmax" in right))
+    weighted = einsum(attention[head], v, "n m, m d -> n d")
+    steps.append(
+        Step(
+            "weighted",
+            "The weighted sum of values",
+            r"O = A\,V",
+            "Each token takes over the values of the others, as much of each as the attention says.",
+            ("n", "d"),
+            _array(weighted),
+            rf"o_{{{t},1}} = \textstyle\sum_m a_{{{t},m}}\, v_{{m,1}} = {_terms(attention[head][t] * v[:, 0])} "
+            rf"= {_number(weighted[t, 0])}",
+        )
+    )
+    if "scaling" not in right:
+        steps.append(
+            Step(
+                "head",
+                "The scaling, only now",
+                r"O' = O / \sqrt{d_k}",
+                "This network divides after the product with V. That makes the output smaller, and does nothing for "
+                "the softmax.",
+                ("n", "d"),
+                _array(out[head]),
+                rf"o'_{{{t},1}} = {_number(weighted[t, 0])} / \sqrt{{{d}}} = {_number(out[head][t, 0])}",
+            )
+        )
+    together = torch.cat(out, dim=1)
+    first = head * d
+    mine = "O" if "scaling" in right else "O'"
+    steps.append(
+        Step(
+            "heads",
+            "All heads side by side",
+            "C = ["
+            + r";\ ".join(rf"{mine}_{{{one + 1}}}" for one in range(min(config.num_heads, 4)))
+            + (r";\ \dots" if config.num_heads > 4 else "")
+            + "]",
+            f"The other heads did the same with their own Q, K and V. Head {head + 1} fills the numbers {first + 1} to "
+            f"{first + d} of each row.",
+            ("n", "(h d)"),
+            _array(together),
+            rf"c_{{{t},{first + 1}}} = {mine.lower()}_{{{t},1}} = {_number(together[t, first])}",
+        )
+    )
+    added = together
+    if "output" in right:
+        linear = block.attn.proj
+        added = F.linear(together, linear.weight, linear.bias)
+        steps.append(
+            Step(
+                "out",
+                "The output projection",
+                r"U = C\,W_O^\top + b_O",
+                "One more linear map of each token mixes what the heads found, so that each head can write to the "
+                "whole embedding.",
+                ("n", "e"),
+                _array(added),
+                rf"u_{{{t},1}} = c_{{{t}}} \cdot w_1 + b_1 "
+                rf"= {_sum((together[t] * linear.weight[0]).sum(), linear.bias[0])} = {_number(added[t, 0])}",
+            )
+        )
+    letter = "U" if "output" in right else "C"
+    if isinstance(scale := getattr(block, "ls1", None), LayerScale):
+        scaled = added * scale.gamma
+        steps.append(
+            Step(
+                "scale",
+                "The layer scale",
+                r"S = U \operatorname{diag}(\gamma)",
+                "Each number has a learned factor, which began small: so a block begins by changing little, and earns "
+                "its say while training.",
+                ("n", "e"),
+                _array(scaled),
+                rf"s_{{{t},1}} = u_{{{t},1}}\,\gamma_1 = {_number(added[t, 0])} \cdot {_number(scale.gamma[0])} "
+                rf"= {_number(scaled[t, 0])}",
+            )
+        )
+        added, letter = scaled, "S"
+    return steps + _residuals(block, tokens, added, layer, t, letter=letter)
+
+
+def _head(q: Tensor, k: Tensor, v: Tensor, right: tuple[str, ...]) -> tuple[Tensor, Tensor, Tensor]:
+    """Scores and attention ``n m`` and output ``n d`` of one head."""
+    root = q.shape[-1] ** -0.5
+    scores = einsum(q, k, "n d, m d -> n m")
+    if "scaling" in right:
+        scores = scores * root
+    attention = scores.softmax(dim=-1 if "softmax" in right else -2)
+    out = einsum(attention, v, "n m, m d -> n d")
+    return scores, attention, out if "scaling" in right else out * root
+
+
+def _norm(norm: nn.LayerNorm, tokens: Tensor, t: int) -> tuple[Tensor, Step]:
+    mean, variance = tokens.mean(dim=1, keepdim=True), tokens.var(dim=1, keepdim=True, correction=0)
+    normed = (tokens - mean) / torch.sqrt(variance + norm.eps) * norm.weight + norm.bias
+    return normed, Step(
+        "norm1",
+        "Layer norm",
+        r"\hat z = \gamma\,\dfrac{z - \mu}{\sqrt{\sigma^2 + \varepsilon}} + \beta",
+        "Each token is brought to mean 0 and deviation 1, then stretched and shifted by learned numbers: so large "
+        "tokens do not drown the others.",
+        ("n", "e"),
+        _array(normed),
+        rf"\hat z_{{{t},1}} = {_number(norm.weight[0])} \cdot \dfrac{{{_number(tokens[t, 0])} - "
+        rf"{_signed(mean[t])}}}{{{_number(torch.sqrt(variance[t] + norm.eps))}}} + {_signed(norm.bias[0])} "
+        rf"= {_number(normed[t, 0])}",
+    )
+
+
+def _slice(value: Tensor, head: int, d: int) -> Step:
+    return Step(
+        "slice",
+        "The head's slice",
+        rf"\hat Z_{{h}} = \hat Z_{{:,\,{head * d + 1}\dots{(head + 1) * d}}}",
+        f"Head {head + 1} of this network gets only its own {d} numbers of each token. They are laid end to end, "
+        f"{len(value)} tokens of {d} in one long row of {value.numel()}.",
+        ("n", "d"),
+        _array(value),
+    )
+
+
+def _projected(letter: str, value: Tensor, t: int, whole: bool, biased: bool) -> Step:
+    kind = {"Q": "queries", "K": "keys", "V": "values"}[letter]
+    words = {
+        "Q": "What each token looks for.",
+        "K": "What each token can be found by.",
+        "V": "What each token hands over to those that look at it.",
+    }[letter]
+    low = letter.lower()
+    bias = f" + b_{letter}" if biased else ""
+    formula = (
+        rf"\hat Z\,W_{letter}^\top{bias}"
+        if whole
+        else rf"\operatorname{{reshape}}(W_{letter}\operatorname{{flatten}}(\hat Z_h) + b_{letter})"
+    )
+    return Step(
+        low,
+        f"The {kind}",
+        f"{letter} = {formula}",
+        words + ("" if whole else f" Here every number depends on all tokens: row {t} is not token {t}'s alone."),
+        ("n", "d"),
+        _array(value),
+        rf"{low}_{{{t}}} = ({_first(value[t])})",
+    )
+
+
+def _softmax(scores: Tensor, attention: Tensor, t: int, j: int, *, over_keys: bool) -> Step:
+    line = (scores[t] if over_keys else scores[:, j]).double()
+    total, one = line.exp().sum(), scores[t, j].double().exp()
+    if over_keys:
+        formula = r"a_{nm} = \dfrac{e^{s_{nm}}}{\sum_{m'} e^{s_{nm'}}}"
+        words = f"Over the keys: each row becomes shares that sum to 1. Row {t} is how token {t} divides its attention."
+        below = rf"\sum_m e^{{s_{{{t},m}}}}"
+    else:
+        formula = r"a_{nm} = \dfrac{e^{s_{nm}}}{\sum_{n'} e^{s_{n'm}}}"
+        words = (
+            "Over the queries: in this network each column sums to 1, and row "
+            f"{t} sums to {float(attention[t].sum()):.2f}. So a row is no division of a token's attention."
+        )
+        below = rf"\sum_n e^{{s_{{n,{j}}}}}"
+    worked = (
+        rf"a_{{{t},{j}}} = e^{{{_number(scores[t, j])}}} \big/ {below} = {_number(one)} / {_number(total)} "
+        rf"= {_number(attention[t, j])}"
+        if torch.isfinite(total)
+        else ""
+    )
+    return Step("attention", "The softmax", formula, words, ("n", "m"), _array(attention), worked)
+
+
+def _residuals(block: nn.Module, tokens: Tensor, added: Tensor, layer: int, t: int, *, letter: str) -> list[Step]:
+    after = tokens + added
+    inner = block.mlp(block.norm2(after)[None])[0]
+    left = after + (block.ls2(inner) if hasattr(block, "ls2") else inner)
+    return [
+        Step(
+            "residual",
+            "The residual",
+            rf"Z' = Z + {letter}",
+            "What the heads found is added to the tokens that came in: a block changes tokens, it does not replace "
+            "them.",
+            ("n", "e"),
+            _array(after),
+            rf"z'_{{{t},1}} = z_{{{t},1}} + {letter.lower()}_{{{t},1}} = {_sum(tokens[t, 0], added[t, 0])} "
+            rf"= {_number(after[t, 0])}",
+        ),
+        Step(
+            "layer_tokens",
+            "The MLP",
+            rf"Z^{{({layer})}} = Z' + \operatorname{{MLP}}(\operatorname{{LN}}(Z'))",
+            "The second half of the block, in one go. With this the layer is done; the next one begins here.",
+            ("n", "e"),
+            _array(left),
+            rf"z^{{({layer})}}_{{{t},1}} = {_sum(after[t, 0], left[t, 0] - after[t, 0])} = {_number(left[t, 0])}",
+        ),
+    ]
+
+
+# Numbers in LaTeX
+
+
+def _array(value: Tensor) -> np.ndarray:
+    return value.detach().float().cpu().numpy()
+
+
+def _number(value: Tensor | float) -> str:
+    mantissa, _, exponent = f"{float(value):.3g}".partition("e")
+    return rf"{mantissa}\cdot10^{{{int(exponent)}}}" if exponent else mantissa
+
+
+def _signed(value: Tensor | float) -> str:
+    """A number that comes after a sign."""
+    return _number(value) if float(value) >= 0 else f"({_number(value)})"
+
+
+def _first(values: Tensor) -> str:
+    """The first of some numbers, and dots for the others."""
+    return r",\ ".join([_number(one) for one in values[: TERMS + 1]] + [r"\dots"] * (len(values) > TERMS + 1))
+
+
+def _sum(first: Tensor, second: Tensor) -> str:
+    return f"{_number(first)} + {_signed(second)}"
+
+
+def _terms(terms: Tensor) -> str:
+    """The largest of a sum's terms, in falling order, and dots for the others."""
+    largest = terms[terms.abs().argsort(descending=True)[:TERMS]]
+    return " + ".join(_signed(one) for one in largest) + (r" + \dots" if len(terms) > TERMS else "")

@@ -1,0 +1,121 @@
+"""What each departure of the course network changes, seen on numbers.
+
+A small course network with random weights is asked which of its inputs can move which of its outputs, as it is and
+with one departure mended; and one set of Q, K and V goes through the course's attention and the textbook's.
+"""
+
+from dataclasses import dataclass
+
+import numpy as np
+import torch
+import torch.nn.functional as F
+from einops import rearrange
+from torch import Tensor, nn
+
+from vit.config import Departure
+from vit.explain.anatomy.arithmetic import Step
+from vit.reference import ReferenceViT
+
+SMALL = {"image_size": 32, "patch_size": 8, "embed_dim": 16, "num_heads": 4, "depth": 1}
+"""The small network: 16 patches and a class token, four heads of four numbers."""
+
+
+@dataclass(frozen=True)
+class Attended:
+    """One way of a head's arithmetic.
+
+    Attributes:
+        attention: ``(n m)``.
+        out: ``(n d)``.
+    """
+
+    attention: np.ndarray
+    out: np.ndarray
+
+    @property
+    def row_sums(self) -> np.ndarray:
+        """What each query gives out in all: ``(n)``."""
+        return self.attention.sum(axis=1)
+
+    @property
+    def column_sums(self) -> np.ndarray:
+        """What each key receives in all: ``(m)``."""
+        return self.attention.sum(axis=0)
+
+    @property
+    def effective(self) -> float:
+        """Over how many entries a distribution is spread: e to the entropy, mean over the lines that sum to 1."""
+        lines = self.attention if np.allclose(self.row_sums, 1, atol=1e-3) else self.attention.T
+        return float(np.exp(-(lines * np.log(np.maximum(lines, 1e-30))).sum(axis=1)).mean())
+
+
+def attend(q: Tensor, k: Tensor, v: Tensor, mended: tuple[Departure, ...] = ()) -> Attended:
+    """Q, K and V, each ``n d``, through the course's attention, less the departures ``softmax`` and ``scaling``."""
+    root = q.shape[-1] ** -0.5
+    scores = q @ k.T * (root if "scaling" in mended else 1)
+    attention = scores.softmax(dim=1 if "softmax" in mended else 0)
+    out = attention @ v * (1 if "scaling" in mended else root)
+    return Attended(attention.numpy(), out.numpy())
+
+
+def of_steps(steps: tuple[Step, ...]) -> tuple[Tensor, Tensor, Tensor]:
+    """Q, K and V of a head's walk, ``n d`` each."""
+    values = {step.name: step.value for step in steps}
+    return tuple(torch.from_numpy(values[name]) for name in "qkv")
+
+
+def draw(tokens: int = 17, head_dim: int = 64) -> tuple[Tensor, Tensor, Tensor]:
+    """Q, K and V with normal entries, ``n d`` each: what Vaswani et al. (2017) argue about, footnote 4."""
+    return torch.randn(3, tokens, head_dim, generator=torch.Generator().manual_seed(0)).unbind(0)
+
+
+def query_reach(mended: tuple[Departure, ...] = ()) -> np.ndarray:
+    """How much token m moves the query in row n, ``(n m)``: the norm of the derivative, in the small network."""
+    attention = _small(mended).blocks[0].attn
+    return _reach(lambda tokens: attention.heads[0](tokens[None])[0][0], _tokens())
+
+
+def slice_reach(mended: tuple[Departure, ...] = ()) -> np.ndarray:
+    """How much each number of the embedding moves the queries of each head: ``(h e)``."""
+    attention, tokens = _small(mended).blocks[0].attn, _tokens()
+    derivative = torch.autograd.functional.jacobian(
+        lambda it: torch.stack([head(it[None])[0][0] for head in attention.heads]), tokens
+    )
+    return derivative.square().sum(dim=(1, 2, 3)).sqrt().numpy()  # h n d n e -> h e
+
+
+def output_reach(mended: tuple[Departure, ...] = ()) -> np.ndarray:
+    """How much each head moves each number of what the attention adds to a token: ``(h e)``."""
+    projection = _small(mended).blocks[0].attn.proj or nn.Identity()
+    heads = torch.zeros(SMALL["num_heads"], SMALL["embed_dim"] // SMALL["num_heads"])
+    derivative = torch.autograd.functional.jacobian(lambda it: projection(rearrange(it, "h d -> (h d)")), heads)
+    return derivative.square().sum(dim=2).sqrt().T.numpy()  # e h d -> h e
+
+
+def mlp_reach(mended: tuple[Departure, ...] = ()) -> np.ndarray:
+    """How much token m moves what the MLP makes of token n: ``(n m)``."""
+    mlp = _small(mended).blocks[0].mlp
+    return _reach(lambda tokens: mlp(tokens[None])[0], _tokens())
+
+
+def activations(low: float = -4, high: float = 4, count: int = 161) -> dict[str, np.ndarray]:
+    """ReLU and GELU between two bounds: ``x``, ``relu`` and ``gelu``, ``(count)`` each."""
+    x = torch.linspace(low, high, count)
+    return {"x": x.numpy(), "relu": F.relu(x).numpy(), "gelu": F.gelu(x).numpy()}
+
+
+def _small(mended: tuple[Departure, ...]) -> ReferenceViT:
+    with torch.random.fork_rng(devices=[]):
+        torch.manual_seed(0)
+        return ReferenceViT(mended=mended, **SMALL).requires_grad_(False)
+
+
+def _tokens() -> Tensor:
+    count = (SMALL["image_size"] // SMALL["patch_size"]) ** 2 + 1
+    return torch.randn(count, SMALL["embed_dim"], generator=torch.Generator().manual_seed(1))
+
+
+def _reach(function, tokens: Tensor) -> np.ndarray:
+    """The norm of each output row's derivative by each token: ``(n m)``."""
+    derivative = torch.autograd.functional.jacobian(function, tokens)  # n d m e
+    return derivative.square().sum(dim=(1, 3)).sqrt().numpy()

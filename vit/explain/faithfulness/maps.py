@@ -1,0 +1,87 @@
+"""Maps of many methods on one grid: which a network can give, and all of them at the cost of few passes."""
+
+from collections.abc import Mapping
+
+import numpy as np
+import torch
+import torch.nn.functional as F
+from torch import Tensor, nn
+
+from vit.errors import ExplainError
+from vit.explain.maps.attention import WITH_GRADIENT, WITHOUT_GRADIENT, relevance_maps
+from vit.explain.maps.attribution import grid_of
+from vit.explain.maps.methods import METHODS, Method
+from vit.explain.maps.target import Target
+from vit.explain.passes.parallel import Meter
+from vit.explain.recording import Recordable
+
+FAST_COST, SLOW_COST = 3, 100
+"""How many forward passes a map costs, about: for the time left."""
+
+
+def possible(
+    model: nn.Module, methods: Mapping[str, Method], images: Tensor, target: Target
+) -> tuple[dict[str, Method], dict[str, str]]:
+    """The methods that the network can give, and why it cannot give the others.
+
+    Raises:
+        ExplainError: it can give none of them.
+    """
+    given, refused = {}, {}
+    for name, method in methods.items():
+        try:
+            method.function(model, images, target)
+        except ExplainError as error:
+            refused[name] = str(error)
+        else:
+            given[name] = method
+    if not given:
+        raise ExplainError(next(iter(refused.values()), "No method was chosen: choose at least one."))
+    return given, refused
+
+
+def cost(method: Method) -> int:
+    """How many forward passes a map costs, about."""
+    return FAST_COST if method.fast else SLOW_COST
+
+
+def make_maps(
+    model: nn.Module, methods: Mapping[str, Method], images: Tensor, target: Target, meter: Meter
+) -> list[np.ndarray]:
+    """Each method's maps, ``(b rows columns)`` of the network's grid; those that read one recorded pass share it."""
+    attentive = WITHOUT_GRADIENT + WITH_GRADIENT if isinstance(model, Recordable) else ()
+    together = [name for name, method in methods.items() if name in attentive and method is METHODS[name]]
+    maps = relevance_maps(model, images, target, together) if together else {}
+    for name, method in methods.items():
+        if method.fast:
+            if name not in maps:
+                maps[name] = method.function(model, images, target)
+            meter.add(FAST_COST * len(images))
+        else:
+            maps[name] = _slow_maps(method, model, images, target, meter)
+    return [on_grid(maps[name], grid_of(model)) for name in methods]
+
+
+def _slow_maps(method: Method, model: nn.Module, images: Tensor, target: Target, meter: Meter) -> np.ndarray:
+    before = 0.0
+
+    def progress(done: int, total: int) -> None:
+        nonlocal before
+        meter.add(SLOW_COST * len(images) * (done / total - before))
+        before = done / total
+
+    return method.function(model, images, target, progress=progress)
+
+
+def on_grid(maps: np.ndarray, grid: tuple[int, int]) -> np.ndarray:
+    """Maps ``(b rows columns)`` brought to another grid.
+
+    Finer ones are averaged; between the positions of coarser ones, such as those of a convolutional network's last
+    block, it is interpolated, as is usual for Grad-CAM.
+    """
+    if maps.shape[1:] == grid:
+        return maps
+    found = torch.from_numpy(maps)[:, None]
+    coarser = maps.shape[1] < grid[0]
+    found = F.interpolate(found, grid, mode="bilinear") if coarser else F.interpolate(found, grid, mode="area")
+    return found[:, 0].numpy()

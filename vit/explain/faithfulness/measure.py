@@ -1,0 +1,264 @@
+"""Whether a map tells the truth: what happens to the prediction when the patches that it names are taken away.
+
+Deletion and insertion curves (Petsiuk, Das and Saenko 2018) in steps of equal patch count; where the data has masks,
+how much of a map lies on the object (pointing game: Zhang et al. 2016). Beside every method stand control maps
+(:mod:`vit.explain.faithfulness.chance_maps`), among them the method itself on untrained weights (Adebayo et al. 2018):
+a map that does no better than these is not evidence.
+
+Shapes in einops letters: ``b`` batch, ``c`` channel, ``h w`` pixels, ``p`` patches; ``f`` fills, ``k`` kinds of curves,
+``s`` the points of a curve.
+"""
+
+import copy
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
+
+import numpy as np
+import torch
+from torch import Tensor, nn
+
+from vit.classes import require_classes
+from vit.data import Split
+from vit.data.batches import mix_seed, normalise
+from vit.explain.faithfulness.chance_maps import CHANCE, order
+from vit.explain.faithfulness.fold_weights import settled
+from vit.explain.faithfulness.maps import cost, make_maps, on_grid, possible
+from vit.explain.faithfulness.result import KINDS, UNTRAINED, Faithfulness, Row, values
+from vit.explain.interventions.cover import FILLS, Fill, cover, filled, patch_of_pixel
+from vit.explain.maps.attribution import grid_of
+from vit.explain.maps.methods import Method, methods_for
+from vit.explain.maps.target import Target
+from vit.explain.passes.parallel import Meter, in_parallel
+from vit.networks import build_model
+
+STEPS = 10
+
+BATCH = 32
+"""Covered images in one forward pass: in larger batches what a layer hands on leaves the processor's cache."""
+
+CHUNK = 5
+"""Images that one worker judges together."""
+
+Progress = Callable[[int, int], None]
+
+
+def pick_images(available: int, count: int, seed: int = 0) -> np.ndarray:
+    """Numbers of ``count`` images, one drawn from each of as many equal parts of the split; all where there are fewer.
+
+    So a split that is sorted by class shows all of its classes, and one whose classes take turns too.
+    """
+    if count >= available:
+        return np.arange(available)
+    edges = np.arange(count + 1) * available // count
+    return np.random.default_rng(seed).integers(edges[:-1], edges[1:])
+
+
+def step_counts(patches: int) -> np.ndarray:
+    """How many patches are covered at each of the eleven points of a curve: ``round(k * patches / 10)``."""
+    return np.rint(np.arange(STEPS + 1) * patches / STEPS).astype(np.int64)
+
+
+def covered_along(orders: np.ndarray, counts: np.ndarray) -> np.ndarray:
+    """Which patches are covered at each point of both curves.
+
+    Deletion begins with the whole image and covers the most relevant patches first, insertion begins with all covered
+    and shows them first.
+
+    Args:
+        orders: ``(... p)``, patches' numbers, most relevant first.
+        counts: ``(s)``.
+
+    Returns:
+        bool ``(... k s p)``.
+    """
+    place = np.argsort(orders, axis=-1)[..., None, :]
+    first = place < counts[:, None]
+    return np.stack([first, ~first], axis=-3)
+
+
+def object_shares(masks: np.ndarray, grid: tuple[int, int]) -> np.ndarray:
+    """How much of each patch the object fills: ``(images h w) -> (images p)``."""
+    place = patch_of_pixel(grid, masks.shape[1:]).flatten().numpy()
+    pixels = np.bincount(place, minlength=grid[0] * grid[1])
+    flat = np.asarray(masks, dtype=np.float64).reshape(len(masks), -1)
+    return np.stack([np.bincount(place, weights=mask, minlength=len(pixels)) for mask in flat]) / pixels
+
+
+@torch.inference_mode()
+def curves_of(
+    model: nn.Module,
+    image: Tensor,
+    label: int,
+    orders: np.ndarray,
+    grid: tuple[int, int],
+    *,
+    progress: Callable[[float], None] = lambda share: None,
+) -> np.ndarray:
+    """The probability of a class along every curve of one image.
+
+    Rows often cover the same patches, at the ends of a curve always: each covered image is shown to the model once.
+
+    Args:
+        image: ``(c h w)``, normalised.
+        label: the class.
+        orders: ``(rows p)``.
+        progress: called after each forward pass with its share of them all.
+
+    Returns:
+        float32 ``(rows f k s)``.
+    """
+    counts = step_counts(orders.shape[1])
+    covered = covered_along(orders, counts)
+    flat = covered.reshape(-1, orders.shape[1])
+    _, first, which = np.unique(np.packbits(flat, axis=1), axis=0, return_index=True, return_inverse=True)
+    place = patch_of_pixel(grid, image.shape[1:]).to(image.device)
+    distinct = torch.from_numpy(flat[first]).to(image.device)
+    fills = [filled(image[None], grid, fill) for fill in FILLS]
+    batches = distinct.tensor_split(-(-len(distinct) // BATCH))
+    seen = []
+    for fill in fills:
+        for patterns in batches:
+            hidden = patterns[:, place][:, None]  # b 1 h w
+            seen.append(model(torch.where(hidden, fill, image)).float().softmax(dim=1)[:, label])
+            progress(1 / (len(fills) * len(batches)))
+    probabilities = torch.cat(seen).view(len(fills), -1).cpu().numpy()  # f distinct
+    return np.moveaxis(probabilities[:, which.ravel()].reshape(len(fills), *covered.shape[:-1]), 0, 1)
+
+
+def measure_faithfulness(
+    model: nn.Module,
+    split: Split,
+    *,
+    mean: Sequence[float],
+    std: Sequence[float],
+    images: int = 100,
+    methods: Mapping[str, Method] | None = None,
+    untrained: nn.Module | None = None,
+    seed: int = 0,
+    progress: Progress | None = None,
+) -> Faithfulness:
+    """Judge some methods, and chance beside them, on validation images.
+
+    What is explained is the class that the model itself gives the whole image, right or wrong, and its probability is
+    what the curves show. Maps on untrained weights are judged by the trained model too. All maps are brought to one
+    grid: a transformer's patches, or the 8 x 8 squares of a network that has none.
+
+    Args:
+        split: where the images are taken from.
+        mean, std: normalisation of the model's input.
+        images: how many; all where there are fewer.
+        methods: by name; None is all fast ones that the network can give. Those that it cannot give are left out, with
+            the reason.
+        untrained: the network with new weights; None draws them.
+        progress: called with (done, total) in forward passes, about.
+
+    Raises:
+        ExplainError: the network has no classes, or can give none of the methods.
+    """
+    require_classes(model.config)
+    device = next(model.parameters()).device
+    model = copy.deepcopy(model).eval() if model.training else model
+    if methods is None:
+        methods = {name: method for name, method in methods_for(model).items() if method.fast}
+    if untrained is None:
+        untrained = build_model(model.config, seed=mix_seed(seed, 1)).eval().requires_grad_(False).to(device)
+    numbers = pick_images(len(split), images, seed)
+    inputs = normalise(torch.from_numpy(np.array(split.images[numbers])), mean, std).to(device)
+    labels = _likeliest(model, inputs)
+    given, refused = possible(model, methods, inputs[:1], Target(labels[:1]))
+
+    grid, names, asked = grid_of(model), _names(given), settled(model)
+    each = len(names) * len(FILLS) * len(KINDS) * (STEPS - 1)
+    meter = Meter(len(numbers) * (each + 2 * sum(map(cost, given.values()))))
+
+    def judge(part: slice) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+        """Maps, orders and curves of some images, rows first."""
+        target, places = Target(labels[part]), numbers[part].tolist()
+        maps = [it for network in (model, untrained) for it in make_maps(network, given, inputs[part], target, meter)]
+        maps += [np.stack([it.function(grid, seed, number) for number in places]) for it in CHANCE.values()]
+        orders = [[order(one, seed, number) for one, number in zip(row, places, strict=True)] for row in maps]
+        curves = [
+            curves_of(asked, image, int(label), ranked, grid, progress=lambda share: meter.add(each * share))
+            for image, label, ranked in zip(inputs[part], labels[part], np.swapaxes(orders, 0, 1), strict=True)
+        ]
+        return np.stack(maps).astype(np.float32), np.array(orders), np.stack(curves, axis=1)
+
+    parts = [slice(start, start + CHUNK) for start in range(0, len(numbers), CHUNK)]
+    judged = in_parallel(judge, parts, meter, progress, workers=None if device.type == "cpu" else 1)
+    maps, orders, curves = (np.concatenate(arrays, axis=1) for arrays in zip(*judged, strict=True))
+    counts = step_counts(grid[0] * grid[1])
+    shares = None if split.masks is None else object_shares(split.masks[numbers], grid)
+    rows = tuple(
+        Row(*name, *arrays, values=values(*arrays, counts, shares))
+        for name, *arrays in zip(names, maps, orders, curves, strict=True)
+    )
+    return Faithfulness(rows, numbers, labels.cpu().numpy(), grid, counts, shares, refused, seed)
+
+
+def _names(given: Mapping[str, Method]) -> list[tuple[str, str, str, bool]]:
+    """Name, title, method and whether it is chance, of every row."""
+    return [
+        *((name, method.title, name, False) for name, method in given.items()),
+        *((name + UNTRAINED, f"{method.title}, untrained", name, True) for name, method in given.items()),
+        *((name, chance.title, "", True) for name, chance in CHANCE.items()),
+    ]
+
+
+@torch.no_grad()  # not inference mode: gradient methods take these classes into their graph
+def _likeliest(model: nn.Module, inputs: Tensor) -> Tensor:
+    return torch.cat([model(inputs[start : start + BATCH]).argmax(dim=1) for start in range(0, len(inputs), BATCH)])
+
+
+@dataclass(frozen=True)
+class Walk:
+    """One curve of one image, to look at.
+
+    Attributes:
+        heat: ``(rows columns)``, the map.
+        shares: ``(s)``, the share of patches that is covered (deletion) or shown (insertion).
+        frames: uint8 ``(s h w c)``, what the model saw.
+        probabilities: ``(s)``, of the explained class under each.
+        label: that class.
+    """
+
+    heat: np.ndarray
+    shares: np.ndarray
+    frames: np.ndarray
+    probabilities: np.ndarray
+    label: int
+
+
+def walk(
+    model: nn.Module,
+    view: np.ndarray,
+    method: Method,
+    *,
+    mean: Sequence[float],
+    std: Sequence[float],
+    kind: str = "deletion",
+    fill: Fill = "mean",
+    number: int = 0,
+    seed: int = 0,
+) -> Walk:
+    """The images and the probabilities along one curve, for the class that the model gives the whole image.
+
+    Args:
+        view: uint8 ``(h w c)``, of the model's size.
+        number: of the image in its split; with the seed it settles ties, as in :func:`measure_faithfulness`.
+
+    Raises:
+        ExplainError: the network has no classes, or cannot give this method.
+    """
+    require_classes(model.config)
+    pixels = torch.from_numpy(np.array(view)).permute(2, 0, 1)[None]
+    inputs = normalise(pixels, mean, std).to(next(model.parameters()).device)
+    labels = _likeliest(model, inputs)
+    heat = method.function(model, inputs, Target(labels))
+    grid = grid_of(model)
+    heat = on_grid(heat, grid)[0]
+    counts = step_counts(heat.size)
+    covered = covered_along(order(heat, seed, number), counts)[KINDS.index(kind)].reshape(-1, *grid)
+    with torch.inference_mode():
+        seen = model(cover(inputs, covered, fill)).float().softmax(dim=1)[:, int(labels)]
+    frames = cover(pixels.float(), covered, fill).round().to(torch.uint8).permute(0, 2, 3, 1)
+    return Walk(heat, counts / counts[-1], frames.numpy(), seen.cpu().numpy(), int(labels))

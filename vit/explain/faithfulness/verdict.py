@@ -1,0 +1,101 @@
+"""What a table of faithfulness comes to, in words: which maps are evidence, and which are decoration."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Literal, get_args
+
+from vit.explain.faithfulness.chance_maps import CHANCE
+from vit.explain.faithfulness.result import KINDS, MEASURES, Faithfulness
+from vit.explain.interventions.cover import FILLS
+
+Kind = Literal["evidence", "partly", "decoration"]
+
+
+@dataclass(frozen=True)
+class Verdict:
+    """How one method fared against its best rows of chance.
+
+    Attributes:
+        better, no_better, worse: names of measures; ``no_better`` are those whose interval includes zero.
+        kind: ``evidence``: better on every curve; ``decoration``: on none. The curves decide, for they ask the model;
+            a mask says where people see the object, which need not be where the model looks.
+        learned: whether it is better on some curve than itself on untrained weights. If not, it shows nothing of what
+            was learned (Adebayo et al. 2018).
+    """
+
+    better: tuple[str, ...]
+    no_better: tuple[str, ...]
+    worse: tuple[str, ...]
+    kind: Kind
+    learned: bool
+
+    @property
+    def sentence(self) -> str:
+        """The verdict without its subject, such as "better than chance on ...; no better on ...". No full stop."""
+        own = "" if self.learned else "; its map from untrained weights does as well on every curve"
+        if not self.no_better and not self.worse:
+            return "better than chance on every measure"
+        if not self.better and not self.worse:
+            return f"no better than chance on any measure{own}"
+        said = []
+        if self.better:
+            said.append(f"better than chance on {_titles(self.better)}")
+        if self.no_better:
+            said.append(f"no better than chance on {_titles(self.no_better)}")
+        if self.worse:
+            said.append(f"worse than chance on {_titles(self.worse)}")
+        return "; ".join(said) + own
+
+
+def verdict(result: Faithfulness, method: str) -> Verdict:
+    """How a method fared."""
+    found, untrained = result.advantages[method], result.over_untrained[method]
+    better = tuple(name for name, it in found.items() if it.better)
+    worse = tuple(name for name, it in found.items() if it.worse)
+    no_better = tuple(name for name in found if name not in better + worse)
+    curves = [name for name in found if not MEASURES[name].of_masks]
+    beaten = [found[name].better for name in curves]
+    kind: Kind = "evidence" if all(beaten) else "partly" if any(beaten) else "decoration"
+    return Verdict(better, no_better, worse, kind, learned=any(untrained[name].better for name in curves))
+
+
+def verdicts(result: Faithfulness) -> dict[str, Verdict]:
+    """How every method fared, by its name: evidence first, decoration last."""
+    found = {row.name: verdict(result, row.name) for row in result.methods}
+    return dict(sorted(found.items(), key=lambda item: get_args(Kind).index(item[1].kind)))
+
+
+def summary(result: Faithfulness) -> dict[Kind, str]:
+    """Which maps of this run are evidence and which decoration: a sentence for each kind that there is."""
+    found = verdicts(result)
+    titles = {kind: [row.title for row in result.methods if found[row.name].kind == kind] for kind in get_args(Kind)}
+    sentences: dict[Kind, str] = {
+        "evidence": "Evidence for what this network goes by: {}, better than chance on every curve.",
+        "partly": "Evidence in part: {}, better than chance on some curves and not on others.",
+        "decoration": "Decoration: {}, no better than chance on any curve.",
+    }
+    return {kind: sentences[kind].format(_listed(names)) for kind, names in titles.items() if names}
+
+
+def hardest(result: Faithfulness) -> str:
+    """The row of chance that most comparisons of curves were made with, as a phrase."""
+    against = [
+        CHANCE[it.against].phrase if it.against in CHANCE else "the methods' own maps from untrained weights"
+        for found in result.advantages.values()
+        for name, it in found.items()
+        if not MEASURES[name].of_masks
+    ]
+    return max(sorted(set(against)), key=against.count)
+
+
+def _titles(names: Sequence[str]) -> str:
+    """Measures within a sentence; a kind of curve by its name alone where both fills are meant."""
+    said: list[str] = []
+    for kind in KINDS:
+        fills = [fill for fill in FILLS if f"{kind}_{fill}" in names]
+        said += [kind] if len(fills) == len(FILLS) else [MEASURES[f"{kind}_{fill}"].phrase for fill in fills]
+    return _listed(said + [MEASURES[name].phrase for name in names if MEASURES[name].of_masks])
+
+
+def _listed(parts: Sequence[str]) -> str:
+    return parts[0] if len(parts) == 1 else f"{', '.join(parts[:-1])} and {parts[-1]}"

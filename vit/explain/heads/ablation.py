@@ -1,0 +1,266 @@
+"""How much each head matters: what is lost without it, and how steep the loss is in it.
+
+Shapes in einops letters: ``b`` image, ``h`` head, ``n`` token, ``d`` head_dim, ``e`` embed_dim.
+"""
+
+import math
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
+from typing import Literal
+
+import numpy as np
+import torch
+import torch.nn.functional as F
+from torch import Tensor, nn
+
+from vit.classes import require_classes
+from vit.edits import Edits, HeadEdit
+from vit.explain.interventions.head_changes import Means, require_heads
+from vit.explain.passes.sample import Progress, Sample, each_batch, each_batch_counted
+
+Ablation = Literal["zero", "mean"]
+Measure = Literal["accuracy", "loss", "gradient", "gradient-by-layer"]
+Head = tuple[int, int]
+"""Layer and head, from 0."""
+
+ABLATIONS: tuple[Ablation, ...] = ("zero", "mean")
+RANKING: tuple[Measure, ...] = ("loss", "gradient", "gradient-by-layer")
+"""The measures that heads are ranked by; accuracy has ties."""
+
+HEADS_MAX = 8
+"""So many ablated versions of a batch run as one."""
+
+CHANCE = 0.05
+"""A difference that chance alone makes at least so often counts as within chance."""
+_SIGMAS = 1.96  # of a normal distribution, for that share
+
+
+# What a model makes of images, and what a change costs
+
+
+@dataclass(frozen=True)
+class Outcome:
+    """What a model made of labelled images: ``right (... b)`` bool, and the cross-entropy ``loss (... b)``."""
+
+    right: np.ndarray
+    loss: np.ndarray
+
+    @property
+    def accuracy(self) -> np.ndarray:
+        """Share of the images whose class was named, ``(...)``."""
+        return self.right.mean(axis=-1)
+
+    @property
+    def accuracy_error(self) -> np.ndarray:
+        """The binomial standard error of that share, ``(...)``."""
+        return np.sqrt(self.accuracy * (1 - self.accuracy) / self.right.shape[-1])
+
+    @property
+    def mean_loss(self) -> np.ndarray:
+        """Mean cross-entropy in nats, ``(...)``."""
+        return self.loss.mean(axis=-1)
+
+    def of(self, rows: slice) -> "Outcome":
+        """The same of some of the images."""
+        return Outcome(self.right[..., rows], self.loss[..., rows])
+
+    def at(self, place: int) -> "Outcome":
+        """One of several, along the first axis."""
+        return Outcome(self.right[place], self.loss[place])
+
+
+@dataclass(frozen=True)
+class Estimate:
+    """A number measured on some images.
+
+    Attributes:
+        value: ``(...)``.
+        error: its standard error; differences are paired, image by image.
+        by_chance: whether the value could as well be 0: an exact sign test of the images that changed sides for
+            accuracy (McNemar 1947), twice the standard error or so for the loss.
+    """
+
+    value: np.ndarray
+    error: np.ndarray
+    by_chance: np.ndarray
+
+
+def accuracy_lost(before: Outcome, after: Outcome) -> Estimate:
+    """How much lower the accuracy is after than before, ``after (... b)``."""
+    change = before.right.astype(int) - after.right
+    value, error = _mean_and_error(change)
+    by_chance = np.vectorize(_sign_test, otypes=[float])((change > 0).sum(axis=-1), (change < 0).sum(axis=-1)) > CHANCE
+    return Estimate(value, error, by_chance)
+
+
+def loss_gained(before: Outcome, after: Outcome) -> Estimate:
+    """How much higher the loss is after than before, in nats, ``after (... b)``."""
+    value, error = _mean_and_error(after.loss - before.loss)
+    return Estimate(value, error, np.abs(value) <= _SIGMAS * error)
+
+
+def _mean_and_error(values: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+    """Mean over the last axis, and its standard error; of a single image that is not known, and 0."""
+    count = values.shape[-1]
+    return values.mean(axis=-1), values.std(axis=-1, ddof=min(1, count - 1)) / math.sqrt(count)
+
+
+def _sign_test(wins: int, losses: int) -> float:
+    """How often a fair coin lands at least so unevenly, on either side."""
+    tosses, fewer = wins + losses, min(wins, losses)
+    logs = (
+        math.lgamma(tosses + 1) - math.lgamma(one + 1) - math.lgamma(tosses - one + 1) - tosses * math.log(2)
+        for one in range(fewer + 1)
+    )
+    return min(1.0, 2 * sum(map(math.exp, logs)))
+
+
+def outcome(model: nn.Module, sample: Sample, edits: Edits | None = None, progress: Progress | None = None) -> Outcome:
+    """What the model, with these changes, makes of all images of ``sample``; a CNN takes no changes.
+
+    Raises:
+        ExplainError: a TypeError; the model has no classes.
+    """
+    require_classes(model.config)
+
+    @torch.no_grad()
+    def run(images: Tensor, labels: Tensor) -> Outcome:
+        return scored(model(images, edits=edits) if edits else model(images), labels)
+
+    return joined(each_batch(run, sample, progress))
+
+
+def scored(logits: Tensor, labels: Tensor) -> Outcome:
+    """The outcome of ``logits (... b k)`` for ``labels (b)``."""
+    labels = labels.expand(logits.shape[:-1])
+    loss = F.cross_entropy(logits.float().flatten(0, -2), labels.flatten(), reduction="none").view(labels.shape)
+    return Outcome((logits.argmax(dim=-1) == labels).cpu().numpy(), loss.cpu().numpy())
+
+
+def joined(outcomes: Sequence[Outcome]) -> Outcome:
+    """The outcome of all images, from those of batches."""
+    parts = (np.concatenate([getattr(one, name) for one in outcomes], axis=-1) for name in ("right", "loss"))
+    return Outcome(*parts)
+
+
+def stacked(outcomes: Sequence[Outcome]) -> Outcome:
+    """Several outcomes of the same images, along a new first axis."""
+    return Outcome(np.stack([one.right for one in outcomes]), np.stack([one.loss for one in outcomes]))
+
+
+# The importance of every head
+
+
+@dataclass(frozen=True)
+class Importance:
+    """What :func:`head_importance` measured, image by image.
+
+    Attributes:
+        before: of the model as it is, ``(b)``.
+        without: without each head, ``(depth h b)``.
+        gradient: ``|dL/dxi|`` of each head's mask xi, ``(depth h b)``.
+    """
+
+    before: Outcome
+    without: Mapping[Ablation, Outcome]
+    gradient: np.ndarray
+
+    @property
+    def images(self) -> int:
+        """So many images were measured on."""
+        return len(self.before.loss)
+
+    def of(self, rows: slice) -> "Importance":
+        """The same measured on some of the images."""
+        without = {name: one.of(rows) for name, one in self.without.items()}
+        return Importance(self.before.of(rows), without, self.gradient[..., rows])
+
+    def estimate(self, measure: Measure, ablation: Ablation = "zero") -> Estimate:
+        """Every head's importance, ``(depth h)``.
+
+        - ``accuracy``: how much of it is lost without the head;
+        - ``loss``: how much cross-entropy is gained, in nats;
+        - ``gradient``: E |dL/dxi| (Michel, Levy and Neubig 2019, section 4.1), whatever the ablation;
+        - ``gradient-by-layer``: the same divided by its L2 norm over the heads of a layer, as they rank by.
+        """
+        match measure:
+            case "accuracy":
+                return accuracy_lost(self.before, self.without[ablation])
+            case "loss":
+                return loss_gained(self.before, self.without[ablation])
+        value, error = _mean_and_error(self.gradient)
+        if measure == "gradient-by-layer":
+            norm = np.maximum(np.linalg.norm(value, axis=-1, keepdims=True), np.finfo(np.float32).tiny)
+            value, error = value / norm, error / norm
+        return Estimate(value, error, np.zeros(value.shape, dtype=bool))
+
+    def order(self, measure: Measure, ablation: Ablation = "zero") -> tuple[Head, ...]:
+        """All heads, the least important first."""
+        value = self.estimate(measure, ablation).value
+        return tuple(divmod(int(place), value.shape[1]) for place in value.argsort(axis=None, kind="stable"))
+
+
+def head_importance(model: nn.Module, sample: Sample, means: Means, progress: Progress | None = None) -> Importance:
+    """What is lost without each head, and the gradient of the loss with respect to each head's mask.
+
+    The mask xi of a head multiplies what it hands on, Att; at xi = 1 dL/dxi = Attᵀ dL/dAtt, so one backward pass
+    gives it for all heads. Without a head: the layers below it do not change, so their tokens are computed once, and
+    all ablated versions of a layer run from there as one batch.
+
+    Args:
+        model: in eval mode; it is left as it is.
+        means: what takes the place of a head's output in mean ablation.
+        progress: ``(done, total)``, in batches and layers.
+
+    Raises:
+        ExplainError: a TypeError; the model has no heads, or no classes.
+    """
+    require_heads(model)
+    require_classes(model.config)
+    depth = model.config.depth
+
+    def measure(images: Tensor, labels: Tensor, count: Callable[[], None]) -> Importance:
+        entering, before, gradient = _observe(model, images, labels)
+        layers: dict[Ablation, list[Outcome]] = {ablation: [] for ablation in ABLATIONS}
+        for layer in range(depth):
+            for ablation in ABLATIONS:
+                output = means.heads[layer] if ablation == "mean" else None
+                layers[ablation].append(_without_each(model, entering[layer], labels, layer, output))
+            count()
+        return Importance(before, {name: stacked(ones) for name, ones in layers.items()}, gradient)
+
+    parts = each_batch_counted(measure, sample, depth, progress)
+    return Importance(
+        joined([part.before for part in parts]),
+        {name: joined([part.without[name] for part in parts]) for name in ABLATIONS},
+        np.concatenate([part.gradient for part in parts], axis=-1),
+    )
+
+
+def _observe(model: nn.Module, images: Tensor, labels: Tensor) -> tuple[list[Tensor], Outcome, np.ndarray]:
+    """The tokens that enter each layer, the model's answers, and ``|dL/dxi| (depth h b)``."""
+    with torch.no_grad():
+        tokens = model.embed(images)
+    record: dict = {"layers": []}
+    with torch.enable_grad():
+        logits = model.classify(model.blocks(tokens.requires_grad_(), record))
+        loss = F.cross_entropy(logits, labels, reduction="sum")  # images do not touch each other
+    layers = record["layers"]
+    slopes = torch.autograd.grad(loss, [layer["heads"] for layer in layers])
+    pairs = zip(layers, slopes, strict=True)
+    gradient = torch.stack([(layer["heads"] * slope).sum(dim=(2, 3)).abs().T for layer, slope in pairs])
+    entering = [tokens, *(layer["tokens"] for layer in layers[:-1])]
+    return [one.detach() for one in entering], scored(logits.detach(), labels), gradient.detach().cpu().numpy()
+
+
+@torch.no_grad()
+def _without_each(model: nn.Module, tokens: Tensor, labels: Tensor, layer: int, output: Tensor | None) -> Outcome:
+    """Of ``tokens (b n e)`` that enter ``layer``, with each of its heads ablated in turn: ``(h b)``."""
+    h, b = model.config.num_heads, len(tokens)
+    found = []
+    for heads in torch.eye(h, device=tokens.device).split(HEADS_MAX):
+        ablated = heads.repeat_interleave(b, dim=0)[:, :, None, None]
+        edits = {layer: HeadEdit(output=output, ablated=ablated)}
+        logits = model.classify(model.blocks(tokens.repeat(len(heads), 1, 1), None, edits, start=layer))
+        found.append(scored(logits.view(len(heads), b, -1), labels))
+    return Outcome(np.concatenate([one.right for one in found]), np.concatenate([one.loss for one in found]))

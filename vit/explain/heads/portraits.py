@@ -1,0 +1,451 @@
+"""Portraits of all heads over many images: how widely each looks, how far, at what, and which images drive it.
+
+Queries are the patches, and attention is what such a query gives to all tokens, unless something else is said. Means
+are over queries and images.
+
+Shapes in einops letters: ``b`` batch, ``h`` head, ``n`` token (query), ``m`` token (key), ``d`` head_dim, ``e``
+embed_dim.
+"""
+
+import copy
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from functools import cached_property
+from typing import TYPE_CHECKING, NamedTuple
+
+import numpy as np
+import torch
+from einops import einsum, rearrange
+from torch import Tensor, nn
+
+from vit.data.batches import normalise
+from vit.data.records import Split
+from vit.data.sampling import subset
+from vit.errors import DataError, ExplainError
+from vit.explain.recording import MIXED_POSITIONS, OVER_QUERIES, Record, Recordable, capture, token_rows
+from vit.model import LayerScale
+
+if TYPE_CHECKING:  # it would bring the trainer
+    from vit.runs.weights import CheckpointInfo
+
+BATCH_MAX = 128
+BATCH_BYTES = 16e6
+"""A batch is so small that the attention of one layer stays below this; a few copies of it are made."""
+
+FOCUS_TIMES = 3.0
+FOCUS_QUERIES = 0.9
+"""A token is a focus in an image where at least this share of the patches give it ``FOCUS_TIMES`` its even share."""
+
+SINK_SHARE = 0.3
+SINK_VALUE = 0.5
+PLACE_SHARE = 0.5
+LOCAL_DISTANCE = 0.5
+EVEN_ENTROPY = 0.95
+BY_PLACE = 0.75
+BY_CONTENT = 0.5
+"""The thresholds of :data:`NAMES`."""
+
+NAMES = {
+    "sink": f"at least {SINK_SHARE:.0%} of the attention goes to tokens that {FOCUS_QUERIES:.0%} of an image's "
+    f"patches give {FOCUS_TIMES:.0f} times their even share or more, and what it takes from them is at most "
+    f"{SINK_VALUE:.0%} as long as what it would take from an average token. The class token or a register may be one; "
+    "patches are not counted where they are mostly the same one in every image",
+    "positional": f"at least {PLACE_SHARE:.0%} goes to one fixed patch, or to the patch at one fixed step from the "
+    f"query, in every image; or at least {BY_PLACE:.0%} of what sets the pattern apart from an even one is the same "
+    "in every image, and neither local nor global fits",
+    "local": f"the mean attention distance is at most {LOCAL_DISTANCE:.0%} of what an even pattern has",
+    "global": f"the entropy is at least {EVEN_ENTROPY:.0%} of the greatest possible: it looks at everything nearly "
+    "evenly",
+    "content": f"none of these, and at most {BY_CONTENT:.0%} of what sets the pattern apart from an even one is the "
+    "same in every image: where it looks depends on what is there",
+    "mixed": "none of these",
+}
+"""What a head is called, by the first of these that fits, and when."""
+
+ORDER = ("local", "positional", "content", "mixed", "global", "sink")
+"""The order in which heads of different names are listed."""
+
+Progress = Callable[[int, int], None]
+
+
+class Step(NamedTuple):
+    """From a query to its key: so many rows down and columns to the right."""
+
+    rows: int
+    columns: int
+
+
+@dataclass(frozen=True)
+class Portraits:
+    """What :func:`portraits` measures; ``h`` heads in each of ``depth`` layers.
+
+    Attributes:
+        images: ``(i)``, which images of the split were looked at, ascending.
+        labels: ``(i)``, their classes.
+        class_names: of the labels.
+        grid, prefix_tokens, pool, summary_rows: as in :class:`vit.explain.Record`.
+        patch: side of a patch in pixels.
+        picture: ``(h w c)`` uint8, the mean of the images.
+        attention: ``(depth h n m)`` float32, mean over the images.
+        entropy: ``(depth h)``, of a query's attention, in nats.
+        distance: ``(depth h)``, mean attention distance in pixels (Dosovitskiy et al. 2021, fig. 7 right): from the
+            centre of the query to those of the patches that it looks at, whose shares are taken to sum to 1.
+        departure: ``(depth h)``, how far a query's attention is from the even one, as total variation distance, the
+            share of attention that would have to go elsewhere.
+        focus: ``(depth h m)``, the attention that goes to each token in the images in which it is a focus, one that
+            nearly all patches look at (:data:`FOCUS_QUERIES`), as a share of all attention in all images.
+        focus_rate: ``(depth h)``, share of the images in which some token is a focus.
+        focus_value: ``(depth h)``, how long what a focus hands on is, ‖f(x)‖ of Kobayashi et al. (2020), relative to
+            the mean of all tokens; NaN where there is no focus. Well below 1 it is an attention sink (Xiao et al.
+            2024), the head's way of doing nothing; around 1 and above, the head gathers from it: from an object, or
+            from a token in which the network keeps what it knows of the whole image (Darcet et al. 2024).
+        strength: ``(i depth h)``, the length of what the head adds to the summary token, output projection and
+            layer scale included; the mean of the lengths where the summary token is a mean. The output projection's
+            bias belongs to no head and is left out.
+    """
+
+    images: np.ndarray
+    labels: np.ndarray
+    class_names: tuple[str, ...]
+    grid: tuple[int, int]
+    prefix_tokens: int
+    pool: str
+    summary_rows: slice
+    patch: float
+    picture: np.ndarray
+    attention: np.ndarray
+    entropy: np.ndarray
+    distance: np.ndarray
+    departure: np.ndarray
+    focus: np.ndarray
+    focus_rate: np.ndarray
+    focus_value: np.ndarray
+    strength: np.ndarray
+
+    def rows(self, token: int) -> np.ndarray:
+        """What one token attends to on average, ``(depth h m)``: see :func:`vit.explain.token_rows`."""
+        return token_rows(self, self.attention, token)
+
+    # Numbers of the even pattern, and what they are held against
+
+    @cached_property
+    def even_share(self) -> float:
+        """What one token gets from an even pattern."""
+        return 1 / self.attention.shape[-1]
+
+    @cached_property
+    def even_distance(self) -> float:
+        """The distance of an even pattern in pixels."""
+        return float(patch_distances(self.grid, self.patch).mean())
+
+    @cached_property
+    def entropy_share(self) -> np.ndarray:
+        """Entropy as a share of the greatest possible, the logarithm of the number of tokens: ``(depth h)``."""
+        return self.entropy / np.log(self.attention.shape[-1])
+
+    @cached_property
+    def distance_share(self) -> np.ndarray:
+        """Distance relative to that of an even pattern: ``(depth h)``."""
+        return self.distance / (self.even_distance or 1)
+
+    @cached_property
+    def effective_tokens(self) -> np.ndarray:
+        """Over how many tokens attention of this entropy would be spread evenly: ``(depth h)``."""
+        return np.exp(self.entropy)
+
+    # Shares of the attention
+
+    @cached_property
+    def _of_patches(self) -> np.ndarray:
+        """The mean attention of the patches to the patches, ``(depth h n m)``."""
+        return self.attention[..., self.prefix_tokens :, self.prefix_tokens :]
+
+    @cached_property
+    def prefix_share(self) -> np.ndarray:
+        """What goes to the tokens before the patches, the class token and registers: ``(depth h)``."""
+        return self.attention[..., self.prefix_tokens :, : self.prefix_tokens].sum(axis=-1).mean(axis=-1)
+
+    @cached_property
+    def own_share(self) -> np.ndarray:
+        """What goes to the query's own patch: ``(depth h)``."""
+        return np.einsum("...nn->...n", self._of_patches).mean(axis=-1)
+
+    @cached_property
+    def _neighbours(self) -> np.ndarray:
+        """Which patches touch which, at a side or a corner: ``(n m)``, 1 or 0."""
+        row, column = np.indices(self.grid).reshape(2, -1)
+        steps = np.maximum(np.abs(row[:, None] - row), np.abs(column[:, None] - column))
+        return (steps == 1).astype(np.float32)
+
+    @cached_property
+    def neighbour_share(self) -> np.ndarray:
+        """What goes to the patches around the query's own, 8 but for the border: ``(depth h)``."""
+        return (self._of_patches * self._neighbours).sum(axis=-1).mean(axis=-1)
+
+    @cached_property
+    def even_neighbour_share(self) -> float:
+        """:attr:`neighbour_share` of an even pattern."""
+        return float(self._neighbours.sum(axis=-1).mean()) * self.even_share
+
+    @cached_property
+    def key(self) -> np.ndarray:
+        """The patch that gets most from all queries, from 0, row by row: ``(depth h)``."""
+        return self._of_patches.mean(axis=-2).argmax(axis=-1)
+
+    @cached_property
+    def key_share(self) -> np.ndarray:
+        """What goes to that patch: ``(depth h)``."""
+        return self._of_patches.mean(axis=-2).max(axis=-1)
+
+    @cached_property
+    def _steps(self) -> tuple[np.ndarray, np.ndarray]:
+        """The steps ``(s 2)`` that at least half of the patches can take, and what goes there: ``(depth h s)``."""
+        height, width = self.grid
+        row, column = np.indices(self.grid).reshape(2, -1)
+        down, right = row - row[:, None] + height - 1, column - column[:, None] + width - 1  # n m, from 0
+        place, count = (down * (2 * width - 1) + right).ravel(), (2 * height - 1) * (2 * width - 1)
+        queries = np.bincount(place, minlength=count)
+        of_patches = self._of_patches
+        sums = np.stack(
+            [np.bincount(place, weights=one.ravel(), minlength=count) for one in of_patches.reshape(-1, place.size)]
+        )
+        possible = np.flatnonzero(2 * queries >= height * width)
+        steps = np.stack(np.divmod(possible, 2 * width - 1), axis=-1) - (height - 1, width - 1)
+        return steps, (sums[:, possible] / queries[possible]).reshape(*of_patches.shape[:2], -1)
+
+    @cached_property
+    def step_share(self) -> np.ndarray:
+        """What goes to the patch at the step that gets most, mean over the queries that can take it: ``(depth h)``.
+
+        "One to the left" is such a step, and so is (0, 0), the query's own patch; at least half of the patches can
+        take it.
+        """
+        return self._steps[1].max(axis=-1)
+
+    def step(self, layer: int, head: int) -> Step:
+        """The step of :attr:`step_share`, for a layer and head from 0."""
+        steps, shares = self._steps
+        return Step(*(int(number) for number in steps[shares[layer, head].argmax()]))
+
+    @cached_property
+    def by_place(self) -> np.ndarray:
+        """How much of what sets the pattern apart from an even one is the same in every image: ``(depth h)``.
+
+        The mean pattern's distance from the even one as a share of the patterns' own mean distance: 1 where every image
+        gives the same pattern, near 0 where images have nothing in common. An even head, which nothing sets apart, has
+        1.
+        """
+        mean = self.attention[..., self.prefix_tokens :, :]
+        apart = 0.5 * np.abs(mean - self.even_share).sum(axis=-1).mean(axis=-1)
+        return np.where(self.departure > 1e-6, np.minimum(1, apart / np.maximum(self.departure, 1e-6)), 1.0)
+
+    @cached_property
+    def focus_share(self) -> np.ndarray:
+        """What goes to tokens that nearly all patches look at: ``(depth h)``."""
+        return self.focus.sum(axis=-1)
+
+    @cached_property
+    def sink_share(self) -> np.ndarray:
+        """:attr:`focus_share` where it is a sink's, else 0: ``(depth h)``.
+
+        Where more than half of what goes to patches goes to one and the same, the patches are left out: that is looking
+        at a place.
+        """
+        of_patches = self.focus[..., self.prefix_tokens :]
+        total = of_patches.sum(axis=-1)
+        moving = np.where(of_patches.max(axis=-1) > total / 2, 0, total)
+        share = self.focus[..., : self.prefix_tokens].sum(axis=-1) + moving
+        return np.where(np.nan_to_num(self.focus_value, nan=np.inf) <= SINK_VALUE, share, 0)
+
+    # Names, and the images
+
+    @cached_property
+    def names(self) -> np.ndarray:
+        """What each head is called, one of :data:`NAMES`: ``(depth h)``."""
+        fits = {
+            "sink": self.sink_share >= SINK_SHARE,
+            "positional": np.maximum(self.key_share, self.step_share) >= PLACE_SHARE,
+            "local": self.distance_share <= LOCAL_DISTANCE,
+            "global": self.entropy_share >= EVEN_ENTROPY,
+        }
+        by_place = np.where(self.by_place <= BY_CONTENT, "content", "mixed")
+        by_place = np.where(self.by_place >= BY_PLACE, "positional", by_place)
+        return np.select(list(fits.values()), list(fits), default=by_place)
+
+    def order(self) -> list[tuple[int, int]]:
+        """Layer and head of each, from 0: those of a name together, and the nearest-sighted of a name first."""
+        heads = np.ndindex(self.names.shape)
+        return sorted(heads, key=lambda at: (ORDER.index(self.names[at]), self.distance[at], at))
+
+    def driving(self, layer: int, head: int, count: int = 12) -> np.ndarray:
+        """The images that drive a head most, the strongest first, as indices into the split; from 0."""
+        return self.images[self._strongest(layer, head, count)]
+
+    def driving_classes(self, layer: int, head: int, count: int = 12) -> list[tuple[str, int, float]]:
+        """The classes of :meth:`driving`: name, images, and how many there would be by chance; most images first."""
+        strongest = self._strongest(layer, head, count)
+        found = np.bincount(self.labels[strongest], minlength=len(self.class_names))
+        chance = np.bincount(self.labels, minlength=len(self.class_names)) * len(strongest) / len(self.labels)
+        order = np.argsort(-found, kind="stable")
+        return [(self.class_names[k], int(found[k]), float(chance[k])) for k in order if found[k]]
+
+    def _strongest(self, layer: int, head: int, count: int) -> np.ndarray:
+        return np.argsort(-self.strength[:, layer, head], kind="stable")[:count]
+
+
+def require_rows(model: nn.Module) -> None:
+    """Raise an ExplainError, a TypeError, unless a row of the model's attention is what its token attends to."""
+    if not isinstance(model, Recordable):
+        raise ExplainError("This network is convolutional and has no heads: choose the run of a transformer.")
+    mixed = MIXED_POSITIONS if model.mixes_positions else ""
+    over = OVER_QUERIES if model.normalised_over == "query" else ""
+    if mixed or over:
+        raise ExplainError(f"{mixed} {over}".strip() + " So its heads cannot be told apart by where they look.")
+
+
+def patch_distances(grid: tuple[int, int], patch: float) -> np.ndarray:
+    """Between the centres of patches of this side in pixels: ``(n m)``."""
+    places = patch * np.indices(grid).reshape(2, -1).T
+    return np.linalg.norm(places[:, None] - places, axis=-1)
+
+
+@torch.inference_mode()
+def portraits(
+    model: nn.Module,
+    info: "CheckpointInfo",
+    split: Split,
+    *,
+    count: int | None = None,
+    class_names: Sequence[str] | None = None,
+    progress: Progress | None = None,
+) -> Portraits:
+    """Measure all heads of a model in one pass over images of ``split``.
+
+    One layer's attention of a small batch is held at a time, so memory does not grow with depth or images.
+
+    Args:
+        count: so many images, a stratified choice of the split, the same one each time; None takes all.
+        class_names: of the split's labels, where they are not the model's own.
+        progress: told (done, total) after each layer of a batch.
+
+    Raises:
+        ExplainError: a TypeError; the model has no attention, or none whose rows are what a token attends to.
+        DataError: the split is empty, or ``count`` below its number of classes.
+    """
+    require_rows(model)
+    if not len(split):
+        raise DataError("There are no validation images to look at the heads with: add some to the data set.")
+    images = subset(np.asarray(split.labels), count, seed=0)
+    if model.training:
+        model = copy.deepcopy(model).eval()  # a copy, since other threads may be using the model as it stands
+    device = next(model.parameters()).device
+
+    def load(chosen: np.ndarray) -> Tensor:
+        return normalise(torch.from_numpy(split.images[chosen]).to(device), info.mean, info.std)
+
+    record = capture(model, load(images[:1]))
+    depth, (heads, tokens) = len(record.layers), record.layers[0].attention.shape[1:3]
+    patch = split.images.shape[-1] / record.grid[1]
+    layers = [_Layer(block, record, heads, patch) for block in model.blocks]
+    size = int(np.clip(BATCH_BYTES / (4 * heads * tokens**2), 1, BATCH_MAX))
+    picture = np.zeros(split.images.shape[1:])
+    for start in range(0, len(images), size):
+        chosen = images[start : start + size]
+        picture += split.images[chosen].sum(axis=0)
+        x = model.embed(load(chosen))
+        for index, layer in enumerate(layers):
+            x = layer.look(x)
+            if progress is not None:
+                progress(start * depth + len(chosen) * (index + 1), len(images) * depth)
+    means = [layer.means(len(images)) for layer in layers]
+    return Portraits(
+        images=images,
+        labels=np.asarray(split.labels)[images],
+        class_names=info.class_names if class_names is None else tuple(class_names),
+        grid=record.grid,
+        prefix_tokens=record.prefix_tokens,
+        pool=record.pool,
+        summary_rows=record.summary_rows,
+        patch=patch,
+        picture=np.moveaxis(picture / len(images), 0, -1).round().astype(np.uint8),
+        strength=np.stack([np.concatenate(layer.strengths) for layer in layers], axis=1),
+        **{name: np.stack([one[name] for one in means]) for name in means[0]},
+    )
+
+
+def head_gram(block: nn.Module, heads: int) -> Tensor | None:
+    """What the length of a head's numbers v ``(d)`` becomes by the output projection W: ‖W v‖² = vᵀ (Wᵀ W) v.
+
+    Returns:
+        Wᵀ W of each head, ``(h d d)``, the block's layer scale included; None where the network has no output
+        projection.
+    """
+    if block.attn.proj is None:
+        return None
+    weight = block.attn.proj.weight.double()  # e (h d)
+    if isinstance(getattr(block, "ls1", None), LayerScale):
+        weight = weight * block.ls1.gamma.double()[:, None]
+    weight = rearrange(weight, "e (h d) -> h e d", h=heads)
+    return einsum(weight, weight, "h e d, h e c -> h d c").float()
+
+
+def _lengths(values: Tensor, gram: Tensor | None) -> Tensor:
+    """``(b h n d)`` to the length of what each becomes in the tokens, ``(b h n)``."""
+    if gram is None:
+        return values.norm(dim=-1)
+    mapped = einsum(values, gram, "b h n d, h d c -> b h n c")
+    return (mapped * values).sum(dim=-1).clamp(min=0).sqrt()
+
+
+class _Layer:
+    """Sums over images of what one layer's heads do."""
+
+    def __init__(self, block: nn.Module, record: Record, heads: int, patch: float) -> None:
+        self.block, self.prefix, self.summary = block, record.prefix_tokens, record.summary_rows
+        device = record.embedded.device
+        self.distances = torch.from_numpy(patch_distances(record.grid, patch)).to(device, torch.float32)
+        self.gram = head_gram(block, heads)
+        self.strengths: list[np.ndarray] = []
+        self.sums: dict[str, np.ndarray] = {}
+
+    def look(self, x: Tensor) -> Tensor:
+        """The tokens ``(b n e)`` after the block; on the way its heads are measured."""
+        record: dict = {}
+        x = self.block(x, record)
+        attention = record["attention"][:, :, self.prefix :]  # the patches' rows: b h n m
+        to_patches = attention[..., self.prefix :]
+        even = 1 / attention.shape[-1]
+        far = einsum(to_patches, self.distances, "b h n m, n m -> b h n")
+        received = attention.mean(dim=2)  # b h m
+        is_focus = (attention >= FOCUS_TIMES * even).float().mean(dim=2) >= FOCUS_QUERIES
+        lengths = _lengths(record["v"], self.gram)  # b h m
+        drawn = received * is_focus
+        self._add(
+            attention=record["attention"],
+            entropy=torch.special.entr(attention).sum(dim=-1).mean(dim=-1),
+            distance=(far / to_patches.sum(dim=-1).clamp(min=torch.finfo(torch.float32).tiny)).mean(dim=-1),
+            departure=0.5 * (attention - even).abs().sum(dim=-1).mean(dim=-1),
+            focus=drawn,
+            focus_rate=is_focus.any(dim=-1).float(),
+            focus_length=(drawn * lengths).sum(dim=-1),
+            length=lengths.mean(dim=-1),
+        )
+        strength = _lengths(record["heads"][:, :, self.summary], self.gram).mean(dim=-1)  # b h
+        self.strengths.append(strength.cpu().numpy())
+        return x
+
+    def _add(self, **measured: Tensor) -> None:
+        """Measured ``(b h ...)``, summed over the batch."""
+        for name, values in measured.items():
+            total = values.sum(dim=0).double().cpu().numpy()
+            self.sums[name] = self.sums.get(name, 0) + total
+
+    def means(self, images: int) -> dict[str, np.ndarray]:
+        """The fields of :class:`Portraits` that are means over the images, ``(h ...)``."""
+        means = {name: total / images for name, total in self.sums.items()}
+        length, focus_length = means.pop("length"), means.pop("focus_length")
+        drawn = means["focus"].sum(axis=-1)
+        with np.errstate(invalid="ignore", divide="ignore"):
+            means["focus_value"] = focus_length / drawn / length
+        means["attention"] = means["attention"].astype(np.float32)
+        return means

@@ -1,0 +1,114 @@
+"""Some labelled images of a split, and work on all of them, a batch on each core."""
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, TypeVar
+
+import numpy as np
+import torch
+from torch import Tensor, nn
+
+from vit.config import TransformerConfig
+from vit.data.batches import normalise
+from vit.data.records import Split
+from vit.data.sampling import subset
+from vit.errors import DataError
+from vit.explain.passes.parallel import Meter, in_parallel
+
+if TYPE_CHECKING:  # it would bring the trainer
+    from vit.runs.weights import CheckpointInfo
+
+BATCH_MAX = 64
+BATCH_NUMBERS = 2**18
+"""A batch is so small that its tokens are so many numbers; more no longer fit the processor's cache."""
+
+RANKED, MEASURED = slice(0, None, 2), slice(1, None, 2)
+"""Every second image and the others: heads are ranked on the one half, and the ranking is judged on the other."""
+
+Progress = Callable[[int, int], None]
+Result = TypeVar("Result")
+
+
+@dataclass(frozen=True)
+class Sample:
+    """Images of a split, in batches.
+
+    Attributes:
+        split: where they come from; a batch is read from it when its turn comes.
+        rows: which of its images, ascending, ``(images)``.
+        size: images in a batch.
+        mean, std: how they are normalised.
+        device: where they go.
+    """
+
+    split: Split
+    rows: np.ndarray
+    size: int
+    mean: tuple[float, ...]
+    std: tuple[float, ...]
+    device: torch.device
+
+    @property
+    def images(self) -> int:
+        """So many images are in it."""
+        return len(self.rows)
+
+    def __len__(self) -> int:
+        """So many batches."""
+        return -(-len(self.rows) // self.size)
+
+    def batch(self, step: int) -> tuple[Tensor, Tensor]:
+        """``(b c h w)`` float32 normalised, and ``(b)`` int64."""
+        rows = self.rows[step * self.size : (step + 1) * self.size]
+        images = torch.from_numpy(self.split.images[rows]).to(self.device)
+        labels = torch.from_numpy(np.asarray(self.split.labels[rows], dtype=np.int64)).to(self.device)
+        return normalise(images, self.mean, self.std), labels
+
+
+def sample(
+    model: nn.Module, info: "CheckpointInfo", split: Split, count: int | None = None, part: slice = slice(None)
+) -> Sample:
+    """So many images of a split for a model, each class in its share, always the same ones; None is all.
+
+    Args:
+        info: how the model's images are normalised.
+        part: of those images; :data:`RANKED` and :data:`MEASURED` are disjoint halves.
+
+    Raises:
+        DataError: fewer images than classes, or none.
+    """
+    rows, config = subset(split.labels, count, 0)[part], model.config
+    if not len(rows):
+        raise DataError("There are too few validation images to measure anything on: add some to the data set.")
+    size = BATCH_MAX
+    if isinstance(config, TransformerConfig):
+        size = min(size, max(1, BATCH_NUMBERS // (config.num_tokens * config.embed_dim)))
+    return Sample(split, rows, size, info.mean, info.std, next(model.parameters()).device)
+
+
+def each_batch(
+    work: Callable[[Tensor, Tensor], Result], sample: Sample, progress: Progress | None = None
+) -> list[Result]:
+    """``work(images, labels)`` of every batch, in their order; ``progress(done, total)`` counts batches."""
+    return each_batch_counted(lambda images, labels, _: work(images, labels), sample, 0, progress)
+
+
+def each_batch_counted(
+    work: Callable[[Tensor, Tensor, Callable[[], None]], Result],
+    sample: Sample,
+    steps: int,
+    progress: Progress | None = None,
+) -> list[Result]:
+    """:func:`each_batch` for long work, which calls its third argument ``steps`` times a batch; these are counted.
+
+    A progress that raises ends the work at the next of these calls.
+    """
+    meter = Meter(len(sample) * max(1, steps))
+
+    def run(step: int) -> Result:
+        result = work(*sample.batch(step), lambda: meter.add(1))
+        if not steps:
+            meter.add(1)
+        return result
+
+    return in_parallel(run, range(len(sample)), meter, progress)

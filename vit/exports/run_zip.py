@@ -1,0 +1,346 @@
+"""Runs as zip files: packed for a friend or another machine, and unpacked from anyone.
+
+Nothing in such a file is believed. Only the names of a run's own files are taken, bytes are counted while they are
+expanded, and each file is checked for what it should be before the folder becomes a run: settings by
+:class:`vit.config.RunConfig`, weights by the names and shapes in their header against a network that has no memory.
+"""
+
+import json
+import math
+import os
+import re
+import shutil
+import zipfile
+from collections.abc import Callable, Mapping
+from dataclasses import fields
+from datetime import datetime
+from pathlib import Path
+from typing import Any, BinaryIO
+
+from safetensors import SafetensorError, safe_open
+
+from vit import runs
+from vit.config import SNAPSHOTS_MAX, RunConfig
+from vit.data import title
+from vit.data.files import zips
+from vit.data.files.images import FILE_BYTES_MAX, open_image
+from vit.data.files.uploads import BYTES_MAX, RATIO_FREE_BYTES, RATIO_MAX
+from vit.errors import DataError, RunError, UserError
+from vit.paths import checkpoints_dir
+from vit.runs import Run, Status
+from vit.support.files import sync_folder
+
+PICTURES = (runs.PICTURE, "sample.png")
+_TEXTS = (runs.CONFIG, runs.STATUS, runs.METRICS)
+_SNAPSHOT = re.compile(rf"{runs.SNAPSHOTS}/\d{{5}}\.safetensors")
+_ENTRIES_MAX = SNAPSHOTS_MAX + 100
+_TEXT_BYTES_MAX = {runs.CONFIG: 2 * 2**20, runs.STATUS: 2**20, runs.METRICS: 64 * 2**20}
+_HEADER_BYTES_MAX = 4 * 2**20
+"""Of a file of weights, its names and shapes; they are read into memory as a whole."""
+_BYTES_OF_A_WEIGHT = 16
+"""In what a resume needs, the largest of the files: the weight, two of the optimiser and the one that is kept."""
+_FLOATS, _COUNTS = ("F64", "F32", "F16", "BF16"), ("I64",)
+_LINE_BYTES_MAX = 2**16
+_SOURCE_MAX = 1000
+_MESSAGE_MAX = 1000
+_COUNT_MAX = 2**53
+_LATEST = 2**33
+"""Seconds since 1970, in the year 2242."""
+_WHOLE = "download it again from the Runs page it came from."
+
+
+def pack(
+    run: Run,
+    target: Path | BinaryIO,
+    *,
+    snapshots: bool = True,
+    resume: bool = False,
+    config: RunConfig | None = None,
+) -> None:
+    """Write a run as a zip: settings, curves, status, pictures and the kept weights, in a folder of its name.
+
+    Args:
+        snapshots: with the weights along the way.
+        resume: with what going on needs, which is three times as large as the weights.
+        config: settings that take the place of the run's own; whose the run is here is never told.
+
+    Raises:
+        RunError: a file cannot be read, or the zip not written.
+    """
+    config = (config or run.config).model_copy(update={"owner": ""})
+    names = [*_TEXTS, *PICTURES, runs.MODEL, *([runs.LAST] if resume else [])]
+    if snapshots:
+        names += sorted(f"{runs.SNAPSHOTS}/{file.name}" for file in (run.path / runs.SNAPSHOTS).glob("*.safetensors"))
+    try:
+        with zipfile.ZipFile(target, "w") as archive:
+            for name in names:
+                if name == runs.CONFIG:
+                    archive.writestr(f"{run.name}/{name}", config.model_dump_json(indent=2))
+                elif (run.path / name).is_file():
+                    # Weights do not get smaller by being compressed.
+                    kind = zipfile.ZIP_DEFLATED if name in _TEXTS else zipfile.ZIP_STORED
+                    archive.write(run.path / name, f"{run.name}/{name}", compress_type=kind)
+    except OSError as error:
+        raise RunError(f"The run {run.name!r} cannot be packed: {error.strerror or error}.") from error
+
+
+def unpack(
+    file: Path | BinaryIO,
+    name: str | None = None,
+    *,
+    adapt: Callable[[Path, RunConfig], RunConfig] | None = None,
+    bytes_max: int | None = None,
+) -> Run:
+    """Make a run of a zip that :func:`pack` wrote; nothing is left behind where that fails.
+
+    Args:
+        file: a path, or a seekable binary stream; its ``name``, where it has one, is for messages.
+        name: what to call the run; without it, as the zip does, or the next free name like it.
+        adapt: given the unpacked folder and the settings in it, as of nobody; raises a UserError, or returns the
+            settings to keep.
+        bytes_max: what the zip may hold once it is expanded, where that is less than usual.
+
+    Raises:
+        RunError: not a zip of a run, a file in it is not what it should be, it is too large, or the name is taken.
+    """
+    title_ = Path(str(getattr(file, "name", "The zip")).replace("\\", "/")).name[:80] or "The zip"
+    if name is not None and (checkpoints_dir() / runs.check_name(name)).exists():
+        raise RunError(f"There is a run {name!r} already: choose another name, such as {runs.free_name(name)!r}.")
+    try:
+        with zips.scratch(checkpoints_dir()) as beside:
+            with zips.open_zip(file, title_, _ENTRIES_MAX) as archive:
+                found, folder = _members(archive, title_)
+                _unpack(archive, found, beside, title_, min(bytes_max or BYTES_MAX, BYTES_MAX), adapt)
+            target = checkpoints_dir() / (name or runs.free_name(_called(folder or title_)))
+            sync_folder(beside)
+            beside.rename(target)
+    except DataError as error:  # of the archive: its advice is for images
+        raise RunError(f"{str(error).rpartition(':')[0]}: {_WHOLE}") from error
+    except OSError as error:
+        raise RunError(f"{title_} cannot be unpacked: {error.strerror or error}.") from error
+    return Run(target)
+
+
+def _called(text: str) -> str:
+    """A text as the name of a run."""
+    name = re.sub(r"[^a-z0-9._-]+", "-", re.sub(r"\.zip$", "", text.lower()))[:64].strip("._-")
+    return name if runs.possible_name(name) else "run"
+
+
+def _members(archive: zipfile.ZipFile, title_: str) -> tuple[dict[str, zipfile.ZipInfo], str]:
+    """The files of the run by their names within it, and the folder that they lie in, if any."""
+    members = [
+        member
+        for member in zips.members(archive, title_)
+        if not member.is_dir and member.parts[-1] != runs.LOG and runs.TENSORBOARD not in member.parts[:-1]
+    ]
+    config = next((member.parts for member in members if member.parts[-1] == runs.CONFIG), None)
+    if config is None or len(config) > 2:
+        raise RunError(f"{title_} holds no run, for there is no {runs.CONFIG} in it: {_WHOLE}")
+    folder = config[:-1]
+    found: dict[str, zipfile.ZipInfo] = {}
+    for member in members:
+        name = "/".join(member.parts[len(folder) :])
+        known = name in (*_TEXTS, *PICTURES, runs.MODEL, runs.LAST) or _SNAPSHOT.fullmatch(name)
+        if member.parts[: len(folder)] != folder or not known:
+            raise RunError(f"{title_} holds {'/'.join(member.parts)[:80]!r}, which is no file of a run: {_WHOLE}")
+        found[name] = member.info
+    return found, "".join(folder)
+
+
+def _unpack(
+    archive: zipfile.ZipFile,
+    found: Mapping[str, zipfile.ZipInfo],
+    folder: Path,
+    title_: str,
+    bytes_max: int,
+    adapt: Callable[[Path, RunConfig], RunConfig] | None,
+) -> None:
+    """Expand the files and check each for what its name says; the settings first, for they tell how long others may be.
+
+    Raises:
+        RunError: it is not; the sentence names the file.
+    """
+    limit = min(bytes_max, shutil.disk_usage(folder).free // 2)
+    packed = sum(info.compress_size for info in archive.infolist())
+    done = 0
+
+    def expand(name: str, most: int) -> Path:
+        nonlocal done
+        start, path = done, folder / name
+        path.parent.mkdir(exist_ok=True)
+        with path.open("xb") as target:
+            for chunk in zips.chunks(archive, found[name], name=f"{title_}: {name!r}"):
+                done += len(chunk)
+                if done > limit:
+                    raise RunError(f"{title_} expands to more than {limit / 2**30:.2g} GB: leave its snapshots out.")
+                if done > RATIO_FREE_BYTES and done > RATIO_MAX * packed:
+                    raise RunError(f"{title_} expands to over {RATIO_MAX} times its size, as no run does: {_WHOLE}")
+                if done - start > most:
+                    raise RunError(f"its {path.name} is too long.")
+                target.write(chunk)
+            target.flush()
+            os.fsync(target.fileno())
+        return path
+
+    try:
+        config = _settings(expand(runs.CONFIG, _TEXT_BYTES_MAX[runs.CONFIG]).read_bytes())
+        shapes = _shapes(config)
+        weights_max = _HEADER_BYTES_MAX + _BYTES_OF_A_WEIGHT * sum(math.prod(shape) for shape in shapes.values())
+        for name in found.keys() - {runs.CONFIG}:
+            most = FILE_BYTES_MAX if name in PICTURES else weights_max
+            path = expand(name, _TEXT_BYTES_MAX.get(name, most))
+            if name == runs.STATUS:
+                status = Status.from_json(path.read_bytes())
+                runs.write_status(folder, _ended(status, has_weights=runs.MODEL in found))
+            elif name == runs.METRICS:
+                _rewrite_metrics(path)
+            elif name in PICTURES:
+                open_image(path).save(path, "PNG")  # and nothing besides the picture
+            else:
+                _check_weights(path, shapes)
+        runs.write_config(folder, adapt(folder, config) if adapt else config)
+    except UserError as error:
+        if str(error).startswith(title_):  # of the zip itself
+            raise
+        raise RunError(f"{title_} holds no run that can be used: {error}") from error
+
+
+def _settings(text: bytes) -> RunConfig:
+    """The settings, as of nobody: whose they were there is nothing to anybody here."""
+    config = RunConfig.from_json(text)
+    _check_source(config.data.source)
+    try:
+        created = config.created if 2000 <= datetime.fromisoformat(config.created).year < 2200 else ""
+    except ValueError:
+        created = ""
+    return config.model_copy(update={"owner": "", "created": created})
+
+
+def _check_source(source: str) -> None:
+    """Whether this machine has the data does not matter, but whatever asks for it must be able to."""
+    try:
+        title(source)
+        possible = source.isprintable() and len(source) <= _SOURCE_MAX
+    except (RuntimeError, ValueError, OSError):  # such as the home of a user that there is not
+        possible = False
+    if not possible:
+        raise RunError("its data set has a name that no data set can have.")
+
+
+def _ended(status: Status, *, has_weights: bool) -> Status:
+    """A status as it is told of a run that nobody works on."""
+    validated = status.validated and status.best is not None and has_weights
+    if status.best is not None and not _numbers(status.best, _epoch_fields()):
+        raise RunError(f"the best epoch of its {runs.STATUS} is not one.")
+    counts = (status.epoch, status.step, status.steps_total)
+    times = [time for time in (status.started, status.ended) if time is not None]
+    if not all(0 <= count <= _COUNT_MAX for count in counts) or not all(0 <= time <= _LATEST for time in times):
+        raise RunError(f"its {runs.STATUS} tells of steps or of times that cannot be.")
+    best = status.best and {key: value for key, value in status.best.items() if _is_number(value)}
+    message, device = status.message[:_MESSAGE_MAX], status.device[:_MESSAGE_MAX]
+    changes = {"pid": None, "ticket": 0, "validated": validated, "best": best, "message": message, "device": device}
+    if status.state in runs.ACTIVE:
+        changes |= {"state": "stopped", "message": f"Packed after {status.epoch} complete epochs."}
+    return status.model_copy(update=changes)
+
+
+def _rewrite_metrics(path: Path) -> None:
+    """Keep of each line its event and its numbers.
+
+    Raises:
+        RunError: a line is neither a step nor an epoch.
+    """
+    from vit.trainer import Step
+
+    required = {"step": [field.name for field in fields(Step)], "epoch": _epoch_fields()}
+    beside = path.with_suffix(".part")
+    with path.open("rb") as lines, beside.open("w") as target:
+        for number, line in enumerate(iter(lambda: lines.readline(_LINE_BYTES_MAX), b""), start=1):
+            try:
+                values = json.loads(line)
+                event = values.pop("event")
+                good = _numbers(values, required[event])
+            except (ValueError, KeyError, TypeError, AttributeError, RecursionError):
+                good = False
+            if not good:
+                raise RunError(f"line {number} of its {runs.METRICS} is neither a step nor an epoch.")
+            kept = {key: value for key, value in values.items() if _is_number(value)}
+            target.write(json.dumps({"event": event} | kept, separators=(",", ":")) + "\n")
+    beside.replace(path)
+
+
+def _epoch_fields() -> list[str]:
+    """The numbers of an epoch, which the status has of the best one."""
+    from vit.trainer import Epoch
+
+    return [field.name for field in fields(Epoch) if field.repr and field.name != "kept"]
+
+
+def _numbers(values: Mapping[str, Any], required: list[str]) -> bool:
+    counts = (values.get(name, 0) for name in ("step", "epoch"))
+    return all(isinstance(count, int) and 0 <= count <= _COUNT_MAX for count in counts) and all(
+        _is_number(values.get(name)) for name in required
+    )
+
+
+def _is_number(value: object) -> bool:
+    return isinstance(value, int | float) and abs(value) < 1e300 and math.isfinite(value)
+
+
+def _shapes(config: RunConfig) -> dict[str, list[int]]:
+    """The weights of the network that the settings describe, which is built without any memory for it."""
+    import torch
+
+    from vit.networks import build_model
+
+    with torch.device("meta"):
+        return {name: list(value.shape) for name, value in build_model(config.model).state_dict().items()}
+
+
+def _check_weights(path: Path, shapes: Mapping[str, list[int]]) -> None:
+    """A file of weights has the names and the shapes of the network, and numbers that are some.
+
+    Raises:
+        RunError: it has not.
+    """
+    with path.open("rb") as file:
+        if int.from_bytes(file.read(8), "little") > _HEADER_BYTES_MAX:
+            raise RunError(f"its {path.name} is damaged.")
+    try:
+        with safe_open(path, framework="pt") as content:
+            parts = {name: content.get_slice(name) for name in content.keys()}  # noqa: SIM118
+            found = {name: part.get_shape() for name, part in parts.items()}
+            kinds = {part.get_dtype() for part in parts.values()}
+            values = {key: json.loads(value) for key, value in (content.metadata() or {}).items()}
+            if path.name == runs.LAST:
+                found = _resumed(found, values, shapes)
+            elif not all(value is None or _is_number(value) for value in values.values()):
+                raise RunError(f"its {path.name} tells something else of itself than numbers.")
+            if found != shapes or not kinds <= {*_FLOATS, *_COUNTS}:
+                raise RunError(f"its {path.name} does not fit the network of its {runs.CONFIG}.")
+            if path.name != runs.LAST and not all(content.get_tensor(name).isfinite().all() for name in found):
+                raise RunError(f"its {path.name} holds weights that are not finite.")
+    except (SafetensorError, ValueError, RecursionError) as error:
+        if isinstance(error, UserError):
+            raise
+        raise RunError(f"its {path.name} is damaged.") from error
+
+
+def _resumed(found: dict[str, list[int]], position: Mapping, shapes: Mapping[str, list[int]]) -> dict[str, list[int]]:
+    """The weights among the tensors that a resume needs, once the rest is what it should be."""
+    from vit import trainer
+    from vit.trainer import checkpoint
+
+    def fits(name: str) -> bool:
+        kind, _, rest = name.partition(".")
+        if kind == "kept":
+            return found[name] == shapes.get(rest)
+        if name == checkpoint.WINDOW:
+            return len(found[name]) == 1 and found[name][0] < trainer.WINDOW
+        return bool(re.fullmatch(r"optimizer\.\d{1,5}\.\w{1,30}", name)) and found[name] in ([], *shapes.values())
+
+    state = {name for name in found if not name.startswith("model.")}
+    if not all(map(fits, state)) or not checkpoint.is_position(position):
+        raise RunError(f"its {runs.LAST} is not what a resume needs.")
+    return {name.removeprefix("model."): shape for name, shape in found.items() if name not in state}

@@ -1,0 +1,223 @@
+"""A job is a process that works on one run, in a session of its own: the tab, the browser and the server may go away.
+
+It holds the run's lock while it lives, waits for its device by ticket (the order of creation) before it imports torch,
+and writes all that happens into the run's folder, where every reader finds it: see :mod:`vit.jobs.worker`.
+"""
+
+import contextlib
+import os
+import signal
+import subprocess
+import sys
+import threading
+import time
+
+import psutil
+from filelock import Timeout
+
+from vit import distributed, runs
+from vit.config import RunConfig
+from vit.errors import RunError
+from vit.flags import command_line
+from vit.jobs.rank_processes import end_of_dead
+from vit.jobs.worker import execute
+from vit.paths import checkpoints_dir, data_dir, project_root
+from vit.runs import Run, Status, failures, finetune, folder
+
+__all__ = ["command_line", "execute", "poll", "restart", "resume", "start", "stop"]
+
+STOP_PATIENCE = 2.0
+"""Seconds between asking a job to stop and killing it."""
+
+_children: list[subprocess.Popen] = []
+_SIGNALLED = (-signal.SIGTERM, -signal.SIGINT, -signal.SIGHUP)
+"""Exit statuses of a job that was asked to end before it could listen."""
+
+
+def start(config: RunConfig, name: str | None = None) -> Run:
+    """Make a run and start its job; where the device is busy, the job waits its turn.
+
+    Raises:
+        RunError: the name is taken or impossible, or the process cannot be started.
+        SettingsError: this machine lacks the device.
+    """
+    run = runs.create(name, config)
+    _launch(run, "train")
+    return run
+
+
+def resume(run: Run) -> None:
+    """Start a job that goes on after the run's last complete epoch (from the beginning when there is none).
+
+    Raises:
+        RunError: the run is active, is finished, or has lost the file that going on needs.
+    """
+    prepare_resume(run)
+    _launch(run, "resume")
+
+
+def prepare_resume(run: Run) -> None:
+    """Check that a run can go on, and queue it again; see :func:`resume`."""
+    _check_trained_here(run)
+    status = run.status
+    if status.state == "finished":
+        raise RunError(f"The run {run.name!r} is finished: start a new one with more epochs.")
+    if run.at_limit:
+        raise RunError(f"The run {run.name!r} has had its {run.config.training.max_seconds:g} s: start a new one.")
+    if status.epoch and not run.can_go_on:
+        raise RunError(f"The run {run.name!r} has no {runs.LAST}, which going on needs: start it over.")
+    runs.requeue(run)
+
+
+def relaunched() -> Run | None:
+    """The run that ``torchrun`` had its processes work on before one of them died and it started all anew."""
+    mark = distributed.launch_mark() if distributed.restarts() else ""
+    marked = (run for run in runs.list_runs() if mark and runs.read_status(run.path).launch == mark)
+    return next(marked, None)
+
+
+def restart(run: Run) -> None:
+    """Begin a run anew, with its name and settings; a job that works on it is stopped, and what it has made is deleted.
+
+    Raises:
+        RunError: its settings cannot be read, its job belongs to somebody else or does not end, or the folder cannot
+            be written.
+        SettingsError: this machine lacks the device; then nothing is deleted.
+    """
+    prepare_restart(run)
+    _launch(run, "train")
+
+
+def prepare_restart(run: Run) -> None:
+    """Stop a run where it is at work, delete what it has made, and queue it again; see :func:`restart`."""
+    _check_trained_here(run)
+    config = run.config
+    runs.device_of(run)  # raises before anything is lost
+    if config.start:
+        finetune.find_start(config.start, config.owner)
+    stop(run)
+    runs.start_over(run)
+
+
+def _check_trained_here(run: Run) -> None:
+    """Raise a RunError for a published model, of which there is no training to go on with or to repeat."""
+    if run.config.published:
+        raise RunError(
+            f"The run {run.name!r} is a published model, which was not trained here: fine-tune it in a run of its own."
+        )
+
+
+def stop(run: Run) -> Status:
+    """End a run's job within 3 seconds, queued or running, its kept weights in place; no effect on one that has ended.
+
+    Raises:
+        RunError: the process belongs to somebody else, or does not end.
+    """
+    begun, asked, killed = time.monotonic(), False, False
+    while True:
+        try:
+            with runs.run_lock(run.path).acquire(timeout=0):
+                status = runs.read_status(run.path)  # nobody is at work: it ended, was killed, or has not begun
+                if status.state in runs.ACTIVE or killed:  # of one that was killed, its server may have told already
+                    message = f"Stopped after {status.epoch} complete epochs." if status.epoch else "Stopped."
+                    changes = {"state": "stopped", "message": message, "ended": time.time()}
+                    status = status.model_copy(update=changes)
+                    runs.last_word(run.path, status)
+                return status
+        except Timeout:
+            pass
+        except OSError as error:
+            raise RunError(f"The run {run.name!r} cannot be stopped: {error.strerror or error}.") from error
+        waited = time.monotonic() - begun
+        pid = _worker_of(run)
+        if waited > STOP_PATIENCE + 1:
+            raise RunError(f"The job of {run.name!r} (process {pid}) does not end: stop it by hand.")
+        if not killed and waited > STOP_PATIENCE:
+            killed = _signal(run, pid, signal.SIGKILL)
+        elif not asked:
+            asked = _signal(run, pid, signal.SIGTERM)
+            if not asked and folder.is_placed(run.path, runs.read_status(run.path)):
+                (run.path / folder.STOP).touch()
+        time.sleep(0.05)
+
+
+def poll() -> int:
+    """How many jobs of this process are alive; those that have ended are reaped."""
+    for child in list(_children):
+        if child.poll() is not None:
+            with contextlib.suppress(ValueError):  # its own watcher was faster
+                _children.remove(child)
+    return len(_children)
+
+
+def _launch(run: Run, command: str) -> None:
+    environment = {"VIT_CHECKPOINTS": str(checkpoints_dir()), "VIT_DATA": str(data_dir()), "PYTHONUNBUFFERED": "1"}
+    inherited = {name: value for name, value in os.environ.items() if name not in distributed.VARIABLES}
+    ticket = runs.read_status(run.path).ticket
+    try:
+        with (run.path / runs.LOG).open("ab") as log:
+            log.write(f"{time.strftime('%H:%M:%S')}  {failures.BEGINS}\n".encode())
+            log.flush()
+            child = subprocess.Popen(
+                [sys.executable, "-m", "vit.jobs", command, "--ticket", str(ticket), "--run", str(run.path)],
+                stdin=subprocess.DEVNULL,
+                stdout=log,
+                stderr=subprocess.STDOUT,
+                cwd=project_root(),
+                env=inherited | environment,
+                start_new_session=True,
+            )
+    except OSError as error:
+        why = f"{error.strerror or error}{failures.remedy(error) or ': free some memory and try again'}"
+        sentence = f"The job's process could not be started ({why})."
+        status = runs.read_status(run.path).model_copy(update={"state": "failed", "message": sentence})
+        runs.last_word(run.path, status)
+        raise RunError(sentence) from None
+    _children.append(child)
+    threading.Thread(target=_watch, args=(child, run, ticket), name=f"job {run.name}", daemon=True).start()
+
+
+def _watch(child: subprocess.Popen, run: Run, ticket: int) -> None:
+    """Reap the job when it ends, so that no zombie is left, and say why it died when it could not."""
+    code = child.wait()
+    poll()
+    state = "stopped" if code in _SIGNALLED else "failed"
+    why = failures.of_death(code, run.last_words)
+    with contextlib.suppress(RunError):
+        if state == "failed" and (processes := run.config.training.processes) > 1:
+            why = failures.of_rank(0, processes, why)
+    end_of_dead(run.path, ticket, state, why)
+
+
+def _worker_of(run: Run) -> int | None:
+    """The process that works on a run: by its status, or where that is lost, by its command and the lock it holds."""
+    if pid := runs.read_status(run.path).pid:
+        return pid
+    for process in psutil.process_iter():
+        with contextlib.suppress(psutil.Error, OSError):
+            words = process.cmdline()
+            named = "-m" in words and not {str(run.path), run.name}.isdisjoint(words)
+            if named and process.pid != os.getpid() and _holds_lock(process, run):
+                return process.pid
+    return None
+
+
+def _holds_lock(process: psutil.Process, run: Run) -> bool:
+    return any(os.path.samefile(file.path, run.path / runs.LOCK) for file in process.open_files())
+
+
+def _signal(run: Run, pid: int | None, number: signal.Signals) -> bool:
+    """Signal the job, once it is sure that the process is the one that holds the run's lock."""
+    try:
+        if pid is None or not _holds_lock(psutil.Process(pid), run):
+            return False
+        if number == signal.SIGKILL and os.getsid(pid) == pid:  # the leader of its own session: take its group along
+            os.killpg(pid, number)
+        else:
+            os.kill(pid, number)
+    except (psutil.NoSuchProcess, ProcessLookupError, FileNotFoundError):
+        return False
+    except (psutil.AccessDenied, PermissionError):
+        sentence = f"The job of {run.name!r} (process {pid}) belongs to another user: ask them to stop it."
+        raise RunError(sentence) from None
+    return True

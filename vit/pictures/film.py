@@ -1,0 +1,154 @@
+"""Maps of a time-lapse as a film: a picture an epoch, and the pictures as a GIF or an MP4."""
+
+import io
+from collections.abc import Sequence
+from fractions import Fraction
+
+import numpy as np
+from PIL import Image, ImageDraw, ImageFont
+
+from vit.errors import SettingsError
+from vit.pictures import overlays
+from vit.pictures.colours import THEMES
+from vit.support.untrusted_text import bare
+
+SECONDS = 0.7
+"""How long a picture is shown, where nothing else was asked for."""
+
+SECONDS_MIN, SECONDS_MAX = 0.1, 10.0
+
+HOLD = 1.5
+"""Seconds that the last picture of a GIF is shown for longer: it goes on from the start, and the end is the result."""
+
+_TITLE, _MARGIN, _INK = 30, 8, THEMES["light"]["quiet"]
+_TITLE_COLUMNS = 100
+_QUALITY = "16"  # constant rate factor of H.264: squares keep their edges
+
+
+def epoch_title(epoch: int, accuracy: float | None, shown: str = "") -> str:
+    """What stands over a picture: the epoch, its validation accuracy where that was measured, and what is shown."""
+    said = f"After epoch {epoch}" if epoch else "Before training"
+    measured = "" if accuracy is None else f": validation accuracy {accuracy:.1%}"
+    return said + measured + (f" \N{MIDDLE DOT} {shown}" if shown else "")
+
+
+def token_title(token: int, grid: tuple[int, int]) -> str:
+    """From which token the maps are, with the patch's row and column from 1."""
+    if not token:
+        return "from the summary token"
+    row, column = divmod(token - 1, grid[1])
+    return f"from patch r{row + 1} c{column + 1}"
+
+
+def head_pictures(
+    view: np.ndarray, maps: np.ndarray, layers: Sequence[int], heads: Sequence[int], titles: Sequence[str]
+) -> list[Image.Image]:
+    """A picture a frame with a tile for each head; all on one scale of colours, so that amounts can be compared.
+
+    Args:
+        view: the image, ``(h w c)`` uint8.
+        maps: ``(frame layers heads rows columns)``.
+        layers, heads: their numbers, from 1.
+        titles: one a frame.
+    """
+    top = overlays.shared_top(maps)
+    return _titled([overlays.attention_grid(view, frame, layers, heads, top=top) for frame in maps], titles)
+
+
+def map_pictures(view: np.ndarray, maps: np.ndarray, titles: Sequence[str], *, signed: bool) -> list[Image.Image]:
+    """A picture a frame with its one map, each on its own scale of colours.
+
+    Args:
+        view: the image, ``(h w c)`` uint8.
+        maps: ``(frame rows columns)``.
+        titles: one a frame.
+        signed: whether numbers below 0 have a colour of their own.
+    """
+    side = 4 * overlays.TILE
+    draw = overlays.signed_overlay if signed else overlays.overlay
+    return _titled([draw(view, frame, top=float(np.abs(frame).max()), side=side) for frame in maps], titles)
+
+
+def _titled(pictures: Sequence[Image.Image], titles: Sequence[str]) -> list[Image.Image]:
+    """Pictures of one size on white, each below its title."""
+    font, titles = ImageFont.load_default(16), [bare(title, _TITLE_COLUMNS) for title in titles]
+    width = max(pictures[0].width, *(int(font.getlength(title)) + 1 for title in titles)) + 2 * _MARGIN
+    sheets = []
+    for picture, title in zip(pictures, titles, strict=True):
+        sheet = Image.new("RGB", (width, picture.height + _TITLE + _MARGIN), "white")
+        ImageDraw.Draw(sheet).text((_MARGIN, _TITLE // 2), title, anchor="lm", fill=_INK, font=font)
+        sheet.paste(picture, (_MARGIN, _TITLE), picture if picture.mode == "RGBA" else None)
+        sheets.append(sheet)
+    return sheets
+
+
+def gif(pictures: Sequence[Image.Image], seconds: float = SECONDS) -> bytes:
+    """An endless GIF, ``seconds`` a picture, the last held for :data:`HOLD` more.
+
+    All pictures share 256 colours, and others are mixed of neighbouring pixels. Of a picture that equals the one before
+    no frame is made; that one is shown for longer.
+
+    Raises:
+        SettingsError: ``seconds`` is out of bounds.
+    """
+    check_seconds(seconds)
+    palette = _palette(pictures)
+    frames = [picture.quantize(palette=palette, dither=Image.Dither.FLOYDSTEINBERG) for picture in pictures]
+    shown = [round(1000 * seconds)] * len(frames)
+    shown[-1] += round(1000 * HOLD)
+    buffer = io.BytesIO()
+    frames[0].save(buffer, "GIF", save_all=True, append_images=frames[1:], duration=shown, loop=0, optimize=False)
+    return buffer.getvalue()
+
+
+def _palette(pictures: Sequence[Image.Image]) -> Image.Image:
+    """256 colours, one of them near each colour of the pictures, however rare: a bright patch is what one looks for."""
+    seen = np.zeros(64**3, dtype=bool)
+    for picture in pictures:
+        channels = np.asarray(picture, dtype=np.int32) // 4  # six bits of each, as fine as the palette can be
+        seen[channels @ (64**2, 64, 1)] = True
+    colours = 4 * np.stack(np.unravel_index(np.flatnonzero(seen), (64, 64, 64)), axis=-1) + 2
+    return Image.fromarray(colours[None].astype(np.uint8)).quantize(256, method=Image.Quantize.MAXCOVERAGE)
+
+
+def mp4(pictures: Sequence[Image.Image], seconds: float = SECONDS) -> bytes:
+    """H.264 in an MP4, one frame a picture, in the pixel format (yuv420p) that every player shows.
+
+    It wants even sides: an odd one is shown with its last row or column of pixels twice.
+
+    Raises:
+        SettingsError: ``seconds`` is out of bounds.
+    """
+    import av
+
+    check_seconds(seconds)
+    buffer = io.BytesIO()
+    with av.open(buffer, "w", format="mp4") as container:
+        stream = container.add_stream("libx264", rate=1 / Fraction(seconds).limit_denominator(1000))
+        stream.width, stream.height = (side + side % 2 for side in pictures[0].size)
+        stream.pix_fmt = "yuv420p"
+        stream.options = {"crf": _QUALITY}
+        for picture in pictures:
+            container.mux(stream.encode(av.VideoFrame.from_image(_even(picture))))
+        container.mux(stream.encode())
+    return buffer.getvalue()
+
+
+def _even(picture: Image.Image) -> Image.Image:
+    pixels = np.asarray(picture.convert("RGB"))
+    height, width = pixels.shape[:2]
+    return Image.fromarray(np.pad(pixels, ((0, height % 2), (0, width % 2), (0, 0)), mode="edge"))
+
+
+def check_seconds(seconds: float) -> None:
+    """Refuse a pace that no film has.
+
+    Raises:
+        SettingsError: with the bounds.
+    """
+    if not SECONDS_MIN <= seconds <= SECONDS_MAX:
+        raise SettingsError(f"A film cannot show a frame for {seconds:g} s: take {SECONDS_MIN:g} to {SECONDS_MAX:g}.")
+
+
+MAKERS = {".gif": gif, ".mp4": mp4}
+"""The kinds of film, by the ending of a file's name."""

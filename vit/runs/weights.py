@@ -1,0 +1,142 @@
+"""Tensors on disk: a run's kept weights, what a resume needs, the snapshots. Safetensors only, never a pickle."""
+
+import json
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+
+import torch
+from safetensors import SafetensorError, safe_open
+from safetensors.torch import save
+from torch import Tensor, nn
+
+from vit.classes import names_of
+from vit.config import Interpolation, RunConfig
+from vit.errors import RunError
+from vit.networks import build_model
+from vit.runs.folder import LAST, MODEL, SNAPSHOTS
+from vit.runs.run import Run
+from vit.runs.store import get_run
+from vit.support.files import write_atomic
+from vit.trainer.checkpoint import Checkpoint, is_position
+
+
+@dataclass(frozen=True)
+class CheckpointInfo:
+    """What goes with a model's weights.
+
+    Attributes:
+        class_names: in the order of the logits.
+        mean, std: the per-channel normalisation of pixels in [0, 1].
+        image_size: pixels a side.
+        dataset: the source that the run was trained on.
+        metrics: of the kept weights: ``epoch``, ``validated``, and, once validated, ``val_accuracy`` and ``val_loss``.
+        config: all settings of the run.
+    """
+
+    class_names: tuple[str, ...]
+    mean: tuple[float, float, float]
+    std: tuple[float, float, float]
+    image_size: int
+    dataset: str
+    metrics: dict
+    config: RunConfig
+
+    @property
+    def crop_pct(self) -> float:
+        """What share of an image's centre square is looked at, for each side."""
+        return self.config.data.crop_pct
+
+    @property
+    def interpolation(self) -> Interpolation:
+        """How that is brought to its size."""
+        return self.config.data.interpolation
+
+
+def _write(path: Path, tensors: Mapping[str, Tensor], metadata: Mapping) -> None:
+    contiguous = {name: tensor.detach().cpu().contiguous() for name, tensor in tensors.items()}
+    write_atomic(path, save(contiguous, metadata={key: json.dumps(value) for key, value in metadata.items()}))
+
+
+def _read(path: Path, advice: str = "train the run again") -> tuple[dict[str, Tensor], dict]:
+    try:
+        with safe_open(path, framework="pt") as file:
+            metadata = {key: json.loads(value) for key, value in (file.metadata() or {}).items()}
+            return {name: file.get_tensor(name) for name in file.keys()}, metadata  # noqa: SIM118
+    except FileNotFoundError:
+        raise RunError(f"The run {path.parent.name!r} has no {path.name}; train it first.") from None
+    except (SafetensorError, ValueError, RecursionError, OSError) as error:
+        raise RunError(f"The file {path.name} of {path.parent.name!r} is damaged ({error}); {advice}.") from None
+
+
+def save_model(run: Path, weights: Mapping[str, Tensor], metrics: Mapping) -> None:
+    """Write the weights that the run keeps, and in their metadata which epoch they are of and how good."""
+    _write(run / MODEL, weights, metrics)
+
+
+def load_checkpoint(run: str | Path, *, device: str = "cpu") -> tuple[nn.Module, CheckpointInfo]:
+    """The kept model of a run, in eval mode and frozen, so that threads may share it.
+
+    Args:
+        run: a run's name, or a path to its folder.
+
+    Raises:
+        RunError: there is no such run, it has no weights yet, or its files are damaged.
+    """
+    found = get_run(run)
+    tensors, metrics = _read(found.path / MODEL)
+    return _model(found, tensors, device), _info(found, metrics)
+
+
+def load_snapshot(run: str | Path, epoch: int, *, device: str = "cpu") -> tuple[nn.Module, CheckpointInfo]:
+    """The model as it was after ``epoch``, from its fp16 snapshot."""
+    found = get_run(run)
+    tensors, metrics = _read(snapshot_path(found.path, epoch))
+    return _model(found, tensors, device), _info(found, metrics)
+
+
+def snapshot_path(run: Path, epoch: int) -> Path:
+    """Where the snapshot of one epoch lies."""
+    return run / SNAPSHOTS / f"{epoch:05d}.safetensors"
+
+
+def save_snapshot(run: Path, epoch: int, weights: Mapping[str, Tensor]) -> None:
+    """Write one fp16 snapshot."""
+    _write(snapshot_path(run, epoch), weights, {"epoch": epoch})
+
+
+def save_resume(run: Path, checkpoint: Checkpoint) -> None:
+    """Write the one file that a resume needs, the scalars in its metadata."""
+    _write(run / LAST, checkpoint.tensors, checkpoint.position)
+
+
+def load_resume(run: Path) -> Checkpoint | None:
+    """What :func:`save_resume` wrote, or None where nothing was; whether it fits the run is :func:`vit.trainer.fit`'s.
+
+    Raises:
+        RunError: the file is damaged.
+    """
+    path = run / LAST
+    if not path.exists():
+        return None
+    checkpoint = Checkpoint(*_read(path, advice="start the run over"))
+    if not is_position(checkpoint.position):
+        raise RunError(f"The file {path.name} of {run.name!r} does not say where training was; start the run over.")
+    return checkpoint
+
+
+def _model(run: Run, tensors: dict[str, Tensor], device: str) -> nn.Module:
+    with torch.device("meta"):  # no weights are drawn that are replaced at once: a ViT-B/16 takes seconds to draw
+        model = build_model(run.config.model)
+    kept = model.state_dict()
+    tensors = {name: tensor.to(kept[name].dtype) if name in kept else tensor for name, tensor in tensors.items()}
+    try:
+        model.load_state_dict(tensors, assign=True)  # fp16 snapshots have become float32
+    except RuntimeError:
+        raise RunError(f"The weights of {run.name!r} do not fit its config.json; train the run again.") from None
+    return model.eval().requires_grad_(False).to(device)
+
+
+def _info(run: Run, metrics: dict) -> CheckpointInfo:
+    data = run.config.data
+    return CheckpointInfo(names_of(run.config), data.mean, data.std, data.image_size, data.source, metrics, run.config)
