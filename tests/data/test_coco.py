@@ -3,6 +3,7 @@ import io
 import itertools
 import json
 import random
+import tracemalloc
 import zipfile
 from collections import Counter
 from collections.abc import Iterator
@@ -16,7 +17,7 @@ from tests.data.test_catalog import Server, md5
 from vit.cli.main import main
 from vit.config import DataConfig
 from vit.data import describe, load, sample
-from vit.data.catalog import catalog, coco, download, json_items
+from vit.data.catalog import catalog, coco, download
 from vit.errors import DataError
 
 SIZE = (160, 120)
@@ -507,33 +508,51 @@ def test_json_of_another_kind_is_a_sentence(tmp_path, text):
         coco.read_annotations(path, lambda: None)
 
 
-@pytest.mark.parametrize("piece", [1, 2, 3, 7, 10_000])
-def test_items_are_those_of_the_whole_file_wherever_it_is_cut(monkeypatch, piece):
-    monkeypatch.setattr(json_items, "_PIECE", piece)
-    whole = {"a": [1, 23, -4.5e2, {"b": [1, [2]]}, 'ü]\\"', None, True], "n": 12, "e": [], "t": "x", "z": [[], {}]}
-    for indent in (None, 2):
-        file = io.BytesIO(json.dumps(whole, indent=indent, ensure_ascii=False).encode())
-        found = list(json_items.items(file))
-        assert found == [(key, item) for key in ("a", "z") for item in whole[key]]
+class Endless(io.RawIOBase):
+    """A file that begins with one text and repeats another, ``times`` times or without end."""
+
+    def __init__(self, begin: bytes, repeat: bytes, times: int | None = None, end: bytes = b"") -> None:
+        repeats = itertools.repeat(repeat) if times is None else itertools.repeat(repeat, times)
+        self._pieces, self._left = itertools.chain([begin], repeats, [end]), b""
+
+    def read(self, size: int = -1) -> bytes:
+        while len(self._left) < size and (piece := next(self._pieces, None)) is not None:
+            self._left += piece
+        content, self._left = self._left[:size], self._left[size:]
+        return content
 
 
-def test_an_item_without_end_is_not_read_into_memory(monkeypatch):
-    monkeypatch.setattr(json_items, "_PIECE", 100)
-    monkeypatch.setattr(json_items, "ITEM_CHARS_MAX", 1_000)
+@pytest.mark.parametrize(
+    ("begin", "repeat"),
+    [(b'{"annotations": ["', b"x" * 1_000), (b'{"annotations": [[', b"1," * 1_000), (b"", b"[" * 1_000)],
+)
+def test_an_item_without_end_is_not_read_into_memory(monkeypatch, begin, repeat):
+    monkeypatch.setattr(coco, "ITEM_BYTES_MAX", 100_000)
+    with pytest.raises(ValueError, match="too long"):
+        coco._candidates(Endless(begin, repeat), lambda: None)
 
-    class Endless(io.RawIOBase):
-        begin = b'{"a": ["'
 
-        def readable(self) -> bool:
-            return True
+def test_memory_does_not_grow_with_the_annotations(world):
+    entry = json.dumps(world.annotations[0] | {"category_id": 1, "segmentation": [[0.5] * 60]}).encode() + b","
+    times = 20_000_000 // len(entry)
+    end = b'{"category_id": 1}], "categories": ' + json.dumps(world.categories).encode() + b"}"
+    tracemalloc.start()
+    try:
+        found = coco._candidates(Endless(b'{"annotations": [', entry, times, end), lambda: None)
+        _, peak = tracemalloc.get_traced_memory()
+    finally:
+        tracemalloc.stop()
+    assert found == {name: [] for name in coco.CATEGORIES}
+    assert peak < 5_000_000
 
-        def readinto(self, buffer) -> int:
-            content, self.begin = self.begin or b"x" * min(len(buffer), 100), b""
-            buffer[: len(content)] = content
-            return len(content)
 
-    with pytest.raises(ValueError, match="no end"):
-        list(json_items.items(io.BufferedReader(Endless())))
+@pytest.mark.parametrize("size", [1, 7, 1_000])
+def test_annotations_are_the_same_wherever_the_file_is_cut(world, annotated, monkeypatch, size):
+    path = annotated(world)
+    whole = coco.read_annotations(path, lambda: None)
+    monkeypatch.setattr(coco, "_READ_BYTES", size)
+    assert coco.read_annotations(path, lambda: None) == whole
+    assert all(whole.values())
 
 
 def test_the_command_line_fetches_it(home, world, capsys):

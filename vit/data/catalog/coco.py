@@ -1,14 +1,15 @@
-"""``coco5``: the five classes of the course report, cut out of the photographs of COCO.
+"""``coco5``: the five classes of the course report, cropped from the photographs of COCO.
 
-From the instance annotations of COCO's train2017 (Lin et al. 2014, Microsoft COCO: Common Objects in Context) images
-are picked that show objects of exactly one of the five classes. Of each image the largest object that is no crowd is
-taken, by the area of its box, if its longer side has at least 64 pixels, so that none has to be enlarged. The crop is
-the square round the box, moved into the image where it would stick out, and no larger than the image's shorter side.
+The instance annotations of COCO's train2017 (Lin et al. 2014, Microsoft COCO: Common Objects in Context) decide which
+images are used: those with objects of exactly one of the five classes. The crop of an image shows its largest object
+by the area of the box. Crowds are ignored, and the longer side of the box must have at least 64 pixels, so that no
+crop is enlarged. The crop is the square around the box, shifted into the image where it would extend beyond it, and at
+most as large as the image's shorter side.
 
-The images of a class are shuffled with a fixed seed, from their sorted ids: the first 1,500 are the training images,
-the next 500 the validation images (val2017 alone has too few), and the others stand in for images that cannot be had.
+The images of a class are sorted by id and shuffled with a fixed seed. The first 1,500 are the training images, the next
+500 the validation images (val2017 alone has too few), and the others replace images that cannot be downloaded.
 
-Only the picked images are fetched. What a person has of COCO in ``coco/`` of the folder of data sets is used instead:
+Only these images are downloaded. A local copy of COCO in ``coco/`` of the folder of data sets is used instead:
 ``coco/annotations/instances_train2017.json`` and the images in ``coco/train2017/``.
 """
 
@@ -22,16 +23,18 @@ from collections.abc import Callable, Iterator
 from concurrent.futures import Future, ThreadPoolExecutor
 from contextlib import AbstractContextManager, ExitStack
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
-from typing import BinaryIO, NamedTuple
+from typing import Any, BinaryIO, NamedTuple
 
+import ijson
 import numpy as np
+from ijson.common import ObjectBuilder
 from PIL import Image
 
 from vit.data.cache import Plan, Progress
 from vit.data.catalog.download import Archive, Unreachable, fetch_archive, fetch_bytes
 from vit.data.catalog.entry import Listed
-from vit.data.catalog.json_items import items
 from vit.data.files import folders
 from vit.data.files.images import FILE_BYTES_MAX, Square, fit_square, open_image
 from vit.data.records import Skipped
@@ -39,13 +42,13 @@ from vit.errors import DataError
 from vit.paths import data_dir
 
 CATEGORIES = {"airplane": 5, "bus": 6, "cat": 17, "dog": 18, "pizza": 59}
-"""The classes, and their ids in COCO."""
+"""The classes and their ids in COCO."""
 
 SIDE = 64
 SEED = 0
 THREADS = 8
 SKIPPED_MAX = 200
-"""When more images than this cannot be had, something else is wrong than a lost file."""
+"""More failed images than this mean that the server or the connection is broken, not that single files are lost."""
 
 ANNOTATIONS = "annotations/instances_train2017.json"
 IMAGES = "train2017"
@@ -53,21 +56,31 @@ ARCHIVE_BYTES = 252_907_541
 IMAGE_BYTES = 163_474
 """COCO's mean: train2017.zip holds 118,287 images in 19,336,861,798 bytes."""
 
+ITEM_BYTES_MAX = 2**24
+"""A longer image or annotation counts as a damaged file, so that it is not read into memory."""
+
 _SKIPPED = "skipped.json"
 _TICK = 20_000
-"""Annotations read between two calls of the progress."""
+"""Images and annotations read between two progress calls."""
+
+_READ_BYTES = 2**16
+_BOX_DEPTH = 4
+"""Nesting of a box's numbers in the annotations: file, list, annotation, box. Outlines lie deeper."""
+_OPENING, _CLOSING = {"start_map", "start_array"}, {"end_map", "end_array"}
+_STRUCTURE = _OPENING | _CLOSING | {"map_key"}
 
 _DAMAGE = (
+    ijson.JSONError,  # not JSON, or truncated
     *(ValueError, TypeError, LookupError, ArithmeticError),  # JSON of another shape
-    *(zipfile.BadZipFile, zlib.error, EOFError, RuntimeError),  # a broken zip, or JSON nested without end
+    *(zipfile.BadZipFile, zlib.error, EOFError, RuntimeError),  # a broken zip (RuntimeError: an encrypted one)
 )
 
 Box = tuple[float, float, float, float]
-"""Left, top, right and bottom edge."""
+"""Left, top, right and bottom edge in pixels."""
 
 
 class Candidate(NamedTuple):
-    """An image with objects of one class, and the box of the largest, in pixels."""
+    """An image with objects of one class, and the box of its largest object in pixels."""
 
     image_id: int
     size: tuple[int, int]
@@ -75,11 +88,11 @@ class Candidate(NamedTuple):
 
     @property
     def file_name(self) -> str:
-        """COCO's name of the image."""
+        """The image's file name in COCO."""
         return _file_name(self.image_id)
 
     def square(self) -> tuple[int, int, int, int]:
-        """The crop: (left, top, right, bottom) within the image."""
+        """Return the crop within the image: (left, top, right, bottom)."""
         left, top, right, bottom = self.box
         side = round(min(max(right - left, bottom - top), *self.size))
         x, y = (
@@ -90,7 +103,7 @@ class Candidate(NamedTuple):
 
 
 class Slot(NamedTuple):
-    """A place in the set, and the image that is to fill it."""
+    """A place in the data set, and the image that fills it."""
 
     split: str
     class_name: str
@@ -102,11 +115,11 @@ class Slot(NamedTuple):
 
 @dataclass(frozen=True, kw_only=True)
 class Coco5(Listed):
-    """The data set, as the catalog lists it.
+    """The data set's entry in the catalog.
 
     Attributes:
-        archive: the zip of COCO's annotations.
-        images: address of the folder of images.
+        archive: the zip file with COCO's annotations.
+        images: address of the folder with the images.
     """
 
     archive: Archive
@@ -115,23 +128,23 @@ class Coco5(Listed):
 
     @property
     def skipped(self) -> tuple[Skipped, ...]:
-        """Images that could not be had when the set was made; others stand in for them."""
+        """Images that could not be downloaded and were replaced by others."""
         try:
             return tuple(Skipped(*entry) for entry in json.loads((self.ready_root() / _SKIPPED).read_text("utf-8")))
-        except (DataError, OSError, ValueError, TypeError):  # not there yet, or a set that was put there by hand
+        except (DataError, OSError, ValueError, TypeError):  # not downloaded yet, or copied here by hand
             return ()
 
     def root(self) -> Path | None:
-        """Where the set lies; None where it does not."""
+        """Return the folder of the data set, or None if it is not downloaded."""
         folder = data_dir() / self.name
         return folder if (folder / "train").is_dir() else None
 
     def key(self, split: str, count: int | None, seed: int) -> tuple:
-        """All that decides the content of the split."""
+        """Return everything that determines the content of a split."""
         return self._index().key(split, count, seed)
 
     def plan(self, split: str, count: int | None, seed: int, square: Square) -> AbstractContextManager[Plan]:
-        """How :mod:`vit.data.cache` makes a split."""
+        """Return the plan by which :mod:`vit.data.cache` prepares a split."""
         return self._index().plan(split, count, seed, square)
 
     def _index(self) -> folders.Index:
@@ -144,16 +157,16 @@ class Coco5(Listed):
         return index
 
     def build(self, root: Path, progress: Progress) -> None:
-        """Fetch the annotations, pick the images, fetch those, and write them into ``root`` as ``train/cat/ID.png``.
+        """Download the annotations and the images that they select; write the crops to ``root/train/cat/ID.png``.
 
-        What an earlier call wrote is kept.
+        Files of an earlier, interrupted call are kept.
 
         Args:
-            progress: called with bytes and bytes in all; an image counts as COCO's mean, whatever its size.
+            progress: called with the bytes done and the bytes in total; every image counts as :data:`IMAGE_BYTES`.
 
         Raises:
-            DataError: no connection, annotations that are not COCO's, or hold too few images of a class, or too many
-                images that cannot be had.
+            DataError: there is no connection, the annotations are not COCO's or hold too few images of a class, or too
+                many images cannot be downloaded.
         """
         annotations = data_dir() / "coco" / ANNOTATIONS
         if not annotations.exists():
@@ -177,7 +190,7 @@ class Coco5(Listed):
                     skipped.append(problem)
             slots = [slot._replace(candidate=self._spare(slot.class_name, spares, skipped)) for slot in failed]
         for path in root.glob("*/*/*"):
-            if path not in written:  # a stand-in of an earlier try, whose image could be had in this one
+            if path not in written:  # a replacement from an earlier call, no longer needed
                 path.unlink()
         entries = sorted((entry.file, entry.reason) for entry in skipped)
         (root / _SKIPPED).write_text(json.dumps(entries), "utf-8")
@@ -185,7 +198,7 @@ class Coco5(Listed):
         progress(self.download_bytes, self.download_bytes)
 
     def _share_out(self, candidates: dict[str, list[Candidate]]) -> tuple[list[Slot], dict[str, Iterator[Candidate]]]:
-        """Slots of both splits, and the images of each class that are left."""
+        """Return the slots of both splits, and the remaining images of each class."""
         slots, spares = [], {}
         for label, name in enumerate(self.class_names):
             found = sorted(candidates[name])
@@ -212,7 +225,7 @@ class Coco5(Listed):
     def _fill(
         self, slots: list[Slot], root: Path, failures: int, progress: Progress
     ) -> Iterator[tuple[Slot, Skipped | None]]:
-        """Fetch the image of each slot; in the order of the slots, what was wrong with it."""
+        """Download the image of each slot; yield each slot, in order, with its problem, or None."""
         total = sum(self.counts.values())
         share = (self.download_bytes - ARCHIVE_BYTES) / total
         finished: queue.SimpleQueue[Future] = queue.SimpleQueue()
@@ -220,7 +233,7 @@ class Coco5(Listed):
         with ExitStack() as stack:
             pool = ThreadPoolExecutor(THREADS)
             stack.callback(pool.shutdown, cancel_futures=True)
-            stack.callback(stop.set)  # before the shutdown, which waits for what is under way
+            stack.callback(stop.set)  # runs before the shutdown, which waits for downloads in progress
             futures = [pool.submit(self._write, slot, slot.path(root), stop) for slot in slots]
             for future in futures:
                 future.add_done_callback(finished.put)
@@ -242,10 +255,10 @@ class Coco5(Listed):
         yield from ((slot, future.result()) for slot, future in zip(slots, futures, strict=True))
 
     def _write(self, slot: Slot, path: Path, stop: threading.Event) -> Skipped | None:
-        """Fetch, crop and write one image; what was wrong with it.
+        """Download, crop and write one image; return the problem, or None.
 
         Raises:
-            Unreachable: no connection.
+            Unreachable: there is no connection.
         """
         if path.exists():
             return None
@@ -269,14 +282,14 @@ class Coco5(Listed):
 
 
 def read_annotations(path: Path, tick: Callable[[], None]) -> dict[str, list[Candidate]]:
-    """The images that suit each class.
+    """Return the usable images of each class.
 
     Args:
-        path: COCO's instance annotations, or the zip that holds them.
-        tick: called now and then.
+        path: COCO's instance annotations, or the zip file that holds them.
+        tick: called every :data:`_TICK` images and annotations.
 
     Raises:
-        DataError: damaged, not COCO's, or with file names that are not.
+        DataError: the file is damaged, is not COCO's, or names an image that is not COCO's.
     """
     try:
         with ExitStack() as stack:
@@ -285,7 +298,7 @@ def read_annotations(path: Path, tick: Callable[[], None]) -> dict[str, list[Can
             else:
                 file = stack.enter_context(path.open("rb"))
             return _candidates(file, tick)
-    except DataError:  # a ValueError, too
+    except DataError:  # is a ValueError, too
         raise
     except _DAMAGE as error:
         raise DataError(
@@ -299,12 +312,12 @@ def _candidates(file: BinaryIO, tick: Callable[[], None]) -> dict[str, list[Cand
     classes: dict[int, set[str]] = {}
     objects: dict[int, list[Box]] = {}
     known = set()
-    for row, (key, item) in enumerate(items(file)):
+    for row, (key, item) in enumerate(_items(file)):
         if row % _TICK == 0:
             tick()
         if key == "images":
             image_id, name = int(item["id"]), str(item["file_name"])
-            if name != _file_name(image_id):  # it would become a part of an address and of a path
+            if name != _file_name(image_id):  # the name becomes part of an address and of a path
                 raise DataError(
                     f"The annotations name an image {name[:80]!r}, which is no file name of COCO's train2017."
                 )
@@ -332,8 +345,44 @@ def _candidates(file: BinaryIO, tick: Callable[[], None]) -> dict[str, list[Cand
     return found
 
 
+def _items(file: BinaryIO) -> Iterator[tuple[str, Any]]:
+    """Yield the elements of the lists in a JSON object in file order, each with the key of its list.
+
+    Only one element is in memory at a time. Outlines are left out: they are most of the file, and none is needed.
+    ijson's ``items`` does not fit here: it reads one list per pass, and its memory grows with the square of the
+    nesting depth.
+
+    Raises:
+        ijson.JSONError: the file is not JSON, or is truncated.
+        ValueError: an element is longer than :data:`ITEM_BYTES_MAX`.
+    """
+    events = ijson.sendable_list()
+    parser = ijson.basic_parse_coro(events, use_float=True)
+    depth, key, builder, item_bytes = 0, "", ObjectBuilder(), 0
+    for block in iter(partial(file.read, _READ_BYTES), b""):
+        item_bytes += len(block)
+        parser.send(block)
+        for event, value in events:
+            if depth > _BOX_DEPTH and event not in _STRUCTURE:
+                continue
+            depth += event in _OPENING
+            level = depth
+            depth -= event in _CLOSING
+            if level == 1 and event == "map_key":
+                key = value
+            elif 2 < level <= _BOX_DEPTH or (level == 2 and event not in _STRUCTURE):
+                builder.event(event, value)
+                if depth == 2:
+                    yield key, builder.value
+                    builder, item_bytes = ObjectBuilder(), 0
+        events.clear()
+        if item_bytes > ITEM_BYTES_MAX:
+            raise ValueError("an element is too long")
+    parser.close()
+
+
 def _clipped(box: Box, size: tuple[int, int]) -> Box:
-    """The part of a box that lies within the image."""
+    """Return the part of a box that lies within the image."""
     left, top, right, bottom = (min(max(edge, 0.0), float(extent)) for edge, extent in zip(box, size * 2, strict=True))
     return left, top, right, bottom
 
@@ -359,4 +408,4 @@ COCO5 = Coco5(
     ),
     images=f"http://images.cocodataset.org/{IMAGES}",
 )
-"""There is no https: the server's certificate is another's. The checksum vouches for the annotations."""
+"""Not https: the server's certificate is for another name. The checksum verifies the annotations."""
