@@ -12,7 +12,7 @@ WORKDIR /app
 COPY requirements.txt .
 # PyTorch without the libraries of a GPU, which are most of its size.
 ARG TORCH_INDEX=https://download.pytorch.org/whl/cpu
-# Packages that only a part needs, such as "timm huggingface_hub" for published models.
+# Optional packages, such as "timm" for published models.
 ARG EXTRAS=""
 RUN pip install --no-cache-dir --extra-index-url "${TORCH_INDEX}" -r requirements.txt ${EXTRAS}
 

@@ -83,7 +83,7 @@ def test_a_push_says_where_it_is(trained, capsys, monkeypatch):
         (("--out", "x", "--private"), "--private goes with --push"),
         (("--out", "x.onnx", "--push", "me/x"), "--push takes what --format hub makes"),
         (("--out", "no/such/x"), "there is no folder"),
-        (("--push", "nowhere"), "take USER/NAME"),
+        (("--push", "nowhere"), "use USER/NAME"),
     ],
 )
 def test_what_does_not_go_together_is_one_line(trained, capsys, monkeypatch, flags, sentence):

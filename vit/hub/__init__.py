@@ -1,7 +1,7 @@
-"""A run goes out: a folder for the Hugging Face hub, with weights, settings and a model card, and the way there.
+"""Export a run as a folder for the Hugging Face hub (weights, settings and a model card), and push it there.
 
-The folder's ``config.json`` serves timm, the hub's mixin (:mod:`vit.hub.models`) and this program
-(:mod:`vit.hub.settings`). Writing it needs no further package; pushing it needs huggingface_hub.
+timm, the hub's mixin (:mod:`vit.hub.models`) and this program all read the folder's ``config.json``
+(:mod:`vit.hub.settings`).
 """
 
 import io
@@ -23,7 +23,6 @@ from vit.hub.card import ATTENTION, CONFUSION, CURVES, Card
 from vit.hub.settings import config_json, public, why_not_timm
 from vit.plots.panels import panels
 from vit.runs import Run
-from vit.support import optional_packages
 from vit.support.files import write_atomic
 
 if TYPE_CHECKING:
@@ -31,32 +30,32 @@ if TYPE_CHECKING:
 
 README = "README.md"
 FILES = (runs.CONFIG, runs.MODEL, README, CURVES, CONFUSION, ATTENTION)
-"""All that such a folder holds."""
+"""The files of the folder."""
 
 REPO = re.compile(r"[A-Za-z0-9][\w.-]{0,95}/[A-Za-z0-9][\w.-]{0,95}", re.ASCII)
-NO_TOKEN = "The hub takes nothing without your token: run hf auth login, or set HF_TOKEN to a token that may write."
+NO_TOKEN = "Pushing needs your token for the hub: run hf auth login, or set HF_TOKEN to a token with write permission."
 
 Say = Callable[[str], None]
 Progress = Callable[[int, int], None]
 
 
 def write_folder(run: Run, folder: Path, *, repo: str = "", say: Say = lambda sentence: None) -> None:
-    """Write the folder of a run: weights, settings, card and pictures.
+    """Write the folder of a run: weights, settings, model card and pictures.
 
     Args:
-        folder: made where it is not there; what it held of an earlier export is replaced.
-        repo: where on the hub it will be, ``user/name``, for the card.
-        say: told what is being done.
+        folder: created if it does not exist; an earlier export in it is replaced.
+        repo: its future place on the hub, ``user/name``, for the card.
+        say: called with a sentence before each step.
 
     Raises:
-        RunError: the run has no weights, or the folder holds something else or cannot be written.
+        RunError: the run has no weights, or the folder holds other files or cannot be written.
     """
     files = contents(run, repo=repo, say=say)
     try:
         strange = sorted({path.name for path in folder.iterdir()} - set(FILES)) if folder.exists() else []
         if strange:
             raise RunError(
-                f"The folder {folder} holds {strange[0][:60]!r}, which is no part of an export: take a new one."
+                f"The folder {folder} holds {strange[0][:60]!r}, which is not part of an export: choose a new folder."
             )
         folder.mkdir(parents=True, exist_ok=True)
         for name in FILES:
@@ -68,24 +67,27 @@ def write_folder(run: Run, folder: Path, *, repo: str = "", say: Say = lambda se
 
 
 def write_zip(run: Run, target: BinaryIO, *, progress: Progress | None = None) -> None:
-    """The same folder as a zip.
+    """Write the same folder as a zip file.
 
     Args:
-        progress: called with (images done, images in all), first while they are prepared and then while they are
-            judged.
+        progress: called with (images done, images in total), first while the images are prepared and then while the
+            model is evaluated.
 
     Raises:
-        RunError: as :func:`write_folder`.
+        RunError: see :func:`write_folder`.
     """
     with zipfile.ZipFile(target, "w") as archive:
         for name, content in contents(run, progress=progress).items():
-            archive.writestr(f"{run.name}/{name}", content)  # weights and pictures do not get smaller
+            archive.writestr(f"{run.name}/{name}", content)  # not compressed: weights and pictures do not get smaller
 
 
 def contents(
     run: Run, *, repo: str = "", say: Say = lambda sentence: None, progress: Progress | None = None
 ) -> dict[str, bytes]:
-    """The files of the folder by their names; what cannot be measured, since the images are gone, is left out."""
+    """Return the files of the folder by name.
+
+    Results and pictures that need the validation images are left out if the images are not available.
+    """
     from safetensors.torch import save
 
     from vit.runs.weights import load_checkpoint
@@ -99,23 +101,28 @@ def contents(
     return {
         runs.CONFIG: json.dumps(config_json(config), indent=2).encode(),
         runs.MODEL: save(model.state_dict(), metadata={"format": "pt"}),
-        README: card.text().encode(),
+        README: str(card.model_card()).encode(),
     } | pictures
 
 
 def _judged(
     run: Run, model: Any, info: Any, say: Say, progress: Progress | None
 ) -> "tuple[Evaluation, tuple[int, int]] | tuple[None, None]":
-    """What the model says of its validation images, and how many images there are; None where that is not known."""
+    """Evaluate the model on its validation images.
+
+    Returns:
+        The evaluation, and the number of training and of validation images; None for both if the images are not
+        available.
+    """
     from vit.evaluation import evaluate
 
     try:
         say("Preparing the images.")
         data = load(run.config.data, progress=progress)
-        say("Showing the validation images to the model.")
+        say("Evaluating the model on the validation images.")
         return evaluate(model, info, data.val, progress=progress), (len(data.train), len(data.val))
     except UserError as error:
-        say(f"The card says nothing of the validation images: {error}")
+        say(f"The card has no validation results: {error}")
         return None, None
 
 
@@ -138,7 +145,7 @@ def _png(picture: Image.Image) -> bytes:
 
 
 def timm_words(run: Run) -> str:
-    """Whether timm loads the folder, as a sentence."""
+    """Return a sentence that says whether timm can load the folder."""
     why_not = why_not_timm(run.config)
     return f"timm cannot load it: {why_not}." if why_not else "timm loads it, with the same logits."
 
@@ -146,22 +153,23 @@ def timm_words(run: Run) -> str:
 def push(
     run: Run, repo: str, *, token: str | None = None, private: bool = False, say: Say = lambda sentence: None
 ) -> str:
-    """Put a run's folder on the Hugging Face hub, and return its address there.
+    """Push a run's folder to the Hugging Face hub, and return its address there.
 
     Args:
-        repo: ``user/name``; made where it is not there.
-        token: of a person who may write there; None is the one that ``hf auth login`` or ``HF_TOKEN`` left.
-        private: a new one is seen by its owner alone.
+        repo: ``user/name``; created if it does not exist.
+        token: a token with write permission; None uses that of ``hf auth login`` or ``HF_TOKEN``.
+        private: create the repository as private.
 
     Raises:
-        SettingsError: the name cannot be one.
-        UserError: huggingface_hub is not installed, there is no token, or the hub refuses or is not reached.
+        SettingsError: ``repo`` is not a valid name.
+        UserError: there is no token, the hub refuses the push, or the hub cannot be reached.
     """
     if not REPO.fullmatch(repo):
         raise SettingsError(
-            f"{repo[:80]!r} is no place on the hub: take USER/NAME, of letters, digits, dots and hyphens."
+            f"{repo[:80]!r} is not a repository on the hub: use USER/NAME, with letters, digits, dots and hyphens."
         )
-    hub = optional_packages.require("Pushing to the Hugging Face hub", "huggingface_hub")
+    import huggingface_hub as hub
+
     token = token or hub.get_token()
     if not token:
         raise UserError(NO_TOKEN)
@@ -172,20 +180,20 @@ def push(
             api = hub.HfApi(token=token, library_name="vit-attention-explorer")
             url = api.create_repo(repo, private=private or None, exist_ok=True)
             api.upload_folder(repo_id=repo, folder_path=folder, commit_message=f"Export of the run {run.name}")
-        except Exception as error:  # of the hub's client, and of the client that it speaks http with
-            raise UserError(_refusal(error, repo, token)) from None  # the cause may hold the token
+        except Exception as error:  # of the hub's client, or of its HTTP client
+            raise UserError(_refusal(error, repo, token)) from None  # the cause may contain the token
     return str(url)
 
 
 def _refusal(error: Exception, repo: str, token: str) -> str:
-    """What the hub or the way to it said, in one sentence, and never the token."""
+    """Return one sentence about a failed push, without the token."""
     status = getattr(getattr(error, "response", None), "status_code", None)
     if status == 401:
-        return "The hub does not know your token: make a new one that may write, and run hf auth login."
+        return "The hub does not know your token: create a new one with write permission, and run hf auth login."
     if status == 403:
-        return f"The hub does not let this token write to {repo}: take a token that may write, or a place of your own."
+        return f"This token has no permission to write to {repo}: use a token that has, or a repository of your own."
     if status is not None:
         said = str(getattr(error, "server_message", "") or f"status {status}").replace(token, "…")
-        return f"The hub refused {repo} ({' '.join(said.split())[:200].rstrip('.')}): see whether such a place can be."
+        return f"The hub refused {repo} ({' '.join(said.split())[:200].rstrip('.')}): check the name of the repository."
     said = " ".join(str(error).replace(token, "…").split())[:200].rstrip(".")
-    return f"The hub was not reached ({said or type(error).__name__}): see whether this machine is on the net."
+    return f"The hub cannot be reached ({said or type(error).__name__}): check the internet connection."

@@ -1,10 +1,9 @@
 """The model card of a run: the README of its folder, which the Hugging Face hub shows as the model's page.
 
-Names of classes, runs and data sets are anybody's, so they are escaped for Markdown, HTML and YAML, each where it
-stands.
+Names of classes, runs and data sets are untrusted: they are escaped for Markdown and HTML here, and for YAML by
+huggingface_hub.
 """
 
-import json
 import re
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field
@@ -20,29 +19,31 @@ from vit.runs import comparison
 from vit.support.untrusted_text import as_markdown, shown
 
 if TYPE_CHECKING:
+    from huggingface_hub import ModelCard, ModelCardData
+
     from vit.evaluation import Evaluation
 
 CURVES, CONFUSION, ATTENTION = "curves.png", "confusion.png", "attention.png"
-"""The pictures that a card shows, where they are there."""
+"""File names of the pictures that a card can show."""
 
 CLASSES_MAX = 25
-"""A confusion matrix of more classes is a picture alone; as many classes are listed by name."""
+"""With more classes, the confusion matrix is only a picture, and the list of class names is cut off."""
 NAME_COLUMNS = 40
 TIMM_URL = "https://huggingface.co/docs/timm"
 
 
 @dataclass(frozen=True)
 class Card:
-    """What a card is written from.
+    """The content of a model card.
 
     Attributes:
-        name: of the run.
-        config: its settings.
-        repo: ``user/name`` on the hub, where the lines that load the model take it from.
-        best: what the run says of its kept weights: ``epoch``, ``val_accuracy``, ``val_loss``.
-        measured: the validation images judged anew; None where that was not possible.
-        counts: training and validation images; None where it is not known.
-        pictures: those of :data:`CURVES`, :data:`CONFUSION` and :data:`ATTENTION` that lie beside the card.
+        name: name of the run.
+        config: settings of the run.
+        repo: ``user/name`` on the hub, for the code examples.
+        best: the run's record of its kept weights: ``epoch``, ``val_accuracy``, ``val_loss``.
+        measured: a new evaluation on the validation images; None if they are not available.
+        counts: number of training and of validation images; None if unknown.
+        pictures: which of :data:`CURVES`, :data:`CONFUSION` and :data:`ATTENTION` are in the card's folder.
     """
 
     name: str
@@ -53,9 +54,12 @@ class Card:
     counts: tuple[int, int] | None = None
     pictures: Sequence[str] = field(default=())
 
-    def text(self) -> str:
-        """The card: YAML between two lines of dashes, then Markdown."""
+    def model_card(self) -> "ModelCard":
+        """Return the card: metadata as YAML, then Markdown."""
+        from huggingface_hub import ModelCard  # a quarter of a second, which only an export should wait for
+
         parts = [
+            "<!-- Add your licence to the metadata above, for example license: apache-2.0 or license: mit -->",
             *self._head(),
             *self._data(),
             *self._results(),
@@ -65,35 +69,33 @@ class Card:
             *self._settings(),
             *self._environment(),
         ]
-        return f"---\n{self._front()}---\n\n" + "\n\n".join(parts) + "\n"
+        return ModelCard(f"---\n{self._metadata().to_yaml()}\n---\n\n" + "\n\n".join(parts) + "\n")
 
     @property
     def _accuracy(self) -> float | None:
         return self.measured.accuracy if self.measured else (self.best or {}).get("val_accuracy")
 
-    def _front(self) -> str:
-        """The metadata; a JSON string is a YAML string where it has no control characters."""
-        config = self.config
-        data = title(config.data.source)
-        tags = ["vision-transformer" if config.model.architecture == "vit" else "computer-vision"]
-        tags += ["attention", "model_hub_mixin", "pytorch_model_hub_mixin"]
-        front: dict[str, Any] = {
-            "library_name": "pytorch" if why_not_timm(config) else "timm",
-            "pipeline_tag": "image-classification" if config.model.num_classes else "image-feature-extraction",
-            "tags": tags,
-        }
-        if config.data.source:
-            front["datasets"] = [shown(data, NAME_COLUMNS)]
-        if (accuracy := self._accuracy) is not None:
-            front["metrics"] = ["accuracy"]
-            result = {
-                "task": {"type": "image-classification"},
-                "dataset": {"name": shown(data, NAME_COLUMNS), "type": "image-folder", "split": "validation"},
-                "metrics": [{"type": "accuracy", "value": round(accuracy, 4)}],
-            }
-            front["model-index"] = [{"name": shown(self.name), "results": [result]}]
-        lines = [f"{key}: {json.dumps(value, ensure_ascii=False)}\n" for key, value in front.items()]
-        return "".join(lines) + "# license: yours to choose, such as apache-2.0 or mit\n"
+    def _metadata(self) -> "ModelCardData":
+        from huggingface_hub import EvalResult, ModelCardData
+
+        config, accuracy = self.config, self._accuracy
+        data = shown(title(config.data.source), NAME_COLUMNS)
+        results = None
+        if accuracy is not None:
+            task = "image-classification"
+            split = {"dataset_name": data, "dataset_type": "image-folder", "dataset_split": "validation"}
+            score = {"metric_type": "accuracy", "metric_value": round(accuracy, 4)}
+            results = [EvalResult(task_type=task, **split, **score)]
+        kind = "vision-transformer" if config.model.architecture == "vit" else "computer-vision"
+        return ModelCardData(
+            library_name="pytorch" if why_not_timm(config) else "timm",
+            pipeline_tag="image-classification" if config.model.num_classes else "image-feature-extraction",
+            tags=[kind, "attention", "model_hub_mixin", "pytorch_model_hub_mixin"],
+            datasets=[data] if config.data.source else None,
+            metrics=["accuracy"] if results else None,
+            model_name=shown(self.name) if results else None,
+            eval_results=results,
+        )
 
     def _head(self) -> Iterator[str]:
         config = self.config
@@ -101,13 +103,13 @@ class Card:
         yield f"# {as_markdown(self.name)}"
         yield (
             f"A {kind}{as_markdown(config.model.title)}, {count_parameters(config.model):,} parameters, for RGB images "
-            f"of {config.model.image_size} × {config.model.image_size} pixels, trained and looked into with an "
-            "interactive attention explorer."
+            f"of {config.model.image_size} × {config.model.image_size} pixels, trained with an interactive attention "
+            "explorer."
         )
         if config.published:
             yield (
-                f"The weights are those of the published model {as_markdown(config.published)}: its authors' licence "
-                "holds for them."
+                f"The weights are those of the published model {as_markdown(config.published)} and are under its "
+                "authors' licence."
             )
         if config.start:
             frozen = " with its encoder frozen" if config.start.frozen else ""
@@ -117,12 +119,12 @@ class Card:
         data, names = self.config.data, names_of(self.config)
         yield "## Data"
         if not data.source:
-            yield "The images that it was trained on were not at hand when this card was written."
+            yield "The training images were not available when this card was written."
         else:
             images = f": {self.counts[0]:,} training and {self.counts[1]:,} validation images" if self.counts else ""
             yield f"{as_markdown(title(data.source))}{images}."
         if not names:
-            yield "It has no classes: its output is the summary token."
+            yield "The model has no classes: its output is the summary token."
             return
         listed = ", ".join(as_markdown(name, NAME_COLUMNS) for name in names[:CLASSES_MAX])
         more = f" and {len(names) - CLASSES_MAX:,} more" if len(names) > CLASSES_MAX else ""
@@ -132,13 +134,13 @@ class Card:
         yield "## Results"
         if self.measured is None:
             if (accuracy := self._accuracy) is not None:
-                yield f"{accuracy:.1%} of the validation images were recognised after epoch {self.best['epoch']}."
-            yield "The images themselves were not at hand when this card was written."
+                yield f"After epoch {self.best['epoch']}, the accuracy on the validation images was {accuracy:.1%}."
+            yield "The images themselves were not available when this card was written."
             return
         result, matrix = self.measured, self.measured.confusion_matrix
         yield (
-            f"{result.accuracy:.1%} of {len(result.labels):,} validation images are recognised, with a mean "
-            f"cross-entropy of {result.loss:.3f} and an expected calibration error of {result.calibration().ece:.3f}."
+            f"The accuracy on {len(result.labels):,} validation images is {result.accuracy:.1%}, the mean "
+            f"cross-entropy {result.loss:.3f} and the expected calibration error {result.calibration().ece:.3f}."
         )
         names = [as_markdown(name, NAME_COLUMNS) for name in result.class_names]
         if len(names) <= CLASSES_MAX:
@@ -149,23 +151,23 @@ class Card:
             yield _table(("Class", "Precision", "Recall", "F1", "Images"), rows)
         yield "### Confusion matrix"
         if len(names) <= CLASSES_MAX:
-            yield "Rows are true classes, columns what the model says."
+            yield "Rows are true classes, columns predicted classes."
             rows = [(name, *(f"{count:,}" for count in row)) for name, row in zip(names, matrix, strict=True)]
-            yield _table(("true \\\\ said", *names), rows)
+            yield _table(("true \\\\ predicted", *names), rows)
         if CONFUSION in self.pictures:
-            alt = "Confusion matrix: rows are true classes, columns what the model says, blue is right and red wrong"
+            alt = "Confusion matrix: rows are true classes, columns predicted classes; blue is correct, red is wrong"
             yield f"![{alt}]({CONFUSION})"
 
     def _curves(self) -> Iterator[str]:
         if CURVES in self.pictures:
             yield "## Curves"
             yield f"![Loss by step, and accuracy by epoch, in training and validation]({CURVES})"
-            yield "Training loss and accuracy are means over an epoch, on augmented images while the weights moved."
+            yield "Training loss and accuracy are means over an epoch, on augmented images, while the weights change."
 
     def _attention(self) -> Iterator[str]:
         if ATTENTION in self.pictures:
             yield "## Attention"
-            yield f"![What every head of every layer attends to, for one image]({ATTENTION})"
+            yield f"![What each head of each layer attends to, for one image]({ATTENTION})"
 
     def _loading(self) -> Iterator[str]:
         config = self.config
@@ -182,7 +184,7 @@ class Card:
                 'model.pretrained_cfg.get("label_names")  # in the order of the logits'
             )
         kind = {"vit": "HubViT", "reference": "HubReferenceViT", "cnn": "HubCNN"}[config.model.architecture]
-        yield "With the explorer that it was trained in, where its attention can be looked at, too:"
+        yield "With the attention explorer that trained it, which also shows its attention:"
         yield _code(
             f"from vit.hub.models import {kind}\n\n"
             f'model = {kind}.from_pretrained("{self.repo}")\n'
@@ -191,9 +193,9 @@ class Card:
         data = config.data
         part = "" if data.crop_pct == 1 else f", {data.crop_pct:.1%} of each side,"
         yield (
-            f"An image's centre square{part} is resized to {data.image_size} × {data.image_size} pixels "
-            f"({data.interpolation}), and its pixels in [0, 1] are normalised by the mean "
-            f"({', '.join(f'{value:g}' for value in data.mean)}) and the deviation "
+            f"The centre square of an image{part} is resized to {data.image_size} × {data.image_size} pixels "
+            f"({data.interpolation}), and its pixels in [0, 1] are normalised with the mean "
+            f"({', '.join(f'{value:g}' for value in data.mean)}) and the standard deviation "
             f"({', '.join(f'{value:g}' for value in data.std)}) of each channel."
         )
 
@@ -213,7 +215,7 @@ class Card:
         yield "## Environment"
         machine = ", ".join(as_markdown(part) for part in (found.processor, found.platform) if part)
         versions = f"vit {as_markdown(found.vit)}, torch {as_markdown(found.torch)}, Python {as_markdown(found.python)}"
-        yield f"Trained with {versions} on {machine or as_markdown(found.device)}. The same again:"
+        yield f"Trained with {versions} on {machine or as_markdown(found.device)}. To train the same run again:"
         yield _code(shown(command_line(self.config)), "sh")
 
 
@@ -223,6 +225,6 @@ def _table(head: Sequence[str], rows: Sequence[Sequence[str]], *, numbers: bool 
 
 
 def _code(text: str, language: str = "python") -> str:
-    """A block between fences that are longer than any in it."""
+    """Return a code block whose fences are longer than any run of backticks in the text."""
     fence = "`" * max(3, 1 + max(map(len, re.findall("`+", text)), default=0))
     return f"{fence}{language}\n{text}\n{fence}"

@@ -1,8 +1,8 @@
-"""The networks as the Hugging Face hub's mixin has them: ``from_pretrained``, ``save_pretrained``, ``push_to_hub``.
+"""The networks with the Hugging Face hub's mixin: ``from_pretrained``, ``save_pretrained``, ``push_to_hub``.
 
->>> model = HubViT.from_pretrained("user/name")  # or the folder that ``python -m vit export`` wrote
+>>> model = HubViT.from_pretrained("user/name")  # or a folder written by ``python -m vit export``
 
-This module needs huggingface_hub, and nothing of the program imports it before it is asked for.
+Importing this module imports huggingface_hub, so the rest of the program imports it only when it is needed.
 """
 
 from typing import Any, Self
@@ -21,20 +21,20 @@ from vit.runs.weights import load_checkpoint
 
 
 class _Hub(PyTorchModelHubMixin):
-    """What the networks of the hub have in common.
+    """Base of the networks with the hub's methods.
 
     Attributes:
-        run: the settings of the run; ``run.data`` has the classes, the normalisation and what an image is brought to.
+        run: the settings of the run; ``run.data`` holds the classes, the normalisation and the image size.
     """
 
     run: RunConfig
 
     @classmethod
     def of_run(cls, run: Run) -> Self:
-        """The kept network of a run.
+        """Return the network of a run, with its kept weights.
 
         Raises:
-            RunError: it has no weights, or is of another kind.
+            RunError: the run has no weights, or its network is of another class.
         """
         model, info = load_checkpoint(run.path)
         made = cls(info.config.model_dump(mode="json"))
@@ -42,12 +42,12 @@ class _Hub(PyTorchModelHubMixin):
         return made.eval()
 
     def generate_model_card(self, *_: Any, **__: Any) -> ModelCard:
-        """What the folder's README says where nothing was measured."""
-        return ModelCard(Card("model", self.run).text())
+        """Return the card without results, pictures and the run's name."""
+        return Card("model", self.run).model_card()
 
     def _adopt(self, run: RunConfig) -> None:
         self.run = run
-        self._hub_mixin_config = config_json(run)  # so that what is saved again opens in timm as well
+        self._hub_mixin_config = config_json(run)  # so that timm also opens what the mixin saves
 
     @classmethod
     def _from_pretrained(cls, *, strict: bool = True, **rest: Any) -> Self:
@@ -55,14 +55,14 @@ class _Hub(PyTorchModelHubMixin):
 
     @classmethod
     def _load_as_pickle(cls, *_: Any) -> Self:
-        raise RunError("It has no model.safetensors, and a pickle is not opened: it could run any program.")
+        raise RunError("There is no model.safetensors, and a pickle is not opened: it could run any program.")
 
 
 class HubViT(_Hub, ViT):
     """:class:`vit.model.ViT` with the hub's methods.
 
     Args:
-        run: the settings of the run, as ``config.json`` has them.
+        run: the settings of the run, as in ``config.json``.
     """
 
     def __init__(self, run: dict[str, Any]) -> None:
@@ -90,13 +90,13 @@ class HubCNN(_Hub, CNN):
 
 
 KINDS = {"vit": HubViT, "reference": HubReferenceViT, "cnn": HubCNN}
-"""By :attr:`vit.config.ModelConfig.architecture`."""
+"""The classes by :attr:`vit.config.ModelConfig.architecture`."""
 
 
 def _settings(run: dict[str, Any], kind: str) -> RunConfig:
     settings = RunConfig(**run)
     if settings.model.architecture != kind:
         raise RunError(
-            f"Its network is {settings.model.title}: open it with {KINDS[settings.model.architecture].__name__}."
+            f"The network is {settings.model.title}: open it with {KINDS[settings.model.architecture].__name__}."
         )
     return settings

@@ -10,7 +10,6 @@ from vit.data.catalog.download import Archive, fetch_archive
 from vit.errors import UserError
 from vit.paths import data_dir
 from vit.published.loading import Origin
-from vit.support import optional_packages
 
 FILES = ("model.safetensors", "open_clip_model.safetensors")
 """What they are called there, the likeliest first."""
@@ -37,7 +36,7 @@ def find(origin: Origin) -> Remote | Path:
     Raises:
         UserError: there is none, or no connection.
     """
-    hub = optional_packages.require("Fetching published models", "huggingface_hub")
+    import huggingface_hub as hub
     from huggingface_hub.errors import GatedRepoError, HfHubHTTPError, OfflineModeIsEnabled, RepositoryNotFoundError
 
     repo = str(origin.cfg.get("hf_hub_id") or "")
