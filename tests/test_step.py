@@ -7,6 +7,7 @@ from types import SimpleNamespace
 
 import pytest
 import torch
+from torch.torch_version import TorchVersion
 from torch.utils._python_dispatch import TorchDispatchMode
 
 from tests.test_trainer import DATA, config, losses
@@ -15,6 +16,7 @@ from vit.config import CNNConfig, ReferenceConfig, TrainingConfig, ViTConfig
 from vit.data.batches import Batches
 from vit.networks import build_model
 from vit.trainer import Epoch, fit, loop
+from vit.trainer import optimizer as optimizer_module
 from vit.trainer.optimizer import AdamW
 from vit.trainer.step import Stepper
 
@@ -126,8 +128,11 @@ def test_a_loss_that_is_not_finite_is_found_at_its_step_though_told_later(monkey
         list(fit(config(batch_size=10), DATA))
 
 
+@pytest.mark.parametrize("kernel", [True, False])
 @pytest.mark.parametrize("clip_norm", [0.0, 1.0])
-def test_the_optimiser_is_torch_s_own(clip_norm):
+def test_the_optimiser_is_torch_s_own(clip_norm, kernel, monkeypatch):
+    assert optimizer_module.has_kernel()
+    monkeypatch.setattr(optimizer_module, "has_kernel", lambda: kernel)
     recipe = TrainingConfig(weight_decay=0.3, betas=(0.8, 0.95))
     ours, theirs = (build_model(NETWORKS[1], seed=0).eval() for _ in range(2))
     optimizer = AdamW(ours, recipe)
@@ -156,6 +161,56 @@ def test_the_optimiser_is_torch_s_own(clip_norm):
     for index, parameter in enumerate(reference.param_groups[0]["params"] + reference.param_groups[1]["params"]):
         for name, value in reference.state[parameter].items():
             assert torch.equal(state[f"{index}.{name}"], value)
+
+
+PUBLIC = torch.optim.AdamW
+
+
+def without_fused(*args, fused: bool = False, **settings) -> torch.optim.AdamW:
+    """``torch.optim.AdamW`` on a device for which it has no fused kernel."""
+    if fused:
+        raise RuntimeError("`fused=True` requires all the params to be floating point Tensors of supported devices")
+    return PUBLIC(*args, **settings)
+
+
+def weights_after(steps: int, resumed_at: int, **settings) -> list[torch.Tensor]:
+    """Weights and state after some steps, in which the optimizer is replaced once by a new one with its state."""
+    model = build_model(NETWORKS[1], seed=0).eval()
+    optimizer = AdamW(model, TrainingConfig(weight_decay=0.3), **settings)
+    for step in range(steps):
+        if step == resumed_at:
+            state = {name: tensor.clone() for name, tensor in optimizer.state().items()}
+            optimizer = AdamW(model, TrainingConfig(weight_decay=0.3), **settings)
+            optimizer.load(state)
+        optimizer.lr.fill_(1e-3 * (step + 1))
+        optimizer.zero_grad()
+        model(torch.randn(8, 3, 32, 32, generator=torch.Generator().manual_seed(step))).square().mean().backward()
+        optimizer.step()
+    return [*model.state_dict().values(), *optimizer.state().values()]
+
+
+@pytest.mark.parametrize(
+    ("change", "fused"),
+    [
+        ("a newer torch", True),
+        ("a newer torch", False),
+        ("an older torch", True),
+        ("no function", False),  # which this version's torch.optim.AdamW(fused=True) calls, too
+    ],
+)
+def test_without_the_private_function_the_weights_are_the_same(change, fused, monkeypatch):
+    expected = weights_after(5, 3, layer_decay=0.7)
+    if change == "no function":
+        monkeypatch.delattr(torch, "_fused_adamw_")
+    else:
+        monkeypatch.setattr(torch, "__version__", TorchVersion("3.0.1+cpu" if "newer" in change else "2.9.1"))
+    if not fused:
+        monkeypatch.setattr(torch.optim, "AdamW", without_fused)
+    assert not optimizer_module.has_kernel()
+    # The plain optimizer rounds differently from the fused kernel.
+    tolerance = {"rtol": 0, "atol": 0} if fused else {"rtol": 1e-4, "atol": 1e-6}
+    for one, other in zip(weights_after(5, 3, layer_decay=0.7), expected, strict=True):
+        torch.testing.assert_close(one, other, **tolerance)
 
 
 def test_a_training_imports_neither_torch_s_compiler_nor_what_only_pages_need(home):

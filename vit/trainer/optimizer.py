@@ -1,8 +1,11 @@
-"""AdamW by PyTorch's fused kernel, called directly.
+"""AdamW with a direct call of PyTorch's fused kernel.
 
-``torch.optim.AdamW(fused=True)`` calls the same kernel, but imports torch's compiler at its first step, a second and a
-half that every run would wait for, and collects its lists anew at each. Here the learning rate is a tensor on the
-device, and so is the count of steps: nothing is asked of the host, and a CUDA graph can hold a step.
+``torch.optim.AdamW(fused=True)`` calls the same kernel, but it imports torch's compiler at its first step, which takes
+a second and a half in every run, and it collects its lists of tensors at each step. Here the learning rate and the
+count of steps are tensors on the device, so a step needs nothing from the host and a CUDA graph can record it.
+
+The kernel's Python function is private, so it is called only in the versions of torch that this module is tested with
+(:data:`KERNEL_VERSIONS`). In all others ``torch.optim.AdamW`` takes the steps, with the same state and results.
 """
 
 import re
@@ -17,15 +20,18 @@ from vit.config import TrainingConfig
 
 EPS = 1e-8
 MOMENTS = ("exp_avg", "exp_avg_sq")
-
+KERNEL_VERSIONS = ("2.14", "2.16")
+"""The first version of torch whose private function is known, and the first that is not."""
 
 _BLOCK = re.compile(r"blocks\.(\d+)\.")
 _EMBEDDING = ("cls_token", "reg_token", "pos_embed", "patch_embed.", "norm_pre.")
 
 
 def layer_of(name: str, depth: int) -> int:
-    """The layer of a parameter of a transformer, as timm's ``VisionTransformer.group_matcher`` has it: 0 what makes the
-    tokens, block i is i + 1 and the norm goes with the last of them, ``depth + 1`` the head and the norm of the mean.
+    """Return the layer of a transformer's parameter, as in timm's ``VisionTransformer.group_matcher``.
+
+    Layer 0 is the embedding, block i is layer i + 1, the final norm belongs to the last block, and ``depth + 1`` is the
+    head with the norm after mean pooling.
     """
     if name.startswith(_EMBEDDING):
         return 0
@@ -35,16 +41,16 @@ def layer_of(name: str, depth: int) -> int:
 
 
 def layer_scale(name: str, depth: int, layer_decay: float) -> float:
-    """What the learning rate of a parameter is multiplied by, ``layer_decay ** (depth + 1 - layer)``.
+    """Return the factor of a parameter's learning rate, ``layer_decay ** (depth + 1 - layer)``.
 
-    As timm's ``param_groups_layer_decay`` (Clark et al. 2020; Bao et al. 2022).
+    As in timm's ``param_groups_layer_decay`` (Clark et al. 2020; Bao et al. 2022).
     """
     return layer_decay ** (depth + 1 - layer_of(name, depth))
 
 
 @dataclass(frozen=True)
 class _Group:
-    """Parameters that share a weight decay and a rate, and their moments."""
+    """Parameters with the same weight decay and learning rate, and their moments."""
 
     parameters: list[Tensor]
     moments: tuple[list[Tensor], ...]
@@ -53,25 +59,28 @@ class _Group:
 
 
 class AdamW:
-    """AdamW (Loshchilov and Hutter 2019) over the parameters that need gradients, the decayed ones first.
+    """AdamW (Loshchilov and Hutter 2019) for the parameters that need gradients.
 
-    Only matrices and filters decay, not biases, norms, positions or tokens. Nothing is kept for frozen parameters.
+    Weight decay applies to matrices and filters, not to biases, norms, position embeddings and tokens. Frozen
+    parameters have no state.
 
     Args:
-        layer_decay: each layer learns with this times the rate of the one after it: :func:`layer_scale`.
+        layer_decay: the learning rate of each layer is this times that of the layer after it: :func:`layer_scale`.
 
     Attributes:
+        parameters: all of them; those with weight decay come first.
+        decayed: the parameters with weight decay.
         lr: the learning rate, a scalar on the device; fill it before a step.
     """
 
     def __init__(self, model: nn.Module, config: TrainingConfig, layer_decay: float = 1.0) -> None:
         named = [(name, parameter) for name, parameter in model.named_parameters() if parameter.requires_grad]
-        named.sort(key=lambda item: _is_free(*item))  # stable: as the model names them, within each
+        named.sort(key=lambda item: _is_free(*item))  # stable: keeps the model's order
         self.parameters = [parameter for _, parameter in named]
         self.decayed = [parameter for name, parameter in named if not _is_free(name, parameter)]
         self.betas = config.betas
         device = self.parameters[0].device
-        # In main memory the kernel takes a double; on a GPU it reads a float.
+        # The kernel takes a double on the CPU and a float on a GPU.
         self.lr = torch.tensor(config.lr, dtype=torch.float64 if device.type == "cpu" else torch.float32, device=device)
         self._step = torch.zeros((), device=device)
         self._moments = {name: [torch.zeros_like(parameter) for parameter in self.parameters] for name in MOMENTS}
@@ -85,16 +94,22 @@ class AdamW:
             weight_decay = 0.0 if free else config.weight_decay
             if rows:
                 self._groups.append(_Group([self.parameters[row] for row in rows], moments, weight_decay, scale))
+        self._public = None if has_kernel() else self._public_optimizer()
 
     def zero_grad(self) -> None:
-        """Forget the gradients."""
+        """Set all gradients to None."""
         for parameter in self.parameters:
             parameter.grad = None
 
     @torch.no_grad()
     def step(self) -> None:
-        """Move every parameter by its gradient."""
+        """Update every parameter with its gradient."""
         self._step += 1
+        if self._public is not None:
+            for group, settings in zip(self._groups, self._public.param_groups, strict=True):
+                settings["lr"] = self._lr(group)
+            self._public.step()
+            return
         for group in self._groups:
             torch._fused_adamw_(
                 group.parameters,
@@ -102,7 +117,7 @@ class AdamW:
                 *group.moments,
                 [],
                 [self._step] * len(group.parameters),
-                lr=self.lr if group.scale == 1 else self.lr * group.scale,
+                lr=self._lr(group),
                 beta1=self.betas[0],
                 beta2=self.betas[1],
                 weight_decay=group.weight_decay,
@@ -112,22 +127,50 @@ class AdamW:
             )
 
     def state(self) -> dict[str, Tensor]:
-        """Its own tensors by ``<index>.<name>``, as ``torch.optim.AdamW`` numbers and names them."""
+        """Return the state's tensors by ``<index>.<name>``, numbered and named as in ``torch.optim.AdamW``."""
         found = {}
         for index in range(len(self.parameters)):
             found |= {f"{index}.{name}": self._moments[name][index] for name in MOMENTS}
-            found[f"{index}.step"] = self._step.clone()  # of each its own, for a file holds no tensor twice
+            found[f"{index}.step"] = self._step.clone()  # copies: a safetensors file cannot share tensors
         return found
 
     @torch.no_grad()
     def load(self, state: Mapping[str, Tensor]) -> None:
-        """Take over what :meth:`state` gave."""
+        """Load the result of :meth:`state`."""
         for index in range(len(self.parameters)):
             for name in MOMENTS:
                 self._moments[name][index].copy_(state[f"{index}.{name}"])
         self._step.copy_(state["0.step"])
+        if self._public is not None:
+            for settings in self._public.state.values():
+                settings["step"].copy_(self._step)
+
+    def _lr(self, group: _Group) -> Tensor:
+        return self.lr if group.scale == 1 else self.lr * group.scale
+
+    def _public_optimizer(self) -> torch.optim.AdamW:
+        """Return ``torch.optim.AdamW`` over the same groups, which updates the moments in place.
+
+        It is fused where torch has a fused kernel for the device.
+        """
+        groups = [{"params": group.parameters, "weight_decay": group.weight_decay} for group in self._groups]
+        settings = {"lr": self.lr, "betas": self.betas, "eps": EPS, "capturable": self.lr.is_cuda}
+        try:
+            optimizer = torch.optim.AdamW(groups, fused=True, **settings)
+        except RuntimeError:
+            optimizer = torch.optim.AdamW(groups, **settings)
+        for index, parameter in enumerate(self.parameters):
+            moments = {name: self._moments[name][index] for name in MOMENTS}
+            optimizer.state[parameter] = {"step": self._step.clone(), **moments}
+        return optimizer
+
+
+def has_kernel() -> bool:
+    """Return whether this version of torch has the private function of the fused kernel, as it is called here."""
+    first, unknown = KERNEL_VERSIONS
+    return first <= torch.__version__ < unknown and hasattr(torch, "_fused_adamw_")
 
 
 def _is_free(name: str, parameter: Tensor) -> bool:
-    """Whether a parameter does not decay."""
+    """Return whether a parameter has no weight decay."""
     return parameter.ndim < 2 or name.endswith(("pos_embed", "cls_token", "reg_token"))
