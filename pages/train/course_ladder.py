@@ -1,6 +1,5 @@
 """From course to textbook, rung by rung: seven runs that differ only in how many departures are mended."""
 
-import shutil
 from dataclasses import replace
 from itertools import count as numbers
 
@@ -16,6 +15,7 @@ from vit import runs
 from vit.config import DEPARTURES, RunConfig
 from vit.errors import SettingsError, UserError
 from vit.paths import checkpoints_dir
+from vit.support.files import free_bytes
 
 RUNGS = range(len(DEPARTURES) + 1)
 
@@ -82,7 +82,7 @@ def offer_ladder(space: Space, values: Values, name: str | None) -> None:
             },
             hide_index=True,
         )
-        need, free = sum(cost.disk_bytes for cost in costs), free_disk()
+        need, free = sum(cost.disk_bytes for cost in costs), free_bytes(checkpoints_dir())
         time = duration(sum(cost.seconds for cost in costs))
         st.markdown(
             f"Together about **{time}** and **{size(need)}** of disk; {size(free)} are free. "
@@ -104,9 +104,3 @@ def queue(configs: list[RunConfig], names: list[str]) -> None:
         return
     st.session_state["started"] = names[0]
     st.rerun()
-
-
-def free_disk() -> int:
-    """Bytes that are free where the runs are kept, or will be."""
-    folder = checkpoints_dir()
-    return shutil.disk_usage(next(path for path in (folder, *folder.parents) if path.exists())).free

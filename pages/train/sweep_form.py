@@ -6,13 +6,14 @@ import streamlit as st
 
 from pages import access
 from pages.train.cost import cost_of
-from pages.train.course_ladder import free_disk
 from pages.ui.text import plain, show_error
 from pages.ui.wording import duration, size, term
 from vit.config import DEPTHS, HEADS, RunConfig, TransformerConfig
 from vit.cost.estimate import fits
 from vit.data import DataInfo
 from vit.errors import SettingsError, UserError
+from vit.paths import checkpoints_dir
+from vit.support.files import free_bytes
 from vit.support.hardware import Device
 from vit.sweeps import sweep
 from vit.sweeps.config import RUNS_MAX, SEEDS_MAX, SweepConfig
@@ -157,7 +158,7 @@ def offer_start(wanted: SweepConfig, missing: list[RunConfig], info: DataInfo, d
     room, limits = access.room(), access.bounds()
     costs = [cost_of(config, info) for config in missing]
     seconds = sum(min(cost.seconds, limits.seconds) if limits else cost.seconds for cost in costs)
-    need, free = sum(cost.disk_bytes for cost in costs), free_disk()
+    need, free = sum(cost.disk_bytes for cost in costs), free_bytes(checkpoints_dir())
     with st.grid(4, min_column_width=120):
         there = wanted.size - len(missing)
         st.metric("Runs", len(missing), help=f"{there} more are there already." if there else None)
