@@ -1,7 +1,5 @@
 """Maps over the image: of every head of every layer, or of several methods, as one figure each."""
 
-import base64
-import io
 from collections.abc import Mapping, Sequence
 
 import numpy as np
@@ -9,6 +7,7 @@ import plotly.graph_objects as go
 from PIL import Image
 
 from vit.pictures.colours import SEQUENTIAL, SIGNED, rgb
+from vit.pictures.data_url import data_url
 from vit.pictures.overlays import OPACITY, shared_top
 from vit.plots.base import figure, literal
 from vit.support.untrusted_text import lines_of
@@ -130,9 +129,7 @@ def _title(name: str) -> str:
 
 def _under(view: np.ndarray, tall: int, wide: int) -> list[dict]:
     """The image below each tile."""
-    content = io.BytesIO()
-    Image.fromarray(view).save(content, "PNG")
-    source = f"data:image/png;base64,{base64.b64encode(content.getvalue()).decode()}"
+    source = data_url(Image.fromarray(view))
     one = {"source": source, "xref": "x", "yref": "y", "sizex": 1, "sizey": 1, "sizing": "stretch", "layer": "below"}
     return [one | {"x": column * (1 + GAP), "y": row * (1 + GAP)} for row in range(tall) for column in range(wide)]
 

@@ -1,7 +1,5 @@
 """The tour, steps 1 and 2: an image becomes patches, and patches become tokens."""
 
-import base64
-import io
 from pathlib import Path
 
 import streamlit as st
@@ -11,6 +9,7 @@ from pages.overview.tour.scene import PICKED_PATCH, Scene, link, pick_patch
 from pages.ui import cached_models
 from pages.ui.widgets.heat_map import heat_map
 from pages.ui.widgets.map_grid import map_grid
+from vit.pictures.data_url import data_url
 from vit.runs import Run
 
 _FOLDER = Path(__file__).parents[2] / "ui" / "widgets" / "patch_cutter"
@@ -54,12 +53,10 @@ def draw_cutter(image: Image.Image, grid: int, patch: int) -> None:
         if isinstance(pick.get("patch"), int):
             st.session_state[PICKED_PATCH] = pick["patch"]
 
-    buffer = io.BytesIO()
-    image.save(buffer, "PNG")
     _cutter(
         key="tour_cutter",
         data={
-            "image": "data:image/png;base64," + base64.b64encode(buffer.getvalue()).decode(),
+            "image": data_url(image),
             "rows": grid,
             "columns": grid,
             "patch": patch,

@@ -1,7 +1,5 @@
 """Two boards that are clicked: a button for every head, and a picture whose patches can be covered."""
 
-import base64
-import io
 from collections.abc import Callable, Collection, Sequence
 from pathlib import Path
 
@@ -11,6 +9,7 @@ from PIL import Image
 
 from vit.data.files.images import fit_square
 from vit.pictures.colours import SIGNED
+from vit.pictures.data_url import data_url
 
 DISPLAY_SIZE = 256
 """Pictures larger than this are shown at this side."""
@@ -94,6 +93,7 @@ def patch_board(
         on_cover: called with the numbers that are covered after a click.
     """
     rows, columns = grid
+    image = Image.fromarray(view)
     counts = st.session_state.setdefault(_BROWSERS, {})
 
     def take() -> None:
@@ -106,7 +106,7 @@ def patch_board(
     _patch_board(
         key=key,
         data={
-            "image": _data_url(view),
+            "image": data_url(Image.fromarray(fit_square(image, min(DISPLAY_SIZE, *image.size)))),
             "covered": list(covered),
             "rows": rows,
             "columns": columns,
@@ -114,10 +114,3 @@ def patch_board(
         },
         on_cover_change=take,
     )
-
-
-def _data_url(view: np.ndarray) -> str:
-    buffer = io.BytesIO()
-    image = Image.fromarray(view)
-    Image.fromarray(fit_square(image, min(DISPLAY_SIZE, *image.size))).save(buffer, "PNG")
-    return "data:image/png;base64," + base64.b64encode(buffer.getvalue()).decode()

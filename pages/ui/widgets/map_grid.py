@@ -1,7 +1,5 @@
 """A grid of maps over an image, with a patch picker and one map enlarged; drawn in the browser from maps sent once."""
 
-import base64
-import io
 from collections.abc import Callable, Sequence
 from functools import partial
 from pathlib import Path
@@ -17,6 +15,7 @@ from pages.ui.wording import term
 from vit.config import TransformerConfig
 from vit.data.files.images import fit_square
 from vit.pictures.colours import SEQUENTIAL, SIGNED
+from vit.pictures.data_url import data_url
 from vit.support.untrusted_text import shown
 
 MAPS_BYTES_MAX = 3_000_000
@@ -104,7 +103,8 @@ def map_grid(
     sent: dict[str, Any] = {}
     if state["version"] != version:
         values = np.ascontiguousarray(maps(range(tokens) if every else [token]), dtype=np.float32)
-        sent = {"maps": pa.table({"value": values.ravel()}), "image": _data_url(image)}
+        shown_image = Image.fromarray(fit_square(image, min(DISPLAY_SIZE, *image.size)))
+        sent = {"maps": pa.table({"value": values.ravel()}), "image": data_url(shown_image)}
     _component(
         key=key,
         data=sent
@@ -227,10 +227,3 @@ def _take_pick(key: str, picks: tuple[str, str, str], frames: list[int]) -> None
             st.session_state[target] = pick[name]
     if frames and isinstance(pick.get("frame"), int):
         st.session_state["epoch"] = frames[min(max(pick["frame"], 0), len(frames) - 1)]
-
-
-def _data_url(image: Image.Image) -> str:
-    side = min(DISPLAY_SIZE, *image.size)
-    buffer = io.BytesIO()
-    Image.fromarray(fit_square(image, side)).save(buffer, "PNG")
-    return "data:image/png;base64," + base64.b64encode(buffer.getvalue()).decode()

@@ -1,12 +1,11 @@
 """The frame of a report: one HTML page that asks nothing of the network, reads in light and dark, and prints."""
 
-import base64
-import io
 from collections.abc import Iterable, Sequence
 
 from PIL import Image
 
 from vit.pictures.colours import PALETTE, THEMES
+from vit.pictures.data_url import data_url
 from vit.support.untrusted_text import as_html
 
 _NAMES = {"text": "ink", "background": "paper", "secondary": "soft", "border": "line", "quiet": "quiet"}
@@ -97,12 +96,10 @@ def paragraph(text: str, *, kind: str = "") -> str:
 
 def image(picture: Image.Image, alt: str, *, crisp: bool = False) -> str:
     """A picture within the page: lossless where its pixels are to be seen, a third of the size otherwise."""
-    content, kind = io.BytesIO(), "png" if crisp else "webp"
-    picture.save(content, kind.upper(), **({} if crisp else {"quality": 88}))
-    data = base64.b64encode(content.getvalue()).decode()
+    source = data_url(picture) if crisp else data_url(picture, "webp", quality=88)
     style = ' class="crisp"' if crisp else ""
     width, height = picture.size
-    return f'<img{style} src="data:image/{kind};base64,{data}" alt="{as_html(alt)}" width="{width}" height="{height}">'
+    return f'<img{style} src="{source}" alt="{as_html(alt)}" width="{width}" height="{height}">'
 
 
 def figure(content: str, caption: str = "") -> str:
