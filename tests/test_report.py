@@ -12,7 +12,8 @@ from vit.cli.main import main
 from vit.config import DEPARTURES, CNNConfig, ReferenceConfig, RunConfig
 from vit.evaluation import evaluate
 from vit.exports.report.report import report
-from vit.plots.svg import Line, curves
+from vit.plots.panels import Line, Panel
+from vit.plots.svg import curves
 from vit.runs import Run, weights
 
 
@@ -114,7 +115,7 @@ def test_the_command_writes_the_file_and_names_it(run, tmp_path, capsys, monkeyp
 
 @pytest.mark.parametrize("ys", [[0.0], [0.3, 0.3], [1e-6, 2.0], [float("nan"), 0.5], [1e9, 1.0]])
 def test_curves_of_any_values_stay_within_their_picture(ys):
-    drawn = curves([Line("a", range(1, len(ys) + 1), ys, "#000000")], "Epoch", "<Loss>")
+    drawn = curves(Panel("Epoch", "<Loss>", [Line("a", range(1, len(ys) + 1), ys, "#000000")], "{:g}".format))
     points = re.search(r'points="([^"]*)"', drawn)[1].split()
     for x, y in (map(float, point.split(",")) for point in points):
         assert 0 <= x <= 480

@@ -1,4 +1,4 @@
-"""Curves and the confusion matrix as PNG, drawn with Pillow alone: a hub shows no SVG."""
+"""Curves and the confusion matrix as PNG, drawn with Pillow: the hub does not show SVG."""
 
 from collections.abc import Sequence
 
@@ -6,25 +6,24 @@ import numpy as np
 from PIL import Image, ImageDraw, ImageFont
 
 from vit.pictures.colours import RIGHT, THEMES, WRONG, contrast, rgb
-from vit.plots.panels import Panel
-from vit.plots.svg import finite, round_values
+from vit.plots.panels import Panel, lay_out
 from vit.support.untrusted_text import bare
 
 WIDTH, HEIGHT = 480, 300
 _LEFT, _RIGHT, _TOP, _BOTTOM = 54, 14, 44, 40
 _FINER = 4
-"""Drawn so many times as large, and then halved, so that lines are smooth and fit screens with fine pixels."""
+"""Scale of the drawing, which is then halved: lines are smooth, and sharp on high-resolution screens."""
 _INK, _QUIET, _GRID, _PAPER = (THEMES["light"][part] for part in ("text", "quiet", "border", "background"))
 
 CELL = 56
 NAME_COLUMNS = 16
 NUMBERS_MAX = 25
-"""A matrix of more classes has neither numbers nor names in it."""
+"""With more classes, the matrix has no numbers and no names."""
 SIDE_MAX = 900
 
 
 def curves(panels: Sequence[Panel]) -> Image.Image:
-    """Charts side by side."""
+    """Draw charts side by side."""
     picture = Image.new("RGB", (WIDTH * len(panels) * _FINER, HEIGHT * _FINER), _PAPER)
     for index, panel in enumerate(panels):
         picture.paste(_chart(panel), (index * WIDTH * _FINER, 0))
@@ -34,46 +33,34 @@ def curves(panels: Sequence[Panel]) -> Image.Image:
 def _chart(panel: Panel) -> Image.Image:
     picture = Image.new("RGB", (WIDTH * _FINER, HEIGHT * _FINER), _PAPER)
     pen, font = ImageDraw.Draw(picture), ImageFont.load_default(11 * _FINER)
-    lines = [line for line in map(finite, panel.lines) if len(line.xs)]
-    every_x = np.concatenate([np.asarray(line.xs, float) for line in lines])
-    every_y = np.concatenate([np.asarray(line.ys, float) for line in lines])
-    low, high = float(every_x.min()), float(every_x.max())
-    marks = round_values(float(every_y.min()), float(every_y.max()))
-    bottom, top = marks[0], marks[-1]
-
-    def place(value: float) -> float:
-        return _FINER * (_LEFT + (value - low) / ((high - low) or 1) * (WIDTH - _LEFT - _RIGHT))
-
-    def rise(value: float) -> float:
-        return _FINER * (HEIGHT - _BOTTOM - (value - bottom) / (top - bottom) * (HEIGHT - _TOP - _BOTTOM))
-
-    for mark in marks:
-        pen.line([(place(low), rise(mark)), (_FINER * (WIDTH - _RIGHT), rise(mark))], _GRID, _FINER)
-        pen.text((_FINER * (_LEFT - 6), rise(mark)), panel.words(mark), _QUIET, font, "rm")
-    for mark in round_values(low, high):
-        if low <= mark <= high and mark == round(mark):
-            pen.text((place(mark), _FINER * (HEIGHT - _BOTTOM + 6)), f"{mark:,.0f}", _QUIET, font, "mt")
-    pen.text((_FINER * (WIDTH + _LEFT - _RIGHT) / 2, _FINER * (HEIGHT - 4)), panel.x, _QUIET, font, "mb")
+    left, right, bottom = _FINER * _LEFT, _FINER * (WIDTH - _RIGHT), _FINER * (HEIGHT - _BOTTOM)
+    chart = lay_out(panel, left=left, top=_FINER * _TOP, right=right, bottom=bottom)
+    for tick in chart.y_ticks:
+        pen.line([(left, tick.at), (right, tick.at)], _GRID, _FINER)
+        pen.text((left - _FINER * 6, tick.at), tick.label, _QUIET, font, "rm")
+    for tick in chart.x_ticks:
+        pen.text((tick.at, bottom + _FINER * 6), tick.label, _QUIET, font, "mt")
+    pen.text(((left + right) / 2, _FINER * (HEIGHT - 4)), panel.x, _QUIET, font, "mb")
     pen.text((_FINER * 8, _FINER * 8), panel.y, _INK, ImageFont.load_default(13 * _FINER), "lt")
     key = WIDTH - _RIGHT
-    for line in reversed(lines):
+    for line in reversed([curve.line for curve in chart.curves]):
         key -= pen.textlength(line.name, font) / _FINER
         pen.text((_FINER * key, _FINER * 16), line.name, _QUIET, font, "lm")
         pen.line([(_FINER * (key - 22), _FINER * 16), (_FINER * (key - 6), _FINER * 16)], line.colour, 3 * _FINER)
         key -= 36
-    for line in lines:
-        points = [(place(a), rise(b)) for a, b in zip(line.xs, line.ys, strict=True)]
+    for line, points, dots in chart.curves:
         if len(points) > 1:
             pen.line(points, line.colour, (1 if line.thin else 2) * _FINER, "curve")
-        if not line.thin and len(points) <= 60:
-            for point in points:
-                pen.circle(point, 2.4 * _FINER, line.colour)
+        for point in points if dots else []:
+            pen.circle(point, 2.4 * _FINER, line.colour)
     return picture
 
 
 def confusions(matrix: np.ndarray, names: Sequence[str]) -> Image.Image:
-    """The confusion matrix ``(k k)``, rows true and columns predicted: blue is right and red wrong, each cell as
-    strong as its share of its row."""
+    """Draw a confusion matrix ``(k k)``: rows are true classes, columns predicted classes.
+
+    Blue is correct, red is wrong; the strength of a cell's colour is its share of its row.
+    """
     shares = matrix / np.maximum(matrix.sum(axis=1, keepdims=True), 1)
     right = np.eye(len(names), dtype=bool)
     full = np.where(right[..., None], np.array(rgb(RIGHT)), np.array(rgb(WRONG)))

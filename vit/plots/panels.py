@@ -1,24 +1,66 @@
-"""The curves of a training as charts, whoever draws them."""
+"""The curves of a training as charts: their lines, and the places of ticks and points on any canvas."""
 
-from collections.abc import Callable, Iterable, Mapping
+import math
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from typing import NamedTuple
+
+import numpy as np
 
 from vit.pictures.colours import PALETTE
 from vit.plots import thin
-from vit.plots.svg import Line
+
+DOTS_MAX = 60
+"""A curve with at most this many points has a dot at each."""
+
+
+class Line(NamedTuple):
+    """One curve: its values, its colour, and whether it is drawn thin because its values are many and noisy."""
+
+    name: str
+    xs: Sequence[float]
+    ys: Sequence[float]
+    colour: str
+    thin: bool = False
 
 
 class Panel(NamedTuple):
-    """One chart: what its axes are called, its lines, and how a value of the y axis is written."""
+    """One chart: the titles of its axes, its lines, and how to write a value of the y axis."""
 
     x: str
     y: str
-    lines: list[Line]
+    lines: Sequence[Line]
     words: Callable[[float], str]
 
 
+class Tick(NamedTuple):
+    """A tick of an axis: its coordinate on the canvas, and its label."""
+
+    at: float
+    label: str
+
+
+class Curve(NamedTuple):
+    """A line on the canvas: (x, y) of its points, and whether each gets a dot."""
+
+    line: Line
+    points: list[tuple[float, float]]
+    dots: bool
+
+
+class Chart(NamedTuple):
+    """A panel on a canvas."""
+
+    x_ticks: list[Tick]
+    y_ticks: list[Tick]
+    curves: list[Curve]
+
+
 def panels(metrics: Iterable[Mapping]) -> list[Panel]:
-    """Losses and, once there is an epoch, accuracies, of lines of ``metrics.jsonl``; none before the first step."""
+    """Return the charts for the lines of ``metrics.jsonl``.
+
+    Returns:
+        Loss and, after the first epoch, accuracy; an empty list before the first step.
+    """
     metrics = list(metrics)
     steps = thin([line for line in metrics if line["event"] == "step"])
     epochs = thin([line for line in metrics if line["event"] == "epoch"])
@@ -36,3 +78,49 @@ def panels(metrics: Iterable[Mapping]) -> list[Panel]:
     ]
     drawn = [Panel("Step", "Loss", losses, "{:g}".format)]
     return [*drawn, Panel("Epoch", "Accuracy", accuracies, "{:.0%}".format)] if epochs else drawn
+
+
+def lay_out(panel: Panel, *, left: float, top: float, right: float, bottom: float) -> Chart:
+    """Place a panel's ticks and lines on a canvas whose y axis points down.
+
+    Values that are not finite are left out, and so are lines without values.
+
+    Args:
+        left, top, right, bottom: edges of the area between the axes, in the canvas's units.
+    """
+    lines = [line for line in map(_finite, panel.lines) if len(line.xs)]
+    every_x, every_y = (np.concatenate([getattr(line, axis) for line in lines]) for axis in ("xs", "ys"))
+    first, last = float(every_x.min()), float(every_x.max())
+    values = round_values(float(every_y.min()), float(every_y.max()))
+    low, high = values[0], values[-1]
+
+    def place_x(value: float) -> float:
+        return left + (value - first) / ((last - first) or 1) * (right - left)
+
+    def place_y(value: float) -> float:
+        return bottom - (value - low) / (high - low) * (bottom - top)
+
+    whole = [value for value in round_values(first, last) if first <= value <= last and value == round(value)]
+    curves = []
+    for line in lines:
+        points = [(place_x(x), place_y(y)) for x, y in zip(line.xs, line.ys, strict=True)]
+        curves.append(Curve(line, points, dots=not line.thin and len(points) <= DOTS_MAX))
+    return Chart(
+        x_ticks=[Tick(place_x(value), f"{value:,.0f}") for value in whole],
+        y_ticks=[Tick(place_y(value), panel.words(value)) for value in values],
+        curves=curves,
+    )
+
+
+def round_values(low: float, high: float) -> list[float]:
+    """Return about five round values, the first at most ``low``, the last at least ``high``."""
+    span = (high - low) or abs(high) or 1.0
+    size = 10 ** math.floor(math.log10(span / 4))
+    step = next(size * factor for factor in (1, 2, 2.5, 5, 10) if span / (size * factor) <= 5)
+    first, last = math.floor(low / step + 1e-9), math.ceil(high / step - 1e-9)
+    return [index * step for index in range(first, max(last, first + 1) + 1)]
+
+
+def _finite(line: Line) -> Line:
+    kept = np.isfinite(line.ys)
+    return line._replace(xs=np.asarray(line.xs, float)[kept], ys=np.asarray(line.ys, float)[kept])

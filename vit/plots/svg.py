@@ -1,13 +1,13 @@
-"""Curves and the confusion matrix as SVG and HTML, drawn by hand: a few kilobytes that print well."""
+"""Curves as SVG: a few kilobytes that print well and follow the page's colours in light and dark."""
 
-import math
-from collections.abc import Callable, Sequence
-from typing import NamedTuple
+from collections.abc import Sequence
+from xml.etree.ElementTree import Element, SubElement, tostring
 
 import numpy as np
 
 from vit.pictures.colours import RIGHT, WRONG, tinted
-from vit.support.untrusted_text import as_html
+from vit.plots.panels import Panel, lay_out
+from vit.support.untrusted_text import as_html, shown
 
 WIDTH, HEIGHT = 480, 260
 _LEFT, _RIGHT, _TOP, _BOTTOM = 46, 8, 8, 36
@@ -18,74 +18,35 @@ OPACITY = 0.6
 """Of the fullest cell of the matrix, so that its number can be read on it in light and dark."""
 
 
-class Line(NamedTuple):
-    """One curve: places and values, its colour, and whether it is thin, as one of many noisy values."""
+def curves(panel: Panel) -> str:
+    """Draw a panel as SVG."""
+    left, right, bottom = _LEFT, WIDTH - _RIGHT, HEIGHT - _BOTTOM
+    chart = lay_out(panel, left=left, top=_TOP, right=right, bottom=bottom)
+    svg = Element("svg", {"viewBox": f"0 0 {WIDTH} {HEIGHT}", "role": "img", "aria-label": shown(panel.y)})
 
-    name: str
-    xs: Sequence[float]
-    ys: Sequence[float]
-    colour: str
-    thin: bool = False
+    def add(tag: str, **attributes: str | float) -> Element:
+        written = {
+            name.replace("_", "-"): f"{value:.1f}" if isinstance(value, float) else str(value)
+            for name, value in attributes.items()
+        }
+        return SubElement(svg, tag, written)
 
+    def write(words: str, x: float, y: float, anchor: str = "middle") -> None:
+        add("text", x=x, y=y, text_anchor=anchor).text = shown(words)
 
-def curves(lines: Sequence[Line], x: str, y: str, words: Callable[[float], str] = "{:g}".format) -> str:
-    """Curves on common axes as SVG, with their key above.
-
-    Args:
-        x, y: what the axes are called.
-        words: how a value of the y axis is written.
-    """
-    lines = [line for line in map(finite, lines) if len(line.xs)]
-    every_x, every_y = np.concatenate([line.xs for line in lines]), np.concatenate([line.ys for line in lines])
-    low, high = float(every_x.min()), float(every_x.max())
-    ticks = round_values(float(every_y.min()), float(every_y.max()))
-    bottom, top = ticks[0], ticks[-1]
-
-    def place(value: float) -> float:
-        return _LEFT + (value - low) / ((high - low) or 1) * (WIDTH - _LEFT - _RIGHT)
-
-    def rise(value: float) -> float:
-        return HEIGHT - _BOTTOM - (value - bottom) / (top - bottom) * (HEIGHT - _TOP - _BOTTOM)
-
-    parts = [
-        f'<line class="grid" x1="{_LEFT}" x2="{WIDTH - _RIGHT}" y1="{rise(tick):.1f}" y2="{rise(tick):.1f}"/>'
-        f'<text x="{_LEFT - 6}" y="{rise(tick) + 4:.1f}" text-anchor="end">{as_html(words(tick))}</text>'
-        for tick in ticks
-    ]
-    parts += [
-        f'<text x="{place(tick):.1f}" y="{HEIGHT - _BOTTOM + 16}" text-anchor="middle">{tick:,.0f}</text>'
-        for tick in round_values(low, high)
-        if low <= tick <= high and tick == round(tick)
-    ]
-    middle = (WIDTH + _LEFT - _RIGHT) / 2
-    parts.append(f'<text x="{middle}" y="{HEIGHT - 4}" text-anchor="middle">{as_html(x)}</text>')
-    for line in lines:
-        points = [(place(a), rise(b)) for a, b in zip(line.xs, line.ys, strict=True)]
-        style = 'stroke-width="1" opacity="0.6"' if line.thin else 'stroke-width="2.2"'
-        path = " ".join(f"{a:.1f},{b:.1f}" for a, b in points)
-        parts.append(f'<polyline fill="none" stroke="{line.colour}" {style} points="{path}"/>')
-        if not line.thin and len(points) <= 60:
-            parts += [f'<circle cx="{a:.1f}" cy="{b:.1f}" r="2.6" fill="{line.colour}"/>' for a, b in points]
-    key = "".join(
-        f'<span class="key"><i style="border-color:{line.colour}"></i>{as_html(line.name)}</span>' for line in lines
-    )
-    drawn = f'<svg viewBox="0 0 {WIDTH} {HEIGHT}" role="img" aria-label="{as_html(y)}">{"".join(parts)}</svg>'
-    return f"<figure><h3>{as_html(y)}</h3><div>{key}</div>{drawn}</figure>"
-
-
-def finite(line: Line) -> Line:
-    """Without the values that are no numbers."""
-    kept = np.isfinite(line.ys)
-    return line._replace(xs=np.asarray(line.xs)[kept], ys=np.asarray(line.ys)[kept])
-
-
-def round_values(low: float, high: float) -> list[float]:
-    """About five round values, the first not above ``low``, the last not below ``high``."""
-    span = (high - low) or abs(high) or 1.0
-    size = 10 ** math.floor(math.log10(span / 4))
-    step = next(size * factor for factor in (1, 2, 2.5, 5, 10) if span / (size * factor) <= 5)
-    first, last = math.floor(low / step + 1e-9), math.ceil(high / step - 1e-9)
-    return [index * step for index in range(first, max(last, first + 1) + 1)]
+    for tick in chart.y_ticks:
+        add("line", x1=left, x2=right, y1=tick.at, y2=tick.at).set("class", "grid")
+        write(tick.label, left - 6, tick.at + 4, "end")
+    for tick in chart.x_ticks:
+        write(tick.label, tick.at, bottom + 16)
+    write(panel.x, (left + right) / 2, HEIGHT - 4)
+    for line, points, dots in chart.curves:
+        weight = {"stroke_width": 1, "opacity": "0.6"} if line.thin else {"stroke_width": "2.2"}
+        path = " ".join(f"{x:.1f},{y:.1f}" for x, y in points)
+        add("polyline", fill="none", stroke=line.colour, points=path, **weight)
+        for x, y in points if dots else []:
+            add("circle", cx=x, cy=y, r="2.6", fill=line.colour)
+    return tostring(svg, encoding="unicode")
 
 
 def confusion_table(matrix: np.ndarray, names: Sequence[str]) -> str:

@@ -18,7 +18,7 @@ from vit.exports.report import html
 from vit.flags import command_line
 from vit.pictures import overlays
 from vit.plots import svg
-from vit.plots.panels import panels
+from vit.plots.panels import Panel, panels
 from vit.runs import Run, comparison
 from vit.support.untrusted_text import as_html
 
@@ -161,12 +161,21 @@ def _curves(run: Run) -> Iterator[str]:
     if not charts:
         yield html.paragraph("There are none: the training has not taken a step.", kind="missing")
         return
-    figures = [svg.curves(chart.lines, chart.x, chart.y, chart.words) for chart in charts]
+    figures = [_curves_figure(chart) for chart in charts]
     yield f'<div class="curves">{"".join(figures)}</div>'
     yield html.paragraph(
         "Training loss and accuracy are means over an epoch, on augmented images while the weights still moved.",
         kind="quiet",
     )
+
+
+def _curves_figure(panel: Panel) -> str:
+    key = "".join(
+        f'<span class="key"><i style="border-color:{line.colour}"></i>{as_html(line.name)}</span>'
+        for line in panel.lines
+        if len(line.xs)
+    )
+    return f"<figure><h3>{as_html(panel.y)}</h3><div>{key}</div>{svg.curves(panel)}</figure>"
 
 
 def _confusions(result: "Evaluation") -> Iterator[str]:
