@@ -1,16 +1,20 @@
 """The report: one file with everything to hand in, whatever the network, and what of it is gone."""
 
+import itertools
 import json
 import re
 import shutil
+from html import escape
 
 import pytest
+from PIL import Image
 
 from tests.conftest import tiny_config
 from vit import data, jobs, runs
 from vit.cli.main import main
 from vit.config import DEPARTURES, CNNConfig, ReferenceConfig, RunConfig
 from vit.evaluation import evaluate
+from vit.exports.report import report as report_module
 from vit.exports.report.report import report
 from vit.plots.panels import Line, Panel
 from vit.plots.svg import curves
@@ -54,17 +58,43 @@ def test_it_asks_nothing_of_the_network(run):
     assert "default-src 'none'" in html
 
 
-def test_foreign_names_are_no_markup(run, tmp_path):
-    name = "<img src=x onerror=alert(1)>"
-    config = run.config
-    config = config.model_copy(
-        update={"data": config.data.model_copy(update={"source": f"/{name}", "class_names": (name, *"abcd")})}
-    )
-    runs.write_config(run.path, config)
-    runs.update_status(run.path, message=name)
-    html = report(run)
-    assert name not in html
-    assert "&lt;img src=x onerror=alert(1)&gt;" in html
+HOSTILE = "<img src=x onerror='alert(\"1\")'>{{ 'ev' ~ 'il' }}{% raw %}"
+
+
+def renamed(run: Run, source: str) -> Run:
+    """The run with another data set, whose first class and last message are hostile."""
+    names = (HOSTILE, "b", "c", "d", "e")
+    data = run.config.data.model_copy(update={"source": source, "class_names": names})
+    runs.write_config(run.path, run.config.model_copy(update={"data": data}))
+    runs.update_status(run.path, message=HOSTILE)
+    return runs.find_run(run.name)
+
+
+@pytest.mark.parametrize("classes_max", [25, 2])
+def test_foreign_names_are_no_markup(run, tmp_path, monkeypatch, classes_max):
+    """They are escaped as by html.escape, which pages.access.report relies on."""
+    for split, name in itertools.product(("train", "val"), (HOSTILE, *"bcde")):
+        (tmp_path / "photos" / split / name).mkdir(parents=True)
+        Image.new("RGB", (32, 32), "red").save(tmp_path / "photos" / split / name / "1.png")
+    monkeypatch.setattr(report_module, "CLASSES_MAX", classes_max)
+    html = report(renamed(run, str(tmp_path / "photos")))
+    assert 'class="missing"' not in html
+    assert "<img src=x" not in html
+    assert "evil" not in html
+    assert f'alt="A training image of {escape(HOSTILE)}"' in html
+    assert f"<figcaption>{escape(HOSTILE)}</figcaption>" in html
+    assert f'alt="What counts in {escape(HOSTILE)}, ' in html
+    assert f"{escape(HOSTILE)}</p>" in html
+    assert f'<td>{escape(HOSTILE)}</td><td class="number">' in html
+    assert html.count(f'title="{escape(HOSTILE)}"') == (2 if classes_max == 25 else 0)
+    assert html.count('alt="Confusion matrix"') == (0 if classes_max == 25 else 1)
+
+
+def test_foreign_names_are_no_markup_where_the_data_set_is_missing(run):
+    html = report(renamed(run, f"/{HOSTILE}"))
+    assert "<img src=x" not in html
+    assert html.count('class="missing"') == 2
+    assert escape(HOSTILE) in html
 
 
 def test_without_the_data_set_it_says_so_and_shows_the_rest(run, photo_zip, tmp_path):
@@ -95,7 +125,7 @@ def test_a_convolutional_network_is_shown_by_grad_cam(home):
 
 
 @pytest.mark.parametrize(
-    ("mended", "words"), [((), "queries down and keys across"), (DEPARTURES, "the mean of all tokens")]
+    ("mended", "words"), [((), "queries down, keys across"), (DEPARTURES, "the mean of all tokens")]
 )
 def test_the_course_network_shows_whole_maps_until_it_is_mended(home, mended, words):
     html = report(trained_as("course", ReferenceConfig(image_size=32, embed_dim=16, mended=mended)))

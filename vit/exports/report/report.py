@@ -1,14 +1,15 @@
-"""All that there is to hand in of a run, as one HTML file: images, summary, settings, curves, confusions, attention.
+"""The report of a run: one HTML file with images, summary, settings, curves, confusion matrix and attention maps.
 
-The course asked for a sheet of training images, the summary table, the curves and the confusion matrix; the attention
-maps are what it did not ask for.
+The course asked for training images, the summary table, the curves and the confusion matrix. The attention maps are an
+addition.
 """
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from html import escape
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
+from markupsafe import Markup
 from PIL import Image
 
 from vit.config import RunConfig
@@ -17,10 +18,10 @@ from vit.errors import UserError
 from vit.exports.report import html
 from vit.flags import command_line
 from vit.pictures import overlays
+from vit.pictures.colours import RIGHT, WRONG, tinted
 from vit.plots import svg
-from vit.plots.panels import Panel, panels
+from vit.plots.panels import panels
 from vit.runs import Run, comparison
-from vit.support.untrusted_text import as_html
 
 if TYPE_CHECKING:
     from torch import Tensor, nn
@@ -31,207 +32,190 @@ if TYPE_CHECKING:
 
 SAMPLES = 9
 LOOKS = 4
-"""Validation images whose attention is shown, of as many classes as there are."""
+"""Number of validation images with attention maps, of different classes where possible."""
 
 BATCH = 16
-"""Images of the summary's batch: the course counted multiply-adds for as many."""
+"""Batch size of the summary: the course counted multiply-adds for it."""
 
 CLASSES_MAX = 25
-"""A larger confusion matrix has no numbers in it."""
+"""With more classes, the confusion matrix is a picture without numbers."""
+
+UPRIGHT_MAX, UPRIGHT_LETTERS = 12, 12
+"""With more columns or longer names than this, the column names of the confusion matrix are vertical."""
+
+OPACITY = 0.6
+"""Opacity of a full cell of the confusion matrix, so that its number is readable in light and dark mode."""
 
 Say = Callable[[str], None]
 Explain = Callable[["nn.Module", "Tensor", list[np.ndarray]], tuple[str, list[Image.Image]]]
 """A model, images ``(b c h w)`` and the same as ``(h w c)`` uint8 -> a sentence, and a picture for each image."""
 
+Section = dict[str, Any]
+"""A section of the page: its ``heading``, its ``template``, and what the template shows."""
+
 
 def report(run: Run, say: Say = lambda sentence: None) -> str:
-    """The report of a run as HTML that needs no other file, and no network.
+    """Return the report of a run as one HTML page that loads nothing.
 
-    What cannot be shown, since the data set or the weights are gone, is replaced by a sentence that says so.
+    A section whose data set or weights are missing holds a sentence that says so.
 
     Args:
-        say: told what is being done.
+        say: called with a sentence before each slow step.
 
     Raises:
         RunError: the run's settings cannot be read.
     """
-    parts = [
-        _header(run, comparison.summary(run)),
-        *_part("Training images", lambda: _samples(run)),
-        *_part("Summary", lambda: _summary(run.config)),
-        *_part("Settings", lambda: _settings(run.config)),
-        *_part("Curves", lambda: _curves(run)),
+    summary = comparison.summary(run)
+    sections = [
+        _section("Training images", "samples.html", lambda: _samples(run)),
+        _section("Summary", "summary.html", lambda: _summary(run.config)),
+        _section("Settings", "settings.html", lambda: _settings(run.config)),
+        _section("Curves", "curves.html", lambda: _curves(run)),
     ]
     try:
-        parts += _judged(run, say)
+        sections += _results(run, say)
     except UserError as error:
-        parts += [_section("Confusion matrix and attention"), html.paragraph(str(error), kind="missing")]
-    return html.document(f"Report on {run.name}", [*parts, *_part("The same again", lambda: _again(run))])
+        sections.append(_missing("Confusion matrix and attention", error))
+    sections.append(_section("Train this run again", "command.html", lambda: _command(run)))
+    return html.render("report.html", run=run, summary=summary, sections=sections, **_header(run, summary))
 
 
-def _judged(run: Run, say: Say) -> list[str]:
-    """What takes the weights and the validation images."""
-    from vit.evaluation import evaluate
-    from vit.runs.weights import load_checkpoint
-
-    say("Showing the validation images to the model.")
-    model, info = load_checkpoint(run.path)
-    split = load(run.config.data, splits=("val",)).val
-    result = evaluate(model, info, split)
-    say("Drawing what the model looks at.")
-    convolutional = run.config.model.architecture == "cnn"
-    return [
-        *_part("Confusion matrix", lambda: _confusions(result)),
-        *_part(
-            "Where the network looks" if convolutional else "Attention of every head",
-            lambda: _looks(_grad_cams if convolutional else _attentions, model, info, split, result),
-        ),
-    ]
-
-
-def _section(heading: str) -> str:
-    return f"<h2>{as_html(heading)}</h2>"
-
-
-def _part(heading: str, make: Callable[[], Iterator[str]]) -> list[str]:
-    """A heading with what ``make`` yields, or with the sentence of its error."""
+def _section(heading: str, template: str, make: Callable[[], dict[str, Any]]) -> Section:
+    """Return a section with the content from ``make``, or with the sentence of its error."""
     try:
-        return [_section(heading), *make()]
+        return {"heading": heading, "template": template} | make()
     except UserError as error:
-        return [_section(heading), html.paragraph(str(error), kind="missing")]
+        return _missing(heading, error)
 
 
-def _header(run: Run, summary: comparison.Summary) -> str:
+def _missing(heading: str, error: UserError) -> Section:
+    return {"heading": heading, "template": "missing.html", "reason": error}
+
+
+def _header(run: Run, summary: comparison.Summary) -> dict[str, Any]:
     config = run.config
+    network = f"Vision Transformer, {config.model.title}" if config.model.architecture == "vit" else config.model.title
     facts = {
         "Validation accuracy": _percent(summary.val_accuracy),
         "Training accuracy": _percent(summary.train_accuracy),
         "Parameters": f"{summary.parameters:,}",
         "Epochs": f"{run.status.epoch} of {config.training.epochs}",
-        "Trained for": "–" if summary.seconds is None else f"{summary.seconds:,.0f} s",
+        "Training time": "–" if summary.seconds is None else f"{summary.seconds:,.0f} s",
     }
-    tiles = "".join(f"<div><b>{as_html(value)}</b><span>{as_html(name)}</span></div>" for name, value in facts.items())
-    when = f", begun on {summary.created:%d %B %Y}" if summary.created else ""
-    where = f", trained on {summary.device}" if summary.device else ""
-    network = f"Vision Transformer, {config.model.title}" if config.model.architecture == "vit" else config.model.title
-    sentence = f"{network[0].upper()}{network[1:]}, on {summary.data}{when}{where}. {run.status.message}"
-    kept = "" if summary.best_epoch is None else f"Both accuracies are of epoch {summary.best_epoch}, whose weights "
-    kept += "the run keeps." if kept else "No weights have been validated."
-    return (
-        f"<h1>{as_html(run.name)}</h1>{html.paragraph(sentence)}"
-        f'<div class="facts">{tiles}</div>{html.paragraph(kept, kind="quiet")}'
-    )
+    return {"network": f"{network[0].upper()}{network[1:]}", "facts": facts}
 
 
-def _samples(run: Run) -> Iterator[str]:
+def _samples(run: Run) -> dict[str, Any]:
     data = run.config.data
-    figures = [
-        html.figure(html.image(Image.fromarray(pixels), f"A training image of {label}", crisp=True), label)
-        for pixels, label in sample(data.source, SAMPLES, image_size=data.image_size, seed=data.seed)
-    ]
-    yield html.paragraph(f"{title(data.source)}, at {data.image_size} x {data.image_size} pixels.", kind="quiet")
-    yield f'<div class="samples">{"".join(figures)}</div>'
+    found = sample(data.source, SAMPLES, image_size=data.image_size, seed=data.seed)
+    samples = [(Image.fromarray(pixels), label) for pixels, label in found]
+    return {"title": title(data.source), "size": data.image_size, "samples": samples}
 
 
-def _summary(config: RunConfig) -> Iterator[str]:
+def _summary(config: RunConfig) -> dict[str, Any]:
     from vit.cost.layer_table import summarise
 
     found = summarise(config.model, batch=BATCH)
-    yield html.paragraph(
-        f"{found.parameters:,} parameters, and {found.multiply_adds / 1e6:,.2f} M multiply-adds for a batch of {BATCH} "
-        "images, as torchinfo counts them."
-    )
-    rows = (
-        (row.name, row.kind, " × ".join(map(str, row.output)), f"{row.parameters:,}", f"{row.multiply_adds:,}")
-        for row in found.rows
-    )
-    yield html.table(("Layer", "Kind", "Output", "Parameters", "Multiply-adds"), rows, texts=2)
+    return {
+        "parameters": f"{found.parameters:,}",
+        "multiply_adds": f"{found.multiply_adds / 1e6:,.2f}",
+        "batch": BATCH,
+        "rows": [
+            (row.name, row.kind, " × ".join(map(str, row.output)), f"{row.parameters:,}", f"{row.multiply_adds:,}")
+            for row in found.rows
+        ],
+    }
 
 
-def _settings(config: RunConfig) -> Iterator[str]:
-    lines = "".join(
-        f"<div><span>{as_html(name)}</span><span>{as_html(comparison.in_words(name, value))}</span></div>"
-        for name, value in comparison.settings(config).items()
-    )
-    yield f'<div class="settings">{lines}</div>'
+def _settings(config: RunConfig) -> dict[str, Any]:
+    settings = comparison.settings(config)
+    return {"settings": {name: comparison.in_words(name, value) for name, value in settings.items()}}
 
 
-def _curves(run: Run) -> Iterator[str]:
+def _curves(run: Run) -> dict[str, Any]:
     charts = panels(run.metrics()[0])
     if not charts:
-        yield html.paragraph("There are none: the training has not taken a step.", kind="missing")
-        return
-    figures = [_curves_figure(chart) for chart in charts]
-    yield f'<div class="curves">{"".join(figures)}</div>'
-    yield html.paragraph(
-        "Training loss and accuracy are means over an epoch, on augmented images while the weights still moved.",
-        kind="quiet",
-    )
+        raise UserError("There are no curves yet: the training has not taken a step.")
+    return {"charts": [(panel, Markup(svg.curves(panel))) for panel in charts]}
 
 
-def _curves_figure(panel: Panel) -> str:
-    key = "".join(
-        f'<span class="key"><i style="border-color:{line.colour}"></i>{as_html(line.name)}</span>'
-        for line in panel.lines
-        if len(line.xs)
-    )
-    return f"<figure><h3>{as_html(panel.y)}</h3><div>{key}</div>{svg.curves(panel)}</figure>"
+def _results(run: Run, say: Say) -> list[Section]:
+    """Return the sections that need the weights and the validation images."""
+    from vit.evaluation import evaluate
+    from vit.runs.weights import load_checkpoint
+
+    say("Evaluating the model on the validation images.")
+    model, info = load_checkpoint(run.path)
+    split = load(run.config.data, splits=("val",)).val
+    result = evaluate(model, info, split)
+    say("Drawing the attention maps.")
+    heading, explain = "Attention of every head", _attentions
+    if run.config.model.architecture == "cnn":
+        heading, explain = "Where the network looks", _grad_cams
+    return [
+        _section("Confusion matrix", "confusions.html", lambda: _confusions(result)),
+        _section(heading, "attention.html", lambda: _looks(explain, model, info, split, result)),
+    ]
 
 
-def _confusions(result: "Evaluation") -> Iterator[str]:
+def _confusions(result: "Evaluation") -> dict[str, Any]:
     names, matrix = result.class_names, result.confusion_matrix
-    yield html.paragraph(
-        f"{result.accuracy:.1%} of {len(result.labels):,} validation images are recognised. Rows are true classes, "
-        "columns what the model said; blue is right, orange is wrong, and the stronger the larger the share of its row."
-    )
-    if len(names) <= CLASSES_MAX:
-        yield svg.confusion_table(matrix, names)
-    else:
-        shares = matrix / np.maximum(matrix.sum(axis=1, keepdims=True), 1)
-        picture = Image.fromarray(overlays.colours(shares))
-        side = max(1, 600 // len(names)) * len(names)
-        picture = picture.resize((side, side), Image.Resampling.NEAREST)
-        yield html.figure(html.image(picture, "Confusion matrix", crisp=True), "The share of each cell in its row.")
-    yield "<h3>Each class</h3>"
-    yield html.table(
-        ("Class", "Precision", "Recall", "F1", "Images"),
-        [
-            (row["label"], *(_percent(row[score]) for score in ("precision", "recall", "f1")), str(row["support"]))
+    shares = matrix / np.maximum(matrix.sum(axis=1, keepdims=True), 1)
+    content: dict[str, Any] = {
+        "images": f"{len(result.labels):,}",
+        "accuracy": _percent(result.accuracy),
+        "classes": [
+            (row["label"], *(_percent(row[score]) for score in ("precision", "recall", "f1")), row["support"])
             for row in result.per_class
         ],
-    )
+        "picture": None,
+    }
+    if len(names) > CLASSES_MAX:
+        side = max(1, 600 // len(names)) * len(names)
+        picture = Image.fromarray(overlays.colours(shares)).resize((side, side), Image.Resampling.NEAREST)
+        return content | {"picture": picture}
+
+    def cell(row: int, column: int) -> tuple[int, str]:
+        colour = RIGHT if row == column else WRONG
+        return matrix[row, column], tinted(colour, OPACITY * shares[row, column])
+
+    return content | {
+        "names": names,
+        "upright": len(names) > UPRIGHT_MAX or any(len(name) > UPRIGHT_LETTERS for name in names),
+        "matrix": [(name, [cell(row, column) for column in range(len(names))]) for row, name in enumerate(names)],
+    }
 
 
 def _looks(
     explain: Explain, model: "nn.Module", info: "CheckpointInfo", split: "Split", result: "Evaluation"
-) -> Iterator[str]:
-    """A few validation images of different classes, each with its maps."""
+) -> dict[str, Any]:
+    """Explain a few validation images of different classes."""
     from vit.data.batches import to_tensor
 
     chosen = [int(np.flatnonzero(split.labels == label)[0]) for label in np.unique(split.labels)[:LOOKS]]
     views = [np.ascontiguousarray(np.moveaxis(split.images[index], 0, -1)) for index in chosen]
     sentence, pictures = explain(model, to_tensor(views, info.mean, info.std), views)
-    yield html.paragraph(sentence)
+    images = []
     for index, view, picture in zip(chosen, views, pictures, strict=True):
-        true, said = (result.class_names[int(labels[index])] for labels in (split.labels, result.predictions))
-        caption = f"{true}, recognised" if true == said else f"{true}, taken for {said}"
-        caption += f", {result.confidence[index]:.0%} sure (validation image {index})"
-        seen = html.figure(html.image(Image.fromarray(view), caption, crisp=True), caption)
-        yield f'<div class="look">{seen}{html.figure(html.image(picture, f"What counts in {caption}"))}</div>'
+        true, predicted = (result.class_names[int(labels[index])] for labels in (split.labels, result.predictions))
+        caption = f"{true}, predicted correctly" if true == predicted else f"{true}, predicted as {predicted}"
+        caption += f", confidence {result.confidence[index]:.0%} (validation image {index})"
+        images.append((Image.fromarray(view), picture, caption))
+    return {"sentence": sentence, "images": images}
 
 
 def _attentions(model: "nn.Module", images: "Tensor", views: list[np.ndarray]) -> tuple[str, list[Image.Image]]:
     from vit.explain import attention_arrays, capture, token_maps
 
     record = capture(model, images)
-    if record.normalised_over == "query":  # the summary token's map would be even
-        sentence = f"Each head's whole map, queries down and keys across. {record.caveat}"
+    if record.normalised_over == "query":  # the summary token's map would be uniform
+        sentence = f"The whole map of each head: queries down, keys across. {record.caveat}"
         maps = [attention_arrays(record, image) for image in range(len(views))]
         views = [np.full_like(view, overlays.colours(np.zeros(()))) for view in views]
     else:
         summary = {"cls": "the class token", "mean": "the mean of the patches", "all": "the mean of all tokens"}
         sentence = f"What {summary[record.pool]}, which the classifier reads, attends to in each head of each layer. "
-        sentence += f"The brightest colour is the 99th percentile of an image's maps. {record.caveat}"
+        sentence += f"The brightest colour is the 99th percentile of the image's maps. {record.caveat}"
         maps = [token_maps(record, 0, image) for image in range(len(views))]
     depth, heads = maps[0].shape[:2]
     layers, columns = range(1, depth + 1), range(1, heads + 1)
@@ -244,7 +228,7 @@ def _grad_cams(model: "nn.Module", images: "Tensor", views: list[np.ndarray]) ->
     maps = grad_cam(model, images)
     sentence = (
         "A convolutional network has no attention. Grad-CAM (Selvaraju et al. 2017) of its last block shows which "
-        "parts of an image speak for the class that the network names."
+        "parts of an image support the predicted class."
     )
     pairs = zip(views, maps, strict=True)
     return sentence, [
@@ -252,13 +236,15 @@ def _grad_cams(model: "nn.Module", images: "Tensor", views: list[np.ndarray]) ->
     ]
 
 
-def _again(run: Run) -> Iterator[str]:
-    if environment := run.config.environment:
-        machine = ", ".join(part for part in (environment.processor, environment.platform) if part)
-        yield html.paragraph(
-            f"Trained with vit {environment.vit} and torch {environment.torch} on {machine}.", kind="quiet"
-        )
-    yield f"<pre>{escape(command_line(run.config))}</pre>"
+def _command(run: Run) -> dict[str, Any]:
+    environment = run.config.environment
+    machine = (environment.processor, environment.platform) if environment else ()
+    return {
+        "environment": environment,
+        "machine": ", ".join(part for part in machine if part),
+        # Escaped here: the page would collapse spaces within the command's arguments.
+        "command": Markup(escape(command_line(run.config))),
+    }
 
 
 def _percent(share: float | None) -> str:
