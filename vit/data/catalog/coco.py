@@ -346,7 +346,7 @@ def _candidates(file: BinaryIO, tick: Callable[[], None]) -> dict[str, list[Cand
 
 
 def _items(file: BinaryIO) -> Iterator[tuple[str, Any]]:
-    """Yield the elements of the lists in a JSON object in file order, each with the key of its list.
+    """Yield the elements of the lists and objects in a JSON object in file order, each with the key of its list.
 
     Only one element is in memory at a time. Outlines are left out: they are most of the file, and none is needed.
     ijson's ``items`` does not fit here: it reads one list per pass, and its memory grows with the square of the
