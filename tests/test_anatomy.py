@@ -84,9 +84,7 @@ def test_what_departs_is_marked_in_the_course_network_and_fades_as_it_is_mended(
 
 
 def test_the_diagram_needs_no_torch():
-    code = (
-        "import sys; from vit.cost.diagram import ViTConfig, diagram; diagram(ViTConfig()); sys.exit('torch' in sys.modules)"
-    )
+    code = "import sys; from vit.cost.diagram import *; diagram(ViTConfig()); sys.exit('torch' in sys.modules)"
     assert subprocess.run([sys.executable, "-c", code]).returncode == 0
 
 
