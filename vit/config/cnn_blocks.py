@@ -1,4 +1,4 @@
-"""What the convolutional networks are made of, block by block: built by :mod:`vit.cnn`, counted without torch."""
+"""The blocks of the convolutional networks: built by :mod:`vit.cnn`, counted by :mod:`vit.cost.diagram` without torch."""
 
 from itertools import pairwise
 from typing import NamedTuple
@@ -17,7 +17,7 @@ STAGE_BLOCKS = 2
 
 
 class Block(NamedTuple):
-    """One block: a convolution and a pooling, or, ``residual``, two convolutions around which a shortcut leads.
+    """One block: a convolution and a pooling, or, if ``residual``, two convolutions with a shortcut around them.
 
     ``stride`` is how many times smaller its output is along a side.
     """
@@ -26,6 +26,10 @@ class Block(NamedTuple):
     width_in: int
     width_out: int
     stride: int
+
+    def side_out(self, side: int) -> int:
+        """Return the side of the output of a ``side`` x ``side`` map: strides round up, pooling rounds down."""
+        return -(-side // self.stride) if self.residual else side // self.stride
 
 
 def blocks(config: CNNConfig) -> list[Block]:
