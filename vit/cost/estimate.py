@@ -108,7 +108,8 @@ def _heights(config: RunConfig, device: str, images: int) -> tuple[float, ...]:
     weights = FLOAT * counts.parameters
     trained = FLOAT * count_trained(config)
     lasting = weights + 3 * trained  # the weights, the gradients, AdamW's two moments
-    step, validation = batch * counts.peak, validated * sum(counts.flow)
+    step: float = batch * counts.peak
+    validation: float = validated * sum(counts.flow)
     heap = counts.tensors + counts.passing
     if _is_frozen(config):  # nothing is kept for a backward pass, but images are augmented
         flow = sum(counts.flow) + count_head(config.model, device).peak

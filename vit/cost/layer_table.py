@@ -53,7 +53,8 @@ def summarise(config: ModelConfig, *, batch: int = 1) -> Summary:
         images = torch.empty(batch, config.in_channels, config.image_size, config.image_size)
         model = build_model(config)
         found = torchinfo.summary(model, input_data=images, device="meta", depth=99, verbose=0)
-    rows, path = [], []
+    rows: list[Row] = []
+    path: list[str] = []
     for layer in found.summary_list:
         path[max(0, layer.depth - 1) :] = [layer.var_name] if layer.depth else []
         own = layer.num_params if layer.is_leaf_layer else layer.leftover_params()

@@ -20,9 +20,9 @@ def probability_change(
     labels: Sequence[str], before: Sequence[float], after: Sequence[float], *, top: int = 6
 ) -> go.Figure:
     """Class probabilities ``(k,)`` before and after a change, as pairs of bars; the likeliest before come first."""
-    before, after = np.asarray(before, dtype=float), np.asarray(after, dtype=float)
-    shown = np.argsort(-np.maximum(before, after), kind="stable")[:top]
-    shown = shown[np.argsort(-before[shown], kind="stable")]
+    first, second = np.asarray(before, dtype=float), np.asarray(after, dtype=float)
+    shown = np.argsort(-np.maximum(first, second), kind="stable")[:top]
+    shown = shown[np.argsort(-first[shown], kind="stable")]
     names = [tick(labels[index]) for index in shown]
     whole = [told(labels[index]) for index in shown]
     places = np.arange(len(shown))
@@ -43,15 +43,15 @@ def probability_change(
             "hovertemplate": f"%{{customdata}}, {name.lower()}: %{{x:.2%}}<extra></extra>",
         }
 
-    points = [round(100 * float(after[index] - before[index]), 1) for index in shown]
+    points = [round(100 * float(second[index] - first[index]), 1) for index in shown]
     changed = [
-        f"{after[index]:.1%}" + (f" ({change:+.1f})".replace("-", "−") if change else "")
+        f"{second[index]:.1%}" + (f" ({change:+.1f})".replace("-", "−") if change else "")
         for index, change in zip(shown, points, strict=True)
     ]
     return figure(
         [
-            bars("Before", before[shown], "grey", [f"{before[index]:.1%}" for index in shown], -0.2),
-            bars("After", after[shown], "blue", changed, 0.2),
+            bars("Before", first[shown], "grey", [f"{first[index]:.1%}" for index in shown], -0.2),
+            bars("After", second[shown], "blue", changed, 0.2),
         ],
         height=46 * len(shown) + 72,
         showlegend=True,

@@ -63,10 +63,11 @@ def faithfulness_curves(
         untrained = curve.role == "untrained"
         if curve.role == "method":
             (dash, symbol), colour = next(looks)
-            line = {"color": PALETTE[colour], "width": 2.5, "dash": dash}
+            line: dict[str, object] = {"color": PALETTE[colour], "width": 2.5, "dash": dash}
         else:
             symbol = "circle"
-            line = {"color": PALETTE["grey"]} | ({"width": 1, "dash": "dot"} if untrained else {"dash": next(dashes)})
+            dots: dict[str, object] = {"width": 1, "dash": "dot"} if untrained else {"dash": next(dashes)}
+            line = {"color": PALETTE["grey"]} | dots
         traces.append(
             {
                 "type": "scatter",
@@ -135,13 +136,15 @@ def advantage_forest(comparisons: Sequence[Comparison]) -> go.Figure:
     traces = []
     for name, (colour, symbol, belongs) in states.items():
         chosen = [(place, it) for place, it in zip(places, comparisons, strict=True) if belongs(it)]
+        means: list[float | None] = [it.mean for _, it in chosen]
+        rows: list[int | None] = [place for place, _ in chosen]
         traces.append(
             {
                 "type": "scatter",
                 "mode": "markers",
                 "name": name,
-                "x": [it.mean for _, it in chosen] or [None],  # an empty trace would have no place in the legend
-                "y": [place for place, _ in chosen] or [None],
+                "x": means or [None],  # an empty trace would have no place in the legend
+                "y": rows or [None],
                 "marker": {
                     "color": PALETTE[colour],
                     "symbol": symbol,

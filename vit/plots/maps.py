@@ -141,6 +141,7 @@ def _scale(signed: bool, *, clear: bool) -> list[list]:
     scale = []
     for place in np.linspace(0, 1, _STEPS):
         amount = abs(2 * place - 1) if signed else place
+        mixed: Sequence[float]
         if signed:
             mixed = low if place < 0.5 else high
         else:

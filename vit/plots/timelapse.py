@@ -1,6 +1,6 @@
 """What changed from epoch to epoch: heads, answers, the logit lens. The epoch that is looked at is a line across."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from typing import Any
 
 import numpy as np
@@ -159,13 +159,15 @@ def _written(z: np.ndarray) -> list[dict[str, Any]]:
             "y": row,
             "text": f"{z[row, column]:.0%}",
             "showarrow": False,
-            "font": {"color": on_scale(z[row, column])},
+            "font": {"color": on_scale(float(z[row, column]))},
         }
         for row, column in np.ndindex(z.shape)
     ]
 
 
-def _line(x: Sequence, y: Sequence, colour: str, *, width: float = 2, dash: str = "solid") -> dict[str, Any]:
+def _line(
+    x: Sequence[int], y: Iterable[float], colour: str, *, width: float = 2, dash: str = "solid"
+) -> dict[str, Any]:
     return {
         "type": "scatter",
         "mode": "lines+markers",
