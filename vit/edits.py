@@ -41,7 +41,7 @@ class HeadEdit:
 
     def on_attention(self, attention: Tensor) -> Tensor:
         """The attention, ``b h n m``."""
-        if self.pattern is None:
+        if self.pattern is None or self.replaced is None:  # the one is never without the other
             return attention
         return attention * (1 - self.replaced) + self.pattern * self.replaced
 

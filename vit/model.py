@@ -9,8 +9,10 @@ Shapes in einops letters: ``b`` batch, ``c`` channel, ``h`` head, ``n`` token (q
 head_dim, ``e`` embed_dim.
 """
 
+from collections.abc import Callable
 from functools import partial
 from itertools import pairwise
+from typing import Literal
 
 import torch
 import torch.nn.functional as F
@@ -29,7 +31,11 @@ def quick_gelu(x: Tensor) -> Tensor:
     return x * torch.sigmoid(1.702 * x)
 
 
-ACTIVATIONS = {"gelu": F.gelu, "gelu_tanh": partial(F.gelu, approximate="tanh"), "quick_gelu": quick_gelu}
+ACTIVATIONS: dict[Activation, Callable[[Tensor], Tensor]] = {
+    "gelu": F.gelu,
+    "gelu_tanh": partial(F.gelu, approximate="tanh"),
+    "quick_gelu": quick_gelu,
+}
 """By what :class:`vit.config.ViTConfig` calls them."""
 
 
@@ -245,7 +251,7 @@ class Blocks(nn.Sequential):
                 nothing is recorded or edited.
         """
         for index in range(start, len(self)):
-            layer = None if record is None else {}
+            layer: dict | None = None if record is None else {}
             wanted = {"first": first} if first and not edits and record is None and index == len(self) - 1 else {}
             tokens = self[index](tokens, layer, edits.get(index) if edits else None, **wanted)
             if record is not None:
@@ -279,8 +285,9 @@ class ViT(nn.Module):
         config: its settings; the ones that cannot be are refused there.
     """
 
-    normalised_over = "key"
-    mixes_positions = False
+    normalised_over: Literal["key", "query"] = "key"
+    mixes_positions: bool = False
+    pool: Literal["cls", "mean", "all"]
 
     def __init__(self, config: ViTConfig) -> None:
         super().__init__()

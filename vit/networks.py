@@ -1,13 +1,26 @@
-"""The networks by their settings."""
+"""Build a network from its settings, and the types of all networks."""
+
+from typing import cast
 
 import torch
-from torch import nn
 
-from vit.config import ModelConfig
+from vit.cnn import CNN
+from vit.config import CNNConfig, ModelConfig, ReferenceConfig, ViTConfig
+from vit.model import EncoderBlock, ViT
+from vit.reference import EncoderBlock as ReferenceBlock
+from vit.reference import ReferenceViT
+
+Transformer = ViT | ReferenceViT
+Network = Transformer | CNN
+Block = EncoderBlock | ReferenceBlock
 
 
-def build_model(config: ModelConfig, *, seed: int | None = None) -> nn.Module:
-    """The network that ``config`` describes, its weights drawn from ``seed`` without touching the global state."""
+def build_model(config: ModelConfig, *, seed: int | None = None) -> Network:
+    """Return the network that ``config`` describes.
+
+    Args:
+        seed: draw the weights from this seed, without touching torch's global random state.
+    """
     if seed is None:
         return _build(config)
     with torch.random.fork_rng(devices=[]):
@@ -15,17 +28,17 @@ def build_model(config: ModelConfig, *, seed: int | None = None) -> nn.Module:
         return _build(config)
 
 
-def _build(config: ModelConfig) -> nn.Module:
-    match config.architecture:
-        case "reference":
-            from vit.reference import ReferenceViT
+def blocks_of(transformer: Transformer) -> list[Block]:
+    """Return the encoder blocks with their type, which ``nn.Sequential`` does not declare."""
+    return cast(list[Block], list(transformer.blocks))
 
+
+def _build(config: ModelConfig) -> Network:
+    match config:
+        case ReferenceConfig():
             return ReferenceViT(**config.model_dump())
-        case "cnn":
-            from vit.cnn import CNN
-
+        case CNNConfig():
             return CNN(config)
-        case _:
-            from vit.model import ViT
-
+        case ViTConfig():
             return ViT(config)
+    raise TypeError(f"{type(config).__name__} describes no network.")

@@ -24,8 +24,9 @@ Shapes in einops letters: ``b`` batch, ``h`` head, ``n`` token (query), ``m`` to
 embed_dim.
 """
 
+from collections.abc import Callable
 from functools import partial
-from typing import Any
+from typing import Any, Literal
 
 import torch
 import torch.nn.functional as F
@@ -36,7 +37,10 @@ from vit.config import ReferenceConfig
 from vit.edits import Edits, HeadEdit
 from vit.model import Blocks, check_images
 
-PRODUCTS = {"matmul": torch.matmul, "einsum": partial(torch.einsum, "...qn,...nk->...qk")}
+PRODUCTS: dict[str, Callable[[Tensor, Tensor], Tensor]] = {
+    "matmul": torch.matmul,
+    "einsum": partial(torch.einsum, "...qn,...nk->...qk"),
+}
 """The two ways in which the report writes the products of a head; the weights and the numbers are the same."""
 
 
@@ -151,13 +155,13 @@ class ReferenceViT(nn.Module):
     """
 
     num_prefix_tokens = 1
-    pool = "all"
+    pool: Literal["cls", "mean", "all"] = "all"
 
-    def __init__(self, attention: str = "matmul", **settings: Any) -> None:
+    def __init__(self, attention: Literal["matmul", "einsum"] = "matmul", **settings: Any) -> None:
         super().__init__()
         self.config = config = ReferenceConfig(attention=attention, **settings)
         self.grid = (config.grid, config.grid)
-        self.normalised_over = "key" if "softmax" in config.mended else "query"
+        self.normalised_over: Literal["key", "query"] = "key" if "softmax" in config.mended else "query"
         self.mixes_positions = config.mixes_positions
         self.cls_token = nn.Parameter(torch.empty(1, 1, config.embed_dim))
         self.pos_embed = nn.Parameter(torch.empty(1, config.num_tokens, config.embed_dim))

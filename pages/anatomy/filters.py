@@ -2,7 +2,6 @@
 
 import numpy as np
 import streamlit as st
-from torch import nn
 
 from pages.ui import cached_models, text
 from pages.ui.downloads import plotly_config
@@ -10,6 +9,7 @@ from pages.ui.wording import term
 from vit import plots
 from vit.errors import ExplainError, UserError
 from vit.explain.anatomy import filters
+from vit.networks import Network
 from vit.plots.anatomy import every
 from vit.runs import Run
 
@@ -41,7 +41,7 @@ def show_components(learned: np.ndarray) -> None:
     )
 
 
-def show_filters(model: nn.Module) -> None:
+def show_filters(model: Network) -> None:
     """The filters of the patch embedding and what they have in common, or those of the first convolution."""
     try:
         learned = filters.patch_filters(model)
@@ -58,7 +58,7 @@ def show_filters(model: nn.Module) -> None:
             show_components(learned)
 
 
-def show_positions(model: nn.Module) -> None:
+def show_positions(model: Network) -> None:
     """How similar the position embeddings are."""
     st.subheader("Similarity of the position embeddings", anchor=False, help=term("position embedding"))
     try:

@@ -16,9 +16,8 @@ from pages.ui.cached_models import import_captum, is_convolutional
 from vit.runs import Run, snapshots
 
 if TYPE_CHECKING:  # torch comes with the first model
-    from torch import nn
-
     from vit.explain.timelapse import TimeLapse
+    from vit.networks import Network
 
 KEPT_BYTES = 512 * 2**20
 """Frames are kept up to this size; the ones that were looked at longest ago go first."""
@@ -89,7 +88,7 @@ def method_maps(run: Run, image: Image.Image, epochs: Sequence[int], method: str
     images = cached_models.model_input(run.config.data, image)
     target = Target(label if chosen.for_class else None)
 
-    def make(model: "nn.Module", _: int) -> np.ndarray:
+    def make(model: "Network", _: int) -> np.ndarray:
         return chosen.function(model, images, target)[0]
 
     return np.stack(_each(run, image, epochs, (method, target.label), make, "maps"))
@@ -103,7 +102,7 @@ def answers(run: Run, image: Image.Image, epochs: Sequence[int]) -> np.ndarray:
     """
     from vit.evaluation import predict
 
-    def make(model: "nn.Module", _: int) -> np.ndarray:
+    def make(model: "Network", _: int) -> np.ndarray:
         return predict(model, run.config.data, [image])[0]
 
     return np.stack(_each(run, image, epochs, ("answer",), make, "answers"))
@@ -114,7 +113,7 @@ def _each(
     image: Image.Image,
     epochs: Sequence[int],
     what: tuple,
-    make: Callable[["nn.Module", int], Any],
+    make: Callable[["Network", int], Any],
     words: str,
 ) -> list:
     """``make(model, epoch)`` of every epoch; models are loaded one at a time, for what is not kept yet.

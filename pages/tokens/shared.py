@@ -17,9 +17,8 @@ from vit.classes import index_of, names_of
 from vit.runs import Run
 
 if TYPE_CHECKING:  # torch comes with the first model
-    from torch import nn
-
     from vit.explain import PrincipalComponents, Record
+    from vit.networks import Network
 
 MANY = 6
 """From so many layers on pictures are small."""
@@ -43,7 +42,7 @@ class Seen:
         self,
         run: Run,
         picked: cached_models.PickedImage,
-        model: "nn.Module",
+        model: "Network",
         record: "Record",
         probabilities: np.ndarray,
         view: np.ndarray,

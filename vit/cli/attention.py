@@ -12,9 +12,10 @@ from vit.errors import SettingsError
 
 if TYPE_CHECKING:
     from PIL import Image
-    from torch import Tensor, nn
+    from torch import Tensor
 
     from vit.explain import Record
+    from vit.networks import Network
     from vit.runs.weights import CheckpointInfo
 
 METHODS_HELP = (
@@ -78,7 +79,7 @@ class Seen:
     explained: str | None
 
 
-def look(arguments: argparse.Namespace, picture: "Image.Image", model: "nn.Module", info: "CheckpointInfo") -> Seen:
+def look(arguments: argparse.Namespace, picture: "Image.Image", model: "Network", info: "CheckpointInfo") -> Seen:
     """Compute what the arguments ask for.
 
     Raises:
@@ -145,7 +146,7 @@ def check(arguments: argparse.Namespace, class_names: tuple[str, ...]) -> None:
 
 def _relevance(
     arguments: argparse.Namespace,
-    model: "nn.Module",
+    model: "Network",
     class_names: tuple[str, ...],
     images: "Tensor",
     explained: str | None,

@@ -10,7 +10,9 @@ from vit.runs import Run, snapshots
 
 if TYPE_CHECKING:
     from PIL import Image
-    from torch import Tensor, nn
+    from torch import Tensor
+
+    from vit.networks import Network
 
 Progress = Callable[[int, int], None]
 
@@ -63,7 +65,7 @@ class Reel:
         self.view = model_view(data, picture)
         self.images: Tensor = to_tensor([self.view], data.mean, data.std)
 
-    def load(self, epoch: int) -> "nn.Module":
+    def load(self, epoch: int) -> "Network":
         """The network after an epoch."""
         return snapshots.load(self.run, epoch)
 

@@ -7,10 +7,11 @@ from typing import Literal, Protocol, runtime_checkable
 
 import numpy as np
 import torch
-from torch import Tensor, nn
+from torch import Tensor
 
 from vit.edits import Edits, HeadEdit
 from vit.errors import ExplainError
+from vit.networks import Network, Transformer
 
 MIXED_POSITIONS = (
     "This network mixes positions outside its attention too, so row j of a map need not be what patch j attends to."
@@ -33,6 +34,17 @@ class Recordable(Protocol):
     num_prefix_tokens: int
     grid: tuple[int, int]
     pool: Literal["cls", "mean", "all"]
+
+
+class TokenLayout(Protocol):
+    """Where the summary token and the patches stand among the tokens; see :class:`Record`."""
+
+    @property
+    def grid(self) -> tuple[int, int]: ...
+    @property
+    def prefix_tokens(self) -> int: ...
+    @property
+    def summary_rows(self) -> slice: ...
 
 
 @dataclass(frozen=True)
@@ -104,7 +116,16 @@ class Record:
         return torch.stack([layer.attention for layer in self.layers], dim=1)
 
 
-def capture(model: nn.Module, images: Tensor, *, grad: bool = False, edits: Edits | None = None) -> Record:
+def require_attention(model: Network) -> Transformer:
+    """Return the model, which is a transformer; raise an ExplainError, a TypeError, if it has no attention."""
+    if not isinstance(model, Recordable):
+        raise ExplainError(
+            f"{type(model).__name__} has no attention to capture; for a convolutional network use Grad-CAM instead."
+        )
+    return model
+
+
+def capture(model: Network, images: Tensor, *, grad: bool = False, edits: Edits | None = None) -> Record:
     """Run ``images (b c h w)`` through ``model`` and keep every intermediate.
 
     The pass is in eval mode, and the model is left as it was found: threads may share it.
@@ -117,10 +138,7 @@ def capture(model: nn.Module, images: Tensor, *, grad: bool = False, edits: Edit
     Raises:
         ExplainError: a TypeError; the model has no attention to record.
     """
-    if not isinstance(model, Recordable):
-        raise ExplainError(
-            f"{type(model).__name__} has no attention to capture; for a convolutional network use Grad-CAM instead."
-        )
+    model = require_attention(model)
     if model.training:
         model = copy.deepcopy(model).eval()  # a copy, since other threads may be using the model as it stands
     device = next(model.parameters()).device
@@ -146,7 +164,7 @@ def _record(model: Recordable, logits: Tensor, layers: Sequence[Layer], embedded
 
 
 @torch.no_grad()
-def capture_tokens(model: nn.Module, images: Tensor) -> Record:
+def capture_tokens(model: Network, images: Tensor) -> Record:
     """A record of the tokens alone: what :func:`capture` keeps besides them is empty, and is never made.
 
     So a network whose attention would take gigabytes has its tokens all the same.
@@ -167,7 +185,7 @@ def capture_tokens(model: nn.Module, images: Tensor) -> Record:
 
 
 @torch.no_grad()
-def recompute(model: nn.Module, images: Tensor, record: Record) -> Tensor:
+def recompute(model: Network, images: Tensor, record: Record) -> Tensor:
     """The logits ``(b num_classes)`` that follow from the captured maps, put in the place of each layer's softmax.
 
     They are the model's own where the maps are the attention that was used; queries and keys have no say in them.
@@ -178,7 +196,7 @@ def recompute(model: nn.Module, images: Tensor, record: Record) -> Tensor:
     return model(images.to(device, torch.float32), edits=edits)
 
 
-def class_probabilities(model: nn.Module, logits: Tensor) -> np.ndarray:
+def class_probabilities(model: Network, logits: Tensor) -> np.ndarray:
     """What ``model`` gave as probabilities, ``(b num_classes)`` float32; of one without classes none, ``(b 0)``."""
     if not model.config.num_classes:
         return np.zeros((len(logits), 0), dtype=np.float32)
@@ -201,7 +219,7 @@ def in_one_array(record: Record) -> tuple[Record, np.ndarray]:
     return replace(record, layers=tuple(layers)), attention
 
 
-def token_rows(record: Record, attention: np.ndarray, token: int) -> np.ndarray:
+def token_rows(record: TokenLayout, attention: np.ndarray, token: int) -> np.ndarray:
     """Rows of ``attention (... n m)`` for one query: ``(... m)``.
 
     ``token`` 0 is the summary token: the class token, or with ``pool="mean"`` the mean over the patches' rows, for the

@@ -9,14 +9,15 @@ from functools import cached_property
 from typing import Literal
 
 import numpy as np
-from torch import Tensor, nn
+from torch import Tensor
 
 from vit.explain.heads.portraits import patch_distances
 from vit.explain.maps.target import Target
 from vit.explain.recording import attention_arrays, capture, token_rows
 from vit.explain.tokens.logit_lens import summary_lens
+from vit.networks import Network
 
-Load = Callable[[int], nn.Module]
+Load = Callable[[int], Network]
 """An epoch -> the network as it was after it, in eval mode."""
 
 Progress = Callable[[int, int], None]
@@ -138,7 +139,7 @@ def time_lapse(load: Load, epochs: Sequence[int], images: Tensor, *, progress: P
     return TimeLapse(tuple(frames))
 
 
-def look(model: nn.Module, images: Tensor, epoch: int) -> Frame:
+def look(model: Network, images: Tensor, epoch: int) -> Frame:
     """One frame: the first of ``images (b c h w)``, normalised, through the model as it was after ``epoch``.
 
     Raises:
@@ -195,7 +196,7 @@ def method_maps(
     load: Load,
     epochs: Sequence[int],
     images: Tensor,
-    function: Callable[[nn.Module, Tensor, Target], np.ndarray],
+    function: Callable[[Network, Tensor, Target], np.ndarray],
     target: Target | int | None,
     *,
     progress: Progress | None = None,

@@ -6,7 +6,7 @@ from vit.config import RunConfig
 from vit.runs.run import Run
 
 if TYPE_CHECKING:  # pages list epochs without torch
-    from torch import nn
+    from vit.networks import Network
 
 
 def epochs(run: Run) -> list[int]:
@@ -30,7 +30,7 @@ def stamp(run: Run, epoch: int) -> int:
         return 0
 
 
-def load(run: Run, epoch: int) -> "nn.Module":
+def load(run: Run, epoch: int) -> "Network":
     """The network as it was after an epoch, in eval mode and frozen.
 
     Epoch 0 is drawn anew from the run's seed, in the way in which the training drew it.
@@ -45,7 +45,7 @@ def load(run: Run, epoch: int) -> "nn.Module":
     return load_snapshot(run.path, epoch)[0]
 
 
-def initial(config: RunConfig) -> "nn.Module":
+def initial(config: RunConfig) -> "Network":
     """The network before its first step, in eval mode and frozen."""
     from vit.networks import build_model
 

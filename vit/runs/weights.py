@@ -8,12 +8,12 @@ from pathlib import Path
 import torch
 from safetensors import SafetensorError, safe_open
 from safetensors.torch import save
-from torch import Tensor, nn
+from torch import Tensor
 
 from vit.classes import names_of
 from vit.config import Interpolation, RunConfig
 from vit.errors import RunError
-from vit.networks import build_model
+from vit.networks import Network, build_model
 from vit.runs.folder import LAST, MODEL, SNAPSHOTS
 from vit.runs.run import Run
 from vit.runs.store import get_run
@@ -74,7 +74,7 @@ def save_model(run: Path, weights: Mapping[str, Tensor], metrics: Mapping) -> No
     _write(run / MODEL, weights, metrics)
 
 
-def load_checkpoint(run: str | Path, *, device: str = "cpu") -> tuple[nn.Module, CheckpointInfo]:
+def load_checkpoint(run: str | Path, *, device: str = "cpu") -> tuple[Network, CheckpointInfo]:
     """The kept model of a run, in eval mode and frozen, so that threads may share it.
 
     Args:
@@ -88,7 +88,7 @@ def load_checkpoint(run: str | Path, *, device: str = "cpu") -> tuple[nn.Module,
     return _model(found, tensors, device), _info(found, metrics)
 
 
-def load_snapshot(run: str | Path, epoch: int, *, device: str = "cpu") -> tuple[nn.Module, CheckpointInfo]:
+def load_snapshot(run: str | Path, epoch: int, *, device: str = "cpu") -> tuple[Network, CheckpointInfo]:
     """The model as it was after ``epoch``, from its fp16 snapshot."""
     found = get_run(run)
     tensors, metrics = _read(snapshot_path(found.path, epoch))
@@ -125,7 +125,7 @@ def load_resume(run: Path) -> Checkpoint | None:
     return checkpoint
 
 
-def _model(run: Run, tensors: dict[str, Tensor], device: str) -> nn.Module:
+def _model(run: Run, tensors: dict[str, Tensor], device: str) -> Network:
     with torch.device("meta"):  # no weights are drawn that are replaced at once: a ViT-B/16 takes seconds to draw
         model = build_model(run.config.model)
     kept = model.state_dict()

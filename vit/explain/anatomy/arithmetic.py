@@ -14,10 +14,12 @@ import torch.nn.functional as F
 from einops import einsum, rearrange
 from torch import Tensor, nn
 
-from vit.config import DEPARTURES, TransformerConfig, ViTConfig
+from vit.config import DEPARTURES, ReferenceConfig, TransformerConfig
 from vit.errors import ExplainError
 from vit.explain.recording import Recordable
 from vit.model import LayerScale
+from vit.networks import Block, Network, Transformer, blocks_of
+from vit.reference import AttentionHead, SelfAttention
 
 TERMS = 3
 """A worked sum names so many of its terms."""
@@ -57,7 +59,7 @@ class Step:
         return self.name == "attention"
 
 
-def walk(model: nn.Module, images: Tensor, *, layer: int, head: int, token: int = 0) -> tuple[Step, ...]:
+def walk(model: Network, images: Tensor, *, layer: int, head: int, token: int = 0) -> tuple[Step, ...]:
     """What one head of one layer computes for the first of ``images (b c h w)``, and what becomes of it.
 
     In the first layer the walk begins with the patches, in a later one with the tokens that the blocks before it give.
@@ -95,7 +97,7 @@ def walk(model: nn.Module, images: Tensor, *, layer: int, head: int, token: int 
 
 def mended(config: TransformerConfig) -> tuple[str, ...]:
     """The departures of the course network that this network does not make; the ViT makes none."""
-    return DEPARTURES if isinstance(config, ViTConfig) else config.mended
+    return config.mended if isinstance(config, ReferenceConfig) else DEPARTURES
 
 
 def project(tokens: Tensor, weight: Tensor, bias: Tensor | None, columns: slice | None = None) -> Tensor:
@@ -110,13 +112,13 @@ def project(tokens: Tensor, weight: Tensor, bias: Tensor | None, columns: slice 
     return rearrange(F.linear(flat, weight, bias), "(n d) -> n d", n=len(tokens))
 
 
-def head_weights(block: nn.Module, head: int) -> list[tuple[Tensor, Tensor | None]]:
+def head_weights(block: Block, head: int) -> list[tuple[Tensor, Tensor | None]]:
     """Weight and bias, if any, of the linear maps that give one head its Q, K and V; ``head`` from 0."""
     attention = block.attn
-    if hasattr(attention, "heads"):
-        return [
-            (it.weight, it.bias) for it in (attention.heads[head].q, attention.heads[head].k, attention.heads[head].v)
-        ]
+    if isinstance(attention, SelfAttention):
+        own = attention.heads[head]
+        assert isinstance(own, AttentionHead)
+        return [(it.weight, it.bias) for it in (own.q, own.k, own.v)]
     parts = {"three": 3, "h": attention.num_heads}
     weight = rearrange(attention.qkv.weight, "(three h d) e -> h three d e", **parts)[head]
     if attention.qkv.bias is None:
@@ -128,7 +130,7 @@ def head_weights(block: nn.Module, head: int) -> list[tuple[Tensor, Tensor | Non
 # The steps
 
 
-def _embed(model: nn.Module, images: Tensor, token: int) -> tuple[Tensor, list[Step]]:
+def _embed(model: Transformer, images: Tensor, token: int) -> tuple[Tensor, list[Step]]:
     """From the image to the tokens that enter the first block, ``n e``."""
     config, prefix = model.config, model.num_prefix_tokens
     patch = token - prefix if token >= prefix else None  # its number among the patches, from 0
@@ -150,18 +152,17 @@ def _embed(model: nn.Module, images: Tensor, token: int) -> tuple[Tensor, list[S
                 _array(patches),
             )
         )
-        biased = stem.bias is not None
-        worked = ""
+        bias, worked = stem.bias, ""
         if patch is not None:
             product = (patches[patch] * weight[0]).sum()
-            total = f"{_sum(product, stem.bias[0])} = " if biased else ""
-            worked = rf"x_{{{token},1}} = p_{{{token}}} \cdot w_1{' + b_1' if biased else ''} = {total}"
+            total = "" if bias is None else f"{_sum(product, bias[0])} = "
+            worked = rf"x_{{{token},1}} = p_{{{token}}} \cdot w_1{'' if bias is None else ' + b_1'} = {total}"
             worked += _number(embedded[patch, 0])
         steps.append(
             Step(
                 "embedded_patches",
                 "Patch to token",
-                r"X = P\,W_E^\top" + (" + b_E" if biased else ""),
+                r"X = P\,W_E^\top" + ("" if bias is None else " + b_E"),
                 "One linear map, the same for every patch, turns its pixels into a vector of embed_dim numbers.",
                 ("(r w)", "e"),
                 _array(embedded),
@@ -189,7 +190,8 @@ def _embed(model: nn.Module, images: Tensor, token: int) -> tuple[Tensor, list[S
     tokens[-len(positions) :] += positions
     formula, words = _joined(config.prefix_names, len(positions) < len(bare))
     added = rf" + e_{{{token},1}} = {_sum(bare[token, 0], positions[place, 0])}" if place >= 0 else ""
-    pre_norm = getattr(config, "pre_norm", False)
+    first_norm = getattr(model, "norm_pre", None)
+    pre_norm = isinstance(first_norm, nn.LayerNorm)
     steps.append(
         Step(
             "joined" if pre_norm else "tokens",
@@ -201,8 +203,8 @@ def _embed(model: nn.Module, images: Tensor, token: int) -> tuple[Tensor, list[S
             rf"z_{{{token},1}} = x_{{{token},1}}{added} = {_number(tokens[token, 0])}",
         )
     )
-    if pre_norm:
-        tokens, step = _norm(model.norm_pre, tokens, token)
+    if isinstance(first_norm, nn.LayerNorm):
+        tokens, step = _norm(first_norm, tokens, token)
         words = "This network brings each token to mean 0 and deviation 1 before its first layer already."
         steps.append(replace(step, name="tokens", title="The norm before the first layer", words=words))
     return tokens, steps
@@ -244,9 +246,9 @@ def _entry(tokens: Tensor, layer: int) -> Step:
     )
 
 
-def _attend(model: nn.Module, tokens: Tensor, layer: int, head: int, token: int) -> list[Step]:
+def _attend(model: Transformer, tokens: Tensor, layer: int, head: int, token: int) -> list[Step]:
     """From the tokens that enter a block to those that leave it, both ``n e``."""
-    config, block, right = model.config, model.blocks[layer - 1], mended(model.config)
+    config, block, right = model.config, blocks_of(model)[layer - 1], mended(model.config)
     d, whole, t = config.head_dim, "projection" in right, token
     steps = []
 
@@ -263,7 +265,7 @@ def _attend(model: nn.Module, tokens: Tensor, layer: int, head: int, token: int)
     biased = head_weights(block, head)[0][1] is not None
     steps += [_projected(letter, value, t, whole, biased) for letter, value in zip("QKV", (q, k, v), strict=True)]
 
-    scores, attention, out = zip(*(_head(*one, right) for one in every), strict=True)
+    scores, attention, out = zip(*(_head(*one, right=right) for one in every), strict=True)
     product = einsum(q, k, "n d, m d -> n m")
     j = int(attention[head][t].argmax())
     steps.append(
@@ -337,8 +339,8 @@ def _attend(model: nn.Module, tokens: Tensor, layer: int, head: int, token: int)
         )
     )
     added = together
-    if "output" in right:
-        linear = block.attn.proj
+    linear = block.attn.proj
+    if linear is not None:  # the departure "output" is not made
         added = F.linear(together, linear.weight, linear.bias)
         steps.append(
             Step(
@@ -373,7 +375,7 @@ def _attend(model: nn.Module, tokens: Tensor, layer: int, head: int, token: int)
     return steps + _residuals(block, tokens, added, layer, t, letter=letter)
 
 
-def _head(q: Tensor, k: Tensor, v: Tensor, right: tuple[str, ...]) -> tuple[Tensor, Tensor, Tensor]:
+def _head(q: Tensor, k: Tensor, v: Tensor, *, right: tuple[str, ...]) -> tuple[Tensor, Tensor, Tensor]:
     """Scores and attention ``n m`` and output ``n d`` of one head."""
     root = q.shape[-1] ** -0.5
     scores = einsum(q, k, "n d, m d -> n m")
@@ -461,10 +463,10 @@ def _softmax(scores: Tensor, attention: Tensor, t: int, j: int, *, over_keys: bo
     return Step("attention", "The softmax", formula, words, ("n", "m"), _array(attention), worked)
 
 
-def _residuals(block: nn.Module, tokens: Tensor, added: Tensor, layer: int, t: int, *, letter: str) -> list[Step]:
+def _residuals(block: Block, tokens: Tensor, added: Tensor, layer: int, t: int, *, letter: str) -> list[Step]:
     after = tokens + added
     inner = block.mlp(block.norm2(after)[None])[0]
-    left = after + (block.ls2(inner) if hasattr(block, "ls2") else inner)
+    left = after + getattr(block, "ls2", nn.Identity())(inner)
     return [
         Step(
             "residual",

@@ -5,6 +5,7 @@ with one departure mended; and one set of Q, K and V goes through the course's a
 """
 
 from dataclasses import dataclass
+from typing import Any
 
 import numpy as np
 import torch
@@ -14,9 +15,9 @@ from torch import Tensor, nn
 
 from vit.config import Departure
 from vit.explain.anatomy.arithmetic import Step
-from vit.reference import ReferenceViT
+from vit.reference import EncoderBlock, ReferenceViT
 
-SMALL = {"image_size": 32, "patch_size": 8, "embed_dim": 16, "num_heads": 4, "depth": 1}
+SMALL: dict[str, Any] = {"image_size": 32, "patch_size": 8, "embed_dim": 16, "num_heads": 4, "depth": 1}
 """The small network: 16 patches and a class token, four heads of four numbers."""
 
 
@@ -61,23 +62,25 @@ def attend(q: Tensor, k: Tensor, v: Tensor, mended: tuple[Departure, ...] = ()) 
 def of_steps(steps: tuple[Step, ...]) -> tuple[Tensor, Tensor, Tensor]:
     """Q, K and V of a head's walk, ``n d`` each."""
     values = {step.name: step.value for step in steps}
-    return tuple(torch.from_numpy(values[name]) for name in "qkv")
+    q, k, v = (torch.from_numpy(values[name]) for name in "qkv")
+    return q, k, v
 
 
 def draw(tokens: int = 17, head_dim: int = 64) -> tuple[Tensor, Tensor, Tensor]:
     """Q, K and V with normal entries, ``n d`` each: what Vaswani et al. (2017) argue about, footnote 4."""
-    return torch.randn(3, tokens, head_dim, generator=torch.Generator().manual_seed(0)).unbind(0)
+    q, k, v = torch.randn(3, tokens, head_dim, generator=torch.Generator().manual_seed(0))
+    return q, k, v
 
 
 def query_reach(mended: tuple[Departure, ...] = ()) -> np.ndarray:
     """How much token m moves the query in row n, ``(n m)``: the norm of the derivative, in the small network."""
-    attention = _small(mended).blocks[0].attn
+    attention = _small(mended).attn
     return _reach(lambda tokens: attention.heads[0](tokens[None])[0][0], _tokens())
 
 
 def slice_reach(mended: tuple[Departure, ...] = ()) -> np.ndarray:
     """How much each number of the embedding moves the queries of each head: ``(h e)``."""
-    attention, tokens = _small(mended).blocks[0].attn, _tokens()
+    attention, tokens = _small(mended).attn, _tokens()
     derivative = torch.autograd.functional.jacobian(
         lambda it: torch.stack([head(it[None])[0][0] for head in attention.heads]), tokens
     )
@@ -86,7 +89,7 @@ def slice_reach(mended: tuple[Departure, ...] = ()) -> np.ndarray:
 
 def output_reach(mended: tuple[Departure, ...] = ()) -> np.ndarray:
     """How much each head moves each number of what the attention adds to a token: ``(h e)``."""
-    projection = _small(mended).blocks[0].attn.proj or nn.Identity()
+    projection = _small(mended).attn.proj or nn.Identity()
     heads = torch.zeros(SMALL["num_heads"], SMALL["embed_dim"] // SMALL["num_heads"])
     derivative = torch.autograd.functional.jacobian(lambda it: projection(rearrange(it, "h d -> (h d)")), heads)
     return derivative.square().sum(dim=2).sqrt().T.numpy()  # e h d -> h e
@@ -94,7 +97,7 @@ def output_reach(mended: tuple[Departure, ...] = ()) -> np.ndarray:
 
 def mlp_reach(mended: tuple[Departure, ...] = ()) -> np.ndarray:
     """How much token m moves what the MLP makes of token n: ``(n m)``."""
-    mlp = _small(mended).blocks[0].mlp
+    mlp = _small(mended).mlp
     return _reach(lambda tokens: mlp(tokens[None])[0], _tokens())
 
 
@@ -104,10 +107,14 @@ def activations(low: float = -4, high: float = 4, count: int = 161) -> dict[str,
     return {"x": x.numpy(), "relu": F.relu(x).numpy(), "gelu": F.gelu(x).numpy()}
 
 
-def _small(mended: tuple[Departure, ...]) -> ReferenceViT:
+def _small(mended: tuple[Departure, ...]) -> EncoderBlock:
+    """The block of the small network."""
     with torch.random.fork_rng(devices=[]):
         torch.manual_seed(0)
-        return ReferenceViT(mended=mended, **SMALL).requires_grad_(False)
+        network = ReferenceViT(mended=mended, **SMALL).requires_grad_(False)
+    block = network.blocks[0]
+    assert isinstance(block, EncoderBlock)
+    return block
 
 
 def _tokens() -> Tensor:

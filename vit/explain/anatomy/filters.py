@@ -14,6 +14,7 @@ from torch import nn
 from vit.config import ViTConfig
 from vit.errors import ExplainError
 from vit.explain.recording import Recordable
+from vit.networks import Network
 
 COMPONENTS = 28
 """So many principal components are shown, as in the paper, or as many as there are."""
@@ -22,7 +23,7 @@ GAP = 1
 """Filter pixels between the tiles of a sheet."""
 
 
-def first_filters(model: nn.Module) -> np.ndarray:
+def first_filters(model: Network) -> np.ndarray:
     """The filters of the first layer, a convolution in every network here: ``(e c p1 p2)`` float32, strongest first.
 
     They are what the layer answers to one lit pixel of one channel, so the filters that it applies, which need not be
@@ -39,7 +40,7 @@ def first_filters(model: nn.Module) -> np.ndarray:
     return filters[np.argsort(-np.linalg.norm(filters.reshape(len(filters), -1), axis=1), kind="stable")]
 
 
-def patch_filters(model: nn.Module) -> np.ndarray:
+def patch_filters(model: Network) -> np.ndarray:
     """The filters of the patch embedding: ``(e c p1 p2)`` float32, strongest first.
 
     Raises:
@@ -68,7 +69,7 @@ def principal_components(filters: np.ndarray, count: int = COMPONENTS) -> tuple[
     return components[:possible].reshape(-1, *filters.shape[1:]), shares[:possible]
 
 
-def position_similarity(model: nn.Module) -> np.ndarray:
+def position_similarity(model: Network) -> np.ndarray:
     """Cosine similarity of each patch's position embedding with each other's: ``(r w r w)`` in [-1, 1].
 
     Raises:

@@ -34,5 +34,5 @@ def intervals(values: np.ndarray, *, resamples: int = RESAMPLES, seed: int = 0) 
     means = draws @ np.asarray(values, dtype=np.float64) / count  # resamples columns
     tail = 50 * (1 - COVERAGE)
     low, high = np.percentile(means, [tail, 100 - tail], axis=0)
-    middle = np.mean(values, axis=0, dtype=np.float64)
+    middle = np.asarray(np.mean(values, axis=0, dtype=np.float64))
     return [Interval(*map(float, numbers)) for numbers in zip(middle, low, high, strict=True)]

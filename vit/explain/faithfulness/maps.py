@@ -5,7 +5,7 @@ from collections.abc import Mapping
 import numpy as np
 import torch
 import torch.nn.functional as F
-from torch import Tensor, nn
+from torch import Tensor
 
 from vit.errors import ExplainError
 from vit.explain.maps.attention import WITH_GRADIENT, WITHOUT_GRADIENT, relevance_maps
@@ -14,13 +14,14 @@ from vit.explain.maps.methods import METHODS, Method
 from vit.explain.maps.target import Target
 from vit.explain.passes.parallel import Meter
 from vit.explain.recording import Recordable
+from vit.networks import Network
 
 FAST_COST, SLOW_COST = 3, 100
 """How many forward passes a map costs, about: for the time left."""
 
 
 def possible(
-    model: nn.Module, methods: Mapping[str, Method], images: Tensor, target: Target
+    model: Network, methods: Mapping[str, Method], images: Tensor, target: Target
 ) -> tuple[dict[str, Method], dict[str, str]]:
     """The methods that the network can give, and why it cannot give the others.
 
@@ -46,7 +47,7 @@ def cost(method: Method) -> int:
 
 
 def make_maps(
-    model: nn.Module, methods: Mapping[str, Method], images: Tensor, target: Target, meter: Meter
+    model: Network, methods: Mapping[str, Method], images: Tensor, target: Target, meter: Meter
 ) -> list[np.ndarray]:
     """Each method's maps, ``(b rows columns)`` of the network's grid; those that read one recorded pass share it."""
     attentive = WITHOUT_GRADIENT + WITH_GRADIENT if isinstance(model, Recordable) else ()
@@ -62,7 +63,7 @@ def make_maps(
     return [on_grid(maps[name], grid_of(model)) for name in methods]
 
 
-def _slow_maps(method: Method, model: nn.Module, images: Tensor, target: Target, meter: Meter) -> np.ndarray:
+def _slow_maps(method: Method, model: Network, images: Tensor, target: Target, meter: Meter) -> np.ndarray:
     before = 0.0
 
     def progress(done: int, total: int) -> None:

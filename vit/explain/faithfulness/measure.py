@@ -15,7 +15,7 @@ from dataclasses import dataclass
 
 import numpy as np
 import torch
-from torch import Tensor, nn
+from torch import Tensor
 
 from vit.classes import require_classes
 from vit.data import Split
@@ -29,7 +29,7 @@ from vit.explain.maps.attribution import grid_of
 from vit.explain.maps.methods import Method, methods_for
 from vit.explain.maps.target import Target
 from vit.explain.passes.parallel import Meter, in_parallel
-from vit.networks import build_model
+from vit.networks import Network, build_model
 
 STEPS = 10
 
@@ -86,7 +86,7 @@ def object_shares(masks: np.ndarray, grid: tuple[int, int]) -> np.ndarray:
 
 @torch.inference_mode()
 def curves_of(
-    model: nn.Module,
+    model: Network,
     image: Tensor,
     label: int,
     orders: np.ndarray,
@@ -111,7 +111,7 @@ def curves_of(
     covered = covered_along(orders, counts)
     flat = covered.reshape(-1, orders.shape[1])
     _, first, which = np.unique(np.packbits(flat, axis=1), axis=0, return_index=True, return_inverse=True)
-    place = patch_of_pixel(grid, image.shape[1:]).to(image.device)
+    place = patch_of_pixel(grid, (image.shape[1], image.shape[2])).to(image.device)
     distinct = torch.from_numpy(flat[first]).to(image.device)
     fills = [filled(image[None], grid, fill) for fill in FILLS]
     batches = distinct.tensor_split(-(-len(distinct) // BATCH))
@@ -126,14 +126,14 @@ def curves_of(
 
 
 def measure_faithfulness(
-    model: nn.Module,
+    model: Network,
     split: Split,
     *,
     mean: Sequence[float],
     std: Sequence[float],
     images: int = 100,
     methods: Mapping[str, Method] | None = None,
-    untrained: nn.Module | None = None,
+    untrained: Network | None = None,
     seed: int = 0,
     progress: Progress | None = None,
 ) -> Faithfulness:
@@ -189,8 +189,8 @@ def measure_faithfulness(
     counts = step_counts(grid[0] * grid[1])
     shares = None if split.masks is None else object_shares(split.masks[numbers], grid)
     rows = tuple(
-        Row(*name, *arrays, values=values(*arrays, counts, shares))
-        for name, *arrays in zip(names, maps, orders, curves, strict=True)
+        Row(*name, heat, ranked, along, values(heat, ranked, along, counts, shares))
+        for name, heat, ranked, along in zip(names, maps, orders, curves, strict=True)
     )
     return Faithfulness(rows, numbers, labels.cpu().numpy(), grid, counts, shares, refused, seed)
 
@@ -205,7 +205,7 @@ def _names(given: Mapping[str, Method]) -> list[tuple[str, str, str, bool]]:
 
 
 @torch.no_grad()  # not inference mode: gradient methods take these classes into their graph
-def _likeliest(model: nn.Module, inputs: Tensor) -> Tensor:
+def _likeliest(model: Network, inputs: Tensor) -> Tensor:
     return torch.cat([model(inputs[start : start + BATCH]).argmax(dim=1) for start in range(0, len(inputs), BATCH)])
 
 
@@ -229,7 +229,7 @@ class Walk:
 
 
 def walk(
-    model: nn.Module,
+    model: Network,
     view: np.ndarray,
     method: Method,
     *,

@@ -74,7 +74,8 @@ class Row:
 
     def curve(self, kind: str, fill: str) -> np.ndarray:
         """One curve of every image, ``(images s)``."""
-        return self.curves[:, list(FILLS).index(fill), KINDS.index(kind)]
+        fills: list[str] = list(FILLS)
+        return self.curves[:, fills.index(fill), KINDS.index(kind)]
 
 
 UNTRAINED = "-untrained"
@@ -141,7 +142,7 @@ class Faithfulness:
     @cached_property
     def counted(self) -> np.ndarray:
         """``(images)``: in which an object fills half of a patch, so that it can be pointed at."""
-        return on_object(self.object_shares, len(self.images)).any(axis=1)
+        return np.asarray(on_object(self.object_shares, len(self.images)).any(axis=1))
 
     def row(self, name: str) -> Row:
         """The row of this name."""
@@ -214,7 +215,9 @@ class Faithfulness:
         }
 
     def _row_dict(self, row: Row) -> dict:
-        scores = {name: {"mean": it.mean, "low": it.low, "high": it.high} for name, it in self.scores[row.name].items()}
+        scores: dict[str, dict] = {
+            name: {"mean": it.mean, "low": it.low, "high": it.high} for name, it in self.scores[row.name].items()
+        }
         for name, it in self.advantages.get(row.name, {}).items():
             scores[name] |= {
                 "advantage": {"mean": it.mean, "low": it.low, "high": it.high, "against": it.against},
@@ -237,7 +240,7 @@ class Faithfulness:
 
 def on_object(shares: np.ndarray | None, images: int) -> np.ndarray:
     """Which patches lie on the object, ``(images p)``, from how much of each it fills; without masks none."""
-    return np.zeros((images, 1), dtype=bool) if shares is None else shares >= OBJECT_SHARE
+    return np.zeros((images, 1), dtype=bool) if shares is None else np.asarray(shares >= OBJECT_SHARE)
 
 
 def area(curve: np.ndarray, counts: np.ndarray) -> np.ndarray:

@@ -11,12 +11,13 @@ from typing import Literal
 import numpy as np
 import torch
 import torch.nn.functional as F
-from torch import Tensor, nn
+from torch import Tensor
 
 from vit.classes import require_classes
 from vit.edits import Edits, HeadEdit
 from vit.explain.interventions.head_changes import Means, require_heads
 from vit.explain.passes.sample import Progress, Sample, each_batch, each_batch_counted
+from vit.networks import Network, Transformer
 
 Ablation = Literal["zero", "mean"]
 Measure = Literal["accuracy", "loss", "gradient", "gradient-by-layer"]
@@ -115,7 +116,7 @@ def _sign_test(wins: int, losses: int) -> float:
     return min(1.0, 2 * sum(map(math.exp, logs)))
 
 
-def outcome(model: nn.Module, sample: Sample, edits: Edits | None = None, progress: Progress | None = None) -> Outcome:
+def outcome(model: Network, sample: Sample, edits: Edits | None = None, progress: Progress | None = None) -> Outcome:
     """What the model, with these changes, makes of all images of ``sample``; a CNN takes no changes.
 
     Raises:
@@ -200,7 +201,7 @@ class Importance:
         return tuple(divmod(int(place), value.shape[1]) for place in value.argsort(axis=None, kind="stable"))
 
 
-def head_importance(model: nn.Module, sample: Sample, means: Means, progress: Progress | None = None) -> Importance:
+def head_importance(model: Network, sample: Sample, means: Means, progress: Progress | None = None) -> Importance:
     """What is lost without each head, and the gradient of the loss with respect to each head's mask.
 
     The mask xi of a head multiplies what it hands on, Att; at xi = 1 dL/dxi = Attᵀ dL/dAtt, so one backward pass
@@ -215,7 +216,7 @@ def head_importance(model: nn.Module, sample: Sample, means: Means, progress: Pr
     Raises:
         ExplainError: a TypeError; the model has no heads, or no classes.
     """
-    require_heads(model)
+    model = require_heads(model)
     require_classes(model.config)
     depth = model.config.depth
 
@@ -237,7 +238,7 @@ def head_importance(model: nn.Module, sample: Sample, means: Means, progress: Pr
     )
 
 
-def _observe(model: nn.Module, images: Tensor, labels: Tensor) -> tuple[list[Tensor], Outcome, np.ndarray]:
+def _observe(model: Transformer, images: Tensor, labels: Tensor) -> tuple[list[Tensor], Outcome, np.ndarray]:
     """The tokens that enter each layer, the model's answers, and ``|dL/dxi| (depth h b)``."""
     with torch.no_grad():
         tokens = model.embed(images)
@@ -254,7 +255,7 @@ def _observe(model: nn.Module, images: Tensor, labels: Tensor) -> tuple[list[Ten
 
 
 @torch.no_grad()
-def _without_each(model: nn.Module, tokens: Tensor, labels: Tensor, layer: int, output: Tensor | None) -> Outcome:
+def _without_each(model: Transformer, tokens: Tensor, labels: Tensor, layer: int, output: Tensor | None) -> Outcome:
     """Of ``tokens (b n e)`` that enter ``layer``, with each of its heads ablated in turn: ``(h b)``."""
     h, b = model.config.num_heads, len(tokens)
     found = []

@@ -9,6 +9,7 @@ Shapes in einops letters: ``i`` and ``j`` image, ``b`` batch, ``n`` token, ``e``
 
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
+from functools import partial
 from typing import TYPE_CHECKING, Literal
 
 import numpy as np
@@ -17,10 +18,11 @@ from PIL import Image
 from torch import Tensor, nn
 
 from vit.cnn import CNN
-from vit.config import CNNConfig, ModelConfig, cnn_blocks
+from vit.config import CNNConfig, TransformerConfig, cnn_blocks
 from vit.data.batches import to_tensor
 from vit.data.files.images import fit_square
 from vit.errors import DataError
+from vit.networks import Network
 
 if TYPE_CHECKING:  # it would bring the trainer
     from vit.runs.weights import CheckpointInfo
@@ -116,7 +118,7 @@ def _hsic(first: np.ndarray, second: np.ndarray) -> float:
 
 
 @torch.inference_mode()
-def grams(model: nn.Module, info: "CheckpointInfo", images: np.ndarray, *, progress: Progress | None = None) -> Grams:
+def grams(model: Network, info: "CheckpointInfo", images: np.ndarray, *, progress: Progress | None = None) -> Grams:
     """Inner products between images after every stage of a network.
 
     All images go through one stage before the next begins, so two stages' features of all images are held at a time:
@@ -147,7 +149,7 @@ def grams(model: nn.Module, info: "CheckpointInfo", images: np.ndarray, *, progr
     return Grams(tuple(names), np.stack(tokens), np.stack(summary))
 
 
-def images_max(config: ModelConfig) -> int:
+def images_max(config: TransformerConfig | CNNConfig) -> int:
     """Of how many images :func:`grams` can compare the pairs within :data:`BYTES`, in the network of these settings."""
     if isinstance(config, CNNConfig):
         side, widest = config.image_size, config.in_channels * config.image_size**2
@@ -182,12 +184,11 @@ class _Steps:
             if gathered is None:
                 gathered = part.new_empty(self.images, *part.shape[1:])
             gathered[batch] = part
+        assert gathered is not None  # there are images
         return gathered
 
 
-def _stages(
-    model: nn.Module, info: "CheckpointInfo", images: np.ndarray, steps: _Steps
-) -> Iterator[tuple[str, Tensor]]:
+def _stages(model: Network, info: "CheckpointInfo", images: np.ndarray, steps: _Steps) -> Iterator[tuple[str, Tensor]]:
     """Name and features of each stage: ``(i n e)`` of a transformer, ``(i e rows columns)`` of a CNN."""
     device = next(model.parameters()).device
 
@@ -199,7 +200,7 @@ def _stages(
     if isinstance(model, CNN):
         features = steps.gather(seen)
         for number, block in enumerate(model.blocks, start=1):
-            features = steps.gather(lambda batch, block=block, before=features: block(before[batch]))
+            features = steps.gather(partial(_after, block, features))
             yield f"Block {number}", features
         return
     features = steps.gather(lambda batch: model.embed(seen(batch)))
@@ -216,7 +217,11 @@ def _stages(
         yield f"Layer {number} MLP", features
 
 
-def _summarised(model: nn.Module, features: Tensor) -> Tensor:
+def _after(block: nn.Module, before: Tensor, batch: slice) -> Tensor:
+    return block(before[batch])
+
+
+def _summarised(model: Network, features: Tensor) -> Tensor:
     """What the head would read of a stage's features, before any norm: ``(i e)``."""
     if isinstance(model, CNN):
         return features.mean(dim=(2, 3))

@@ -16,7 +16,7 @@ from typing import TYPE_CHECKING, NamedTuple
 import numpy as np
 import torch
 from einops import einsum, rearrange
-from torch import Tensor, nn
+from torch import Tensor
 
 from vit.data.batches import normalise
 from vit.data.records import Split
@@ -24,6 +24,7 @@ from vit.data.sampling import subset
 from vit.errors import DataError, ExplainError
 from vit.explain.recording import MIXED_POSITIONS, OVER_QUERIES, Record, Recordable, capture, token_rows
 from vit.model import LayerScale
+from vit.networks import Block, Network, Transformer, blocks_of
 
 if TYPE_CHECKING:  # it would bring the trainer
     from vit.runs.weights import CheckpointInfo
@@ -293,14 +294,19 @@ class Portraits:
         return np.argsort(-self.strength[:, layer, head], kind="stable")[:count]
 
 
-def require_rows(model: nn.Module) -> None:
-    """Raise an ExplainError, a TypeError, unless a row of the model's attention is what its token attends to."""
+def require_rows(model: Network) -> Transformer:
+    """Return the model, a transformer whose row of attention is what its token attends to.
+
+    Raises:
+        ExplainError: a TypeError; the model has no attention, or its rows are not that.
+    """
     if not isinstance(model, Recordable):
         raise ExplainError("This network is convolutional and has no heads: choose the run of a transformer.")
     mixed = MIXED_POSITIONS if model.mixes_positions else ""
     over = OVER_QUERIES if model.normalised_over == "query" else ""
     if mixed or over:
         raise ExplainError(f"{mixed} {over}".strip() + " So its heads cannot be told apart by where they look.")
+    return model
 
 
 def patch_distances(grid: tuple[int, int], patch: float) -> np.ndarray:
@@ -311,7 +317,7 @@ def patch_distances(grid: tuple[int, int], patch: float) -> np.ndarray:
 
 @torch.inference_mode()
 def portraits(
-    model: nn.Module,
+    model: Network,
     info: "CheckpointInfo",
     split: Split,
     *,
@@ -332,7 +338,7 @@ def portraits(
         ExplainError: a TypeError; the model has no attention, or none whose rows are what a token attends to.
         DataError: the split is empty, or ``count`` below its number of classes.
     """
-    require_rows(model)
+    model = require_rows(model)
     if not len(split):
         raise DataError("There are no validation images to look at the heads with: add some to the data set.")
     images = subset(np.asarray(split.labels), count, seed=0)
@@ -346,7 +352,7 @@ def portraits(
     record = capture(model, load(images[:1]))
     depth, (heads, tokens) = len(record.layers), record.layers[0].attention.shape[1:3]
     patch = split.images.shape[-1] / record.grid[1]
-    layers = [_Layer(block, record, heads, patch) for block in model.blocks]
+    layers = [_Layer(block, record, heads, patch) for block in blocks_of(model)]
     size = int(np.clip(BATCH_BYTES / (4 * heads * tokens**2), 1, BATCH_MAX))
     picture = np.zeros(split.images.shape[1:])
     for start in range(0, len(images), size):
@@ -373,7 +379,7 @@ def portraits(
     )
 
 
-def head_gram(block: nn.Module, heads: int) -> Tensor | None:
+def head_gram(block: Block, heads: int) -> Tensor | None:
     """What the length of a head's numbers v ``(d)`` becomes by the output projection W: ‖W v‖² = vᵀ (Wᵀ W) v.
 
     Returns:
@@ -383,8 +389,8 @@ def head_gram(block: nn.Module, heads: int) -> Tensor | None:
     if block.attn.proj is None:
         return None
     weight = block.attn.proj.weight.double()  # e (h d)
-    if isinstance(getattr(block, "ls1", None), LayerScale):
-        weight = weight * block.ls1.gamma.double()[:, None]
+    if isinstance(scale := getattr(block, "ls1", None), LayerScale):
+        weight = weight * scale.gamma.double()[:, None]
     weight = rearrange(weight, "e (h d) -> h e d", h=heads)
     return einsum(weight, weight, "h e d, h e c -> h d c").float()
 
@@ -400,7 +406,7 @@ def _lengths(values: Tensor, gram: Tensor | None) -> Tensor:
 class _Layer:
     """Sums over images of what one layer's heads do."""
 
-    def __init__(self, block: nn.Module, record: Record, heads: int, patch: float) -> None:
+    def __init__(self, block: Block, record: Record, heads: int, patch: float) -> None:
         self.block, self.prefix, self.summary = block, record.prefix_tokens, record.summary_rows
         device = record.embedded.device
         self.distances = torch.from_numpy(patch_distances(record.grid, patch)).to(device, torch.float32)

@@ -8,13 +8,14 @@ from dataclasses import dataclass
 
 import numpy as np
 import torch
-from torch import Tensor, nn
+from torch import Tensor
 
 from vit.classes import require_classes
 from vit.edits import Edits
 from vit.explain.heads.ablation import Ablation, Head, Outcome, joined, scored, stacked
 from vit.explain.interventions.head_changes import Change, Means, require_heads, to_edits
 from vit.explain.passes.sample import Progress, Sample, each_batch_counted
+from vit.networks import Network, Transformer
 
 POINTS_MAX = 25
 """A pruning curve has no more points than this."""
@@ -38,7 +39,7 @@ class Pruning:
 
 
 def pruning(
-    model: nn.Module,
+    model: Network,
     sample: Sample,
     orders: Mapping[str, Sequence[Head]],
     ablation: Ablation = "zero",
@@ -61,7 +62,7 @@ def pruning(
     Raises:
         ExplainError: a TypeError; the model has no heads, or no classes.
     """
-    require_heads(model)
+    model = require_heads(model)
     require_classes(model.config)
     every = [(layer, head) for layer in range(model.config.depth) for head in range(model.config.num_heads)]
     shuffled = [np.random.default_rng(seed).permutation(every).tolist() for seed in range(seeds)]
@@ -84,7 +85,7 @@ def pruning(
 
 
 def _walk(
-    model: nn.Module, order: Sequence[Head], gone: np.ndarray, ablation: Ablation, means: Means | None
+    model: Transformer, order: Sequence[Head], gone: np.ndarray, ablation: Ablation, means: Means | None
 ) -> list[tuple[int, Edits]]:
     """For each point the lowest layer that changed since the one before it, and all changes."""
     steps, before = [], 0
@@ -97,7 +98,7 @@ def _walk(
 
 
 @torch.no_grad()
-def _entering(model: nn.Module, images: Tensor) -> list[Tensor]:
+def _entering(model: Transformer, images: Tensor) -> list[Tensor]:
     """The tokens ``(b n e)`` that enter each layer, and those that leave the last."""
     tokens = [model.embed(images)]
     for block in model.blocks:
@@ -106,7 +107,7 @@ def _entering(model: nn.Module, images: Tensor) -> list[Tensor]:
 
 
 @torch.no_grad()
-def _walked(model: nn.Module, entering: Sequence[Tensor], walk: list[tuple[int, Edits]]) -> Iterator[Tensor]:
+def _walked(model: Transformer, entering: Sequence[Tensor], walk: list[tuple[int, Edits]]) -> Iterator[Tensor]:
     """Logits ``(b k)`` at each point."""
     tokens = list(entering)
     for point, (start, edits) in enumerate(walk):

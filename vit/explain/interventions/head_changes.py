@@ -11,12 +11,13 @@ from typing import Literal
 
 import numpy as np
 import torch
-from torch import Tensor, nn
+from torch import Tensor
 
 from vit.edits import Edits, HeadEdit
 from vit.errors import ExplainError, SettingsError
 from vit.explain.passes.sample import Progress, Sample, each_batch
 from vit.explain.recording import Record, Recordable, attention_arrays, capture, class_probabilities
+from vit.networks import Network, Transformer
 
 Kind = Literal["zero", "mean", "uniform", "mean-pattern", "temperature"]
 
@@ -110,13 +111,13 @@ class Means:
     images: int
 
 
-def validation_means(model: nn.Module, sample: Sample, progress: Progress | None = None) -> Means:
+def validation_means(model: Network, sample: Sample, progress: Progress | None = None) -> Means:
     """What every head hands on, and its attention, averaged over all images of ``sample``.
 
     Raises:
         ExplainError: a TypeError; the model has no heads.
     """
-    require_heads(model)
+    model = require_heads(model)
 
     sums: dict[tuple[str, int], Tensor] = {}
     adding = threading.Lock()
@@ -140,7 +141,7 @@ def validation_means(model: nn.Module, sample: Sample, progress: Progress | None
     return Means(mean("heads"), mean("attention"), sample.images)
 
 
-def to_edits(model: nn.Module, changes: Iterable[Change], means: Means | None = None) -> Edits:
+def to_edits(model: Network, changes: Iterable[Change], means: Means | None = None) -> Edits:
     """The argument of the model's ``forward`` that makes the changes, for a batch of any size.
 
     The even pattern is 1/n everywhere, so that rows and columns sum to 1 alike: it is even whichever of them the
@@ -154,7 +155,7 @@ def to_edits(model: nn.Module, changes: Iterable[Change], means: Means | None = 
         ExplainError: a TypeError; the model has no heads.
         ValueError: means are needed and not there.
     """
-    require_heads(model)
+    model = require_heads(model)
     by_layer: dict[int, list[Change]] = {}
     for change in changes:
         if change.kind in NEED_MEANS and means is None:
@@ -163,15 +164,16 @@ def to_edits(model: nn.Module, changes: Iterable[Change], means: Means | None = 
     return {layer: _edit(model, layer, ones, means) for layer, ones in sorted(by_layer.items())}
 
 
-def require_heads(model: nn.Module) -> None:
-    """Raise an ExplainError, a TypeError, unless the model has heads."""
+def require_heads(model: Network) -> Transformer:
+    """Return the model, which is a transformer; raise an ExplainError, a TypeError, if it has no heads."""
     if not isinstance(model, Recordable):
         raise ExplainError(
             f"{type(model).__name__} has no attention heads to change; cover or shuffle patches of the image instead."
         )
+    return model
 
 
-def _edit(model: nn.Module, layer: int, changes: list[Change], means: Means | None) -> HeadEdit:
+def _edit(model: Transformer, layer: int, changes: list[Change], means: Means | None) -> HeadEdit:
     h, n = model.config.num_heads, model.config.num_tokens
     device = next(model.parameters()).device
 
@@ -191,9 +193,11 @@ def _edit(model: nn.Module, layer: int, changes: list[Change], means: Means | No
     if replaced is not None:
         pattern = torch.full((1, h, n, n), 1 / n, device=device)
         if (by_mean := marked("mean-pattern")) is not None:
+            assert means is not None  # to_edits refuses these kinds without
             pattern = torch.lerp(pattern, means.attention[layer].to(device), by_mean)
     ablated = marked("zero", "mean")
     if (by_mean := marked("mean")) is not None:
+        assert means is not None
         output = means.heads[layer].to(device) * by_mean
     return HeadEdit(temperature, pattern, replaced, output, ablated)
 
@@ -215,10 +219,12 @@ class Answer:
 
 def likeness(before: Answer, after: Answer) -> float:
     """The cosine between what the network gave before a change and after: of one without classes, its features."""
+    assert before.record is not None  # a network without classes is a transformer
+    assert after.record is not None
     return torch.cosine_similarity(before.record.logits[0], after.record.logits[0], dim=0).item()
 
 
-def answer(model: nn.Module, images: Tensor, edits: Edits | None = None) -> Answer:
+def answer(model: Network, images: Tensor, edits: Edits | None = None) -> Answer:
     """Run the first of ``images (b c h w)``, normalised, through the model with these changes.
 
     Raises:

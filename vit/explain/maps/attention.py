@@ -10,13 +10,14 @@ from typing import Literal, get_args
 
 import numpy as np
 import torch
-from torch import Tensor, nn
+from torch import Tensor
 
 from vit.classes import require_classes
 from vit.errors import ExplainError
 from vit.explain.maps.target import Target
 from vit.explain.passes.memory import parts
 from vit.explain.recording import Record, capture
+from vit.networks import Network
 
 Fusion = Literal["mean", "max", "min"]
 
@@ -40,7 +41,7 @@ class Pass:
     entering_gradient: Tensor | None = None
 
     @classmethod
-    def over(cls, model: nn.Module, images: Tensor, target: Target, *, grad: bool) -> "Pass":
+    def over(cls, model: Network, images: Tensor, target: Target, *, grad: bool) -> "Pass":
         """One forward pass, and with ``grad`` one backward pass. An image's gradient knows of no other image."""
         if grad:
             require_classes(model.config)
@@ -120,7 +121,8 @@ def _rollout(seen: Pass, fusion: Fusion, discard: float) -> Tensor:
     _refuse_what_cannot_be_followed(seen.record)
     if fusion not in FUSIONS:
         raise ValueError(f"fusion = {fusion!r} is unknown: choose one of {', '.join(FUSIONS)}.")
-    fuse = {"mean": Tensor.mean, "max": Tensor.amax, "min": Tensor.amin}[fusion]
+    rules: dict[Fusion, Callable[..., Tensor]] = {"mean": torch.mean, "max": torch.amax, "min": torch.amin}
+    fuse = rules[fusion]
     moved, stayed = _follow([leave_out_smallest(fuse(layer.attention, dim=1), discard) for layer in seen.record.layers])
     return _summary_map(seen.record, moved + torch.diag_embed(stayed))
 
@@ -150,8 +152,11 @@ def _token_grad_cam(seen: Pass) -> Tensor:
     record = seen.record
     if record.mixes_positions:
         raise ExplainError("This network mixes positions, so its tokens are not its patches', and Grad-CAM has no map.")
-    channels = seen.entering_gradient[:, record.prefix_tokens :].mean(dim=1, keepdim=True)  # b 1 e
-    return (seen.entering[:, record.prefix_tokens :] * channels).sum(dim=-1).clamp(min=0)
+    entering, gradient = seen.entering, seen.entering_gradient
+    assert entering is not None  # Grad-CAM's pass has a gradient
+    assert gradient is not None
+    channels = gradient[:, record.prefix_tokens :].mean(dim=1, keepdim=True)  # b 1 e
+    return (entering[:, record.prefix_tokens :] * channels).sum(dim=-1).clamp(min=0)
 
 
 WITHOUT_GRADIENT = ("last", "rollout")
@@ -159,7 +164,7 @@ WITH_GRADIENT = ("chefer", "attention-gradient", "gradient-rollout", "gradcam")
 
 
 def relevance_maps(
-    model: nn.Module,
+    model: Network,
     images: Tensor,
     target: Target | int | None = None,
     names: Collection[str] = WITHOUT_GRADIENT + WITH_GRADIENT,
@@ -201,7 +206,7 @@ def relevance_maps(
     return {name: np.concatenate(maps) for name, maps in found.items()}
 
 
-def last_attention(model: nn.Module, images: Tensor, target: Target | int | None = None) -> np.ndarray:
+def last_attention(model: Network, images: Tensor, target: Target | int | None = None) -> np.ndarray:
     """What the summary token attends to in the last layer, mean over heads.
 
     Args:
@@ -219,7 +224,7 @@ def last_attention(model: nn.Module, images: Tensor, target: Target | int | None
 
 
 def rollout(
-    model: nn.Module,
+    model: Network,
     images: Tensor,
     target: Target | int | None = None,
     *,
@@ -246,7 +251,7 @@ def rollout(
     return relevance_maps(model, images, target, ["rollout"], fusion=fusion, discard=discard)["rollout"]
 
 
-def chefer(model: nn.Module, images: Tensor, target: Target | int | None = None) -> np.ndarray:
+def chefer(model: Network, images: Tensor, target: Target | int | None = None) -> np.ndarray:
     """Gradient-weighted relevance for a class (Chefer, Gur and Wolf, ICCV 2021).
 
     R <- R + mean over heads of (dA * A)+ R, layer by layer, from R = I. The map is of R - I, what the layers added: a
@@ -266,7 +271,7 @@ def chefer(model: nn.Module, images: Tensor, target: Target | int | None = None)
     return relevance_maps(model, images, target, ["chefer"])["chefer"]
 
 
-def attention_gradient(model: nn.Module, images: Tensor, target: Target | int | None = None) -> np.ndarray:
+def attention_gradient(model: Network, images: Tensor, target: Target | int | None = None) -> np.ndarray:
     """Attention times gradient of the last layer: mean over heads of (dA * A)+, the summary token's rows.
 
     It is the last step of :func:`chefer` by itself. Of earlier layers nothing is known to it.
@@ -277,7 +282,7 @@ def attention_gradient(model: nn.Module, images: Tensor, target: Target | int | 
 
 
 def gradient_rollout(
-    model: nn.Module, images: Tensor, target: Target | int | None = None, *, discard: float = 0.0
+    model: Network, images: Tensor, target: Target | int | None = None, *, discard: float = 0.0
 ) -> np.ndarray:
     """Rollout of attention times gradient, as in the tool vit-explain (J. Gildenblat).
 
@@ -291,7 +296,7 @@ def gradient_rollout(
     return relevance_maps(model, images, target, ["gradient-rollout"], discard=discard)["gradient-rollout"]
 
 
-def token_grad_cam(model: nn.Module, images: Tensor, target: Target | int | None = None) -> np.ndarray:
+def token_grad_cam(model: Network, images: Tensor, target: Target | int | None = None) -> np.ndarray:
     """Grad-CAM (Selvaraju et al. 2017) of a transformer, on the tokens that enter its last block.
 
     A channel's weight is the mean over the patches of the score's gradient, and the map the weighted sum of the

@@ -9,12 +9,13 @@ from collections.abc import Callable
 
 import numpy as np
 import torch
-from torch import Tensor, nn
+from torch import Tensor
 
 from vit.classes import require_classes
 from vit.explain.maps.target import Target
 from vit.explain.passes.memory import images_at_once, parts
 from vit.explain.recording import Recordable
+from vit.networks import Network
 
 CUTS = 8
 """Rows and columns into which an image is cut for a network without patches."""
@@ -29,7 +30,7 @@ Progress = Callable[[int, int], None]
 
 
 def integrated_gradients(
-    model: nn.Module,
+    model: Network,
     images: Tensor,
     target: Target | int | None = None,
     *,
@@ -65,7 +66,7 @@ def integrated_gradients(
 
 
 def occlusion(
-    model: nn.Module,
+    model: Network,
     images: Tensor,
     target: Target | int | None = None,
     *,
@@ -103,7 +104,7 @@ def occlusion(
 
 
 @torch.no_grad()
-def gain_over_blank(model: nn.Module, images: Tensor, target: Target | int | None = None) -> np.ndarray:
+def gain_over_blank(model: Network, images: Tensor, target: Target | int | None = None) -> np.ndarray:
     """How far each image's score is above that of the blank image, ``(b)``: what integrated gradients divide up.
 
     ``images (b c h w)``, normalised; the classes are settled on the images, as for the maps.
@@ -121,7 +122,7 @@ def gain_over_blank(model: nn.Module, images: Tensor, target: Target | int | Non
     return (fixed.score(logits) - fixed.score(blank.expand_as(logits))).float().cpu().numpy()
 
 
-def grid_of(model: nn.Module) -> tuple[int, int]:
+def grid_of(model: Network) -> tuple[int, int]:
     """Rows and columns of the squares that these maps are made of."""
     return model.grid if isinstance(model, Recordable) else (CUTS, CUTS)
 
@@ -132,7 +133,7 @@ def _edges(size: int, count: int) -> np.ndarray:
 
 
 def _attributed(
-    model: nn.Module,
+    model: Network,
     images: Tensor,
     target: Target | int | None,
     attribute: Callable[[Callable, Tensor, Tensor, int], Tensor],

@@ -4,13 +4,14 @@ from dataclasses import dataclass
 from typing import Literal
 
 import numpy as np
-from torch import Tensor, nn
+from torch import Tensor
 
 from vit.classes import require_classes
 from vit.cnn import CNN
 from vit.explain.maps.gradcam import grad_cam
 from vit.explain.maps.methods import chefer
 from vit.explain.recording import capture, token_maps
+from vit.networks import Network
 
 
 @dataclass(frozen=True)
@@ -28,7 +29,7 @@ class ClassMap:
     caveat: str = ""
 
 
-def class_map(model: nn.Module, images: Tensor, label: int) -> ClassMap:
+def class_map(model: Network, images: Tensor, label: int) -> ClassMap:
     """How much each place of the first of ``images (b c h w)`` speaks for class ``label``.
 
     For a convolutional network Grad-CAM of its last block; for a transformer the relevance of Chefer et al. Where a

@@ -2,14 +2,16 @@
 
 import numpy as np
 import torch
-from torch import Tensor, nn
+from torch import Tensor
 
 from vit.errors import ExplainError
-from vit.explain.recording import Record
+from vit.explain.recording import Record, require_attention
+from vit.networks import Block, Network, blocks_of
+from vit.reference import SelfAttention
 
 
 @torch.no_grad()
-def contributions(model: nn.Module, record: Record, *, layer_scale: bool = True) -> np.ndarray:
+def contributions(model: Network, record: Record, *, layer_scale: bool = True) -> np.ndarray:
     """The norm of what key token m adds to query token n in each head (Kobayashi et al. 2020, eq. 5).
 
     ||a[n, m] f(x_m)|| with f(x) = (x W_V + b_V) W_O of the head, where x is the normed token, as the block's attention
@@ -34,21 +36,19 @@ def contributions(model: nn.Module, record: Record, *, layer_scale: bool = True)
             "take its raw maps."
         )
     layers = []
-    for block, layer in zip(model.blocks, record.layers, strict=True):
+    for block, layer in zip(blocks_of(require_attention(model)), record.layers, strict=True):
         norms = (layer.v @ _output(block, layer.v.shape[-1], layer_scale)).norm(dim=-1)  # b h m
         layers.append(layer.attention * norms[:, :, None])
     return torch.stack(layers, dim=1).float().cpu().numpy()
 
 
-def _output(block: nn.Module, head_dim: int, layer_scale: bool) -> Tensor:
+def _output(block: Block, head_dim: int, layer_scale: bool) -> Tensor:
     """What each head's values go through before they are added to the tokens: ``(h d e)``."""
-    projection = block.attn.proj
-    if projection is None:  # heads are concatenated and that is all: each writes to its own slice
-        weight = torch.eye(len(block.attn.heads) * head_dim, device=block.norm1.weight.device)
-    else:
-        weight = projection.weight.T  # (h d) e
-    if not getattr(block.attn, "scales_first", True):  # 1/sqrt(d) comes after the product with V
-        weight = weight * block.attn.scale
+    attention, norm = block.attn, block.norm1.weight
+    # (h d) e. Without an output projection the heads are only concatenated: each writes to its own slice.
+    weight = torch.eye(len(norm), device=norm.device) if attention.proj is None else attention.proj.weight.T
+    if isinstance(attention, SelfAttention) and not attention.scales_first:  # 1/sqrt(d) comes after the product with V
+        weight = weight * attention.scale
     gamma = getattr(getattr(block, "ls1", None), "gamma", None)
     if layer_scale and gamma is not None:
         weight = weight * gamma

@@ -4,14 +4,15 @@ import copy
 
 import numpy as np
 import torch
-from torch import Tensor, nn
+from torch import Tensor
 
 from vit.cnn import CNN
 from vit.errors import ExplainError
 from vit.explain.maps.target import Target
+from vit.networks import Network
 
 
-def grad_cam(model: nn.Module, images: Tensor, target: Target | int | None = None, *, layer: int = -1) -> np.ndarray:
+def grad_cam(model: Network, images: Tensor, target: Target | int | None = None, *, layer: int = -1) -> np.ndarray:
     """The channels of one block's output, weighted by how much each raises a class, summed, negative sums set to 0.
 
     A channel's weight is the mean over the positions of the gradient of what is explained.

@@ -5,7 +5,7 @@ from dataclasses import dataclass
 from typing import Literal
 
 import numpy as np
-from torch import Tensor, nn
+from torch import Tensor
 
 from vit.classes import NO_CLASSES
 from vit.cnn import CNN
@@ -21,6 +21,7 @@ from vit.explain.maps.attention import (
 from vit.explain.maps.attribution import integrated_gradients, occlusion
 from vit.explain.maps.gradcam import grad_cam
 from vit.explain.maps.target import Target
+from vit.networks import Network
 
 
 @dataclass(frozen=True)
@@ -55,7 +56,7 @@ class Method:
     options: tuple[str, ...] = ()
 
 
-def any_grad_cam(model: nn.Module, images: Tensor, target: Target | int | None = None) -> np.ndarray:
+def any_grad_cam(model: Network, images: Tensor, target: Target | int | None = None) -> np.ndarray:
     """Grad-CAM of the last block: of a convolutional network's output, of the tokens that enter a transformer's."""
     return (grad_cam if isinstance(model, CNN) else token_grad_cam)(model, images, target)
 
@@ -165,7 +166,7 @@ METHODS: dict[str, Method] = {
 """The methods that give one map, by the name that the command line takes."""
 
 
-def methods_for(network: nn.Module | ModelConfig) -> dict[str, Method]:
+def methods_for(network: Network | ModelConfig) -> dict[str, Method]:
     """Those of :data:`METHODS` that a network, or one of these settings, can give."""
     config = getattr(network, "config", network)
     names = set(METHODS)
@@ -180,7 +181,7 @@ def methods_for(network: nn.Module | ModelConfig) -> dict[str, Method]:
     return {name: method for name, method in METHODS.items() if name in names}
 
 
-def why_not(network: nn.Module | ModelConfig) -> str:
+def why_not(network: Network | ModelConfig) -> str:
     """Why the others are not to be had, in a sentence; empty where there are none."""
     config = getattr(network, "config", network)
     if not config.num_classes:

@@ -24,7 +24,7 @@ class Target:
     @classmethod
     def of(cls, target: "Target | int | Tensor | None") -> "Target":
         """A target as it is, or the target that a class, the classes of a batch, or None stand for."""
-        return target if isinstance(target, cls) else cls(target)
+        return target if isinstance(target, Target) else cls(target)
 
     def labels(self, logits: Tensor) -> Tensor:
         """The class of each image, ``(b)``, for ``logits (b num_classes)``."""
@@ -39,5 +39,6 @@ class Target:
 
     def part(self, images: slice) -> Self:
         """The target of some images of the batch."""
-        own = isinstance(self.label, Tensor) and self.label.ndim
-        return replace(self, label=self.label[images]) if own else self
+        if isinstance(self.label, Tensor) and self.label.ndim:
+            return replace(self, label=self.label[images])
+        return self

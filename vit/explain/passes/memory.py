@@ -2,11 +2,10 @@
 
 from collections.abc import Iterator
 
-from torch import nn
-
 from vit.config import ModelConfig, TransformerConfig
 from vit.cost.estimate import activation_bytes
 from vit.errors import ExplainError
+from vit.networks import Network
 
 PART_BYTES = 2**29
 """What a pass may keep."""
@@ -37,7 +36,7 @@ def require_room(config: ModelConfig) -> None:
     )
 
 
-def images_at_once(model: nn.Module) -> int:
+def images_at_once(model: Network) -> int:
     """Images whose intermediates, maps and gradients fit into :data:`PART_BYTES`; at least one."""
     config = model.config
     kept = activation_bytes(config)
@@ -46,7 +45,7 @@ def images_at_once(model: nn.Module) -> int:
     return max(1, PART_BYTES // kept)
 
 
-def parts(model: nn.Module, count: int) -> Iterator[slice]:
+def parts(model: Network, count: int) -> Iterator[slice]:
     """``count`` images in pieces of :func:`images_at_once`."""
     step = images_at_once(model)
     return (slice(start, start + step) for start in range(0, count, step))

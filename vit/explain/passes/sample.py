@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING, TypeVar
 
 import numpy as np
 import torch
-from torch import Tensor, nn
+from torch import Tensor
 
 from vit.config import TransformerConfig
 from vit.data.batches import normalise
@@ -14,6 +14,7 @@ from vit.data.records import Split
 from vit.data.sampling import subset
 from vit.errors import DataError
 from vit.explain.passes.parallel import Meter, in_parallel
+from vit.networks import Network
 
 if TYPE_CHECKING:  # it would bring the trainer
     from vit.runs.weights import CheckpointInfo
@@ -66,7 +67,7 @@ class Sample:
 
 
 def sample(
-    model: nn.Module, info: "CheckpointInfo", split: Split, count: int | None = None, part: slice = slice(None)
+    model: Network, info: "CheckpointInfo", split: Split, count: int | None = None, part: slice = slice(None)
 ) -> Sample:
     """So many images of a split for a model, each class in its share, always the same ones; None is all.
 

@@ -4,7 +4,9 @@ from typing import NamedTuple
 
 import numpy as np
 import torch
-from torch import Tensor, nn
+from torch import Tensor
+
+from vit.model import ViT
 
 
 class TokenParts(NamedTuple):
@@ -21,7 +23,7 @@ class TokenParts(NamedTuple):
 
 
 @torch.no_grad()
-def token_parts(model: nn.Module, images: Tensor, patch: int) -> TokenParts:
+def token_parts(model: ViT, images: Tensor, patch: int) -> TokenParts:
     """What one patch's token is made of, for the first of ``images (b c h w)``, normalised.
 
     Args:

@@ -9,16 +9,16 @@ from collections.abc import Sequence
 
 import numpy as np
 import torch
-from torch import nn
 
 from vit.classes import require_classes
 from vit.errors import ExplainError
-from vit.explain.recording import Record
+from vit.explain.recording import Record, require_attention
 from vit.explain.tokens.states import token_states
+from vit.networks import Network
 
 
 @torch.no_grad()
-def summary_lens(model: nn.Module, record: Record) -> np.ndarray:
+def summary_lens(model: Network, record: Record) -> np.ndarray:
     """Class probabilities read from the summary token of every state: ``(b l k)`` float32; the last are the model's.
 
     Args:
@@ -27,13 +27,14 @@ def summary_lens(model: nn.Module, record: Record) -> np.ndarray:
     Raises:
         ExplainError: a TypeError; the network has no class head to read with.
     """
+    model = require_attention(model)
     require_classes(model.config)
     states = token_states(record)
     return torch.stack([model.classify(tokens) for tokens in states.unbind(dim=1)], dim=1).softmax(dim=-1).cpu().numpy()
 
 
 @torch.no_grad()
-def token_lens(model: nn.Module, record: Record) -> np.ndarray:
+def token_lens(model: Network, record: Record) -> np.ndarray:
     """Class probabilities read from each token by itself, normed, in every state: ``(b l n k)`` float32.
 
     Where the head reads the mean of the patch tokens, the mean of their logits after the last layer is the model's
@@ -46,6 +47,7 @@ def token_lens(model: nn.Module, record: Record) -> np.ndarray:
         ExplainError: a TypeError; the network has no class head to read with, or it mixes positions, or its softmax
             runs over the queries, so what stands at a patch's place need not be about that patch.
     """
+    model = require_attention(model)
     require_classes(model.config)
     if record.caveat:
         reason = "mixes positions" if record.mixes_positions else "normalises its attention over the queries"

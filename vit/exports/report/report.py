@@ -24,10 +24,11 @@ from vit.plots.panels import panels
 from vit.runs import Run, comparison
 
 if TYPE_CHECKING:
-    from torch import Tensor, nn
+    from torch import Tensor
 
     from vit.data import Split
     from vit.evaluation import Evaluation
+    from vit.networks import Network
     from vit.runs.weights import CheckpointInfo
 
 SAMPLES = 9
@@ -47,7 +48,7 @@ OPACITY = 0.6
 """Opacity of a full cell of the confusion matrix, so that its number is readable in light and dark mode."""
 
 Say = Callable[[str], None]
-Explain = Callable[["nn.Module", "Tensor", list[np.ndarray]], tuple[str, list[Image.Image]]]
+Explain = Callable[["Network", "Tensor", list[np.ndarray]], tuple[str, list[Image.Image]]]
 """A model, images ``(b c h w)`` and the same as ``(h w c)`` uint8 -> a sentence, and a picture for each image."""
 
 Section = dict[str, Any]
@@ -187,7 +188,7 @@ def _confusions(result: "Evaluation") -> dict[str, Any]:
 
 
 def _looks(
-    explain: Explain, model: "nn.Module", info: "CheckpointInfo", split: "Split", result: "Evaluation"
+    explain: Explain, model: "Network", info: "CheckpointInfo", split: "Split", result: "Evaluation"
 ) -> dict[str, Any]:
     """Explain a few validation images of different classes."""
     from vit.data.batches import to_tensor
@@ -204,7 +205,7 @@ def _looks(
     return {"sentence": sentence, "images": images}
 
 
-def _attentions(model: "nn.Module", images: "Tensor", views: list[np.ndarray]) -> tuple[str, list[Image.Image]]:
+def _attentions(model: "Network", images: "Tensor", views: list[np.ndarray]) -> tuple[str, list[Image.Image]]:
     from vit.explain import attention_arrays, capture, token_maps
 
     record = capture(model, images)
@@ -222,7 +223,7 @@ def _attentions(model: "nn.Module", images: "Tensor", views: list[np.ndarray]) -
     return sentence, [overlays.attention_grid(*pair, layers, columns) for pair in zip(views, maps, strict=True)]
 
 
-def _grad_cams(model: "nn.Module", images: "Tensor", views: list[np.ndarray]) -> tuple[str, list[Image.Image]]:
+def _grad_cams(model: "Network", images: "Tensor", views: list[np.ndarray]) -> tuple[str, list[Image.Image]]:
     from vit.explain.maps.gradcam import grad_cam
 
     maps = grad_cam(model, images)
