@@ -1,4 +1,4 @@
-"""What a run will cost before it is started: tokens, parameters, memory and time, by counting. Imports no torch."""
+"""Estimate the cost of a run before it starts: tokens, parameters, memory, disk and time. Imports no torch."""
 
 import math
 from dataclasses import dataclass
@@ -11,35 +11,36 @@ from vit.support.hardware import Device
 
 FLOAT = 4
 RUNTIME_BYTES = {"cpu": 620e6, "cuda": 900e6, "mps": 900e6}
-"""What Python, torch and its libraries take before the first tensor."""
+"""Memory of Python, torch and its libraries before the first tensor."""
 
 HOLES = 0.5
-"""How much higher the heap of the C library stands than what was put into it: holes between tensors, too small for the
-next one. Measured on glibc: 0.4 to 0.7 over networks and batches, once some steps are done."""
+"""Memory that the C library's heap loses to holes between tensors, as a share of the tensors. A hole is too small for
+the next tensor. Measured on glibc after some steps: 0.4 to 0.7, depending on network and batch."""
 
 HOLES_TENSOR_MAX = 2**26
-"""Tensors from this size on leave no holes: they are taken from the system and given back, each by itself. glibc's own
-limit is half of that; between the two, holes were measured all the same."""
+"""Tensors of at least this size leave no holes: each is allocated from the system and returned to it. glibc's own limit
+is half of that, but tensors between the two limits left holes in the measurements."""
 
 WORKSPACE_BYTES = 2**25
-"""What cuBLAS works in on the stream of a training's first steps."""
+"""cuBLAS workspace on the stream of the first training steps."""
 
 DEFAULT_FLOPS = {"cpu": 12e9, "cuda": 8e12, "mps": 1e12}
-"""Multiplications and additions a second of a training step (on the CPU: a core), until a run on this machine tells."""
+"""Operations per second of a training step (on the CPU: per core), used until a run on this machine was measured."""
 
 
 @dataclass(frozen=True)
 class Estimate:
-    """What a run costs.
+    """The cost of a run.
 
     Attributes:
-        tokens: patches and the class token; None where the network has no tokens.
-        parameters: numbers of the network. trained: those that the training moves.
-        memory_bytes: on the device at its height, runtime included.
+        tokens: patches and prefix tokens; None for a network without tokens.
+        parameters: parameters of the network.
+        trained: parameters that are trained.
+        memory_bytes: peak memory on the device, runtime included.
         training_bytes: the part of it that the network, its optimiser and the images take.
-        disk_bytes: of the run's files: the kept weights, what a resume needs, and the fp16 snapshots.
-        seconds: of the whole run, validation included.
-        measured: whether ``seconds`` rests on a run of this machine, or on a guess.
+        disk_bytes: size of the run's files: the kept weights, the resume checkpoint and the fp16 snapshots.
+        seconds: duration of the whole run, validation included.
+        measured: whether ``seconds`` is based on a run on this machine; otherwise it is a rough guess.
     """
 
     tokens: int | None
@@ -53,7 +54,7 @@ class Estimate:
 
 
 class Speed(NamedTuple):
-    """What a run reached, in operations a second, with a network (``--model``) and so many operations a step."""
+    """Operations per second of a run, with its network (``--model``) and its operations per step."""
 
     network: str
     step_flops: float
@@ -61,46 +62,47 @@ class Speed(NamedTuple):
 
 
 def count_parameters(model: ModelConfig) -> int:
-    """Trained numbers of a network."""
+    """Return the number of parameters of a network."""
     return count(model).parameters
 
 
 def count_trained(config: RunConfig) -> int:
-    """Numbers that a training moves: with a frozen backbone the head's."""
+    """Return the number of parameters that are trained: with a frozen backbone only those of the head."""
     return count_head(config.model).parameters if _is_frozen(config) else count_parameters(config.model)
 
 
 def count_flops(model: ModelConfig) -> int:
-    """Operations of the matrix products of one image's forward pass, two a multiply-add."""
+    """Return the operations of the matrix products in one image's forward pass; a multiply-add counts as two."""
     return count(model).flops
 
 
 def activation_bytes(model: ModelConfig) -> int:
-    """Bytes of one image at the height of a forward and backward pass in float32."""
+    """Return the peak memory of one image in a forward and backward pass in float32, in bytes."""
     return count(model).peak
 
 
 def training_bytes(config: RunConfig, device: str, images: int = 0) -> float:
-    """What a process that trains puts into the device's memory, at its height: that of a step, of validation or, in
-    main memory, of the writing of what a resume needs. As measured, less what Python and torch had taken before.
+    """Return the peak memory of one training process on the device, without Python and torch, in bytes.
+
+    The peak is that of a training step, of validation or, in main memory, of writing the resume checkpoint.
 
     Args:
-        images: of both splits together; a GPU holds them where it can.
+        images: number of images in both splits together, which a GPU keeps in its memory.
     """
     return max(_heights(config, device, images))
 
 
 def memory_bytes(config: RunConfig, device: str, images: int = 0) -> float:
-    """All that a training takes of the device's memory: :func:`training_bytes`, Python and torch, in each process.
+    """Return the memory that training takes on the device: :func:`training_bytes`, Python and torch in each process.
 
-    Of several GPUs, the memory of one.
+    With several GPUs it is the memory of one.
     """
     processes = 1 if device == "cuda" else config.training.processes
     return processes * (RUNTIME_BYTES[device] + training_bytes(config, device, images))
 
 
 def _heights(config: RunConfig, device: str, images: int) -> tuple[float, ...]:
-    """Bytes at the height of a step, of validation, and of the writing of files."""
+    """Return the peak bytes of a training step, of validation, and of writing files."""
     recipe, counts = config.training, count(config.model, device)
     batch = -(-recipe.batch_size // recipe.processes)
     validated = batch if recipe.drop_last else VALIDATION_BATCH[device]
@@ -126,18 +128,18 @@ def _heights(config: RunConfig, device: str, images: int) -> tuple[float, ...]:
 
 
 def _in_heap(tensors: tuple[int, ...], images: int) -> int:
-    """Bytes an image of those tensors that lie in the C library's heap."""
+    """Return the bytes per image of those tensors that are in the C library's heap."""
     return sum(size for size in tensors if size * images < HOLES_TENSOR_MAX)
 
 
 def disk_bytes(config: RunConfig) -> int:
-    """Bytes of a run's files: the kept weights, for a resume weights and two moments, and the fp16 snapshots."""
+    """Return the size of a run's files: the kept weights, a resume's weights and two moments, and fp16 snapshots."""
     snapshots = min(config.training.snapshots, config.training.epochs)
     return count_parameters(config.model) * 2 * (FLOAT + snapshots) + count_trained(config) * 2 * FLOAT
 
 
 def fits(config: RunConfig, device: Device) -> bool:
-    """Whether training on ``device`` stays within nine tenths of its memory."""
+    """Return whether training on ``device`` needs at most nine tenths of its memory."""
     need = memory_bytes(config, device.name)
     if device.name == "cuda":  # a CUDA graph keeps the memory of its step, so validation takes its own beside it
         need = RUNTIME_BYTES["cuda"] + sum(_heights(config, "cuda", 0))
@@ -145,12 +147,12 @@ def fits(config: RunConfig, device: Device) -> bool:
 
 
 def step_flops(config: RunConfig) -> float:
-    """Operations of one training step."""
+    """Return the operations of one training step."""
     return float(_passes(config) * count_flops(config.model) * config.training.batch_size)
 
 
 def _passes(config: RunConfig) -> int:
-    """A step in forward passes: backward is twice forward, and there is none through what is frozen."""
+    """Return the cost of a step in forward passes: backward costs two, and a frozen backbone has no backward pass."""
     return 1 if _is_frozen(config) else 3
 
 
@@ -159,16 +161,16 @@ def _is_frozen(config: RunConfig) -> bool:
 
 
 def _pixels(model: ModelConfig) -> int:
-    """Numbers of an image."""
     return model.in_channels * model.image_size**2
 
 
 def estimate(config: RunConfig, *, train_count: int, val_count: int = 0, speeds: tuple[Speed, ...] = ()) -> Estimate:
-    """What training ``config`` on so many images costs.
+    """Return the cost of training ``config`` on this many images.
 
     Args:
-        speeds: what :func:`measured_speeds` found. Small steps waste most of a device, so of the same network's the
-            measured step nearest in size counts, and none that is ten times larger or smaller.
+        speeds: from :func:`measured_speeds`. The speed of the run with the same network and the most similar step size
+            is used, because small steps use only a small part of a device. Runs whose step is ten times larger or
+            smaller are ignored.
     """
     device = hardware.resolve(config.training.device)
     size = step_flops(config)
@@ -178,7 +180,7 @@ def estimate(config: RunConfig, *, train_count: int, val_count: int = 0, speeds:
     distance, rate = min(near, default=(math.inf, 0.0))
     measured = distance < math.log(10)
     work = _passes(config) * _images_used(train_count, config.training)
-    if not measured or _is_frozen(config):  # measured seconds have their share of validation in them, a small one
+    if not measured or _is_frozen(config):  # measured seconds already include validation
         work += _images_used(val_count, config.training)
     if not measured:
         rate = DEFAULT_FLOPS[device] * (hardware.cpu_cores() if device == "cpu" else 1)
@@ -195,6 +197,6 @@ def estimate(config: RunConfig, *, train_count: int, val_count: int = 0, speeds:
 
 
 def _images_used(images: int, training: TrainingConfig) -> int:
-    """How many of the images an epoch uses, as :func:`vit.data.batches.steps_per_epoch` divides them."""
+    """Return how many images an epoch uses, divided as in :func:`vit.data.batches.steps_per_epoch`."""
     batch = training.batch_size
     return images - images % batch if training.drop_last and images >= batch else images

@@ -1,4 +1,4 @@
-"""A network's layers in a table: output shapes, parameters and multiply-adds, as torchinfo counts them."""
+"""A table of a network's layers with output shapes, parameters and multiply-adds, as torchinfo counts them."""
 
 from dataclasses import dataclass
 
@@ -9,7 +9,7 @@ from vit.config import ModelConfig
 from vit.networks import build_model
 
 _SILENT = ("Dropout", "DropPath", "Identity", "Sequential")
-"""Layers without parameters that change nothing when a model is used."""
+"""Layers without parameters that do nothing at inference."""
 
 
 @dataclass(frozen=True)
@@ -17,11 +17,11 @@ class Row:
     """One layer.
 
     Attributes:
-        name: its place, dotted as in the state dict; ``cls_token, pos_embed`` for parameters that stand by themselves.
-        kind: its class.
-        output: its output's shape; empty where it has none.
-        parameters: its own, without those of layers inside it.
-        multiply_adds: of the whole batch.
+        name: its dotted name in the state dict; ``cls_token, pos_embed`` for the parameters of the network itself.
+        kind: the name of its class.
+        output: the shape of its output; empty if it has none.
+        parameters: its own parameters, without those of layers inside it.
+        multiply_adds: multiply-adds for the whole batch.
     """
 
     name: str
@@ -35,8 +35,8 @@ class Row:
 class Summary:
     """The layers in the order in which they run, and the totals.
 
-    torchinfo counts a linear map once an image, even where it is applied to each token, and products without
-    parameters, such as those inside the attention, not at all.
+    torchinfo counts a linear map once per image, even if it is applied to each token. It does not count products
+    without parameters, such as those inside the attention.
     """
 
     rows: tuple[Row, ...]
@@ -45,9 +45,9 @@ class Summary:
 
 
 def summarise(config: ModelConfig, *, batch: int = 1) -> Summary:
-    """The table of the network that ``config`` describes, for ``batch`` images.
+    """Return the table of the network that ``config`` describes, for ``batch`` images.
 
-    The network is built without memory for its weights, on torch's "meta" device, so its size costs nothing.
+    The network is built on torch's "meta" device, which allocates no memory for weights.
     """
     with torch.device("meta"):
         images = torch.empty(batch, config.in_channels, config.image_size, config.image_size)

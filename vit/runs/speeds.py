@@ -6,7 +6,7 @@ from vit.support import hardware
 
 
 def measured_speeds(device: str) -> tuple[Speed, ...]:
-    """What runs of this machine reached on ``device``."""
+    """Return the speeds that runs on this machine reached on ``device``."""
     here, speeds = hardware.processor(), []
     for run in store.list_runs():
         config, status = run.config, run.status
@@ -15,7 +15,7 @@ def measured_speeds(device: str) -> tuple[Speed, ...]:
             continue
         if config.environment.processes > 1:
             continue
-        # Seconds are those of the whole epoch, at whichever of its steps the kept weights were taken.
+        # The seconds are those up to the end of the epoch in which the kept weights were saved.
         steps = best["epoch"] * status.steps_total / config.training.epochs
         if best["seconds"] > 0 and steps:
             size = step_flops(config)
