@@ -30,7 +30,7 @@ from typing import Any
 import psutil
 from safetensors import SafetensorError, safe_open
 
-from tests.outcomes import outcome
+from tests.helpers.outcomes import outcome
 from vit import jobs, runs
 from vit.config import CNNConfig, DataConfig, ReferenceConfig, RunConfig, TrainingConfig, ViTConfig
 from vit.errors import UserError

@@ -5,7 +5,7 @@
 - *Images*: small images of every format, mutated, through ``open_image`` and ``save_picture``.
 - *Zips of images*: mutated ones, and generated ones of hostile names and of fields that lie, through ``store_upload``.
 - *Zips of runs*: the shipped run with one file mutated, or the zip itself, through ``exchange.unpack``.
-- *Bombs*: the deliberate images and zips of ``tests/hostile.py``, each in a process of its own.
+- *Bombs*: the deliberate images and zips of ``tests/helpers/hostile.py``, each in a process of its own.
 
 Every batch runs in a process of its own, so that a decoder that crashes is counted and its memory is known. The goal
 for the time is by the clock, so the machine should have nothing else to do; the processor's time is printed beside it.
@@ -30,7 +30,7 @@ from collections.abc import Callable, Iterable, Iterator
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
-from tests.hostile import IMAGE_BOMBS, ZIP_BOMBS, generated_zip, honest_images, honest_zip, mutated
+from tests.helpers.hostile import IMAGE_BOMBS, ZIP_BOMBS, generated_zip, honest_images, honest_zip, mutated
 from vit.errors import UserError
 from vit.paths import project_root
 

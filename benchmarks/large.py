@@ -20,7 +20,7 @@ import numpy as np
 import psutil
 from playwright.sync_api import Page, sync_playwright
 
-from tests.serving import launch, serving
+from tests.helpers.serving import launch, serving
 from vit import runs
 from vit.config import DataConfig, RunConfig, ViTConfig
 from vit.data.scenes import CLASSES

@@ -37,7 +37,7 @@ import numpy as np
 from playwright.sync_api import Browser, Page, sync_playwright
 
 from benchmarks.stopwatch import HEADINGS, MAPS, PICTURES, SHOWN, measure, open_page, opened, settle, timed
-from tests.serving import launch, serving
+from tests.helpers.serving import launch, serving
 from vit import data, runs
 from vit.config import DataConfig
 from vit.paths import data_dir

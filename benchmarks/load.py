@@ -41,7 +41,7 @@ from playwright.sync_api import Page, sync_playwright
 
 from benchmarks.clients import Client, Lost
 from benchmarks.stopwatch import MAPS, PICTURES, measure, open_page
-from tests.serving import chromium_path, launch, serving
+from tests.helpers.serving import chromium_path, launch, serving
 from vit import data, jobs, runs
 from vit.config import DataConfig
 from vit.paths import checkpoints_dir

@@ -14,7 +14,7 @@ from typing import NamedTuple
 from PIL import Image
 from playwright.sync_api import Browser, Page, TimeoutError, sync_playwright
 
-from tests.serving import launch, serving
+from tests.helpers.serving import launch, serving
 from vit import Target, capture, get_run, load_checkpoint, methods_for, model_input, model_view, plots
 from vit.explain import token_maps
 from vit.paths import project_root

@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 import torch
 
-from tests.test_trainer import DATA, losses
+from tests.trainer.test_loop import DATA, losses
 from vit import load_checkpoint, runs
 from vit.cnn import CNN
 from vit.config import CNNConfig, DataConfig, RunConfig, TrainingConfig, ViTConfig

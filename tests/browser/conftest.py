@@ -5,7 +5,7 @@ import os
 import pytest
 from playwright.sync_api import Browser, Page, expect, sync_playwright
 
-from tests.serving import chromium_path, launch, serving
+from tests.helpers.serving import chromium_path, launch, serving
 
 PATIENCE = 60_000
 """Milliseconds: a test waits for what a person would see, on a machine that may be busy."""

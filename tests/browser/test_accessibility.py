@@ -7,8 +7,8 @@ import pytest
 from playwright.sync_api import Page, expect
 
 from tests.browser.test_main_job import settled
+from tests.helpers.serving import ROOT
 from tests.pages.opening import router_pages
-from tests.serving import ROOT
 from vit import runs
 
 pytestmark = pytest.mark.browser

@@ -10,7 +10,7 @@ from playwright.sync_api import Browser, BrowserContext, Page, expect
 from pages.server import limits
 from tests.browser.conftest import PATIENCE
 from tests.browser.test_main_job import settled
-from tests.serving import serving
+from tests.helpers.serving import serving
 from vit import jobs, runs
 from vit.paths import data_dir
 

@@ -7,10 +7,10 @@ import pytest
 from PIL import Image
 from playwright.sync_api import Page, expect
 
-from tests import foreign_names
 from tests.browser.conftest import PATIENCE
 from tests.browser.test_main_job import settled
-from tests.serving import serving
+from tests.helpers import foreign_names
+from tests.helpers.serving import serving
 from vit.data.files.pictures import save_picture
 
 pytestmark = pytest.mark.browser
@@ -40,7 +40,7 @@ FOUND = """() => {
 
 @pytest.fixture(scope="module")
 def house(tmp_path_factory):
-    """A server over the runs of :func:`tests.foreign_names.make_runs`: its address, their images and a picture."""
+    """A server over the runs of :func:`tests.helpers.foreign_names.make_runs`: its address, their images and a picture."""
     with foreign_names.house(tmp_path_factory.mktemp("names")) as photos, serving() as address:
         foreign_names.add_broken(IMG)
         yield address, str(photos), f"pic-{save_picture(Image.new('RGB', (40, 40), 'red'))}"

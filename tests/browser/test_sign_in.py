@@ -8,8 +8,8 @@ from playwright.sync_api import Browser, BrowserContext, Page, expect
 
 from pages.server.limits import owner_mark
 from tests.browser.conftest import PATIENCE
-from tests.openid import providing, write_secrets
-from tests.serving import serving, waiting_run
+from tests.helpers.openid import providing, write_secrets
+from tests.helpers.serving import serving, waiting_run
 
 pytestmark = pytest.mark.browser
 

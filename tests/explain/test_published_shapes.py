@@ -5,7 +5,7 @@ import numpy as np
 import pytest
 import torch
 
-from tests.published_runs import SHAPES, published_config, published_like
+from tests.helpers.published_runs import SHAPES, published_config, published_like
 from vit import plots
 from vit.classes import match, names_of
 from vit.config import ViTConfig

@@ -4,7 +4,7 @@ import pytest
 import streamlit as st
 from streamlit import config
 
-from tests.serving import NO_SECRETS
+from tests.helpers.serving import NO_SECRETS
 
 
 @pytest.fixture(scope="session", autouse=True)

@@ -5,7 +5,7 @@ from unittest import mock
 import streamlit as st
 from streamlit.testing.v1 import AppTest
 
-from tests.serving import ROOT
+from tests.helpers.serving import ROOT
 
 ROUTER = str(ROOT / "pages" / "_router.py")
 

@@ -10,8 +10,8 @@ from streamlit.testing.v1 import AppTest
 from pages.compare.page import corresponding
 from pages.relevance import maps
 from pages.ui import cached_models, image_picker
+from tests.pages.attention.test_attention import texts
 from tests.pages.opening import open_page
-from tests.pages.test_attention import texts
 from vit import runs
 from vit.explain import METHODS, Target
 from vit.runs import weights

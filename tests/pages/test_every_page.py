@@ -9,8 +9,8 @@ from pathlib import Path
 import pytest
 from streamlit.testing.v1 import AppTest
 
+from tests.helpers.serving import ROOT
 from tests.pages.opening import ROUTER, router_pages
-from tests.serving import ROOT
 from vit import runs
 
 PICTURES = {"image", "plotly_chart", "vega_lite_chart", "echarts_chart", "dataframe", "data_editor"}

@@ -6,8 +6,8 @@ import pytest
 
 from pages.ui.terms import GLOSSARY, TOPICS, heading
 from pages.ui.wording import term
+from tests.helpers.serving import ROOT
 from tests.pages.opening import open_page
-from tests.serving import ROOT
 
 
 def explained() -> set[str]:

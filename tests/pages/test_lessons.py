@@ -10,8 +10,8 @@ from pages import access
 from pages.lessons import frame
 from pages.lessons.lesson_list import LESSONS
 from pages.train.choices import RECIPE_FIELDS, ViTSpace
+from tests.helpers.serving import ROOT
 from tests.pages.opening import open_page
-from tests.serving import ROOT
 from vit import data, lessons, runs
 from vit.config import MODELS
 from vit.jobs import control

@@ -9,7 +9,7 @@ from PIL import Image
 from streamlit.testing.v1 import AppTest
 
 from pages.ui.text import plain
-from tests import foreign_names
+from tests.helpers import foreign_names
 from tests.pages.opening import open_page
 from vit import runs
 from vit.data.files.pictures import save_picture
@@ -84,7 +84,7 @@ LINKS = (
 
 @pytest.fixture(scope="module")
 def house(tmp_path_factory):
-    """A folder with the runs of :func:`tests.foreign_names.make_runs`, and the id of a picture."""
+    """A folder with the runs of :func:`tests.helpers.foreign_names.make_runs`, and the id of a picture."""
     with foreign_names.house(tmp_path_factory.mktemp("names")) as photos:
         foreign_names.add_broken("<img src=x onerror=alert(1)>")
         yield photos, f"pic-{save_picture(Image.new('RGB', (40, 40), 'red'))}"

@@ -11,8 +11,8 @@ from streamlit.testing.v1 import AppTest
 
 from pages.relevance import maps
 from tests.conftest import tiny_config
+from tests.pages.attention.test_attention import texts
 from tests.pages.opening import open_page
-from tests.pages.test_attention import texts
 from vit import data, jobs, runs
 from vit.config import CNNConfig, ReferenceConfig
 from vit.data.batches import to_tensor

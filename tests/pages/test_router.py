@@ -11,8 +11,8 @@ import pytest
 from streamlit.testing.v1 import AppTest
 
 from tests.conftest import tiny_config
+from tests.helpers.serving import ROOT, serving
 from tests.pages.opening import ROUTER, router_pages
-from tests.serving import ROOT, serving
 from vit import runs
 
 

@@ -12,9 +12,9 @@ from streamlit.testing.v1 import AppTest
 
 from pages.tokens import logit_lens, shared
 from tests.conftest import tiny_config
+from tests.pages.attention.test_attention import texts
+from tests.pages.attention.test_class_maps import other_config
 from tests.pages.opening import open_page
-from tests.pages.test_attention import texts
-from tests.pages.test_attention_beside import other_config
 from vit import data, jobs, runs
 from vit.config import DEPARTURES, CNNConfig, ReferenceConfig
 from vit.data.batches import to_tensor

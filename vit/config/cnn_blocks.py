@@ -1,4 +1,4 @@
-"""The blocks of the convolutional networks: built by :mod:`vit.cnn`, counted by :mod:`vit.cost.diagram` without torch."""
+"""The blocks of the convolutional networks, shared by :mod:`vit.cnn` and the counts, without torch."""
 
 from itertools import pairwise
 from typing import NamedTuple

@@ -4,8 +4,8 @@ from dataclasses import replace
 from functools import lru_cache
 
 from vit.config import ModelConfig
+from vit.cost.arithmetic import FLOAT, NOTHING, Counts, total
 from vit.cost.diagram import diagram
-from vit.cost_arithmetic import FLOAT, NOTHING, Counts, total
 
 AUGMENTED = 14
 """Bytes of a pixel's channel while an image is augmented: three float32, the indices of its window, the byte itself."""
@@ -13,7 +13,7 @@ AUGMENTED = 14
 
 @lru_cache(maxsize=4096)  # the Train page asks for each value that a slider could have, at every change
 def count(model: ModelConfig, device: str = "cpu") -> Counts:
-    """Return the costs of a whole network for one image, with that image: the sum over :func:`vit.cost.diagram.diagram`.
+    """Return the costs of a whole network for one image: the sum over :func:`vit.cost.diagram.diagram`.
 
     Args:
         device: on ``cuda`` matrix products run in bf16, and so do the operands that they keep.

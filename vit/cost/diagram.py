@@ -9,7 +9,7 @@ from dataclasses import dataclass
 from itertools import pairwise
 
 from vit.config import DEPARTURES, CNNConfig, ModelConfig, ReferenceConfig, TransformerConfig, ViTConfig, cnn_blocks
-from vit.cost_arithmetic import FLOAT, INDEX, NOTHING, Counts, activations, linear, total
+from vit.cost.arithmetic import FLOAT, INDEX, NOTHING, Counts, activations, linear, total
 
 _GELUS = {"gelu": "GELU", "gelu_tanh": "GELU (tanh)", "quick_gelu": "x σ(1.702 x)"}
 """Names of the MLP's activations in the diagram."""

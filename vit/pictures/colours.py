@@ -1,6 +1,6 @@
 """The colours of every figure, page and report: one meaning each, and told apart with any colour vision.
 
-``tests/test_colours.py`` simulates colour blindness over them, and holds the Streamlit theme to this file.
+``tests/pictures/test_colours.py`` simulates colour blindness over them, and holds the Streamlit theme to this file.
 """
 
 PALETTE = {

@@ -1,0 +1,148 @@
+"""Runs that older programs wrote: listed, opened, compared, resumed, packed and unpacked by this one."""
+
+import json
+import shutil
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from tests.formats.write import picture
+from vit import jobs, runs
+from vit.cli.main import main
+from vit.config import MODELS, DataConfig, Environment, RunConfig, TrainingConfig, format
+from vit.config.base import Settings
+from vit.errors import SettingsError
+from vit.evaluation import predict
+from vit.exports import run_zip
+from vit.paths import checkpoints_dir
+from vit.runs import Run, snapshots
+from vit.runs.comparison import differences, summary
+from vit.runs.folder import Status
+from vit.runs.weights import load_checkpoint
+
+FOLDERS = Path(__file__).parents[1] / "formats"
+NUMBERS = sorted(int(folder.name) for folder in FOLDERS.iterdir() if folder.name.isdigit())
+KINDS = ("cnn", "conv", "course", "patch")
+
+
+@pytest.fixture(params=NUMBERS)
+def old(home, request) -> dict[str, dict]:
+    """All runs of one format in the folder of runs; what the program of their time said of them, by their names."""
+    folder = FOLDERS / str(request.param)
+    for name in KINDS:
+        if (folder / name).is_dir():
+            shutil.copytree(folder / name, checkpoints_dir() / name)
+    run_zip.unpack(folder / "cnn.zip")
+    return json.loads((folder / "expected.json").read_text())
+
+
+def probabilities(run: Run) -> np.ndarray:
+    model, info = load_checkpoint(run.path)
+    return predict(model, info, [picture()])[0]
+
+
+def test_every_format_up_to_now_has_its_runs():
+    assert list(range(2, format.FORMAT + 1)) == NUMBERS
+    assert RunConfig().format == format.FORMAT
+
+
+def test_they_are_listed_with_all_that_they_say_of_themselves(old):
+    assert runs.broken_runs() == []
+    assert {run.name for run in runs.list_runs()} == set(KINDS)
+    for name, told in old.items():
+        run = runs.find_run(name)
+        assert (run.state, run.status.epoch, run.status.step) == (told["state"], told["epoch"], told["step"])
+        assert (run.best, run.snapshots, run.metrics()[0]) == (told["best"], told["snapshots"], told["metrics"])
+
+
+def test_they_say_of_a_picture_what_they_said_then(old):
+    for name, told in old.items():
+        run = runs.find_run(name)
+        np.testing.assert_allclose(probabilities(run), told["probabilities"], atol=1e-5)
+        for epoch in snapshots.epochs(run):
+            snapshots.load(run, epoch)
+
+
+def test_they_are_compared(old):
+    found = {run.name: run for run in runs.list_runs()}
+    each = differences([found[name].config for name in KINDS])
+    assert each["Network"] == ("CNN", "ViT", "course network", "ViT")
+    assert each["Stem"][1::2] == ("convolutions", "one linear map of a patch")
+    for name, told in old.items():
+        assert summary(found[name]).val_accuracy == (told["best"] or {}).get("val_accuracy")
+
+
+def test_one_that_was_stopped_within_an_epoch_goes_on_as_it_would_have(old):
+    run, told = runs.find_run("conv"), old["conv"]["finished"]
+    jobs.prepare_resume(run)
+    assert jobs.execute(run, resume=True).state == "finished"
+    lines, expected = run.metrics()[0], told["metrics"]
+    assert [(line["event"], line["step"]) for line in lines] == [(line["event"], line["step"]) for line in expected]
+    for line, there in zip(lines, expected, strict=True):
+        for name in {"loss", "train_loss", "val_loss", "val_accuracy", "lr"} & line.keys():
+            assert line[name] == pytest.approx(there[name], rel=1e-3), (name, line["step"])
+    np.testing.assert_allclose(probabilities(run), told["probabilities"], atol=1e-4)
+
+
+def test_they_go_into_a_zip_and_come_out_of_it(old, tmp_path):
+    for name, told in old.items():
+        run = runs.find_run(name)
+        run_zip.pack(run, tmp_path / "run.zip", resume=run.can_go_on)
+        again = run_zip.unpack(tmp_path / "run.zip")
+        assert (again.config, again.snapshots) == (run.config, run.snapshots)
+        np.testing.assert_allclose(probabilities(again), told["probabilities"], atol=1e-5)
+
+
+def test_settings_of_the_first_format_are_refused_and_of_a_later_one_too():
+    with pytest.raises(SettingsError, match=r"format 1.*train it again"):
+        RunConfig.from_json('{"format": 1, "model": {"architecture": "cct"}}')
+    for number in ("3", "null", '"2"', "2.5", "true", "-1", "[2]", "99999999999999999999"):
+        with pytest.raises(SettingsError, match=r"knows formats up to 2.*version that made it"):
+            RunConfig.from_json(f'{{"format": {number}, "what": "ever"}}')
+
+
+def test_an_older_format_is_brought_up_step_by_step(monkeypatch):
+    """What a later program does: a field is renamed in one format, and another one moves in the next."""
+    monkeypatch.setattr(format, "FORMAT", 4)
+    monkeypatch.setitem(format._STEPS, 2, lambda old: {"heads": old["num_heads"]})
+    monkeypatch.setitem(format._STEPS, 3, lambda old: {"model": {"heads": old["heads"]}})
+    assert format.upgrade({"format": 2, "num_heads": 5}) == {"format": 4, "model": {"heads": 5}}
+    assert format.upgrade({"format": 4, "any": 1}) == {"format": 4, "any": 1}
+
+
+SECTIONS: dict[str, type[Settings]] = {
+    "run": RunConfig,
+    "data": DataConfig,
+    "training": TrainingConfig,
+    "environment": Environment,
+    "status": Status,
+    **{model.name: type(model) for model in MODELS.values()},
+}
+
+
+@pytest.mark.parametrize("section", SECTIONS)
+def test_a_setting_has_a_default_so_that_older_runs_need_not_have_it(section):
+    required = [name for name, field in SECTIONS[section].model_fields.items() if field.is_required()]
+    assert required == [], "runs that are there do not have it: give it the default that is what was done before"
+
+
+def test_what_older_runs_have_is_still_a_setting_and_a_file(old):
+    """A field or a file that gets another name needs a new format, and a step to it."""
+    known = {name: set(kind.model_fields) for name, kind in SECTIONS.items()}
+    folder = FOLDERS / str(NUMBERS[-1])
+    for name in ("conv", "course", "patch"):
+        written = json.loads((folder / name / "config.json").read_text())
+        kind = {"course": "reference"}.get(name, "vit")
+        assert set(written) <= known["run"]
+        assert set(written["model"]) <= known[kind]
+        assert all(set(written[section]) <= known[section] for section in ("data", "training", "environment"))
+        assert set(json.loads((folder / name / "status.json").read_text())) <= known["status"]
+        files = {file.name for file in (folder / name).iterdir()}
+        assert files <= {runs.CONFIG, runs.STATUS, runs.METRICS, runs.MODEL, runs.LAST, runs.SNAPSHOTS}
+
+
+def test_the_command_line_opens_them(old, capsys):
+    assert main(["runs", "--json"]) == 0
+    rows = json.loads(capsys.readouterr().out)["runs"]
+    assert {row["run"] for row in rows} == set(KINDS)

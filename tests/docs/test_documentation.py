@@ -1,0 +1,119 @@
+"""The documentation: what it links to and names is there, and it shows every page."""
+
+import ast
+import json
+import os
+import re
+import subprocess
+from importlib import import_module
+from importlib.util import find_spec
+from pathlib import Path
+
+import pytest
+
+from tests.helpers.serving import ROOT
+from vit import plots
+from vit.cli import main
+
+PAGES = sorted({*ROOT.glob("*.md"), *ROOT.glob("docs/*.md")})
+TEXTS = {str(page.relative_to(ROOT)): page.read_text() for page in PAGES}
+PICTURES = ROOT / "docs" / "pictures"
+
+
+def anchors(text: str) -> set[str]:
+    """What the headings of a page are called in links, as GitHub calls them."""
+    headings = re.findall(r"^#+ (.+)$", re.sub(r"```.*?```", "", text, flags=re.DOTALL), flags=re.MULTILINE)
+    return {re.sub(r"[^\w\- ]", "", heading.lower()).replace(" ", "-") for heading in headings}
+
+
+@pytest.mark.parametrize("name", TEXTS)
+def test_every_relative_link_leads_somewhere(name):
+    page = ROOT / name
+    for target in re.findall(r"\]\(([^)\s]+)\)", TEXTS[name]):
+        if re.match(r"https?:|mailto:", target):
+            continue
+        path, _, anchor = target.partition("#")
+        file = (page.parent / path).resolve() if path else page
+        assert file.exists(), f"{name} links to {target}"
+        if anchor:
+            assert anchor in anchors(file.read_text()), f"{name} links to {target}"
+
+
+def test_every_command_and_program_that_is_named_exists():
+    text = "\n".join(TEXTS.values())
+    (commands,) = (
+        action.choices for action in main._parser()._actions if action.dest == "==SUPPRESS==" or action.choices
+    )
+    for words in re.findall(r"python -m vit ([a-z-]+)", text):
+        assert words in commands
+    for module in re.findall(r"python -m ((?:benchmarks|docs)\.[a-z_.]*[a-z_])", text):
+        assert find_spec(module), module
+    targets = set(re.findall(r"^([a-z-]+):", (ROOT / "Makefile").read_text(), flags=re.MULTILINE))
+    assert set(re.findall(r"(?:`|^)make ([a-z-]+)", text, flags=re.MULTILINE)) <= targets
+
+
+def test_every_flag_that_stands_beside_a_command_is_one_of_its_own():
+    for line in re.findall(r"python -m vit [a-z-]+[^`\n]*", "\n".join(TEXTS.values())):
+        command, given = line.split()[3], set(re.findall(r"(?<=\s)--[a-z-]+", line))
+        known = main._parser()._subparsers._group_actions[0].choices[command]._option_string_actions
+        assert given <= set(known), line
+
+
+def test_python_in_the_documentation_is_python_and_imports_what_exists():
+    blocks = re.findall(r"^```python\n(.*?)^```", "\n".join(TEXTS.values()), flags=re.DOTALL | re.MULTILINE)
+    assert len(blocks) >= 4
+    for block in blocks:
+        for node in ast.parse(block).body:
+            if isinstance(node, ast.ImportFrom):
+                module = import_module(node.module)
+                assert all(hasattr(module, name.name) for name in node.names), block
+        for name in re.findall(r"plots\.(\w+)", block):
+            assert name in plots.__all__
+
+
+def test_every_page_of_the_app_has_a_picture_that_the_readme_shows_and_all_are_small():
+    from docs.pictures import ALL_BYTES_MAX, BYTES_MAX
+
+    router = (ROOT / "pages" / "_router.py").read_text()
+    pages = re.findall(r'st\.Page\(\s*"(\w+)/page\.py"', router)
+    assert len(pages) > 15, "the search finds the pages"
+    for page in pages:
+        assert f"docs/pictures/{page}.webp" in TEXTS["README.md"], page
+    sizes = [picture.stat().st_size for picture in PICTURES.glob("*.webp")]
+    assert max(sizes) <= BYTES_MAX
+    assert sum(sizes) <= ALL_BYTES_MAX
+
+
+def test_the_readme_is_short():
+    assert len(TEXTS["README.md"].splitlines()) <= 200
+
+
+def test_the_container_starts_the_app_on_the_shipped_run(tmp_path):
+    """The command of the Dockerfile, with a python that only says how it was called."""
+    dockerfile = (ROOT / "Dockerfile").read_text()
+    health, command = (
+        json.loads(it) for it in re.findall(r"CMD (?:\\\n\s+)?(\[.*\])$", dockerfile, flags=re.MULTILINE)
+    )
+    compile(health[-1], "health check", "exec")
+    python = tmp_path / "bin" / "python"
+    python.parent.mkdir()
+    python.write_text('#!/bin/sh\necho "$@"\n')
+    python.chmod(0o755)
+    storage = {"VIT_CHECKPOINTS": str(tmp_path / "runs"), "VIT_DATA": str(tmp_path / "data"), "PORT": "7860"}
+    environment = os.environ | storage | {"PATH": f"{python.parent}:{os.environ['PATH']}"}
+    for _ in range(2):  # the second time the run is there already
+        said = subprocess.run(command, cwd=ROOT, env=environment, capture_output=True, text=True, check=True).stdout
+        assert said.split()[:4] == ["-m", "streamlit", "run", "streamlit_app.py"]
+        assert {"--server.address=0.0.0.0", "--server.port=7860"} <= set(said.split())
+        assert (tmp_path / "runs" / "scenes-vit" / "model.safetensors").is_file()
+
+
+def test_what_the_image_is_made_of_is_there_and_is_all_that_the_app_imports():
+    kept = [line[1:] for line in (ROOT / ".dockerignore").read_text().splitlines() if line.startswith("!")]
+    assert all((ROOT / path).exists() for path in kept)
+    rooms = {path for path in kept if (ROOT / path).is_dir()}
+    files = [ROOT / "streamlit_app.py", *(file for room in ("pages", "vit") for file in (ROOT / room).rglob("*.py"))]
+    own = {path.stem if path.suffix else path.name for path in ROOT.iterdir() if path.suffix == ".py" or path.is_dir()}
+    for file in files:
+        for module in re.findall(r"^\s*(?:from|import) (\w+)", file.read_text(), flags=re.MULTILINE):
+            assert module not in own or module in rooms, f"{Path(file).name} imports {module}, which the image lacks"

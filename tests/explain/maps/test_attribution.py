@@ -1,0 +1,138 @@
+"""Integrated gradients and occlusion against their definitions, written out, on every kind of network."""
+
+from itertools import pairwise
+
+import numpy as np
+import pytest
+import torch
+
+from tests.explain.maps.test_gradcam import make_cnn
+from tests.explain.test_capture import make
+from vit.explain import Target, gain_over_blank, integrated_gradients, occlusion
+from vit.explain.maps import attribution
+from vit.explain.passes import memory
+from vit.reference import ReferenceViT
+
+
+def course() -> ReferenceViT:
+    torch.manual_seed(0)
+    return ReferenceViT(image_size=32, patch_size=8, embed_dim=16).eval().requires_grad_(False)
+
+
+MODELS = pytest.mark.parametrize(
+    ("model", "side", "grid"),
+    [
+        (make(pool="cls", stem="patch"), 32, 4),
+        (make(pool="mean"), 32, 4),
+        (course(), 32, 4),
+        (make_cnn(), 32, 8),
+        (make_cnn(), 36, 8),
+    ],
+    ids=["cls", "mean", "course", "cnn", "cnn, 36 pixels"],
+)
+
+
+def pictures(side: int) -> torch.Tensor:
+    return torch.randn(2, 3, side, side, generator=torch.Generator().manual_seed(0))
+
+
+def squares(side: int, count: int) -> list[slice]:
+    edges = [side * index // count for index in range(count + 1)]
+    return [slice(low, high) for low, high in pairwise(edges)]
+
+
+@MODELS
+def test_integrated_gradients_are_the_integral_of_the_gradient_from_the_mean_colour(model, side, grid):
+    images, labels = pictures(side), [3, 1]
+    seen = integrated_gradients(model, images, Target(torch.tensor(labels), against=0), steps=12)
+    points, weights = np.polynomial.legendre.leggauss(12)
+    for image, label, heat in zip(images, labels, seen, strict=True):
+        total = torch.zeros_like(image)
+        for point, weight in zip((points + 1) / 2, weights / 2, strict=True):
+            at = (float(point) * image)[None].requires_grad_()
+            logits = model(at)[0]
+            (gradient,) = torch.autograd.grad(logits[label] - logits[0], at)
+            total += float(weight) * gradient[0]
+        pixels = (total * image).sum(dim=0)
+        expected = [[pixels[rows, columns].sum() for columns in squares(side, grid)] for rows in squares(side, grid)]
+        np.testing.assert_allclose(heat, np.array(expected), atol=1e-5 * max(1, np.abs(heat).max()))
+
+
+def test_their_sum_is_the_score_less_that_of_the_blank_image():
+    model, images = make(stem="patch"), pictures(32)
+    target = Target(torch.tensor([2, 0]), against=1)
+    with torch.no_grad():
+        logits, blank = model(images), model(torch.zeros(1, 3, 32, 32))[0]
+    gain = [float(logits[i, k] - logits[i, 1] - blank[k] + blank[1]) for i, k in enumerate((2, 0))]
+    np.testing.assert_allclose(gain_over_blank(model, images, target), gain, atol=1e-6)
+    np.testing.assert_allclose(integrated_gradients(model, images, target, steps=100).sum(axis=(1, 2)), gain, atol=2e-3)
+    likeliest = logits.argmax(dim=1)
+    np.testing.assert_array_equal(
+        gain_over_blank(model, images), gain_over_blank(model.train(), images, Target(likeliest))
+    )
+
+
+@MODELS
+def test_occlusion_is_the_fall_of_the_score_without_one_square(model, side, grid):
+    images, labels = pictures(side), [3, 1]
+    seen = occlusion(model, images, Target(torch.tensor(labels), against=0))
+    assert (seen < 0).any()
+    for image, label, heat in zip(images, labels, seen, strict=True):
+        expected = np.zeros((grid, grid))
+        for row, rows in enumerate(squares(side, grid)):
+            for column, columns in enumerate(squares(side, grid)):
+                covered = image.clone()
+                covered[:, rows, columns] = 0
+                with torch.no_grad():
+                    before, after = model(torch.stack([image, covered]))
+                expected[row, column] = (before[label] - before[0]) - (after[label] - after[0])
+        np.testing.assert_allclose(heat, expected, atol=1e-5 * max(1, np.abs(expected).max()))
+
+
+@pytest.mark.parametrize("method", [integrated_gradients, occlusion])
+def test_each_image_s_likeliest_class_on_the_whole_image_is_explained_when_none_is_named(method):
+    model, images = make_cnn(num_classes=40), pictures(32)
+    images = images + torch.tensor([3.0, -3.0])[:, None, None, None]
+    likeliest = model(images).argmax(dim=1)
+    assert len(set(likeliest.tolist())) == 2
+    np.testing.assert_array_equal(method(model, images), method(model, images, Target(likeliest)))
+
+
+@pytest.mark.parametrize("method", [integrated_gradients, occlusion])
+def test_it_makes_no_difference_how_many_images_go_at_once(method, monkeypatch):
+    model, images = make(), torch.cat([pictures(32), 1 - pictures(32)])
+    labels = Target(torch.tensor([0, 1, 2, 3]))
+    together = method(model, images, labels)
+    monkeypatch.setattr(memory, "PART_BYTES", 3 * memory.PART_BYTES // memory.images_at_once(model))
+    assert memory.images_at_once(model) == 3
+    np.testing.assert_allclose(method(model, images, labels), together, atol=1e-5)
+
+
+@pytest.mark.parametrize(("method", "total"), [(integrated_gradients, 2 * 50), (occlusion, 2 * (16 + 1))])
+def test_progress_is_told_and_its_stop_is_heard(method, total, monkeypatch):
+    monkeypatch.setattr(attribution, "BATCH_MAX", 4)
+    told = []
+    method(make(), pictures(32), 1, progress=lambda done, of: told.append((done, of)))
+    assert len(told) > 5
+    assert told[-1] == (total, total)
+    assert [done for done, _ in told] == sorted(done for done, _ in told)
+
+    class Stop(BaseException):
+        pass
+
+    def stop(done: int, total: int) -> None:
+        raise Stop
+
+    with pytest.raises(Stop):
+        method(make(), pictures(32), 1, progress=stop)
+
+
+@pytest.mark.parametrize("method", [integrated_gradients, occlusion])
+def test_a_model_in_training_mode_is_asked_in_eval_mode_and_left_as_it_was(method):
+    model, images = make(dropout=0.5), pictures(32)
+    expected = method(model, images, 1)
+    model.train()
+    np.testing.assert_array_equal(method(model, images, 1), expected)
+    assert model.training
+    assert not images.requires_grad
+    assert not any(parameter.requires_grad for parameter in model.parameters())

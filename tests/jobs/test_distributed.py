@@ -1,0 +1,193 @@
+"""Several processes that train one model: real ones, on gloo, started by torchrun and by a job; and what ends them."""
+
+import os
+import signal
+import subprocess
+import sys
+import threading
+from itertools import chain, islice, pairwise
+
+import psutil
+import pytest
+import streamlit as st
+import torch
+
+from tests.helpers.working import ENDLESS, config, jobs_end, wait_for  # noqa: F401 - a fixture
+from tests.pages.opening import open_page
+from vit import data, jobs, runs, trainer
+from vit.config import Environment
+from vit.distributed import World
+from vit.errors import SettingsError
+from vit.jobs import environment
+from vit.jobs.rank_liveness import Lifeline, Listener
+from vit.runs.weights import load_resume
+from vit.support import hardware
+from vit.support.hardware import Device
+
+FLAGS = (
+    "--dataset scenes --image-size 32 --train-images 52 --val-images 21 --batch-size 15 --warmup 0 --snapshots 0 "
+    "--depth 1 --num-heads 1 --embed-dim 16 --stem patch --pool cls --device cpu --threads 1"
+)
+"""Four steps an epoch: three odd batches, so that the parts differ, and one of seven. Augmented, and no dropout."""
+
+
+def of_rank(pid: int, rank: int) -> int:
+    """The process of this rank among the children of a process."""
+    return next(it.pid for it in psutil.Process(pid).children() if it.environ().get("RANK") == str(rank))
+
+
+def losses(run: runs.Run) -> list[float]:
+    lines = [line for line in run.metrics()[0] if line["event"] == "step"]
+    assert all(after["step"] == before["step"] + 1 for before, after in pairwise(lines))
+    return [line["loss"] for line in lines]
+
+
+def test_torchrun_trains_as_one_process_does_and_goes_on_by_itself_after_the_death_of_a_worker(jobs_end):  # noqa: F811
+    words = ["-m", "torch.distributed.run", "--standalone", "--nproc-per-node", "2", "--max-restarts", "1", "-m", "vit"]
+    command = [sys.executable, *words, "train", *FLAGS.split(), "--epochs", str(ENDLESS)]
+    with subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True) as torchrun:
+        run = wait_for(runs.list_runs)[0]
+        wait_for(lambda: run.status.step > 20 and run.can_go_on)
+        before = run.status.step
+        os.kill(of_rank(torchrun.pid, 1), signal.SIGKILL)
+        wait_for(lambda: "Rank 1 of 2 failed: it ended without a word" in run.log())
+
+        alone = trainer.fit(run.config, data.load(run.config.data))
+        expected = list(islice((event.loss for event in alone if isinstance(event, trainer.Step)), 60))
+        wait_for(lambda: run.status.step > max(60, before + 4))
+        assert jobs.stop(run).state == "stopped"
+        said = torchrun.communicate(timeout=60)[0]
+    assert torchrun.returncode == 0, said
+    assert len(runs.list_runs()) == 1
+    assert losses(run)[:60] == pytest.approx(expected, abs=1e-4)
+    assert max(expected) - min(expected) > 0.1
+    assert run.config.environment.processes == 2
+    assert run.log().count("2 processes train together") == 2
+    assert said.count("Training.") == 2  # once a start: the others are silent
+
+
+def test_a_job_s_processes_are_stopped_killed_and_resumed_as_one(jobs_end, monkeypatch):  # noqa: F811
+    run = jobs.start(config(ENDLESS, processes=2), "one")
+    wait_for(lambda: run.status.epoch >= 2)
+    first = run.status.pid
+    other = of_rank(first, 1)
+    os.kill(first, signal.SIGKILL)
+    wait_for(lambda: runs.read_status(run.path).state == "failed", 5)
+    assert "Rank 0 of 2 failed: it" in run.status.message
+    assert "resume it or start over" in run.status.message
+    wait_for(lambda: not psutil.pid_exists(other), 10)
+
+    done = int(load_resume(run.path).position["step"])
+    monkeypatch.setattr(hardware, "processes", lambda wanted, device: 1)  # as on a machine with one GPU
+
+    def interrupt(event: object) -> None:
+        if isinstance(event, trainer.Step) and event.step == done + 3:
+            os.kill(os.getpid(), signal.SIGTERM)
+
+    jobs.prepare_resume(run)
+    assert jobs.execute(run, resume=True, report=interrupt).state == "stopped"
+    assert len(losses(run)) == done + 3
+    assert "Begun with processes 2, goes on with 1" in run.log()
+    assert run.config.training.processes == 2
+
+
+def test_parts_are_the_whole_in_order_however_many_share_it():
+    for size in (1, 2, 3, 7):
+        for count in (0, 1, 2, 15, 64):
+            parts = [list(range(count))[World(rank, size).part(count)] for rank in range(size)]
+            assert [*chain(*parts)] == list(range(count))
+            assert max(map(len, parts)) - min(map(len, parts)) <= 1
+
+
+@pytest.fixture
+def line():
+    """A listener, what it was told of the others, a lifeline, and what that was told of the first."""
+    heard, told = [], []
+    spoken = threading.Event()
+
+    def note(where: list):
+        def hear(*words: object) -> None:
+            where.append(words)
+            spoken.set()
+
+        return hear
+
+    listener = Listener(3, local=True, greeting={"run": "here"}, gone=note(heard))
+    lifeline = Lifeline(2, "127.0.0.1", listener.address, ended=note(told), gone=note(told))
+    wait_for(lambda: listener.connected == 1, 5)
+    yield listener, heard, lifeline, told, spoken
+    listener.end(0)
+
+
+def test_a_process_that_dies_is_missed_at_once_and_its_last_words_are_heard(line):
+    listener, heard, lifeline, _, spoken = line
+    lifeline.fail("The images are gone.", "Traceback")
+    assert spoken.wait(5)
+    assert heard == [(2, {"failed": "The images are gone.", "trace": "Traceback"})]
+    silent = Lifeline(1, "127.0.0.1", listener.address, ended=print, gone=print)
+    wait_for(lambda: listener.connected == 2, 5)
+    silent._link.shutdown(2)  # as the system does for a dead process
+    wait_for(lambda: heard[1:] == [(1, {})], 5)
+
+
+def test_whoever_goes_in_order_is_not_missed(line):
+    listener, heard, lifeline, told, spoken = line
+    listener.end(0)
+    assert spoken.wait(5)
+    assert told == [(0,)]
+    lifeline.bye()
+    assert heard == []
+
+
+def test_a_stranger_is_not_listened_to(line):
+    listener, heard, *_ = line
+    port = listener.address.split()[0]
+    stranger = Lifeline(1, "127.0.0.1", f"{port} {'0' * 32}", ended=print, gone=lambda greeting: heard.append(greeting))
+    wait_for(lambda: heard, 5)
+    assert heard == [{}]  # it was let go without a greeting
+    assert listener.connected == 1
+    stranger.bye()
+
+
+@pytest.fixture
+def two_gpus(home, monkeypatch):
+    found = [Device("cuda", "H100", 80 * 10**9, 70 * 10**9, 2), Device("cpu", "CPU, 8 cores", 16 * 10**9, 10**9)]
+    monkeypatch.setattr(hardware, "devices", lambda: found)
+    st.cache_data.clear()
+    yield
+    st.cache_data.clear()
+
+
+def test_the_train_page_offers_the_gpus_it_finds_where_there_is_more_than_one(two_gpus):
+    app = open_page("train")
+    assert app.selectbox(key="processes").options == ["1", "2"]
+    app.selectbox(key="processes").set_value(2).run()
+    assert app.code[0].value == "python -m vit train --processes 2"
+    app.selectbox(key="device").set_value("cpu").run()
+    assert not app.exception
+    assert app.code[0].value == "python -m vit train --device cpu"
+    assert "processes" not in {widget.key for widget in app.selectbox}
+
+
+def test_more_processes_than_gpus_are_refused_before_anything_is_made_and_a_resume_takes_what_is_there(two_gpus):
+    with pytest.raises(SettingsError, match=r"processes = 4 is too many for this machine \(2 GPUs\): choose 2"):
+        runs.create("one", config(device="cuda", processes=4))
+    assert runs.list_runs() == []
+    assert hardware.processes(4, "cuda") == 2
+    assert hardware.resolve("auto", 2) == "cuda"
+
+
+def test_processes_of_one_machine_share_its_cores(monkeypatch):
+    before = torch.get_num_threads()
+    monkeypatch.setattr(hardware, "cpu_cores", lambda: 6)
+    try:
+        environment.set_threads(None, None, 2)
+        assert torch.get_num_threads() == 3
+        environment.set_threads(None, Environment(processor=hardware.processor(), threads=4, processes=2), 3)
+        assert torch.get_num_threads() == 4  # a resume has the threads that it was begun with
+        environment.set_threads(None, Environment(processor=hardware.processor(), threads=6), 3)
+        assert torch.get_num_threads() == 2
+        environment.set_threads(5, None, 2)
+        assert torch.get_num_threads() == 5
+    finally:
+        torch.set_num_threads(before)

@@ -1,0 +1,127 @@
+"""Every page on models that came trained: one without classes and with registers, one of a thousand classes and no
+class token; none of them has images of its own here."""
+
+import json
+
+import numpy as np
+import pytest
+from PIL import Image
+from streamlit.testing.v1 import AppTest
+
+from pages.ui.stand_in_images import NO_IMAGES
+from tests.helpers.published_runs import SHAPES, open_published
+from tests.pages.opening import open_page
+from vit.data.files.pictures import save_picture
+
+LOOKING = ("attention", "relevance", "tokens", "compare", "intervene")
+MEASURING = ("heads", "evaluate", "faithfulness")
+REST = ("predict", "anatomy", "timelapse")
+
+
+@pytest.fixture
+def models(home) -> str:
+    """Runs "registers", "thousand" and "named", and the id of an uploaded picture."""
+    open_published("registers", SHAPES["registers"])
+    open_published("thousand", SHAPES["thousand"])
+    names = ("airplane, plane", "Bus", "cat", "dog", "pizza pie, pizza", "tench")
+    open_published("named", SHAPES["plain"], class_names=names)
+    pixels = np.random.default_rng(0).integers(0, 256, (60, 90, 3), dtype=np.uint8)
+    return f"pic-{save_picture(Image.fromarray(pixels))}"
+
+
+def said(app: AppTest) -> str:
+    kinds = ("markdown", "caption", "info", "subheader", "error", "warning")
+    return " ".join(str(element.value) for kind in kinds for element in app.get(kind))
+
+
+def grids(app: AppTest) -> list[dict]:
+    """What the grids of maps were sent."""
+    protos = [element.proto for element in app.get("bidi_component")]
+    return [one for one in (json.loads(proto.mixed.json or proto.json) for proto in protos) if "rowNames" in one]
+
+
+@pytest.mark.parametrize("run", ["registers", "thousand"])
+@pytest.mark.parametrize("page", [*LOOKING, *MEASURING, *REST])
+def test_every_page_opens_and_says_what_is_missing(models, page, run):
+    image = {"image": models} if page in LOOKING else {}
+    app = open_page(page, run=run, **image)
+    assert not app.error, app.error
+    if page in ("predict", "evaluate", "faithfulness", "relevance", "intervene") and run == "registers":
+        assert "published as features, without classes" in said(app)
+        assert "See its attention" in [link.value for link in app.main.get("page_link")]
+    elif page in MEASURING:
+        assert NO_IMAGES in said(app)
+    if page in ("timelapse",):
+        assert "came trained" in said(app)
+
+
+@pytest.mark.parametrize("page", ["overview", "train", "runs"])
+def test_pages_that_list_runs_list_these(models, page):
+    assert not open_page(page).error
+
+
+def test_without_a_picture_looking_pages_ask_for_one(models, home):
+    for file in (home / "data").rglob("*.png"):
+        file.unlink()
+    for page in LOOKING:
+        app = open_page(page, run="registers")
+        assert not app.error
+        assert NO_IMAGES in said(app)
+
+
+def test_attention_looks_from_registers_which_have_names(models):
+    app = open_page("attention", run="registers", image=models, token="19", layer="2")
+    assert app.number_input(key="token").value == 19  # 16 patches, the class token, then the second register
+    assert app.number_input(key="token").max == 21
+    (grid,) = grids(app)
+    assert grid["before"] == ["class token", "register 1", "register 2", "register 3", "register 4"]
+    assert grid["beforeWords"] == "the class token and 4 registers"
+    assert open_page("attention", run="thousand", image=models, token="19").number_input(key="token").value == 16
+
+
+@pytest.mark.parametrize("aspect", ["Similarity", "Components", "Norms", "Logit lens"])
+def test_all_that_is_known_of_tokens_is_shown_or_said_to_need_a_head(models, aspect):
+    app = open_page("tokens", run="registers", image=models, aspect=aspect)
+    assert not app.error
+    assert ("logit lens reads" in said(app)) == (aspect == "Logit lens")
+    app = open_page("tokens", run="thousand", image=models, aspect=aspect)
+    assert not app.error
+    if aspect == "Logit lens":
+        assert "others" in " ".join(element.proto.body for element in app.get("html"))
+
+
+@pytest.mark.parametrize("run", ["registers", "thousand"])
+@pytest.mark.parametrize("part", ["One head", "Course and textbook", "Filters and positions"])
+def test_anatomy_takes_the_model_apart(models, part, run):
+    app = open_page("anatomy", run=run, part=part, image=models, token="3")
+    assert not app.error
+    if part == "One head":
+        assert ("it is token 7" if run == "registers" else "it is token 2") in said(app)
+
+
+def test_heads_change_without_an_answer_to_follow(models):
+    app = open_page("intervene", run="registers", image=models, changes="1.1z-2.3u")
+    assert not app.error
+    assert "cosine" in said(app)
+
+
+def test_a_data_set_takes_the_place_of_the_images_and_is_matched_by_name(models, monkeypatch):
+    monkeypatch.setattr("pages.ui.stand_in_images.IMAGES_MAX", 20)
+    app = open_page("heads", run="registers", images_of="scenes")
+    assert not app.error
+    assert app.selectbox(key="images_of").value == "scenes"
+    app = open_page("evaluate", run="named", images_of="scenes")
+    assert not app.error
+    assert "matched by name" in said(app)
+    assert "another class" in app.selectbox(key="predicted").options
+    app = open_page("evaluate", run="thousand", images_of="scenes")
+    assert "classes that the model was not trained on" in app.error[0].value
+
+
+def test_a_network_with_too_much_attention_is_refused_in_a_sentence(models, monkeypatch):
+    monkeypatch.setattr("vit.explain.passes.memory.ATTENTION_BYTES_MAX", 10_000)
+    for page in LOOKING:
+        if page == "tokens":  # which needs no attention
+            assert not open_page(page, run="registers", image=models).error
+            continue
+        assert "open the model at an image size of" in open_page(page, run="registers", image=models).error[0].value
