@@ -10,7 +10,8 @@ from vit.cnn import CNN
 from vit.config import CNNConfig, DataConfig, RunConfig, TrainingConfig, ViTConfig
 from vit.cost.estimate import count_parameters
 from vit.errors import SettingsError
-from vit.runs.weights import load_resume, load_snapshot, save_model, save_resume, save_snapshot
+from vit.runs.resume import load_resume, save_resume
+from vit.runs.weights import load_snapshot, save_model, save_snapshot
 from vit.trainer import Epoch, fit
 
 

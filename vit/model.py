@@ -27,7 +27,7 @@ STANDARDISE_EPS = 1e-6
 
 
 def quick_gelu(x: Tensor) -> Tensor:
-    """x sigmoid(1.702 x), the approximation that OpenAI's CLIP was trained with."""
+    """X sigmoid(1.702 x), the approximation that OpenAI's CLIP was trained with."""
     return x * torch.sigmoid(1.702 * x)
 
 
@@ -163,7 +163,8 @@ class MultiHeadAttention(nn.Module):
 
 class MLP(nn.Module):
     """Two linear maps with a GELU between, the exact one unless told otherwise, on each token by itself:
-    ``b n e -> b n e``."""
+    ``b n e -> b n e``.
+    """
 
     def __init__(self, embed_dim: int, hidden: int, dropout: float, *, act_layer: Activation = "gelu") -> None:
         super().__init__()
@@ -308,7 +309,7 @@ class ViT(nn.Module):
         self._initialise()
 
     def _initialise(self) -> None:
-        """timm's initialisation: linear weights and positions with deviation 0.02, biases zero."""
+        """Timm's initialisation: linear weights and positions with deviation 0.02, biases zero."""
         if self.pos_embed.is_meta:  # shapes alone are wanted; drawing there would import torch's compiler, for a second
             return
         for module in self.modules():

@@ -40,7 +40,7 @@ FOUND = """() => {
 
 @pytest.fixture(scope="module")
 def house(tmp_path_factory):
-    """A server over the runs of :func:`tests.helpers.foreign_names.make_runs`: its address, their images and a picture."""
+    """Serve the runs of :func:`tests.helpers.foreign_names.make_runs`: the address, their images and a picture."""
     with foreign_names.house(tmp_path_factory.mktemp("names")) as photos, serving() as address:
         foreign_names.add_broken(IMG)
         yield address, str(photos), f"pic-{save_picture(Image.new('RGB', (40, 40), 'red'))}"

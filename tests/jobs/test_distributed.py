@@ -20,7 +20,7 @@ from vit.distributed import World
 from vit.errors import SettingsError
 from vit.jobs import environment
 from vit.jobs.rank_liveness import Lifeline, Listener
-from vit.runs.weights import load_resume
+from vit.runs.resume import load_resume
 from vit.support import hardware
 from vit.support.hardware import Device
 

@@ -24,6 +24,7 @@ from vit.config import RunConfig, TrainingConfig
 from vit.errors import RunError
 from vit.exports import run_zip
 from vit.runs import Run, weights
+from vit.runs import resume as resume_file
 from vit.trainer import loop
 
 
@@ -84,7 +85,7 @@ def told_truly(run: Run) -> None:
         metrics = weights.load_checkpoint(run.path)[1].metrics
         assert run.status.validated == metrics["validated"]
         assert (run.best or {}).get("val_accuracy") == metrics.get("val_accuracy")
-    if checkpoint := weights.load_resume(run.path):
+    if checkpoint := resume_file.load_resume(run.path):
         lines = run.metrics()[0]
         steps = [line["step"] for line in lines if line["event"] == "step"]
         assert steps[: checkpoint.position["step"]] == list(range(1, checkpoint.position["step"] + 1))
@@ -272,7 +273,7 @@ def test_a_run_packed_within_an_epoch_goes_on_where_it_arrives(home, monkeypatch
             signal.raise_signal(signal.SIGTERM)
 
     assert jobs.execute(run, report=report).state == "stopped"
-    checkpoint = weights.load_resume(run.path)
+    checkpoint = resume_file.load_resume(run.path)
     assert (checkpoint.position["step"], checkpoint.position["kept_step"]) == (3, 2)
     assert {"window", "kept.head.bias"} <= checkpoint.tensors.keys()
     again = unpacked(run, "again")
@@ -285,7 +286,7 @@ def test_a_run_packed_within_an_epoch_goes_on_where_it_arrives(home, monkeypatch
         "window": torch.zeros(2, 2),
         "evil": torch.zeros(()),
     }.items():
-        weights.save_resume(run.path, trainer.Checkpoint(checkpoint.tensors | {name: tensor}, checkpoint.position))
+        resume_file.save_resume(run.path, trainer.Checkpoint(checkpoint.tensors | {name: tensor}, checkpoint.position))
         with pytest.raises(RunError, match="not what a resume needs"):
             unpacked(run, "evil")
 

@@ -7,7 +7,8 @@ import torch
 
 from vit import load_checkpoint, runs
 from vit.errors import RunError
-from vit.runs.weights import load_resume, load_snapshot, save_resume
+from vit.runs.resume import load_resume, save_resume
+from vit.runs.weights import load_snapshot
 from vit.trainer.checkpoint import Checkpoint
 
 

@@ -93,7 +93,8 @@ def default_recipe(start: "StartConfig | None") -> str:
 
 def recipe_of(training: TrainingConfig, start: "StartConfig | None" = None) -> str:
     """The recipe of :data:`RECIPES` that these settings differ from in the fewest fields; those of fine-tuning only
-    with a ``start``."""
+    with a ``start``.
+    """
     own = default_recipe(start)
     names = dict.fromkeys([own, "standard", "course"])
 

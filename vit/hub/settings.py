@@ -90,7 +90,7 @@ def _timm(config: RunConfig) -> dict[str, Any]:
 
 
 def _mlp_ratio(model: ViTConfig) -> float:
-    """timm cuts the hidden width to a whole number, where ours is the nearest one."""
+    """Timm cuts the hidden width to a whole number, where ours is the nearest one."""
     hidden = round(model.embed_dim * model.mlp_ratio)
     exact = int(model.embed_dim * model.mlp_ratio) == hidden
     return model.mlp_ratio if exact else (hidden + 0.5) / model.embed_dim

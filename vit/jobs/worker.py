@@ -116,6 +116,7 @@ class _Journal:
     def epoch(self, event: "Epoch", epochs: int) -> None:
         """Note an epoch, and write the weights that it leaves."""
         from vit.runs import weights
+        from vit.runs.resume import save_resume
 
         line = _line("epoch", event)
         runs.append_metrics(self.path, [line], durable=True)  # before the file that a resume starts from
@@ -124,7 +125,7 @@ class _Journal:
         if event.kept:  # before it, too: a resume never loses the best
             weights.save_model(self.path, event.weights, event.best | {"validated": True})
             self.status = self.status.model_copy(update={"best": event.best, "validated": True})
-        weights.save_resume(self.path, event.checkpoint)
+        save_resume(self.path, event.checkpoint)
         self.update(epoch=event.epoch, step=event.step, message=f"{event.epoch} of {epochs} epochs done.")
         self.log(
             f"epoch {event.epoch} of {epochs}: loss {event.train_loss:.4f}, validation loss {event.val_loss:.4f}, "
@@ -135,12 +136,13 @@ class _Journal:
     def checkpoint(self, event: "Checkpoint") -> None:
         """Write what a resume within the epoch starts from, or, at step 0, from the weights of another run."""
         from vit.runs import weights
+        from vit.runs.resume import save_resume
 
         if not event.position["step"]:
             own = {name.removeprefix("model."): value for name, value in event.tensors.items() if name[:6] == "model."}
             weights.save_model(self.path, own, {"epoch": 0, "validated": False})
         runs.append_metrics(self.path, [], durable=True)  # the steps before it
-        weights.save_resume(self.path, event)
+        save_resume(self.path, event)
         self.update(step=event.position["step"])
 
     def snapshot(self, event: "Snapshot") -> None:
@@ -275,14 +277,14 @@ def _train(run: Run, journal: _Journal, stopped: Callable[[], bool], resume: boo
     from vit import networks, trainer
     from vit.data.batches import steps_per_epoch
     from vit.jobs import environment as surroundings
-    from vit.runs import weights
+    from vit.runs.resume import load_resume
 
     others.join(lambda: go_on("Loading PyTorch."))
     config, world = run.config, others.world
     recorded = config.environment if resume else None
     surroundings.set_threads(config.training.threads, recorded, world.local_size)
     environment = surroundings.environment(journal.status.device, world.size)
-    checkpoint = weights.load_resume(run.path) if resume else None
+    checkpoint = load_resume(run.path) if resume else None
     if checkpoint is None or recorded is None:
         runs.write_config(run.path, config.model_copy(update={"environment": environment}))
     elif said := surroundings.departures(recorded, environment):

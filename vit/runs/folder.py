@@ -236,7 +236,8 @@ def sweep(path: Path) -> None:
 
 def clear(path: Path) -> None:
     """Delete what a training has made: curves, weights, snapshots. Settings, status and log stay; so do targets of
-    links."""
+    links.
+    """
     sweep(path)
     for name in _MADE:
         made = path / name

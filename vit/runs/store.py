@@ -170,7 +170,8 @@ def device_of(run: Run) -> str:
 
 def suggest_name(config: RunConfig) -> str:
     """A free name that tells data, depth and heads, such as ``scenes-d4-h4-2``, another network than the ViT, or what
-    the run starts from."""
+    the run starts from.
+    """
     from vit.data import title  # it brings numpy and Pillow, which a waiting job has no use for
 
     source = Path(title(config.data.source)).stem.lower()

@@ -14,11 +14,10 @@ from vit.classes import names_of
 from vit.config import Interpolation, RunConfig
 from vit.errors import RunError
 from vit.networks import Network, build_model
-from vit.runs.folder import LAST, MODEL, SNAPSHOTS
+from vit.runs.folder import MODEL, SNAPSHOTS
 from vit.runs.run import Run
 from vit.runs.store import get_run
 from vit.support.files import write_atomic
-from vit.trainer.checkpoint import Checkpoint, is_position
 
 
 @dataclass(frozen=True)
@@ -53,12 +52,12 @@ class CheckpointInfo:
         return self.config.data.interpolation
 
 
-def _write(path: Path, tensors: Mapping[str, Tensor], metadata: Mapping) -> None:
+def write_tensors(path: Path, tensors: Mapping[str, Tensor], metadata: Mapping) -> None:
     contiguous = {name: tensor.detach().cpu().contiguous() for name, tensor in tensors.items()}
     write_atomic(path, save(contiguous, metadata={key: json.dumps(value) for key, value in metadata.items()}))
 
 
-def _read(path: Path, advice: str = "train the run again") -> tuple[dict[str, Tensor], dict]:
+def read_tensors(path: Path, advice: str = "train the run again") -> tuple[dict[str, Tensor], dict]:
     try:
         with safe_open(path, framework="pt") as file:
             metadata = {key: json.loads(value) for key, value in (file.metadata() or {}).items()}
@@ -71,7 +70,7 @@ def _read(path: Path, advice: str = "train the run again") -> tuple[dict[str, Te
 
 def save_model(run: Path, weights: Mapping[str, Tensor], metrics: Mapping) -> None:
     """Write the weights that the run keeps, and in their metadata which epoch they are of and how good."""
-    _write(run / MODEL, weights, metrics)
+    write_tensors(run / MODEL, weights, metrics)
 
 
 def load_checkpoint(run: str | Path, *, device: str = "cpu") -> tuple[Network, CheckpointInfo]:
@@ -84,14 +83,14 @@ def load_checkpoint(run: str | Path, *, device: str = "cpu") -> tuple[Network, C
         RunError: there is no such run, it has no weights yet, or its files are damaged.
     """
     found = get_run(run)
-    tensors, metrics = _read(found.path / MODEL)
+    tensors, metrics = read_tensors(found.path / MODEL)
     return _model(found, tensors, device), _info(found, metrics)
 
 
 def load_snapshot(run: str | Path, epoch: int, *, device: str = "cpu") -> tuple[Network, CheckpointInfo]:
     """The model as it was after ``epoch``, from its fp16 snapshot."""
     found = get_run(run)
-    tensors, metrics = _read(snapshot_path(found.path, epoch))
+    tensors, metrics = read_tensors(snapshot_path(found.path, epoch))
     return _model(found, tensors, device), _info(found, metrics)
 
 
@@ -102,27 +101,7 @@ def snapshot_path(run: Path, epoch: int) -> Path:
 
 def save_snapshot(run: Path, epoch: int, weights: Mapping[str, Tensor]) -> None:
     """Write one fp16 snapshot."""
-    _write(snapshot_path(run, epoch), weights, {"epoch": epoch})
-
-
-def save_resume(run: Path, checkpoint: Checkpoint) -> None:
-    """Write the one file that a resume needs, the scalars in its metadata."""
-    _write(run / LAST, checkpoint.tensors, checkpoint.position)
-
-
-def load_resume(run: Path) -> Checkpoint | None:
-    """What :func:`save_resume` wrote, or None where nothing was; whether it fits the run is :func:`vit.trainer.fit`'s.
-
-    Raises:
-        RunError: the file is damaged.
-    """
-    path = run / LAST
-    if not path.exists():
-        return None
-    checkpoint = Checkpoint(*_read(path, advice="start the run over"))
-    if not is_position(checkpoint.position):
-        raise RunError(f"The file {path.name} of {run.name!r} does not say where training was; start the run over.")
-    return checkpoint
+    write_tensors(snapshot_path(run, epoch), weights, {"epoch": epoch})
 
 
 def _model(run: Run, tensors: dict[str, Tensor], device: str) -> Network:

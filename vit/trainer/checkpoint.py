@@ -38,7 +38,8 @@ class Checkpoint:
 
 def is_position(position: Mapping[str, Any]) -> bool:
     """Whether scalars are those of a :class:`Checkpoint`: its names and no others, finite, and none below zero that
-    cannot be."""
+    cannot be.
+    """
     return (
         set(_REQUIRED) <= set(position) <= {*_COUNTS, *_NUMBERS}
         and all(type(position.get(name, 0)) is int and position.get(name, 0) >= 0 for name in _COUNTS)

@@ -24,7 +24,8 @@ def attention_bytes(config: TransformerConfig) -> int:
 
 def require_room(config: ModelConfig) -> None:
     """Raise an ExplainError, a TypeError, where the attention of one image takes more than
-    :data:`ATTENTION_BYTES_MAX`."""
+    :data:`ATTENTION_BYTES_MAX`.
+    """
     if not isinstance(config, TransformerConfig) or (taken := attention_bytes(config)) <= ATTENTION_BYTES_MAX:
         return
     tokens = (ATTENTION_BYTES_MAX / (FLOAT * config.depth * config.num_heads)) ** 0.5
