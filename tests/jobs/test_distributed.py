@@ -1,10 +1,9 @@
-"""Several processes that train one model: real ones, on gloo, started by torchrun and by a job; and what ends them."""
+"""Training with several ranks: real processes on gloo, started by torchrun and by a job, and how they end."""
 
 import os
 import signal
 import subprocess
 import sys
-import threading
 from itertools import chain, islice, pairwise
 
 import psutil
@@ -19,7 +18,6 @@ from vit.config import Environment
 from vit.distributed import World
 from vit.errors import SettingsError
 from vit.jobs import environment
-from vit.jobs.rank_liveness import Lifeline, Listener
 from vit.runs.resume import load_resume
 from vit.support import hardware
 from vit.support.hardware import Device
@@ -66,16 +64,26 @@ def test_torchrun_trains_as_one_process_does_and_goes_on_by_itself_after_the_dea
     assert said.count("Training.") == 2  # once a start: the others are silent
 
 
-def test_a_job_s_processes_are_stopped_killed_and_resumed_as_one(jobs_end, monkeypatch):  # noqa: F811
+def ranks(run: runs.Run) -> list[psutil.Process]:
+    """The rank processes of a job, in order."""
+    wait_for(lambda: run.status.step > 4)
+    return [psutil.Process(of_rank(run.status.pid, rank)) for rank in (0, 1)]
+
+
+def gone(processes: list[psutil.Process]) -> bool:
+    return not any(process.is_running() for process in processes)
+
+
+def test_a_killed_rank_ends_the_run_with_its_name_and_a_resume_with_one_process_goes_on(jobs_end, monkeypatch):
     run = jobs.start(config(ENDLESS, processes=2), "one")
     wait_for(lambda: run.status.epoch >= 2)
-    first = run.status.pid
-    other = of_rank(first, 1)
-    os.kill(first, signal.SIGKILL)
-    wait_for(lambda: runs.read_status(run.path).state == "failed", 5)
-    assert "Rank 0 of 2 failed: it" in run.status.message
+    job, processes = run.status.pid, ranks(run)
+    processes[1].kill()
+    wait_for(lambda: runs.read_status(run.path).state == "failed", 10)
+    assert run.status.message.startswith("Rank 1 of 2 failed: its process was killed, perhaps because memory ran out")
     assert "resume it or start over" in run.status.message
-    wait_for(lambda: not psutil.pid_exists(other), 10)
+    wait_for(lambda: gone(processes) and not psutil.pid_exists(job), 10)
+    assert not runs.is_locked(run.path)
 
     done = int(load_resume(run.path).position["step"])
     monkeypatch.setattr(hardware, "processes", lambda wanted, device: 1)  # as on a machine with one GPU
@@ -91,62 +99,51 @@ def test_a_job_s_processes_are_stopped_killed_and_resumed_as_one(jobs_end, monke
     assert run.config.training.processes == 2
 
 
+def test_ranks_stop_together_resume_and_end_with_their_job(jobs_end):
+    run = jobs.start(config(ENDLESS, processes=2), "one")
+    processes = ranks(run)
+    assert jobs.stop(run).state == "stopped"
+    assert run.status.message.startswith("Stopped after ")
+    wait_for(lambda: gone(processes), 5)
+    assert run.has_weights
+    assert "2 processes train together" in run.log()
+
+    done = run.status.step
+    jobs.resume(run)
+    processes = ranks(run)
+    for process in processes:
+        process.suspend()  # like a rank that is blocked in a collective operation
+    os.kill(run.status.pid, signal.SIGKILL)
+    wait_for(lambda: gone(processes), 5)
+    wait_for(lambda: runs.read_status(run.path).state == "failed", 5)
+    assert "was killed" in run.status.message
+    assert not runs.is_locked(run.path)
+    assert len(losses(run)) > done
+    assert max(losses(run)[:done]) > 0
+
+
+def test_a_rank_that_raises_is_named_with_its_error_and_the_caller_is_told_what_happens(jobs_end):
+    heard = []
+    fine = runs.create("fine", config(2, processes=2))
+    assert jobs.execute(fine, report=heard.append).state == "finished", fine.log()
+    assert "Training." in heard
+    assert [event.epoch for event in heard if hasattr(event, "val_loss")] == [1, 2]
+
+    bad = config(2, processes=2)
+    data = bad.data.model_copy(update={"source": "/no/such/folder", "train_images": None, "val_images": None})
+    run = runs.create("bad", bad.model_copy(update={"data": data}))
+    assert jobs.execute(run).state == "failed"
+    assert run.status.message.startswith("Rank 0 of 2 failed: ")
+    assert "/no/such/folder" in run.status.message
+    assert "Traceback" in run.log()
+
+
 def test_parts_are_the_whole_in_order_however_many_share_it():
     for size in (1, 2, 3, 7):
         for count in (0, 1, 2, 15, 64):
             parts = [list(range(count))[World(rank, size).part(count)] for rank in range(size)]
             assert [*chain(*parts)] == list(range(count))
             assert max(map(len, parts)) - min(map(len, parts)) <= 1
-
-
-@pytest.fixture
-def line():
-    """A listener, what it was told of the others, a lifeline, and what that was told of the first."""
-    heard, told = [], []
-    spoken = threading.Event()
-
-    def note(where: list):
-        def hear(*words: object) -> None:
-            where.append(words)
-            spoken.set()
-
-        return hear
-
-    listener = Listener(3, local=True, greeting={"run": "here"}, gone=note(heard))
-    lifeline = Lifeline(2, "127.0.0.1", listener.address, ended=note(told), gone=note(told))
-    wait_for(lambda: listener.connected == 1, 5)
-    yield listener, heard, lifeline, told, spoken
-    listener.end(0)
-
-
-def test_a_process_that_dies_is_missed_at_once_and_its_last_words_are_heard(line):
-    listener, heard, lifeline, _, spoken = line
-    lifeline.fail("The images are gone.", "Traceback")
-    assert spoken.wait(5)
-    assert heard == [(2, {"failed": "The images are gone.", "trace": "Traceback"})]
-    silent = Lifeline(1, "127.0.0.1", listener.address, ended=print, gone=print)
-    wait_for(lambda: listener.connected == 2, 5)
-    silent._link.shutdown(2)  # as the system does for a dead process
-    wait_for(lambda: heard[1:] == [(1, {})], 5)
-
-
-def test_whoever_goes_in_order_is_not_missed(line):
-    listener, heard, lifeline, told, spoken = line
-    listener.end(0)
-    assert spoken.wait(5)
-    assert told == [(0,)]
-    lifeline.bye()
-    assert heard == []
-
-
-def test_a_stranger_is_not_listened_to(line):
-    listener, heard, *_ = line
-    port = listener.address.split()[0]
-    stranger = Lifeline(1, "127.0.0.1", f"{port} {'0' * 32}", ended=print, gone=lambda greeting: heard.append(greeting))
-    wait_for(lambda: heard, 5)
-    assert heard == [{}]  # it was let go without a greeting
-    assert listener.connected == 1
-    stranger.bye()
 
 
 @pytest.fixture

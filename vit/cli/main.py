@@ -27,7 +27,8 @@ from vit.config import DataConfig, RunConfig
 from vit.errors import DataError, RunError, SettingsError, UserError
 from vit.exports import tensorboard
 from vit.flags import add_flags, to_config
-from vit.jobs.worker import assist
+from vit.jobs import rank_processes
+from vit.jobs.worker import train_rank
 from vit.runs import Run
 from vit.support import hardware, optional_packages
 from vit.support.untrusted_text import bare, on_terminal
@@ -54,8 +55,10 @@ class _Parser(argparse.ArgumentParser):
 def main(arguments: Sequence[str] | None = None) -> int:
     """Run one command; the exit status: 0, 1 when a training failed, 2 for bad input."""
     words = sys.argv[1:] if arguments is None else arguments
-    if distributed.world().rank:  # of several that train together the first one speaks for all
-        return _assist() if words[:1] and words[0] in TRAINING and not {"-h", "--help"} & set(words) else 0
+    if distributed.launch_mark():
+        rank_processes.end_with_parent()
+    if distributed.world().rank:  # only rank 0 prints
+        return train_rank() if words[:1] and words[0] in TRAINING and not {"-h", "--help"} & set(words) else 0
     parsed = _parser().parse_args(words)
     try:
         return parsed.command(parsed)
@@ -154,14 +157,6 @@ def _sweep(arguments: argparse.Namespace) -> int:
     result, text, status = cli_sweep.run(arguments, _say, _counter)
     _print(result, arguments.json, text)
     return status
-
-
-def _assist() -> int:
-    try:
-        return assist()
-    except UserError as error:  # the first process cannot be reached, so it is for this one to say so
-        _say(f"vit: {error}")
-        return BAD_INPUT
 
 
 def _check_launch(config: RunConfig) -> None:

@@ -1,6 +1,6 @@
-"""A job's process, ``python -m vit.jobs``; all that it has to say goes into the run's folder.
+"""The process of a job, ``python -m vit.jobs``, and of each rank that a job with several processes starts.
 
-It imports no more than waiting needs: while one run trains, many may wait.
+It imports only what waiting needs, because many jobs may wait while one trains.
 """
 
 import argparse
@@ -11,28 +11,39 @@ from pathlib import Path
 
 from vit import runs
 from vit.errors import UserError
-from vit.jobs.worker import assist, execute
+from vit.jobs.rank_processes import end_with_parent
+from vit.jobs.worker import execute, train_rank
+from vit.runs import Run
 
 
 def main() -> int:
-    """Wait, train, and say so in the run's folder; exit status 1 for a run that failed, 2 for one that cannot begin.
-
-    With ``assist`` it is one of several processes that train together, started by the first of them.
-    """
+    """Run the job or rank, and return the exit status: 1 for a run that failed, 2 for one that cannot begin."""
     parser = argparse.ArgumentParser(prog="python -m vit.jobs")
-    parser.add_argument("command", choices=("train", "resume", "assist"))
-    parser.add_argument("--run", type=Path)
+    parser.add_argument("command", choices=("train", "resume", "rank"))
+    parser.add_argument("--run", type=Path, required=True)
     parser.add_argument("--ticket", type=int)
+    parser.add_argument("--resume", action="store_true", help="rank: resume the run")
+    parser.add_argument("--parent", type=int, help="rank: process id of the job")
     arguments = parser.parse_args()
-    faulthandler.enable()  # a crash inside a library leaves its place in the log
-    if arguments.command == "assist":
-        os._exit(assist())  # the first process waits, and has no second for the interpreter's tidying up
+    if arguments.command == "rank":
+        end_with_parent(arguments.parent)
+        _write_to_log(Run(arguments.run))
+        faulthandler.enable()
+        os._exit(train_rank(Run(arguments.run), resume=arguments.resume))  # skip the interpreter's slow shutdown
+    faulthandler.enable()  # a crash inside a library leaves its stack in the log
     try:
         status = execute(runs.get_run(arguments.run), resume=arguments.command == "resume", ticket=arguments.ticket)
     except UserError as error:
         print(error, file=sys.stderr)
         return 2
     return int(status.state == "failed")
+
+
+def _write_to_log(run: Run) -> None:
+    """Send the output of this process to the run's log, also when the job runs in a terminal."""
+    with (run.path / runs.LOG).open("ab") as log:
+        os.dup2(log.fileno(), sys.stdout.fileno())
+        os.dup2(log.fileno(), sys.stderr.fileno())
 
 
 if __name__ == "__main__":

@@ -19,8 +19,7 @@ from vit import distributed, runs
 from vit.config import RunConfig
 from vit.errors import RunError
 from vit.flags import command_line
-from vit.jobs.rank_processes import end_of_dead
-from vit.jobs.worker import execute
+from vit.jobs.worker import LOCK_PATIENCE, execute
 from vit.paths import checkpoints_dir, data_dir, project_root
 from vit.runs import Run, Status, failures, finetune, folder
 
@@ -183,10 +182,13 @@ def _watch(child: subprocess.Popen, run: Run, ticket: int) -> None:
     poll()
     state = "stopped" if code in _SIGNALLED else "failed"
     why = failures.of_death(code, run.last_words)
-    with contextlib.suppress(RunError):
-        if state == "failed" and (processes := run.config.training.processes) > 1:
-            why = failures.of_rank(0, processes, why)
-    end_of_dead(run.path, ticket, state, why)
+    if not (run.path / runs.STATUS).is_file():  # the run has been deleted
+        return
+    with contextlib.suppress(OSError, Timeout), runs.run_lock(run.path).acquire(timeout=LOCK_PATIENCE):
+        status = runs.read_status(run.path)
+        if status.state in runs.ACTIVE and status.ticket == ticket:  # not queued again since
+            changes = {"state": state, "message": why, "ended": time.time()}
+            runs.last_word(run.path, status.model_copy(update=changes))
 
 
 def _worker_of(run: Run) -> int | None:

@@ -1,4 +1,4 @@
-"""What a job's process does: wait for the device, train, and write into the run's folder all that happens."""
+"""The work of a job: wait for the device, train, and write what happens into the run's folder."""
 
 import math
 import os
@@ -14,11 +14,11 @@ from typing import TYPE_CHECKING, Any
 
 from filelock import Timeout
 
-from vit import runs
+from vit import distributed, runs
 from vit.config import RunConfig
+from vit.distributed import FAILURE_SECONDS, RankFailed, World
 from vit.errors import DataError, RunError, UserError
-from vit.jobs import queue
-from vit.jobs.rank_processes import Company, Tie
+from vit.jobs import queue, rank_processes
 from vit.paths import data_dir
 from vit.runs import Run, Status, failures, finetune
 from vit.support import hardware, heap
@@ -32,60 +32,64 @@ if TYPE_CHECKING:
     from vit.trainer import Checkpoint, Epoch, Snapshot, Step
 
 STATUS_EVERY = 1.0
-"""Seconds between two writings of the status."""
+"""Seconds between two updates of ``status.json``."""
 WAIT_STEP = 0.3
+"""Seconds between two looks at the queue."""
 LISTED_FILES = 50
-"""So many unreadable files are named in the log."""
+"""How many unreadable files the log names."""
 LOCK_PATIENCE = 5.0
+"""Seconds to wait for the run's lock, which a reader may hold for an instant."""
 
 
 class _Stopped(Exception):
-    """Somebody asked the job to stop, or its time is up; the text, if any, begins the last word on it."""
-
-    in_order = True
+    """The job was asked to stop or its time is up; the text, if any, begins the final status message."""
 
 
 class _Journal:
-    """What a job writes into its run's folder, and tells the command line.
+    """Writes status, metrics, weights and log into the run's folder.
 
-    ``report`` is given each sentence of the status, and each record of the trainer.
+    Args:
+        report: called with each status message (str) and each record of the trainer.
     """
 
     def __init__(self, run: Run, report: Callable[[Any], None] | None) -> None:
         self.run, self.path = run, run.path
-        self.report = report or (lambda _: None)
+        self.listener = report
         self.status = runs.read_status(run.path)
         self.written = 0.0
         self.ended: float | None = None
-        """When its turn on the device was over; None where it is not, or never came."""
+        """When the run released the device; None while it trains and if it never did."""
         self.events: Events | None = None
 
+    def report(self, event: Any) -> None:
+        if self.listener:
+            self.listener(event)
+
     def update(self, **changes: Any) -> None:
-        """Change the status on disk."""
+        """Change fields of the status and write it."""
         self.status = self.status.model_copy(update=changes)
         runs.write_status(self.path, self.status)
         self.written = time.monotonic()
 
     def say(self, message: str, **changes: Any) -> None:
-        """Change the status, and its sentence; the same sentence again costs nothing."""
+        """Change the status message, and log and report it; no effect if nothing changes."""
         if message != self.status.message or changes:
             self.update(message=message, **changes)
             self.log(message)
             self.report(message)
 
     def log(self, text: str) -> None:
-        """Add to the run's log."""
+        """Append a line to the run's log."""
         with (self.path / runs.LOG).open("a", encoding="utf-8") as file:
             file.write(f"{time.strftime('%H:%M:%S')}  {bare(text)}\n")
 
     def end(self, state: runs.State, message: str, error: Exception | None = None) -> None:
-        """The last word, which is written by all means; after it nothing can fail any more."""
+        """Write the final status, also on a full disk; never raises."""
         ended = self.ended or time.time()
         self.status = self.status.model_copy(update={"state": state, "message": message, "ended": ended})
+        self.close()
         with suppress(OSError, MemoryError):
-            if self.events:
-                self.events.close()
-            runs.sweep(self.path)  # first: a half-written file may hold the room that the last word needs
+            runs.sweep(self.path)  # a half-written file may take the space that the status needs
         runs.last_word(self.path, self.status)
         with suppress(OSError, MemoryError):
             if error is not None:
@@ -94,8 +98,14 @@ class _Journal:
             self.log(message)
         self.report(message)
 
+    def close(self) -> None:
+        """Close the TensorBoard file."""
+        if self.events:
+            with suppress(OSError, MemoryError):
+                self.events.close()
+
     def follow_in_tensorboard(self) -> None:
-        """From now on note steps and epochs for TensorBoard, too; without it the training goes on without."""
+        """Also write steps and epochs for TensorBoard from now on; without the package, log that and continue."""
         from vit.exports import tensorboard
 
         try:
@@ -104,7 +114,7 @@ class _Journal:
             self.log(str(error))
 
     def step(self, event: "Step") -> None:
-        """Note a step; the status follows once a second."""
+        """Write a step; the status is updated once a second."""
         line = _line("step", event)
         runs.append_metrics(self.path, [line])
         if self.events:
@@ -114,15 +124,15 @@ class _Journal:
         self.report(event)
 
     def epoch(self, event: "Epoch", epochs: int) -> None:
-        """Note an epoch, and write the weights that it leaves."""
+        """Write an epoch, its weights if they are kept, and the resume checkpoint."""
         from vit.runs import weights
         from vit.runs.resume import save_resume
 
         line = _line("epoch", event)
-        runs.append_metrics(self.path, [line], durable=True)  # before the file that a resume starts from
+        runs.append_metrics(self.path, [line], durable=True)  # before the resume checkpoint
         if self.events:
             self.events.add(line)
-        if event.kept:  # before it, too: a resume never loses the best
+        if event.kept:  # also before it, so that a resume never loses the best weights
             weights.save_model(self.path, event.weights, event.best | {"validated": True})
             self.status = self.status.model_copy(update={"best": event.best, "validated": True})
         save_resume(self.path, event.checkpoint)
@@ -134,7 +144,7 @@ class _Journal:
         self.report(event)
 
     def checkpoint(self, event: "Checkpoint") -> None:
-        """Write what a resume within the epoch starts from, or, at step 0, from the weights of another run."""
+        """Write a resume checkpoint within an epoch; at step 0 of a fine-tuning, also the initial weights."""
         from vit.runs import weights
         from vit.runs.resume import save_resume
 
@@ -146,7 +156,7 @@ class _Journal:
         self.update(step=event.position["step"])
 
     def snapshot(self, event: "Snapshot") -> None:
-        """Write a snapshot; the final one only stands in for weights that were never validated."""
+        """Write a snapshot; the final one becomes the model only if no weights have been validated."""
         from vit.runs import weights
 
         if not event.final:
@@ -157,7 +167,7 @@ class _Journal:
 
 
 def _line(event: str, record: "Step | Epoch") -> dict[str, Any]:
-    """A record of the trainer as a line of ``metrics.jsonl``: its numbers, without its tensors."""
+    """Return the numbers of a record as a line of ``metrics.jsonl``."""
     names = (item.name for item in fields(record) if item.name not in ("best", "weights", "checkpoint"))
     return {"event": event} | {name: getattr(record, name) for name in names}
 
@@ -165,43 +175,50 @@ def _line(event: str, record: "Step | Epoch") -> dict[str, Any]:
 def execute(
     run: Run, *, resume: bool = False, report: Callable[[Any], None] | None = None, ticket: int | None = None
 ) -> Status:
-    """Do a queued run's work in this process, to its end, and return the status that it ended with.
+    """Train a queued run to its end and return its final status.
 
-    SIGTERM and Ctrl-C stop it in order: after the step, with the kept weights in place.
+    With ``processes`` above 1 this process starts and supervises the ranks; below ``torchrun`` it is rank 0 itself.
+    SIGTERM and Ctrl-C stop the training after the current step and keep the weights.
 
     Args:
-        resume: go on after the last complete epoch.
-        report: told each sentence of the status (a str) and each record of the trainer.
-        ticket: the place in the queue that this process was started for; with another one, the run is another's.
+        resume: continue after the last complete epoch.
+        report: called with each status message (str) and each record of the trainer.
+        ticket: place in the queue that this process was started for; if the run has another one, do nothing.
 
     Raises:
         RunError: another process works on the run, or its folder cannot be written.
     """
-    # A library in Rust that runs out of memory would look for more, to tell where, and wait for itself for ever.
+    # A Rust library that runs out of memory can deadlock while it collects its backtrace.
     os.environ["RUST_BACKTRACE"] = "0"
     with _stop_flag() as stopped:
         with _lock(run):
             journal = _Journal(run, report)
-            processes = hardware.processes(run.config.training.processes, journal.status.device)
-            others = Company(run, processes, lambda lost: journal.end("failed", str(lost), lost))
-            # It may have been stopped, and perhaps queued anew, before this process had the lock.
+            # It may have been stopped, and perhaps queued again, before this process had the lock.
             if journal.status.state == "queued" and ticket in (None, journal.status.ticket):
-                _work(run, journal, stopped, resume, others)
-        if journal.status.state != "failed":  # those of a failed one are ended by who started them
-            others.dismiss()
+                _work(run, journal, stopped, resume)
+        if journal.status.state != "failed":  # after a failure torchrun ends the other ranks
+            distributed.world().dismiss()
+            distributed.world().leave()
         return journal.status
 
 
-def _work(run: Run, journal: _Journal, stopped: Callable[[], bool], resume: bool, others: Company) -> None:
+def _work(run: Run, journal: _Journal, stopped: Callable[[], bool], resume: bool) -> None:
+    """Wait for the device, train, and write how the run ended."""
     epochs = run.config.training.epochs
+    world = distributed.world()
     try:
         journal.update(pid=os.getpid())
         runs.sweep(run.path)
-        with queue.turn(run, wait=partial(_wait, journal, stopped)), others:
+        with queue.turn(run, wait=partial(_wait, journal, stopped)):
             try:
-                _train(run, journal, stopped, resume, others)
+                _say(journal, stopped, "Loading PyTorch.", state="running", started=time.time())
+                processes = hardware.processes(run.config.training.processes, journal.status.device)
+                if processes > 1 and not distributed.launched():
+                    _train_with_ranks(run, journal, processes, resume)
+                else:
+                    _train(run, journal, stopped, resume, world)
             finally:
-                journal.ended = time.time()  # before the next one begins
+                journal.ended = time.time()  # before the next run starts
         if journal.status.epoch < epochs:
             raise _Stopped
         journal.end("finished", f"Finished all {epochs} epochs.")
@@ -211,17 +228,28 @@ def _work(run: Run, journal: _Journal, stopped: Callable[[], bool], resume: bool
         journal.end("stopped", f"Stopped after {journal.status.epoch} of {epochs} epochs.")
         raise
     except Exception as error:
+        error = world.cause(error)
         journal.end("failed", failures.advice(run.path, error), error)
+
+
+def _train_with_ranks(run: Run, journal: _Journal, processes: int, resume: bool) -> None:
+    """Let rank processes train; rank 0 of them writes the run's folder meanwhile."""
+    try:
+        rank_processes.train(run, processes, resume=resume, report=journal.listener)
+    finally:
+        journal.status = runs.read_status(run.path)
+    if journal.status.message.startswith(runs.AT_LIMIT):
+        raise _Stopped(journal.status.message)
 
 
 @dataclass(frozen=True)
 class _Task:
-    """What the first process tells the others that they are to train.
+    """What rank 0 sends to the other ranks.
 
     Attributes:
-        config: the run's settings, as JSON; the device is the one that the first has found.
-        images: of each split, which are the same on all machines.
-        initial: the weights of another run that the training begins from.
+        config: the run's settings as JSON, with the device that rank 0 found.
+        images: number of training and validation images, which must be the same on all machines.
+        initial: weights of another run to start from.
     """
 
     config: str
@@ -230,57 +258,105 @@ class _Task:
     initial: "dict[str, Tensor] | None"
 
 
-def assist() -> int:
-    """Train as one of several, not the first of them, which does all else; the exit status."""
-    signal.signal(signal.SIGINT, signal.SIG_DFL)  # until the first one speaks nothing else ends this process
-    tie = Tie()
+def train_rank(run: Run | None = None, *, resume: bool = False) -> int:
+    """Train as one of several ranks, and return the exit status.
+
+    Args:
+        run: the run of the job that started the ranks. Below ``torchrun`` it is None: rank 0 is then the job itself
+            (:func:`execute`) and the other ranks get everything from it.
+        resume: continue after the last complete epoch.
+    """
+    world = distributed.world()
     try:
-        with _stop_flag() as stopped:
-            _assist(tie, stopped)
-        tie.leave()
+        if world.rank:
+            _train_beside_rank_0(world)
+        else:
+            _train_as_rank_0(run, resume, world)
     except Exception as error:
-        tie.fail(error, failures.advice(data_dir(), error), traceback.format_exc())
+        _note_failure(run, world, error)
         return 1
+    world.leave()
     return 0
 
 
-def _assist(tie: Tie, stopped: Callable[[], bool]) -> None:
+def _train_as_rank_0(run: Run, resume: bool, world: World) -> None:
+    journal = _Journal(run, None)
+    try:
+        with _stop_flag() as stopped:
+            _train(run, journal, stopped, resume, world)
+    except _Stopped as stop:
+        if str(stop):
+            journal.say(str(stop))
+        world.dismiss()
+    finally:
+        journal.close()
+
+
+def _train_beside_rank_0(world: World) -> None:
     from vit import trainer
     from vit.data import load
     from vit.jobs import environment as surroundings
 
-    world = tie.join()
-    task: _Task = world.share()
-    config = RunConfig.from_json(task.config)
-    surroundings.set_threads(config.training.threads, config.environment, world.local_size)
-    data = load(config.data)
-    if (images := _counts(data)) != task.images:
-        raise DataError(
-            "This machine has {:,} training and {:,} validation images, the first one has {:,} and {:,}: give all "
-            "machines the same data.".format(*images, *task.images)
-        )
-    for _ in trainer.fit(config, data, resume=task.checkpoint, stop=stopped, world=world, initial=task.initial):
-        pass
+    signal.signal(signal.SIGINT, signal.SIG_DFL)  # while it waits for rank 0, which may take long, signals end it
+    device = world.join()
+    if not device:
+        return
+    with _stop_flag() as stopped:
+        task: _Task = world.share()
+        config = RunConfig.from_json(task.config)
+        _check_room(world, device)
+        surroundings.set_threads(config.training.threads, config.environment, world.local_size)
+        data = load(config.data)
+        if (images := _counts(data)) != task.images:
+            raise DataError(
+                "This machine has {:,} training and {:,} validation images, rank 0 has {:,} and {:,}: give all "
+                "machines the same data.".format(*images, *task.images)
+            )
+        world.begin()
+        for _ in trainer.fit(config, data, resume=task.checkpoint, stop=stopped, world=world, initial=task.initial):
+            pass
+
+
+def _note_failure(run: Run | None, world: World, error: Exception) -> None:
+    """Record why this rank ends, in the launcher's error file and in a note for rank 0."""
+    consequence = distributed.is_lost_connection(error) or isinstance(error, RankFailed)
+    sentence = "" if consequence else failures.advice(run.path if run else data_dir(), error)
+    with suppress(Exception):  # the launcher or its machine may be gone
+        world.note_failure(sentence)
+    if consequence:
+        time.sleep(FAILURE_SECONDS)  # the launcher finds the rank that failed first, and ends this one
+        return
+    from torch.distributed.elastic.multiprocessing.errors import get_error_handler
+
+    get_error_handler().record_exception(RunError(sentence))
+
+
+def _check_room(world: World, device: str) -> None:
+    """Raise a SettingsError if this machine has fewer GPUs than ranks."""
+    if device != "cpu" and not world.alone:
+        hardware.resolve(device, world.local_size)
 
 
 def _counts(data: "ImageData") -> tuple[int, int]:
     return len(data.train), len(data.val)
 
 
-def _train(run: Run, journal: _Journal, stopped: Callable[[], bool], resume: bool, others: Company) -> None:
-    def go_on(message: str, **changes: Any) -> None:
-        if stopped():
-            raise _Stopped
-        journal.say(message, **changes)
+def _say(journal: _Journal, stopped: Callable[[], bool], message: str, **changes: Any) -> None:
+    """Write a status message, unless the job was asked to stop."""
+    if stopped():
+        raise _Stopped
+    journal.say(message, **changes)
 
-    go_on("Loading PyTorch.", state="running", started=time.time())
+
+def _train(run: Run, journal: _Journal, stopped: Callable[[], bool], resume: bool, world: World) -> None:
+    """Train in this process, alone or as rank 0, and write all events."""
     from vit import networks, trainer
     from vit.data.batches import steps_per_epoch
     from vit.jobs import environment as surroundings
     from vit.runs.resume import load_resume
 
-    others.join(lambda: go_on("Loading PyTorch."))
-    config, world = run.config, others.world
+    go_on = partial(_say, journal, stopped)
+    config = run.config
     recorded = config.environment if resume else None
     surroundings.set_threads(config.training.threads, recorded, world.local_size)
     environment = surroundings.environment(journal.status.device, world.size)
@@ -299,25 +375,28 @@ def _train(run: Run, journal: _Journal, stopped: Callable[[], bool], resume: boo
         journal.log(f"left out {skipped.file}: {skipped.reason}")
     if len(data.skipped) > LISTED_FILES:
         journal.log(f"left out {len(data.skipped) - LISTED_FILES} more files")
-    if not run.has_weights and initial is None:  # so that a run that is killed in its first epoch can be opened, too
+    if not run.has_weights and initial is None:  # a run that is killed in its first epoch can be opened
         drawn = networks.build_model(config.model, seed=config.training.seed).state_dict()
         weights.save_model(run.path, drawn, {"epoch": 0, "validated": False})
-        del drawn  # or it would be held as long as the training
+        del drawn  # free its memory before the training
     recipe = config.training
     per_epoch = steps_per_epoch(len(data.train), recipe.batch_size, recipe.drop_last)
     go_on("Training.", steps_total=per_epoch * config.training.epochs)
     if not world.alone:
         journal.log(f"{world.size} processes train together.")
+        _check_room(world, journal.status.device)
+        world.join(journal.status.device, lambda: go_on("Training."))
         here = recipe.model_copy(update={"device": journal.status.device})
         told = config.model_copy(update={"environment": recorded, "training": here})
         world.share(_Task(told.model_dump_json(), _counts(data), checkpoint, initial))
+        world.begin()
     before = float(checkpoint.position["seconds"]) if checkpoint else 0.0
     time_up = _alarm(recipe.max_seconds, before)
     events = trainer.fit(
         config, data, resume=checkpoint, stop=lambda: stopped() or time_up(), world=world, initial=initial
     )
-    del initial  # it is in the model by now
-    _rewind(run, journal, checkpoint)  # not before it is known that training can go on from there
+    del initial  # the model has it now
+    _rewind(run, journal, checkpoint)  # only after fit has accepted the checkpoint
     if recipe.tensorboard:
         journal.follow_in_tensorboard()
     for event in events:
@@ -340,16 +419,13 @@ def _train(run: Run, journal: _Journal, stopped: Callable[[], bool], resume: boo
 
 
 def _alarm(seconds: float | None, before: float) -> Callable[[], bool]:
-    """A question that is true once the training has had its seconds, those before a resume among them; None is never.
-
-    It runs by a clock of its own, since what a resume starts from may be somebody else's file.
-    """
+    """Return a callable that is true after ``seconds`` of training, including those before a resume; None is never."""
     end = math.inf if seconds is None else time.monotonic() + seconds - max(0.0, before)
     return lambda: time.monotonic() >= end
 
 
 def _rewind(run: Run, journal: _Journal, checkpoint: "Checkpoint | None") -> None:
-    """Take metrics and status back to the position that training goes on from."""
+    """Reset metrics and status to the position that training continues from."""
     position = checkpoint.position if checkpoint else {"epoch": 0, "step": 0}
     runs.cut_metrics(run.path, position["step"])
     journal.update(epoch=position["epoch"], step=position["step"])
@@ -370,7 +446,7 @@ def _load_data(config: RunConfig, go_on: Callable[[str], None]) -> "ImageData":
 
 
 def _wait(journal: _Journal, stopped: Callable[[], bool]) -> None:
-    """One look at the queue is over, and it is not this run's turn yet."""
+    """Sleep until the next look at the queue."""
     journal.say(f"Waiting for its turn on {journal.status.device}.")
     time.sleep(WAIT_STEP)
     if stopped():
@@ -379,7 +455,7 @@ def _wait(journal: _Journal, stopped: Callable[[], bool]) -> None:
 
 @contextmanager
 def _stop_flag() -> Iterator[Callable[[], bool]]:
-    """A question that is true once SIGTERM or Ctrl-C came; a second one has its usual effect."""
+    """Yield a callable that is true after SIGTERM or Ctrl-C; a second signal has its usual effect."""
     asked = False
 
     def ask(number: int, _frame: object) -> None:
@@ -387,7 +463,7 @@ def _stop_flag() -> Iterator[Callable[[], bool]]:
         asked = True
         signal.signal(number, before[number])
 
-    if threading.current_thread() is not threading.main_thread():  # only there can signals be handled
+    if threading.current_thread() is not threading.main_thread():  # signals can be handled only there
         yield lambda: False
         return
     before = {number: signal.getsignal(number) for number in (signal.SIGTERM, signal.SIGINT)}
@@ -403,7 +479,7 @@ def _stop_flag() -> Iterator[Callable[[], bool]]:
 @contextmanager
 def _lock(run: Run) -> Iterator[None]:
     try:
-        lock = runs.run_lock(run.path).acquire(timeout=LOCK_PATIENCE)  # a reader's probe holds it for an instant
+        lock = runs.run_lock(run.path).acquire(timeout=LOCK_PATIENCE)
     except Timeout:
         raise RunError(f"Another process works on the run {run.name!r}: wait for it, or stop it.") from None
     except OSError as error:
