@@ -6,6 +6,7 @@ writes the run's folder while they train, and the job writes how the run ended.
 
 import ctypes
 import os
+import shutil
 import signal
 import sys
 import threading
@@ -13,7 +14,7 @@ import time
 import uuid
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
-from tempfile import TemporaryDirectory
+from pathlib import Path
 from types import SimpleNamespace
 from typing import TYPE_CHECKING, Any
 
@@ -26,14 +27,21 @@ if TYPE_CHECKING:
     from torch.distributed.elastic.multiprocessing.errors import ChildFailedError
 
 SIGNALS = (signal.SIGTERM, signal.SIGINT)
+ERROR_FILES = ".ranks"
+"""Folder in the run's folder where the ranks leave their errors while they train."""
 POLL_SECONDS = 0.3
 _PR_SET_PDEATHSIG = 1
+
+
+class _Interrupted(Exception):
+    """SIGTERM or SIGINT came before the launcher had handlers of its own."""
 
 
 def train(run: Run, processes: int, *, resume: bool, report: Callable[[Any], None] | None) -> None:
     """Train a run with several ranks on this machine, and return when all of them have ended.
 
-    SIGTERM and SIGINT are passed on to the ranks, which stop together after their step.
+    SIGTERM and SIGINT are passed on to the ranks, which stop together after their step. The caller restores the signal
+    handlers.
 
     Args:
         report: called with each status message and each line of ``metrics.jsonl`` that rank 0 writes.
@@ -41,37 +49,49 @@ def train(run: Run, processes: int, *, resume: bool, report: Callable[[Any], Non
     Raises:
         RankFailed: a rank failed or was killed; the launcher has stopped the others.
     """
+
+    def interrupt(_number: int, _frame: object) -> None:
+        raise _Interrupted
+
+    if threading.current_thread() is threading.main_thread():
+        for number in SIGNALS:
+            signal.signal(number, interrupt)
+    error_files = run.path / ERROR_FILES
+    shutil.rmtree(error_files, ignore_errors=True)  # of a job that was killed
+    _let_ranks_import_this_project()
+    try:
+        with _reporting(run, report):
+            _launch(run, processes, error_files, resume)
+    except _Interrupted:
+        pass  # as below
+    finally:
+        shutil.rmtree(error_files, ignore_errors=True)
+
+
+def _launch(run: Run, processes: int, error_files: Path, resume: bool) -> None:
     from torch.distributed.elastic.multiprocessing import DefaultLogsSpecs, SignalException
     from torch.distributed.elastic.multiprocessing.errors import ChildFailedError
     from torch.distributed.launcher.api import LaunchConfig, elastic_launch
 
-    def interrupt(number: int, _frame: object) -> None:
-        raise SignalException(f"signal {number}", signal.Signals(number))
-
-    if threading.current_thread() is threading.main_thread():
-        for number in SIGNALS:  # until the launcher has its own handlers; the caller restores the former ones
-            signal.signal(number, interrupt)
-    _let_ranks_import_this_project()
+    config = LaunchConfig(
+        min_nodes=1,
+        max_nodes=1,
+        nproc_per_node=processes,
+        run_id=uuid.uuid4().hex,
+        rdzv_backend="c10d",
+        rdzv_endpoint="localhost:0",
+        local_addr="127.0.0.1",
+        max_restarts=0,
+        logs_specs=DefaultLogsSpecs(log_dir=str(error_files)),
+        signals_to_handle=",".join(number.name for number in SIGNALS),
+    )
     command = ["-m", "vit.jobs", "rank", "--run", str(run.path), "--parent", str(os.getpid())]
-    with TemporaryDirectory(prefix="vit-ranks-") as error_files, _reporting(run, report):
-        config = LaunchConfig(
-            min_nodes=1,
-            max_nodes=1,
-            nproc_per_node=processes,
-            run_id=uuid.uuid4().hex,
-            rdzv_backend="c10d",
-            rdzv_endpoint="localhost:0",
-            local_addr="127.0.0.1",
-            max_restarts=0,
-            logs_specs=DefaultLogsSpecs(log_dir=error_files),
-            signals_to_handle=",".join(number.name for number in SIGNALS),
-        )
-        try:
-            elastic_launch(config, sys.executable)(*command, *(["--resume"] if resume else []))
-        except SignalException:
-            pass  # the ranks have stopped: the run's status says how far they got
-        except ChildFailedError as error:
-            raise _describe(error, run, processes) from None
+    try:
+        elastic_launch(config, sys.executable)(*command, *(["--resume"] if resume else []))
+    except SignalException:
+        pass  # the ranks have stopped: the run's status says how far they got
+    except ChildFailedError as error:
+        raise _describe(error, run, processes) from None
 
 
 def end_with_parent(parent: int | None = None) -> None:

@@ -211,8 +211,8 @@ def _work(run: Run, journal: _Journal, stopped: Callable[[], bool], resume: bool
         runs.sweep(run.path)
         with queue.turn(run, wait=partial(_wait, journal, stopped)):
             try:
-                _say(journal, stopped, "Loading PyTorch.", state="running", started=time.time())
                 processes = hardware.processes(run.config.training.processes, journal.status.device)
+                _say(journal, stopped, "Loading PyTorch.", state="running", started=time.time())
                 if processes > 1 and not distributed.launched():
                     _train_with_ranks(run, journal, processes, resume)
                 else:
@@ -267,6 +267,8 @@ def train_rank(run: Run | None = None, *, resume: bool = False) -> int:
         resume: continue after the last complete epoch.
     """
     world = distributed.world()
+    # Loading PyTorch and waiting for rank 0 take long, and there is nothing to save yet: a signal ends the process.
+    signal.signal(signal.SIGINT, signal.SIG_DFL)
     try:
         if world.rank:
             _train_beside_rank_0(world)
@@ -280,6 +282,7 @@ def train_rank(run: Run | None = None, *, resume: bool = False) -> int:
 
 
 def _train_as_rank_0(run: Run, resume: bool, world: World) -> None:
+
     journal = _Journal(run, None)
     try:
         with _stop_flag() as stopped:
@@ -297,7 +300,6 @@ def _train_beside_rank_0(world: World) -> None:
     from vit.data import load
     from vit.jobs import environment as surroundings
 
-    signal.signal(signal.SIGINT, signal.SIG_DFL)  # while it waits for rank 0, which may take long, signals end it
     device = world.join()
     if not device:
         return
