@@ -40,9 +40,19 @@ def losses(run: runs.Run) -> list[float]:
     return [line["loss"] for line in lines]
 
 
-def test_torchrun_trains_as_one_process_does_and_goes_on_by_itself_after_the_death_of_a_worker(jobs_end):  # noqa: F811
-    words = ["-m", "torch.distributed.run", "--standalone", "--nproc-per-node", "2", "--max-restarts", "1", "-m", "vit"]
-    command = [sys.executable, *words, "train", *FLAGS.split(), "--epochs", str(ENDLESS)]
+TORCHRUN = [sys.executable, "-m", "torch.distributed.run", "--standalone", "--nproc-per-node", "2"]
+
+RAISES = """
+import os
+if os.environ.get("RANK") == "1":
+    import vit.data
+    vit.data.load = lambda config: 1 / 0
+"""
+"""A ``sitecustomize.py``: rank 1 cannot load its data."""
+
+
+def test_torchrun_trains_as_one_process_does_and_goes_on_by_itself_after_the_death_of_a_worker(jobs_end):
+    command = [*TORCHRUN, "--max-restarts", "1", "-m", "vit", "train", *FLAGS.split(), "--epochs", str(ENDLESS)]
     with subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True) as torchrun:
         run = wait_for(runs.list_runs)[0]
         wait_for(lambda: run.status.step > 20 and run.can_go_on)
@@ -102,6 +112,10 @@ def test_a_killed_rank_ends_the_run_with_its_name_and_a_resume_with_one_process_
 def test_ranks_stop_together_resume_and_end_with_their_job(jobs_end):
     run = jobs.start(config(ENDLESS, processes=2), "one")
     processes = ranks(run)
+    waiting = jobs.start(config(ENDLESS, processes=2), "two")
+    wait_for(lambda: "Waiting for its turn" in waiting.status.message)
+    assert not any("libtorch" in file.path for file in psutil.Process(waiting.status.pid).memory_maps())
+    jobs.stop(waiting)
     assert jobs.stop(run).state == "stopped"
     assert run.status.message.startswith("Stopped after ")
     wait_for(lambda: gone(processes), 5)
@@ -121,20 +135,36 @@ def test_ranks_stop_together_resume_and_end_with_their_job(jobs_end):
     assert len(losses(run)) > done
 
 
-def test_a_rank_that_raises_is_named_with_its_error_and_the_caller_is_told_what_happens(jobs_end):
+def test_a_rank_that_raises_is_named_with_its_error_and_the_caller_gets_all_reports(home, tmp_path, monkeypatch):
     heard = []
     fine = runs.create("fine", config(2, processes=2))
     assert jobs.execute(fine, report=heard.append).state == "finished", fine.log()
     assert "Training." in heard
     assert [event.epoch for event in heard if hasattr(event, "val_loss")] == [1, 2]
 
-    bad = config(2, processes=2)
-    data = bad.data.model_copy(update={"source": "/no/such/folder", "train_images": None, "val_images": None})
-    run = runs.create("bad", bad.model_copy(update={"data": data}))
-    assert jobs.execute(run).state == "failed"
-    assert run.status.message.startswith("Rank 0 of 2 failed: ")
-    assert "/no/such/folder" in run.status.message
-    assert "Traceback" in run.log()
+    (tmp_path / "sitecustomize.py").write_text(RAISES)
+    monkeypatch.setenv("PYTHONPATH", os.pathsep.join([str(tmp_path), str(project_root())]))
+    bad = runs.create("bad", config(2, processes=2))
+    assert jobs.execute(bad).state == "failed"
+    expected = "Rank 1 of 2 failed: An unexpected error ended the run (ZeroDivisionError)"
+    assert bad.status.message.startswith(expected)
+    assert "division by zero" in bad.log()
+    assert not list(bad.path.glob(".ranks"))
+
+    words = ["--max-restarts", "0", "-m", "--", "vit", "train", *FLAGS.split(), "--run", "by-hand"]
+    assert subprocess.run([*TORCHRUN, *words], capture_output=True, timeout=120).returncode == 1
+    assert runs.get_run("by-hand").status.message.startswith(expected)
+
+
+def test_ranks_end_with_a_torchrun_that_is_killed(jobs_end):
+    words = ["-m", "vit", "train", *FLAGS.split(), "--epochs", str(ENDLESS)]
+    with subprocess.Popen([*TORCHRUN, *words], stderr=subprocess.DEVNULL) as torchrun:
+        run = wait_for(runs.list_runs)[0]
+        wait_for(lambda: run.status.step > 4)
+        processes = [psutil.Process(of_rank(torchrun.pid, rank)) for rank in (0, 1)]
+        torchrun.kill()
+    wait_for(lambda: gone(processes), 5)
+    assert run.state == "failed"
 
 
 def test_parts_are_the_whole_in_order_however_many_share_it():

@@ -6,6 +6,7 @@ exits with 2 and one line on standard error. torch is imported only by the comma
 
 import argparse
 import json
+import os
 import sys
 import time
 from collections.abc import Sequence
@@ -58,7 +59,9 @@ def main(arguments: Sequence[str] | None = None) -> int:
     if distributed.launch_mark():
         rank_processes.end_with_parent()
     if distributed.world().rank:  # only rank 0 prints
-        return train_rank() if words[:1] and words[0] in TRAINING and not {"-h", "--help"} & set(words) else 0
+        if words[:1] and words[0] in TRAINING and not {"-h", "--help"} & set(words):
+            os._exit(train_rank())  # PyTorch's threads may abort an ordinary exit after the other ranks are gone
+        return 0
     parsed = _parser().parse_args(words)
     try:
         return parsed.command(parsed)

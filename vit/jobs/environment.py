@@ -1,6 +1,6 @@
-"""What a run is trained with besides its settings: versions, processor, threads.
+"""The environment of a training: versions, processor, device, threads and number of processes.
 
-On a CPU, where they are the same, so are its numbers.
+On a CPU, a training in the same environment gives exactly the same numbers.
 """
 
 import os
@@ -11,7 +11,7 @@ from vit.config import Environment
 from vit.support import hardware
 
 THREADS_MAX = 64
-"""As many threads as a run's record says are taken, if the machine does not have more cores."""
+"""Upper bound for the threads that a run's record may ask for, unless the machine has more cores."""
 
 _TITLES = {
     "vit": "this program's version",
@@ -21,20 +21,23 @@ _TITLES = {
     "threads": "threads",
     "processes": "processes",
 }
-"""What can change a run's numbers."""
+"""The parts of the environment that can change a run's numbers."""
 
 
 def set_threads(chosen: int | None, recorded: Environment | None, sharing: int = 1) -> None:
-    """Have torch take the chosen number of CPU threads, or, on the same processor, as many as a run was begun with.
+    """Set the number of CPU threads that torch uses.
 
-    Its own choice is set, too, for until it is told a number torch leaves it to MKL to take fewer.
+    Without a chosen number, a resume on the same processor takes the recorded one, and a new run torch's default. The
+    default is set explicitly too, because until then MKL may use fewer threads.
 
     Args:
-        sharing: so many processes of this machine train together, and share its cores; each has ``chosen`` threads.
+        chosen: threads of each process, or None.
+        recorded: environment of the run that is resumed, or None.
+        sharing: number of processes on this machine that train together and share its cores.
     """
     import torch
 
-    possible = range(1, max(os.cpu_count() or 1, THREADS_MAX) + 1)  # a run may come from anyone
+    possible = range(1, max(os.cpu_count() or 1, THREADS_MAX) + 1)  # the run may come from an untrusted source
     if not chosen and recorded and _like(recorded, sharing) and recorded.threads in possible:
         chosen = recorded.threads
     own = max(1, hardware.cpu_cores() // sharing) if sharing > 1 else torch.get_num_threads()
@@ -46,7 +49,7 @@ def _like(recorded: Environment, sharing: int) -> bool:
 
 
 def environment(device: str, processes: int = 1) -> Environment:
-    """What is trained with here and now, on a device as torch names it, by so many processes together."""
+    """Return the current environment for a training on a device with a number of processes."""
     import torch
 
     return Environment(
@@ -62,7 +65,7 @@ def environment(device: str, processes: int = 1) -> Environment:
 
 
 def departures(begun: Environment, now: Environment) -> str:
-    """A sentence on what a run goes on with other than it was begun with; empty where its numbers are the same."""
+    """Return a sentence on what differs between the environments of a run and its resume; empty if nothing does."""
     changed = [name for name in _TITLES if getattr(begun, name) != getattr(now, name)]
     if not changed:
         return ""
