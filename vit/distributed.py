@@ -165,21 +165,16 @@ class World:
             self.any(False)
             distributed.set_timeout(STEP_TIMEOUT)
 
-    def dismiss(self) -> None:
-        """On rank 0, let the others end because there is nothing to train; no effect after :meth:`join`."""
-        if not self.alone:
-            from torch import distributed
-
-            if not distributed.is_initialized():
-                self._store(START_TIMEOUT).set("device", "")
-
     def leave(self) -> None:
-        """Release the process group after a training that did not fail."""
-        if not self.alone:
-            from torch import distributed
+        """Release the process group; if there was nothing to train, rank 0 dismisses the ranks that wait for it."""
+        if self.alone:
+            return
+        from torch import distributed
 
-            if distributed.is_initialized():
-                distributed.destroy_process_group()
+        if distributed.is_initialized():
+            distributed.destroy_process_group()
+        elif self.rank == 0:
+            self._store(START_TIMEOUT).set("device", "")
 
     def note_failure(self, sentence: str) -> None:
         """Leave a note for rank 0 that this rank ends; the sentence is empty when another rank failed first."""

@@ -197,7 +197,6 @@ def execute(
             if journal.status.state == "queued" and ticket in (None, journal.status.ticket):
                 _work(run, journal, stopped, resume)
         if journal.status.state != "failed":  # after a failure torchrun ends the other ranks
-            distributed.world().dismiss()
             distributed.world().leave()
         return journal.status
 
@@ -290,7 +289,6 @@ def _train_as_rank_0(run: Run, resume: bool, world: World) -> None:
     except _Stopped as stop:
         if str(stop):
             journal.say(str(stop))
-        world.dismiss()
     finally:
         journal.close()
 
