@@ -1,7 +1,8 @@
 """The ranks of a data-parallel training: how they meet, exchange tensors and name the rank that failed.
 
 PyTorch's elastic launcher starts the ranks and tells each its place by environment variables, whether a user calls
-``torchrun`` or a job calls the launcher (:mod:`vit.jobs.rank_processes`). Nothing here imports torch before the ranks meet.
+``torchrun`` or a job calls the launcher (:mod:`vit.jobs.rank_processes`). Nothing here imports torch before the ranks
+meet.
 """
 
 import hashlib

@@ -18,6 +18,7 @@ from vit.config import Environment
 from vit.distributed import World
 from vit.errors import SettingsError
 from vit.jobs import environment
+from vit.paths import project_root
 from vit.runs.resume import load_resume
 from vit.support import hardware
 from vit.support.hardware import Device
@@ -51,7 +52,7 @@ if os.environ.get("RANK") == "1":
 """A ``sitecustomize.py``: rank 1 cannot load its data."""
 
 
-def test_torchrun_trains_as_one_process_does_and_goes_on_by_itself_after_the_death_of_a_worker(jobs_end):
+def test_torchrun_trains_as_one_process_does_and_goes_on_by_itself_after_the_death_of_a_worker(jobs_end):  # noqa: F811
     command = [*TORCHRUN, "--max-restarts", "1", "-m", "vit", "train", *FLAGS.split(), "--epochs", str(ENDLESS)]
     with subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True) as torchrun:
         run = wait_for(runs.list_runs)[0]
@@ -84,7 +85,7 @@ def gone(processes: list[psutil.Process]) -> bool:
     return not any(process.is_running() for process in processes)
 
 
-def test_a_killed_rank_ends_the_run_with_its_name_and_a_resume_with_one_process_goes_on(jobs_end, monkeypatch):
+def test_a_killed_rank_ends_the_run_with_its_name_and_a_resume_with_one_process_goes_on(jobs_end, monkeypatch):  # noqa: F811
     run = jobs.start(config(ENDLESS, processes=2), "one")
     wait_for(lambda: run.status.epoch >= 2)
     job, processes = run.status.pid, ranks(run)
@@ -109,7 +110,7 @@ def test_a_killed_rank_ends_the_run_with_its_name_and_a_resume_with_one_process_
     assert run.config.training.processes == 2
 
 
-def test_ranks_stop_together_resume_and_end_with_their_job(jobs_end):
+def test_ranks_stop_together_resume_and_end_with_their_job(jobs_end):  # noqa: F811
     run = jobs.start(config(ENDLESS, processes=2), "one")
     processes = ranks(run)
     waiting = jobs.start(config(ENDLESS, processes=2), "two")
@@ -156,7 +157,7 @@ def test_a_rank_that_raises_is_named_with_its_error_and_the_caller_gets_all_repo
     assert runs.get_run("by-hand").status.message.startswith(expected)
 
 
-def test_ranks_end_with_a_torchrun_that_is_killed(jobs_end):
+def test_ranks_end_with_a_torchrun_that_is_killed(jobs_end):  # noqa: F811
     words = ["-m", "vit", "train", *FLAGS.split(), "--epochs", str(ENDLESS)]
     with subprocess.Popen([*TORCHRUN, *words], stderr=subprocess.DEVNULL) as torchrun:
         run = wait_for(runs.list_runs)[0]

@@ -354,6 +354,7 @@ def _train(run: Run, journal: _Journal, stopped: Callable[[], bool], resume: boo
     from vit.data.batches import steps_per_epoch
     from vit.jobs import environment as surroundings
     from vit.runs.resume import load_resume
+    from vit.runs.weights import save_model
 
     go_on = partial(_say, journal, stopped)
     config = run.config
@@ -377,7 +378,7 @@ def _train(run: Run, journal: _Journal, stopped: Callable[[], bool], resume: boo
         journal.log(f"left out {len(data.skipped) - LISTED_FILES} more files")
     if not run.has_weights and initial is None:  # a run that is killed in its first epoch can be opened
         drawn = networks.build_model(config.model, seed=config.training.seed).state_dict()
-        weights.save_model(run.path, drawn, {"epoch": 0, "validated": False})
+        save_model(run.path, drawn, {"epoch": 0, "validated": False})
         del drawn  # free its memory before the training
     recipe = config.training
     per_epoch = steps_per_epoch(len(data.train), recipe.batch_size, recipe.drop_last)
