@@ -1,19 +1,25 @@
 # make app    install and start the app
-# make test   install and pass the tests
-# make docs   the API reference from the docstrings, in docs/api
+# make test   install, check and run the tests
+# make check  only the checks: style, spelling, import contracts, types
+# make docs   build the API reference from the docstrings, in docs/api
 VENV ?= .venv
 PYTHON ?= python3
 BIN := $(VENV)/bin
 
-.PHONY: app test format docs pictures shipped-run clean
+.PHONY: app test check format docs pictures shipped-run clean
 
 app: $(VENV)/.app
 	$(BIN)/streamlit run streamlit_app.py
 
-test: $(VENV)/.test
+test: check
+	$(BIN)/python -m pytest -n 2 --dist worksteal $(PYTEST_ARGS)
+
+check: $(VENV)/.test
 	$(BIN)/ruff check .
 	$(BIN)/ruff format --check .
-	$(BIN)/python -m pytest -n 2 --dist worksteal $(PYTEST_ARGS)
+	$(BIN)/codespell
+	$(BIN)/lint-imports --no-cache
+	$(BIN)/mypy
 
 format: $(VENV)/.test
 	$(BIN)/ruff check --fix .
@@ -22,7 +28,7 @@ format: $(VENV)/.test
 docs: $(VENV)/.test
 	$(BIN)/python -m docs.api
 
-# What the README shows; needs Chromium.
+# Screenshots of the README; needs Chromium.
 pictures: $(VENV)/.test
 	$(BIN)/python -m docs.pictures
 
@@ -37,7 +43,7 @@ $(VENV)/.test: $(VENV)/.app pyproject.toml
 	$(BIN)/python -m pip install -e '.[test]'
 	touch $@
 
-# The run in checkpoints/scenes-vit: the default model and recipe on the embedded data set. Ten minutes on two cores.
+# The run in checkpoints/scenes-vit: the default model and recipe on the built-in data set. Ten minutes on two cores.
 SHIPPED := checkpoints/scenes-vit
 shipped-run: $(VENV)/.app
 	rm -rf $(SHIPPED)
