@@ -19,16 +19,17 @@ from vit.config import DataConfig
 from vit.runs import Run
 
 if TYPE_CHECKING:  # torch comes with the first model, not with the first page
-    from torch import Tensor, nn
+    from torch import Tensor
 
     from vit.explain import Record
+    from vit.networks import Network
     from vit.runs.weights import CheckpointInfo
 
 
 IMAGE_ID = re.compile(r"(?:val-)?(\d{1,9})|pic-([0-9a-f]{16})")
 
 
-def load_model(run: Run) -> "tuple[nn.Module, CheckpointInfo]":
+def load_model(run: Run) -> "tuple[Network, CheckpointInfo]":
     """The run's kept model, shared by all sessions and frozen, and what goes with it.
 
     Raises:
@@ -38,7 +39,7 @@ def load_model(run: Run) -> "tuple[nn.Module, CheckpointInfo]":
 
 
 @st.cache_resource(max_entries=4, show_spinner="Loading the model")
-def load_path(path: str, stamp: int) -> "tuple[nn.Module, CheckpointInfo]":
+def load_path(path: str, stamp: int) -> "tuple[Network, CheckpointInfo]":
     """:func:`load_model` for cached functions, whose arguments are the key."""
     from vit.runs.weights import load_checkpoint
 
