@@ -3,7 +3,7 @@
 import streamlit as st
 from PIL import Image, ImageDraw
 
-from pages.ui import answer, cached_models, image_picker, link_state, text
+from pages.ui import answer, cached_models, image_picker, text, view_pickers
 from pages.ui.widgets.heat_map import heat_map
 from pages.ui.widgets.map_grid import tokens_before, words_before
 from pages.ui.wording import term
@@ -45,26 +45,9 @@ def steps_of(
 def controls(config: TransformerConfig) -> tuple[int, int, int]:
     """The same numbers as on the Attention page, but that 0 is the first token, of which there may be none before the
     patches: token, layer, head."""
-    before, patches = tokens_before(config), config.grid**2
-    first = 0 if config.num_prefix_tokens else 1
-    last = patches + len(before)
-    zero = f"0 is the {config.prefix_names[0]}, " if config.num_prefix_tokens else ""
-    after = f", {patches + 1} to {last} {', '.join(before)}" if before else ""
-    link_state.bounded("token", first, last, first)
-    link_state.bounded("layer", 1, config.depth, 1)
-    link_state.bounded("head", 1, config.num_heads, 1)
-    token = st.number_input(
-        "Token",
-        first,
-        last,
-        first,
-        key="token",
-        bind="query-params",
-        width=140,
-        help=term("class token", here=f"{zero}1 to {patches} are the patches, row by row{after}."),
-    )
-    layer = st.number_input("Layer", 1, config.depth, 1, key="layer", bind="query-params", width=140)
-    head = st.number_input("Head", 1, config.num_heads, 1, key="head", bind="query-params", width=140)
+    grid, zero = (config.grid, config.grid), config.prefix_names[0] if config.num_prefix_tokens else ""
+    token = view_pickers.pick_token(grid, label="Token", zero=zero, others=tokens_before(config))
+    layer, head = view_pickers.pick_layer(config.depth), view_pickers.pick_head(config.num_heads)
     return token, layer, head
 
 

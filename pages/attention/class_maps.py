@@ -9,8 +9,8 @@ from PIL import Image
 from pages import access
 from pages.ui import cached_models, link_state, text
 from pages.ui.cached_models import PickedImage, answer, cached, import_captum, is_convolutional
-from pages.ui.class_picker import choose_class
 from pages.ui.text import plain
+from pages.ui.view_pickers import pick_class
 from pages.ui.wording import term
 from vit.classes import names_of
 from vit.errors import UserError
@@ -144,7 +144,7 @@ def explore_blocks(run: Run, picked: PickedImage) -> None:
     """A convolutional network's maps: the last block large, with another network beside it, then every block."""
     names, (view, probabilities) = names_of(run.config), answer(run, picked.image)
     with st.container(horizontal=True, vertical_alignment="bottom"):
-        label = choose_class(names, names[int(probabilities.argmax())])
+        label = pick_class(names, names[int(probabilities.argmax())])
         other = choose_beside(run)
     show_maps([run, *([other] if other else [])], picked, label, view)
     st.subheader("Every block", anchor=False, help=term("Grad-CAM"))
@@ -173,7 +173,7 @@ def explore_beside(run: Run, picked: PickedImage) -> None:
         other = choose_beside(run)
         if other is not None:
             names, (view, probabilities) = names_of(run.config), answer(run, picked.image)
-            label = choose_class(names, names[int(probabilities.argmax())])
+            label = pick_class(names, names[int(probabilities.argmax())])
     if other is None:
         st.caption("Choose one, and both networks show for one class where in this image they find it.")
         return

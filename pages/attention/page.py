@@ -6,11 +6,10 @@ import numpy as np
 import streamlit as st
 
 from pages.attention import class_maps
-from pages.ui import answer, cached_models, downloads, image_picker, run_picker, text
+from pages.ui import answer, cached_models, downloads, image_picker, run_picker, text, view_pickers
 from pages.ui.widgets.map_grid import (
     forget_browsers,
     map_grid,
-    place_controls,
     scale_controls,
     tokens_before,
     words_before,
@@ -146,11 +145,13 @@ def explore(run: Run, look: cached_models.Look, picked: cached_models.PickedImag
     fused = show == "Mean, max, min"
     key = "fusion" if fused else "head"
     with st.container(horizontal=True, vertical_alignment="bottom"):
-        token, layer, head = place_controls(
-            *view.matrices.shape[:2],
-            record.grid,
-            column=("Fusion", key, "1 mean, 2 max, 3 min.") if fused else ("Head", key, None),
-            before=before,
+        depth, columns = view.matrices.shape[:2]
+        token = view_pickers.pick_token(record.grid, others=before)
+        layer = view_pickers.pick_layer(depth)
+        head = (
+            view_pickers.pick_number("Fusion", key, 1, columns, help="1 mean, 2 max, 3 min.")
+            if fused
+            else view_pickers.pick_head(columns)
         )
         scale_controls()
     row_names = [f"Layer {number}" for number in range(1, len(view.matrices) + 1)]

@@ -11,7 +11,8 @@ from pages.ui import answer as answer_view
 from pages.ui import cached_models, downloads, image_picker, link_state, run_picker, text
 from pages.ui.cached_models import Look, PickedImage
 from pages.ui.text import plain
-from pages.ui.widgets.map_grid import forget_browsers, map_grid, place_controls, scale_controls, tokens_before
+from pages.ui.view_pickers import pick_optional_class, pick_token_layer_head
+from pages.ui.widgets.map_grid import forget_browsers, map_grid, scale_controls, tokens_before
 from vit.classes import names_of
 from vit.errors import UserError
 from vit.explain import METHODS
@@ -138,7 +139,7 @@ def show_heads(sides: list[Side]) -> None:
     depth, heads = (max(look.attention.shape[axis] for look in looks) for axis in (0, 1))
     with st.container(horizontal=True, vertical_alignment="bottom"):
         before = before_both(sides)
-        token, layer, head = place_controls(depth, heads, grid, before=before)
+        token, layer, head = pick_token_layer_head(depth, heads, grid, others=before)
         scale_controls()
     with st.grid(2, min_column_width=420, gap="large") as row:  # below each other where tiles would be cut off
         columns = [row.cell() for _ in sides]
@@ -188,17 +189,7 @@ def show_method(sides: list[Side], method: str) -> None:
     names = names_of(sides[0].run.config)
     label = None
     if METHODS[method].for_class and names:
-        link_state.one_of("class", names)
-        label = st.selectbox(
-            "Class",
-            names,
-            index=None,
-            placeholder="What each predicts",
-            key="class",
-            bind="query-params",
-            width=220,
-            help="The class that the maps speak for.",
-        )
+        label = pick_optional_class(names, "What each predicts")
     for place, (column, side) in enumerate(zip(st.columns(2, gap="large"), sides, strict=True)):
         with column:
             show_answer(side)

@@ -9,6 +9,7 @@ from pages.ui import cached_models, link_state, run_picker
 from pages.ui.background import Progress, background
 from pages.ui.downloads import downloads
 from pages.ui.text import show_error
+from pages.ui.view_pickers import pick_head, pick_layer
 from pages.ui.widgets.boards import head_board
 from pages.ui.wording import term
 from vit import plots
@@ -224,8 +225,7 @@ def show_board(
         f"{before.mean_loss:.3f}."
     )
     with st.container(horizontal=True, vertical_alignment="bottom"):
-        layer = st.number_input("Layer", 1, depth, 1, key="layer", bind="query-params", width=120)
-        head = st.number_input("Head", 1, heads, 1, key="head", bind="query-params", width=120)
+        layer, head = pick_layer(depth), pick_head(heads)
         downloads(
             f"{run.name}-heads-{measure}",
             key="importance",

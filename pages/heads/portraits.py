@@ -11,10 +11,10 @@ from pages.heads.help import Before
 from pages.ui import answer, cached_models, downloads, link_state, text
 from pages.ui.background import background
 from pages.ui.text import CAPTION_COLUMNS
+from pages.ui.view_pickers import pick_token_layer_head
 from pages.ui.widgets.map_grid import (
     forget_browsers,
     map_grid,
-    place_controls,
     scale_controls,
     tokens_before,
     words_before,
@@ -273,7 +273,7 @@ def explore(run: Run, seen: "Portraits") -> None:
     st.subheader("One head", anchor=False)
     st.caption(help.PATTERNS)
     with st.container(horizontal=True, vertical_alignment="bottom"):
-        token, layer, head = place_controls(depth, heads, seen.grid, before=tokens_before(run.config.model))
+        token, layer, head = pick_token_layer_head(depth, heads, seen.grid, others=tokens_before(run.config.model))
         scale_controls()
     show_patterns(run, seen, token, layer, head)
     name = str(seen.names[layer - 1, head - 1])

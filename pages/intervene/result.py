@@ -13,7 +13,8 @@ from pages.ui import cached_models, link_state
 from pages.ui.background import background, tasks
 from pages.ui.downloads import downloads, plotly_config
 from pages.ui.text import plain
-from pages.ui.widgets.map_grid import map_grid, place_controls, scale_controls, tokens_before
+from pages.ui.view_pickers import pick_token_layer_head
+from pages.ui.widgets.map_grid import map_grid, scale_controls, tokens_before
 from pages.ui.wording import term
 from vit import plots
 from vit.config import TransformerConfig
@@ -173,7 +174,7 @@ def show_maps(run: Run, image_id: str, before: Seen, after: Seen, version: str, 
             wrap=False,
         )
         others = tokens_before(run.config.model)
-        token, layer, head = place_controls(depth, heads, record.grid, before=others)
+        token, layer, head = pick_token_layer_head(depth, heads, record.grid, others=others)
         scale_controls()
     if shuffled and compared == "difference":
         st.caption("The patches were shuffled, so the difference is between places, not between what lies there.")

@@ -11,7 +11,7 @@ from pages.relevance import maps as seen
 from pages.relevance.help import INTRO, WHAT_IT_IS
 from pages.relevance.large_map import show_large
 from pages.relevance.maps import Question
-from pages.ui import answer, cached_models, class_picker, downloads, image_picker, link_state, run_picker, text
+from pages.ui import answer, cached_models, downloads, image_picker, link_state, run_picker, text, view_pickers
 from pages.ui.background import background
 from pages.ui.cached_models import PickedImage
 from pages.ui.wording import term
@@ -29,7 +29,7 @@ DISCARD_MAX = 95  # percent
 
 def ask(names: tuple[str, ...], predicted: str) -> Question:
     """The class, and what it is held against, bound to ``?class=`` and ``?against=``."""
-    label = class_picker.choose_class(names, predicted)
+    label = view_pickers.pick_class(names, predicted)
     others = [name for name in names if name != label]
     link_state.one_of("against", others)
     against = st.selectbox(

@@ -12,7 +12,8 @@ from pages.ui import link_state
 from pages.ui.cached_models import PickedImage, is_convolutional
 from pages.ui.downloads import downloads
 from pages.ui.text import plain
-from pages.ui.widgets.map_grid import map_grid, place_controls, scale_controls
+from pages.ui.view_pickers import pick_token_layer_head
+from pages.ui.widgets.map_grid import map_grid, scale_controls
 from vit.data.files.images import fit_square
 from vit.pictures import film
 from vit.runs import Run, snapshots
@@ -86,7 +87,7 @@ def show_heads(scene: Scene, lapse: "TimeLapse") -> None:
     first = lapse.frames[0]
     depth, heads = first.attention.shape[:2]
     with st.container(horizontal=True, vertical_alignment="bottom"):
-        token, layer, head = place_controls(depth, heads, first.grid)
+        token, layer, head = pick_token_layer_head(depth, heads, first.grid)
         scale_controls()
     map_grid(
         lapse.rows,

@@ -11,6 +11,7 @@ from pages.timelapse.frames import answers, looks
 from pages.timelapse.maps import HEADS, Scene, choose_maps, show_heads, show_method
 from pages.ui import answer, cached_models, image_picker, link_state, polling, run_picker, text
 from pages.ui.cached_models import PickedImage
+from pages.ui.view_pickers import pick_class
 from pages.ui.widgets.map_grid import forget_browsers
 from pages.ui.wording import term
 from vit.errors import UserError
@@ -22,6 +23,8 @@ INTRO = (
     "A run keeps its weights at some epochs on the way. Play them, or drag the slider: the same image goes through "
     "each of these networks, from random weights to the finished one, and its attention and its answer come about."
 )
+
+CLASS_HELP = "The class whose probability the charts show, and which a relevance method explains."
 
 NO_SNAPSHOTS = (
     "This run kept no weights on the way, so there is nothing to play. Runs that are started on the Train page keep "
@@ -120,22 +123,6 @@ def choose_epoch(epochs: Sequence[int]) -> int:
     return epochs[-1] if chosen is None else chosen
 
 
-def choose_class(names: Sequence[str], predicted: str) -> int:
-    """The class that is followed, bound to ``?class=``; the newest answer until another is chosen."""
-    link_state.one_of("class", names)
-    chosen = st.selectbox(
-        "Class",
-        names,
-        index=None,
-        placeholder=f"{predicted} (predicted)",
-        key="class",
-        bind="query-params",
-        width=220,
-        help="The class whose probability is followed, and which a relevance method explains.",
-    )
-    return names.index(chosen or predicted)
-
-
 @st.fragment
 def explore(run: Run, picked: PickedImage, epochs: Sequence[int], history: Mapping[int, Mapping]) -> None:
     """A transformer's maps, and below them what the charts follow."""
@@ -150,7 +137,8 @@ def explore(run: Run, picked: PickedImage, epochs: Sequence[int], history: Mappi
         st.warning(caveat, icon=":material/info:")
     with st.container(horizontal=True, vertical_alignment="bottom"):
         shown = choose_maps(run)
-        label = choose_class(names, names[int(lapse.probabilities[-1].argmax())])
+        predicted = names[int(lapse.probabilities[-1].argmax())]
+        label = names.index(pick_class(names, predicted, help=CLASS_HELP))
         scene = Scene(run, picked, epochs, choose_epoch(epochs), history)
     show_scene_answer(scene, lapse.probabilities[scene.place])
     try:
@@ -174,7 +162,8 @@ def explore_blocks(run: Run, picked: PickedImage, epochs: Sequence[int], history
         probabilities = answers(run, picked.image, epochs)
         with st.container(horizontal=True, vertical_alignment="bottom"):
             method = choose_maps(run)
-            label = choose_class(names, names[int(probabilities[-1].argmax())])
+            predicted = names[int(probabilities[-1].argmax())]
+            label = names.index(pick_class(names, predicted, help=CLASS_HELP))
             scene = Scene(run, picked, epochs, choose_epoch(epochs), history)
         show_scene_answer(scene, probabilities[scene.place])
         show_method(scene, method, label)

@@ -5,8 +5,8 @@ from collections.abc import Iterator
 import numpy as np
 import streamlit as st
 
-from pages.tokens.shared import Seen, choose_layer, choose_token, layer_grid, of_every
-from pages.ui import class_picker
+from pages.tokens.shared import Seen, layer_grid, of_every, pick_layer
+from pages.ui import view_pickers
 from pages.ui.downloads import downloads, plotly_config
 from pages.ui.run_picker import show_no_classes
 from pages.ui.text import plain
@@ -73,8 +73,8 @@ def show(seen: Seen) -> None:
         st.caption(f":material/info: {plain(str(error)[:1].upper() + str(error)[1:])}")
     names = seen.class_names
     with st.container(horizontal=True, vertical_alignment="bottom"):
-        token, layer = (choose_token(seen), choose_layer(seen)) if patches is not None else (0, 0)
-        label = names.index(class_picker.choose_class(names, names[seen.predicted]))
+        token, layer = (view_pickers.pick_token(seen.record.grid), pick_layer(seen)) if patches is not None else (0, 0)
+        label = names.index(view_pickers.pick_class(names, names[seen.predicted]))
         if patches is not None:
             scale_controls()
     shown = prominent(seen, patches, label)

@@ -9,9 +9,8 @@ import numpy as np
 import streamlit as st
 from PIL import Image
 
-from pages.ui import cached_models, link_state
+from pages.ui import cached_models, view_pickers
 from pages.ui.widgets.map_grid import SUMMARIES, map_grid, scale_controls
-from pages.ui.wording import term
 from vit import plots
 from vit.classes import index_of, names_of
 from vit.runs import Run
@@ -155,42 +154,16 @@ def state_names(depth: int) -> list[str]:
     return ["Embedding", *(f"Layer {number}" for number in range(1, depth + 1))]
 
 
-def choose_token(seen: Seen) -> int:
-    """The number that a click on a patch sets too, ``?token=``."""
-    patches = seen.record.grid[0] * seen.record.grid[1]
-    link_state.bounded("token", 0, patches, 0)
-    return st.number_input(
-        "Patch",
-        0,
-        patches,
-        0,
-        key="token",
-        bind="query-params",
-        width=140,
-        help=term("summary token", here=f"0 is the summary token; 1 to {patches} are the patches, row by row."),
-    )
-
-
-def choose_layer(seen: Seen) -> int:
-    """The number that a click on a tile sets too, ``?layer=``; here it may be 0, the embedding."""
+def pick_layer(seen: Seen) -> int:
+    """Return the layer; 0 is the embedding. A click on a tile, which stores its column, sets it too."""
     if (column := st.session_state.pop(PICKED_COLUMN, None)) is not None:
         st.session_state["layer"] = column - 1
-    link_state.bounded("layer", 0, seen.depth, 1)
-    return st.number_input(
-        "After layer",
-        0,
-        seen.depth,
-        1,
-        key="layer",
-        bind="query-params",
-        width=140,
-        help=term("embedding", here="The enlarged tile; 0 is the embedding."),
-    )
+    return view_pickers.pick_layer(seen.depth, embedding=True)
 
 
 def controls(seen: Seen) -> tuple[int, int]:
     """Token and layer, and how the maps are coloured; they want a row."""
-    token, layer = choose_token(seen), choose_layer(seen)
+    token, layer = view_pickers.pick_token(seen.record.grid), pick_layer(seen)
     scale_controls()
     return token, layer
 

@@ -7,7 +7,7 @@ import streamlit as st
 from PIL import Image
 
 from pages import access
-from pages.ui import link_state
+from pages.ui import view_pickers
 from pages.ui.cached_models import PickedImage
 from vit import data
 from vit.runs import Run
@@ -114,15 +114,12 @@ def pick_patch(run: Run, scene: Scene) -> int:
 def pick_layer(run: Run) -> int:
     """The layer, ``?layer=``."""
     last = run.config.model.depth  # where heads have most to say
-    link_state.bounded("layer", 1, last, last)
-    return st.number_input("Layer", 1, last, last, key="layer", bind="query-params", width=140)
+    return view_pickers.pick_layer(last, default=last)
 
 
 def pick_head(run: Run) -> int:
     """The head, ``?head=``."""
-    count = run.config.model.num_heads
-    link_state.bounded("head", 1, count, 1)
-    return st.number_input("Head", 1, count, 1, key="head", bind="query-params", width=140)
+    return view_pickers.pick_head(run.config.model.num_heads)
 
 
 def link(page: str, label: str, icon: str, run: Run, scene: Scene, **view: object) -> None:

@@ -10,8 +10,6 @@ import pyarrow as pa
 import streamlit as st
 from PIL import Image
 
-from pages.ui.link_state import bounded
-from pages.ui.wording import term
 from vit.config import TransformerConfig
 from vit.data.files.images import fit_square
 from vit.pictures.colours import SEQUENTIAL, SIGNED
@@ -161,47 +159,6 @@ def words_before(before: Sequence[str]) -> str:
 def short_before(before: Sequence[str]) -> str:
     """The same for the corner of a tile."""
     return "cls" if not before else "cls+reg" if "class token" in before else "reg"
-
-
-def place_controls(
-    depth: int,
-    heads: int,
-    grid: tuple[int, int],
-    *,
-    column: tuple[str, str, str | None] = ("Head", "head", term("head")),
-    before: Sequence[str] = (),
-) -> tuple[int, int, int]:
-    """The numbers that a click on a grid of layers and heads sets too: token, layer, head. They want a row.
-
-    Args:
-        grid: rows and columns of patches.
-        column: label, key and help of the last one, where the columns are others than heads.
-        before: as in :func:`map_grid`.
-    """
-    patches = grid[0] * grid[1]
-    label, key, words = column
-    last = patches + len(before)
-    after = f", {patches + 1} to {last} {', '.join(before)}" if before else ""
-    bounded("token", 0, last, 0)
-    bounded("layer", 1, depth, 1)
-    bounded(key, 1, heads, 1)
-    token = st.number_input(
-        "Patch",
-        0,
-        last,
-        0,
-        key="token",
-        bind="query-params",
-        width=140,
-        help=term(
-            "patch",
-            "summary token",
-            here=f"The token that looks: 0 is the summary token; 1 to {patches} are the patches, row by row{after}.",
-        ),
-    )
-    layer = st.number_input("Layer", 1, depth, 1, key="layer", bind="query-params", width=140, help=term("block"))
-    head = st.number_input(label, 1, heads, 1, key=key, bind="query-params", width=140, help=words)
-    return token, layer, head
 
 
 def scale_controls() -> None:

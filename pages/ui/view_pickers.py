@@ -1,0 +1,113 @@
+"""Choose the token, layer, head and class that a page shows; every choice is kept in the page's address."""
+
+from collections.abc import Sequence
+
+import streamlit as st
+
+from pages.ui import link_state
+from pages.ui.wording import term
+
+
+def pick_number(
+    label: str, key: str, low: int, high: int, default: int | None = None, *, help: str | None = None
+) -> int:
+    """Return the whole number chosen in a number box that is bound to ``?key=``.
+
+    Args:
+        label: the label of the box.
+        key: the key in session state and in the address.
+        low: the smallest number.
+        high: the largest number.
+        default: the number before one is chosen; ``low`` if not given.
+        help: the help text.
+    """
+    default = low if default is None else default
+    link_state.bounded(key, low, high, default)
+    return st.number_input(label, low, high, default, key=key, bind="query-params", width=140, help=help)
+
+
+def pick_token(
+    grid: tuple[int, int], *, label: str = "Patch", zero: str = "summary token", others: Sequence[str] = ()
+) -> int:
+    """Return the token, ``?token=``; a click on a patch sets it too.
+
+    Args:
+        grid: rows and columns of patches.
+        label: the label of the box.
+        zero: the name of token 0; empty if the patches, which begin at 1, come first.
+        others: names of the tokens that are numbered after the last patch, such as registers.
+    """
+    patches = grid[0] * grid[1]
+    last = patches + len(others)
+    numbers = [f"0 is the {zero}"] if zero else []
+    numbers.append(f"1 to {patches} are the patches, row by row")
+    numbers += [f"{patches + 1} to {last} are: {', '.join(others)}"] if others else []
+    words = ("patch", zero) if zero in ("summary token", "class token") else ("patch",)
+    return pick_number(label, "token", 0 if zero else 1, last, help=term(*words, here="; ".join(numbers) + "."))
+
+
+def pick_layer(depth: int, *, default: int = 1, embedding: bool = False) -> int:
+    """Return the layer, ``?layer=``; a click on a tile sets it too.
+
+    Args:
+        depth: the number of layers.
+        default: the layer before one is chosen.
+        embedding: offer 0 too, the tokens before the first layer.
+    """
+    if embedding:
+        about = term("embedding", here="The enlarged tile; 0 is the embedding.")
+        return pick_number("After layer", "layer", 0, depth, default, help=about)
+    return pick_number("Layer", "layer", 1, depth, default, help=term("block"))
+
+
+def pick_head(heads: int) -> int:
+    """Return the head, ``?head=``; a click on a tile sets it too."""
+    return pick_number("Head", "head", 1, heads, help=term("head"))
+
+
+def pick_token_layer_head(
+    depth: int, heads: int, grid: tuple[int, int], *, others: Sequence[str] = ()
+) -> tuple[int, int, int]:
+    """Return the token, layer and head of a grid with a tile for every head; place this in a row.
+
+    Args:
+        depth: the number of layers.
+        heads: the number of heads of a layer.
+        grid: rows and columns of patches.
+        others: as in :func:`pick_token`.
+    """
+    return pick_token(grid, others=others), pick_layer(depth), pick_head(heads)
+
+
+def pick_optional_class(
+    names: Sequence[str], placeholder: str, *, help: str = "The class that the maps explain."
+) -> str | None:
+    """Return the class, ``?class=``; None if none is chosen.
+
+    Args:
+        names: the classes.
+        placeholder: what the box shows if none is chosen.
+        help: the help text.
+    """
+    link_state.one_of("class", names)
+    return st.selectbox(
+        "Class",
+        names,
+        index=None,
+        placeholder=placeholder,
+        key="class",
+        bind="query-params",
+        width=220,
+        help=help,
+    )
+
+
+def pick_class(names: Sequence[str], predicted: str, *, help: str = "The class that the maps explain.") -> str:
+    """Return the class, ``?class=``; the predicted class if none is chosen.
+
+    Args:
+        names: the classes.
+        predicted: the class that the network predicts.
+        help: the help text.
+    """
+    return pick_optional_class(names, f"{predicted} (predicted)", help=help) or predicted
