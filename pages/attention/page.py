@@ -8,6 +8,8 @@ import streamlit as st
 from pages.attention import class_maps
 from pages.ui import answer, cached_models, downloads, image_picker, run_picker, text, view_pickers
 from pages.ui.widgets.map_grid import (
+    Selection,
+    TileMaps,
     forget_browsers,
     map_grid,
     scale_controls,
@@ -156,23 +158,22 @@ def explore(run: Run, look: cached_models.Look, picked: cached_models.PickedImag
         scale_controls()
     row_names = [f"Layer {number}" for number in range(1, len(view.matrices) + 1)]
     map_grid(
-        lambda tokens: np.stack([token_rows(record, view.matrices, one) for one in tokens])[None],
-        cached_models.looked_at(run, picked.image),
+        TileMaps(
+            maps=lambda tokens: np.stack([token_rows(record, view.matrices, one) for one in tokens])[None],
+            image=cached_models.looked_at(run, picked.image),
+            version=f"{cached_models.version(run, picked.id)}/{show}",
+            grid=record.grid,
+            prefix=record.prefix_tokens,
+            pool=record.pool,
+            row_names=row_names,
+            column_names=view.column_names,
+            title=view.title,
+            quantity=view.quantity,
+            shares=view.shares,
+            before=before,
+        ),
+        Selection(token=token, row=layer, column=head, keys=("token", "layer", key)),
         key="grid",
-        version=f"{cached_models.version(run, picked.id)}/{show}",
-        grid=record.grid,
-        prefix=record.prefix_tokens,
-        pool=record.pool,
-        row_names=row_names,
-        column_names=view.column_names,
-        title=view.title,
-        quantity=view.quantity,
-        shares=view.shares,
-        token=token,
-        row=layer,
-        column=head,
-        before=before,
-        picks=("token", "layer", key),
     )
     name = f"{run.name}-{picked.id}-{show.lower().replace(', ', '-')}"
     with st.container(horizontal=True, vertical_alignment="center"):

@@ -12,7 +12,7 @@ from pages.ui import cached_models, downloads, image_picker, link_state, run_pic
 from pages.ui.cached_models import Look, PickedImage
 from pages.ui.text import plain
 from pages.ui.view_pickers import pick_optional_class, pick_token_layer_head
-from pages.ui.widgets.map_grid import forget_browsers, map_grid, scale_controls, tokens_before
+from pages.ui.widgets.map_grid import Selection, TileMaps, forget_browsers, map_grid, scale_controls, tokens_before
 from vit.classes import names_of
 from vit.errors import UserError
 from vit.explain import METHODS
@@ -167,20 +167,19 @@ def show_grid(side: Side, key: int, token: int, layer: int, head: int, before: t
         st.warning(record.caveat, icon=":material/info:")
     depth, heads = attention.shape[:2]
     map_grid(
-        lambda tokens: np.stack([token_rows(record, attention, one) for one in tokens])[None],
-        cached_models.looked_at(side.run, side.picked.image),
+        TileMaps(
+            maps=lambda tokens: np.stack([token_rows(record, attention, one) for one in tokens])[None],
+            image=cached_models.looked_at(side.run, side.picked.image),
+            version=side.version,
+            grid=record.grid,
+            prefix=record.prefix_tokens,
+            pool=record.pool,
+            row_names=[f"Layer {number}" for number in range(1, depth + 1)],
+            column_names=[f"Head {number}" for number in range(1, heads + 1)],
+            before=before,
+        ),
+        Selection(token=token, row=min(layer, depth), column=min(head, heads), keys=(f"token_{key}", "layer", "head")),
         key=f"grid_{key}",
-        version=side.version,
-        grid=record.grid,
-        prefix=record.prefix_tokens,
-        pool=record.pool,
-        row_names=[f"Layer {number}" for number in range(1, depth + 1)],
-        column_names=[f"Head {number}" for number in range(1, heads + 1)],
-        token=token,
-        row=min(layer, depth),
-        column=min(head, heads),
-        before=before,
-        picks=(f"token_{key}", "layer", "head"),
     )
 
 

@@ -13,6 +13,8 @@ from pages.ui.background import background
 from pages.ui.text import CAPTION_COLUMNS
 from pages.ui.view_pickers import pick_token_layer_head
 from pages.ui.widgets.map_grid import (
+    Selection,
+    TileMaps,
     forget_browsers,
     map_grid,
     scale_controls,
@@ -209,21 +211,21 @@ def show_patterns(run: Run, seen: "Portraits", token: int, layer: int, head: int
     rows = [f"Layer {number}" for number in range(1, depth + 1)]
     columns = [f"Head {number}" for number in range(1, heads + 1)]
     map_grid(
-        lambda tokens: np.stack([seen.rows(one) for one in tokens])[None],
-        Image.fromarray(seen.picture),
+        TileMaps(
+            maps=lambda tokens: np.stack([seen.rows(one) for one in tokens])[None],
+            image=Image.fromarray(seen.picture),
+            version=cached_models.version(run, "portraits", len(seen.images)),
+            grid=seen.grid,
+            prefix=seen.prefix_tokens,
+            pool=seen.pool,
+            row_names=rows,
+            column_names=columns,
+            title=f"Every head, mean over {len(seen.images):,} images",
+            quantity="mean attention",
+            before=tokens_before(run.config.model),
+        ),
+        Selection(token=token, row=layer, column=head),
         key="portraits",
-        version=cached_models.version(run, "portraits", len(seen.images)),
-        grid=seen.grid,
-        prefix=seen.prefix_tokens,
-        pool=seen.pool,
-        row_names=rows,
-        column_names=columns,
-        title=f"Every head, mean over {len(seen.images):,} images",
-        quantity="mean attention",
-        token=token,
-        row=layer,
-        column=head,
-        before=tokens_before(run.config.model),
     )
     downloads.downloads(
         f"{run.name}-mean-patterns-{token}",

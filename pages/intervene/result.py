@@ -14,7 +14,7 @@ from pages.ui.background import background, tasks
 from pages.ui.downloads import downloads, plotly_config
 from pages.ui.text import plain
 from pages.ui.view_pickers import pick_token_layer_head
-from pages.ui.widgets.map_grid import map_grid, scale_controls, tokens_before
+from pages.ui.widgets.map_grid import Selection, TileMaps, map_grid, scale_controls, tokens_before
 from pages.ui.wording import term
 from vit import plots
 from vit.config import TransformerConfig
@@ -185,23 +185,23 @@ def show_maps(run: Run, image_id: str, before: Seen, after: Seen, version: str, 
         return rows[compared][None] if compared in rows else (rows["after"] - rows["before"])[None]
 
     map_grid(
-        maps,
-        Image.fromarray(shown.view),
+        TileMaps(
+            maps=maps,
+            image=Image.fromarray(shown.view),
+            version=f"{version}/{compared}",
+            grid=record.grid,
+            prefix=record.prefix_tokens,
+            pool=record.pool,
+            row_names=[f"Layer {number}" for number in range(1, depth + 1)],
+            column_names=[f"Head {number}" for number in range(1, heads + 1)],
+            title="After less before" if signed else f"Attention, {COMPARED[compared].lower()}",
+            quantity="change" if signed else "attention",
+            signed=signed,
+            shares=not signed,
+            before=others,
+        ),
+        Selection(token=token, row=layer, column=head),
         key="intervene_maps",
-        version=f"{version}/{compared}",
-        grid=record.grid,
-        prefix=record.prefix_tokens,
-        pool=record.pool,
-        row_names=[f"Layer {number}" for number in range(1, depth + 1)],
-        column_names=[f"Head {number}" for number in range(1, heads + 1)],
-        token=token,
-        row=layer,
-        column=head,
-        title="After less before" if signed else f"Attention, {COMPARED[compared].lower()}",
-        quantity="change" if signed else "attention",
-        signed=signed,
-        shares=not signed,
-        before=others,
     )
     downloads(
         f"{run.name}-{image_id}-maps-{compared}",

@@ -13,7 +13,7 @@ from pages.ui.cached_models import PickedImage, is_convolutional
 from pages.ui.downloads import downloads
 from pages.ui.text import plain
 from pages.ui.view_pickers import pick_token_layer_head
-from pages.ui.widgets.map_grid import map_grid, scale_controls
+from pages.ui.widgets.map_grid import Selection, TileMaps, map_grid, scale_controls
 from vit.data.files.images import fit_square
 from vit.pictures import film
 from vit.runs import Run, snapshots
@@ -90,20 +90,19 @@ def show_heads(scene: Scene, lapse: "TimeLapse") -> None:
         token, layer, head = pick_token_layer_head(depth, heads, first.grid)
         scale_controls()
     map_grid(
-        lapse.rows,
-        scene.picked.image,
+        TileMaps(
+            maps=lapse.rows,
+            image=scene.picked.image,
+            version=scene.version(),
+            grid=first.grid,
+            prefix=first.prefix_tokens,
+            pool=first.pool,
+            row_names=[f"Layer {number}" for number in range(1, depth + 1)],
+            column_names=[f"Head {number}" for number in range(1, heads + 1)],
+            frames=scene.epochs,
+        ),
+        Selection(token=token, row=layer, column=head, frame=scene.place),
         key="lapse",
-        version=scene.version(),
-        grid=first.grid,
-        prefix=first.prefix_tokens,
-        pool=first.pool,
-        row_names=[f"Layer {number}" for number in range(1, depth + 1)],
-        column_names=[f"Head {number}" for number in range(1, heads + 1)],
-        token=token,
-        row=layer,
-        column=head,
-        frames=scene.epochs,
-        frame=scene.place,
     )
     layers, columns = range(1, depth + 1), range(1, heads + 1)
     _take_along(
@@ -134,26 +133,23 @@ def show_method(scene: Scene, method: str, label: int) -> None:
     maps = method_maps(scene.run, scene.picked.image, scene.epochs, method, label)
     shares = as_shares(maps)
     map_grid(
-        lambda _: shares.reshape(len(maps), 1, 1, 1, -1),
-        scene.picked.image,
+        TileMaps(
+            maps=lambda _: shares.reshape(len(maps), 1, 1, 1, -1),
+            image=scene.picked.image,
+            version=scene.version(method, label),
+            grid=maps.shape[1:],
+            prefix=0,
+            pool="all",
+            row_names=[""],
+            column_names=[""],
+            title=title,
+            quantity="share of the map",
+            signed=signed,
+            shares=False,
+            frames=scene.epochs,
+        ),
+        Selection(token=0, frame=scene.place, patches=False, keys=("lapse_token", "lapse_row", "lapse_column")),
         key="lapse",
-        version=scene.version(method, label),
-        grid=maps.shape[1:],
-        prefix=0,
-        pool="all",
-        row_names=[""],
-        column_names=[""],
-        token=0,
-        row=1,
-        column=1,
-        title=title,
-        quantity="share of the map",
-        signed=signed,
-        shares=False,
-        frames=scene.epochs,
-        frame=scene.place,
-        picker=False,
-        picks=("lapse_token", "lapse_row", "lapse_column"),
     )
     _take_along(
         scene,

@@ -10,7 +10,7 @@ import streamlit as st
 from PIL import Image
 
 from pages.ui import cached_models, view_pickers
-from pages.ui.widgets.map_grid import SUMMARIES, map_grid, scale_controls
+from pages.ui.widgets.map_grid import SUMMARIES, Selection, TileMaps, map_grid, scale_controls
 from vit import plots
 from vit.classes import index_of, names_of
 from vit.runs import Run
@@ -191,24 +191,23 @@ def layer_grid(
     """
     record = seen.record
     map_grid(
-        lambda tokens: np.moveaxis(maps(tokens), 0, 1)[None, :, None],
-        cached_models.looked_at(seen.run, seen.picked.image),
+        TileMaps(
+            maps=lambda tokens: np.moveaxis(maps(tokens), 0, 1)[None, :, None],
+            image=cached_models.looked_at(seen.run, seen.picked.image),
+            version=f"{seen.version}/{version}",
+            grid=record.grid,
+            prefix=record.prefix_tokens,
+            pool=record.pool,
+            row_names=[""],
+            column_names=seen.states,
+            title=title,
+            quantity=quantity,
+            signed=signed,
+            shares=False,
+            pairs=pairs,
+        ),
+        Selection(token=token, column=layer + 1, keys=("token", "tokens_row", PICKED_COLUMN)),
         key=key,
-        version=f"{seen.version}/{version}",
-        grid=record.grid,
-        prefix=record.prefix_tokens,
-        pool=record.pool,
-        row_names=[""],
-        column_names=seen.states,
-        token=token,
-        row=1,
-        column=layer + 1,
-        title=title,
-        quantity=quantity,
-        signed=signed,
-        shares=False,
-        pairs=pairs,
-        picks=("token", "tokens_row", PICKED_COLUMN),
     )
 
 

@@ -57,9 +57,9 @@ def grids(monkeypatch) -> list[dict]:
     given: list[dict] = []
     drawn = shared.map_grid
 
-    def record(maps, image, **settings):
-        given.append(settings | {"maps": maps})
-        drawn(maps, image, **settings)
+    def record(tiles, selection, *, key):
+        given.append(vars(tiles) | vars(selection) | {"key": key})
+        drawn(tiles, selection, key=key)
 
     monkeypatch.setattr(shared, "map_grid", record)
     return given
@@ -119,7 +119,7 @@ def test_what_a_link_asks_for_in_vain_gives_way(trained, link, expected):
 def test_a_click_on_a_tile_chooses_its_layer_the_first_being_the_embedding(trained, grids):
     app = open_page("tokens", layer="2")
     assert (grids[-1]["column"], grids[-1]["column_names"]) == (3, ["Embedding", "Layer 1", "Layer 2"])
-    target = grids[-1]["picks"][2]
+    target = grids[-1]["keys"][2]
     for column in (1, 3, 2):
         app.session_state[target] = column  # as the grid does
         app.run()

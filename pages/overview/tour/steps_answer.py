@@ -9,7 +9,7 @@ from pages.overview.tour.scene import Scene, link
 from pages.ui import cached_models
 from pages.ui.text import plain
 from pages.ui.widgets.boards import head_board, patch_board
-from pages.ui.widgets.map_grid import map_grid
+from pages.ui.widgets.map_grid import Selection, TileMaps, map_grid
 from vit import plots
 from vit.pictures.colours import CATEGORICAL
 from vit.runs import Run
@@ -84,25 +84,24 @@ def draw_gathering(run: Run, scene: Scene, look: cached_models.Look, states: Seq
         name = run.config.data.class_names[label]
         title, quantity, columns = f"How sure each patch is of “{name}”", "probability", states
     map_grid(
-        lambda tokens: values[None, None, None],
-        scene.picked.image,
+        TileMaps(
+            maps=lambda tokens: values[None, None, None],
+            image=scene.picked.image,
+            version=f"{cached_models.version(run, scene.picked.id)}/summary",
+            grid=record.grid,
+            prefix=record.prefix_tokens,
+            pool=record.pool,
+            row_names=[""],
+            column_names=columns,
+            title=title,
+            quantity=quantity,
+            shares=record.pool == "cls",
+            pairs=False,
+        ),
+        Selection(
+            token=0, column=len(columns), patches=False, enlarges=False, keys=("tour_token", "tour_row", "tour_column")
+        ),
         key="tour_summary",
-        version=f"{cached_models.version(run, scene.picked.id)}/summary",
-        grid=record.grid,
-        prefix=record.prefix_tokens,
-        pool=record.pool,
-        row_names=[""],
-        column_names=columns,
-        token=0,
-        row=1,
-        column=len(columns),
-        title=title,
-        quantity=quantity,
-        shares=record.pool == "cls",
-        pairs=False,
-        picker=False,
-        enlarges=False,
-        picks=("tour_token", "tour_row", "tour_column"),
     )
 
 

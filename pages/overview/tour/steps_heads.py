@@ -7,7 +7,7 @@ import streamlit as st
 
 from pages.overview.tour.scene import PICKED_PATCH, Scene, link, pick_head, pick_layer, pick_patch
 from pages.ui import cached_models
-from pages.ui.widgets.map_grid import map_grid
+from pages.ui.widgets.map_grid import Selection, TileMaps, map_grid
 from vit.runs import Run
 
 FORMULA = (
@@ -127,22 +127,20 @@ def draw_heads(
     record = look.record
     chosen = look.attention[np.ix_([one - 1 for one in layers], [one - 1 for one in heads])]
     map_grid(
-        lambda tokens: np.stack([token_rows(record, chosen, one) for one in tokens])[None],
-        scene.picked.image,
+        TileMaps(
+            maps=lambda tokens: np.stack([token_rows(record, chosen, one) for one in tokens])[None],
+            image=scene.picked.image,
+            version=f"{cached_models.version(run, scene.picked.id)}/{key}/{layers}/{heads}",
+            grid=record.grid,
+            prefix=record.prefix_tokens,
+            pool=record.pool,
+            row_names=[title] if len(layers) == len(heads) == 1 else [f"Layer {layer}" for layer in layers],
+            column_names=[f"Head {head}" for head in heads],
+            title=title,
+            scale="per tile",
+        ),
+        Selection(token=patch, row=row, column=column, summary=False, keys=picks),
         key=key,
-        version=f"{cached_models.version(run, scene.picked.id)}/{key}/{layers}/{heads}",
-        grid=record.grid,
-        prefix=record.prefix_tokens,
-        pool=record.pool,
-        row_names=[title] if len(layers) == len(heads) == 1 else [f"Layer {layer}" for layer in layers],
-        column_names=[f"Head {head}" for head in heads],
-        token=patch,
-        row=row,
-        column=column,
-        title=title,
-        summary=False,
-        scale="per tile",
-        picks=picks,
     )
 
 

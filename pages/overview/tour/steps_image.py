@@ -8,7 +8,7 @@ from PIL import Image
 from pages.overview.tour.scene import PICKED_PATCH, Scene, link, pick_patch
 from pages.ui import cached_models
 from pages.ui.widgets.heat_map import heat_map
-from pages.ui.widgets.map_grid import map_grid
+from pages.ui.widgets.map_grid import Selection, TileMaps, map_grid
 from vit.pictures.data_url import data_url
 from vit.runs import Run
 
@@ -98,24 +98,22 @@ def show_tokens(run: Run, scene: Scene) -> None:
         "another patch."
     )
     map_grid(
-        lambda tokens: similarity_to(record, tokens)[0][None, :, None, None],
-        scene.picked.image,
+        TileMaps(
+            maps=lambda tokens: similarity_to(record, tokens)[0][None, :, None, None],
+            image=scene.picked.image,
+            version=f"{cached_models.version(run, scene.picked.id)}/alike",
+            grid=record.grid,
+            prefix=record.prefix_tokens,
+            pool=record.pool,
+            row_names=["Likeness"],
+            column_names=[""],
+            title=f"How alike to the token of patch {patch}",
+            quantity="likeness",
+            signed=True,
+            shares=False,
+        ),
+        Selection(token=patch, summary=False, keys=(PICKED_PATCH, "tour_row", "tour_column")),
         key="tour_alike",
-        version=f"{cached_models.version(run, scene.picked.id)}/alike",
-        grid=record.grid,
-        prefix=record.prefix_tokens,
-        pool=record.pool,
-        row_names=["Likeness"],
-        column_names=[""],
-        token=patch,
-        row=1,
-        column=1,
-        title=f"How alike to the token of patch {patch}",
-        quantity="likeness",
-        signed=True,
-        shares=False,
-        summary=False,
-        picks=(PICKED_PATCH, "tour_row", "tour_column"),
     )
     link(
         "tokens/page.py",

@@ -1,6 +1,7 @@
-"""A grid of maps over an image, with a patch picker and one map enlarged; drawn in the browser from maps sent once."""
+"""A grid of maps over an image, with a patch picker and one enlarged map; the browser draws it from maps sent once."""
 
 from collections.abc import Callable, Sequence
+from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
 from typing import Any
@@ -17,10 +18,10 @@ from vit.pictures.data_url import data_url
 from vit.support.untrusted_text import shown
 
 MAPS_BYTES_MAX = 3_000_000
-"""The maps of all tokens go to the browser up to this size, beyond it those of the chosen token alone."""
+"""The maps of all tokens are sent together up to this size; beyond it, only those of the chosen token."""
 
 DISPLAY_SIZE = 256
-"""Pictures larger than the model's input are shown at this side, in the model's own crop."""
+"""Images larger than the model's input are shown at this side, in the model's own crop."""
 
 SUMMARIES = {"cls": "class token", "mean": "mean of the patches", "all": "mean of all tokens"}
 SCALES = ("shared", "per tile")
@@ -31,77 +32,101 @@ _component = st.components.v2.component(
     "map_grid", css=(_FOLDER / "style.css").read_text(), js=(_FOLDER / "index.js").read_text()
 )
 
-Maps = Callable[[Sequence[int]], np.ndarray]
-"""Tokens -> ``(frames tokens rows columns m)`` float32: what each tile shows of each, m = prefix and patches."""
+
+@dataclass(frozen=True, kw_only=True)
+class TileMaps:
+    """What a grid draws: a map for each tile, and how to read it.
+
+    Attributes:
+        maps: a function from tokens to ``(frames tokens rows columns m)`` float32: what each tile shows for each
+            token, where m is the prefix tokens and the patches. It is called with all tokens, or with the chosen one
+            if the maps of all are too large.
+        image: the image below the maps.
+        version: a name for everything that the maps depend on: run, weights, image, kind of map, frames.
+        grid: rows and columns of patches.
+        prefix: the number of tokens before the patches.
+        pool: how the network summarises the image, a key of :data:`SUMMARIES`.
+        row_names: the names of the rows of tiles.
+        column_names: the names of the columns of tiles.
+        title: the title of the grid.
+        quantity: what a colour stands for.
+        signed: whether values have both signs; otherwise they are amounts from 0 up.
+        shares: whether the values of a map and the prefix sum to 1.
+        pairs: whether a value belongs to the chosen token and a patch; otherwise to the patch alone, and the maps of
+            one token are enough.
+        before: the names from :func:`tokens_before`; these tokens can then be picked too, with the numbers after the
+            last patch.
+        frames: the epochs of a time-lapse. The browser plays them and writes the one it stops at to ``epoch``.
+        scale: one of :data:`SCALES`, to override the choice of :func:`scale_controls`.
+    """
+
+    maps: Callable[[Sequence[int]], np.ndarray]
+    image: Image.Image
+    version: str
+    grid: tuple[int, int]
+    prefix: int
+    pool: str
+    row_names: Sequence[str]
+    column_names: Sequence[str]
+    title: str = "Every head of every layer"
+    quantity: str = "attention"
+    signed: bool = False
+    shares: bool = True
+    pairs: bool = True
+    before: Sequence[str] = ()
+    frames: Sequence[int] = ()
+    scale: str | None = None
 
 
-def map_grid(
-    maps: Maps,
-    image: Image.Image,
-    *,
-    key: str,
-    version: str,
-    grid: tuple[int, int],
-    prefix: int,
-    pool: str,
-    row_names: Sequence[str],
-    column_names: Sequence[str],
-    token: int,
-    row: int,
-    column: int,
-    title: str = "Every head of every layer",
-    quantity: str = "attention",
-    signed: bool = False,
-    shares: bool = True,
-    pairs: bool = True,
-    frames: Sequence[int] = (),
-    frame: int = 0,
-    picker: bool = True,
-    summary: bool = True,
-    enlarges: bool = True,
-    scale: str | None = None,
-    before: Sequence[str] = (),
-    picks: tuple[str, str, str] = ("token", "layer", "head"),
-) -> None:
-    """Draw a tile for each row and column of names, the patch picker, and the chosen tile enlarged.
+@dataclass(frozen=True, kw_only=True)
+class Selection:
+    """What is selected in a grid, and what the visitor can select.
 
-    A click writes the session state. The maps of all tokens are sent once for each ``version``: from its first event on
-    the browser names the version that it holds. Colour scale and opacity are those of :func:`scale_controls`.
+    Attributes:
+        token: 0 is the summary token, k >= 1 the k-th patch.
+        row: the row of the enlarged tile, from 1.
+        column: its column, from 1.
+        frame: the index of the first frame shown.
+        patches: whether a patch can be picked.
+        summary: whether the summary token can be picked.
+        enlarges: whether the chosen tile is also shown enlarged. A single tile is always large.
+        keys: the keys in session state that a click writes the token, the row and the column to.
+    """
+
+    token: int
+    row: int = 1
+    column: int = 1
+    frame: int = 0
+    patches: bool = True
+    summary: bool = True
+    enlarges: bool = True
+    keys: tuple[str, str, str] = ("token", "layer", "head")
+
+
+def map_grid(tiles: TileMaps, selection: Selection, *, key: str) -> None:
+    """Draw a tile for each row and column, the patch picker, and the chosen tile enlarged.
+
+    A click writes the session state. The maps of all tokens are sent once for each version: with its first event the
+    browser reports the version that it has. :func:`scale_controls` set the colour scale and the opacity.
 
     Args:
-        maps: asked for all tokens, or, where those would be too large, for the chosen one.
-        key: of this grid; each on a page has its own.
-        version: names all that the maps depend on: run, weights, image, kind of map, frames.
-        grid, prefix, pool: as in :class:`vit.explain.Record`.
-        row_names, column_names: of the tiles.
-        token: 0 is the summary token, k >= 1 the k-th patch.
-        row, column: the enlarged tile, from 1.
-        quantity: what a colour stands for.
-        signed: colours of both signs around 0, else amounts from 0 up.
-        shares: a map and the prefix share 1 among them.
-        pairs: a number is of the chosen token and a patch; else of the patch alone, and one token is asked for.
-        frames: epochs of a time-lapse; the browser plays them, and writes the one that it stops at to ``epoch``.
-        frame: index of the one to begin with.
-        picker: whether a patch can be picked; without, a number is of the patch alone.
-        summary: whether the summary token can be picked, too.
-        enlarges: whether the chosen tile stands there enlarged; a single tile is large by itself.
-        scale: of :data:`SCALES`, in place of what :func:`scale_controls` chose.
-        before: :func:`tokens_before` of a network with registers: then the tokens before the patches can be picked,
-            with the numbers after the last patch.
-        picks: the keys of the session state that a click on a patch, and a tile's row and column, are written to.
+        tiles: what is drawn.
+        selection: what is selected.
+        key: the key of this grid, unique on a page.
     """
-    rows, columns = grid
+    rows, columns = tiles.grid
     patches = rows * columns
-    pairs = pairs and picker
-    tokens = patches + 1 + len(before) if pairs else 1
-    size = 4 * max(1, len(frames)) * tokens * len(row_names) * len(column_names) * (prefix + patches)
+    pairs = tiles.pairs and selection.patches
+    tokens = patches + 1 + len(tiles.before) if pairs else 1
+    tile_count = len(tiles.row_names) * len(tiles.column_names)
+    size = 4 * max(1, len(tiles.frames)) * tokens * tile_count * (tiles.prefix + patches)
     every = size <= MAPS_BYTES_MAX
-    version = version if every else f"{version}#{token}"
+    version = tiles.version if every else f"{tiles.version}#{selection.token}"
     state = st.session_state.setdefault(_BROWSERS, {}).setdefault(key, {"version": None, "seq": 0})
     sent: dict[str, Any] = {}
     if state["version"] != version:
-        values = np.ascontiguousarray(maps(range(tokens) if every else [token]), dtype=np.float32)
-        shown_image = Image.fromarray(fit_square(image, min(DISPLAY_SIZE, *image.size)))
+        values = np.ascontiguousarray(tiles.maps(range(tokens) if every else [selection.token]), dtype=np.float32)
+        shown_image = Image.fromarray(fit_square(tiles.image, min(DISPLAY_SIZE, *tiles.image.size)))
         sent = {"maps": pa.table({"value": values.ravel()}), "image": data_url(shown_image)}
     _component(
         key=key,
@@ -109,47 +134,49 @@ def map_grid(
         | {
             "version": version,
             "every": every,
-            "first": 0 if every else token,
+            "first": 0 if every else selection.token,
             "tokens": tokens if every else 1,
             "rows": rows,
             "columns": columns,
-            "prefix": prefix,
-            "rowNames": [shown(name) for name in row_names],
-            "columnNames": [shown(name) for name in column_names],
-            "title": shown(title),
-            "quantity": quantity,
-            "shares": shares,
+            "prefix": tiles.prefix,
+            "rowNames": [shown(name) for name in tiles.row_names],
+            "columnNames": [shown(name) for name in tiles.column_names],
+            "title": shown(tiles.title),
+            "quantity": tiles.quantity,
+            "shares": tiles.shares,
             "pairs": pairs,
-            "signed": signed,
-            "summary": SUMMARIES[pool],
-            "colours": list(SIGNED if signed else SEQUENTIAL),
-            "frames": list(frames),
-            "frame": frame,
-            "picker": picker,
-            "offersSummary": summary,
-            "enlarges": enlarges,
-            "before": list(before) if pairs else [],
-            "beforeShort": short_before(before),
-            "beforeWords": words_before(before),
-            "token": token,
-            "row": row,
-            "column": column,
-            "perTile": (scale or st.session_state.get("scale")) == SCALES[1],
+            "signed": tiles.signed,
+            "summary": SUMMARIES[tiles.pool],
+            "colours": list(SIGNED if tiles.signed else SEQUENTIAL),
+            "frames": list(tiles.frames),
+            "frame": selection.frame,
+            "picker": selection.patches,
+            "offersSummary": selection.summary,
+            "enlarges": selection.enlarges,
+            "before": list(tiles.before) if pairs else [],
+            "beforeShort": short_before(tiles.before),
+            "beforeWords": words_before(tiles.before),
+            "token": selection.token,
+            "row": selection.row,
+            "column": selection.column,
+            "perTile": (tiles.scale or st.session_state.get("scale")) == SCALES[1],
             "opacity": st.session_state.get("opacity", 85) / 100,
             "seq": state["seq"],
         },
-        on_pick_change=partial(_take_pick, key, picks, list(frames)),
+        on_pick_change=partial(_take_pick, key, selection.keys, list(tiles.frames)),
     )
 
 
 def tokens_before(config: TransformerConfig) -> tuple[str, ...]:
-    """The names of the tokens before the patches, where there are registers among them; elsewhere none: a class token
-    alone is the summary token, or nothing reads it."""
+    """Return the names of the tokens before the patches if there are registers among them, otherwise nothing.
+
+    A class token alone needs no number of its own: it is the summary token, or the network does not read it.
+    """
     return config.prefix_names if any(name != "class token" for name in config.prefix_names) else ()
 
 
 def words_before(before: Sequence[str]) -> str:
-    """What stands before the patches, such as "the class token and 4 registers", from :func:`tokens_before`."""
+    """Return the names from :func:`tokens_before` as a phrase, such as "the class token and 4 registers"."""
     registers = sum(name != "class token" for name in before)
     said = ["the class token"] if registers == 0 or registers < len(before) else []
     said += [f"{registers} register{'s' if registers > 1 else ''}"] if registers else []
@@ -157,12 +184,12 @@ def words_before(before: Sequence[str]) -> str:
 
 
 def short_before(before: Sequence[str]) -> str:
-    """The same for the corner of a tile."""
+    """Return a short form of :func:`words_before` for the corner of a tile."""
     return "cls" if not before else "cls+reg" if "class token" in before else "reg"
 
 
 def scale_controls() -> None:
-    """The controls of a grid's colours; they want a row."""
+    """Show the controls of a grid's colours; place this in a row."""
     st.segmented_control(
         "Colour scale", SCALES, default=SCALES[0], required=True, key="scale", bind="query-params", wrap=False
     )
@@ -170,16 +197,16 @@ def scale_controls() -> None:
 
 
 def forget_browsers() -> None:
-    """Let the next grids bring their maps: after a change of page the browser has none, whatever it last told."""
+    """Send the maps of the next grids again: after a change of page the browser no longer has them."""
     for state in st.session_state.get(_BROWSERS, {}).values():
         state["version"] = None
 
 
-def _take_pick(key: str, picks: tuple[str, str, str], frames: list[int]) -> None:
-    """An event of a grid: a choice, and the version of the maps that the browser holds (None asks for them)."""
+def _take_pick(key: str, targets: tuple[str, str, str], frames: list[int]) -> None:
+    """Store what a grid's event selected, and the version of the maps that the browser has (None asks for them)."""
     pick = st.session_state[key].pick
     st.session_state[_BROWSERS][key] = {"version": pick.get("version"), "seq": pick.get("seq", 0)}
-    for name, target in zip(("token", "row", "column"), picks, strict=True):
+    for name, target in zip(("token", "row", "column"), targets, strict=True):
         if isinstance(pick.get(name), int):
             st.session_state[target] = pick[name]
     if frames and isinstance(pick.get("frame"), int):

@@ -14,26 +14,25 @@ def script(frames: tuple[int, ...], signed: bool):
     import numpy as np
     from PIL import Image
 
-    from pages.ui.widgets.map_grid import map_grid
+    from pages.ui.widgets.map_grid import Selection, TileMaps, map_grid
 
     count = max(1, len(frames))
     values = np.arange(count * 5 * 2 * 3 * 5, dtype=np.float32).reshape(count, 5, 2, 3, 5)
     map_grid(
-        lambda tokens: values[:, list(tokens)],
-        Image.new("RGB", (20, 30), "red"),
+        TileMaps(
+            maps=lambda tokens: values[:, list(tokens)],
+            image=Image.new("RGB", (20, 30), "red"),
+            version="v1",
+            grid=(2, 2),
+            prefix=1,
+            pool="cls",
+            row_names=["Layer 1", "Layer 2"],
+            column_names=["Head 1", "Head 2", "Head 3"],
+            signed=signed,
+            frames=frames,
+        ),
+        Selection(token=3, row=2, frame=len(frames) - 1),
         key="grid",
-        version="v1",
-        grid=(2, 2),
-        prefix=1,
-        pool="cls",
-        row_names=["Layer 1", "Layer 2"],
-        column_names=["Head 1", "Head 2", "Head 3"],
-        token=3,
-        row=2,
-        column=1,
-        signed=signed,
-        frames=frames,
-        frame=len(frames) - 1,
     )
 
 
