@@ -1,12 +1,11 @@
-"""Published models on their way to becoming runs: the downloads of the server, and the ways on from a run."""
+"""Download published models, and link from a model's run to the pages that show it."""
 
-import threading
-import time
 from collections.abc import Callable
 
 import streamlit as st
 
 from pages import access
+from pages.ui.background import Progress, Task, download_tasks, show_failure
 from pages.ui.run_picker import fine_tune_link
 from pages.ui.text import plain, show_error
 from pages.ui.wording import duration, size
@@ -14,103 +13,47 @@ from vit.errors import UserError
 from vit.runs import Run
 
 TICK = 1.0
-"""Seconds between two looks at the progress."""
-Work = Callable[[Callable[[int, int], None]], Run]
+"""Seconds between two updates of the progress."""
 
 
-class Stopped(Exception):
-    """The person stopped the download."""
+def offer_download(name: str, image_size: int, *, key: str, primary: bool = False) -> None:
+    """Show the button that downloads and opens a model, its progress, or why it failed.
 
+    Leaving the page does not stop the download.
 
-class Opening:
-    """A model that is fetched and opened in a thread of the server; leaving the page does not end it."""
-
-    def __init__(self, work: Work) -> None:
-        self.done = self.total = 0
-        self.run: Run | None = None
-        self.error: Exception | None = None
-        self.stopped = False
-        self._begun, self._first = time.monotonic(), 0
-        self._work, self._stop = work, threading.Event()
-        self._thread = threading.Thread(target=self._go, daemon=True)
-        self._thread.start()
-
-    @property
-    def active(self) -> bool:
-        """Whether it still goes on."""
-        return self._thread.is_alive()
-
-    @property
-    def share(self) -> float:
-        """How much is fetched, 0 to 1."""
-        return min(1.0, self.done / self.total) if self.total else 0.0
-
-    @property
-    def words(self) -> str:
-        """How far it is, in bytes, and how long it will take."""
-        if not self.total:
-            return "Asking where it is"
-        if self.done >= self.total:
-            return "Fetched; now its weights are checked, and held against timm's network"
-        spent, new = time.monotonic() - self._begun, self.done - self._first
-        left = f", about {duration(spent * (self.total - self.done) / new)} left" if new > 0 and spent > 1 else ""
-        return f"{size(self.done)} of {size(self.total)}{left}"
-
-    def stop(self) -> None:
-        """Ask it to end; it does at the next block of bytes, and what came so far is kept for the next try."""
-        self._stop.set()
-
-    def _go(self) -> None:
-        try:
-            self.run = self._work(self._progress)
-        except Stopped:
-            self.stopped = True
-        except Exception as error:  # shown where the result would stand
-            self.error = error
-
-    def _progress(self, done: int, total: int) -> None:
-        if self._stop.is_set():
-            raise Stopped
-        if not self.total:
-            self._begun, self._first = time.monotonic(), done
-        self.done, self.total = done, total
-
-
-@st.cache_resource
-def openings() -> dict[tuple[str, str, int], Opening]:
-    """Those of this server, by visitor, model and image size."""
-    return {}
-
-
-def offer_fetch(name: str, image_size: int, *, key: str, primary: bool = False) -> None:
-    """The button that fetches a model, its progress, or why it failed."""
-    mine = access.owner(), name, image_size
-    opening = openings().get(mine)
-    if opening is not None and opening.active:
-        st.fragment(_show_progress, run_every=TICK)(opening, key)
+    Args:
+        name: timm's name of the weights.
+        image_size: the image size to open the model with.
+        key: the prefix of the widgets' keys.
+        primary: whether the button is the main one of the page.
+    """
+    task_key = ("published model", access.owner(), name, image_size)
+    task = download_tasks().find(task_key)
+    if task is not None and not task.finished:
+        st.fragment(_show_progress, run_every=TICK)(task, key)
         return
-    if opening is not None and opening.stopped:
-        st.caption(":material/info: The download was stopped; what came so far is kept, and the next one goes on.")
-    elif opening is not None and opening.error is not None:
-        if not isinstance(opening.error, UserError):
-            raise opening.error
-        show_error(opening.error)
+    if task is not None and task.stopped:
+        st.caption(":material/info: The download was stopped. The part that was downloaded is kept for the next try.")
+    elif task is not None:
+        show_failure(task)
     if st.button(
-        "Fetch and open", key=f"{key}_fetch", icon=":material/download:", type="primary" if primary else "secondary"
+        "Download and open", key=f"{key}_fetch", icon=":material/download:", type="primary" if primary else "secondary"
     ):
         try:
-            openings()[mine] = Opening(_work(name, image_size))
+            work = _work(name, image_size)
         except UserError as error:
             show_error(error)
             return
+        download_tasks().forget(task_key)
+        download_tasks().start(task_key, work, resumes=True)
         st.rerun()
 
 
-def _work(name: str, image_size: int) -> Work:
-    """What is done in the thread; who is looking is asked before."""
+def _work(name: str, image_size: int) -> Callable[[Progress], Run]:
+    """Return the work of the thread, which cannot ask who the visitor is."""
     adapt = access.adopting()
 
-    def work(progress: Callable[[int, int], None]) -> Run:
+    def work(progress: Progress) -> Run:
         from vit.published.open import open_named
 
         return open_named(name, image_size=image_size, progress=progress, adapt=adapt)
@@ -118,15 +61,25 @@ def _work(name: str, image_size: int) -> Work:
     return work
 
 
-def _show_progress(opening: Opening, key: str) -> None:
-    if not opening.active:
+def progress_words(task: Task[Run]) -> str:
+    """Return the progress of a download in bytes, and the time left."""
+    if not task.total:
+        return "Connecting"
+    if task.done >= task.total:
+        return "Downloaded; checking the weights against timm's network"
+    left = "" if task.seconds_left is None else f", about {duration(task.seconds_left)} left"
+    return f"{size(task.done)} of {size(task.total)}{left}"
+
+
+def _show_progress(task: Task[Run], key: str) -> None:
+    if task.finished:
         st.rerun()
-    st.progress(opening.share, text=opening.words)
-    st.button("Stop the download", icon=":material/stop:", on_click=opening.stop, key=f"{key}_stop")
+    st.progress(task.share, text=progress_words(task))
+    st.button("Stop the download", icon=":material/stop:", on_click=task.stop, key=f"{key}_stop")
 
 
 def show_run(run: Run) -> None:
-    """A model that is open: what was said of it, and the ways on."""
+    """Show the run of an open model: the remarks about it, and links to the pages that show it."""
     model, query = run.config.model, {"run": run.name}
     _, _, remarks = run.status.message.partition(". ")
     st.markdown(

@@ -7,7 +7,7 @@ from pathlib import Path
 import streamlit as st
 
 from pages import access
-from pages.published.downloads import offer_fetch, show_run
+from pages.published.downloads import offer_download, show_run
 from pages.ui.link_state import among, one_of
 from pages.ui.text import plain, show_error
 from pages.ui.wording import size
@@ -86,7 +86,7 @@ def show_model(name: str, line: str, *, key: str, primary: bool = False) -> None
                 )
             open_at = {run.config.model.image_size for run in runs_of(name)}
             if chosen not in open_at:
-                offer_fetch(name, chosen, key=key, primary=primary)
+                offer_download(name, chosen, key=key, primary=primary)
         for run in runs_of(name)[:3]:
             show_run(run)
 

@@ -1,12 +1,13 @@
 """The Train page's choice of images: which data set, where it comes from, and what is in it."""
 
 import os
-import threading
+from typing import Any
 
 import streamlit as st
 
 from pages import access
 from pages.access.images import offered
+from pages.ui.background import Progress, Task, download_tasks, show_failure
 from pages.ui.demo_notice import upload_words
 from pages.ui.text import CAPTION_COLUMNS, plain, show_error
 from vit import data
@@ -25,48 +26,6 @@ MORE = (
 SAMPLES = 10
 READ_AT_ONCE = 3000
 """A folder or zip with no more images than this is read as soon as it is chosen, which finds the unreadable files."""
-
-
-class Stopped(Exception):
-    """The person stopped the download."""
-
-
-class Download:
-    """A download in a thread of the server; any session may watch it, and a page that is left does not end it."""
-
-    def __init__(self, name: str) -> None:
-        self.name, self.done, self.total, self.error = name, 0, 0, ""
-        self._stop = threading.Event()
-        self._thread = threading.Thread(target=self._run, daemon=True)
-        self._thread.start()
-
-    @property
-    def active(self) -> bool:
-        """Whether it still goes on."""
-        return self._thread.is_alive()
-
-    def stop(self) -> None:
-        """Ask it to end; it does at the next block of bytes."""
-        self._stop.set()
-
-    def _run(self) -> None:
-        try:
-            catalog.download(self.name, progress=self._progress)
-        except Stopped:
-            self.error = "The download was stopped."
-        except (UserError, OSError) as error:
-            self.error = str(error)
-
-    def _progress(self, done: int, total: int) -> None:
-        if self._stop.is_set():
-            raise Stopped
-        self.done, self.total = done, total
-
-
-@st.cache_resource
-def downloads() -> dict[str, Download]:
-    """The downloads of this server, by data set; one at a time for each of the catalog's few."""
-    return {}
 
 
 @st.cache_data(ttl=20, max_entries=64, show_spinner="Looking at the images")
@@ -159,30 +118,37 @@ def receive_upload() -> None:
 
 def offer_download(info: DataInfo) -> None:
     """The button that fetches a data set of the catalog, or the progress of its download."""
-    download = downloads().get(info.source)
-    if download is not None and download.active:
+    key = ("data set", info.source)
+    download = download_tasks().find(key)
+    if download is not None and not download.finished:
         st.fragment(show_download, run_every=1)(download)
         return
-    if download is not None and download.error:
-        st.error(plain(download.error), icon=":material/error:")
+    if download is not None and download.stopped:
+        st.error("The download was stopped.", icon=":material/error:")
+    elif download is not None:
+        show_failure(download)
     size = f", {info.download_bytes / 1e6:,.0f} MB" if info.download_bytes else ""
     st.caption(
         f"{len(info.class_names)} classes, {info.train_count:,} training images, not on this machine yet. "
         f"Licence: {plain(info.licence)}"
     )
     if st.button(f"Download {info.title}{size}", icon=":material/download:", key="download"):
-        downloads()[info.source] = Download(info.source)
+
+        def work(progress: Progress) -> None:
+            catalog.download(info.source, progress=progress)
+
+        download_tasks().forget(key)
+        download_tasks().start(key, work, resumes=True)
         st.rerun()
 
 
-def show_download(download: Download) -> None:
+def show_download(download: Task[Any]) -> None:
     """Progress, Stop, and a full rerun at the end."""
-    if not download.active:
+    if download.finished:
         describe.clear()
         st.rerun()
-    share = min(download.done / download.total, 1.0) if download.total else 0.0
     total = f" of {download.total / 1e6:,.0f} MB" if download.total else " MB"
-    st.progress(share, text=f"Downloading: {download.done / 1e6:,.0f}{total}")
+    st.progress(download.share, text=f"Downloading: {download.done / 1e6:,.0f}{total}")
     st.button("Stop the download", icon=":material/stop:", on_click=download.stop, key="stop-download")
 
 

@@ -2,6 +2,7 @@
 
 import json
 import sys
+import threading
 import time
 
 import pytest
@@ -16,6 +17,8 @@ from pages.access import identity  # noqa: E402
 from pages.access import runs as access_runs  # noqa: E402
 from pages.published import downloads  # noqa: E402
 from pages.server import limits  # noqa: E402
+from pages.ui import background  # noqa: E402
+from pages.ui.background import Task  # noqa: E402
 from tests.pages.opening import open_page  # noqa: E402
 from tests.published import models  # noqa: E402
 from tests.published.hub import serving_hub  # noqa: E402
@@ -24,6 +27,7 @@ from vit import runs  # noqa: E402
 from vit.published import catalogue, guess_architecture  # noqa: E402
 
 RELPOS = "vit_relpos_small_patch16_224.sw_in1k"
+SIZE = 224
 FILE = {"published_from": "From a file"}
 
 
@@ -31,7 +35,7 @@ FILE = {"published_from": "From a file"}
 def _short_list(monkeypatch):
     """The page with the first of the models to begin with, and no downloads of another test."""
     monkeypatch.setattr(catalogue, "CURATED", {NAME: catalogue.CURATED[NAME]})
-    downloads.openings().clear()
+    background.download_tasks.clear()
 
 
 @pytest.fixture
@@ -42,6 +46,11 @@ def file(home):
     config = {"architecture": "vit_tiny_patch16_224", "model_args": arguments, "label_names": ["ant", "bee"]}
     (home / "config.json").write_text(json.dumps(config))
     return models.save(model, home / "ants.safetensors")
+
+
+def download_of(name: str) -> Task | None:
+    """Return this visitor's download of a model at its own size."""
+    return background.download_tasks().find(("published model", access.owner(), name, SIZE))
 
 
 def links(app: AppTest) -> list[str]:
@@ -98,32 +107,32 @@ def test_a_download_that_fails_is_a_sentence_and_may_be_tried_again(home, monkey
     with serving_hub({}) as hub:
         point_to(hub.address, monkeypatch)
         app = press(open_page("published"), "curated_0_fetch")
-        for opening in downloads.openings().values():
-            opening._thread.join(30)
+        download_of(NAME).wait(30)
         app.run()
     assert "pickled weights alone" in app.error[0].value
     assert app.button(key="curated_0_fetch")
 
 
-def test_progress_is_told_in_bytes_and_time_and_can_be_stopped():
-    told = []
+def test_progress_is_shown_in_bytes_and_time_and_the_download_can_be_stopped():
+    shown, started = [], threading.Event()
 
     def work(progress):
+        started.wait(10)
         progress(10**6, 10**8)
-        told.append(opening.words)
-        opening._begun -= 10
+        shown.append(downloads.progress_words(task))
+        task.begun -= 10
         progress(11 * 10**6, 10**8)
-        told.append(opening.words)
-        opening.stop()
+        shown.append(downloads.progress_words(task))
+        task.stop()
         progress(12 * 10**6, 10**8)
 
-    opening = downloads.Opening.__new__(downloads.Opening)
-    downloads.Opening.__init__(opening, work)
-    opening._thread.join(10)
-    assert told[0] == "1 MB of 100 MB"
-    assert told[1].startswith("11 MB of 100 MB, about 1 min 29 s left")
-    assert opening.stopped
-    assert not opening.active
+    task = Task(work, resumes=True)
+    started.set()
+    task.wait(10)
+    assert shown[0] == "1 MB of 100 MB"
+    assert shown[1].startswith("11 MB of 100 MB, about 1 min 29 s left")
+    assert task.stopped
+    assert task.finished
 
 
 def test_a_file_on_this_machine_becomes_a_run(file):
@@ -170,8 +179,7 @@ def test_a_demo_takes_what_its_bounds_take(file, monkeypatch):
     monkeypatch.setattr(access_runs, "_sweep", lambda hours: None)
     monkeypatch.setattr(identity, "visitor_mark", lambda cookies: "A" * 32)
     app = press(open_page("published"), "curated_0_fetch")
-    for opening in downloads.openings().values():
-        opening._thread.join(30)
+    download_of(NAME).wait(30)
     app.run()
     assert "takes images of 64 at most, not 224" in app.error[0].value
     assert runs.list_runs() == []
@@ -191,7 +199,7 @@ def test_a_demo_takes_nothing_of_one_whom_it_does_not_know(file, monkeypatch):
     monkeypatch.setattr(identity, "visitor_mark", lambda cookies: "")
     app = press(open_page("published"), "curated_0_fetch")
     assert "keeps no cookie" in app.error[0].value
-    assert not downloads.openings()
+    assert download_of(NAME) is None
 
 
 def test_without_timm_the_page_says_how_to_install_it(home, monkeypatch):

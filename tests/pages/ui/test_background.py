@@ -1,4 +1,4 @@
-"""Work in the background: it is done once, tells how far it is, stops, and its errors reach the page."""
+"""Background work: it runs once, shows its progress, can be stopped, and its errors are shown on the page."""
 
 import threading
 import time
@@ -7,7 +7,7 @@ import pytest
 from streamlit.testing.v1 import AppTest
 
 from pages.ui import background
-from pages.ui.background import Tasks
+from pages.ui.background import Task, Tasks
 
 PATIENCE = 20.0
 
@@ -19,7 +19,7 @@ def wait(condition) -> None:
         time.sleep(0.01)
 
 
-def test_the_work_of_a_key_is_done_once_and_its_result_is_kept():
+def test_work_runs_once_for_each_key_and_its_result_is_kept():
     tasks, calls = Tasks(), []
 
     def work(progress):
@@ -33,7 +33,7 @@ def test_the_work_of_a_key_is_done_once_and_its_result_is_kept():
     assert tasks.start("a", work) is task
 
 
-def test_one_at_a_time_and_the_others_say_that_they_wait():
+def test_one_task_runs_at_a_time_and_the_others_show_that_they_wait():
     tasks, gate = Tasks(), threading.Event()
     first = tasks.start("a", lambda progress: gate.wait(PATIENCE))
     second = tasks.start("b", lambda progress: 2)
@@ -45,7 +45,7 @@ def test_one_at_a_time_and_the_others_say_that_they_wait():
     assert second.result == 2
 
 
-def test_progress_tells_the_share_and_the_time_left():
+def test_progress_shows_the_share_and_the_time_left():
     tasks, gate = Tasks(), threading.Event()
 
     def work(progress):
@@ -58,7 +58,7 @@ def test_progress_tells_the_share_and_the_time_left():
     gate.set()
 
 
-def test_a_stop_ends_it_at_the_next_progress_and_it_can_begin_anew():
+def test_a_stop_ends_the_work_at_its_next_progress_call_and_it_can_start_again():
     tasks, seen = Tasks(), []
 
     def work(progress):
@@ -79,7 +79,7 @@ def test_a_stop_ends_it_at_the_next_progress_and_it_can_begin_anew():
     assert again.result == "done"
 
 
-def test_only_so_many_results_are_kept_and_none_that_is_under_way():
+def test_old_results_are_removed_but_running_tasks_are_kept():
     tasks, gate = Tasks(), threading.Event()
     slow = tasks.start("slow", lambda progress: gate.wait(PATIENCE))
     for number in range(background.KEPT_MAX + 5):
@@ -92,6 +92,32 @@ def test_only_so_many_results_are_kept_and_none_that_is_under_way():
     tasks.start("one more", lambda progress: 0)
     kept = [key for key in ["slow", *range(background.KEPT_MAX + 5)] if tasks.find(key)]
     assert len(kept) <= background.KEPT_MAX
+
+
+def test_the_time_left_does_not_count_what_an_earlier_try_has_done():
+    times, resumed = [], threading.Event()
+
+    def work(progress):
+        resumed.wait(PATIENCE)
+        progress(50, 100)
+        times.append(task.seconds_left)
+        task.begun -= 10
+        progress(75, 100)
+        times.append(task.seconds_left)
+
+    task = Task(work, resumes=True)
+    resumed.set()
+    task.wait(PATIENCE)
+    assert times[0] is None
+    assert times[1] == pytest.approx(10, abs=2)
+
+
+def test_downloads_run_side_by_side():
+    tasks, gate = Tasks(one_at_a_time=False), threading.Event()
+    slow = tasks.start("slow", lambda progress: gate.wait(PATIENCE))
+    wait(lambda: tasks.start("quick", lambda progress: 2).finished)
+    assert not slow.finished
+    gate.set()
 
 
 def script(outcome: str, auto: bool):
@@ -111,7 +137,7 @@ def script(outcome: str, auto: bool):
 
 
 @pytest.mark.parametrize("auto", [False, True])
-def test_on_the_page_a_button_starts_it_or_it_starts_by_itself(auto):
+def test_a_button_starts_the_work_or_it_starts_automatically(auto):
     app = AppTest.from_function(script, args=(f"fine-{time.time()}", auto)).run()
     if not auto:
         assert app.button[0].label == "Measure"
@@ -120,7 +146,7 @@ def test_on_the_page_a_button_starts_it_or_it_starts_by_itself(auto):
     assert app.markdown[0].value.startswith("result: fine")
 
 
-def test_what_somebody_stopped_does_not_start_by_itself_again():
+def test_stopped_work_does_not_start_automatically_again():
     key = ("test", f"stopped-{time.time()}", True)
     gate = threading.Event()
     task = background.tasks().start(key, lambda progress: gate.wait(PATIENCE) and progress(1, 2))
@@ -135,7 +161,7 @@ def test_what_somebody_stopped_does_not_start_by_itself_again():
     assert app.markdown[0].value == f"result: {key[1]}"
 
 
-def test_a_failure_is_a_sentence_on_the_page_and_can_be_tried_again():
+def test_an_error_is_shown_as_a_sentence_and_the_work_can_be_started_again():
     background.tasks.clear()
     app = AppTest.from_function(script, args=("fails", False)).run()
     app.button[0].click().run()
@@ -145,9 +171,9 @@ def test_a_failure_is_a_sentence_on_the_page_and_can_be_tried_again():
     assert not app.exception
 
 
-def test_a_defect_of_ours_is_not_hidden():
+def test_an_error_that_is_a_defect_is_raised():
     tasks = Tasks()
     task = tasks.start("a", lambda progress: 1 / 0)
     wait(lambda: task.finished)
     with pytest.raises(ZeroDivisionError):
-        background._show_failure(task.error)
+        background.show_failure(task)
