@@ -1,21 +1,14 @@
 """The tour, steps 1 and 2: an image becomes patches, and patches become tokens."""
 
-from pathlib import Path
-
 import streamlit as st
 from PIL import Image
 
 from pages.overview.tour.scene import PICKED_PATCH, Scene, link, pick_patch
 from pages.ui import cached_models
+from pages.ui.widgets.boards import patch_cutter
 from pages.ui.widgets.heat_map import heat_map
 from pages.ui.widgets.map_grid import Selection, TileMaps, map_grid
-from vit.pictures.data_url import data_url
 from vit.runs import Run
-
-_FOLDER = Path(__file__).parents[2] / "ui" / "widgets" / "patch_cutter"
-_cutter = st.components.v2.component(
-    "patch_cutter", css=(_FOLDER / "style.css").read_text(), js=(_FOLDER / "index.js").read_text()
-)
 
 STEMS = {
     "conv": "A few small convolutions, the stem, turn each patch (and a little of what lies around it) into {width} "
@@ -45,25 +38,11 @@ def show_patches(run: Run, scene: Scene) -> None:
 
 def draw_cutter(image: Image.Image, grid: int, patch: int) -> None:
     """The image with its patches, and the chosen one with its numbers."""
-    state = st.session_state.setdefault("tour_cutter_seq", 0)
 
-    def take() -> None:
-        pick = st.session_state["tour_cutter"].pick
-        st.session_state["tour_cutter_seq"] = pick.get("seq", 0)
-        if isinstance(pick.get("patch"), int):
-            st.session_state[PICKED_PATCH] = pick["patch"]
+    def pick(chosen: int) -> None:
+        st.session_state[PICKED_PATCH] = chosen
 
-    _cutter(
-        key="tour_cutter",
-        data={
-            "image": data_url(image),
-            "rows": grid,
-            "columns": grid,
-            "patch": patch,
-            "seq": state,
-        },
-        on_pick_change=take,
-    )
+    patch_cutter(image, patch, (grid, grid), key="tour_cutter", on_pick=pick)
 
 
 def show_tokens(run: Run, scene: Scene) -> None:

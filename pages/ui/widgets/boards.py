@@ -1,29 +1,25 @@
-"""Two boards that are clicked: a button for every head, and a picture whose patches can be covered."""
+"""Widgets that are clicked: a button for every head, an image whose patches are covered, and one that is cut apart."""
 
 from collections.abc import Callable, Collection, Sequence
-from pathlib import Path
 
 import numpy as np
 import streamlit as st
 from PIL import Image
 
+from pages.ui.widgets.component import register_widget
 from vit.data.files.images import fit_square
 from vit.pictures.colours import SIGNED
 from vit.pictures.data_url import data_url
 
 DISPLAY_SIZE = 256
-"""Pictures larger than this are shown at this side."""
+"""Larger images are shown at this side."""
 
-_BROWSERS = "board_browsers"
+_EVENTS = "board_events"
+"""The key of the number of the last event of each widget, by widget."""
 
-
-def _folder(name: str) -> dict[str, str]:
-    folder = Path(__file__).parent / name
-    return {"css": (folder / "style.css").read_text(), "js": (folder / "index.js").read_text()}
-
-
-_head_board = st.components.v2.component("head_board", **_folder("head_board"))
-_patch_board = st.components.v2.component("patch_board", **_folder("patch_board"))
+_head_board = register_widget("head_board")
+_patch_board = register_widget("patch_board")
+_patch_cutter = register_widget("patch_cutter")
 
 
 def head_board(
@@ -40,13 +36,15 @@ def head_board(
     """Draw a button for each head, layers down.
 
     Args:
-        texts: ``(depth h)``, what stands on a button.
-        tones: ``(depth h)`` from -1 to 1, its colour: how much of which of :data:`vit.pictures.colours.SIGNED`.
-        says: ``(depth h)``, the same in words, for the pointer and for those who do not see it.
-        label: what the board is, for those.
-        pressed: layer and head, from 1, of the buttons that are outlined.
-        on_pick: called with layer and head of a click, from 1; 0 stands for all.
-        groups: names of layers and heads can be clicked too.
+        texts: ``(depth h)``, the text on each button.
+        tones: ``(depth h)`` from -1 to 1: the sign chooses one of :data:`vit.pictures.colours.SIGNED`, the size its
+            strength.
+        says: ``(depth h)``, the same in words, for the tooltip and for screen readers.
+        key: the key of the widget.
+        label: what the board shows, for screen readers.
+        pressed: the layer and head, from 1, of the buttons that are outlined.
+        on_pick: called with the layer and head of a click, from 1; 0 stands for all.
+        groups: whether the names of layers and heads can be clicked too.
     """
     depth, heads = tones.shape
     taken = f"{key}-taken"
@@ -54,7 +52,7 @@ def head_board(
     def take() -> None:
         pick = st.session_state[key].pick
         layer, head, click = pick.get("layer"), pick.get("head"), pick.get("click")
-        if st.session_state.get(taken) == click:  # a rerun that was asked for during the one that took it has it again
+        if st.session_state.get(taken) == click:  # a rerun requested while this one ran delivers the click again
             return
         st.session_state[taken] = click
         if isinstance(layer, int) and isinstance(head, int) and 0 <= layer <= depth and 0 <= head <= heads:
@@ -85,21 +83,23 @@ def patch_board(
     key: str,
     on_cover: Callable[[list[int]], None],
 ) -> None:
-    """Draw a picture whose patches are covered and uncovered by a click.
+    """Draw an image whose patches a click covers and uncovers.
 
     Args:
-        view: the picture as the model sees it, ``(h w c)`` uint8, with the covered patches covered.
-        covered: their numbers, from 1, row by row.
-        on_cover: called with the numbers that are covered after a click.
+        view: the image as the model sees it, ``(h w c)`` uint8, with the covered patches covered.
+        covered: the numbers of the covered patches, from 1, row by row.
+        grid: rows and columns of patches.
+        key: the key of the widget.
+        on_cover: called with the numbers of the covered patches after a click.
     """
     rows, columns = grid
     image = Image.fromarray(view)
-    counts = st.session_state.setdefault(_BROWSERS, {})
+    events = st.session_state.setdefault(_EVENTS, {})
 
     def take() -> None:
         event = st.session_state[key].cover
         patches = event.get("covered")
-        counts[key] = event.get("seq", 0)
+        events[key] = event.get("seq", 0)
         if isinstance(patches, list):
             on_cover([patch for patch in patches if isinstance(patch, int) and 1 <= patch <= rows * columns])
 
@@ -110,7 +110,42 @@ def patch_board(
             "covered": list(covered),
             "rows": rows,
             "columns": columns,
-            "seq": counts.get(key, 0),
+            "seq": events.get(key, 0),
         },
         on_cover_change=take,
+    )
+
+
+def patch_cutter(
+    image: Image.Image, patch: int, grid: tuple[int, int], *, key: str, on_pick: Callable[[int], None]
+) -> None:
+    """Draw an image that a slider cuts into patches, and one patch enlarged with its numbers.
+
+    Args:
+        image: the image as the model sees it.
+        patch: the number of the enlarged patch, from 1, row by row.
+        grid: rows and columns of patches.
+        key: the key of the widget.
+        on_pick: called with the number of a patch that was clicked.
+    """
+    rows, columns = grid
+    events = st.session_state.setdefault(_EVENTS, {})
+
+    def take() -> None:
+        event = st.session_state[key].pick
+        events[key] = event.get("seq", 0)
+        picked = event.get("patch")
+        if isinstance(picked, int) and 1 <= picked <= rows * columns:
+            on_pick(picked)
+
+    _patch_cutter(
+        key=key,
+        data={
+            "image": data_url(image),
+            "rows": rows,
+            "columns": columns,
+            "patch": patch,
+            "seq": events.get(key, 0),
+        },
+        on_pick_change=take,
     )

@@ -1,33 +1,38 @@
-"""The confusion matrix as a table that is clicked, or walked with the arrow keys."""
+"""The confusion matrix as a table; a click or the keyboard chooses a cell."""
 
 from collections.abc import Sequence
-from pathlib import Path
 
 import numpy as np
 import streamlit as st
 
+from pages.ui.widgets.component import register_widget
 from vit.pictures.colours import RIGHT, WRONG
 from vit.support.untrusted_text import shown
 
-_FOLDER = Path(__file__).parent / "confusion_matrix"
-_component = st.components.v2.component(
+_component = register_widget(
     "confusion_matrix",
     html="""<div class="matrix">
-<p class="axis">Rows: the true class. Columns: what the model said.</p>
+<p class="axis">Rows: the true class. Columns: the predicted class.</p>
 <table role="grid" aria-label="Confusion matrix"></table>
 </div>""",
-    css=(_FOLDER / "style.css").read_text(),
-    js=(_FOLDER / "index.js").read_text(),
 )
 
 
 def confusion_matrix(
     counts: np.ndarray, names: Sequence[str], *, normalised: bool, true_key: str, predicted_key: str, key: str
 ) -> None:
-    """Draw ``counts (k k)``, rows true; a click on a cell sets the class names under the two keys of session state.
+    """Draw ``counts (k k)``, rows true; a click on a cell writes its two classes to the session state.
 
-    Those keys belong to the page's selectboxes, which come before this in the script and are the truth: the cell that
-    they name is outlined, whether it was chosen by a click, there, or by a link.
+    The two keys belong to select boxes of the page, which come before this in the script. The cell that they name is
+    outlined, whether it was chosen by a click, in the boxes, or by a link.
+
+    Args:
+        counts: the number of images of each true and predicted class.
+        names: the classes.
+        normalised: show the percentage of each row instead of the counts.
+        true_key: the key of the true class in the session state.
+        predicted_key: the key of the predicted class.
+        key: the key of the widget.
     """
 
     def choose() -> None:

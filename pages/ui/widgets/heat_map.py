@@ -1,21 +1,17 @@
-"""A small heat map with its numbers at hand, drawn in the browser: twelve on a page cost no more than one figure."""
+"""A small heat map that the browser draws; hovering or the arrow keys show its numbers."""
 
 from collections.abc import Sequence
-from pathlib import Path
 
 import numpy as np
 import pyarrow as pa
-import streamlit as st
 
+from pages.ui.widgets.component import register_widget
 from vit.pictures.colours import SEQUENTIAL, SIGNED
 
 ROWS_MAX = 300
-"""Of a matrix with more rows only the marked one is drawn: the others would be thinner than a pixel."""
+"""With more rows, only the marked row is drawn: the others would be thinner than a pixel."""
 
-_FOLDER = Path(__file__).parent / "heat_map"
-_component = st.components.v2.component(
-    "heat_map", css=(_FOLDER / "style.css").read_text(), js=(_FOLDER / "index.js").read_text()
-)
+_component = register_widget("heat_map")
 
 
 def heat_map(
@@ -28,14 +24,18 @@ def heat_map(
     mark: int | None = None,
     share: bool = False,
 ) -> None:
-    """Draw ``values (rows columns)``; hovering, or the arrow keys, tell a cell's names and its number.
+    """Draw ``values (rows columns)``; hovering, or the arrow keys, show a cell's names and its number.
 
-    Colours end at the 99th percentile, for one number far from the others would leave the rest pale.
+    The colours end at the 99th percentile, since one outlier would leave the other cells pale.
 
     Args:
-        label: what it is, for those who do not see it.
-        mark: the row that is outlined, and drawn once more below.
-        share: the numbers are shares from 0 up, and not signed.
+        values: the numbers.
+        key: the key of the widget.
+        label: what the heat map shows, for screen readers.
+        row_names: the names of the rows.
+        column_names: the names of the columns.
+        mark: the row that is outlined, and drawn again below.
+        share: whether the numbers are shares from 0 up; otherwise they are signed.
     """
     rest = f"strip: {row_names[mark]}" if mark is not None else ""
     if len(values) > ROWS_MAX:

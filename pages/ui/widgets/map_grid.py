@@ -3,7 +3,6 @@
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from functools import partial
-from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -11,6 +10,7 @@ import pyarrow as pa
 import streamlit as st
 from PIL import Image
 
+from pages.ui.widgets.component import register_widget
 from vit.config import TransformerConfig
 from vit.data.files.images import fit_square
 from vit.pictures.colours import SEQUENTIAL, SIGNED
@@ -27,10 +27,7 @@ SUMMARIES = {"cls": "class token", "mean": "mean of the patches", "all": "mean o
 SCALES = ("shared", "per tile")
 
 _BROWSERS = "grid_browsers"
-_FOLDER = Path(__file__).parent / "map_grid"
-_component = st.components.v2.component(
-    "map_grid", css=(_FOLDER / "style.css").read_text(), js=(_FOLDER / "index.js").read_text()
-)
+_component = register_widget("map_grid")
 
 
 @dataclass(frozen=True, kw_only=True)

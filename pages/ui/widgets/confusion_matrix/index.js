@@ -1,37 +1,27 @@
-// A confusion matrix as a table: a click, or Enter on a focused cell, tells the page which cell; arrow keys move.
-// The page owns the choice: it comes back in `data.chosen` and is outlined.
+// A confusion matrix as a table: a click, or Enter on a focused cell, reports the cell to the page; arrow keys move.
+// The page stores the choice and sends it back in `data.chosen`; that cell is outlined.
 
-const TEXT_MAX = 24 // more classes than this leave no room for numbers
-const FULL = 75 // percent of the fullest cell's colour, on which the page's own text is read in either theme
+const TEXT_MAX = 24 // with more classes there is no room for numbers
 
 function cell(counts, names, row, column, normalised) {
   const count = counts[row][column]
   const total = counts[row].reduce((sum, value) => sum + value, 0)
   const share = total ? count / total : 0
-  const element = document.createElement("td")
-  element.dataset.row = row
-  element.dataset.column = column
-  element.className = row === column ? "right" : "wrong"
-  // The square root lets a handful of errors be seen beside hundreds of hits.
-  element.style.setProperty("--share", `${Math.round(FULL * Math.sqrt(share))}%`)
-  element.classList.toggle("none", count === 0)
   const percent = `${(100 * share).toFixed(share > 0 && share < 0.1 ? 1 : 0)} %`
   const label = `true ${names[row]}, predicted ${names[column]}: ${count} of ${total} images, ${percent}`
-  element.title = label
-  element.setAttribute("aria-label", label)
-  element.setAttribute("role", "gridcell")
-  element.tabIndex = -1
-  if (names.length <= TEXT_MAX) element.textContent = normalised ? percent : count
+  const text = names.length > TEXT_MAX ? "" : normalised ? percent : count
+  const attributes = { role: "gridcell", title: label, "aria-label": label, tabindex: "-1" }
+  const element = make("td", row === column ? "right" : "wrong", text, attributes)
+  Object.assign(element.dataset, { row, column })
+  // The square root keeps a few errors visible beside hundreds of correct predictions.
+  element.style.setProperty("--share", `${Math.round(FULL * Math.sqrt(share))}%`)
+  element.classList.toggle("none", count === 0)
   return element
 }
 
 function header(text, scope) {
-  const element = document.createElement("th")
-  element.scope = scope
-  element.title = text
-  const label = document.createElement("span")
-  label.textContent = text
-  element.append(label)
+  const element = make("th", "", "", { scope, title: text })
+  element.append(make("span", "", text))
   return element
 }
 
@@ -40,7 +30,7 @@ function draw(table, { counts, names, normalised }) {
   table.classList.toggle("many", names.length > TEXT_MAX)
   table.classList.toggle("long", names.some(name => name.length > 9) || names.length > 12)
   const head = table.createTHead().insertRow()
-  head.append(document.createElement("td"), ...names.map(name => header(name, "col")))
+  head.append(make("td"), ...names.map(name => header(name, "col")))
   const body = table.createTBody()
   names.forEach((name, row) => {
     const line = body.insertRow()
@@ -87,7 +77,7 @@ export default function (component) {
       choose(at)
       return
     }
-    const step = { ArrowUp: [-1, 0], ArrowDown: [1, 0], ArrowLeft: [0, -1], ArrowRight: [0, 1] }[event.key]
+    const step = ARROWS[event.key]
     if (!step) return
     event.preventDefault()
     find(Number(at.dataset.row) + step[0], Number(at.dataset.column) + step[1])?.focus()

@@ -1,32 +1,12 @@
-// A button for every head, layers down and heads across, coloured by a number; a click tells the page which.
-// The names of rows and columns, and the corner, are buttons too where whole layers can be chosen.
-// The page owns what the buttons show: it comes back in `data`.
+// A button for every head, layers down and heads across, coloured by a number; a click reports the head to the page.
+// If whole layers can be chosen, the names of rows and columns and the corner are buttons too.
+// The page decides what the buttons show and sends it in `data`.
 
-const instances = new WeakMap()
-
-export default function (component) {
-  const { parentElement } = component
-  if (!instances.has(parentElement)) instances.set(parentElement, new HeadBoard(parentElement))
-  instances.get(parentElement).update(component)
-  return () => instances.get(parentElement)?.remove()
-}
-
-function make(tag, className, text = "", attributes = {}) {
-  const element = document.createElement(tag)
-  element.className = className
-  element.textContent = text
-  for (const [name, value] of Object.entries(attributes)) element.setAttribute(name, value)
-  return element
-}
-
-const FULL = 75 // percent of the fullest colour, on which the page's own text is read in either theme
-
-class HeadBoard {
+class HeadBoard extends Widget {
   constructor(parent) {
-    this.root = make("div", "board", "", { role: "grid" })
+    super(parent, "board", { role: "grid" })
     this.root.onclick = event => this.choose(event.target.closest("button"))
     this.root.onkeydown = event => this.walk(event)
-    parent.append(this.root)
   }
 
   update({ data, setTriggerValue }) {
@@ -55,7 +35,7 @@ class HeadBoard {
     if (first) first.tabIndex = 0
   }
 
-  // Layer 0 and head 0 are the names, which stand for all of their column or row.
+  // Layer 0 and head 0 are the names; a name stands for its whole row or column.
   cell(layer, head, many) {
     const isName = !layer || !head
     const words = [many ? "L" : "Layer", many ? "H" : "Head"]
@@ -95,7 +75,7 @@ class HeadBoard {
     if (!button) return
     this.rove(button)
     button.classList.add("waiting")
-    const click = `${Date.now()}-${Math.random()}` // a busy server may be told of one click twice
+    const click = `${Date.now()}-${Math.random()}` // the server may receive one click twice
     this.send("pick", { layer: Number(button.dataset.layer), head: Number(button.dataset.head), click })
   }
 
@@ -108,16 +88,13 @@ class HeadBoard {
   }
 
   walk(event) {
-    const steps = { ArrowLeft: [0, -1], ArrowRight: [0, 1], ArrowUp: [-1, 0], ArrowDown: [1, 0] }
     const at = event.target.closest("button")
-    if (!at || !(event.key in steps)) return
+    if (!at || !(event.key in ARROWS)) return
     event.preventDefault()
-    const [down, right] = steps[event.key]
+    const [down, right] = ARROWS[event.key]
     const next = this.find(Number(at.dataset.layer) + down, Number(at.dataset.head) + right)
     if (next) this.rove(next)
   }
-
-  remove() {
-    this.root.remove()
-  }
 }
+
+export default mount(HeadBoard)

@@ -1,37 +1,20 @@
-// A matrix as a heat map with its numbers at hand: hover over a cell, or walk with the arrow keys.
-// One row may be marked; it is drawn once more below, taller.
-
-const instances = new WeakMap()
-
-export default function (component) {
-  const { parentElement } = component
-  if (!instances.has(parentElement)) instances.set(parentElement, new HeatMap(parentElement))
-  instances.get(parentElement).update(component.data)
-  return () => instances.get(parentElement)?.remove()
-}
+// A matrix as a heat map: hover over a cell, or move with the arrow keys, to read its number.
+// One row may be marked: it is outlined, and drawn again below, taller.
 
 const STRIP = 22 // height of the marked row below, in pixels
-const TALL = 16 // height of a cell at most
-const HEIGHT = 190 // height of the whole map, where cells of two pixels allow it
-
-function make(tag, className, attributes = {}) {
-  const element = document.createElement(tag)
-  element.className = className
-  for (const [name, value] of Object.entries(attributes)) element.setAttribute(name, value)
-  return element
-}
+const TALL = 16 // maximum height of a cell
+const HEIGHT = 190 // height of the whole map, unless cells would be lower than two pixels
 
 const number = value => (value === 0 ? "0" : Math.abs(value) >= 1e-3 && Math.abs(value) < 1e4 ? value.toPrecision(4) : value.toExponential(2))
 const short = value => (value === 0 ? "0" : Math.abs(value) >= 1e-2 && Math.abs(value) < 1e4 ? String(+value.toPrecision(2)) : value.toExponential(0))
-const rgb = colour => [1, 3, 5].map(start => parseInt(colour.slice(start, start + 2), 16))
 
-class HeatMap {
+class HeatMap extends Widget {
   constructor(parent) {
-    this.root = make("div", "heat")
-    this.map = make("canvas", "map", { tabindex: "0", role: "img" })
+    super(parent, "heat")
+    this.map = make("canvas", "map", "", { tabindex: "0", role: "img" })
     this.strip = make("canvas", "strip")
     this.foot = make("div", "foot")
-    this.text = make("span", "text", { "aria-live": "polite" })
+    this.text = make("span", "text", "", { "aria-live": "polite" })
     this.low = make("span", "low")
     this.bar = make("span", "bar")
     this.high = make("span", "high")
@@ -39,36 +22,31 @@ class HeatMap {
     legend.append(this.low, this.bar, this.high)
     this.foot.append(this.text, legend)
     this.root.append(this.map, this.strip, this.foot)
-    parent.append(this.root)
     this.stamp = document.createElement("canvas") // one pixel a number
     this.map.onpointermove = event => this.point(event, false)
     this.strip.onpointermove = event => this.point(event, true)
     for (const canvas of [this.map, this.strip]) canvas.onpointerleave = () => this.say(null)
     this.map.onkeydown = event => this.key(event)
     this.map.onblur = () => this.say(null)
-    this.resized = new ResizeObserver(() => this.draw())
-    this.resized.observe(this.root)
+    this.redrawOnResize()
   }
 
-  update(data) {
+  update({ data }) {
     this.data = data
     this.values = data.values.getChildAt(0).toArray()
-    const sizes = Float32Array.from(this.values, Math.abs).sort()
-    this.top = sizes[Math.floor(0.99 * (sizes.length - 1))] || sizes[sizes.length - 1] || 1
+    this.top = percentile([this.values], 0.99)
     this.stops = data.colours.map(rgb)
     this.paint()
     this.draw()
     this.say(null)
   }
 
-  // Shares run through the colours; signed numbers have two, which fade into the page at zero.
+  // Shares use the whole scale; signed numbers have a colour for each sign, which fades to nothing at zero.
   colour(value) {
     const { share } = this.data
     const part = Math.min(1, Math.abs(value) / this.top)
     if (!share) return [...this.stops[value < 0 ? 0 : 1], 255 * part]
-    const place = part * (this.stops.length - 1)
-    const low = Math.min(this.stops.length - 2, Math.floor(place))
-    return [...this.stops[low].map((one, channel) => one + (this.stops[low + 1][channel] - one) * (place - low)), 255]
+    return [...colourAt(this.stops, part), 255]
   }
 
   paint() {
@@ -79,8 +57,7 @@ class HeatMap {
     this.stamp.getContext("2d").putImageData(pixels, 0, 0)
     this.low.textContent = share ? "0" : `≤ −${short(this.top)}`
     this.high.textContent = `≥ ${short(this.top)}`
-    const stops = share ? colours : [colours[0], "transparent", colours[1]]
-    this.bar.style.background = `linear-gradient(to right, ${stops.join(",")})`
+    this.bar.style.background = gradient(colours, !share)
   }
 
   draw() {
@@ -120,19 +97,16 @@ class HeatMap {
 
   point(event, strip) {
     const { rows, columns, mark } = this.data
-    const box = event.currentTarget.getBoundingClientRect()
-    const place = (offset, length, count) => Math.min(count - 1, Math.max(0, Math.floor((offset / length) * count)))
-    const row = strip ? mark : place(event.clientY - box.top, box.height, rows)
-    this.say([row, place(event.clientX - box.left, box.width, columns)])
+    const cell = patchUnder(event, rows, columns)
+    this.say([strip ? mark : Math.floor(cell / columns), cell % columns])
   }
 
   key(event) {
-    const steps = { ArrowLeft: [0, -1], ArrowRight: [0, 1], ArrowUp: [-1, 0], ArrowDown: [1, 0] }
-    if (!(event.key in steps)) return
+    if (!(event.key in ARROWS)) return
     const { rows, columns, mark } = this.data
-    const [down, right] = this.at ? steps[event.key] : [0, 0]
     const [row, column] = this.at ?? [mark ?? 0, 0]
-    this.say([Math.min(rows - 1, Math.max(0, row + down)), Math.min(columns - 1, Math.max(0, column + right))])
+    const cell = neighbour(row * columns + column, this.at ? ARROWS[event.key] : [0, 0], rows, columns)
+    this.say([Math.floor(cell / columns), cell % columns])
     event.preventDefault()
   }
 
@@ -146,9 +120,6 @@ class HeatMap {
     const { rowNames, columnNames, columns } = this.data
     this.text.textContent = `${rowNames[row]} · ${columnNames[column]}: ${number(this.values[row * columns + column])}`
   }
-
-  remove() {
-    this.resized.disconnect()
-    this.root.remove()
-  }
 }
+
+export default mount(HeatMap)

@@ -1,25 +1,8 @@
 // Maps over one image: a patch picker, one map enlarged, and a tile for every row and column, such as layer and head.
-// Everything is drawn here, from the maps of all tokens, so that a click does not wait for the server; with frames
-// (the epochs of a time-lapse) they are played here too.
+// Everything is drawn here from the maps of all tokens, so a click does not wait for the server. Frames (the epochs of
+// a time-lapse) are played here too.
 
-const instances = new WeakMap()
-
-export default function (component) {
-  const { parentElement } = component
-  if (!instances.has(parentElement)) instances.set(parentElement, new MapGrid(parentElement))
-  instances.get(parentElement).update(component)
-  return () => instances.get(parentElement)?.remove()
-}
-
-function make(tag, className, text = "", attributes = {}) {
-  const element = document.createElement(tag)
-  element.className = className
-  element.textContent = text // text from elsewhere is never read as HTML
-  for (const [name, value] of Object.entries(attributes)) element.setAttribute(name, value)
-  return element
-}
-
-const FRAME_MS = 700 // of a time-lapse at play
+const FRAME_MS = 700 // of a time-lapse while it plays
 
 function number(value) {
   const size = Math.abs(value)
@@ -27,12 +10,11 @@ function number(value) {
 }
 const lower = text => text.charAt(0).toLowerCase() + text.slice(1)
 const short = name => name.replace(/^(\w)\w+ (\d+)$/, "$1 $2") // Head 12 -> H 12
-const rgb = colour => [1, 3, 5].map(start => parseInt(colour.slice(start, start + 2), 16))
 const percent = share => (share < 0.001 ? "<0.1%" : `${(100 * share).toFixed(share < 0.0095 ? 1 : 0)}%`)
 
-class MapGrid {
+class MapGrid extends CountingWidget {
   constructor(parent) {
-    this.root = make("div", "attention")
+    super(parent, "attention")
     this.side = make("div", "side")
     this.picker = this.panel(this.side, "Pick a patch", "picker")
     this.large = this.panel(this.side, "", "large")
@@ -48,7 +30,6 @@ class MapGrid {
     this.tip = make("div", "tip")
     this.tip.hidden = true
     this.root.append(this.side, main, this.tip)
-    parent.append(this.root)
 
     this.summary = make("button", "summary", "", { type: "button" })
     this.summary.onclick = () => this.pick({ token: 0 })
@@ -56,7 +37,7 @@ class MapGrid {
     this.picker.canvas.after(this.summary, this.before)
     Object.assign(this.picker.canvas, { tabIndex: 0, role: "application" })
     this.large.canvas.role = "img"
-    this.picker.title.setAttribute("aria-live", "polite") // tells which patch an arrow key has chosen
+    this.picker.title.setAttribute("aria-live", "polite") // announces the patch that an arrow key has chosen
     this.tiles.onkeydown = event => this.walk(event)
     this.picker.canvas.onkeydown = event => this.key(event)
     for (const view of [this.picker, this.large])
@@ -69,13 +50,11 @@ class MapGrid {
     this.stamp = document.createElement("canvas") // one pixel a patch
     this.hovered = -1
     this.frame = 0
-    this.seq = -1
     this.drawn = 0
-    this.resized = new ResizeObserver(() => this.draw())
-    this.resized.observe(this.root)
+    this.redrawOnResize()
   }
 
-  // The time-lapse's play button and slider; the epoch is told to the server once the hand or the film rests.
+  // The time-lapse's play button and slider; the server receives the epoch when the slider or the film stops.
   player() {
     this.film = make("div", "film")
     this.play = make("button", "play", "Play", { type: "button" })
@@ -122,9 +101,8 @@ class MapGrid {
     return view
   }
 
-  // What Python says. A message older than our last event would undo it, so then only the rest counts.
-  update({ data, setTriggerValue }) {
-    this.send = setTriggerValue
+  update(component) {
+    const { data } = component
     if (data.maps) {
       this.maps = data.maps.getChildAt(0).toArray()
       this.version = data.version
@@ -132,12 +110,10 @@ class MapGrid {
       this.image.onload = () => this.draw()
       this.image.src = data.image
     } else if (this.version !== data.version) {
-      this.send("pick", { version: null, seq: this.seq }) // drawn anew, with nothing at hand: ask for the maps
+      component.setTriggerValue("pick", { version: null, seq: this.seq }) // a new element without maps asks for them
       return
     }
-    this.data = data
-    if (data.seq >= this.seq) {
-      this.seq = data.seq
+    if (this.receive(component)) {
       Object.assign(this, { token: data.token, row: data.row, column: data.column })
       if (!this.timer) this.frame = data.frame
     }
@@ -147,45 +123,35 @@ class MapGrid {
 
   pick(choice) {
     Object.assign(this, choice)
-    this.seq += 1
     if (this.data.every) this.draw()
-    const { token, row, column, frame, version, seq } = this
-    this.send("pick", { token, row, column, frame, version, seq })
+    const { token, row, column, frame, version } = this
+    this.tell("pick", { token, row, column, frame, version })
   }
 
   key(event) {
     const { rows, columns } = this.data
-    const steps = { ArrowLeft: [0, -1], ArrowRight: [0, 1], ArrowUp: [-1, 0], ArrowDown: [1, 0] }
     if (event.key === "Escape" || event.key === "Home") this.data.offersSummary && this.pick({ token: 0 })
-    else if (event.key in steps) {
-      const [down, right] = this.onPatch() ? steps[event.key] : [0, 0] // from another token to the first patch
-      const here = this.onPatch() ? this.token - 1 : 0
-      const row = Math.min(rows - 1, Math.max(0, Math.floor(here / columns) + down))
-      const column = Math.min(columns - 1, Math.max(0, (here % columns) + right))
-      this.pick({ token: row * columns + column + 1 })
+    else if (event.key in ARROWS) {
+      // From another token an arrow key goes to the first patch.
+      const patch = this.onPatch() ? neighbour(this.token - 1, ARROWS[event.key], rows, columns) : 0
+      this.pick({ token: patch + 1 })
     } else return
     event.preventDefault()
   }
 
-  // Arrow keys go from tile to tile, of which one alone is on the way of the tab key; Enter enlarges it.
+  // Arrow keys move from tile to tile; the tab key stops at one tile only; Enter enlarges a tile.
   walk(event) {
-    const steps = { ArrowLeft: [0, -1], ArrowRight: [0, 1], ArrowUp: [-1, 0], ArrowDown: [1, 0] }
     const at = this.cells.find(cell => cell.tile === event.target.closest("button"))
-    if (!at || !(event.key in steps)) return
+    if (!at || !(event.key in ARROWS)) return
     event.preventDefault()
-    const [down, right] = steps[event.key]
+    const [down, right] = ARROWS[event.key]
     const next = this.cells.find(cell => cell.row === at.row + down && cell.column === at.column + right)
     if (!next) return
     for (const { tile } of this.cells) tile.tabIndex = tile === next.tile ? 0 : -1
     next.tile.focus()
   }
 
-  patchAt(event) {
-    const box = event.currentTarget.getBoundingClientRect()
-    const place = (offset, length, count) => Math.min(count - 1, Math.max(0, Math.floor((offset / length) * count)))
-    const row = place(event.clientY - box.top, box.height, this.data.rows)
-    return row * this.data.columns + place(event.clientX - box.left, box.width, this.data.columns)
-  }
+  patchAt = event => patchUnder(event, this.data.rows, this.data.columns)
 
   patchName = patch => `patch r${Math.floor(patch / this.data.columns) + 1} c${(patch % this.data.columns) + 1}`
   onPatch = (token = this.token) => token >= 1 && token <= this.data.rows * this.data.columns
@@ -194,7 +160,7 @@ class MapGrid {
     return this.onPatch(token) ? this.patchName(token - 1) : this.data.before[token - 1 - this.data.rows * this.data.columns]
   }
 
-  // What one tile shows of the chosen token: what goes to the prefix, then to each patch.
+  // What one tile shows for the chosen token: the values of the prefix, then of each patch.
   values(row, column, frame = this.frame) {
     const { prefix, rows, columns, rowNames, columnNames, first, tokens, pairs } = this.data
     const length = prefix + rows * columns
@@ -217,7 +183,7 @@ class MapGrid {
     this.before.replaceChildren(...before.map((name, index) => {
       const button = make("button", "summary", name, { type: "button" })
       button.onclick = () => this.pick({ token: rows * columns + 1 + index })
-      button.hidden = name === this.data.summary // it has its own
+      button.hidden = name === this.data.summary // it has its own button
       return button
     }))
     const many = columnNames.length > 6
@@ -246,7 +212,7 @@ class MapGrid {
         tile.append(cell.canvas, cell.share)
         tile.onclick = event => {
           if (this.enlarging) this.pick({ row, column })
-          else if (picker && event.detail) this.pick({ token: this.patchAt(event) + 1 }) // the keyboard has no place
+          else if (picker && event.detail) this.pick({ token: this.patchAt(event) + 1 }) // a key press has no position
         }
         cell.canvas.onpointermove = event => this.showTip(event, row, column)
         if (flow) {
@@ -259,7 +225,7 @@ class MapGrid {
     })
   }
 
-  // One scale over all tiles, and all frames: its end is the 99th percentile, since one strong link would darken all.
+  // One scale for all tiles and all frames; it ends at the 99th percentile, since one high value would darken the rest.
   sharedTop() {
     const { version, token } = this
     if (this.top?.version !== version || this.top.token !== token) {
@@ -273,13 +239,13 @@ class MapGrid {
   draw() {
     const { data, token, row, column } = this
     if (!data || !this.image?.complete || !this.root.clientWidth || token < data.first) return
-    if (!data.every && token !== data.first) return // its maps are on their way
+    if (!data.every && token !== data.first) return // its maps have not arrived yet
     const rows = this.cells.map(cell => this.values(cell.row, cell.column))
     const shared = this.sharedTop()
     const top = patches => (data.perTile ? Math.max(...patches.map(Math.abs)) : shared)
     this.stops = data.colours.map(rgb)
     const width = this.cells[0].canvas.clientWidth
-    const walked = this.tiles.matches(":focus-within") // then walk() has the say
+    const walked = this.tiles.matches(":focus-within") // then walk() decides
     this.cells.forEach((cell, index) => {
       this.paint(cell.canvas, width, rows[index].patches, top(rows[index].patches))
       const share = rows[index].prefix.reduce((sum, value) => sum + value, 0)
@@ -302,8 +268,7 @@ class MapGrid {
     this.summary.ariaPressed = String(!token)
     ;[...this.before.children].forEach((button, index) => (button.ariaPressed = String(token === data.rows * data.columns + 1 + index)))
     this.summary.hidden = !data.offersSummary
-    const stops = data.signed ? [data.colours[0], "transparent", data.colours[1]] : data.colours
-    this.legend.bar.style.background = `linear-gradient(to right, ${stops.join(",")})`
+    this.legend.bar.style.background = gradient(data.colours, data.signed)
     const most = data.perTile ? "each tile's own maximum" : number(shared)
     this.legend.low.textContent = data.signed ? (data.perTile ? `${data.quantity} −` : `${data.quantity} ≤ −${most}`) : `${data.quantity} 0`
     this.legend.high.textContent = data.perTile ? most : `≥ ${most}`
@@ -316,7 +281,7 @@ class MapGrid {
     Object.assign(this.root.dataset, { token, layer: row, head: column, frame: this.frame, version: this.version, drawn: ++this.drawn })
   }
 
-  // The image, and over it each patch in the colour of its value; opacity follows the value.
+  // Paint the image, and over it each patch in the colour of its value; the opacity follows the value.
   paint(canvas, width, values, high) {
     const context = this.blank(canvas, width)
     const { rows, columns, opacity } = this.data
@@ -329,30 +294,25 @@ class MapGrid {
     this.stamp.getContext("2d").putImageData(pixels, 0, 0)
     context.imageSmoothingEnabled = false
     context.drawImage(this.stamp, 0, 0, canvas.width, canvas.height)
-    if (this.onPatch()) this.outline(canvas, context, this.token - 1, Math.max(1, canvas.width / 130))
+    this.outlineChosen(canvas, context, Math.max(1, canvas.width / 130))
   }
 
-  // Amounts run through the colours; signed numbers have one for each sign, and opacity alone says how much.
+  // Amounts use the whole scale; signed numbers have a colour for each sign, and only the opacity shows the amount.
   colour(value, scaled) {
     if (this.data.signed) return this.stops[value < 0 ? 0 : 1]
-    const place = scaled * (this.stops.length - 1)
-    const low = Math.min(this.stops.length - 2, Math.floor(place))
-    return this.stops[low].map((one, channel) => one + (this.stops[low + 1][channel] - one) * (place - low))
+    return colourAt(this.stops, scaled)
   }
 
   paintPicker() {
     const { canvas } = this.picker
     const context = this.blank(canvas, canvas.clientWidth)
     const { rows, columns } = this.data
-    context.fillStyle = "rgba(255,255,255,0.4)"
-    for (let row = 1; row < rows; row++) context.fillRect(0, Math.round((row * canvas.height) / rows), canvas.width, 1)
-    for (let column = 1; column < columns; column++) context.fillRect(Math.round((column * canvas.width) / columns), 0, 1, canvas.height)
+    gridLines(context, canvas.width, rows, columns, "rgba(255,255,255,0.4)")
     if (this.hovered >= 0) {
-      const [x, y, w, h] = this.box(canvas, this.hovered)
       context.fillStyle = "rgba(255,255,255,0.45)"
-      context.fillRect(x, y, w, h)
+      context.fillRect(...boxOf(this.hovered, canvas, rows, columns))
     }
-    if (this.onPatch()) this.outline(canvas, context, this.token - 1, 3 * devicePixelRatio)
+    this.outlineChosen(canvas, context, 3 * devicePixelRatio)
   }
 
   blank(canvas, width) {
@@ -364,19 +324,9 @@ class MapGrid {
     return context
   }
 
-  box(canvas, patch) {
-    const { rows, columns } = this.data
-    const [w, h] = [canvas.width / columns, canvas.height / rows]
-    return [(patch % columns) * w, Math.floor(patch / columns) * h, w, h]
-  }
-
-  outline(canvas, context, patch, width) {
-    const [x, y, w, h] = this.box(canvas, patch)
-    for (const [colour, line] of [["#000", 2 * width], ["#fff", width]]) {
-      context.strokeStyle = colour
-      context.lineWidth = line
-      context.strokeRect(x, y, w, h)
-    }
+  outlineChosen(canvas, context, width) {
+    if (!this.onPatch()) return
+    outline(context, boxOf(this.token - 1, canvas, this.data.rows, this.data.columns), width, 2 * width)
   }
 
   hover(patch) {
@@ -400,17 +350,8 @@ class MapGrid {
 
   remove() {
     clearInterval(this.timer)
-    this.resized.disconnect()
-    this.root.remove()
+    super.remove()
   }
 }
 
-function percentile(arrays, share) {
-  const all = new Float32Array(arrays.reduce((sum, array) => sum + array.length, 0))
-  let offset = 0
-  for (const array of arrays) {
-    for (const value of array) all[offset++] = Math.abs(value)
-  }
-  all.sort()
-  return all[Math.min(all.length - 1, Math.floor(share * all.length))] || all[all.length - 1] || 1
-}
+export default mount(MapGrid)

@@ -1,30 +1,15 @@
-// A picture whose patches are covered by a click, or by drawing over several; a second click uncovers.
-// The page sends the picture as the model sees it. Until it comes, what was just covered is painted grey here.
-
-const instances = new WeakMap()
-
-export default function (component) {
-  const { parentElement } = component
-  if (!instances.has(parentElement)) instances.set(parentElement, new PatchBoard(parentElement))
-  instances.get(parentElement).update(component)
-  return () => instances.get(parentElement)?.remove()
-}
+// An image whose patches are covered by a click, or by dragging over several; a second click uncovers a patch.
+// The page sends the image as the model sees it. Until it arrives, newly covered patches are painted grey here.
 
 const GREY = "rgb(128 128 128)"
 
-class PatchBoard {
+class PatchBoard extends CountingWidget {
   constructor(parent) {
-    this.root = document.createElement("div")
-    this.root.className = "patches"
-    this.canvas = document.createElement("canvas")
-    Object.assign(this.canvas, { tabIndex: 0, role: "application" })
-    this.words = document.createElement("span")
-    this.words.className = "words"
-    this.words.setAttribute("aria-live", "polite")
+    super(parent, "patches")
+    this.canvas = make("canvas", "", "", { tabindex: "0", role: "application" })
+    this.words = make("span", "words", "", { "aria-live": "polite" })
     this.root.append(this.canvas, this.words)
-    parent.append(this.root)
     this.covered = new Set()
-    this.seq = -1
     this.hovered = -1
     this.at = 0 // where the keyboard is
     this.canvas.onpointerdown = event => this.begin(event)
@@ -34,16 +19,12 @@ class PatchBoard {
     this.canvas.onpointerleave = () => this.hover(-1)
     this.canvas.onkeydown = event => this.key(event)
     this.canvas.onfocus = this.canvas.onblur = () => this.draw()
-    this.resized = new ResizeObserver(() => this.draw())
-    this.resized.observe(this.root)
+    this.redrawOnResize()
   }
 
-  // A message older than our last event would undo it, so then only the rest counts.
-  update({ data, setTriggerValue }) {
-    this.send = setTriggerValue
-    this.data = data
-    if (data.seq < this.seq) return
-    this.seq = data.seq
+  update(component) {
+    if (!this.receive(component)) return
+    const { data } = this
     this.covered = new Set(data.covered)
     if (this.source === data.image) return this.draw()
     this.source = data.image
@@ -75,7 +56,7 @@ class PatchBoard {
   end() {
     if (this.covering === undefined) return
     this.covering = undefined
-    this.tell()
+    this.report()
   }
 
   paint(patch) {
@@ -84,47 +65,33 @@ class PatchBoard {
     this.draw()
   }
 
-  tell() {
-    this.seq += 1
-    this.send("cover", { covered: [...this.covered].sort((a, b) => a - b), seq: this.seq })
+  report() {
+    this.tell("cover", { covered: [...this.covered].sort((a, b) => a - b) })
   }
 
   key(event) {
     const { rows, columns } = this.data
-    const steps = { ArrowLeft: [0, -1], ArrowRight: [0, 1], ArrowUp: [-1, 0], ArrowDown: [1, 0] }
     if (event.key === " " || event.key === "Enter") {
       const patch = this.at + 1
       this.covering = !this.covered.has(patch)
       this.paint(patch)
       this.end()
-    } else if (event.key in steps) {
-      const [down, right] = steps[event.key]
-      const row = Math.min(rows - 1, Math.max(0, Math.floor(this.at / columns) + down))
-      const column = Math.min(columns - 1, Math.max(0, (this.at % columns) + right))
-      this.at = row * columns + column
+    } else if (event.key in ARROWS) {
+      this.at = neighbour(this.at, ARROWS[event.key], rows, columns)
       this.draw()
     } else return
     event.preventDefault()
   }
 
   // From 1, row by row.
-  patchAt(event) {
-    const { rows, columns } = this.data
-    const box = this.canvas.getBoundingClientRect()
-    const place = (offset, length, count) => Math.min(count - 1, Math.max(0, Math.floor((offset / length) * count)))
-    return place(event.clientY - box.top, box.height, rows) * columns + place(event.clientX - box.left, box.width, columns) + 1
-  }
+  patchAt = event => patchUnder(event, this.data.rows, this.data.columns) + 1
 
   hover(patch) {
     this.hovered = patch
     this.draw()
   }
 
-  box(patch) {
-    const { rows, columns } = this.data
-    const [w, h] = [this.canvas.width / columns, this.canvas.height / rows]
-    return [((patch - 1) % columns) * w, Math.floor((patch - 1) / columns) * h, w, h]
-  }
+  box = patch => boxOf(patch - 1, this.canvas, this.data.rows, this.data.columns)
 
   name = patch => `row ${Math.floor((patch - 1) / this.data.columns) + 1}, column ${((patch - 1) % this.data.columns) + 1}`
 
@@ -137,9 +104,7 @@ class PatchBoard {
     const context = canvas.getContext("2d")
     context.imageSmoothingEnabled = image.naturalWidth > 128 // small images in their own pixels
     context.drawImage(image, 0, 0, side, side)
-    context.fillStyle = "rgba(255,255,255,0.35)"
-    for (let row = 1; row < rows; row++) context.fillRect(0, Math.round((row * side) / rows), side, 1)
-    for (let column = 1; column < columns; column++) context.fillRect(Math.round((column * side) / columns), 0, 1, side)
+    gridLines(context, side, rows, columns, "rgba(255,255,255,0.35)")
     for (const patch of this.covered) {
       const [x, y, w, h] = this.box(patch)
       if (!this.shown.has(patch)) {
@@ -152,7 +117,7 @@ class PatchBoard {
       context.fillStyle = "rgba(255,255,255,0.35)"
       context.fillRect(...this.box(this.hovered))
     }
-    if (this.root.querySelector("canvas:focus-visible")) this.outline(context, this.at + 1)
+    if (this.root.querySelector("canvas:focus-visible")) outline(context, this.box(this.at + 1), 2.5 * devicePixelRatio, 5 * devicePixelRatio)
     canvas.ariaLabel = `The image, ${this.covered.size} of ${rows * columns} patches covered. Arrow keys move, Space covers or uncovers.`
     const here = this.hovered > 0 ? this.hovered : this.root.querySelector("canvas:focus-visible") ? this.at + 1 : 0
     this.words.textContent = here
@@ -164,7 +129,7 @@ class PatchBoard {
     this.root.dataset.seen = this.shown.size
   }
 
-  // Covered places are marked, for a covered patch may look like a plain one.
+  // Covered patches are marked, since a covered patch may look like part of the image.
   cross(context, x, y, w, h) {
     const inset = 0.34
     for (const [colour, width] of [["#000", 3], ["#fff", 1.4]]) {
@@ -178,18 +143,6 @@ class PatchBoard {
       context.stroke()
     }
   }
-
-  outline(context, patch) {
-    const [x, y, w, h] = this.box(patch)
-    for (const [colour, width] of [["#000", 5], ["#fff", 2.5]]) {
-      context.strokeStyle = colour
-      context.lineWidth = width * devicePixelRatio
-      context.strokeRect(x, y, w, h)
-    }
-  }
-
-  remove() {
-    this.resized.disconnect()
-    this.root.remove()
-  }
 }
+
+export default mount(PatchBoard)

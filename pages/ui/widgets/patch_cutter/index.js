@@ -1,58 +1,36 @@
-// An image that a slider cuts into patches, and one patch enlarged with the numbers it is made of.
-// Nothing of this waits for the server: it sends the picture, and is told which patch was chosen.
+// An image that a slider cuts into patches, and one patch enlarged with its numbers.
+// Everything is drawn here: the server sends the image, and receives the chosen patch.
 
-const instances = new WeakMap()
+const LEGIBLE = 27 // pixels that a cell needs for three numbers
+const CUT = 0.35 // the largest gap, as a share of a patch's side
 
-export default function (component) {
-  const { parentElement } = component
-  if (!instances.has(parentElement)) instances.set(parentElement, new PatchCutter(parentElement))
-  instances.get(parentElement).update(component)
-  return () => instances.get(parentElement)?.remove()
-}
-
-const LEGIBLE = 27 // pixels of a cell that three numbers have room in
-const CUT = 0.35 // of a patch's side, the gap where the image is wholly cut apart
-
-function make(tag, className, attributes = {}, text = "") {
-  const element = document.createElement(tag)
-  element.className = className
-  element.textContent = text
-  for (const [name, value] of Object.entries(attributes)) element.setAttribute(name, value)
-  return element
-}
-
-class PatchCutter {
+class PatchCutter extends CountingWidget {
   constructor(parent) {
-    this.root = make("div", "cutter")
+    super(parent, "cutter")
     const left = make("figure", "whole")
-    this.board = make("canvas", "board", { tabindex: "0", role: "application" })
-    this.slider = make("input", "", { type: "range", min: 0, max: 100, value: 25, "aria-label": "Cut the image apart" })
+    this.board = make("canvas", "board", "", { tabindex: "0", role: "application" })
+    this.slider = make("input", "", "", { type: "range", min: 0, max: 100, value: 25, "aria-label": "Cut the image apart" })
     const row = make("label", "row")
-    row.append(make("span", "", {}, "Whole"), this.slider, make("span", "", {}, "Cut apart"))
-    left.append(make("figcaption", "", {}, "The image"), this.board, row)
+    row.append(make("span", "", "Whole"), this.slider, make("span", "", "Cut apart"))
+    left.append(make("figcaption", "", "The image"), this.board, row)
     const right = make("figure", "one")
     this.title = make("figcaption", "")
-    this.patch = make("canvas", "patch", { role: "img" })
-    this.words = make("p", "words", { "aria-live": "polite" })
+    this.patch = make("canvas", "patch", "", { role: "img" })
+    this.words = make("p", "words", "", { "aria-live": "polite" })
     right.append(this.title, this.patch, this.words)
     this.root.append(left, right)
-    parent.append(this.root)
     this.hovered = 0
-    this.seq = -1
     this.slider.oninput = () => this.draw()
     this.board.onpointermove = event => this.hover(this.patchAt(event))
     this.board.onpointerleave = () => this.hover(0)
     this.board.onclick = event => this.pick(this.patchAt(event))
     this.board.onkeydown = event => this.key(event)
-    this.resized = new ResizeObserver(() => this.draw())
-    this.resized.observe(this.root)
+    this.redrawOnResize()
   }
 
-  // A message older than our last event would undo it.
-  update({ data, setTriggerValue }) {
-    this.send = setTriggerValue
-    this.data = data
-    if (data.seq >= this.seq) Object.assign(this, { seq: data.seq, chosen: data.patch })
+  update(component) {
+    if (this.receive(component)) this.chosen = component.data.patch
+    const { data } = this
     if (this.source === data.image) return this.draw()
     this.source = data.image
     const image = new Image()
@@ -70,9 +48,8 @@ class PatchCutter {
 
   pick(patch) {
     this.chosen = patch
-    this.seq += 1
     this.draw()
-    this.send("pick", { patch, seq: this.seq })
+    this.tell("pick", { patch })
   }
 
   hover(patch) {
@@ -81,23 +58,14 @@ class PatchCutter {
   }
 
   key(event) {
-    const steps = { ArrowLeft: [0, -1], ArrowRight: [0, 1], ArrowUp: [-1, 0], ArrowDown: [1, 0] }
-    if (!(event.key in steps)) return
+    if (!(event.key in ARROWS)) return
     const { rows, columns } = this.data
-    const [down, right] = steps[event.key]
-    const row = Math.min(rows - 1, Math.max(0, Math.floor((this.chosen - 1) / columns) + down))
-    const column = Math.min(columns - 1, Math.max(0, ((this.chosen - 1) % columns) + right))
-    this.pick(row * columns + column + 1)
+    this.pick(neighbour(this.chosen - 1, ARROWS[event.key], rows, columns) + 1)
     event.preventDefault()
   }
 
   // From 1, row by row.
-  patchAt(event) {
-    const { rows, columns } = this.data
-    const box = this.board.getBoundingClientRect()
-    const place = (offset, length, count) => Math.min(count - 1, Math.max(0, Math.floor((offset / length) * count)))
-    return place(event.clientY - box.top, box.height, rows) * columns + place(event.clientX - box.left, box.width, columns) + 1
-  }
+  patchAt = event => patchUnder(event, this.data.rows, this.data.columns) + 1
 
   // Side of a patch on the board, and from one to the next, in the canvas's pixels.
   measure(side) {
@@ -130,12 +98,9 @@ class PatchCutter {
     }
     for (const [patch, width] of [[this.hovered, 1.5], [this.chosen, 2.5]]) {
       if (!patch) continue
-      for (const [colour, line] of [["#000", 2 * width], ["#fff", width]]) {
-        Object.assign(context, { strokeStyle: colour, lineWidth: line * devicePixelRatio })
-        const inset = width * devicePixelRatio
-        const [x, y] = place(patch)
-        context.strokeRect(x + inset, y + inset, cell - 2 * inset, cell - 2 * inset)
-      }
+      const line = width * devicePixelRatio
+      const [x, y] = place(patch)
+      outline(context, [x + line, y + line, cell - 2 * line, cell - 2 * line], line, 2 * line)
     }
     board.ariaLabel = `The image in ${data.rows * data.columns} patches. Chosen: ${this.name(this.chosen)}. Arrow keys choose another.`
   }
@@ -167,13 +132,10 @@ class PatchCutter {
     const count = across * down * 3
     this.title.textContent = `${this.name(patch)}, enlarged`
     this.patch.ariaLabel = `${this.name(patch)}: ${across} by ${down} pixels of three numbers each`
-    this.words.textContent = `${across} × ${down} pixels × 3 colours = ${count} numbers. In each pixel from above: how much red, green and blue, from 0 to 255.`
+    this.words.textContent = `${across} × ${down} pixels × 3 colours = ${count} numbers. In each pixel, from top to bottom: red, green and blue, from 0 to 255.`
   }
 
   name = patch => `Patch ${patch}, row ${Math.floor((patch - 1) / this.data.columns) + 1}, column ${((patch - 1) % this.data.columns) + 1}`
-
-  remove() {
-    this.resized.disconnect()
-    this.root.remove()
-  }
 }
+
+export default mount(PatchCutter)

@@ -1,0 +1,27 @@
+"""Register the JavaScript widgets of this folder as Streamlit components."""
+
+from pathlib import Path
+from typing import Any
+
+import streamlit as st
+
+_FOLDER = Path(__file__).parent
+
+
+def register_widget(name: str, *, html: str | None = None) -> Any:
+    """Return the Streamlit component whose ``index.js`` and ``style.css`` are in the folder ``name``.
+
+    Streamlit runs the code of a component as one module that cannot import other files, so ``shared.js`` is put in
+    front of the widget's own code.
+
+    Args:
+        name: the folder, and the component's name.
+        html: elements that are there before the code runs.
+    """
+    folder = _FOLDER / name
+    return st.components.v2.component(
+        name,
+        html=html,
+        css=(folder / "style.css").read_text(),
+        js=(_FOLDER / "shared.js").read_text() + "\n" + (folder / "index.js").read_text(),
+    )
