@@ -8,7 +8,7 @@ from PIL import Image
 
 from pages import access
 from pages.ui import cached_models, link_state, text
-from pages.ui.cached_models import PickedImage, answer, cached, import_captum, is_convolutional
+from pages.ui.cached_models import PickedImage, cached, import_captum, is_convolutional, prediction
 from pages.ui.text import plain
 from pages.ui.view_pickers import pick_class
 from pages.ui.wording import term
@@ -101,7 +101,7 @@ def show_map(run: Run, image: Image.Image, label: str) -> None:
     """One network's answer and its map for a class, over the image as it sees it."""
     st.markdown(f"**{plain(run.name)}** :small[{plain(run.config.model.title)}]")
     try:
-        view, probabilities = answer(run, image)
+        view, probabilities = prediction(run, image)
         found = map_for(run, image, label)
     except UserError as error:
         text.show_error(error)
@@ -142,7 +142,7 @@ def show_legend() -> None:
 @st.fragment
 def explore_blocks(run: Run, picked: PickedImage) -> None:
     """A convolutional network's maps: the last block large, with another network beside it, then every block."""
-    names, (view, probabilities) = names_of(run.config), answer(run, picked.image)
+    names, (view, probabilities) = names_of(run.config), prediction(run, picked.image)
     with st.container(horizontal=True, vertical_alignment="bottom"):
         label = pick_class(names, names[int(probabilities.argmax())])
         other = choose_beside(run)
@@ -172,7 +172,7 @@ def explore_beside(run: Run, picked: PickedImage) -> None:
     with st.container(horizontal=True, vertical_alignment="bottom"):
         other = choose_beside(run)
         if other is not None:
-            names, (view, probabilities) = names_of(run.config), answer(run, picked.image)
+            names, (view, probabilities) = names_of(run.config), prediction(run, picked.image)
             label = pick_class(names, names[int(probabilities.argmax())])
     if other is None:
         st.caption("Choose one, and both networks show for one class where in this image they find it.")

@@ -244,7 +244,7 @@ try:
     if picked is None:
         st.stop()
     if convolutional:
-        probabilities = cached_models.answer(run, picked.image).probabilities
+        probabilities = cached_models.prediction(run, picked.image).probabilities
     else:
         look = cached_models.look(run, picked)
         probabilities = look.probabilities

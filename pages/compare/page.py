@@ -105,7 +105,7 @@ def side_of(run: Run, picked: PickedImage) -> Side:
         UserError: the run cannot be loaded.
     """
     if run.config.model.architecture == "cnn":
-        return Side(run, picked, None, cached_models.answer(run, picked.image).probabilities)
+        return Side(run, picked, None, cached_models.prediction(run, picked.image).probabilities)
     look = cached_models.look(run, picked)
     return Side(run, picked, look, look.probabilities)
 

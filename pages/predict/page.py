@@ -8,7 +8,7 @@ from PIL import Image
 from pages import access
 from pages.ui import cached_models, image_picker, run_picker, text
 from pages.ui.answer import attention_link
-from pages.ui.cached_models import PickedImage, answer
+from pages.ui.cached_models import PickedImage, prediction
 from pages.ui.demo_notice import upload_words
 from pages.ui.downloads import plotly_config
 from pages.ui.text import plain
@@ -83,7 +83,7 @@ def clear() -> None:
 
 def show_result(run: Run, class_names: tuple[str, ...], picked: PickedImage, name: str) -> None:
     """One card: the picture, the bars, the way on."""
-    view, probabilities = answer(run, picked.image)
+    view, probabilities = prediction(run, picked.image)
     best = int(probabilities.argmax())
     side = max(1, VIEW_SIDE // view.shape[0]) * view.shape[0]  # a whole multiple keeps the pixels crisp
     with st.container(border=True):

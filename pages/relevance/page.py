@@ -229,7 +229,7 @@ try:
         picked = image_picker.pick_image(run)
     if picked is None:
         st.stop()
-    explore(run, picked, *cached_models.answer(run, picked.image))
+    explore(run, picked, *cached_models.prediction(run, picked.image))
 except UserError as error:
     text.show_error(error)
     st.stop()

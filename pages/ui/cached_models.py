@@ -183,7 +183,7 @@ def is_convolutional(run: Run) -> bool:
     return run.config.model.architecture == "cnn"
 
 
-class Answer(NamedTuple):
+class Prediction(NamedTuple):
     """The image as a network sees it, ``(h w c)`` uint8, and the class probabilities ``(k,)``; none without classes."""
 
     view: np.ndarray
@@ -207,10 +207,10 @@ def import_captum() -> None:
 
 
 @cached
-def answer(run: Run, image: Image.Image) -> Answer:
+def prediction(run: Run, image: Image.Image) -> Prediction:
     """What the run's network says of an image."""
     from vit.evaluation import model_view, predict
 
     model, info = load_model(run)
     view = model_view(info, image)
-    return Answer(view, predict(model, info, [image])[0] if info.class_names else np.zeros(0, dtype=np.float32))
+    return Prediction(view, predict(model, info, [image])[0] if info.class_names else np.zeros(0, dtype=np.float32))

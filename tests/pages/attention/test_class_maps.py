@@ -127,8 +127,8 @@ def test_the_same_image_number_of_another_run_is_another_image(mixed):
     """Cached answers must not be told apart by the number alone."""
     run = runs.get_run("tiny")
     first, second = shown_image("tiny", 0), shown_image("tiny", 1)
-    assert not np.array_equal(cached_models.answer(run, first).view, cached_models.answer(run, second).view)
-    np.testing.assert_array_equal(cached_models.answer(run, first).view, np.asarray(first))
+    assert not np.array_equal(cached_models.prediction(run, first).view, cached_models.prediction(run, second).view)
+    np.testing.assert_array_equal(cached_models.prediction(run, first).view, np.asarray(first))
 
 
 def test_beside_the_course_network_stands_its_sentence(mixed):
