@@ -13,7 +13,6 @@ from PIL import Image
 
 from pages.access import cleanup
 from pages.access.identity import admission_lock, bounds, owner, require_visitor
-from pages.access.privacy import last_name
 from pages.server.limits import MB, Demo
 from vit import data
 from vit.data import DataInfo
@@ -21,6 +20,7 @@ from vit.data.catalog import catalog
 from vit.data.files import pictures, zips
 from vit.data.files.uploads import list_uploads
 from vit.errors import DataError
+from vit.exports.privacy import last_name
 from vit.paths import data_dir, owned_dir
 
 

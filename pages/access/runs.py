@@ -1,6 +1,5 @@
 """Runs of the visitor, within the limits of the demo."""
 
-import html
 import threading
 import time
 from collections.abc import Callable
@@ -12,11 +11,11 @@ from typing import BinaryIO
 from pages.access import cleanup
 from pages.access.identity import admission_lock, bounds, owner, require_visitor, visitor
 from pages.access.images import check_source, check_upload, own_source
-from pages.access.privacy import last_name, without_private_settings
 from pages.server.limits import MB, Demo
 from vit import jobs, runs
 from vit.config import RunConfig
 from vit.cost.estimate import disk_bytes
+from vit.data.files.uploads import list_uploads
 from vit.errors import RunError, UserError
 from vit.exports import formats, run_zip, tensorboard
 from vit.paths import checkpoints_dir
@@ -166,9 +165,8 @@ def delete(run: Run) -> None:
 
 
 def pack(run: Run, target: BinaryIO, *, snapshots: bool = True, resume: bool = False) -> None:
-    """:func:`vit.exports.run_zip.pack`; on a demo, without where on the server the images lie and whose the run is."""
-    config = None if bounds() is None else without_private_settings(see(run).config)
-    run_zip.pack(run, target, snapshots=snapshots, resume=resume, config=config)
+    """:func:`vit.exports.run_zip.pack` of a run that the visitor may see."""
+    run_zip.pack(see(run), target, snapshots=snapshots, resume=resume)
 
 
 def write_events(run: Run, target: BinaryIO) -> None:
@@ -196,7 +194,7 @@ def unpack(file: BinaryIO) -> Run:
     """
     limits = bounds()
     if limits is None:
-        return run_zip.unpack(file)
+        return run_zip.unpack(file, adapt=_with_uploaded_images)
     mine = require_visitor()
     check_upload(file, limits)
 
@@ -213,6 +211,14 @@ def unpack(file: BinaryIO) -> Run:
         run = run_zip.unpack(file, adapt=adapt, bytes_max=limits.run_mb * MB)
     cleanup.measure_anew()
     return run
+
+
+def _with_uploaded_images(_: Path, config: RunConfig) -> RunConfig:
+    """Return settings that name the upload their zip was trained on, if it is still here: zips hold no paths."""
+    upload = own_source(config.data.source, "")
+    if upload == config.data.source or upload not in list_uploads():
+        return config
+    return config.model_copy(update={"data": config.data.model_copy(update={"source": upload})})
 
 
 def adopting() -> Callable[[RunConfig], RunConfig] | None:
@@ -283,11 +289,10 @@ def _check_again(run: Run) -> None:
 
 
 def report(run: Run) -> str:
-    """:func:`vit.exports.report.report.report`; on a demo, without where the images lie on the server."""
+    """:func:`vit.exports.report.report.report` of a run that the visitor may see."""
     from vit.exports.report.report import report
 
-    page, source = report(see(run)), run.config.data.source
-    return page if bounds() is None else page.replace(html.escape(source), html.escape(last_name(source)))
+    return report(see(run))
 
 
 # Housekeeping

@@ -23,6 +23,7 @@ from vit import hub, runs
 from vit.config import CNNConfig, DataConfig, ReferenceConfig, RunConfig, ViTConfig
 from vit.data import title
 from vit.errors import RunError, SettingsError, UserError
+from vit.exports.privacy import without_private_settings
 from vit.hub.card import Card
 from vit.hub.models import HubCNN, HubReferenceViT, HubViT
 from vit.networks import build_model
@@ -147,7 +148,7 @@ def test_names_are_no_markup_in_the_card(home):
     files = hub.contents(run)
     text = files["README.md"].decode()
     front, body = text.removeprefix("---\n").split("---\n", 1)
-    assert yaml.safe_load(front)["datasets"] == [shown(title(hub.public(run.config).data.source), 40)]
+    assert yaml.safe_load(front)["datasets"] == [shown(title(without_private_settings(run.config).data.source), 40)]
     assert set(yaml.safe_load(front)) == {"library_name", "pipeline_tag", "tags", "datasets"}
     prose = re.sub(r"^(```+).*?^\1$", "", body, flags=re.MULTILINE | re.DOTALL)  # fences show what is in them
     assert not re.search(r"<\w", prose)

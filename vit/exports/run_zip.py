@@ -26,6 +26,7 @@ from vit.data.files import zips
 from vit.data.files.images import FILE_BYTES_MAX, open_image
 from vit.data.files.uploads import BYTES_MAX, RATIO_FREE_BYTES, RATIO_MAX
 from vit.errors import DataError, RunError, UserError
+from vit.exports.privacy import without_private_settings, without_private_status
 from vit.paths import checkpoints_dir
 from vit.runs import Run, Status
 from vit.support.files import sync_folder
@@ -55,27 +56,29 @@ def pack(
     *,
     snapshots: bool = True,
     resume: bool = False,
-    config: RunConfig | None = None,
 ) -> None:
     """Write a run as a zip: settings, curves, status, pictures and the kept weights, in a folder of its name.
+
+    Private settings are left out (:mod:`vit.exports.privacy`).
 
     Args:
         snapshots: with the weights along the way.
         resume: with what going on needs, which is three times as large as the weights.
-        config: settings that take the place of the run's own; whose the run is here is never told.
 
     Raises:
         RunError: a file cannot be read, or the zip not written.
     """
-    config = (config or run.config).model_copy(update={"owner": ""})
+    texts = {runs.CONFIG: without_private_settings(run.config).model_dump_json(indent=2)}
+    if (run.path / runs.STATUS).is_file():
+        texts[runs.STATUS] = without_private_status(run.status, run.config).model_dump_json(indent=2)
     names = [*_TEXTS, *PICTURES, runs.MODEL, *([runs.LAST] if resume else [])]
     if snapshots:
         names += sorted(f"{runs.SNAPSHOTS}/{file.name}" for file in (run.path / runs.SNAPSHOTS).glob("*.safetensors"))
     try:
         with zipfile.ZipFile(target, "w") as archive:
             for name in names:
-                if name == runs.CONFIG:
-                    archive.writestr(f"{run.name}/{name}", config.model_dump_json(indent=2))
+                if name in texts:
+                    archive.writestr(f"{run.name}/{name}", texts[name])
                 elif (run.path / name).is_file():
                     # Weights do not get smaller by being compressed.
                     kind = zipfile.ZIP_DEFLATED if name in _TEXTS else zipfile.ZIP_STORED

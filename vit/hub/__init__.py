@@ -18,9 +18,10 @@ from PIL import Image
 from vit import runs
 from vit.data import load
 from vit.errors import RunError, SettingsError, UserError
+from vit.exports.privacy import without_private_settings
 from vit.hub import drawing
 from vit.hub.card import ATTENTION, CONFUSION, CURVES, Card
-from vit.hub.settings import config_json, public, why_not_timm
+from vit.hub.settings import config_json, why_not_timm
 from vit.plots.panels import panels
 from vit.runs import Run
 from vit.support.files import write_atomic
@@ -93,7 +94,7 @@ def contents(
     from vit.runs.weights import load_checkpoint
 
     model, info = load_checkpoint(run.path)
-    config = public(run.config)
+    config = without_private_settings(run.config)
     measured, counts = _judged(run, model, info, say, progress)
     say("Writing the card.")
     pictures = _pictures(run, measured)

@@ -12,6 +12,7 @@ from huggingface_hub import ModelCard, PyTorchModelHubMixin
 from vit.cnn import CNN
 from vit.config import RunConfig
 from vit.errors import RunError
+from vit.exports.privacy import without_private_settings
 from vit.hub.card import Card
 from vit.hub.settings import config_json
 from vit.model import ViT
@@ -24,7 +25,8 @@ class _Hub(PyTorchModelHubMixin):
     """Base of the networks with the hub's methods.
 
     Attributes:
-        run: the settings of the run; ``run.data`` holds the classes, the normalisation and the image size.
+        run: the settings of the run without private ones; ``run.data`` holds the classes, the normalisation and the
+            image size.
     """
 
     run: RunConfig
@@ -46,7 +48,7 @@ class _Hub(PyTorchModelHubMixin):
         return Card("model", self.run).model_card()
 
     def _adopt(self, run: RunConfig) -> None:
-        self.run = run
+        self.run = run = without_private_settings(run)
         self._hub_mixin_config = config_json(run)  # so that timm also opens what the mixin saves
 
     @classmethod

@@ -4,7 +4,6 @@ timm reads ``architecture``, ``num_classes``, ``model_args`` and ``pretrained_cf
 models, and passes over the rest; :mod:`vit.hub.models` reads ``run``, the settings of the run, and passes over timm's.
 """
 
-import re
 from typing import Any
 
 from vit.config import CNNConfig, ReferenceConfig, RunConfig, ViTConfig
@@ -31,15 +30,14 @@ def why_not_timm(config: RunConfig) -> str:
 
 
 def config_json(config: RunConfig) -> dict[str, Any]:
-    """The content of ``config.json``; timm's part only where timm can load the network."""
-    own = {"run": public(config).model_dump(mode="json")}
+    """Return the content of ``config.json``, with timm's part if timm can load the network.
+
+    Args:
+        config: the settings of a run :func:`~vit.exports.privacy.without_private_settings`.
+    """
+    # The other runs of its sweep are not in the folder.
+    own = {"run": config.model_copy(update={"sweep": ""}).model_dump(mode="json")}
     return own if why_not_timm(config) else _timm(config) | own
-
-
-def public(config: RunConfig) -> RunConfig:
-    """Settings that tell nobody whose the run is, or where on a machine its images lie."""
-    images = config.data.model_copy(update={"source": re.split(r"[/\\]", config.data.source.rstrip("/\\"))[-1]})
-    return config.model_copy(update={"owner": "", "sweep": "", "data": images})
 
 
 def _timm(config: RunConfig) -> dict[str, Any]:

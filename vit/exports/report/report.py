@@ -5,6 +5,7 @@ addition.
 """
 
 from collections.abc import Callable
+from dataclasses import replace
 from html import escape
 from typing import TYPE_CHECKING, Any
 
@@ -14,7 +15,9 @@ from PIL import Image
 
 from vit.config import RunConfig
 from vit.data import load, sample, title
+from vit.data.files.uploads import upload_title
 from vit.errors import UserError
+from vit.exports.privacy import last_name, without_paths, without_private_settings, without_private_status
 from vit.exports.report import html
 from vit.flags import command_line
 from vit.pictures import overlays
@@ -58,15 +61,18 @@ Section = dict[str, Any]
 def report(run: Run, say: Say = lambda sentence: None) -> str:
     """Return the report of a run as one HTML page that loads nothing.
 
-    A section whose data set or weights are missing holds a sentence that says so.
+    A section whose data set or weights are missing holds a sentence that says so. Private settings are left out
+    (:mod:`vit.exports.privacy`).
 
     Args:
+        run: any run.
         say: called with a sentence before each slow step.
 
     Raises:
         RunError: the run's settings cannot be read.
     """
     summary = comparison.summary(run)
+    summary = replace(summary, data=last_name(summary.data))  # a path of another system is its own title here
     sections = [
         _section("Training images", "samples.html", lambda: _samples(run)),
         _section("Summary", "summary.html", lambda: _summary(run.config)),
@@ -78,6 +84,9 @@ def report(run: Run, say: Say = lambda sentence: None) -> str:
     except UserError as error:
         sections.append(_missing("Confusion matrix and attention", error))
     sections.append(_section("Train this run again", "command.html", lambda: _command(run)))
+    for section in sections:
+        if "reason" in section:
+            section["reason"] = without_paths(section["reason"], run.config.data.source)
     return html.render("report.html", run=run, summary=summary, sections=sections, **_header(run, summary))
 
 
@@ -90,7 +99,7 @@ def _section(heading: str, template: str, make: Callable[[], dict[str, Any]]) ->
 
 
 def _missing(heading: str, error: UserError) -> Section:
-    return {"heading": heading, "template": "missing.html", "reason": error}
+    return {"heading": heading, "template": "missing.html", "reason": str(error)}
 
 
 def _header(run: Run, summary: comparison.Summary) -> dict[str, Any]:
@@ -103,7 +112,8 @@ def _header(run: Run, summary: comparison.Summary) -> dict[str, Any]:
         "Epochs": f"{run.status.epoch} of {config.training.epochs}",
         "Training time": "–" if summary.seconds is None else f"{summary.seconds:,.0f} s",
     }
-    return {"network": f"{network[0].upper()}{network[1:]}", "facts": facts}
+    message = without_private_status(run.status, config).message
+    return {"network": f"{network[0].upper()}{network[1:]}", "facts": facts, "message": message}
 
 
 def _samples(run: Run) -> dict[str, Any]:
@@ -129,7 +139,10 @@ def _summary(config: RunConfig) -> dict[str, Any]:
 
 
 def _settings(config: RunConfig) -> dict[str, Any]:
-    settings = comparison.settings(config)
+    public = without_private_settings(config)
+    if upload_title(config.data.source):  # shown by its title, which needs the whole path
+        public = public.model_copy(update={"data": config.data})
+    settings = comparison.settings(public)
     return {"settings": {name: comparison.in_words(name, value) for name, value in settings.items()}}
 
 
@@ -244,7 +257,7 @@ def _command(run: Run) -> dict[str, Any]:
         "environment": environment,
         "machine": ", ".join(part for part in machine if part),
         # Escaped here: the page would collapse spaces within the command's arguments.
-        "command": Markup(escape(command_line(run.config))),
+        "command": Markup(escape(command_line(without_private_settings(run.config)))),
     }
 
 
