@@ -18,10 +18,10 @@ import psutil
 import streamlit as st
 from starlette.middleware import Middleware
 
-from pages.server.middleware import Door
-from pages.server.sign_in_middleware import SignInDoor
-from pages.server.upload_middleware import UploadDoor, limit_uploads
-from pages.server.visitor_cookie import VisitorCookie
+from pages.server.middleware import SecurityMiddleware
+from pages.server.sign_in_middleware import SignInMiddleware
+from pages.server.upload_middleware import UploadLimitMiddleware, limit_uploads
+from pages.server.visitor_cookie import VisitorCookieMiddleware
 
 ROOT = Path(__file__).resolve().parent
 FIRST_PAGE_SECONDS = 3.0
@@ -120,5 +120,8 @@ spin_briefly()
 app = st.App(
     ROOT / "pages" / "_router.py",
     lifespan=lifespan,
-    middleware=[Middleware(door) for door in (Door, SignInDoor, UploadDoor, VisitorCookie)],
+    middleware=[
+        Middleware(layer)
+        for layer in (SecurityMiddleware, SignInMiddleware, UploadLimitMiddleware, VisitorCookieMiddleware)
+    ],
 )

@@ -29,7 +29,7 @@ from vit.explain import METHODS, capture, measure_faithfulness, token_rows
 from vit.explain.faithfulness.chance_maps import CHANCE
 from vit.explain.faithfulness.measure import object_shares
 from vit.explain.faithfulness.result import Faithfulness
-from vit.lessons import EXPERIMENTS, Faithful, Row, Stored, Training, Variant
+from vit.lessons import EXPERIMENTS, FaithfulnessTable, MapScores, Stored, Training, Variant
 from vit.networks import build_model
 from vit.runs import SHIPPED_RUN, get_run
 from vit.runs.weights import load_checkpoint
@@ -84,23 +84,23 @@ def looks(model: nn.Module, config: RunConfig, images: ImageData) -> dict[str, f
     return {name: round(value, 4) for name, value in seen.items()}
 
 
-def faithful() -> Faithful:
+def faithful() -> FaithfulnessTable:
     """The maps of the shipped run, and chance beside them."""
     run = get_run(SHIPPED_RUN)
     model, info = load_checkpoint(run.path)
     split = data.load(run.config.data, splits=("val",)).val
     methods = {name: METHODS[name] for name in MAPS}
     result = measure_faithfulness(model, split, mean=info.mean, std=info.std, images=FAITHFUL_IMAGES, methods=methods)
-    return Faithful(images=len(result.images), rows=tuple(row_of(result, name) for name in (*MAPS, *CHANCE)))
+    return FaithfulnessTable(images=len(result.images), rows=tuple(row_of(result, name) for name in (*MAPS, *CHANCE)))
 
 
-def row_of(result: Faithfulness, name: str) -> Row:
+def row_of(result: Faithfulness, name: str) -> MapScores:
     """One row of a measurement."""
     scores, advantages = result.scores[name], result.advantages.get(name, {})
     better = {f"{kind}_better": advantages[f"{kind}_mean"].better for kind in ("deletion", "insertion") if advantages}
     numbers = {"deletion": "deletion_mean", "insertion": "insertion_mean", "inside": "inside"}
     means = {field: round(float(scores[measure].mean), 4) for field, measure in numbers.items()}
-    return Row(name=name, title=result.row(name).title, **means, **better)
+    return MapScores(name=name, title=result.row(name).title, **means, **better)
 
 
 def left(found: Stored, only: list[str], seeds: int) -> Iterator[tuple[str, Variant, int]]:

@@ -137,7 +137,7 @@ class Training(Settings):
     by_area: float | None = None
 
 
-class Row(Settings):
+class MapScores(Settings):
     """One map of the shipped run, judged: areas under the curves of covering with the mean colour.
 
     Attributes:
@@ -161,13 +161,13 @@ class Row(Settings):
         return self.deletion_better is None
 
 
-class Faithful(Settings):
+class FaithfulnessTable(Settings):
     """Maps of the shipped run on so many validation images."""
 
     images: int
-    rows: tuple[Row, ...]
+    rows: tuple[MapScores, ...]
 
-    def row(self, name: str) -> Row:
+    def row(self, name: str) -> MapScores:
         """The row of a method, or of chance."""
         return next(row for row in self.rows if row.name == name)
 
@@ -183,7 +183,7 @@ class Stored(Settings):
 
     environment: str = ""
     trainings: Mapping[str, Mapping[str, tuple[Training, ...]]] = Field(default_factory=dict)
-    faithfulness: Faithful | None = None
+    faithfulness: FaithfulnessTable | None = None
 
     def of(self, experiment: str, variant: str) -> "Figures":
         """The trainings of one variant."""

@@ -5,7 +5,7 @@ what came with the server and what they made themselves, and can change only the
 (:mod:`pages.server.visitor_cookie`) identifies the visitor; a link never does, since links are shared.
 """
 
-from pages.access.identity import NO_COOKIE, NOBODY, bounds, own_words, owner, signs_in, visitor
+from pages.access.identity import NO_COOKIE, UNKNOWN_VISITOR, bounds, own_words, owner, signs_in, visitor
 from pages.access.images import (
     check_source,
     is_ready,
@@ -20,8 +20,8 @@ from pages.access.images import (
 )
 from pages.access.privacy import command, sweep_command, without_paths
 from pages.access.runs import (
+    CLEANUP_EVERY,
     METRICS_BYTES_MAX,
-    SWEEP_EVERY,
     adopting,
     broken_runs,
     delete,
@@ -30,6 +30,7 @@ from pages.access.runs import (
     may_change,
     my_runs,
     pack,
+    reason_not_changeable,
     rename,
     report,
     restart,
@@ -41,16 +42,15 @@ from pages.access.runs import (
     tidy,
     unpack,
     why_no_room,
-    why_not,
     write_events,
 )
 from pages.access.sweeps import delete_sweep, my_sweeps, resume_sweep, start_sweep, stop_sweep
 
 __all__ = [
     "METRICS_BYTES_MAX",
-    "NOBODY",
+    "UNKNOWN_VISITOR",
     "NO_COOKIE",
-    "SWEEP_EVERY",
+    "CLEANUP_EVERY",
     "adopting",
     "bounds",
     "broken_runs",
@@ -92,7 +92,7 @@ __all__ = [
     "visitor",
     "weights_file",
     "why_no_room",
-    "why_not",
+    "reason_not_changeable",
     "without_paths",
     "write_events",
 ]

@@ -19,7 +19,7 @@ from threading import Lock
 
 from filelock import FileLock, Timeout
 
-from pages.server.limits import Demo
+from pages.server.limits import DemoLimits
 from vit import runs
 from vit.cost.estimate import disk_bytes
 from vit.errors import RunError, UserError
@@ -56,7 +56,7 @@ def measure_anew() -> None:
         _measured.clear()
 
 
-def check_disk(limits: Demo, need: float = 0) -> None:
+def check_disk(limits: DemoLimits, need: float = 0) -> None:
     """Whether the disk of a demo takes so many bytes more, beside what the runs at work will write.
 
     Raises:
@@ -70,21 +70,21 @@ def check_disk(limits: Demo, need: float = 0) -> None:
         )
 
 
-def sweep(keep_hours: float) -> None:
+def delete_expired(keep_hours: float) -> None:
     """Delete what visitors made and nobody touched for so many hours, and decoded images that nobody used.
 
     Runs of nobody in particular, runs at work and what these are trained on stay. One sweep runs at a time; what cannot
     be deleted now is left to the next one.
     """
     data_dir().mkdir(parents=True, exist_ok=True)
-    with suppress(Timeout), FileLock(data_dir() / ".sweep.lock").acquire(timeout=0):
+    with suppress(Timeout), FileLock(data_dir() / ".cleanup.lock").acquire(timeout=0):
         before = time.time() - keep_hours * 3600
-        _sweep_runs(before)
+        _delete_expired_runs(before)
         used = {run.config.data.source for run in runs.list_runs() if run.config.owner}
         for visitor in _folders(data_dir() / "visitors"):
             if OWNER.fullmatch(visitor.name):
-                _sweep_visitor(visitor, before, used)
-        _sweep_caches(before)
+                _delete_expired_visitor(visitor, before, used)
+        _delete_expired_caches(before)
         formats.sweep(before)
         measure_anew()
 
@@ -111,7 +111,7 @@ def touch(path: Path) -> None:
         os.utime(path)
 
 
-def _sweep_runs(before: float) -> None:
+def _delete_expired_runs(before: float) -> None:
     for run in runs.list_runs():
         if run.config.owner and _changed(run.path) < before:
             with suppress(UserError, OSError):  # it is at work, or somebody was faster
@@ -119,7 +119,7 @@ def _sweep_runs(before: float) -> None:
     runs.remove_remains()
 
 
-def _sweep_visitor(visitor: Path, before: float, used: set[str]) -> None:
+def _delete_expired_visitor(visitor: Path, before: float, used: set[str]) -> None:
     for upload in _folders(visitor / "uploads"):
         if _changed(upload) < before and str(upload) not in used:
             _remove(upload)
@@ -133,7 +133,7 @@ def _sweep_visitor(visitor: Path, before: float, used: set[str]) -> None:
             folder.rmdir()
 
 
-def _sweep_caches(before: float) -> None:
+def _delete_expired_caches(before: float) -> None:
     """:func:`vit.data.cache.fetch` touches what it hands out, and builds under the lock that is taken here."""
     for folder in _folders(data_dir() / "cache"):
         if _changed(folder) < before:

@@ -4,13 +4,12 @@ import threading
 
 import streamlit as st
 
-from pages.server import limits as demo
 from pages.server import secrets
-from pages.server.limits import Demo
+from pages.server.limits import DemoLimits, in_force, owner_mark
 from pages.server.visitor_cookie import visitor_mark
 from vit.errors import RunError
 
-NOBODY = "0" * 32
+UNKNOWN_VISITOR = "0" * 32
 """Owns nothing: a visitor whom nothing tells from others."""
 NO_COOKIE = (
     "This browser keeps no cookie for this page, so nothing can be kept as yours: allow it and open the page again."
@@ -18,13 +17,13 @@ NO_COOKIE = (
 admission_lock = threading.Lock()
 
 
-def bounds() -> Demo | None:
+def bounds() -> DemoLimits | None:
     """The bounds of this demo; None on a server that is its user's own.
 
     Raises:
         SettingsError: what the operator wrote cannot be read; nobody is let in then.
     """
-    return demo.in_force(secrets.table("demo"))
+    return in_force(secrets.table("demo"))
 
 
 def visitor() -> str:
@@ -33,9 +32,9 @@ def visitor() -> str:
         return ""
     if signs_in():
         account = [st.user.get(claim) for claim in ("iss", "sub")]
-        return demo.owner_mark("account", *map(str, account)) if all(account) else ""
+        return owner_mark("account", *map(str, account)) if all(account) else ""
     cookie = visitor_mark(st.context.cookies)
-    return demo.owner_mark("cookie", cookie) if cookie else ""
+    return owner_mark("cookie", cookie) if cookie else ""
 
 
 def signs_in() -> bool:
@@ -45,7 +44,7 @@ def signs_in() -> bool:
 
 def owner() -> str:
     """Whose uploads and pictures who is looking has: on an own machine everybody's, on a demo the visitor's."""
-    return "" if bounds() is None else visitor() or NOBODY
+    return "" if bounds() is None else visitor() or UNKNOWN_VISITOR
 
 
 def require_visitor() -> str:

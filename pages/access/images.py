@@ -13,7 +13,7 @@ from PIL import Image
 
 from pages.access import cleanup
 from pages.access.identity import admission_lock, bounds, owner, require_visitor
-from pages.server.limits import MB, Demo
+from pages.server.limits import MB, DemoLimits
 from vit import data
 from vit.data import DataInfo
 from vit.data.catalog import catalog
@@ -116,7 +116,7 @@ def save_picture(image: Image.Image) -> str:
     return pictures.save_picture(image, owner())
 
 
-def check_upload(file: BinaryIO, limits: Demo) -> int:
+def check_upload(file: BinaryIO, limits: DemoLimits) -> int:
     size = file.seek(0, os.SEEK_END)
     file.seek(0)
     if size > limits.upload_mb * MB:

@@ -11,7 +11,7 @@ from typing import BinaryIO
 from pages.access import cleanup
 from pages.access.identity import admission_lock, bounds, owner, require_visitor, visitor
 from pages.access.images import check_source, check_upload, own_source
-from pages.server.limits import MB, Demo
+from pages.server.limits import MB, DemoLimits
 from vit import jobs, runs
 from vit.config import RunConfig
 from vit.cost.estimate import disk_bytes
@@ -21,14 +21,14 @@ from vit.exports import formats, run_zip, tensorboard
 from vit.paths import checkpoints_dir
 from vit.runs import Run, finetune
 
-SWEEP_EVERY = 600.0
+CLEANUP_EVERY = 600.0
 """Seconds between two sweeps of what visitors left."""
 
 METRICS_BYTES_MAX = 20 * MB
 """Of a run from elsewhere; a page that follows a run holds them in memory."""
 
-_sweeping = threading.Lock()
-_swept = -SWEEP_EVERY
+_cleaning = threading.Lock()
+_cleaned = -CLEANUP_EVERY
 
 
 # Who
@@ -77,7 +77,7 @@ def may_change(run: Run) -> bool:
     return False
 
 
-def why_not(run: Run) -> str:
+def reason_not_changeable(run: Run) -> str:
     """Why a run cannot be changed by who is looking; empty where it can."""
     return "" if may_change(run) else "It came with this demo; only what you made here can be changed."
 
@@ -253,14 +253,14 @@ def _at_work() -> int:
     return sum(run.active for run in runs.list_runs())
 
 
-def _check_turn(limits: Demo) -> None:
+def _check_turn(limits: DemoLimits) -> None:
     if _at_work() >= limits.queue:
         raise RunError(
             f"This demo takes {limits.queue} runs at a time, and so many train or wait already: try again in a while."
         )
 
 
-def _check_number(limits: Demo, mine: str) -> None:
+def _check_number(limits: DemoLimits, mine: str) -> None:
     if len(cleanup.runs_of(mine)) >= limits.runs:
         raise RunError(f"This demo keeps {limits.runs} runs of a visitor: delete one of yours first.")
 
@@ -300,18 +300,18 @@ def report(run: Run) -> str:
 
 def tidy() -> None:
     """Reap jobs that have ended; on a demo, now and then, delete in the background what has been kept long enough."""
-    global _swept
+    global _cleaned
     jobs.poll()
     limits = bounds()
-    if limits is None or time.monotonic() - _swept < SWEEP_EVERY:
+    if limits is None or time.monotonic() - _cleaned < CLEANUP_EVERY:
         return
-    with _sweeping:
-        if time.monotonic() - _swept < SWEEP_EVERY:
+    with _cleaning:
+        if time.monotonic() - _cleaned < CLEANUP_EVERY:
             return
-        _swept = time.monotonic()
-    threading.Thread(target=_sweep, args=(limits.keep_hours,), name="sweep", daemon=True).start()
+        _cleaned = time.monotonic()
+    threading.Thread(target=_clean_up, args=(limits.keep_hours,), name="clean-up", daemon=True).start()
 
 
-def _sweep(keep_hours: float) -> None:
+def _clean_up(keep_hours: float) -> None:
     with suppress(OSError, UserError):  # the next one tries again
-        cleanup.sweep(keep_hours)
+        cleanup.delete_expired(keep_hours)

@@ -281,7 +281,7 @@ def show_figure(name: str, figure: object, alt: str) -> None:
     st.plotly_chart(figure, key=f"measured_{name}", config=plotly_config(name), alt=alt)
 
 
-def show_table(lesson: Lesson, columns: Mapping[str, tuple[str, str]], *, own: Sequence[Dot]) -> None:
+def show_measurements(lesson: Lesson, columns: Mapping[str, tuple[str, str]], *, own: Sequence[Dot]) -> None:
     """What was measured of each variant as a table; one's own best runs in the last column, where there are any.
 
     Args:

@@ -75,7 +75,7 @@ if frame.answer(guessed):
         plots.measured_dots(shown, quantity="Accuracy on new scenes", guessing=0.2),
         "Validation accuracy of one wide block with two heads, of one with eight, and of four narrow blocks",
     )
-    frame.show_table(lesson, {"Processor": ("seconds", ".0f"), "Heads apart": ("apart", ".0%")}, own=shown)
+    frame.show_measurements(lesson, {"Processor": ("seconds", ".0f"), "Heads apart": ("apart", ".0%")}, own=shown)
     dearer = depth.mean("seconds") / plain.mean("seconds")
     st.markdown(
         f"**Each against the wide block with two heads.** With eight heads it {GAIN[contrast(heads, plain)]}; made of "

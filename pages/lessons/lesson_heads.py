@@ -78,7 +78,7 @@ if frame.answer(guessed):
         plots.measured_dots(shown, quantity="Accuracy on new scenes", guessing=0.2),
         "Validation accuracy with one, two, four and eight heads",
     )
-    frame.show_table(lesson, {"Heads apart": ("apart", ".0%"), "On the object": ("on_object", ".0%")}, own=shown)
+    frame.show_measurements(lesson, {"Heads apart": ("apart", ".0%"), "On the object": ("on_object", ".0%")}, own=shown)
     st.caption(
         "*Heads apart*: how much of the class token's attention would have to move to make one head's map another's, "
         "mean over pairs of heads. *On the object*: the share of its attention to patches that lies on the object, "

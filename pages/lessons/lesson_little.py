@@ -83,7 +83,7 @@ if frame.answer(guessed):
         ),
         "Validation accuracy of the three networks with 100, 500 and 2,000 training images",
     )
-    frame.show_table(
+    frame.show_measurements(
         lesson,
         {"In training": ("train_accuracy", ".1%"), "Processor": ("seconds", ".0f")},
         own=list(every.values()),

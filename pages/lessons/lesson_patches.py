@@ -68,7 +68,7 @@ if frame.answer(guessed):
         plots.measured_dots(shown, quantity="Accuracy on new scenes", guessing=0.2),
         "Validation accuracy with patches of 32, 16, 8 and 4 pixels",
     )
-    frame.show_table(lesson, {"Processor": ("seconds", ".0f"), "On the object": ("on_object", ".0%")}, own=shown)
+    frame.show_measurements(lesson, {"Processor": ("seconds", ".0f"), "On the object": ("on_object", ".0%")}, own=shown)
     tokens = variants[-1].config.model.grid ** 2
     if contrast(coarsest, figures["p16"]) == "better":
         st.markdown(

@@ -29,7 +29,7 @@ def show_manager(found: list[Run]) -> None:
         show_delete(run)
         if run.active:
             st.caption(":material/info: It is at work; stop it on the Train page to rename or delete it.")
-        elif reason := access.why_not(run):
+        elif reason := access.reason_not_changeable(run):
             st.caption(f":material/lock: {reason}")
 
 

@@ -20,7 +20,7 @@ SWITCH = "VIT_DEMO"
 MB = 10**6
 
 
-class Demo(Settings):
+class DemoLimits(Settings):
     """The bounds of a demo.
 
     Attributes:
@@ -129,7 +129,7 @@ class Demo(Settings):
         return self.owned(config, owner)
 
 
-def in_force(table: Mapping[str, Any] | None = None) -> Demo | None:
+def in_force(table: Mapping[str, Any] | None = None) -> DemoLimits | None:
     """The bounds that this server is under; None where it is its user's own.
 
     Args:
@@ -139,7 +139,7 @@ def in_force(table: Mapping[str, Any] | None = None) -> Demo | None:
         SettingsError: the table names a bound that there is not, or a value that cannot be one.
     """
     asked = os.environ.get(SWITCH, "").strip().lower() not in ("", "0", "false", "no")
-    return Demo(**table or {}) if asked or table is not None else None
+    return DemoLimits(**table or {}) if asked or table is not None else None
 
 
 def owner_mark(*identity: str) -> str:

@@ -15,7 +15,7 @@ from streamlit.web.server.starlette.starlette_websocket import is_host_allowed
 HEALTH = "/_stcore/health"
 
 
-class Door:
+class SecurityMiddleware:
     """Refuses other names and other sites' websockets; completes the headers of every answer.
 
     A page of another site may have its own name resolve to this machine, and so speak to a server that listens on the

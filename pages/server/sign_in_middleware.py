@@ -33,7 +33,7 @@ PRIVATE = ("/_stcore/upload_file/", "/_stcore/metrics", "/media/")
 """Beginnings of paths that are of use to who is signed in alone; everything else is the program, which is public."""
 
 
-class SignInDoor:
+class SignInMiddleware:
     """Around every request, where the server asks for a sign-in; elsewhere it does nothing."""
 
     def __init__(self, app: ASGIApp) -> None:

@@ -4,9 +4,8 @@ from starlette.responses import PlainTextResponse
 from starlette.types import ASGIApp, Receive, Scope, Send
 from streamlit import config, runtime
 
-from pages.server import limits as demo
 from pages.server import secrets
-from pages.server.limits import MB, Demo
+from pages.server.limits import MB, DemoLimits, in_force
 from vit.errors import SettingsError
 
 UPLOADS = "/_stcore/upload_file/"
@@ -14,7 +13,7 @@ HELD_OF_SESSION, HELD = 2, 10
 """Of the largest upload: so much one session may have in memory, and all sessions together."""
 
 
-class UploadDoor:
+class UploadLimitMiddleware:
     """On a demo, refuses an upload once its session, or the server, holds enough; elsewhere it does nothing."""
 
     def __init__(self, app: ASGIApp) -> None:
@@ -30,12 +29,12 @@ class UploadDoor:
         await app(scope, receive, send)
 
 
-def demo_bounds() -> Demo | None:
+def demo_bounds() -> DemoLimits | None:
     """The bounds of this demo, the usual ones where its own cannot be read; None on a server that is its user's own."""
     try:
-        return demo.in_force(secrets.table("demo"))
+        return in_force(secrets.table("demo"))
     except SettingsError:
-        return Demo()
+        return DemoLimits()
 
 
 def limit_uploads() -> None:
@@ -46,7 +45,7 @@ def limit_uploads() -> None:
         config.set_option("server.maxUploadSize", most)
 
 
-def _full(session: str, limits: Demo) -> bool:
+def _full(session: str, limits: DemoLimits) -> bool:
     held = {
         key: sum(len(file.data) for file in files.values())
         for key, files in list(runtime.get_instance().uploaded_file_mgr.file_storage.items())

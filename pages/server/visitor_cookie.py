@@ -17,7 +17,7 @@ VISITOR_MARK = re.compile(r"[A-Za-z0-9_-]{32}")
 COOKIE_SECONDS = 180 * 24 * 3600
 
 
-class VisitorCookie:
+class VisitorCookieMiddleware:
     """Sets the cookie by which a demo tells visitors apart, with the page that a browser without one asks for.
 
     Where people sign in, their accounts tell them apart.

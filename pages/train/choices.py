@@ -10,7 +10,7 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import KW_ONLY, dataclass
 from typing import Any, ClassVar, get_args
 
-from pages.server.limits import Demo
+from pages.server.limits import DemoLimits
 from vit import config as limits
 from vit.config import (
     RECIPES,
@@ -53,7 +53,7 @@ class Space:
     info: DataInfo
     devices: tuple[Device, ...]
     recipe: str = "standard"
-    demo: Demo | None = None
+    demo: DemoLimits | None = None
 
     wide_first: ClassVar[tuple[str, ...]] = ()
     """What is made smaller, and in which order, when a network is larger than a demo takes."""
@@ -368,14 +368,14 @@ def make_space(
     info: DataInfo,
     devices: tuple[Device, ...],
     recipe: str = "standard",
-    demo: Demo | None = None,
+    demo: DemoLimits | None = None,
 ) -> Space:
     """The space of a network whose weights are drawn."""
     return SPACES[base.architecture](base, info, devices, recipe, demo)
 
 
 def make_tuned_space(
-    origin: RunConfig, start: StartConfig, info: DataInfo, devices: tuple[Device, ...], demo: Demo | None = None
+    origin: RunConfig, start: StartConfig, info: DataInfo, devices: tuple[Device, ...], demo: DemoLimits | None = None
 ) -> TunedSpace:
     """The space of a training that starts from a run with the settings ``origin``."""
     return TunedSpace(origin.model, info, devices, default_recipe(start), demo, origin=origin, start=start)

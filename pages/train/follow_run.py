@@ -164,7 +164,7 @@ def queue_sentence(run: Run) -> str:
 
 def show_action(run: Run, status: runs.Status) -> None:
     """Stop while it is active, Resume where it can go on, and Start over at any time."""
-    reason, active = access.why_not(run), status.state in runs.ACTIVE
+    reason, active = access.reason_not_changeable(run), status.state in runs.ACTIVE
     # Done in callbacks: they come before the page finds that the run's state has changed, and is drawn anew.
     button = partial(st.button, disabled=bool(reason), on_click=act)
     clicked = False

@@ -126,7 +126,7 @@ def show_state(found: Sweep) -> None:
 def show_actions(found: Sweep) -> None:
     """Stop all while a run is active; go on with what failed or was stopped, fill what is missing, and delete."""
     all_ = [it.run for it in found.members]
-    reason = next(filter(None, map(access.why_not, all_)), None)
+    reason = next(filter(None, map(access.reason_not_changeable, all_)), None)
     clicked = False
     if found.active:
         clicked |= st.button(

@@ -3,7 +3,7 @@
 import streamlit as st
 
 from pages import access
-from pages.server.limits import MB, Demo
+from pages.server.limits import MB, DemoLimits
 from pages.ui.wording import duration, size
 
 OWN_COMMANDS = "pip install -r requirements.txt\nstreamlit run streamlit_app.py"
@@ -25,7 +25,7 @@ def show_notice() -> None:
                 st.code(OWN_COMMANDS, language="bash")
 
 
-def privacy_words(limits: Demo) -> str:
+def privacy_words(limits: DemoLimits) -> str:
     """Who sees what a visitor makes, and how long it stays."""
     by = "your sign-in" if access.signs_in() else "a cookie of this browser"
     return (
@@ -35,7 +35,7 @@ def privacy_words(limits: Demo) -> str:
     )
 
 
-def bounds_words(limits: Demo) -> str:
+def bounds_words(limits: DemoLimits) -> str:
     """The bounds, as a list."""
     return (
         f"- **A network**: images of {limits.image_size} px, a depth of {limits.depth} and a width of "
@@ -47,7 +47,7 @@ def bounds_words(limits: Demo) -> str:
     )
 
 
-def own_words(limits: Demo) -> str:
+def own_words(limits: DemoLimits) -> str:
     """How to get the program."""
     if limits.program_url:
         return f"On a machine of your own nothing of this is bounded: [get the program]({limits.program_url})."

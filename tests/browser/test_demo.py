@@ -66,7 +66,7 @@ def test_what_a_visitor_makes_is_that_visitors_and_nobody_elses(visitor, photo_z
     first, second = visitor(), visitor()
     run = train(first, photo_zip, "first-of-all")
     assert re.fullmatch("[0-9a-f]{32}", run.config.owner)
-    assert run.config.training.max_seconds == limits.Demo().seconds
+    assert run.config.training.max_seconds == limits.DemoLimits().seconds
     link = first.url
     assert "first-of-all" in link
 
@@ -115,4 +115,4 @@ def test_links_beyond_the_bounds_and_into_the_server_open_the_page_within_them(v
     page.get_by_role("button", name="Start training").click()
     expect(page.locator(".st-key-stop")).to_be_visible()
     (run,) = runs.list_runs()
-    limits.Demo().check(run.config)
+    limits.DemoLimits().check(run.config)

@@ -26,7 +26,7 @@ def test_a_preset_is_a_run_that_can_be_made_and_repeated_by_its_flags(name, home
 def test_minute_is_cheaper_than_the_default_and_within_the_bounds_of_a_demo():
     config = configure(preset="minute")
     assert config.training.epochs * config.model.embed_dim < RunConfig().training.epochs * RunConfig().model.embed_dim
-    limits.Demo().check(config)
+    limits.DemoLimits().check(config)
 
 
 def test_a_flag_changes_a_preset():

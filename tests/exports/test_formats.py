@@ -71,8 +71,8 @@ def test_the_files_go_with_their_run_and_with_time(several):
     made = [formats.make(runs.find_run(name), "hub", lambda done, total: None) for name in ("tiny", "tiny-mean")]
     formats.forget(runs.find_run("tiny"))
     assert [path.exists() for path in made] == [False, True]
-    cleanup.sweep(keep_hours=1)
+    cleanup.delete_expired(keep_hours=1)
     assert made[1].exists()
     os.utime(made[1], (1, 1))
-    cleanup.sweep(keep_hours=1)
+    cleanup.delete_expired(keep_hours=1)
     assert not made[1].exists()

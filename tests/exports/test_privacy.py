@@ -92,7 +92,7 @@ def demo(monkeypatch) -> None:
     """A demo that the owner of the private run looks at."""
     monkeypatch.setattr(secrets, "table", lambda name: {} if name == "demo" else None)
     monkeypatch.setattr(identity, "visitor_mark", lambda cookies: "A" * 32)
-    monkeypatch.setattr("pages.server.limits.owner_mark", lambda *parts: OWNER)
+    monkeypatch.setattr("pages.access.identity.owner_mark", lambda *parts: OWNER)
 
 
 # Settings

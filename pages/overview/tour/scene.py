@@ -22,7 +22,7 @@ ADDRESS = ("tour", "scene", "patch")
 """What of the tour stands in the address."""
 
 
-class Scene(NamedTuple):
+class TourImage(NamedTuple):
     """One scene, and the patch in the middle of its object, from 1."""
 
     picked: PickedImage
@@ -63,7 +63,7 @@ def restore_address() -> None:
             note(name, value)
 
 
-def pick_scene(run: Run) -> Scene:
+def pick_scene(run: Run) -> TourImage:
     """The buttons, ``?scene=``; another scene begins with the middle of its object."""
     before = recalled("scene")
     st.session_state["tour_scene"] = before if before in SCENES else next(iter(SCENES))
@@ -80,17 +80,17 @@ def pick_scene(run: Run) -> Scene:
 
 
 @st.cache_data(max_entries=32, show_spinner=False)
-def draw(index: int, size: int, seed: int, grid: int) -> Scene:
+def draw(index: int, size: int, seed: int, grid: int) -> TourImage:
     """One validation image by itself: a scene is drawn from its number, so the other images need not be there."""
     from vit.data import scenes
 
     pixels, mask, label = scenes.draw(index, split="val", image_size=size, seed=seed)
     row, column = (int(places.mean() * grid // size) for places in np.nonzero(mask))
     picked = PickedImage(f"val-{index}", f"validation image {index}", Image.fromarray(pixels), scenes.CLASSES[label])
-    return Scene(picked, row * grid + column + 1)
+    return TourImage(picked, row * grid + column + 1)
 
 
-def pick_patch(run: Run, scene: Scene) -> int:
+def pick_patch(run: Run, scene: TourImage) -> int:
     """The number that a click on a patch sets too, ``?patch=``; the middle of the object to begin with."""
     count = run.config.model.grid**2
     if picked := st.session_state.pop(PICKED_PATCH, None):
@@ -122,7 +122,7 @@ def pick_head(run: Run) -> int:
     return view_pickers.pick_head(run.config.model.num_heads)
 
 
-def link(page: str, label: str, icon: str, run: Run, scene: Scene, **view: object) -> None:
+def link(page: str, label: str, icon: str, run: Run, scene: TourImage, **view: object) -> None:
     """The way to the page where one goes on, with the same run, image and view."""
     query = {"run": run.name, "image": scene.picked.id} | {name: str(value) for name, value in view.items()}
     st.page_link(page, label=label, icon=icon, query_params=query)

@@ -5,7 +5,7 @@ from collections.abc import Callable, Sequence
 import numpy as np
 import streamlit as st
 
-from pages.overview.tour.scene import Scene, link
+from pages.overview.tour.scene import TourImage, link
 from pages.ui import cached_models
 from pages.ui.text import plain
 from pages.ui.widgets.boards import head_board, patch_board
@@ -26,7 +26,7 @@ EARLIER = (
 )
 
 
-def show_summary(run: Run, scene: Scene) -> None:
+def show_summary(run: Run, scene: TourImage) -> None:
     """Step 5."""
     from vit.explain import prominent_classes, summary_lens
 
@@ -69,7 +69,7 @@ def story(names: Sequence[str], states: Sequence[str], lens: np.ndarray) -> str:
     return f"{text[:1].upper()}{text[1:]}."
 
 
-def draw_gathering(run: Run, scene: Scene, look: cached_models.Look, states: Sequence[str], label: int) -> None:
+def draw_gathering(run: Run, scene: TourImage, look: cached_models.Look, states: Sequence[str], label: int) -> None:
     """Where the class token looks in each layer, or, where the mean is read, what each patch would say."""
     record = look.record
     if record.pool == "cls":
@@ -105,7 +105,7 @@ def draw_gathering(run: Run, scene: Scene, look: cached_models.Look, states: Seq
     )
 
 
-def show_decision(run: Run, scene: Scene) -> None:
+def show_decision(run: Run, scene: TourImage) -> None:
     """Step 6."""
     from pages.intervene.patch_controls import Tampering
     from pages.intervene.result import grid_of, see, sentence

@@ -5,7 +5,7 @@ from collections.abc import Sequence
 import numpy as np
 import streamlit as st
 
-from pages.overview.tour.scene import PICKED_PATCH, Scene, link, pick_head, pick_layer, pick_patch
+from pages.overview.tour.scene import PICKED_PATCH, TourImage, link, pick_head, pick_layer, pick_patch
 from pages.ui import cached_models
 from pages.ui.widgets.map_grid import Selection, TileMaps, map_grid
 from vit.runs import Run
@@ -16,7 +16,7 @@ FORMULA = (
 )
 
 
-def show_head(run: Run, scene: Scene) -> None:
+def show_head(run: Run, scene: TourImage) -> None:
     """Step 3."""
     model, look = run.config.model, cached_models.look(run, scene.picked)
     st.markdown(
@@ -57,7 +57,7 @@ def show_head(run: Run, scene: Scene) -> None:
     )
 
 
-def show_heads(run: Run, scene: Scene) -> None:
+def show_heads(run: Run, scene: TourImage) -> None:
     """Step 4."""
     from vit.explain import token_rows
     from vit.explain.tokens.first_look import effective_tokens
@@ -109,7 +109,7 @@ def place_words(place: tuple[int, int]) -> str:
 
 def draw_heads(
     run: Run,
-    scene: Scene,
+    scene: TourImage,
     look: cached_models.Look,
     patch: int,
     layers: Sequence[int],

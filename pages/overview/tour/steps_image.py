@@ -3,7 +3,7 @@
 import streamlit as st
 from PIL import Image
 
-from pages.overview.tour.scene import PICKED_PATCH, Scene, link, pick_patch
+from pages.overview.tour.scene import PICKED_PATCH, TourImage, link, pick_patch
 from pages.ui import cached_models
 from pages.ui.widgets.boards import patch_cutter
 from pages.ui.widgets.heat_map import heat_map
@@ -18,7 +18,7 @@ STEMS = {
 }
 
 
-def show_patches(run: Run, scene: Scene) -> None:
+def show_patches(run: Run, scene: TourImage) -> None:
     """Step 1; it needs no model."""
     model = run.config.model
     size, side = model.image_size, model.patch_size
@@ -45,7 +45,7 @@ def draw_cutter(image: Image.Image, grid: int, patch: int) -> None:
     patch_cutter(image, patch, (grid, grid), key="tour_cutter", on_pick=pick)
 
 
-def show_tokens(run: Run, scene: Scene) -> None:
+def show_tokens(run: Run, scene: TourImage) -> None:
     """Step 2."""
     from vit.explain import similarity_to
     from vit.explain.tokens.first_look import token_parts
@@ -105,6 +105,6 @@ def show_tokens(run: Run, scene: Scene) -> None:
     )
 
 
-def _a(scene: Scene) -> str:
+def _a(scene: TourImage) -> str:
     name = scene.picked.label or "picture"
     return f"{'an' if name[0] in 'aeiou' else 'a'} {name}"

@@ -5,7 +5,7 @@ The step is in the address, ``?tour=3``, and each brings what it needs, torch fr
 
 import streamlit as st
 
-from pages.overview.tour.scene import ADDRESS, Scene, note, pick_scene, recalled, restore_address
+from pages.overview.tour.scene import ADDRESS, TourImage, note, pick_scene, recalled, restore_address
 from pages.train import minute
 from pages.ui import text
 from pages.ui.widgets.map_grid import forget_browsers
@@ -107,7 +107,7 @@ def show_tour(run: Run, step: int) -> None:
 
 
 @st.fragment
-def take_step(run: Run, scene: Scene, step: int) -> None:
+def take_step(run: Run, scene: TourImage, step: int) -> None:
     """What a click on a patch or a head changes, and nothing else."""
     try:
         match step:

@@ -15,7 +15,7 @@ from pages import access
 from pages.access import cleanup, identity
 from pages.access import runs as access_runs
 from pages.server import limits, secrets
-from pages.server.limits import Demo
+from pages.server.limits import DemoLimits
 from tests.conftest import tiny_config, write_photo_zip
 from tests.helpers.serving import ROOT
 from vit import data, runs
@@ -40,7 +40,7 @@ def bounds(monkeypatch) -> dict:
 
 
 @pytest.fixture
-def look(monkeypatch, bounds):
+def visit_as(monkeypatch, bounds):
     """Look at the demo with another cookie; none where it is empty."""
 
     def as_(cookie: str) -> str:
@@ -102,7 +102,7 @@ def test_on_an_own_machine_everything_is_everybodys_and_nothing_is_bounded(train
     assert names() == ["long", "tiny"]
     access.check_source("/etc")
     assert access.without_paths("/srv/vit/data is full") == "/srv/vit/data is full"
-    assert not access.why_not(runs.get_run("tiny"))
+    assert not access.reason_not_changeable(runs.get_run("tiny"))
     access.rename(runs.get_run("tiny"), "mine")
     packed = file_of(runs.get_run("mine"))
     assert access.unpack(packed).config.owner == ""
@@ -115,19 +115,19 @@ def test_on_an_own_machine_everything_is_everybodys_and_nothing_is_bounded(train
 # Who
 
 
-def test_visitors_are_told_apart_by_their_cookie_and_by_nothing_else(look):
-    first = look(A)
+def test_visitors_are_told_apart_by_their_cookie_and_by_nothing_else(visit_as):
+    first = visit_as(A)
     assert re.fullmatch("[0-9a-f]{32}", first)
-    assert look(B) not in ("", first)
-    assert look(A) == first
-    assert look("") == ""
-    assert access.owner() == access.NOBODY
+    assert visit_as(B) not in ("", first)
+    assert visit_as(A) == first
+    assert visit_as("") == ""
+    assert access.owner() == access.UNKNOWN_VISITOR
 
 
-def test_a_sign_in_tells_visitors_apart_by_account_and_provider(look, bounds, monkeypatch):
+def test_a_sign_in_tells_visitors_apart_by_account_and_provider(visit_as, bounds, monkeypatch):
     tables = {"demo": bounds, "auth": {}}
     monkeypatch.setattr(secrets, "table", tables.get)
-    by_cookie = look(A)
+    by_cookie = visit_as(A)
 
     streamlit = SimpleNamespace(user={"iss": "https://id.example", "sub": "17"})
     monkeypatch.setattr(identity, "st", streamlit)
@@ -148,8 +148,8 @@ def test_bounds_that_cannot_be_read_open_nothing(home, bounds):
 # Starting
 
 
-def test_a_started_run_is_the_visitors_and_ends_in_time(home, look, started):
-    mine = look(A)
+def test_a_started_run_is_the_visitors_and_ends_in_time(home, visit_as, started):
+    mine = visit_as(A)
     run = access.start(config_of(max_seconds=1e6, threads=900, resume_steps=1))
     assert started == [run.name]
     recipe = run.config.training
@@ -170,22 +170,22 @@ def test_a_started_run_is_the_visitors_and_ends_in_time(home, look, started):
         ({"data": {"source": "cifar10"}}, "of its list"),
     ],
 )
-def test_whatever_the_browser_sends_a_run_beyond_a_bound_is_not_started(home, look, started, changes, word):
-    look(A)
+def test_whatever_the_browser_sends_a_run_beyond_a_bound_is_not_started(home, visit_as, started, changes, word):
+    visit_as(A)
     with pytest.raises(UserError, match=word):
         access.start(config_of(**changes))
     assert started == []
     assert runs.list_runs() == []
 
 
-def test_runs_at_the_bounds_are_started(home, look, started):
-    look(A)
+def test_runs_at_the_bounds_are_started(home, visit_as, started):
+    visit_as(A)
     access.start(config_of(epochs=4, model={"depth": 2, "embed_dim": 64, "image_size": 64, "patch_size": 4}))
     assert len(started) == 1
 
 
-def test_without_a_cookie_one_can_only_look(trained, look, started):
-    look("")
+def test_without_a_cookie_one_can_only_look(trained, visit_as, started):
+    visit_as("")
     assert names() == ["tiny"]
     assert access.room() == 0
     image = Image.new("RGB", (9, 9))
@@ -204,8 +204,8 @@ def test_without_a_cookie_one_can_only_look(trained, look, started):
     assert access.why_no_room() == access.NO_COOKIE
 
 
-def test_runs_of_a_visitor_are_counted(home, look, started):
-    look(A)
+def test_runs_of_a_visitor_are_counted(home, visit_as, started):
+    visit_as(A)
     assert access.room() == 2
     first = end(access.start(config_of()))
     access.start(config_of())
@@ -213,18 +213,18 @@ def test_runs_of_a_visitor_are_counted(home, look, started):
     with pytest.raises(RunError, match="keeps 2 runs of a visitor: delete one"):
         access.start(config_of())
     assert "2 runs of a visitor" in access.why_no_room()
-    look(B)
+    visit_as(B)
     access.start(config_of())
-    look(A)
+    visit_as(A)
     access.delete(first)
     access.start(config_of())
 
 
-def test_the_queue_is_counted_over_all_visitors_and_tells_no_names(home, look, started, bounds):
+def test_the_queue_is_counted_over_all_visitors_and_tells_no_names(home, visit_as, started, bounds):
     bounds["queue"] = 1
-    look(B)
+    visit_as(B)
     other = access.start(config_of(), "secret-name")
-    look(A)
+    visit_as(A)
     assert access.room() == 0
     with pytest.raises(RunError, match="takes 1 runs at a time") as refusal:
         access.start(config_of())
@@ -234,10 +234,10 @@ def test_the_queue_is_counted_over_all_visitors_and_tells_no_names(home, look, s
     access.start(config_of())
 
 
-def test_a_full_disk_takes_nothing_new(trained, look, started, bounds, photo_zip):
+def test_a_full_disk_takes_nothing_new(trained, visit_as, started, bounds, photo_zip):
     bounds["disk_gb"] = 1e-6
     cleanup.measure_anew()
-    look(A)
+    visit_as(A)
     packed = file_of(runs.get_run("tiny"))
     with photo_zip.open("rb") as file:
         for act in (
@@ -255,11 +255,11 @@ def test_a_full_disk_takes_nothing_new(trained, look, started, bounds, photo_zip
 # Runs of others, and those that came with the server
 
 
-def test_nobody_sees_or_changes_the_runs_of_another(trained, look, started):
-    look(A)
+def test_nobody_sees_or_changes_the_runs_of_another(trained, visit_as, started):
+    visit_as(A)
     mine = end(access.start(config_of(), "mine"))
     assert names() == ["mine", "tiny"]
-    look(B)
+    visit_as(B)
     assert names() == ["tiny"]
     absent = runs.Run(checkpoints_dir() / "absent")
     for act in (
@@ -283,19 +283,19 @@ def test_nobody_sees_or_changes_the_runs_of_another(trained, look, started):
     assert mine.path.is_dir()
 
 
-def test_what_came_with_the_server_is_seen_and_not_changed(trained, look, started):
-    look(A)
+def test_what_came_with_the_server_is_seen_and_not_changed(trained, visit_as, started):
+    visit_as(A)
     shipped = runs.get_run("tiny")
     assert access.see(shipped) == shipped
-    assert "came with this demo" in access.why_not(shipped)
+    assert "came with this demo" in access.reason_not_changeable(shipped)
     for act in (access.stop, access.resume, access.delete, lambda run: access.rename(run, "mine")):
         with pytest.raises(RunError, match="belongs to this demo"):
             act(shipped)
     assert runs.get_run("tiny").config.owner == ""
 
 
-def test_a_visitor_changes_runs_of_that_visitor(home, look, started):
-    look(A)
+def test_a_visitor_changes_runs_of_that_visitor(home, visit_as, started):
+    visit_as(A)
     run = access.start(config_of(), "mine")
     access.stop(run)
     assert run.state == "stopped"
@@ -307,23 +307,23 @@ def test_a_visitor_changes_runs_of_that_visitor(home, look, started):
     assert names() == []
 
 
-def test_a_name_that_another_uses_by_now_shows_nothing_of_the_new_run(home, look, started):
-    look(A)
+def test_a_name_that_another_uses_by_now_shows_nothing_of_the_new_run(home, visit_as, started):
+    visit_as(A)
     run = end(access.start(config_of(), "scenes"))
     access.delete(run)
-    look(B)
+    visit_as(B)
     access.start(config_of(), "scenes")
-    look(A)  # with a page that was open all the time
+    visit_as(A)  # with a page that was open all the time
     with pytest.raises(RunError, match="There is no run 'scenes' any more"):
         access.see(run)
     with pytest.raises(RunError, match="no run 'scenes'"):
         access.stop(run)
 
 
-def test_broken_folders_are_shown_to_the_operator_only(trained, look, bounds, monkeypatch):
+def test_broken_folders_are_shown_to_the_operator_only(trained, visit_as, bounds, monkeypatch):
     (checkpoints_dir() / "secret").mkdir()
     (checkpoints_dir() / "secret" / "config.json").write_text("{")
-    look(A)
+    visit_as(A)
     assert access.broken_runs() == []
     monkeypatch.setattr(secrets, "table", lambda name: None)
     assert [name for name, _ in access.broken_runs()] == ["secret"]
@@ -351,21 +351,21 @@ def packed_by(trained: Path, **changes) -> io.BytesIO:
     return file
 
 
-def test_an_unpacked_run_is_the_visitors_whatever_it_says_of_itself(trained, look, bounds):
-    other = look(B)
-    mine = look(A)
+def test_an_unpacked_run_is_the_visitors_whatever_it_says_of_itself(trained, visit_as, bounds):
+    other = visit_as(B)
+    mine = visit_as(A)
     file = packed_by(trained, owner=other, training__max_seconds=None, training__threads=900, training__epochs=2)
     run = access.unpack(file)
     assert run.config.owner == mine
     assert (run.config.training.max_seconds, run.config.training.threads) == (30, None)
     assert run.has_weights
-    look(B)
+    visit_as(B)
     assert run.name not in names()
 
 
 @pytest.mark.parametrize("source", ["/etc", "../../etc", "~/x", "C:\\photos", ".", "..", "pages", "/"])
-def test_an_unpacked_run_finds_no_folder_of_the_server(trained, look, source):
-    mine = look(A)
+def test_an_unpacked_run_finds_no_folder_of_the_server(trained, visit_as, source):
+    mine = visit_as(A)
     run = access.unpack(packed_by(trained, data__source=source))
     place = Path(run.config.data.source)
     assert place.parent == owned_dir(mine) / "uploads"
@@ -376,8 +376,8 @@ def test_an_unpacked_run_finds_no_folder_of_the_server(trained, look, source):
         access.resume(run)
 
 
-def test_a_run_finds_its_images_again_when_its_zip_comes_back(home, trained, look, bounds, photo_zip, started):
-    look(A)
+def test_a_run_finds_its_images_again_when_its_zip_comes_back(home, trained, visit_as, bounds, photo_zip, started):
+    visit_as(A)
     with photo_zip.open("rb") as file:
         source = access.store_upload(file)
     info = data.describe(source)
@@ -392,13 +392,13 @@ def test_a_run_finds_its_images_again_when_its_zip_comes_back(home, trained, loo
     access.delete(run)
     file.name = "photos.zip"
     assert access.unpack(file).config.data.source == source
-    look(B)
+    visit_as(B)
     file.seek(0)
     assert access.unpack(file).config.data.source != source
 
 
-def test_an_unpacked_run_beyond_the_bounds_is_refused_and_leaves_nothing(trained, look, bounds):
-    look(A)
+def test_an_unpacked_run_beyond_the_bounds_is_refused_and_leaves_nothing(trained, visit_as, bounds):
+    visit_as(A)
     run = runs.get_run("tiny")
     file = file_of(run)
     for bound, value, word in (("depth", 1, "depth of 1"), ("embed_dim", 16, ""), ("upload_mb", 1, "")):
@@ -422,24 +422,24 @@ def test_an_unpacked_run_beyond_the_bounds_is_refused_and_leaves_nothing(trained
     assert [entry.name for entry in checkpoints_dir().iterdir() if entry.name.endswith(".part")] == []
 
 
-def test_the_curves_of_an_unpacked_run_are_bounded(trained, look, monkeypatch):
-    look(A)
+def test_the_curves_of_an_unpacked_run_are_bounded(trained, visit_as, monkeypatch):
+    visit_as(A)
     monkeypatch.setattr(access_runs, "METRICS_BYTES_MAX", 100)
     with pytest.raises(RunError, match="its metrics"):
         access.unpack(file_of(runs.get_run("tiny")))
     assert names() == ["tiny"]
 
 
-def test_an_unpacked_run_counts(trained, look, bounds):
-    look(A)
+def test_an_unpacked_run_counts(trained, visit_as, bounds):
+    visit_as(A)
     for _ in range(2):
         access.unpack(file_of(runs.get_run("tiny")))
     with pytest.raises(RunError, match="keeps 2 runs"):
         access.unpack(file_of(runs.get_run("tiny")))
 
 
-def test_an_unpacked_run_is_not_resumed_beyond_the_bounds(trained, look, bounds, started):
-    look(A)
+def test_an_unpacked_run_is_not_resumed_beyond_the_bounds(trained, visit_as, bounds, started):
+    visit_as(A)
     runs.update_status(runs.get_run("tiny").path, state="stopped", epoch=1)
     run = access.unpack(packed_by(trained, training__epochs=5))
     with pytest.raises(SettingsError, match="4 epochs at most, not 5"):
@@ -447,17 +447,17 @@ def test_an_unpacked_run_is_not_resumed_beyond_the_bounds(trained, look, bounds,
     assert started == []
 
 
-def test_a_run_from_before_the_bounds_is_resumed_within_them(home, look, bounds, started):
-    look(A)
+def test_a_run_from_before_the_bounds_is_resumed_within_them(home, visit_as, bounds, started):
+    visit_as(A)
     run = end(access.start(config_of()))
     bounds["seconds"] = 7
     access.resume(run)
     assert run.config.training.max_seconds == 7
     end(run)
     bounds["queue"] = 1
-    look(B)
+    visit_as(B)
     access.start(config_of())
-    look(A)
+    visit_as(A)
     with pytest.raises(RunError, match="takes 1 runs at a time"):
         access.resume(run)
 
@@ -465,8 +465,8 @@ def test_a_run_from_before_the_bounds_is_resumed_within_them(home, look, bounds,
 # Images
 
 
-def test_uploads_are_their_visitors_in_lists_links_and_trainings(home, look, started, photo_zip):
-    mine = look(A)
+def test_uploads_are_their_visitors_in_lists_links_and_trainings(home, visit_as, started, photo_zip):
+    mine = visit_as(A)
     with photo_zip.open("rb") as file:
         source = access.store_upload(file)
     assert Path(source).parent == owned_dir(mine) / "uploads"
@@ -477,7 +477,7 @@ def test_uploads_are_their_visitors_in_lists_links_and_trainings(home, look, sta
     classes = data.describe(source).class_names
     config = config_of(model={"num_classes": 2}, data={"source": source, "class_names": classes})
     for cookie in (B, ""):
-        look(cookie)
+        visit_as(cookie)
         with pytest.raises(DataError, match="of its list"):
             access.check_source(source)
         with pytest.raises(UserError):
@@ -486,21 +486,21 @@ def test_uploads_are_their_visitors_in_lists_links_and_trainings(home, look, sta
         assert access.list_pictures() == []
         with pytest.raises(DataError, match="no longer kept"):
             access.open_picture(picture)
-    look(A)
+    visit_as(A)
     assert access.start(config).config.data.source == source
 
 
-def test_what_the_operator_uploaded_before_is_nobodys_to_choose(home, look, photo_zip, bounds):
+def test_what_the_operator_uploaded_before_is_nobodys_to_choose(home, visit_as, photo_zip, bounds):
     with photo_zip.open("rb") as file:
         source = data.store_upload("mine.zip", file)
-    look(A)
+    visit_as(A)
     with pytest.raises(DataError):
         access.check_source(source)
     assert [info.source for info in access.sources(access.owner())] == ["scenes"]
 
 
-def test_uploads_are_bounded_in_size_files_and_number(home, look, bounds, tmp_path):
-    mine = look(A)
+def test_uploads_are_bounded_in_size_files_and_number(home, visit_as, bounds, tmp_path):
+    mine = visit_as(A)
     zips = [write_photo_zip(tmp_path / f"z{index}.zip", {"train": 2 + index, "val": 2}) for index in range(3)]
     bounds["images"] = 12
     sources = []
@@ -534,19 +534,19 @@ def test_uploads_are_bounded_in_size_files_and_number(home, look, bounds, tmp_pa
         ("3/4 of 5 s/epoch, see https://example.org/a/b", "3/4 of 5 s/epoch, see https://example.org/a/b"),
     ],
 )
-def test_sentences_name_no_folders_of_the_server(look, said, read):
-    look(A)
+def test_sentences_name_no_folders_of_the_server(visit_as, said, read):
+    visit_as(A)
     assert access.without_paths(said) == read
 
 
-def test_the_data_folder_is_not_named_even_with_spaces_in_it(home, look, monkeypatch):
-    look(A)
+def test_the_data_folder_is_not_named_even_with_spaces_in_it(home, visit_as, monkeypatch):
+    visit_as(A)
     monkeypatch.setenv("VIT_DATA", "/srv/my own data")
     assert access.without_paths("in /srv/my own data/cache") == "in cache"
 
 
-def test_the_command_names_no_folder_of_the_server(home, look, photo_zip):
-    look(A)
+def test_the_command_names_no_folder_of_the_server(home, visit_as, photo_zip):
+    visit_as(A)
     with photo_zip.open("rb") as file:
         source = access.store_upload(file)
     command = access.command(config_of(data={"source": source}), None)
@@ -557,23 +557,23 @@ def test_the_command_names_no_folder_of_the_server(home, look, photo_zip):
 # Housekeeping
 
 
-def test_a_sweep_follows_a_request_at_most_every_ten_minutes(home, look, monkeypatch):
+def test_a_sweep_follows_a_request_at_most_every_ten_minutes(home, visit_as, monkeypatch):
     swept = []
-    monkeypatch.setattr(access_runs, "_sweep", swept.append)
-    monkeypatch.setattr(access_runs, "_swept", -1e9)
-    look(A)
+    monkeypatch.setattr(access_runs, "_clean_up", swept.append)
+    monkeypatch.setattr(access_runs, "_cleaned", -1e9)
+    visit_as(A)
     for _ in range(3):
         access.tidy()
-    assert swept == [Demo().keep_hours]
-    monkeypatch.setattr(access_runs, "_swept", access_runs._swept - access_runs.SWEEP_EVERY)
+    assert swept == [DemoLimits().keep_hours]
+    monkeypatch.setattr(access_runs, "_cleaned", access_runs._cleaned - access_runs.CLEANUP_EVERY)
     access.tidy()
     assert len(swept) == 2
 
 
 def test_an_own_machine_is_never_swept(home, monkeypatch):
     monkeypatch.delenv(limits.SWITCH, raising=False)
-    monkeypatch.setattr(access_runs, "_sweep", lambda hours: pytest.fail("swept"))
-    monkeypatch.setattr(access_runs, "_swept", -1e9)
+    monkeypatch.setattr(access_runs, "_clean_up", lambda hours: pytest.fail("swept"))
+    monkeypatch.setattr(access_runs, "_cleaned", -1e9)
     access.tidy()
 
 
@@ -595,8 +595,8 @@ def test_pages_meet_runs_uploads_and_pictures_here_only():
     assert found == set()
 
 
-def test_what_is_deleted_is_measured_anew(trained, look, started):
-    look(A)
+def test_what_is_deleted_is_measured_anew(trained, visit_as, started):
+    visit_as(A)
     run = end(access.start(config_of(), "mine"))
     (run.path / "log.txt").write_bytes(bytes(10**6))
     cleanup.measure_anew()

@@ -11,9 +11,8 @@ from streamlit.testing.v1 import AppTest
 from pages import access
 from pages.access import cleanup, identity
 from pages.access import runs as access_runs
-from pages.server import limits as demo
-from pages.server import secrets
-from pages.server.limits import Demo
+from pages.server import limits, secrets
+from pages.server.limits import DemoLimits
 from pages.train.choices import make_space
 from pages.train.images import ELSEWHERE, describe
 from pages.ui import cached_models
@@ -48,8 +47,8 @@ LOOKING = (
 @pytest.fixture
 def look(monkeypatch):
     """A demo, looked at with a cookie."""
-    monkeypatch.setenv(demo.SWITCH, "1")
-    monkeypatch.setattr(access_runs, "_sweep", lambda hours: None)
+    monkeypatch.setenv(limits.SWITCH, "1")
+    monkeypatch.setattr(access_runs, "_clean_up", lambda hours: None)
     cleanup.measure_anew()
 
     def as_(cookie: str) -> str:
@@ -280,7 +279,9 @@ def test_a_link_reaches_to_the_bound_and_not_beyond_it(home, bounds, key, at, be
 
 @pytest.mark.parametrize("name", [*MODELS, "textbook"])
 @pytest.mark.parametrize("recipe", ["standard", "course"])
-@pytest.mark.parametrize("limits", [Demo(), Demo(image_size=40, depth=1, embed_dim=16, epochs=2, run_mb=60)])
+@pytest.mark.parametrize(
+    "limits", [DemoLimits(), DemoLimits(image_size=40, depth=1, embed_dim=16, epochs=2, run_mb=60)]
+)
 def test_every_offered_value_is_taken(name, recipe, limits):
     base = MODELS.get(name) or ReferenceConfig(mended=DEPARTURES)
     space = make_space(base, data.describe("scenes"), DEVICES, recipe, limits)
@@ -295,7 +296,7 @@ def test_every_offered_value_is_taken(name, recipe, limits):
 def test_the_defaults_stay_where_the_demo_takes_them():
     info = data.describe("scenes")
     own = make_space(MODELS["vit"], info, DEVICES)
-    bounded = make_space(MODELS["vit"], info, DEVICES, demo=Demo())
+    bounded = make_space(MODELS["vit"], info, DEVICES, demo=DemoLimits())
     assert bounded.clamp(bounded.defaults()) == own.clamp(own.defaults())
 
 
@@ -399,7 +400,7 @@ def test_the_notice_links_to_the_program_where_the_operator_says_where_it_is(sha
 
 @pytest.mark.parametrize("page", ["overview", "train", "runs", "predict"])
 def test_on_an_own_machine_no_page_speaks_of_a_demo(trained, monkeypatch, page):
-    monkeypatch.delenv(demo.SWITCH, raising=False)
+    monkeypatch.delenv(limits.SWITCH, raising=False)
     describe.clear()
     app = open_page(page)
     text = words(app)
@@ -413,4 +414,4 @@ def test_on_an_own_machine_no_page_speaks_of_a_demo(trained, monkeypatch, page):
 
 
 def test_a_tiny_run_of_a_stranger_is_within_the_default_bounds():
-    Demo().check(tiny_config())
+    DemoLimits().check(tiny_config())

@@ -176,7 +176,7 @@ def test_without_a_file_a_sentence_says_what_to_do(home):
 
 def test_a_demo_takes_what_its_bounds_take(file, monkeypatch):
     monkeypatch.setenv(limits.SWITCH, "1")
-    monkeypatch.setattr(access_runs, "_sweep", lambda hours: None)
+    monkeypatch.setattr(access_runs, "_clean_up", lambda hours: None)
     monkeypatch.setattr(identity, "visitor_mark", lambda cookies: "A" * 32)
     app = press(open_page("published"), "curated_0_fetch")
     download_of(NAME).wait(30)
@@ -195,7 +195,7 @@ def test_a_demo_takes_what_its_bounds_take(file, monkeypatch):
 
 def test_a_demo_takes_nothing_of_one_whom_it_does_not_know(file, monkeypatch):
     monkeypatch.setenv(limits.SWITCH, "1")
-    monkeypatch.setattr(access_runs, "_sweep", lambda hours: None)
+    monkeypatch.setattr(access_runs, "_clean_up", lambda hours: None)
     monkeypatch.setattr(identity, "visitor_mark", lambda cookies: "")
     app = press(open_page("published"), "curated_0_fetch")
     assert "keeps no cookie" in app.error[0].value

@@ -11,8 +11,8 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from pages.access import cleanup
-from pages.server import limits as demo
-from pages.server.limits import Demo
+from pages.server import limits
+from pages.server.limits import DemoLimits
 from tests.conftest import tiny_config
 from vit import data, jobs, runs
 from vit.config import MODELS, RECIPES, DataConfig, ReferenceConfig, RunConfig, TrainingConfig, ViTConfig
@@ -23,7 +23,7 @@ from vit.data.files.uploads import list_uploads, upload_title
 from vit.errors import DataError, RunError, SettingsError
 from vit.paths import checkpoints_dir, data_dir, owned_dir
 
-A, B = demo.owner_mark("cookie", "a"), demo.owner_mark("cookie", "b")
+A, B = limits.owner_mark("cookie", "a"), limits.owner_mark("cookie", "b")
 HOUR = 3600
 
 
@@ -58,29 +58,29 @@ def ended(name: str, owner: str = "", hours: float = 0, **options) -> runs.Run:
 
 @pytest.mark.parametrize("said", ["", "0", "false", "No"])
 def test_without_the_switch_there_are_no_bounds(monkeypatch, said):
-    monkeypatch.setenv(demo.SWITCH, said)
-    assert demo.in_force() is None
+    monkeypatch.setenv(limits.SWITCH, said)
+    assert limits.in_force() is None
 
 
 def test_the_switch_and_the_table_each_put_the_bounds_in_force(monkeypatch):
-    monkeypatch.setenv(demo.SWITCH, "1")
-    assert demo.in_force() == Demo()
-    assert demo.in_force({"epochs": 7}).epochs == 7
-    monkeypatch.delenv(demo.SWITCH)
-    assert demo.in_force({}) == Demo()
+    monkeypatch.setenv(limits.SWITCH, "1")
+    assert limits.in_force() == DemoLimits()
+    assert limits.in_force({"epochs": 7}).epochs == 7
+    monkeypatch.delenv(limits.SWITCH)
+    assert limits.in_force({}) == DemoLimits()
 
 
 def test_a_bound_that_there_is_not_is_an_error_and_not_an_open_door():
     with pytest.raises(SettingsError, match="epoch"):
-        demo.in_force({"epoch": 3})
+        limits.in_force({"epoch": 3})
     with pytest.raises(SettingsError, match="not possible"):
-        demo.in_force({"seconds": "many"})
+        limits.in_force({"seconds": "many"})
 
 
 # The bounds
 
 
-LIMITS = Demo(image_size=64, depth=3, embed_dim=96, epochs=5)
+LIMITS = DemoLimits(image_size=64, depth=3, embed_dim=96, epochs=5)
 
 
 @pytest.mark.parametrize(
@@ -99,7 +99,7 @@ def test_a_network_at_the_bound_is_taken_and_beyond_it_refused(at, beyond, word)
 
 @pytest.mark.parametrize("name", MODELS)
 def test_images_at_the_bound_are_taken_and_beyond_it_refused(name):
-    limits = Demo(depth=2, embed_dim=128)
+    limits = DemoLimits(depth=2, embed_dim=128)
     limits.check_model(MODELS[name])
     with pytest.raises(SettingsError, match="images of 64 at most, not 96"):
         limits.check_model(MODELS[name].model_copy(update={"image_size": 96}))
@@ -114,7 +114,7 @@ def test_epochs_at_the_bound_are_taken_and_beyond_it_refused():
 def test_memory_and_disk_of_one_run_are_bounded():
     course = RunConfig(model=ReferenceConfig(), training=RECIPES["course"])
     megabytes = -int(-disk_bytes(course) // 1e6)
-    roomy = Demo(run_mb=megabytes, memory_mb=-int(-memory_bytes(course, "cpu") // 1e6))
+    roomy = DemoLimits(run_mb=megabytes, memory_mb=-int(-memory_bytes(course, "cpu") // 1e6))
     roomy.check(course)
     with pytest.raises(SettingsError, match="MB at most, not 1,358 MB: choose a smaller network"):
         roomy.model_copy(update={"run_mb": megabytes - 1}).check(course)
@@ -123,16 +123,16 @@ def test_memory_and_disk_of_one_run_are_bounded():
 
 
 def test_the_default_run_and_the_widest_transformer_are_within_the_bounds():
-    Demo().check(RunConfig())
-    Demo().check(RunConfig(model=ViTConfig(embed_dim=256, num_heads=8, depth=6, mlp_ratio=4.0)))
+    DemoLimits().check(RunConfig())
+    DemoLimits().check(RunConfig(model=ViTConfig(embed_dim=256, num_heads=8, depth=6, mlp_ratio=4.0)))
 
 
 def test_what_a_run_brings_along_is_set_to_what_the_demo_gives():
     config = config_of(A, max_seconds=1e6, resume_steps=1, threads=1000)
-    own = Demo(seconds=60).owned(config, B)
+    own = DemoLimits(seconds=60).owned(config, B)
     assert own.owner == B
     assert (own.training.max_seconds, own.training.resume_steps, own.training.threads) == (60, None, None)
-    assert Demo(seconds=60).owned(config_of(max_seconds=9), B).training.max_seconds == 9
+    assert DemoLimits(seconds=60).owned(config_of(max_seconds=9), B).training.max_seconds == 9
 
 
 @settings(max_examples=60, deadline=None, suppress_health_check=[HealthCheck.too_slow])
@@ -154,7 +154,7 @@ def test_whatever_is_taken_is_within_every_bound(heads, head_dim, depth, patch, 
         return
     training = TrainingConfig(epochs=epochs, batch_size=batch)
     config = RunConfig(model=model, data=DataConfig(image_size=size), training=training)
-    limits = Demo()
+    limits = DemoLimits()
     try:
         bounded = limits.bounded(config, A)
     except SettingsError:
@@ -172,9 +172,9 @@ def test_whatever_is_taken_is_within_every_bound(heads, head_dim, depth, patch, 
 
 
 def test_a_mark_tells_neither_cookie_nor_account():
-    assert demo.owner_mark("cookie", "secret") != demo.owner_mark("account", "secret")
-    assert "secret" not in demo.owner_mark("cookie", "secret")
-    assert RunConfig(owner=demo.owner_mark("cookie", "secret")).owner
+    assert limits.owner_mark("cookie", "secret") != limits.owner_mark("account", "secret")
+    assert "secret" not in limits.owner_mark("cookie", "secret")
+    assert RunConfig(owner=limits.owner_mark("cookie", "secret")).owner
 
 
 @pytest.mark.parametrize("mark", ["../../etc", "a" * 31, "A" * 32, "a" * 33, "/", "a" * 31 + "\n"])
@@ -235,7 +235,7 @@ def test_the_disk_is_measured_at_most_once_a_minute(home, monkeypatch):
 
 def test_nothing_is_taken_beyond_the_disk_and_runs_at_work_are_counted_as_they_will_be(home):
     cleanup.measure_anew()
-    limits = Demo(disk_gb=0.1)
+    limits = DemoLimits(disk_gb=0.1)
     cleanup.check_disk(limits, 100e6)
     with pytest.raises(RunError, match="full"):
         cleanup.check_disk(limits, 101e6)
@@ -263,7 +263,7 @@ def test_a_sweep_deletes_what_visitors_left_and_nothing_else(home, photo_zip):
     (owned_dir(A) / "uploads" / "link").symlink_to(elsewhere)
     (data_dir() / "visitors" / B).symlink_to(elsewhere)
     (data_dir() / "visitors" / "not-a-mark").mkdir()
-    cleanup.sweep(72)
+    cleanup.delete_expired(72)
     assert not old.path.exists()
     assert all(run.path.is_dir() for run in (new, operators, working, trained))
     assert not gone.exists()
@@ -279,7 +279,7 @@ def test_a_visitor_of_whom_nothing_is_left_leaves_no_folder(home, photo_zip):
     picture = pictures.save_picture(Image.new("RGB", (9, 9)), A)
     pictures.save_picture(Image.new("RGB", (9, 9)), B)
     aged(owned_dir(A) / "pictures" / f"{picture}.png", 73)
-    cleanup.sweep(72)
+    cleanup.delete_expired(72)
     assert [entry.name for entry in (data_dir() / "visitors").iterdir()] == [B]
 
 
@@ -289,12 +289,12 @@ def test_decoded_images_go_when_nobody_uses_them_and_stay_when_somebody_does(tra
     for folder in folders:
         aged(folder, 100)
     data.load(runs.get_run("tiny").config.data, splits=("val",))  # used
-    cleanup.sweep(72)
+    cleanup.delete_expired(72)
     left = [folder for folder in (data_dir() / "cache").iterdir() if folder.is_dir()]
     assert len(left) == 1
     aged(left[0], 100)
     with FileLock(left[0].with_name(f"{left[0].name}.lock")):  # somebody builds it
-        cleanup.sweep(72)
+        cleanup.delete_expired(72)
     assert left[0].is_dir()
     with fetch_nothing(left[0].name) as found:
         assert len(found[0])
@@ -312,8 +312,8 @@ def fetch_nothing(key: str):
 
 def test_of_two_sweeps_at_a_time_one_does_nothing(home):
     old = ended("old", A, 73)
-    with FileLock(data_dir() / ".sweep.lock"):
-        cleanup.sweep(72)
+    with FileLock(data_dir() / ".cleanup.lock"):
+        cleanup.delete_expired(72)
     assert old.path.exists()
 
 

@@ -14,7 +14,7 @@ from starlette.requests import HTTPConnection
 from streamlit import config
 from websockets.exceptions import InvalidStatus
 
-from pages.server.limits import Demo, owner_mark
+from pages.server.limits import DemoLimits, owner_mark
 from pages.server.middleware import name_refused, origin_refused
 from pages.server.visitor_cookie import VISITOR_COOKIE, visitor_mark
 from tests.helpers.serving import ROOT, serving, waiting_run
@@ -303,5 +303,5 @@ def test_the_example_of_secrets_names_every_bound_of_a_demo_with_its_usual_value
     assert table == {}  # as it stands, it switches nothing on
     table = tomllib.loads(re.sub(r"^#(?=[\[\w])", "", text, flags=re.MULTILINE))
     assert set(table) == {"demo", "auth", "sign_in"}
-    assert Demo(**table["demo"]) == Demo()
-    assert set(table["demo"]) == set(Demo.model_fields)
+    assert DemoLimits(**table["demo"]) == DemoLimits()
+    assert set(table["demo"]) == set(DemoLimits.model_fields)

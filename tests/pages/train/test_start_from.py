@@ -7,8 +7,8 @@ import pytest
 from streamlit.testing.v1 import AppTest
 
 from pages import access
-from pages.server import limits as demo
-from pages.server.limits import Demo
+from pages.server import limits
+from pages.server.limits import DemoLimits
 from pages.train.choices import make_tuned_space
 from pages.ui.run_words import DRAWN
 from tests.pages.access.test_demo import DEVICES, bounds, look, shared  # noqa: F401 - fixtures
@@ -138,7 +138,7 @@ def test_every_offered_value_makes_a_run(model, frozen):
 
 
 def test_a_demo_takes_backbones_within_its_bounds_at_its_image_sizes():
-    info, limits = data.describe("scenes"), Demo(image_size=64, depth=4, embed_dim=128)
+    info, limits = data.describe("scenes"), DemoLimits(image_size=64, depth=4, embed_dim=128)
 
     def space(**changes):
         origin = RunConfig(model=ViTConfig(image_size=96, **changes), data=DataConfig(image_size=96))
@@ -162,4 +162,4 @@ def test_a_visitor_is_offered_own_runs_and_those_of_the_demo(shared):  # noqa: F
     with pytest.raises(RunError, match="is gone") as refusal:
         access.start(config.model_copy(update={"start": StartConfig(run=foreign.name)}))
     assert shared not in str(refusal.value)
-    assert demo.in_force() is not None
+    assert limits.in_force() is not None

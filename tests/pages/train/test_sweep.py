@@ -5,8 +5,8 @@ from streamlit.testing.v1 import AppTest
 
 from pages import access
 from pages.access import cleanup
-from pages.server import limits as demo
-from pages.server.limits import Demo
+from pages.server import limits
+from pages.server.limits import DemoLimits
 from tests.pages.access.test_demo import A, B, look  # noqa: F401 - a fixture
 from tests.pages.opening import open_page
 from tests.sweeps.test_sweep import end, grid, started  # noqa: F401 - a fixture
@@ -147,7 +147,7 @@ def test_all_are_stopped_after_a_question_and_go_on_or_are_filled_or_deleted(hom
 
 
 def test_on_a_demo_its_bounds_hold_for_a_sweep_and_are_told(home, look, started):  # noqa: F811
-    limits = Demo()
+    limits = DemoLimits()
     app = form()
     assert f"On this demo you can start {limits.runs} runs now" in texts(app)
     assert app.pills(key="sweep_depths").options == [str(depth) for depth in DEPTHS if depth <= limits.depth]
@@ -185,5 +185,5 @@ def test_a_visitor_neither_sees_nor_stops_the_sweep_of_another(home, look, start
 
 def access_start(config):
     cleanup.measure_anew()
-    assert demo.in_force()
+    assert limits.in_force()
     return access.start_sweep(config)
