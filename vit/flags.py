@@ -1,8 +1,12 @@
-"""The flags of ``python -m vit train``: one table for the parser, and for the command that repeats a run."""
+"""Flags of ``python -m vit train``: one table for the parser and for the command that repeats a run.
+
+Bounds, choices, defaults and help texts come from :mod:`vit.config`.
+"""
 
 import argparse
 import shlex
-from typing import Any, NamedTuple, get_args
+from types import UnionType
+from typing import Any, Literal, NamedTuple, Union, get_args, get_origin
 
 from pydantic_core import PydanticUndefined
 
@@ -16,9 +20,11 @@ from vit.config import (
     RunConfig,
     StartConfig,
     TrainingConfig,
+    TransformerConfig,
     ViTConfig,
     default_recipe,
     recipe_of,
+    words,
 )
 from vit.config.base import Settings
 from vit.config.presets import PRESETS
@@ -29,12 +35,12 @@ _FINE_TUNING = tuple(default_recipe(StartConfig(run="any", frozen=frozen)) for f
 
 
 class Flag(NamedTuple):
-    """One flag: its name, and the setting behind it."""
+    """One flag, and the setting that it changes; ``note`` is help that concerns the command line only."""
 
     name: str
     section: str
     field: str
-    help: str
+    note: str = ""
 
     @property
     def key(self) -> str:
@@ -43,99 +49,118 @@ class Flag(NamedTuple):
 
     @property
     def settings(self) -> type[Settings]:
-        """The settings that hold it; of the networks the first that has it."""
+        """The config class of the setting; for networks, the first class that has it."""
         if self.section == "model":
             return ViTConfig if self.field in dir(ViTConfig()) else ReferenceConfig
-        return {"data": DataConfig, "training": TrainingConfig, "start": StartConfig}[self.section]
+        sections: dict[str, type[Settings]] = {"data": DataConfig, "training": TrainingConfig, "start": StartConfig}
+        return sections[self.section]
+
+    @property
+    def description(self) -> str:
+        """What the setting does, as help of the command line."""
+        if self.field == "name":
+            text = words.description(ModelConfig, "architecture")
+        else:
+            text = words.description(self.settings, self.field)
+        text = text if text[:2].isupper() else text[:1].lower() + text[1:]
+        return f"{text}; {self.note}" if self.note else text
 
 
 FLAGS = (
-    Flag("--dataset", "data", "source", "scenes, a name of the catalog, or a folder or zip with one folder a class"),
-    Flag("--start", "start", "run", "fine-tune: begin from the weights of this run, which brings its network"),
-    Flag("--frozen", "start", "frozen", "with --start, train the head alone"),
-    Flag("--layer-decay", "start", "layer_decay", "with --start, the rate of a block over that of the one after it"),
-    Flag("--model", "model", "name", "network; the defaults below are the ViT's"),
-    Flag("--num-heads", "model", "num_heads", "attention heads of each block"),
-    Flag("--depth", "model", "depth", "encoder blocks"),
-    Flag("--embed-dim", "model", "embed_dim", "width of a token; without it, as wide a head as the default model's"),
-    Flag("--patch-size", "model", "patch_size", "pixels a side of a patch"),
+    Flag("--dataset", "data", "source"),
+    Flag("--start", "start", "run"),
+    Flag("--frozen", "start", "frozen", "needs --start"),
+    Flag("--layer-decay", "start", "layer_decay", "needs --start"),
+    Flag("--model", "model", "name", "the defaults below are those of vit"),
+    Flag("--num-heads", "model", "num_heads"),
+    Flag("--depth", "model", "depth"),
+    Flag("--embed-dim", "model", "embed_dim", "by default the heads keep the width of the default model's"),
+    Flag("--patch-size", "model", "patch_size"),
     Flag(
         "--image-size",
         "data",
         "image_size",
-        "pixels a side, or auto: the data's own, 64 at most, or, with --start, that run's (default auto)",
+        "auto is the data's own size, 64 at most, or with --start the size of that run (default auto)",
     ),
-    Flag("--stem", "model", "stem", "how patches become tokens"),
-    Flag("--stem-blocks", "model", "stem_blocks", "residual convolutions of the stem conv, between the patches"),
-    Flag("--pool", "model", "pool", "what is classified: the class token, or the mean of the patch tokens"),
-    Flag("--init-values", "model", "init_values", "first value of the layer scale, 0 for none"),
-    Flag("--mlp-ratio", "model", "mlp_ratio", "hidden width of the MLP over the width of a token"),
-    Flag("--dropout", "model", "dropout", "dropout"),
-    Flag("--drop-path", "model", "drop_path", "stochastic depth of the last block"),
-    Flag("--mended", "model", "mended", "departures of the course network that are put right"),
-    Flag("--epochs", "training", "epochs", "passes over the training images"),
-    Flag("--batch-size", "training", "batch_size", "images a step"),
-    Flag("--lr", "training", "lr", "peak learning rate"),
-    Flag("--weight-decay", "training", "weight_decay", "weight decay of AdamW"),
-    Flag("--warmup", "training", "warmup", "share of all steps in which the learning rate rises"),
-    Flag("--schedule", "training", "schedule", "the learning rate after the warm-up: a cosine to zero, or as it is"),
-    Flag("--clip-norm", "training", "clip_norm", "largest norm of the gradient; 0 leaves it as it is"),
-    Flag("--label-smoothing", "training", "label_smoothing", "label smoothing"),
-    Flag("--augment", "training", "augment", "flips, shifts, colours and erasing, or none"),
-    Flag("--drop-last", "training", "drop_last", "leave the last, incomplete batch out"),
-    Flag("--keep", "training", "keep", "which weights the run keeps: the best by this, or the last"),
-    Flag("--snapshots", "training", "snapshots", "epochs that leave fp16 weights along the way"),
-    Flag("--seed", "training", "seed", "of the first weights, the order, the augmentation and dropout"),
-    Flag("--threads", "training", "threads", "CPU threads"),
-    Flag("--device", "training", "device", "where to train"),
-    Flag("--processes", "training", "processes", "train with so many processes together, each with a GPU of its own"),
-    Flag("--resume-steps", "training", "resume_steps", "leave what a resume needs every so many steps, too"),
-    Flag("--max-seconds", "training", "max_seconds", "end the training after so many seconds"),
-    Flag("--tensorboard", "training", "tensorboard", "write the curves for TensorBoard, too, into the run's folder"),
-    Flag("--train-images", "data", "train_images", "use only so many training images"),
-    Flag("--val-images", "data", "val_images", "use only so many validation images"),
-    Flag("--data-seed", "data", "seed", "of the split of a data set without validation images, and of drawn scenes"),
+    Flag("--stem", "model", "stem"),
+    Flag("--stem-blocks", "model", "stem_blocks"),
+    Flag("--pool", "model", "pool"),
+    Flag("--init-values", "model", "init_values"),
+    Flag("--mlp-ratio", "model", "mlp_ratio"),
+    Flag("--dropout", "model", "dropout"),
+    Flag("--drop-path", "model", "drop_path"),
+    Flag("--mended", "model", "mended", f"any of {', '.join(DEPARTURES)}"),
+    Flag("--epochs", "training", "epochs"),
+    Flag("--batch-size", "training", "batch_size"),
+    Flag("--lr", "training", "lr"),
+    Flag("--weight-decay", "training", "weight_decay"),
+    Flag("--warmup", "training", "warmup"),
+    Flag("--schedule", "training", "schedule"),
+    Flag("--clip-norm", "training", "clip_norm"),
+    Flag("--label-smoothing", "training", "label_smoothing"),
+    Flag("--augment", "training", "augment"),
+    Flag("--drop-last", "training", "drop_last"),
+    Flag("--keep", "training", "keep"),
+    Flag("--snapshots", "training", "snapshots"),
+    Flag("--seed", "training", "seed"),
+    Flag("--threads", "training", "threads"),
+    Flag("--device", "training", "device"),
+    Flag("--processes", "training", "processes"),
+    Flag("--resume-steps", "training", "resume_steps"),
+    Flag("--max-seconds", "training", "max_seconds"),
+    Flag("--tensorboard", "training", "tensorboard"),
+    Flag("--train-images", "data", "train_images"),
+    Flag("--val-images", "data", "val_images"),
+    Flag("--data-seed", "data", "seed"),
 )
 
 
+_GROUPS = {"data": "data", "start": "fine-tuning", "model": "network", "training": "training"}
+_UNBOUNDED = 10**8
+"""An upper bound beyond this only keeps numbers representable, so the help does not state it."""
+
+
 def add_flags(parser: argparse.ArgumentParser) -> None:
-    """Give a parser every flag of the table; bounds, choices and defaults are those of :mod:`vit.config`."""
+    """Add every flag of the table to a parser."""
     parser.add_argument(
         "--preset",
         choices=PRESETS,
-        help="settings of a whole run, which other flags change: minute is a small network on scenes, trained in "
-        "about a minute on two cores",
+        help="start from the settings of a whole run, which other flags change; minute trains a small network on "
+        "scenes in about a minute on two cores",
     )
     parser.add_argument(
         "--recipe",
         choices=RECIPES,
-        help="settings of the training that the flags below start from (default standard, whose values are shown; with "
-        "--start fine-tune, or frozen)",
+        help="start from these training settings, which other flags change (default standard, whose values are shown "
+        "below; with --start fine-tune, with --frozen frozen)",
     )
+    groups = {section: parser.add_argument_group(title) for section, title in _GROUPS.items()}
     for flag in FLAGS:
+        group = groups[flag.section]
         if flag.field == "name":
             default = RunConfig().model.name
-            parser.add_argument(flag.name, choices=MODELS, help=f"{flag.help} (default {default})")
+            group.add_argument(flag.name, choices=MODELS, help=f"{flag.description} (default {default})")
             continue
         if flag.field == "image_size":
-            parser.add_argument(flag.name, type=_image_size, metavar="auto|N", help=flag.help)
+            group.add_argument(flag.name, type=_image_size, metavar="auto|N", help=flag.description)
             continue
         if flag.field == "mended":
-            listed = ",".join(DEPARTURES)
-            parser.add_argument(flag.name, type=_names, metavar="NAME,...", help=f"{flag.help}, of {listed}")
+            group.add_argument(flag.name, type=_names, metavar="NAME,...", help=flag.description)
             continue
         if flag.settings.limits(flag.field).default is False:
-            parser.add_argument(flag.name, action=argparse.BooleanOptionalAction, help=f"{flag.help} (default no)")
+            group.add_argument(
+                flag.name, action=argparse.BooleanOptionalAction, help=f"{flag.description} (default no)"
+            )
             continue
-        kinds = [kind for kind in _kinds(flag) if kind is not type(None)]
-        if not isinstance(kinds[0], type):  # the values of a Literal
-            parser.add_argument(flag.name, choices=kinds, help=f"{flag.help} (default {_default(flag)})")
+        kind, choices = _kind(flag)
+        if choices:
+            group.add_argument(flag.name, choices=choices, help=_help(flag))
             continue
-        parser.add_argument(flag.name, type=kinds[0], metavar=_metavar(flag, kinds[0]), help=_help(flag))
+        group.add_argument(flag.name, type=kind, metavar=_metavar(flag, kind), help=_help(flag))
 
 
 def to_config(arguments: argparse.Namespace) -> RunConfig:
-    """The settings that parsed flags mean; the data set is looked at for its classes and its size.
+    """Return the settings that parsed flags describe; the data set is opened to read its classes and its size.
 
     Raises:
         DataError: the data set cannot be read.
@@ -144,8 +169,9 @@ def to_config(arguments: argparse.Namespace) -> RunConfig:
     from vit.data import describe
 
     _fill_in(arguments)
-    start, origin = _start(arguments)
-    base = origin.model if origin else MODELS[arguments.model or RunConfig().model.name]
+    fine_tuning = _start(arguments)
+    start, origin = fine_tuning or (None, None)
+    base: ModelConfig = origin.model if origin else MODELS[arguments.model or RunConfig().model.name]
     chosen: dict[str, dict[str, Any]] = {"model": {}, "data": {}, "training": {}, "start": {}}
     for flag in FLAGS:
         value = getattr(arguments, flag.key)
@@ -154,30 +180,33 @@ def to_config(arguments: argparse.Namespace) -> RunConfig:
         if flag.section == "model" and not hasattr(base, flag.field):
             other = next(name for name, model in MODELS.items() if hasattr(model, flag.field))
             raise SettingsError(
-                f"{flag.name} does not go with --model {base.name}: leave it out, or take --model {other}."
+                f"{flag.name} does not go with --model {base.name}: leave it out, or use --model {other}."
             )
         chosen[flag.section][flag.field] = value
     data = DataConfig(**chosen["data"])
     info = describe(data.source, seed=data.seed)
     if not info.ready:
-        raise DataError(f"{info.title} is not here yet: download it with python -m vit data --dataset {info.source}.")
+        raise DataError(
+            f"{info.title} is not on this machine yet: download it with python -m vit data --dataset {info.source}."
+        )
     natural = origin.model.image_size if origin else info.auto_image_size
     size = chosen["data"].get("image_size", natural)
     data = DataConfig(**chosen["data"] | {"source": info.source, "image_size": size, "class_names": info.class_names})
     training = TrainingConfig(**RECIPES[arguments.recipe or default_recipe(start)].model_dump() | chosen["training"])
-    if origin:
+    if fine_tuning:
+        start, origin = fine_tuning
         return finetune.run_config(origin, start, data, training, **chosen["model"])
     model = {"image_size": size, "num_classes": len(info.class_names)} | chosen["model"]
-    if base.architecture == "vit" and "embed_dim" not in model and "num_heads" in model:
+    if isinstance(base, ViTConfig) and "embed_dim" not in model and "num_heads" in model:
         model["embed_dim"] = model["num_heads"] * base.head_dim
     return RunConfig(model=type(base)(**base.model_dump() | model), data=data, training=training)
 
 
 def _fill_in(arguments: argparse.Namespace) -> None:
-    """Give the flags that nobody chose the values of the preset, where there is one.
+    """Set the flags that were not given to the values of the preset, if there is one.
 
     Raises:
-        SettingsError: the preset is of a network, and another one is started from.
+        SettingsError: a preset and a run to start from are given, and each brings a network.
     """
     if arguments.preset and arguments.start:
         raise SettingsError("--preset does not go with --start, which brings its own network: leave one of them out.")
@@ -186,8 +215,8 @@ def _fill_in(arguments: argparse.Namespace) -> None:
             setattr(arguments, key, value)
 
 
-def _start(arguments: argparse.Namespace) -> tuple[StartConfig | None, RunConfig | None]:
-    """What a fine-tuning begins from, and the settings of that run; nothing where weights are to be drawn.
+def _start(arguments: argparse.Namespace) -> tuple[StartConfig, RunConfig] | None:
+    """Return where a fine-tuning starts and the settings of that run; None for random weights.
 
     Raises:
         RunError: there is no such run.
@@ -198,22 +227,22 @@ def _start(arguments: argparse.Namespace) -> tuple[StartConfig | None, RunConfig
     if "run" not in chosen:
         if chosen or arguments.recipe in _FINE_TUNING:
             word = next((flag.name for flag in given if flag.section == "start"), f"--recipe {arguments.recipe}")
-            raise SettingsError(f"{word} goes with --start RUN, whose weights a training begins from: add it.")
-        return None, None
+            raise SettingsError(f"{word} needs a run to fine-tune: add --start RUN.")
+        return None
     start = StartConfig(**chosen)
     origin = finetune.find_start(start).config
     for flag, value in given.items():
         if flag.section != "model":
             continue
         if start.frozen and flag.field in finetune.CHANGEABLE and value:
-            raise SettingsError(f"{flag.name} does not go with --frozen, which needs none: leave it out.")
+            raise SettingsError(f"{flag.name} has no effect with --frozen: leave it out.")
         if flag.field not in finetune.CHANGEABLE and value != getattr(origin.model, flag.field, None):
             raise SettingsError(f"{flag.name} does not go with --start, which brings its own network: leave it out.")
     return start, origin
 
 
 def configure(**settings: Any) -> RunConfig:
-    """The settings of a run, by the names of the flags: ``configure(dataset="photos.zip", num_heads=4, depth=6)``.
+    """Return the settings of a run, named as the flags are: ``configure(dataset="photos.zip", num_heads=4, depth=6)``.
 
     Raises:
         DataError: the data set cannot be read.
@@ -224,22 +253,22 @@ def configure(**settings: Any) -> RunConfig:
     arguments = parser.parse_args([])
     for name, value in settings.items():
         if name not in vars(arguments):
-            raise SettingsError(f"{name!r} is no setting of a training: choose of {', '.join(vars(arguments))}.")
+            raise SettingsError(f"{name!r} is not a setting of a training: choose from {', '.join(vars(arguments))}.")
         setattr(arguments, name, value)
     for name, known in (("preset", PRESETS), ("model", MODELS), ("recipe", RECIPES)):
         if getattr(arguments, name) not in (None, *known):
-            raise SettingsError(f"{name} = {getattr(arguments, name)!r} is unknown: choose of {', '.join(known)}.")
+            raise SettingsError(f"{name} = {getattr(arguments, name)!r} is unknown: choose from {', '.join(known)}.")
     return to_config(arguments)
 
 
 def command_line(config: RunConfig, name: str | None = None) -> str:
-    """The command that trains a run with these settings; flags at their default are left out."""
-    words = ["python", "-m", "vit", "train"]
+    """Return the command that trains a run with these settings, without the flags that have their default value."""
+    command = ["python", "-m", "vit", "train"]
     model, start, recipe = config.model, config.start, recipe_of(config.training, config.start)
     defaults = RunConfig(model=MODELS[model.name], training=RECIPES[recipe])
-    brought = _brought(config)
+    backbone = _backbone(config)
     if recipe != default_recipe(start):
-        words += ["--recipe", recipe]
+        command += ["--recipe", recipe]
     for flag in FLAGS:
         if getattr(config, flag.section) is None or (flag.section == "model" and not hasattr(model, flag.field)):
             continue
@@ -250,27 +279,28 @@ def command_line(config: RunConfig, name: str | None = None) -> str:
         default = getattr(getattr(defaults, flag.section), flag.field, own)
         if flag.field == "name":
             default = RunConfig().model.name
-        if flag.field == "embed_dim" and model.architecture == "vit":
+        if flag.field == "embed_dim" and isinstance(model, ViTConfig) and isinstance(defaults.model, TransformerConfig):
             default = model.num_heads * defaults.model.head_dim
         if flag.field == "image_size" and config.data.source != DataConfig().source:
-            default = None  # automatic there, so it is said in any case
+            default = None  # the automatic size depends on the data, so the command always states it
         if start and (flag.section == "model" or flag.field == "image_size"):
-            default = getattr(brought, flag.field, None)
+            default = getattr(backbone, flag.field, None)
         if value != default:
-            words += _words(flag, value)
-    return shlex.join(words + (["--run", name] if name else []))
+            command += _as_typed(flag, value)
+    return shlex.join(command + (["--run", name] if name else []))
 
 
-def _brought(config: RunConfig) -> ModelConfig | None:
-    """The network that a fine-tuning starts from; None where there is none, or where it is gone by now."""
+def _backbone(config: RunConfig) -> ModelConfig | None:
+    """Return the network that a fine-tuning starts from; None if there is none, or if it was deleted."""
+    if config.start is None:
+        return None
     try:
-        return config.start and finetune.find_start(config.start, config.owner).config.model
+        return finetune.find_start(config.start, config.owner).config.model
     except RunError:
         return None
 
 
-def _words(flag: Flag, value: Any) -> list[str]:
-    """A flag with its value, as it is typed."""
+def _as_typed(flag: Flag, value: Any) -> list[str]:
     if isinstance(value, bool):
         return [flag.name if value else flag.name.replace("--", "--no-", 1)]
     if isinstance(value, tuple):
@@ -284,27 +314,35 @@ def _names(text: str) -> tuple[str, ...]:
     return tuple(name.strip() for name in text.split(",") if name.strip())
 
 
-def _kinds(flag: Flag) -> tuple[Any, ...]:
-    """What a setting may be: a type, a type and None, or the values of a Literal."""
+def _kind(flag: Flag) -> tuple[type, tuple[str, ...]]:
+    """Return the type of a setting, and its values if it is a Literal."""
     annotation = flag.settings.model_fields[flag.field].annotation
-    parts = get_args(annotation) or (annotation,)
-    return tuple(get_args(part)[0] if hasattr(part, "__metadata__") else part for part in parts)
-
-
-def _default(flag: Flag) -> Any:
-    return flag.settings.limits(flag.field).default
+    if get_origin(annotation) in (Union, UnionType):  # a value or None
+        annotation = next(part for part in get_args(annotation) if part is not type(None))
+    if get_origin(annotation) is Literal:
+        return str, get_args(annotation)
+    assert isinstance(annotation, type)
+    return annotation, ()
 
 
 def _metavar(flag: Flag, kind: type) -> str:
-    return {int: "N", float: "X"}.get(kind, flag.key.upper())
+    return {"source": "NAME|PATH", "run": "RUN"}.get(flag.field) or {int: "N", float: "X"}[kind]
 
 
 def _help(flag: Flag) -> str:
     low, high, default = flag.settings.limits(flag.field)
-    bounds = f"{low:g} to {high:g}" if low is not None and high is not None else ""
-    said = "" if default in (None, PydanticUndefined) or flag.field == "embed_dim" else f"default {default}"
+    bounds = ""
+    if low is not None and high is not None and high < _UNBOUNDED:
+        bounds = f"{low:g} to {high:g} {words.unit(flag.settings, flag.field)}".rstrip()
+    elif low:
+        bounds = f"at least {low:g}"
+    said = "" if default in (None, PydanticUndefined) or flag.field == "embed_dim" else f"default {_number(default)}"
     extra = ", ".join(part for part in (bounds, said) if part)
-    return f"{flag.help} ({extra})" if extra else flag.help
+    return f"{flag.description} ({extra})" if extra else flag.description
+
+
+def _number(value: Any) -> str:
+    return f"{value:g}" if isinstance(value, float) else str(value)
 
 
 def _image_size(text: str) -> int | str:

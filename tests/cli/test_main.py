@@ -75,7 +75,7 @@ def test_only_num_heads_given_keeps_the_default_head_width(home, call):
         ("train --model reference --patch-size 4", "billion parameters"),
         ("train --model reference --mended mlp,wings", "'wings'"),
         ("train --model reference --mended mlp,wings", "'projection', 'softmax'"),
-        ("train --mended mlp", "--mended does not go with --model vit: leave it out, or take --model reference"),
+        ("train --mended mlp", "--mended does not go with --model vit: leave it out, or use --model reference"),
         ("train --model cnn-residual --depth 2", "--depth does not go with --model cnn-residual"),
         ("train --recipe grandmother", "--recipe"),
         ("train --schedule zigzag", "--schedule"),

@@ -67,8 +67,8 @@ def test_they_say_of_a_picture_what_they_said_then(old):
 def test_they_are_compared(old):
     found = {run.name: run for run in runs.list_runs()}
     each = differences([found[name].config for name in KINDS])
-    assert each["Network"] == ("CNN", "ViT", "course network", "ViT")
-    assert each["Stem"][1::2] == ("convolutions", "one linear map of a patch")
+    assert each["Network"] == ("CNN", "Vision Transformer", "Course network", "Vision Transformer")
+    assert each["Stem"][1::2] == ("Small convolutions", "One linear map")
     for name, told in old.items():
         assert summary(found[name]).val_accuracy == (told["best"] or {}).get("val_accuracy")
 

@@ -35,8 +35,8 @@ def test_a_flag_changes_a_preset():
     )
 
 
-def test_an_unknown_preset_is_refused_in_words():
-    with pytest.raises(SettingsError, match="preset = 'hour' is unknown: choose of minute"):
+def test_an_unknown_preset_is_refused():
+    with pytest.raises(SettingsError, match="preset = 'hour' is unknown: choose from minute"):
         configure(preset="hour")
 
 

@@ -60,7 +60,7 @@ def test_the_settings_that_differ_are_listed_run_by_run(several):
     assert list(table.columns) == ["tiny", "tiny-deep"]
     assert {name: tuple(line) for name, line in table.iterrows()} == {
         "Depth": ("2", "3"),
-        "Stem": ("convolutions", "one linear map of a patch"),
+        "Stem": ("Small convolutions", "One linear map"),
     }
 
 

@@ -84,7 +84,7 @@ def test_configure_takes_the_names_of_the_flags():
     config = vit.configure(num_heads=2, image_size=32, depth=3, mended=None, epochs=1)
     assert (config.model.num_heads, config.model.embed_dim, config.model.depth) == (2, 64, 3)
     assert config.data.class_names == ("airplane", "bus", "cat", "dog", "pizza")
-    with pytest.raises(SettingsError, match="'heads' is no setting"):
+    with pytest.raises(SettingsError, match="'heads' is not a setting"):
         vit.configure(heads=2)
     with pytest.raises(SettingsError, match="model = 'resnet' is unknown"):
         vit.configure(model="resnet")

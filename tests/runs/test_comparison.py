@@ -11,7 +11,7 @@ from vit import plots, runs
 from vit.config import DEPARTURES, CNNConfig, ReferenceConfig, RunConfig, StartConfig, TrainingConfig, ViTConfig
 from vit.networks import build_model
 from vit.runs import comparison
-from vit.runs.comparison import ABSENT, LABELS, SEED, differences, gap_sentence, in_words, settings, summary
+from vit.runs.comparison import ABSENT, SEED, differences, gap_sentence, settings, shown, summary
 
 
 def changed(**training) -> RunConfig:
@@ -24,7 +24,7 @@ def with_model(model) -> RunConfig:
 
 
 def test_comparing_imports_no_torch():
-    code = "import sys, vit.comparison; sys.exit('torch' in sys.modules)"
+    code = "import sys, vit.runs.comparison; sys.exit('torch' in sys.modules)"
     assert subprocess.run([sys.executable, "-c", code]).returncode == 0
 
 
@@ -65,19 +65,23 @@ def test_kinds_of_network_and_rungs_are_told_apart(home, model, kind, mended):
     assert found.parameters == sum(it.numel() for it in build_model(model).parameters())
 
 
-def test_every_setting_has_a_name_for_a_person():
-    named = [
-        settings(with_model(model).model_copy(update={"start": StartConfig(run="other")}))
-        for model in (ViTConfig(image_size=32), ReferenceConfig(image_size=32), CNNConfig(image_size=32))
+@pytest.mark.parametrize("model", [ViTConfig, ReferenceConfig, CNNConfig])
+def test_no_two_settings_of_a_run_share_a_title(model):
+    config = with_model(model(image_size=32)).model_copy(update={"start": StartConfig(run="other")})
+    fields = [
+        (section, field)
+        for section in ("start", "model", "data", "training")
+        for field in type(getattr(config, section)).model_fields
+        if section != "model" or field not in comparison._IMPLIED
     ]
-    assert {name for one in named for name in one} == set(LABELS.values())
+    assert len(settings(config)) == len(fields) + 1
 
 
-def test_only_what_differs_is_listed_and_in_words():
+def test_only_settings_that_differ_are_listed():
     found = differences([changed(lr=1e-3, drop_last=True), changed(lr=2e-3), changed(lr=2e-3)])
     assert found == {
         "Learning rate": ("0.001", "0.002", "0.002"),
-        "Drops the last batch": ("yes", "no", "no"),
+        "Drop last batch": ("yes", "no", "no"),
     }
     assert differences([tiny_config(), tiny_config()]) == {}
     assert list(differences([changed(seed=0), changed(seed=1)])) == [SEED]
@@ -85,7 +89,7 @@ def test_only_what_differs_is_listed_and_in_words():
 
 def test_a_setting_that_a_network_does_not_have_is_marked():
     found = differences([tiny_config(), with_model(CNNConfig(image_size=32))])
-    assert found["Network"] == ("ViT", "CNN")
+    assert found["Network"] == ("Vision Transformer", "CNN")
     assert found["Heads"] == ("2", ABSENT)
     assert "Epochs" not in found
 
@@ -99,20 +103,24 @@ def test_a_setting_that_a_network_does_not_have_is_marked():
         ("Mended departures", (), "none"),
         ("Mended departures", DEPARTURES[:2], "projection, softmax"),
         ("Mended departures", DEPARTURES, "all"),
-        ("Betas of AdamW", (0.9, 0.999), "0.9, 0.999"),
+        ("AdamW betas", (0.9, 0.999), "0.9, 0.999"),
+        ("Patch size", 8, "8 pixels"),
+        ("Pooling", "mean", "Mean of the patches"),
+        ("Network", "reference-einsum", "Course network (einsum)"),
         ("Classes", tuple("abcdefghij"), "a, b, c, d, e, f, g, h and 2 more"),
-        ("Data", "scenes", "Scenes"),
-        ("Keeps the weights of", TrainingConfig().keep, "the best validation accuracy"),
+        ("Data set", "scenes", "Scenes"),
+        ("Kept weights", TrainingConfig().keep, "Best validation accuracy"),
     ],
 )
-def test_a_value_is_said_in_words(setting, value, words):
-    assert in_words(setting, value) == words
+def test_a_value_is_shown_as_text(setting, value, words):
+    assert shown(setting, value) == words
 
 
 @pytest.mark.parametrize(
-    ("train", "words"), [(0.95, "far better"), (0.75, "a little better"), (0.7, "as well on new"), (0.5, "harder task")]
+    ("train", "words"),
+    [(0.95, "it overfits:"), (0.75, "overfits slightly"), (0.7, "as well on new"), (0.5, "augmented")],
 )
-def test_the_gap_is_told_in_words(trained, train, words):
+def test_the_gap_is_explained_in_a_sentence(trained, train, words):
     run = replace(summary(runs.find_run("tiny")), val_accuracy=0.7, train_accuracy=train, best_epoch=3)
     assert words in gap_sentence(run)
     assert "70.0% in validation at epoch 3" in gap_sentence(run)

@@ -319,7 +319,7 @@ def test_the_command_line_says_what_a_fine_tuning_is_made_of(plain):
         (["--depth", "3"], "--depth does not go with --start, which brings its own network: leave it out."),
         (["--model", "cnn"], "--model does not go with --start, which brings its own network: leave it out."),
         (["--mended", "mlp"], "--mended does not go with --start, which brings its own network: leave it out."),
-        (["--frozen", "--dropout", "0.1"], "--dropout does not go with --frozen, which needs none: leave it out."),
+        (["--frozen", "--dropout", "0.1"], "--dropout has no effect with --frozen: leave it out."),
         (["--frozen", "--layer-decay", "0.5"], "leave one of them out"),
     ],
 )
@@ -331,7 +331,7 @@ def test_flags_that_contradict_a_start_are_refused_in_one_sentence(plain, words,
 
 def test_flags_of_a_start_need_one_and_a_sweep_has_none(plain, capsys):
     for words in (["--frozen"], ["--layer-decay", "0.5"], ["--recipe", "frozen"]):
-        with pytest.raises(SettingsError, match="goes with --start RUN"):
+        with pytest.raises(SettingsError, match="add --start RUN"):
             to_config(parsed(*words))
     assert main.main(["sweep", "--start", "plain", "--name", "wide"]) == 2
     assert "leave --start out" in capsys.readouterr().err

@@ -1,4 +1,7 @@
-"""Settings of a model, a data set, a training and a run: validated; the only source of every bound and default."""
+"""Settings of a model, a data set, a training and a run.
+
+They are the only source of bounds, defaults, titles and descriptions.
+"""
 
 from vit.config.base import Settings
 from vit.config.data import AUTO_IMAGE_SIZE_MAX, DataConfig, Interpolation
@@ -23,7 +26,7 @@ from vit.config.model import (
     TransformerConfig,
     ViTConfig,
 )
-from vit.config.run import PLACER, Environment, RunConfig
+from vit.config.run import SCHEDULER_ID, Environment, RunConfig
 from vit.config.training import (
     BATCH_SIZES,
     EPOCHS,
@@ -54,8 +57,8 @@ __all__ = [
     "MLP_RATIOS",
     "MODELS",
     "PATCH_SIZES",
-    "PLACER",
     "RECIPES",
+    "SCHEDULER_ID",
     "SNAPSHOTS_MAX",
     "VALIDATION_BATCH",
     "Activation",

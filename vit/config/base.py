@@ -1,4 +1,4 @@
-"""What all settings have in common: immutable, bounded, strict, and with errors in the user's words."""
+"""Base class of all settings: immutable, validated, with readable errors."""
 
 from typing import Any, NamedTuple, Self
 
@@ -8,7 +8,7 @@ from vit.errors import SettingsError
 
 
 class Limits(NamedTuple):
-    """Smallest and largest value that a field accepts, and the value it has when nobody chooses."""
+    """Smallest and largest value that a field accepts, and its default."""
 
     low: float | None
     high: float | None
@@ -16,7 +16,7 @@ class Limits(NamedTuple):
 
 
 class Settings(BaseModel):
-    """Base of all settings: immutable, strict about unknown names, and with errors in the user's words."""
+    """Base of all settings: immutable, without unknown names, and with errors in the user's words."""
 
     model_config = ConfigDict(frozen=True, extra="forbid", allow_inf_nan=False, protected_namespaces=())
 
@@ -28,10 +28,10 @@ class Settings(BaseModel):
 
     @classmethod
     def limits(cls, field: str) -> Limits:
-        """The bounds and the default of one field, read from its declaration."""
+        """Return the bounds and the default of one field, read from its declaration."""
         info = cls.model_fields[field]
-        low = next((item.ge for item in info.metadata if hasattr(item, "ge")), None)
-        high = next((item.le for item in info.metadata if hasattr(item, "le")), None)
+        low = max((item.ge for item in info.metadata if hasattr(item, "ge")), default=None)
+        high = min((item.le for item in info.metadata if hasattr(item, "le")), default=None)
         return Limits(low, high, info.default)
 
     @classmethod
@@ -49,7 +49,7 @@ class Settings(BaseModel):
 
 def _sentence(error: ValidationError) -> str:
     first = error.errors(include_url=False)[0]
-    if first["type"] == "value_error":  # raised by one of our own validators, already a sentence
+    if first["type"] == "value_error":  # raised by a validator of this package, which writes whole sentences
         return str(first["ctx"]["error"])
     if first["type"] == "json_invalid":
         return f"not JSON ({first['ctx']['error']})."

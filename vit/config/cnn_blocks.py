@@ -1,4 +1,4 @@
-"""The blocks of the convolutional networks, shared by :mod:`vit.cnn` and the counts, without torch."""
+"""Blocks of the convolutional networks, for :mod:`vit.cnn` and for counting parameters without torch."""
 
 from itertools import pairwise
 from typing import NamedTuple
@@ -9,17 +9,17 @@ WIDTHS = (32, 64, 128, 256)
 """Channels after each block of the plain network."""
 
 RESIDUAL_WIDTH = 124
-"""Channels of the residual network's last stage, set so that it has about the parameters of the default ViT."""
+"""Channels of the residual network's last stage; with these it has about as many parameters as the default ViT."""
 
 STAGES = 3
 STAGE_BLOCKS = 2
-"""Stages of the residual network, each half as wide as the next one, and the blocks of each."""
+"""Stages of the residual network, each half as wide as the next, and the number of blocks in each."""
 
 
 class Block(NamedTuple):
-    """One block: a convolution and a pooling, or, if ``residual``, two convolutions with a shortcut around them.
+    """One block: a convolution and a pooling, or, if ``residual``, two convolutions with a shortcut.
 
-    ``stride`` is how many times smaller its output is along a side.
+    ``stride`` is the factor by which the output is smaller along each side.
     """
 
     residual: bool
@@ -33,7 +33,7 @@ class Block(NamedTuple):
 
 
 def blocks(config: CNNConfig) -> list[Block]:
-    """The blocks of the network that ``config`` describes, in order."""
+    """Return the blocks of a network in order."""
     if not config.residual:
         return [Block(False, *widths, 2) for widths in pairwise((config.in_channels, *WIDTHS))]
     widths = [RESIDUAL_WIDTH >> STAGES - 1 - stage for stage in range(STAGES)]

@@ -1,28 +1,28 @@
-"""The formats of a run's folder: ``docs/format.md`` says what each file holds, and what is promised.
+"""Formats of the run folder; ``docs/format.md`` describes the files and what is guaranteed.
 
-A program reads the settings of every format that it can still mean, by bringing them up to its own, step by step.
+Settings of an older format are upgraded step by step, as long as the networks that they describe still exist.
 """
 
 from collections.abc import Callable, Mapping
-from typing import Any
+from typing import Any, Final
 
 from vit.errors import SettingsError
 
-FORMAT = 2
-"""Of the runs that this program writes. It counts up when the same settings begin to mean another network, when a field
-is renamed or removed, or a file; a new field whose default is what was done before needs no new number."""
+FORMAT: Final = 2
+"""Format of the runs that this program writes. It is increased when the same settings come to mean another network, or
+when a field or a file is renamed or removed. A new field needs no new format if its default keeps the old behaviour."""
 
 Settings = dict[str, Any]
 
 
 def upgrade(settings: Mapping[str, Any]) -> Settings:
-    """The settings of a run of any format, as JSON has them, in those of this program.
+    """Return the settings of a run of any format in the format of this program.
 
     Args:
-        settings: what ``config.json`` holds; without a ``format`` they are of this one.
+        settings: content of ``config.json``; without a ``format`` it is taken to be the present one.
 
     Raises:
-        SettingsError: they mean a network that this program does not have, or are of a later program.
+        SettingsError: the settings describe a network that no longer exists, or come from a later program.
     """
     settings = dict(settings)
     while (number := settings.get("format", FORMAT)) != FORMAT:
@@ -43,4 +43,4 @@ def _from_1(_settings: Settings) -> Settings:
 
 
 _STEPS: dict[int, Callable[[Settings], Settings]] = {1: _from_1}
-"""From each format to the next one."""
+"""Upgrades from each format to the next."""

@@ -1,14 +1,15 @@
-"""Settings of the networks: validated; the only source of their bounds and defaults."""
+"""Settings of the networks."""
 
 from typing import Annotated, Literal, Self, get_args
 
 from pydantic import Field, field_validator, model_validator
 
 from vit.config.base import Settings
+from vit.config.data import ImageSize
 from vit.errors import SettingsError
 
-# What the controls of the app offer. The fields below accept more, since published models are larger than what
-# a person trains in the browser.
+# The values that the app's controls offer. The fields below accept more, because published models are larger than
+# what people train in the browser.
 HEADS = range(1, 13)
 DEPTHS = range(1, 13)
 HEAD_DIMS = (8, 16, 24, 32, 48, 64)
@@ -20,52 +21,52 @@ Stem = Literal["patch", "conv"]
 Pool = Literal["cls", "mean"]
 Activation = Literal["gelu", "gelu_tanh", "quick_gelu"]
 Departure = Literal["projection", "softmax", "scaling", "output", "mlp", "finish"]
-ImageSize = Annotated[int, Field(ge=8, le=1024)]
-PatchSize = Annotated[int, Field(ge=1, le=64)]
-EmbedDim = Annotated[int, Field(ge=4, le=2048)]
-Depth = Annotated[int, Field(ge=1, le=48)]
-Heads = Annotated[int, Field(ge=1, le=32)]
+PatchSize = Annotated[
+    int,
+    Field(
+        ge=1,
+        le=64,
+        title="Patch size",
+        description="Side of a square patch; it must divide the image size",
+        json_schema_extra={"unit": "pixels"},
+    ),
+]
+EmbedDim = Annotated[
+    int, Field(ge=4, le=2048, title="Token width", description="Length of a token (embed_dim): heads times head width")
+]
+Depth = Annotated[int, Field(ge=1, le=48, title="Depth", description="Number of encoder blocks")]
+Heads = Annotated[int, Field(ge=1, le=32, title="Heads", description="Number of attention heads in each block")]
 CONV_LAYER_SCALE = 0.1
-"""First value of the layer scale after a convolutional stem."""
+"""Initial value of the layer scale after a convolutional stem."""
 REFERENCE_PARAMETERS_MAX = 1e9
-"""What the course network may grow to: its parameters go with the square of the number of tokens."""
+"""Largest course network; its parameters grow with the square of the number of tokens."""
 DEPARTURES: tuple[Departure, ...] = get_args(Departure)
 """The course network's departures from the textbook that can be mended, in the order of the rungs."""
 
 
 class ModelConfig(Settings):
-    """What the settings of every network have.
+    """Settings that every network has."""
 
-    Attributes:
-        architecture: which network it is.
-        image_size: side of the square image in pixels.
-    """
-
-    architecture: str
+    architecture: Annotated[str, Field(title="Network", description="Network to train")]
     image_size: ImageSize = 64
-    in_channels: Annotated[int, Field(ge=1, le=16)] = 3
-    num_classes: Annotated[int, Field(ge=1, le=30000)] = 5
+    in_channels: Annotated[
+        int, Field(ge=1, le=16, title="Image channels", description="Number of colour channels of an image")
+    ] = 3
+    num_classes: Annotated[int, Field(ge=1, le=30000, title="Number of classes", description="Number of classes")] = 5
 
     @property
     def name(self) -> str:
-        """What ``--model`` calls the network."""
+        """The network's name for ``--model``."""
         return self.architecture
 
     @property
     def title(self) -> str:
-        """What a person calls it, in a few words."""
+        """A short description for people."""
         raise NotImplementedError
 
 
 class TransformerConfig(ModelConfig):
-    """What the settings of a network of patches and heads have besides; the names are timm's where timm has one.
-
-    Attributes:
-        patch_size: side of a patch in pixels; divides ``image_size``.
-        embed_dim: width of a token, ``num_heads * head_dim``.
-        depth: number of encoder blocks.
-        num_heads: heads of each block.
-    """
+    """Further settings of a network with patches and heads; named as in timm, if timm has the setting."""
 
     patch_size: PatchSize
     embed_dim: EmbedDim
@@ -88,7 +89,7 @@ class TransformerConfig(ModelConfig):
 
     @property
     def title(self) -> str:
-        """What a person calls it, in a few words."""
+        """A short description for people."""
         return f"{self.num_heads} head{'s' if self.num_heads > 1 else ''}, depth {self.depth}"
 
     @property
@@ -103,77 +104,136 @@ class TransformerConfig(ModelConfig):
 
     @property
     def prefix_names(self) -> tuple[str, ...]:
-        """What the tokens are called that stand before the patches."""
+        """Names of the tokens before the patches."""
         return ("class token",)
 
     @property
     def num_prefix_tokens(self) -> int:
-        """Tokens that stand before the patches."""
+        """Number of tokens before the patches."""
         return len(self.prefix_names)
 
     @property
     def num_tokens(self) -> int:
-        """Patch tokens and those before them."""
+        """Number of all tokens: the patches and the tokens before them."""
         return self.grid**2 + self.num_prefix_tokens
 
 
 class ViTConfig(TransformerConfig):
     """Settings of :class:`vit.model.ViT`.
 
-    Those after ``drop_path`` are there for published models, whose names they have in timm; what is trained here leaves
-    them as they are.
-
-    Attributes:
-        num_classes: 0 is a network without a head, which gives the summary token itself.
-        patch_size: with ``stem="conv"`` a power of two.
-        mlp_ratio: hidden width of the MLP over ``embed_dim``.
-        stem: ``"patch"``, one linear map of each patch (Dosovitskiy et al. 2021); ``"conv"``, a few small convolutions
-            (Xiao et al. 2021; Hassani et al. 2021), each halving the image.
-        stem_blocks: residual convolutions after those, between the patches; without effect with ``stem="patch"``.
-        pool: what the head reads after the final norm: the class token, or the mean over the patch tokens.
-        init_values: first value of the layer scale (Touvron et al. 2021), a factor for each number that a residual
-            branch adds; 0 is none. None is 0.1 with ``stem="conv"``, whose tokens already say much, and none with
-            ``stem="patch"``, as in timm's plain layout.
-        dropout: probability after the position embedding, the attention's projection and in the MLP.
-        drop_path: stochastic depth (Huang et al. 2016) of the last block; the first has none, linear between.
-        class_token: whether there is one; without it ``pool`` is the mean.
-        reg_tokens: further tokens before the patches, that nothing reads (registers, Darcet et al. 2024).
-        no_embed_class: only patches have a position embedding.
-        pre_norm: a norm before the first block, and a patch embedding without bias, as in CLIP.
-        fc_norm: the mean is normed, instead of the tokens that it is taken of.
-        qkv_bias: whether queries, keys and values have one.
-        act_layer: of the MLP: GELU, its tanh approximation, or x sigmoid(1.702 x), which OpenAI's CLIP has.
-        norm_eps: added to the variance in each norm.
+    The settings after ``drop_path`` exist for published models and have the names that timm gives them. Models trained
+    here leave them at their defaults.
     """
 
     architecture: Literal["vit"] = "vit"
-    num_classes: Annotated[int, Field(ge=0, le=30000)] = 5
-    patch_size: PatchSize = 8
+    num_classes: Annotated[
+        int,
+        Field(
+            ge=0,
+            le=30000,
+            title="Number of classes",
+            description="Number of classes; with 0 the network has no classification head and returns its summary "
+            "token",
+        ),
+    ] = 5
+    patch_size: PatchSize = 8  # a power of two with a convolutional stem
     embed_dim: EmbedDim = 128
     depth: Depth = 2
     num_heads: Heads = 4
-    mlp_ratio: Annotated[float, Field(ge=0.25, le=8)] = 2.0
-    stem: Stem = "conv"
-    stem_blocks: Annotated[int, Field(ge=0, le=8)] = 2
-    pool: Pool = "mean"
-    init_values: Annotated[float, Field(ge=0, le=1)] | None = None
-    dropout: Annotated[float, Field(ge=0, le=0.9)] = 0.0
-    drop_path: Annotated[float, Field(ge=0, le=0.9)] = 0.0
-    class_token: bool = True
-    reg_tokens: Annotated[int, Field(ge=0, le=16)] = 0
-    no_embed_class: bool = False
-    pre_norm: bool = False
-    fc_norm: bool = False
-    qkv_bias: bool = True
-    act_layer: Activation = "gelu"
-    norm_eps: Annotated[float, Field(ge=1e-12, le=1e-2)] = 1e-6
+    mlp_ratio: Annotated[
+        float,
+        Field(ge=0.25, le=8, title="MLP ratio", description="Hidden width of the MLP divided by the token width"),
+    ] = 2.0
+    # Dosovitskiy et al. 2021; the convolutions, each of which halves the image, Xiao et al. 2021, Hassani et al. 2021.
+    stem: Annotated[
+        Stem,
+        Field(
+            title="Stem",
+            description="How patches become tokens: one linear map of each patch, or a few small convolutions",
+            json_schema_extra={"choices": {"conv": "Small convolutions", "patch": "One linear map"}},
+        ),
+    ] = "conv"
+    stem_blocks: Annotated[
+        int,
+        Field(
+            ge=0,
+            le=8,
+            title="Residual blocks of the stem",
+            description="Number of residual convolutions at the end of a convolutional stem",
+        ),
+    ] = 2
+    pool: Annotated[
+        Pool,
+        Field(
+            title="Pooling",
+            description="What the classifier reads: the class token, or the mean of the patch tokens",
+            json_schema_extra={"choices": {"cls": "Class token", "mean": "Mean of the patches"}},
+        ),
+    ] = "mean"
+    # Touvron et al. 2021. The default is 0.1 with a convolutional stem, whose tokens already carry much information,
+    # and no layer scale with a linear stem, as in timm's plain layout.
+    init_values: Annotated[
+        float | None,
+        Field(
+            ge=0,
+            le=1,
+            title="Layer scale",
+            description="Initial value of the layer scale; 0 turns it off",
+        ),
+    ] = None
+    # After the position embedding, after the attention's projection and in the MLP.
+    dropout: Annotated[float, Field(ge=0, le=0.9, title="Dropout", description="Dropout probability")] = 0.0
+    # Huang et al. 2016
+    drop_path: Annotated[
+        float,
+        Field(
+            ge=0,
+            le=0.9,
+            title="Stochastic depth",
+            description="Probability of skipping the last block; it rises linearly from 0 in the first block",
+        ),
+    ] = 0.0
+    class_token: Annotated[bool, Field(title="Class token", description="Put a class token before the patches")] = True
+    # Darcet et al. 2024
+    reg_tokens: Annotated[
+        int, Field(ge=0, le=16, title="Registers", description="Number of extra tokens that the classifier ignores")
+    ] = 0
+    no_embed_class: Annotated[
+        bool,
+        Field(title="Positions of patches only", description="Give position embeddings to the patches only"),
+    ] = False
+    # As in CLIP.
+    pre_norm: Annotated[
+        bool,
+        Field(
+            title="Norm before the first block",
+            description="Normalise tokens before the first block, and leave out the bias of the patch embedding",
+        ),
+    ] = False
+    fc_norm: Annotated[
+        bool, Field(title="Norm after pooling", description="Normalise the mean of the tokens, not each token")
+    ] = False
+    qkv_bias: Annotated[
+        bool, Field(title="Bias of queries, keys and values", description="Add a bias to queries, keys and values")
+    ] = True
+    act_layer: Annotated[
+        Activation,
+        Field(
+            title="Activation",
+            description="Activation of the MLP: GELU, its tanh approximation, or OpenAI CLIP's x sigmoid(1.702 x)",
+        ),
+    ] = "gelu"
+    norm_eps: Annotated[
+        float,
+        Field(ge=1e-12, le=1e-2, title="Epsilon of the norms", description="Number added to the variance in a norm"),
+    ] = 1e-6
 
     @model_validator(mode="after")
     def _summary_is_there(self) -> Self:
         if self.pool == "cls" and not self.class_token:
             raise SettingsError("pool = 'cls' reads a class token, but class_token is false: choose pool = 'mean'.")
         if self.pool == "cls" and self.fc_norm:
-            raise SettingsError("fc_norm norms the mean of the patches, but pool is 'cls': choose pool = 'mean'.")
+            raise SettingsError("fc_norm normalises the mean of the patches, but pool is 'cls': choose pool = 'mean'.")
         return self
 
     @model_validator(mode="after")
@@ -187,25 +247,25 @@ class ViTConfig(TransformerConfig):
 
     @property
     def prefix_names(self) -> tuple[str, ...]:
-        """What the tokens are called that stand before the patches: the class token, if any, then the registers."""
+        """Names of the tokens before the patches: the class token, if there is one, then the registers."""
         registers = (f"register {index + 1}" for index in range(self.reg_tokens))
         return (*(("class token",) if self.class_token else ()), *registers)
 
     @property
     def num_positions(self) -> int:
-        """Tokens that have a position embedding."""
+        """Number of tokens with a position embedding."""
         return self.grid**2 if self.no_embed_class else self.num_tokens
 
     @property
     def layer_scale(self) -> float:
-        """The first value of the layer scale; 0 where there is none."""
+        """Initial value of the layer scale; 0 if there is none."""
         if self.init_values is None:
             return CONV_LAYER_SCALE if self.stem == "conv" else 0.0
         return self.init_values
 
     @property
     def stem_widths(self) -> tuple[int, ...]:
-        """Channels after each stage of the convolutional stem: doubling up to ``embed_dim``."""
+        """Channels after each stage of the convolutional stem, doubling up to ``embed_dim``."""
         stages = self.patch_size.bit_length() - 1
         return (*(max(16, self.embed_dim >> stages - 1 - stage) for stage in range(stages - 1)), self.embed_dim)
 
@@ -213,22 +273,28 @@ class ViTConfig(TransformerConfig):
 class ReferenceConfig(TransformerConfig):
     """Settings of :class:`vit.reference.ReferenceViT`, the course network.
 
-    Attributes:
-        attention: how the two products of a head are written; the numbers are the same.
-        mended: departures from the textbook that are put right, each by itself:
+    Each departure from the textbook in ``mended`` is replaced by the textbook's version, independently of the others:
 
-            - ``projection``: Q, K and V are projections of each token's whole embedding, not of a head's flattened
-              slice;
-            - ``softmax``: over the keys, not the queries;
-            - ``scaling``: by 1/sqrt(d) before the softmax, not after the product with V;
-            - ``output``: a projection after the heads are concatenated;
-            - ``mlp``: on each token by itself, not on the flattened sequence;
-            - ``finish``: GELU for ReLU, and a norm after the last block.
+    - ``projection``: Q, K and V are projections of each token's whole embedding, not of a head's flattened slice;
+    - ``softmax``: over the keys, not the queries;
+    - ``scaling``: by 1/sqrt(d) before the softmax, not after the product with V;
+    - ``output``: a projection after the heads are concatenated;
+    - ``mlp``: applied to each token separately, not to the flattened sequence;
+    - ``finish``: GELU in place of ReLU, and a norm after the last block.
     """
 
     architecture: Literal["reference"] = "reference"
-    attention: Literal["matmul", "einsum"] = "matmul"
-    mended: tuple[Departure, ...] = ()
+    attention: Annotated[
+        Literal["matmul", "einsum"],
+        Field(title="Attention", description="How the two products of a head are written; the results are equal"),
+    ] = "matmul"
+    mended: Annotated[
+        tuple[Departure, ...],
+        Field(
+            title="Mended departures",
+            description="Departures of the course network from the textbook to mend",
+        ),
+    ] = ()
     patch_size: PatchSize = 16
     embed_dim: EmbedDim = 128
     depth: Depth = 2
@@ -253,39 +319,41 @@ class ReferenceConfig(TransformerConfig):
 
     @property
     def mixes_positions(self) -> bool:
-        """Whether a token's query, key or value, or what the MLP makes of it, depends on the other tokens."""
+        """Whether a token's query, key, value or MLP output depends on the other tokens."""
         return not {"projection", "mlp"} <= set(self.mended)
 
     @property
     def name(self) -> str:
-        """What ``--model`` calls the network."""
+        """The network's name for ``--model``."""
         return "reference" if self.attention == "matmul" else f"reference-{self.attention}"
 
     @property
     def title(self) -> str:
-        """What a person calls it, in a few words."""
+        """A short description for people."""
         return f"course network, {super().title}" + (f", mended: {', '.join(self.mended)}" if self.mended else "")
 
 
 class CNNConfig(ModelConfig):
-    """Settings of :class:`vit.cnn.CNN`, the convolutional baseline.
-
-    Attributes:
-        residual: the residual network with about as many parameters as the default ViT, instead of the plain one.
-    """
+    """Settings of :class:`vit.cnn.CNN`, the convolutional baseline."""
 
     architecture: Literal["cnn"] = "cnn"
-    image_size: Annotated[int, Field(ge=32, le=1024)] = 64
-    residual: bool = False
+    image_size: Annotated[ImageSize, Field(ge=32)] = 64
+    residual: Annotated[
+        bool,
+        Field(
+            title="Residual blocks",
+            description="Use the residual network, which has about as many parameters as the default ViT",
+        ),
+    ] = False
 
     @property
     def name(self) -> str:
-        """What ``--model`` calls the network."""
+        """The network's name for ``--model``."""
         return "cnn-residual" if self.residual else "cnn"
 
     @property
     def title(self) -> str:
-        """What a person calls it, in a few words."""
+        """A short description for people."""
         return "residual convolutional network" if self.residual else "convolutional network"
 
 
@@ -300,4 +368,4 @@ MODELS: dict[str, ModelConfig] = {
         CNNConfig(residual=True),
     )
 }
-"""The networks by the name that ``--model`` takes, with their default settings."""
+"""The networks by their ``--model`` name, with default settings."""

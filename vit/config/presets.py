@@ -1,4 +1,4 @@
-"""Whole runs under a name: settings by the names of the flags of ``python -m vit train``, for ``--preset``."""
+"""Presets of ``python -m vit train``: the settings of whole runs, named as the flags are."""
 
 from typing import Any
 
@@ -13,5 +13,5 @@ PRESETS: dict[str, dict[str, Any]] = {
         "snapshots": 5,
     },
 }
-"""``minute`` is above 90 % on the scenes' validation images within a minute of its start on two cores: a narrower
-network than the default one, and five passes over the images (``python -m benchmarks.minute``)."""
+"""``minute`` exceeds 90 % validation accuracy on scenes within a minute on two cores: a narrower network than the
+default, trained for five epochs (``python -m benchmarks.minute``)."""

@@ -1,6 +1,6 @@
-"""Settings of a model, of a data set and of a run: validated here, and the one source of every bound and default.
+"""Settings of a run: its model, its data and its training.
 
-This module imports neither torch nor streamlit, so a waiting job and the first page of the app stay light.
+This module imports neither torch nor streamlit, so that waiting jobs and the first page of the app need little memory.
 """
 
 import re
@@ -17,12 +17,12 @@ from vit.errors import SettingsError
 from vit.paths import OWNER, RUN_NAME
 from vit.support.untrusted_text import check_unicode
 
-PLACER = re.compile(r"[0-9a-f]{32}")
-"""The mark of a program that places runs on machines by itself."""
+SCHEDULER_ID = re.compile(r"[0-9a-f]{32}")
+"""Form of the identifier of a program that assigns runs to machines, such as a sweep on a Ray cluster."""
 
 
 class Environment(Settings):
-    """What a run was trained with; a resume on the same is bitwise the uninterrupted run."""
+    """What a run was trained with; a resume in the same environment equals the uninterrupted run bit by bit."""
 
     model_config = ConfigDict(frozen=True, extra="ignore")
     vit: str = ""
@@ -36,14 +36,14 @@ class Environment(Settings):
 
 
 class RunConfig(Settings):
-    """All that a run is made from; ``config.json`` of its folder.
+    """All settings of a run, as stored in ``config.json`` of its folder.
 
     Attributes:
-        format: see :mod:`vit.config.format`, which brings the settings of an older one up to this.
-        owner: the mark of the visitor whose run it is, on a server that strangers use; empty where it is everybody's.
-        sweep: the name of the sweep that it is a part of (:mod:`vit.sweeps.sweep`); empty where it stands alone.
-        start: what it was fine-tuned from; None where its weights were drawn.
-        published: the name of the published model that its weights are; empty where they were trained here.
+        format: format of the run folder; :mod:`vit.config.format` upgrades older settings.
+        owner: hash of the visitor who owns the run, on a public server; empty if the run belongs to no one.
+        sweep: name of the sweep that the run is part of (:mod:`vit.sweeps.sweep`); empty if there is none.
+        start: run that this one was fine-tuned from; None if its initial weights were random.
+        published: name of the published model whose weights these are; empty if they were trained here.
     """
 
     format: Literal[2] = FORMAT
@@ -68,8 +68,8 @@ class RunConfig(Settings):
     def _model_fits_data(self) -> Self:
         if self.model.image_size != self.data.image_size:
             raise SettingsError(
-                f"the model's image_size = {self.model.image_size} is not the data's, {self.data.image_size}: "
-                "choose one for both."
+                f"the model's image_size = {self.model.image_size} is not the data's, which is {self.data.image_size}: "
+                "choose the same for both."
             )
         if self.data.class_names and len(self.data.class_names) != self.model.num_classes:
             raise SettingsError(

@@ -1,4 +1,4 @@
-"""Settings of a training and its recipes."""
+"""Settings of a training, and the recipes."""
 
 from typing import Annotated, Literal, Self
 
@@ -15,7 +15,7 @@ LEARNING_RATES = (1e-4, 2e-4, 3e-4, 5e-4, 1e-3, 2e-3, 3e-3, 5e-3)
 PROCESSES_MAX = 64
 SNAPSHOTS_MAX = 20
 VALIDATION_BATCH = {"cpu": 256, "cuda": 1024, "mps": 256}
-"""Images that are validated at once on each device."""
+"""Batch size of the validation, by device."""
 Device = Literal["auto", "cpu", "cuda", "mps"]
 Keep = Literal["validation", "training_loss", "last"]
 Augmentation = Literal["standard", "none"]
@@ -23,44 +23,142 @@ Schedule = Literal["cosine", "constant"]
 
 
 class TrainingConfig(Settings):
-    """The recipe.
+    """The recipe: how a network is trained."""
 
-    Attributes:
-        lr: peak learning rate of AdamW; linear warm-up over ``warmup`` of all steps, then ``schedule``.
-        weight_decay: of AdamW; without it AdamW is Adam (Kingma and Ba 2015).
-        schedule: after the warm-up a cosine to zero, or as it is.
-        clip_norm: the gradient's norm is clipped to this; 0 leaves it as it is.
-        drop_last: leave the last, incomplete batch out, in validation too.
-        keep: which weights the run keeps: of the best validation accuracy, of the lowest running training loss (the
-            mean over 100 steps, begun anew each epoch), or the last.
-        snapshots: how many epochs, evenly spaced, leave fp16 weights for the time-lapse.
-        processes: so many train together on this machine, each with a GPU of its own, or a share of the cores.
-        threads: CPU threads for torch, of each process; None leaves torch's choice, or shares out the cores.
-        resume_steps: leave what a resume needs every so many steps, besides at the end of each epoch.
-        max_seconds: end the training after so many seconds, with what it has reached.
-        tensorboard: write the curves as TensorBoard's events, too (:mod:`vit.exports.tensorboard`).
-    """
-
-    epochs: Annotated[int, Field(ge=1, le=10_000)] = 20
-    batch_size: Annotated[int, Field(ge=1, le=8192)] = 64
-    lr: Annotated[float, Field(ge=1e-7, le=1.0)] = 2e-3
-    weight_decay: Annotated[float, Field(ge=0, le=1)] = 0.3
-    betas: tuple[float, float] = (0.9, 0.999)
-    warmup: Annotated[float, Field(ge=0, le=0.5)] = 0.1
-    schedule: Schedule = "cosine"
-    label_smoothing: Annotated[float, Field(ge=0, lt=1)] = 0.1
-    clip_norm: Annotated[float, Field(ge=0, le=1000)] = 1.0
-    drop_last: bool = False
-    augment: Augmentation = "standard"
-    seed: Annotated[int, Field(ge=0, le=2**31 - 1)] = 0
-    device: Device = "auto"
-    processes: Annotated[int, Field(ge=1, le=PROCESSES_MAX)] = 1
-    keep: Keep = "validation"
-    snapshots: Annotated[int, Field(ge=0, le=SNAPSHOTS_MAX)] = SNAPSHOTS_MAX
-    threads: Annotated[int, Field(ge=1, le=1024)] | None = None
-    resume_steps: Annotated[int, Field(ge=1, le=10**9)] | None = None
-    max_seconds: Annotated[float, Field(ge=1, le=1e9)] | None = None
-    tensorboard: bool = False
+    epochs: Annotated[int, Field(ge=1, le=10_000, title="Epochs", description="Passes over the training images")] = 20
+    batch_size: Annotated[
+        int, Field(ge=1, le=8192, title="Batch size", description="Number of images in a training step")
+    ] = 64
+    lr: Annotated[float, Field(ge=1e-7, le=1.0, title="Learning rate", description="Peak learning rate")] = 2e-3
+    # Without weight decay AdamW is Adam (Kingma and Ba 2015).
+    weight_decay: Annotated[
+        float, Field(ge=0, le=1, title="Weight decay", description="Weight decay of AdamW; with 0 it is Adam")
+    ] = 0.3
+    betas: Annotated[
+        tuple[float, float], Field(title="AdamW betas", description="Decay rates of AdamW's running averages")
+    ] = (0.9, 0.999)
+    warmup: Annotated[
+        float,
+        Field(
+            ge=0,
+            le=0.5,
+            title="Warm-up",
+            description="Share of all steps in which the learning rate rises linearly to its peak",
+        ),
+    ] = 0.1
+    schedule: Annotated[
+        Schedule,
+        Field(title="Schedule", description="Learning rate after the warm-up: cosine decay to zero, or constant"),
+    ] = "cosine"
+    label_smoothing: Annotated[
+        float,
+        Field(
+            ge=0,
+            lt=1,
+            title="Label smoothing",
+            description="Share of each target that is spread evenly over all classes, below 1",
+        ),
+    ] = 0.1
+    clip_norm: Annotated[
+        float,
+        Field(
+            ge=0, le=1000, title="Gradient clipping", description="Largest norm of the gradient; 0 turns clipping off"
+        ),
+    ] = 1.0
+    drop_last: Annotated[
+        bool,
+        Field(
+            title="Drop last batch",
+            description="Leave out the last, incomplete batch, in training and in validation",
+        ),
+    ] = False
+    augment: Annotated[
+        Augmentation,
+        Field(
+            title="Augmentation",
+            description="Random flips, shifts, colour changes and erasing of training images, or none",
+            json_schema_extra={"choices": {"standard": "Standard", "none": "None"}},
+        ),
+    ] = "standard"
+    seed: Annotated[
+        int,
+        Field(
+            ge=0,
+            le=2**31 - 1,
+            title="Seed",
+            description="Random seed (initial weights, order of images, augmentation, dropout)",
+        ),
+    ] = 0
+    device: Annotated[Device, Field(title="Device", description="Device to train on; auto chooses the fastest")] = (
+        "auto"
+    )
+    processes: Annotated[
+        int,
+        Field(
+            ge=1,
+            le=PROCESSES_MAX,
+            title="Processes",
+            description="Number of processes that train together, each on a GPU or on a share of the CPU cores",
+        ),
+    ] = 1
+    # The running training loss is the mean over 100 steps and starts anew in each epoch.
+    keep: Annotated[
+        Keep,
+        Field(
+            title="Kept weights",
+            description="Which weights the run keeps: those with the best validation accuracy, those with the lowest "
+            "running training loss, or the last",
+            json_schema_extra={
+                "choices": {
+                    "validation": "Best validation accuracy",
+                    "training_loss": "Lowest running training loss",
+                    "last": "Last epoch",
+                }
+            },
+        ),
+    ] = "validation"
+    snapshots: Annotated[
+        int,
+        Field(
+            ge=0,
+            le=SNAPSHOTS_MAX,
+            title="Snapshots",
+            description="Number of evenly spaced epochs whose weights are saved for the time-lapse",
+        ),
+    ] = SNAPSHOTS_MAX
+    threads: Annotated[
+        int | None,
+        Field(
+            ge=1,
+            le=1024,
+            title="CPU threads",
+            description="Number of CPU threads of each process; by default PyTorch decides",
+        ),
+    ] = None
+    resume_steps: Annotated[
+        int | None,
+        Field(
+            ge=1,
+            le=10**9,
+            title="Resume interval",
+            description="Also save a resume checkpoint every N steps, not only after each epoch",
+            json_schema_extra={"unit": "steps"},
+        ),
+    ] = None
+    max_seconds: Annotated[
+        float | None,
+        Field(
+            ge=1,
+            le=1e9,
+            title="Time limit",
+            description="Stop after this many seconds and keep the progress",
+            json_schema_extra={"unit": "seconds"},
+        ),
+    ] = None
+    tensorboard: Annotated[
+        bool,
+        Field(title="TensorBoard", description="Also write the curves as TensorBoard events into the run's folder"),
+    ] = False
 
 
 RECIPES = {
@@ -82,18 +180,19 @@ RECIPES = {
     "fine-tune": TrainingConfig(epochs=10, lr=5e-4, weight_decay=0.05, snapshots=5),
     "frozen": TrainingConfig(epochs=10, lr=2e-3, weight_decay=0.0, snapshots=5),
 }
-"""Recipes by the name that ``--recipe`` takes: the default one, what the course report used (see vit.reference), and
-those of a training that starts from a run, of all its weights and of the head alone."""
+"""Recipes by their ``--recipe`` name: the default, the course report's (see vit.reference), and the recipes for
+fine-tuning all weights and for training only the head."""
 
 
 def default_recipe(start: "StartConfig | None") -> str:
-    """The recipe of a training that nobody has chosen one for."""
+    """Return the recipe that is used unless another is chosen."""
     return "standard" if start is None else "frozen" if start.frozen else "fine-tune"
 
 
 def recipe_of(training: TrainingConfig, start: "StartConfig | None" = None) -> str:
-    """The recipe of :data:`RECIPES` that these settings differ from in the fewest fields; those of fine-tuning only
-    with a ``start``.
+    """Return the recipe of :data:`RECIPES` from which these settings differ in the fewest fields.
+
+    The recipes for fine-tuning are considered only with a ``start``.
     """
     own = default_recipe(start)
     names = dict.fromkeys([own, "standard", "course"])
@@ -105,22 +204,37 @@ def recipe_of(training: TrainingConfig, start: "StartConfig | None" = None) -> s
 
 
 class StartConfig(Settings):
-    """Weights that a training begins from, instead of drawn ones: fine-tuning.
+    """Where a fine-tuning starts: the weights of an earlier run in place of random ones.
 
-    Attributes:
-        run: the run that they are of, a published model or one's own. It is read once, at the first step; a resume does
-            not need it any more.
-        frozen: only the head is trained.
-        layer_decay: each block learns with this times the rate of the block after it (timm's name; Clark et al. 2020);
-            1 is one rate for all.
+    The run is read once, at the first step; a resume does not need it.
     """
 
-    run: Annotated[str, Field(pattern=rf"^{RUN_NAME.pattern}$")]
-    frozen: bool = False
-    layer_decay: Annotated[float, Field(ge=0.1, le=1)] = 1.0
+    run: Annotated[
+        str,
+        Field(
+            pattern=rf"^{RUN_NAME.pattern}$",
+            title="Start from",
+            description="Fine-tune this run: start from its network and its weights",
+        ),
+    ]
+    frozen: Annotated[
+        bool,
+        Field(title="Train only the head", description="Train only the classification head and freeze the rest"),
+    ] = False
+    # The name is timm's; Clark et al. 2020.
+    layer_decay: Annotated[
+        float,
+        Field(
+            ge=0.1,
+            le=1,
+            title="Layer-wise decay",
+            description="Learning rate of a block divided by that of the next block",
+            json_schema_extra={"choices": {1.0: "One rate for all"}},
+        ),
+    ] = 1.0
 
     @model_validator(mode="after")
-    def _has_layers_to_slow_down(self) -> Self:
+    def _decays_trained_layers(self) -> Self:
         if self.frozen and self.layer_decay != 1:
-            raise SettingsError("layer_decay slows the blocks down, which frozen keeps still: leave one of them out.")
+            raise SettingsError("layer_decay has no effect with frozen, which trains no blocks: leave one of them out.")
         return self

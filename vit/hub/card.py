@@ -202,9 +202,9 @@ class Card:
     def _settings(self) -> Iterator[str]:
         yield "## Settings"
         rows = [
-            (as_markdown(name), as_markdown(comparison.in_words(name, value), 4 * NAME_COLUMNS))
+            (as_markdown(name), as_markdown(comparison.shown(name, value), 4 * NAME_COLUMNS))
             for name, value in comparison.settings(self.config).items()
-            if name != comparison.LABELS["data.class_names"]
+            if name != comparison.CLASSES
         ]
         yield _table(("Setting", "Value"), rows, numbers=False)
 

@@ -1,121 +1,79 @@
-"""Runs side by side: what each is and reached, and in which settings they differ. Imports no torch."""
+"""Compare runs: what each one is, how well it does, and in which settings they differ. Imports no torch."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from typing import Any
 
-from vit.config import DEPARTURES, RunConfig
+from vit.config import (
+    DEPARTURES,
+    CNNConfig,
+    DataConfig,
+    ModelConfig,
+    ReferenceConfig,
+    RunConfig,
+    StartConfig,
+    TrainingConfig,
+    ViTConfig,
+    words,
+)
+from vit.config.base import Settings
 from vit.cost.estimate import count_parameters
 from vit.data import title
 from vit.runs.folder import State
 from vit.runs.run import Run
 
 KINDS = {
-    "vit": "Vision Transformer",
-    "reference": "Course network",
+    "vit": words.NETWORKS["vit"],
+    "reference": words.NETWORKS["reference"],
     "mended": "Course network, mended",
-    "cnn": "CNN",
-    "cnn-residual": "Residual CNN",
+    "cnn": words.NETWORKS["cnn"],
+    "cnn-residual": words.NETWORKS["cnn-residual"],
 }
-"""The kinds of network, in the order in which they are told apart by colour."""
+"""The kinds of network, in the order of their colours."""
 
-LABELS = {
-    "model.name": "Network",
-    "model.mended": "Mended departures",
-    "model.patch_size": "Patch size",
-    "model.num_heads": "Heads",
-    "model.depth": "Depth",
-    "model.embed_dim": "Width of a token",
-    "model.mlp_ratio": "MLP ratio",
-    "model.stem": "Stem",
-    "model.stem_blocks": "Residual convolutions of the stem",
-    "model.pool": "The classifier reads",
-    "model.init_values": "First layer scale",
-    "model.dropout": "Dropout",
-    "model.drop_path": "Stochastic depth",
-    "model.class_token": "Class token",
-    "model.reg_tokens": "Registers",
-    "model.no_embed_class": "Positions of patches only",
-    "model.pre_norm": "Norm before the first block",
-    "model.fc_norm": "Norm after the mean",
-    "model.qkv_bias": "Bias of queries, keys and values",
-    "model.act_layer": "Activation",
-    "model.norm_eps": "Epsilon of the norms",
-    "start.run": "Starts from",
-    "start.frozen": "The head alone",
-    "start.layer_decay": "Layer-wise decay",
-    "data.source": "Data",
-    "data.class_names": "Classes",
-    "data.image_size": "Image size",
-    "data.train_images": "Training images",
-    "data.val_images": "Validation images",
-    "data.mean": "Mean of a channel",
-    "data.std": "Deviation of a channel",
-    "data.seed": "Seed of the data",
-    "data.crop_pct": "Share of the image",
-    "data.interpolation": "Interpolation",
-    "training.epochs": "Epochs",
-    "training.batch_size": "Batch size",
-    "training.lr": "Learning rate",
-    "training.weight_decay": "Weight decay",
-    "training.betas": "Betas of AdamW",
-    "training.warmup": "Warm-up",
-    "training.schedule": "Schedule",
-    "training.label_smoothing": "Label smoothing",
-    "training.clip_norm": "Gradient clipping",
-    "training.drop_last": "Drops the last batch",
-    "training.augment": "Augmentation",
-    "training.seed": "Seed",
-    "training.device": "Device",
-    "training.keep": "Keeps the weights of",
-    "training.snapshots": "Snapshots",
-    "training.threads": "CPU threads",
-    "training.processes": "Processes",
-    "training.resume_steps": "Steps between resume points",
-    "training.max_seconds": "Seconds at most",
-    "training.tensorboard": "Events for TensorBoard",
+_SECTIONS: dict[str, tuple[type[Settings], ...]] = {
+    "start": (StartConfig,),
+    "model": (ViTConfig, ReferenceConfig, CNNConfig),
+    "data": (DataConfig,),
+    "training": (TrainingConfig,),
 }
-"""The settings of a run by section and field, and what a person calls them. Those of a network that has more than
-these are shown under their own names."""
-
-SEED = LABELS["training.seed"]
 _IMPLIED = {"architecture", "attention", "residual", "image_size", "in_channels", "num_classes"}
-"""Fields of a network that its name and its data tell."""
-_VALUES = {
-    "vit": "ViT",
-    "reference": "course network",
-    "reference-einsum": "course network (einsum)",
-    "cnn": "CNN",
-    "cnn-residual": "residual CNN",
-    "cls": "class token",
-    "mean": "mean of the patches",
-    "conv": "convolutions",
-    "patch": "one linear map of a patch",
-    "validation": "the best validation accuracy",
-    "training_loss": "the lowest running training loss",
-    "last": "the last epoch",
+"""Fields of a network that follow from its name and its data."""
+
+NETWORK = words.title(ModelConfig, "architecture")
+CLASSES = words.title(DataConfig, "class_names")
+SEED = words.title(TrainingConfig, "seed")
+_SOURCE = words.title(DataConfig, "source")
+_MENDED = words.title(ReferenceConfig, "mended")
+_FIELDS: dict[str, tuple[type[Settings], str]] = {
+    words.title(part, field): (part, field)
+    for section, parts in _SECTIONS.items()
+    for part in parts
+    for field in part.model_fields
+    if section != "model" or field not in _IMPLIED
 }
+"""The settings of a run by their titles."""
 ABSENT = "–"
-"""What stands for a setting that the network does not have."""
+"""Shown for a setting that a network does not have."""
 _LISTED = 8
 
 
 @dataclass(frozen=True)
 class Summary:
-    """One line of the table of runs.
+    """One row of the table of runs.
 
     Attributes:
         kind: a value of :data:`KINDS`.
-        heads, depth: None where the network has none.
-        mended: how many of the course network's departures are put right; None for other networks.
-        start: the run that it was fine-tuned from; None where its weights were drawn.
-        parameters: trained numbers.
-        val_accuracy, train_accuracy: of the kept weights, and of the epoch that they are of; None before the first
+        heads, depth: None if the network has none.
+        mended: number of the course network's departures that are mended; None for other networks.
+        start: run that it was fine-tuned from; None if its initial weights were random.
+        parameters: number of trained parameters.
+        val_accuracy, train_accuracy: accuracy of the kept weights and of their epoch; None before the first
             validation. Training accuracy is the mean over the epoch, on augmented images.
-        seconds: trained so far, validation included.
-        created: None where the run does not say.
-        device: what it was trained on.
+        seconds: training time so far, validation included.
+        created: None if the run does not record it.
+        device: device that it was trained on.
     """
 
     name: str
@@ -137,10 +95,10 @@ class Summary:
 
 
 def summary(run: Run) -> Summary:
-    """What one run is, and what it has reached.
+    """Return what one run is and how well it does.
 
     Raises:
-        RunError: its settings cannot be read.
+        RunError: the settings cannot be read.
     """
     config, status, best = run.config, run.status, run.best or {}
     model = config.model
@@ -154,7 +112,7 @@ def summary(run: Run) -> Summary:
         heads=getattr(model, "num_heads", None),
         depth=getattr(model, "depth", None),
         mended=None if mended is None else len(mended),
-        start=config.start and config.start.run,
+        start=config.start.run if config.start else None,
         parameters=count_parameters(model),
         val_accuracy=best.get("val_accuracy"),
         train_accuracy=best.get("train_accuracy"),
@@ -167,68 +125,77 @@ def summary(run: Run) -> Summary:
 
 
 def settings(config: RunConfig) -> dict[str, Any]:
-    """All settings of a run, flat, under the names that a person gives them; what its network has not is left out."""
-    found = {"Network": config.model.name}
-    for section in ("start", "model", "data", "training"):
+    """Return all settings of a run by their titles, without those that its network does not have."""
+    found: dict[str, Any] = {NETWORK: config.model.name}
+    for section in _SECTIONS:
         part = getattr(config, section)
-        if part is None:  # drawn weights
+        if part is None:  # random initial weights
             continue
         for field in type(part).model_fields:
             if section != "model" or field not in _IMPLIED:
-                key = f"{section}.{field}"
-                found[LABELS.get(key) or field.replace("_", " ").capitalize()] = getattr(part, field)
+                found[words.title(type(part), field)] = getattr(part, field)
     return found
 
 
-def in_words(setting: str, value: Any) -> str:
-    """A value of :func:`settings` as a person says it."""
+def shown(setting: str, value: Any) -> str:
+    """Return a value of :func:`settings` as text."""
+    part, field = _FIELDS.get(setting, (ModelConfig, "architecture"))
+    measure = words.unit(part, field)
     match setting, value:
-        case ("Data", str()):
+        case (_, str()) if setting == _SOURCE:
             return title(value)
-        case (("Training images" | "Validation images"), None):
+        case (_, str()) if setting == NETWORK:
+            return words.NETWORKS[value]
+        case (_, None) if field in ("train_images", "val_images"):
             return "all"
-        case ("Gradient clipping", 0) | (_, ()):
+        case (_, None) if field in ("resume_steps", "max_seconds"):
             return "none"
-        case ("Mended departures", tuple()) if value == DEPARTURES:
+        case (_, ()):
+            return "none"
+        case (_, 0) if field == "clip_norm":
+            return "none"
+        case (_, tuple()) if setting == _MENDED and value == DEPARTURES:
             return "all"
         case (_, None):
             return "automatic"
         case (_, bool()):
             return "yes" if value else "no"
         case (_, float()):
-            return f"{value:g}"
+            return f"{value:g} {measure}".rstrip()
+        case (_, int()):
+            return f"{value} {measure}".rstrip()
         case (_, tuple()):
             more = f" and {len(value) - _LISTED} more" if len(value) > _LISTED else ""
-            return ", ".join(in_words("", one) for one in value[:_LISTED]) + more
+            return ", ".join(f"{one:g}" if isinstance(one, float) else str(one) for one in value[:_LISTED]) + more
         case _:
-            return _VALUES.get(value, str(value))
+            return words.choice(part, field, value)
 
 
 def differences(configs: Sequence[RunConfig]) -> dict[str, tuple[str, ...]]:
-    """The settings in which runs differ: the value of each run, in words, under the setting's name."""
+    """Return the settings in which runs differ: by the setting's title, the value of each run as text."""
     each = [settings(config) for config in configs]
     names = dict.fromkeys(name for one in each for name in one)  # a set that keeps the order
     return {
-        name: tuple(in_words(name, one[name]) if name in one else ABSENT for one in each)
+        name: tuple(shown(name, one[name]) if name in one else ABSENT for one in each)
         for name in names
         if any(one.get(name, ABSENT) != each[0].get(name, ABSENT) for one in each)
     }
 
 
 def gap_sentence(run: Summary) -> str:
-    """What the distance between training and validation accuracy at the kept epoch tells, without the run's name."""
+    """Say what the gap between training and validation accuracy at the kept epoch means, without the run's name."""
     if run.val_accuracy is None or run.train_accuracy is None:
         return "not validated yet."
     gap = 100 * (run.train_accuracy - run.val_accuracy)
     numbers = f"{run.train_accuracy:.1%} in training and {run.val_accuracy:.1%} in validation at epoch {run.best_epoch}"
     if gap > 10:
-        verdict = "it knows its training images far better than new ones, so augmentation or a smaller network may help"
+        verdict = "it overfits: augmentation or a smaller network may help"
     elif gap > 3:
-        verdict = "it knows its training images a little better than new ones"
+        verdict = "it overfits slightly"
     elif gap >= -3:
-        verdict = "it does as well on new images as on those it trains on"
+        verdict = "it does as well on new images as on its training images"
     else:
-        verdict = "training is the harder task for it, with images that are augmented and weights that still move"
+        verdict = "training accuracy is lower, because training images are augmented and the weights still change"
     return f"{numbers}; {verdict}."
 
 

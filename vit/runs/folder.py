@@ -14,7 +14,7 @@ from typing import Annotated, Any, Literal
 from filelock import FileLock, Timeout
 from pydantic import ConfigDict, Field
 
-from vit.config import PLACER, RunConfig
+from vit.config import SCHEDULER_ID, RunConfig
 from vit.config.base import Settings
 from vit.errors import SettingsError
 from vit.support.files import json_lines, overwrite, remove_remains, safetensors_metadata, tail, write_atomic
@@ -69,7 +69,7 @@ class Status(Settings):
     best: dict[str, Any] | None = None
     validated: bool = False
     launch: Annotated[str, Field(max_length=64)] = ""
-    placed: Annotated[str, Field(pattern=rf"^({PLACER.pattern})?$")] = ""
+    placed: Annotated[str, Field(pattern=rf"^({SCHEDULER_ID.pattern})?$")] = ""
 
 
 def run_lock(path: Path) -> FileLock:

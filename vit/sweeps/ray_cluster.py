@@ -23,7 +23,7 @@ from urllib.parse import urlsplit
 from filelock import FileLock, Timeout
 
 from vit import jobs, runs
-from vit.config import PLACER, RunConfig
+from vit.config import SCHEDULER_ID, RunConfig
 from vit.errors import RunError, SettingsError, UserError
 from vit.jobs import worker
 from vit.paths import checkpoints_dir, data_dir, project_root
@@ -104,7 +104,7 @@ def _sweep(places: Path) -> None:
     """Remove the folders of programs that were killed."""
     for place in places.glob("*"):
         with suppress(OSError):
-            old = PLACER.fullmatch(place.name) and time.time() - place.stat().st_mtime > _STALE_SECONDS
+            old = SCHEDULER_ID.fullmatch(place.name) and time.time() - place.stat().st_mtime > _STALE_SECONDS
             if old and not folder.is_locked(place):
                 shutil.rmtree(place)
 

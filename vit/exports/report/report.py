@@ -143,7 +143,7 @@ def _settings(config: RunConfig) -> dict[str, Any]:
     if upload_title(config.data.source):  # shown by its title, which needs the whole path
         public = public.model_copy(update={"data": config.data})
     settings = comparison.settings(public)
-    return {"settings": {name: comparison.in_words(name, value) for name, value in settings.items()}}
+    return {"settings": {name: comparison.shown(name, value) for name, value in settings.items()}}
 
 
 def _curves(run: Run) -> dict[str, Any]:

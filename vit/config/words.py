@@ -1,0 +1,49 @@
+"""The words of a setting, read from its declaration.
+
+Every label and help text of a setting comes from here: the command line, the Train page, the Runs page, reports and
+model cards.
+"""
+
+from typing import Any
+
+from vit.config.base import Settings
+
+NETWORKS = {
+    "vit": "Vision Transformer",
+    "reference": "Course network",
+    "reference-einsum": "Course network (einsum)",
+    "cnn": "CNN",
+    "cnn-residual": "Residual CNN",
+}
+"""The networks of :data:`vit.config.MODELS`."""
+
+
+def title(settings: type[Settings], field: str) -> str:
+    """Return the label of a setting, such as "Learning rate"."""
+    return settings.model_fields[field].title or field.replace("_", " ").capitalize()
+
+
+def description(settings: type[Settings], field: str) -> str:
+    """Return what a setting does, as a phrase without a full stop; empty if its declaration does not say."""
+    return settings.model_fields[field].description or ""
+
+
+def unit(settings: type[Settings], field: str) -> str:
+    """Return the unit of a setting, such as "pixels"; empty if it has none."""
+    return _extra(settings, field).get("unit", "")
+
+
+def label(settings: type[Settings], field: str) -> str:
+    """Return the title with the unit, such as "Image size (pixels)"."""
+    measure = unit(settings, field)
+    return title(settings, field) + (f" ({measure})" if measure else "")
+
+
+def choice(settings: type[Settings], field: str, value: Any) -> str:
+    """Return the name of one value of a setting, such as "Class token" for ``pool="cls"``."""
+    return _extra(settings, field).get("choices", {}).get(value) or str(value)
+
+
+def _extra(settings: type[Settings], field: str) -> dict[str, Any]:
+    extra = settings.model_fields[field].json_schema_extra
+    return extra if isinstance(extra, dict) else {}
