@@ -75,14 +75,14 @@ def test_a_push_says_where_it_is(trained, capsys, monkeypatch):
 @pytest.mark.parametrize(
     ("flags", "sentence"),
     [
-        ((), "take --out, or --push"),
+        ((), "add --out, or --push"),
         (("--out", "x.onnx", "--format", "hub"), "--format hub makes a folder"),
-        (("--out", "x", "--format", "onnx"), "take a name in .onnx"),
-        (("--out", "x.zip", "--format", "onnx"), "take a name in .onnx"),
-        (("--out", "x", "--attention"), "--attention goes with --format onnx"),
-        (("--out", "x", "--private"), "--private goes with --push"),
-        (("--out", "x.onnx", "--push", "me/x"), "--push takes what --format hub makes"),
-        (("--out", "no/such/x"), "there is no folder"),
+        (("--out", "x", "--format", "onnx"), "choose a name that ends in .onnx"),
+        (("--out", "x.zip", "--format", "onnx"), "choose a name that ends in .onnx"),
+        (("--out", "x", "--attention"), "--attention has an effect only with --format onnx"),
+        (("--out", "x", "--private"), "--private has an effect only with --push"),
+        (("--out", "x.onnx", "--push", "me/x"), "--push needs --format hub"),
+        (("--out", "no/such/x"), "does not exist"),
         (("--push", "nowhere"), "use USER/NAME"),
     ],
 )

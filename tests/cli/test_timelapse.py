@@ -36,14 +36,14 @@ def test_an_mp4_of_one_head_or_of_a_method_has_as_many(trained, call, picture, t
 @pytest.mark.parametrize(
     ("flags", "said"),
     [
-        ("--out film.avi", "in .gif or .mp4"),
+        ("--out film.avi", "ends in .gif or .mp4"),
         ("--out film.gif --seconds-per-frame 0", "0.1 to 10"),
         ("--out film.gif --seconds-per-frame soon", "invalid float"),
         ("--out film.gif --layer 3", "choose 1 to 2"),
         ("--out film.gif --head 9", "choose 1 to 2"),
         ("--out film.gif --token 17", "1 to 16"),
         ("--out film.gif --method magic", "choose raw, "),
-        ("--out film.gif --class zebra --method chefer", "choose of airplane"),
+        ("--out film.gif --class zebra --method chefer", "choose from airplane"),
     ],
 )
 def test_what_cannot_be_filmed_is_refused_in_one_line(trained, call, picture, flags, said, monkeypatch, tmp_path):  # noqa: F811

@@ -7,7 +7,7 @@ import pytest
 from pages.server import limits
 from tests.conftest import tiny_config
 from vit import flags, runs
-from vit.cli import main
+from vit.cli import main, train
 from vit.config import RunConfig, presets
 from vit.errors import SettingsError
 from vit.flags import configure
@@ -42,7 +42,7 @@ def test_an_unknown_preset_is_refused():
 
 def test_a_run_from_the_command_line_is_called_after_its_preset(home, monkeypatch):
     started = []
-    monkeypatch.setattr(main, "_in_foreground", lambda run, **_: started.append(run.name) or 0)
+    monkeypatch.setattr(train, "in_foreground", lambda run, **_: started.append(run.name) or 0)
     tiny = tiny_config()
     monkeypatch.setitem(
         presets.PRESETS,

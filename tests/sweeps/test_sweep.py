@@ -262,7 +262,7 @@ def test_the_command_trains_what_is_missing_and_exits_with_1_where_a_run_failed(
     result = json.loads(out)
     assert (result["heads"], result["failed"]) == ([2], 1)
     assert [run["state"] for run in result["cells"][0]["runs"]] == ["failed"]
-    assert "0 runs begin, 1 are there already" in told
+    assert "0 runs started, 1 exist already" in told
     assert "failed: The disk is full." in told
 
 
@@ -282,7 +282,7 @@ def test_the_command_that_the_app_shows_is_the_sweep(home, started, capsys, monk
     narrow = base.model_copy(update={"model": ViTConfig(num_heads=2, embed_dim=32, depth=5)})
     course = base.model_copy(update={"model": ReferenceConfig(depth=1, num_heads=1, embed_dim=64)})
     monkeypatch.setattr("vit.data.load", lambda *args, **options: None)
-    monkeypatch.setattr("vit.cli.sweep._follow", lambda name, say, cluster: sweep.find(name))
+    monkeypatch.setattr("vit.cli.sweep._follow", lambda name, cluster: sweep.find(name))
     for number, (one, same) in enumerate((one, same) for one in (base, narrow, course) for same in ("head", "token")):
         wanted = grid(f"no{number}", base=one, same=same, seeds=(3, 4))
         command = sweep.command_line(wanted)
@@ -294,9 +294,9 @@ def test_the_command_that_the_app_shows_is_the_sweep(home, started, capsys, monk
 @pytest.mark.parametrize(
     ("words", "said"),
     [
-        (["--heads", "1,2", "--num-heads", "2"], "say the same"),
+        (["--heads", "1,2", "--num-heads", "2"], "set the same"),
         (["--heads", "1,99"], "heads.1 = '99'"),
-        (["--depths", "1-200"], "no list of numbers"),
+        (["--depths", "1-200"], "not a list of numbers"),
         (["--model", "cnn"], "has no heads"),
         (["--watch"], "add --name"),
         (["--stop", "--name", "none"], "There is no sweep 'none'"),

@@ -1,10 +1,10 @@
-"""``python -m vit faithfulness``: how faithful the maps of a run are, as a table in Markdown."""
+"""``python -m vit faithfulness``: how faithful the maps of a run are, as a Markdown table."""
 
 import argparse
-from collections.abc import Callable
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 from vit import runs
+from vit.cli.common import count, counter, print_result
 from vit.errors import SettingsError
 
 if TYPE_CHECKING:
@@ -14,25 +14,24 @@ if TYPE_CHECKING:
 IMAGES = 100
 
 
-def add_arguments(parser: argparse.ArgumentParser, count: Callable[[str], int]) -> None:
-    """The command's arguments; ``count`` reads a number from 1 up."""
+def add_arguments(parser: argparse.ArgumentParser) -> None:
+    """Add the flags of the command."""
     parser.add_argument(
-        "--images", type=count, default=IMAGES, metavar="N", help=f"how many validation images (default {IMAGES})"
+        "--images", type=count, default=IMAGES, metavar="N", help=f"number of validation images (default {IMAGES})"
     )
     parser.add_argument(
         "--methods",
         metavar="A,B",
-        help="methods, with commas between, or all (default: those of one forward and at most one backward pass)",
+        help="methods to compare, separated by commas, or all (default: the fast ones, which need one forward and "
+        "at most one backward pass)",
     )
 
 
-def measured(
-    arguments: argparse.Namespace, loading: Callable[[int, int], None], judging: Callable[[int, int], None]
-) -> tuple[dict[str, Any], str]:
-    """The result as a JSON object, and as Markdown; the two functions are told how far things are.
+def run(arguments: argparse.Namespace) -> int:
+    """Measure the maps, and print the table.
 
     Raises:
-        UserError: no such run or method, no validation images, or a network that can give none of the methods.
+        UserError: there is no such run or method, there are no validation images, or the network has none of the maps.
     """
     from vit.data import load
     from vit.explain.faithfulness.measure import measure_faithfulness
@@ -41,21 +40,29 @@ def measured(
 
     model, info = weights.load_checkpoint(arguments.run)
     methods = _methods(arguments.methods)
-    split = load(info.config.data, splits=("val",), progress=loading).val
+    split = load(info.config.data, splits=("val",), progress=counter("images")).val
+    assert split is not None
     result = measure_faithfulness(
-        model, split, mean=info.mean, std=info.std, images=arguments.images, methods=methods, progress=judging
+        model,
+        split,
+        mean=info.mean,
+        std=info.std,
+        images=arguments.images,
+        methods=methods,
+        progress=counter("forward passes, about"),
     )
-    run, found = runs.get_run(arguments.run).name, verdicts(result)
-    as_json = {"run": run, "dataset": info.dataset} | result.to_dict()
-    as_json |= {"verdicts": {name: it.sentence for name, it in found.items()}, "summary": summary(result)}
-    lines = [f"{run}: {len(result.images)} validation images of {info.dataset}", "", table(result), ""]
+    name, found = runs.get_run(arguments.run).name, verdicts(result)
+    as_json = {"run": name, "dataset": info.dataset} | result.to_dict()
+    as_json |= {"verdicts": {method: it.sentence for method, it in found.items()}, "summary": summary(result)}
+    lines = [f"{name}: {len(result.images)} validation images of {info.dataset}", "", table(result), ""]
     lines += [
         *summary(result).values(),
         "",
-        *(f"- {result.row(name).title}: {it.sentence}." for name, it in found.items()),
+        *(f"- {result.row(method).title}: {it.sentence}." for method, it in found.items()),
     ]
-    lines += [f"- Left out: {name}. {reason}" for name, reason in result.refused.items()]
-    return as_json, "\n".join(lines)
+    lines += [f"- Left out: {method}. {reason}" for method, reason in result.refused.items()]
+    print_result(as_json, arguments.json, "\n".join(lines))
+    return 0
 
 
 def _methods(asked: str | None) -> "dict[str, Method] | None":
@@ -65,12 +72,12 @@ def _methods(asked: str | None) -> "dict[str, Method] | None":
         return None
     names = list(METHODS) if asked == "all" else [name.strip() for name in asked.split(",") if name.strip()]
     if unknown := [name for name in names if name not in METHODS] or ([] if names else [asked]):
-        raise SettingsError(f"--methods {', '.join(unknown)} is unknown: choose of {', '.join(METHODS)}, or all.")
+        raise SettingsError(f"--methods {', '.join(unknown)} is unknown: choose from {', '.join(METHODS)}, or all.")
     return {name: METHODS[name] for name in names}
 
 
 def table(result: "Faithfulness") -> str:
-    """Rows and measures as a table in Markdown; in bold what is better than chance."""
+    """Return rows and measures as a Markdown table, with values better than chance in bold."""
     measures = result.measures
     heads = [f"{it.title} {'↑' if it.sign > 0 else '↓'}" for it in measures.values()]
     lines = ["| " + " | ".join(["", *heads]) + " |", "|" + " --- |" * (1 + len(heads))]
@@ -81,6 +88,9 @@ def table(result: "Faithfulness") -> str:
             mean = f"**{score.mean:.3f}**" if advantage is not None and advantage.better else f"{score.mean:.3f}"
             cells.append(f"{mean} [{score.low:.3f}, {score.high:.3f}]")
         lines.append("| " + " | ".join([f"_{row.title}_" if row.chance else row.title, *cells]) + " |")
-    lines += ["", "↓ less is better, ↑ more is better; mean [95 % interval over images]; _rows of chance_; "]
-    lines[-1] += "**bold**: better than the best of them, by the interval of the paired differences."
+    lines += [
+        "",
+        "↓ lower is better, ↑ higher is better; mean [95 % interval over images]; _control maps_ in italics; ",
+    ]
+    lines[-1] += "**bold**: better than the best control map, by the interval of the paired differences."
     return "\n".join(lines)

@@ -1,74 +1,77 @@
-"""``python -m vit open``: a published model becomes a run, and which of timm's can."""
+"""``python -m vit open``: open a published model as a run, or list the models of timm that can be opened."""
 
 import argparse
-from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
+from vit.cli.common import count, counter, print_result
 from vit.errors import SettingsError
 from vit.runs import Run
 
-Progress = Callable[[int, int], None]
-
 FILES = (".safetensors", ".bin", ".pt", ".pth", ".npz")
-"""What ends so is a file and no name of timm's; pickled ones are refused with a sentence."""
+"""Endings of files, as opposed to names in timm; pickled files are refused with an error."""
 
 
-def add_arguments(parser: argparse.ArgumentParser, size: Callable[[str], int]) -> None:
-    """The flags of ``open``."""
+def add_arguments(parser: argparse.ArgumentParser) -> None:
+    """Add the arguments of the command."""
     parser.add_argument(
         "model",
         nargs="?",
         metavar="NAME|FILE",
-        help="a model of timm's, such as vit_small_patch16_224.dino, or a safetensors file",
+        help="name of a model in timm, such as vit_small_patch16_224.dino, or a safetensors file",
     )
     parser.add_argument(
-        "--architecture", metavar="NAME", help="of a file: timm's name for its network, where several fit its weights"
+        "--architecture", metavar="NAME", help="timm's name for the network of a file, if several fit its weights"
     )
     parser.add_argument(
         "--image-size",
-        type=size,
+        type=count,
         metavar="N",
-        help="pixels a side, where they are to be others than the published ones",
+        help="width and height in pixels (default: as published)",
     )
-    parser.add_argument("--run", metavar="NAME", help="what to call the run (default: after the model)")
+    parser.add_argument("--run", metavar="NAME", help="name of the run (default: made from the model's name)")
     parser.add_argument(
         "--list",
         metavar="PATTERN",
         dest="pattern",
-        help="list timm's models with this in their names, and why those that cannot be opened cannot",
+        help="list the models of timm with this text in their names, and why some cannot be opened",
     )
 
 
-def is_list(arguments: argparse.Namespace) -> bool:
-    """Whether a list is asked for, not a model.
+def run(arguments: argparse.Namespace) -> int:
+    """Open a model, or list models.
 
     Raises:
-        SettingsError: neither is, or both are.
+        UserError: the arguments do not go together, or the model cannot be opened.
     """
     if (arguments.model is None) == (arguments.pattern is None):
-        raise SettingsError("open takes a model's name or a safetensors file, or --list with a part of a name.")
-    return arguments.pattern is not None
+        raise SettingsError(
+            "open needs either a model or --list: give the name of a model or a safetensors file, or --list and a part "
+            "of a name."
+        )
+    if arguments.pattern is not None:
+        result, text = _listed(arguments.pattern, arguments.image_size)
+        print_result(result, arguments.json, text)
+        return 0
+    made = _open(arguments)
+    print_result(_as_dict(made), arguments.json, f"{made.path}\n{made.status.message}")
+    return 0
 
 
-def opened(arguments: argparse.Namespace, progress: Progress) -> Run:
-    """The run that was made.
-
-    Raises:
-        UserError: the model cannot be opened; the sentence says why.
-    """
+def _open(arguments: argparse.Namespace) -> Run:
     from vit.published.open import open_file, open_named
 
     file = Path(arguments.model).expanduser()
     if not file.exists() and file.suffix not in FILES and not {"/", "\\"} & set(arguments.model):
         if arguments.architecture:
-            raise SettingsError("--architecture goes with a file; a model of timm's names its own.")
-        return open_named(arguments.model, run=arguments.run, image_size=arguments.image_size, progress=progress)
+            raise SettingsError("--architecture has an effect only with a file: leave it out.")
+        return open_named(
+            arguments.model, run=arguments.run, image_size=arguments.image_size, progress=counter("bytes")
+        )
     return open_file(file, architecture=arguments.architecture, run=arguments.run, image_size=arguments.image_size)
 
 
-def as_dict(run: Run) -> dict[str, Any]:
-    """What ``--json`` prints of a run that was opened."""
+def _as_dict(run: Run) -> dict[str, Any]:
     model = run.config.model
     return {
         "run": run.name,
@@ -76,16 +79,13 @@ def as_dict(run: Run) -> dict[str, Any]:
         "published": run.config.published,
         "message": run.status.message,
         "image_size": model.image_size,
-        "patch_size": model.patch_size,
-        "embed_dim": model.embed_dim,
-        "depth": model.depth,
-        "num_heads": model.num_heads,
+        **{name: getattr(model, name, None) for name in ("patch_size", "embed_dim", "depth", "num_heads")},
         "num_classes": model.num_classes,
     }
 
 
-def listed(pattern: str, image_size: int | None) -> tuple[dict[str, Any], str]:
-    """The models whose names have the pattern in them: for ``--json``, and as text.
+def _listed(pattern: str, image_size: int | None) -> tuple[dict[str, Any], str]:
+    """Return the models with the pattern in their names, as JSON and as text.
 
     Raises:
         SettingsError: there are none.
@@ -94,7 +94,7 @@ def listed(pattern: str, image_size: int | None) -> tuple[dict[str, Any], str]:
 
     found = [catalogue.describe(name, image_size) for name in catalogue.names(pattern)]
     if not found:
-        raise SettingsError(f"No Vision Transformer of timm's has {pattern!r} in its name: try vit_small or dinov2.")
+        raise SettingsError(f"No Vision Transformer in timm has {pattern!r} in its name: try vit_small or dinov2.")
     rows = [
         {
             "name": entry.name,

@@ -1,24 +1,29 @@
-"""``python -m vit runs``: the runs, the queue, and the disk that they take."""
+"""``python -m vit runs``: the runs, their places in the queue, and their disk space."""
 
+import argparse
 from typing import Any
 
 from vit import runs
+from vit.cli.common import print_result, say
 from vit.jobs import queue
 from vit.paths import checkpoints_dir
 from vit.runs import Run
 from vit.support.files import free_bytes
 
 
-def listed() -> tuple[dict[str, Any], str]:
-    """All runs, newest first, as the command prints them: for ``--json``, and as text."""
+def run(arguments: argparse.Namespace) -> int:
+    """List all runs, newest first."""
     found, places = runs.list_runs(), queue.places()
-    rows = [_row(run, places.get(run.name)) for run in found]
+    rows = [_row(each, places.get(each.name)) for each in found]
     broken = [{"run": name, "error": sentence} for name, sentence in runs.broken_runs()]
     total, free = sum(row["size_bytes"] for row in rows), free_bytes(checkpoints_dir())
     lines = [_line(row) for row in rows]
     lines.append(f"{len(rows)} run{'s' if len(rows) != 1 else ''}, {_megabytes(total)}; {_megabytes(free)} free")
+    for item in broken:
+        say(f"vit runs: {item['error']}")
     result = {"runs": rows, "broken": broken, "size_bytes": total, "free_bytes": free}
-    return result, "\n".join(lines) if rows else "No runs yet: train one."
+    print_result(result, arguments.json, "\n".join(lines) if rows else "No runs yet: train one.")
+    return 0
 
 
 def _row(run: Run, place: int | None) -> dict[str, Any]:

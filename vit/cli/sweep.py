@@ -1,17 +1,18 @@
-"""``python -m vit sweep``: a grid of runs over heads, depth and seeds, followed until all have ended.
+"""``python -m vit sweep``: a grid of runs over heads, depth and seeds, and their progress.
 
-The runs are jobs in the queue, which go on when this command is interrupted; on Ray they are stopped then. The same
-command goes on in both cases, for it starts only what is missing.
+The runs are jobs in the queue and continue if this command is interrupted; on a Ray cluster they are stopped. In either
+case the same command continues the sweep, because it starts only the runs that are missing.
 """
 
 import argparse
 import sys
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from contextlib import contextmanager
 from typing import TYPE_CHECKING, Any, get_args
 
 from vit import jobs, runs
+from vit.cli.common import counter, print_result, say
 from vit.errors import SettingsError
 from vit.flags import add_flags, to_config
 from vit.sweeps import sweep
@@ -21,16 +22,17 @@ if TYPE_CHECKING:
     from vit.sweeps.ray_cluster import Cluster
 
 EVERY = 0.5
-"""Seconds between two looks at the runs."""
+"""Seconds between two reads of the runs' states."""
 AXES = {"heads": "num_heads", "depths": "depth", "seeds": "seed"}
-"""The flags of a sweep, and the flag of a single run that each takes the place of."""
-
-Say = Callable[..., None]
+"""The axes of a sweep, and the flag of a single run that each one replaces."""
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
-    """Give the parser of the command its flags: those of the grid, and every one of ``train``."""
-    parser.add_argument("--name", dest="sweep", help="what to call the sweep; its runs are NAME-h4-d2-s0 and so on")
+    """Add the flags of the grid, and all flags of ``train``."""
+    parser.usage = "%(prog)s [options]"
+    parser.add_argument(
+        "--name", dest="sweep", metavar="NAME", help="name of the sweep; its runs are called NAME-h4-d2-s0 and so on"
+    )
     words = {"heads": "numbers of heads", "depths": "numbers of blocks", "seeds": "seeds"}
     for axis, what in words.items():
         default = ",".join(map(str, SweepConfig.limits(axis).default))
@@ -40,61 +42,67 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument(
         "--same",
         choices=get_args(SweepConfig.model_fields["same"].annotation),
-        help="what keeps its width as heads are added: each head, so that the token gets wider (the default), or the "
-        "token, which the heads share (the default with --embed-dim)",
+        help="width that stays the same as heads are added: that of a head, so that tokens get wider (the default), "
+        "or that of the token, which the heads share (the default with --embed-dim)",
     )
     parser.add_argument(
         "--ray",
         metavar="ADDRESS|local",
-        help="let a Ray cluster place the runs: its address, auto, or local for a Ray of this machine alone",
+        help="run on a Ray cluster: its address, auto, or local for a cluster on this machine",
     )
-    what = parser.add_mutually_exclusive_group()
-    what.add_argument("--resume", action="store_true", help="also go on with its runs that failed or were stopped")
-    what.add_argument("--watch", action="store_true", help="start nothing, only follow the sweep of this name")
-    what.add_argument("--stop", action="store_true", help="stop all runs of the sweep of this name")
+    action = parser.add_mutually_exclusive_group()
+    action.add_argument("--resume", action="store_true", help="also resume its runs that failed or were stopped")
+    action.add_argument("--watch", action="store_true", help="only show the progress of the sweep --name")
+    action.add_argument("--stop", action="store_true", help="stop all runs of the sweep --name")
     add_flags(parser)
-    parser.epilog = f"A sweep has {RUNS_MAX} runs at most."
+    parser.epilog = f"A sweep has at most {RUNS_MAX} runs."
 
 
-def run(arguments: argparse.Namespace, say: Say, counter: Callable[[str], Any]) -> tuple[dict[str, Any], str, int]:
-    """Do what the command says.
+def run(arguments: argparse.Namespace) -> int:
+    """Start, follow or stop a sweep; return 1 if a run failed."""
+    found = _run(arguments)
+    failed = found.count("failed")
+    result = {
+        "sweep": found.name,
+        "heads": list(found.heads),
+        "depths": list(found.depths),
+        "seeds": list(found.seeds),
+        "cells": [_cell(cell) for cell in found.cells],
+        "failed": failed,
+    }
+    print_result(result, arguments.json, _table(found))
+    return int(failed > 0)
 
-    Args:
-        say: prints a line on standard error; a second argument goes before it.
-        counter: makes a progress function of a unit.
 
-    Returns:
-        The sweep at its end for ``--json``, the same as text, and the exit status: 1 where a run failed.
-    """
+def _run(arguments: argparse.Namespace) -> sweep.Sweep:
     if arguments.watch or arguments.stop:
         if arguments.sweep is None:
-            raise SettingsError("Say which sweep: add --name NAME.")
+            raise SettingsError("--watch and --stop need the name of a sweep: add --name NAME.")
         if arguments.stop:
             sweep.stop([member.run for member in sweep.find(arguments.sweep).members])
-        found = sweep.find(arguments.sweep) if arguments.stop else _follow(arguments.sweep, say)
-        return _result(found)
+        return sweep.find(arguments.sweep) if arguments.stop else _follow(arguments.sweep)
     config = _config(arguments)
     from vit.data import load
 
     with _queue(arguments.ray) as cluster:
-        load(config.base.data, progress=counter("images"))  # before there is a run: unusable images are bad input
+        load(config.base.data, progress=counter("images"))  # before a run exists: unusable images are bad input
         begun = sweep.start(config, jobs.start if cluster is None else cluster.begin)
         found = sweep.find(config.name)
         again = []
         if arguments.resume:
             again = sweep.resume([it.run for it in found.members], jobs.resume if cluster is None else cluster.resume)
-        there = len(found.members) - len(begun) - len(again)
+        existing = len(found.members) - len(begun) - len(again)
         say(
-            f"sweep {config.name}: {len(begun)} runs begin"
-            + (f", {len(again)} go on" if again else "")
-            + (f", {there} are there already" if there else "")
+            f"sweep {config.name}: {len(begun)} runs started"
+            + (f", {len(again)} resumed" if again else "")
+            + (f", {existing} exist already" if existing else "")
         )
-        return _result(_follow(config.name, say, cluster))
+        return _follow(config.name, cluster)
 
 
 @contextmanager
 def _queue(address: str | None) -> "Iterator[Cluster | None]":
-    """The Ray cluster, or None for the queue of this machine."""
+    """Connect to the Ray cluster; None is the queue of this machine."""
     if address is None:
         yield None
         return
@@ -109,7 +117,7 @@ def _config(arguments: argparse.Namespace) -> SweepConfig:
     for axis, single in AXES.items():
         many, one = getattr(arguments, axis), getattr(arguments, single)
         if many is not None and one is not None:
-            raise SettingsError(f"--{single.replace('_', '-')} and --{axis} say the same: take one of them.")
+            raise SettingsError(f"--{single.replace('_', '-')} and --{axis} set the same: leave one of them out.")
         if one is not None:
             many = (one,)
         if many is not None:
@@ -122,9 +130,9 @@ def _config(arguments: argparse.Namespace) -> SweepConfig:
     return SweepConfig(name=name, base=base, **grid)
 
 
-def _follow(name: str, say: Say, cluster: "Cluster | None" = None) -> sweep.Sweep:
-    """Tell on standard error what becomes of the runs, until none trains or waits."""
-    told: dict[str, str] = {}
+def _follow(name: str, cluster: "Cluster | None" = None) -> sweep.Sweep:
+    """Print the progress on standard error until no run trains or waits."""
+    said: dict[str, str] = {}
     shown, tty = 0.0, sys.stderr.isatty()
     clear = "\r\033[K" if tty else ""
     try:
@@ -134,9 +142,9 @@ def _follow(name: str, say: Say, cluster: "Cluster | None" = None) -> sweep.Swee
             found = sweep.find(name)
             for member in found.members:
                 words = _words(member)
-                if told.get(member.run.name) != words and member.state != "queued":
+                if said.get(member.run.name) != words and member.state != "queued":
                     say(f"{member.run.name}  {words}", clear)
-                told[member.run.name] = words
+                said[member.run.name] = words
             if not found.active and not (cluster and cluster.tasks):
                 return found
             if tty and time.monotonic() - shown > 1:
@@ -145,9 +153,9 @@ def _follow(name: str, say: Say, cluster: "Cluster | None" = None) -> sweep.Swee
             time.sleep(EVERY)
     except KeyboardInterrupt:
         if cluster is None:
-            say(f"The runs go on by themselves; follow them with --watch --name {name}, end them with --stop.", clear)
+            say(f"The runs continue; follow them with --watch --name {name}, or stop them with --stop.", clear)
         else:
-            say("The runs are being stopped; the same command with --resume goes on with them.", clear)
+            say("The runs are being stopped; the same command with --resume continues them.", clear)
         raise
 
 
@@ -159,7 +167,7 @@ def _words(member: sweep.Member) -> str:
 
 
 def _passing(found: sweep.Sweep) -> str:
-    """One line that gives way to the next."""
+    """Return a line that the next one overwrites."""
     ended = found.count("finished", "stopped", "failed")
     at_work = [
         f"{it.run.name} epoch {min(it.epoch + 1, it.epochs)}/{it.epochs}"
@@ -168,19 +176,6 @@ def _passing(found: sweep.Sweep) -> str:
     ]
     more = f" and {len(at_work) - 2} more" if len(at_work) > 2 else ""
     return f"{ended} of {len(found.members)} done  {', '.join(at_work[:2])}{more}"
-
-
-def _result(found: sweep.Sweep) -> tuple[dict[str, Any], str, int]:
-    failed = found.count("failed")
-    result = {
-        "sweep": found.name,
-        "heads": list(found.heads),
-        "depths": list(found.depths),
-        "seeds": list(found.seeds),
-        "cells": [_cell(cell) for cell in found.cells],
-        "failed": failed,
-    }
-    return result, _table(found), int(failed > 0)
 
 
 def _cell(cell: sweep.Cell) -> dict[str, Any]:
@@ -200,7 +195,7 @@ def _cell(cell: sweep.Cell) -> dict[str, Any]:
 
 
 def _table(found: sweep.Sweep) -> str:
-    """Depth down, heads across: the mean accuracy, and over several seeds its range."""
+    """Return a table of accuracies: depth in rows, heads in columns, with the range if there are several seeds."""
     several = len(found.seeds) > 1
     seeds = f", mean and range over {len(found.seeds)} seeds" if several else ""
     cells = {(cell.depth, cell.heads): _written(cell, several) for cell in found.cells}
@@ -209,7 +204,7 @@ def _table(found: sweep.Sweep) -> str:
     for depth in found.depths:
         lines.append(f"{depth:>13}" + "".join(f"{cells[depth, heads]:>{width}}" for heads in found.heads))
     if any(cell.accuracies and not cell.final for cell in found.cells):
-        lines.append("* so far: not trained to its end")
+        lines.append("* not fully trained yet")
     return "\n".join(lines)
 
 
@@ -221,7 +216,7 @@ def _written(cell: sweep.Cell, several: bool) -> str:
 
 
 def _numbers(text: str) -> tuple[int, ...]:
-    """Such as 1,2,4 or 1-4."""
+    """Read numbers such as 1,2,4 or 1-4, as the ``type`` of an argument."""
     found: list[int] = []
     try:
         for part in text.split(","):
@@ -231,5 +226,5 @@ def _numbers(text: str) -> tuple[int, ...]:
                 raise ValueError
             found += span
     except ValueError:
-        raise argparse.ArgumentTypeError(f"{text!r} is no list of numbers such as 1,2,4 or 1-4") from None
+        raise argparse.ArgumentTypeError(f"{text!r} is not a list of numbers such as 1,2,4 or 1-4") from None
     return tuple(found)

@@ -14,14 +14,14 @@ from itertools import product
 from typing import Literal
 
 from vit import flags, jobs, runs
-from vit.config import MODELS, RunConfig, TrainingConfig, TransformerConfig
+from vit.config import MODELS, RunConfig, TrainingConfig, TransformerConfig, words
 from vit.errors import RunError, UserError
 from vit.paths import checkpoints_dir
 from vit.runs import Run, State
 from vit.sweeps.config import NAME_MAX, Point, SweepConfig, point_of
 
 _AT_ONCE = 16
-_NOT_COMPARED = ("Device", "CPU threads", "Seconds at most")
+_NOT_COMPARED = {words.title(TrainingConfig, field) for field in ("device", "threads", "max_seconds")}
 """Settings that do not make other results, or that the machine sets; runs of one sweep may differ in them."""
 
 

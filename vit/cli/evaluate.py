@@ -1,0 +1,126 @@
+"""``python -m vit evaluate`` and ``predict``: how well a run does, and what it says of images."""
+
+import argparse
+from dataclasses import replace
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+
+from vit import runs
+from vit.cli.common import BAD_INPUT, count, counter, open_image, print_result, say
+from vit.config import DataConfig
+from vit.errors import DataError
+from vit.support.untrusted_text import bare
+
+if TYPE_CHECKING:
+    from vit.data import Split
+    from vit.runs.weights import CheckpointInfo
+
+LABEL_COLUMNS = 40
+
+
+def add_arguments(parser: argparse.ArgumentParser) -> None:
+    """Add the flags of ``evaluate``."""
+    parser.add_argument(
+        "--dataset",
+        metavar="NAME|PATH",
+        help="evaluate on another data set, whose classes are matched by name (default: the run's own)",
+    )
+
+
+def add_predict_arguments(parser: argparse.ArgumentParser) -> None:
+    """Add the arguments of ``predict``."""
+    parser.add_argument("images", nargs="+", type=Path, metavar="IMAGE", help="image file")
+    parser.add_argument("--top", type=count, default=5, metavar="N", help="number of classes to print (default 5)")
+
+
+def evaluate(arguments: argparse.Namespace) -> int:
+    """Print accuracy, confusion matrix and scores on validation images."""
+    from vit import evaluation
+    from vit.runs import weights
+
+    model, info = weights.load_checkpoint(arguments.run)
+    split = _validation_images(info, arguments.dataset)
+    result = {"run": runs.get_run(arguments.run).name, "dataset": arguments.dataset or info.dataset}
+    result |= evaluation.evaluate(model, info, split).to_dict()
+    print_result(result, arguments.json, _scores(result))
+    return 0
+
+
+def predict(arguments: argparse.Namespace) -> int:
+    """Print the most probable classes of images."""
+    from vit import evaluation
+    from vit.runs import weights
+
+    model, info = weights.load_checkpoint(arguments.run)
+    pictures = {}
+    predictions: list[dict[str, Any]] = []
+    for path in arguments.images:
+        try:
+            pictures[path] = open_image(path)
+        except DataError as error:
+            say(f"vit predict: {error}")
+            predictions.append({"image": str(path), "error": str(error)})
+        else:
+            predictions.append({"image": str(path)})
+    rows = iter(evaluation.predict(model, info, [*pictures.values()]) if pictures else ())
+    probabilities = dict(zip(pictures, rows, strict=True))
+    for path, item in zip(arguments.images, predictions, strict=True):
+        if path in probabilities:
+            row = probabilities[path]
+            best = np.argsort(-row, kind="stable")[: arguments.top]
+            item["top"] = [{"label": info.class_names[index], "probability": float(row[index])} for index in best]
+    lines = [
+        f"{bare(item['image'])}: " + ", ".join(f"{bare(it['label'])} {it['probability']:.3f}" for it in item["top"])
+        for item in predictions
+        if "top" in item
+    ]
+    if pictures or arguments.json:
+        result = {"run": runs.get_run(arguments.run).name, "predictions": predictions}
+        print_result(result, arguments.json, "\n".join(lines))
+    return 0 if pictures else BAD_INPUT
+
+
+def _validation_images(info: "CheckpointInfo", dataset: str | None) -> "Split":
+    """Return the run's own validation images, or those of another data set with the labels of the model."""
+    from vit.classes import listed, match, require_classes
+    from vit.data import describe
+
+    require_classes(info.config.model)
+    if dataset is None:
+        if not info.config.data.source:
+            raise DataError(
+                "The images that this model was trained on are not on this machine: name a data set with some of its "
+                f"classes, --dataset PATH; among the classes are {listed(info.class_names)}."
+            )
+        return _load(info.config.data)
+    ours = match(describe(dataset).class_names, info.class_names, dataset)
+    split = _load(
+        DataConfig(
+            source=dataset,
+            image_size=info.image_size,
+            mean=info.mean,
+            std=info.std,
+            crop_pct=info.crop_pct,
+            interpolation=info.interpolation,
+        )
+    )
+    return replace(split, labels=ours[np.asarray(split.labels)])
+
+
+def _load(config: DataConfig) -> "Split":
+    from vit.data import load
+
+    split = load(config, splits=("val",), progress=counter("images")).val
+    assert split is not None
+    return split
+
+
+def _scores(result: dict[str, Any]) -> str:
+    width = min(LABEL_COLUMNS, max(len(bare(name)) for name in result["class_names"]))
+    lines = [f"accuracy {result['accuracy']:.4f} on {result['images']} images of {bare(result['dataset'])}"]
+    for row in result["per_class"]:
+        scores = "  ".join(f"{score} {row[score]:.3f}" for score in ("precision", "recall", "f1"))
+        lines.append(f"  {bare(row['label']):{width}}  {scores}")
+    return "\n".join(lines)
