@@ -47,10 +47,10 @@ from pages.access.runs import (
 from pages.access.sweeps import delete_sweep, my_sweeps, resume_sweep, start_sweep, stop_sweep
 
 __all__ = [
-    "METRICS_BYTES_MAX",
-    "UNKNOWN_VISITOR",
-    "NO_COOKIE",
     "CLEANUP_EVERY",
+    "METRICS_BYTES_MAX",
+    "NO_COOKIE",
+    "UNKNOWN_VISITOR",
     "adopting",
     "bounds",
     "broken_runs",
@@ -70,6 +70,7 @@ __all__ = [
     "own_words",
     "owner",
     "pack",
+    "reason_not_changeable",
     "rename",
     "report",
     "restart",
@@ -92,7 +93,6 @@ __all__ = [
     "visitor",
     "weights_file",
     "why_no_room",
-    "reason_not_changeable",
     "without_paths",
     "write_events",
 ]

@@ -1,4 +1,4 @@
-"""Where a network looks for one class: the blocks of a convolutional network, and two networks side by side."""
+"""Maps for one class: Grad-CAM of the blocks of a convolutional network, and two networks side by side."""
 
 from typing import TYPE_CHECKING
 
@@ -27,33 +27,33 @@ METHODS = {
     "gradcam": "Where it looks for **{label}**: Grad-CAM of its last block, {rows} × {columns} positions.",
     "chefer": "What it attends to for **{label}**: relevance over all layers (Chefer et al. 2021), {rows} × {columns} "
     "patches.",
-    "raw": "What its summary token attends to in the last layer, mean over heads, {rows} × {columns} patches; the same "
-    "for every class. {caveat}",
+    "raw": "What its summary token attends to in the last layer, mean over heads, {rows} × {columns} patches. It is "
+    "the same for every class. {caveat}",
 }
 
 WHAT_IT_IS = """
-**What it is.** A convolutional network has no attention to show. Grad-CAM (Selvaraju et al. 2017) asks instead: at the
-output of a block, which channels would raise the score of the chosen class if they were a little stronger? Each channel
-is weighted by that, all are added up, and what is below zero is left out. A bright place is one whose content, as the
-block sees it, speaks for the class.
+**What it is.** A convolutional network has no attention. Grad-CAM (Selvaraju et al. 2017) looks at the output of a
+block: which channels would raise the score of the chosen class if they were a little stronger? It weights each channel
+by this gradient, adds them up and sets negative values to zero. A bright place has content that speaks for the class,
+as far as this block can tell.
 
-**What to look for.** The last block has few positions and knows objects, so its map is coarse and says what decided.
-Early blocks have many positions and know edges and colours; their maps are detailed and say little of the class. Choose
-another class: a map that hardly changes says little about either.
+**What to look for.** The last block has few positions and detects objects. Its map is coarse and shows what decided the
+answer. Early blocks have many positions and detect edges and colours. Their maps are detailed and say little about the
+class. Choose another class: a map that hardly changes says little about either class.
 
-**What it is not.** It is no attention: nothing in the network chose to look there. Each position has seen a large
-neighbourhood of the image, so the place of a bright square is approximate. And it is a slope at this one image: it does
-not say what would happen if the bright part were missing.
+**Limits.** Grad-CAM is not attention: nothing in the network chose to look there. Each position depends on a large part
+of the image, so the location of a bright square is approximate. And Grad-CAM is a gradient at this one image: it does
+not show what would happen without the bright part.
 
-**Beside a transformer.** The transformer's map is made from its attention and the gradient of the same class's score.
-Both kinds of map say how much a place speaks for the class, in units that cannot be compared: compare the places, not
-the brightness. Where the two disagree, neither has to be wrong; the networks may decide by different things.
+**Compared with a transformer.** The transformer's map is made from its attention and the gradient of the same class
+score. Both maps show how much a place speaks for the class, but their units differ: compare the places, not the
+brightness. If the two maps disagree, both can be right, because the two networks may use different evidence.
 """
 
 
 @cached
 def map_for(run: Run, image: Image.Image, label: str) -> "ClassMap":
-    """How much each place of an image speaks for a class."""
+    """Return how much each place of an image speaks for a class."""
     from vit.explain import class_map
 
     if is_convolutional(run):
@@ -64,17 +64,20 @@ def map_for(run: Run, image: Image.Image, label: str) -> "ClassMap":
 
 @cached
 def block_maps(run: Run, image: Image.Image, label: str) -> list[np.ndarray]:
-    """Grad-CAM ``(rows columns)`` of every block."""
+    """Return the Grad-CAM map ``(rows columns)`` of every block of a convolutional network."""
+    from vit.cnn import CNN
     from vit.explain import grad_cam
 
     import_captum()
     model, info = cached_models.load_model(run)
+    if not isinstance(model, CNN):
+        raise TypeError(f"{run.name} is not a convolutional network.")
     images, index = cached_models.model_input(info, image), info.class_names.index(label)
     return [grad_cam(model, images, index, layer=layer)[0] for layer in range(len(model.blocks))]
 
 
-def choose_beside(run: Run) -> Run | None:
-    """Another run of the other kind with the same classes, bound to ``?beside=``."""
+def choose_other_kind(run: Run) -> Run | None:
+    """Show a select box over the runs of the other kind with the same classes, bound to ``?beside=``."""
     convolutional, class_names = is_convolutional(run), set(names_of(run.config))
     found = {
         other.name: other
@@ -84,7 +87,7 @@ def choose_beside(run: Run) -> Run | None:
     link_state.one_of("beside", found)
     kind = "transformer" if convolutional else "convolutional network"
     chosen = st.selectbox(
-        "Beside it",
+        "Compare with",
         list(found),
         index=None,
         placeholder=f"Choose a {kind}" if found else f"No {kind} yet",
@@ -92,13 +95,13 @@ def choose_beside(run: Run) -> Run | None:
         bind="query-params",
         width=220,
         disabled=not found,
-        help=f"A run of a {kind} that knows the same classes; train one to compare the two.",
+        help=f"A run of a {kind} with the same classes. Train one to compare the two.",
     )
-    return found.get(chosen)
+    return found.get(chosen) if chosen else None
 
 
 def show_map(run: Run, image: Image.Image, label: str) -> None:
-    """One network's answer and its map for a class, over the image as it sees it."""
+    """Show one network's answer, and its map for a class over the image at the network's input size."""
     st.markdown(f"**{plain(run.name)}** :small[{plain(run.config.model.title)}]")
     try:
         view, probabilities = prediction(run, image)
@@ -107,7 +110,7 @@ def show_map(run: Run, image: Image.Image, label: str) -> None:
         text.show_error(error)
         return
     names = names_of(run.config)
-    show_answer(names, probabilities, label)
+    show_prediction_badges(names, probabilities, label)
     rows, columns = found.heat.shape
     said = METHODS[found.method].format(label=plain(label), rows=rows, columns=columns, caveat=found.caveat)
     st.image(
@@ -115,11 +118,11 @@ def show_map(run: Run, image: Image.Image, label: str) -> None:
         width="stretch",
         alt=f"Map of {run.name} for {label} over the image",
     )
-    st.caption(said if found.heat.any() else f"{said} Nothing that it sees speaks for this class.")
+    st.caption(said if found.heat.any() else f"{said} Nothing in this image speaks for this class.")
 
 
-def show_answer(names: tuple[str, ...], probabilities: np.ndarray, label: str) -> None:
-    """Badges: what the network says, and how likely it finds the class of the map."""
+def show_prediction_badges(names: tuple[str, ...], probabilities: np.ndarray, label: str) -> None:
+    """Show the predicted class and the probability of the map's class as badges."""
     best = int(probabilities.argmax())
     with st.container(horizontal=True, gap="small"):
         text.name_badge(names[best], before="predicted: ", after=f", {probabilities[best]:.1%}", color="blue")
@@ -128,29 +131,29 @@ def show_answer(names: tuple[str, ...], probabilities: np.ndarray, label: str) -
 
 
 def show_legend() -> None:
-    """What the colours say."""
+    """Show the colour scale of the maps."""
     steps = ", ".join(SEQUENTIAL)
     st.html(
         '<div style="display: flex; align-items: center; gap: 0.6rem; font-size: 0.875rem; opacity: 0.8; '
         'white-space: nowrap">'
-        "<span>little: the image shows through</span>"
+        "<span>low (transparent)</span>"
         f'<span style="flex: 0 1 10rem; height: 0.6rem; background: linear-gradient(90deg, {steps})"></span>'
-        "<span>the most in this picture</span></div>"
+        "<span>highest in this picture</span></div>"
     )
 
 
 @st.fragment
-def explore_blocks(run: Run, picked: PickedImage) -> None:
-    """A convolutional network's maps: the last block large, with another network beside it, then every block."""
+def show_block_maps(run: Run, picked: PickedImage) -> None:
+    """Show a convolutional network's maps: the last block large, next to another network's map, then every block."""
     names, (view, probabilities) = names_of(run.config), prediction(run, picked.image)
     with st.container(horizontal=True, vertical_alignment="bottom"):
         label = pick_class(names, names[int(probabilities.argmax())])
-        other = choose_beside(run)
+        other = choose_other_kind(run)
     show_maps([run, *([other] if other else [])], picked, label, view)
     st.subheader("Every block", anchor=False, help=term("Grad-CAM"))
     st.caption(
-        f"Grad-CAM for {plain(label)} after each block, first to last: the positions get fewer, and what they stand "
-        "for gets larger. Each picture has its own scale."
+        f"Grad-CAM for {plain(label)} after each block, from first to last. Later blocks have fewer positions, and "
+        "each covers a larger part of the image. Each picture has its own colour scale."
     )
     maps = block_maps(run, picked.image, label)
     with st.grid("auto", min_column_width=150):
@@ -166,24 +169,24 @@ def explore_blocks(run: Run, picked: PickedImage) -> None:
 
 
 @st.fragment
-def explore_beside(run: Run, picked: PickedImage) -> None:
-    """A transformer's map for a class with a convolutional network's beside it."""
-    st.subheader("Beside a convolutional network", anchor=False)
+def show_cnn_comparison(run: Run, picked: PickedImage) -> None:
+    """Show a transformer's map for a class next to that of a convolutional network."""
+    st.subheader("Compare with a convolutional network", anchor=False)
     with st.container(horizontal=True, vertical_alignment="bottom"):
-        other = choose_beside(run)
+        other = choose_other_kind(run)
         if other is not None:
             names, (view, probabilities) = names_of(run.config), prediction(run, picked.image)
             label = pick_class(names, names[int(probabilities.argmax())])
     if other is None:
-        st.caption("Choose one, and both networks show for one class where in this image they find it.")
+        st.caption("Choose a run to see where both networks find a class in this image.")
         return
     show_maps([run, other], picked, label, view)
-    with st.expander("What Grad-CAM is, and what it is not", icon=":material/help:"):
+    with st.expander("What Grad-CAM shows, and its limits", icon=":material/help:"):
         st.markdown(WHAT_IT_IS)
 
 
 def show_maps(shown: list[Run], picked: PickedImage, label: str, view: np.ndarray) -> None:
-    """The image, and a map of each network for a class."""
+    """Show the image and the map of each network for a class."""
     with st.grid(1 + len(shown), min_column_width=200):
         with st.container():
             st.markdown(f"**The image** :small[{view.shape[1]} × {view.shape[0]} pixels]")

@@ -1,4 +1,4 @@
-"""Attention: every head of every layer, for one image and any of its patches; of a CNN, where it looks for a class."""
+"""Attention: the maps of every head for one image; for a convolutional network, Grad-CAM."""
 
 from typing import NamedTuple
 
@@ -19,6 +19,7 @@ from pages.ui.widgets.map_grid import (
 from pages.ui.wording import term
 from vit import plots
 from vit.classes import names_of
+from vit.config import TransformerConfig
 from vit.errors import ExplainError, UserError
 from vit.explain import contributions, token_rows
 from vit.pictures import overlays
@@ -28,75 +29,85 @@ VIEWS = ("Attention", "Contribution", "Mean, max, min")
 FUSIONS = ("Mean over heads", "Max over heads", "Min over heads")
 
 INTRO = (
-    "Each tile is one head of one layer: the brighter a patch, the more of its attention the chosen token gives to it. "
-    "Click a patch in the image to look from there, and a tile to enlarge its head."
+    "Each tile is one head of one layer. The brighter a patch, the more attention the chosen token pays to it. Click a "
+    "patch in the image to choose another token, or a tile to enlarge its head."
 )
 INTRO_CNN = (
-    "This network is convolutional and has no attention; Grad-CAM shows where it looks: the brighter a place, the more "
-    "what is there speaks for the chosen class."
+    "This network is convolutional and has no attention. Grad-CAM shows where it looks: the brighter a place, the more "
+    "its content speaks for the chosen class."
 )
 
 WHAT_IT_IS = """
-**What it is.** The model cuts the image into patches and turns each into a token; one more, the class token,
-stands beside them. The answer is read from the summary token: the class token, or the mean of the patches, as the
-model was set. In every layer each head lets every token look at all the others and take something over from them. A
-tile shows for one head how the chosen token divides its attention: it has 100 % to give, some of it to the class
-token (the number on the tile), the rest to the patches (the colours).
+**What it is.** The model cuts the image into patches and turns each patch into a token. A model with a class token has
+one token more. The answer is read from the summary token: the class token or the mean of the patches, depending on the
+model's settings. In every layer, each head lets every token attend to all tokens and copy information from them. A tile
+shows for one head how the chosen token divides its attention. The shares sum to 100 %: the number on the tile is the
+share of the class token, the colours are the shares of the patches.
 
-**What to look for.** In early layers heads often look at neighbours, at a fixed offset or at everything evenly. In
-later ones many gather the patches of one object, wherever you click in it, and the summary token looks at what
-decides. Some heads put nearly everything on one or two patches or on the class token, which is often their way of
-doing nothing. "1.0 × even" on hover means as much as if the attention were spread evenly.
+**What to look for.** In early layers, heads often attend to neighbours, to a fixed offset or to everything evenly. In
+later layers, many heads attend to all patches of the object that you click on, and the summary token attends to the
+parts that decide the answer. Some heads put nearly all attention on one or two patches or on the class token. This is
+often how a head does nothing. On hover, "1.0 × even" means as much as with evenly spread attention.
 
-**What it is not.** A map says where information is taken from, not what it is and not what it was good for: a patch
-can be looked at and change nothing. From the second layer on a patch's token already holds something of the patches
-that it looked at before, so a bright patch need not be about those pixels alone. And one head is one voice among
-many; the next layers weigh them.
+**Limits.** A map shows where information comes from. It does not show what the information is or whether it matters: a
+patch can get attention and change nothing. From the second layer on, a patch's token also holds information from other
+patches, so a bright patch need not be about its own pixels alone. Each head is one of many, and later layers weigh
+their outputs.
 
-**Colours.** Shared: all tiles have one scale, which ends at the 99th percentile of what they show, for a single
-strong link would leave the rest dark. Per tile: each has its own, so shapes show and amounts cannot be
-compared.
+**Colours.** Shared: all tiles use one scale. It ends at the 99th percentile of the values, because a single strong link
+would leave the rest dark. Per tile: each tile has its own scale. This shows shapes, but amounts cannot be compared
+between tiles.
 """
 
 READING = """
-A row is a token that attends, a column one that is attended to; each row sums to 1.
+Rows are tokens that attend, columns are tokens that are attended to. Each row sums to 1.
 
-A bright column: everybody looks at that token. A bright diagonal: each token looks at itself; lines beside it are its
-neighbours. Blocks: the patches of one region look at each other.
+Bright column: many tokens attend to this one. Bright diagonal: each token attends to itself; lines next to it are the
+neighbours. Blocks: the patches of one region attend to each other.
 
 Drag to zoom in, double-click to zoom out.
 """
 
 READING_OTHER = """
-A row is a token that attends, a column one that is attended to.
+Rows are tokens that attend, columns are tokens that are attended to.
 
-A bright column: everybody takes from that token. A bright diagonal: each token takes from itself.
+Bright column: many tokens take information from this one. Bright diagonal: each token takes information from itself.
 
 Drag to zoom in, double-click to zoom out.
 """
 
 CONTRIBUTION = (
-    "A head may look at a patch and take nothing over, since what it takes is attention times the value of that token. "
-    "Here a colour is the length of what the token adds, ‖α f(x)‖ (Kobayashi et al. 2020): a place that is bright in "
-    "the attention and dark here was looked at without effect."
+    "A head copies attention times the value of a token, so it can attend to a patch and copy almost nothing. Here the "
+    "colour is the length of what a token contributes, ‖α f(x)‖ (Kobayashi et al. 2020). A patch that is bright in the "
+    "attention and dark here got attention without effect."
 )
 
 FUSED = (
-    "The heads of each layer as one: their mean, the most that any head gives to a patch, and the least. The min shows "
-    "where all heads agree; the max is bright wherever one of them looks."
+    "The heads of each layer combined into one map: their mean, maximum and minimum for each patch. The minimum is "
+    "bright where all heads attend, the maximum where at least one head attends."
 )
 
 REGISTERS = (
-    "Before the patches stand {before}. Registers are tokens that nothing is read from: the network learned to keep "
-    "there what concerns the whole image, for which others take patches of plain background (Darcet et al. 2024). The "
-    "buttons below the image look from each of them; the number on a tile is what goes to all of them together."
+    "The tokens before the patches are {before}. Registers are extra tokens that the answer is not read from. The "
+    "network stores information about the whole image in them; networks without registers use patches of plain "
+    "background for this (Darcet et al. 2024). The buttons below the image choose one of these tokens. The number on a "
+    "tile is their total share of the attention."
 )
 
-DEVIATION_MAX = 1e-5  # of the logits, as a share of the largest where that is above 1: single precision's doubt
+DEVIATION_MAX = 1e-5  # of the logits, relative to the largest if it is above 1: rounding of single precision
 
 
 class View(NamedTuple):
-    """What the tiles show: ``matrices (depth column n m)``, names of the columns, and what a number is."""
+    """What the tiles show.
+
+    Attributes:
+        matrices: ``(depth column n m)``.
+        column_names: one for each column of tiles.
+        title: the heading of the tiles.
+        quantity: what a number measures.
+        shares: whether the numbers of a row sum to 1.
+        words: an explanation above the tiles.
+    """
 
     matrices: np.ndarray
     column_names: list[str]
@@ -107,28 +118,30 @@ class View(NamedTuple):
 
 
 def view_of(look: cached_models.Look, show: str, run: Run) -> View:
-    """The matrices of one of :data:`VIEWS`.
+    """Return the matrices of one of :data:`VIEWS`.
 
     Raises:
-        ExplainError: this network cannot give it.
+        ExplainError: the view is not defined for this network.
     """
     attention = look.attention
     heads = [f"Head {head}" for head in range(1, attention.shape[1] + 1)]
     match show:
         case "Contribution":
             norms = contributions(cached_models.load_model(run)[0], look.record)[0]
-            return View(norms, heads, "What every head takes over", "norm", False, CONTRIBUTION)
+            return View(norms, heads, "What every head copies", "norm", False, CONTRIBUTION)
         case "Mean, max, min":
             fused = np.stack([attention.mean(axis=1), attention.max(axis=1), attention.min(axis=1)], axis=1)
-            return View(fused, list(FUSIONS), "All heads of a layer in one", "attention", False, FUSED)
+            return View(fused, list(FUSIONS), "All heads of a layer combined", "attention", False, FUSED)
         case _:
             return View(attention, heads, "Every head of every layer", "attention", True, "")
 
 
 @st.fragment
-def explore(run: Run, look: cached_models.Look, picked: cached_models.PickedImage) -> None:
-    """What a click on a patch or a tile changes, and nothing else."""
-    record, config = look.record, run.config.model
+def show_attention(
+    run: Run, config: TransformerConfig, look: cached_models.Look, picked: cached_models.PickedImage
+) -> None:
+    """Show the maps, the matrix of the chosen tile and their controls; a click reruns this part alone."""
+    record = look.record
     before = tokens_before(config)
     if before:
         st.caption(REGISTERS.format(before=words_before(before)), help=term("class token", "register"))
@@ -146,8 +159,8 @@ def explore(run: Run, look: cached_models.Look, picked: cached_models.PickedImag
         st.caption(view.words, help=term("contribution") if show == "Contribution" else None)
     fused = show == "Mean, max, min"
     key = "fusion" if fused else "head"
+    depth, columns = view.matrices.shape[:2]
     with st.container(horizontal=True, vertical_alignment="bottom"):
-        depth, columns = view.matrices.shape[:2]
         token = view_pickers.pick_token(record.grid, others=before)
         layer = view_pickers.pick_layer(depth)
         head = (
@@ -156,7 +169,7 @@ def explore(run: Run, look: cached_models.Look, picked: cached_models.PickedImag
             else view_pickers.pick_head(columns)
         )
         scale_controls()
-    row_names = [f"Layer {number}" for number in range(1, len(view.matrices) + 1)]
+    row_names = [f"Layer {number}" for number in range(1, depth + 1)]
     map_grid(
         TileMaps(
             maps=lambda tokens: np.stack([token_rows(record, view.matrices, one) for one in tokens])[None],
@@ -183,7 +196,7 @@ def explore(run: Run, look: cached_models.Look, picked: cached_models.PickedImag
             picture=lambda: overlays.attention_grid(
                 cached_models.view_of(run, picked.image),
                 token_rows(record, view.matrices, token)[..., record.prefix_tokens :].reshape(
-                    *view.matrices.shape[:2], *record.grid
+                    depth, columns, *record.grid
                 ),
                 row_names,
                 view.column_names,
@@ -211,19 +224,24 @@ def explore(run: Run, look: cached_models.Look, picked: cached_models.PickedImag
             with st.container(width=270):
                 st.caption(READING if view.shares else READING_OTHER)
     numbers = "logits" if config.num_classes else "features"
-    check.caption(checked(cached_models.deviation(run, picked), numbers))  # last, since it takes two more passes
+    check.caption(describe_check(cached_models.deviation(run, picked), numbers))  # last: it takes two more passes
 
 
-def checked(deviation: float, numbers: str = "logits") -> str:
-    """Whether the maps are the attention that the answer was computed with; ``numbers`` is what it consists of."""
+def describe_check(deviation: float, numbers: str = "logits") -> str:
+    """Say whether the maps reproduce the model's output.
+
+    Args:
+        deviation: the largest difference between the recomputed output and the model's own.
+        numbers: what the output consists of.
+    """
     if deviation <= DEVIATION_MAX:
         return (
-            ":material/verified: These maps are the attention that was used: put in the place of the model's own "
-            f"softmax they give its answer, to {deviation:.0e} in the {numbers}."
+            ":material/verified: Checked: these maps reproduce the model's output (error in the "
+            f"{numbers} {deviation:.0e})."
         )
     return (
-        f":material/warning: Recomputed from these maps, the {numbers} differ from the model's own by "
-        f"{deviation:.1e}: do not trust them."
+        f":material/warning: The {numbers} recomputed from these maps differ from the model's own by {deviation:.1e}. "
+        "Do not trust these maps."
     )
 
 
@@ -235,6 +253,7 @@ with choices:
 if run is None:
     intro.caption(INTRO)
     st.stop()
+config = run.config.model
 convolutional = cached_models.is_convolutional(run)
 intro.caption(INTRO_CNN if convolutional else INTRO, help=term("attention", "head"))
 try:
@@ -254,13 +273,13 @@ except UserError as error:
 
 answer.show_answer(picked, names_of(run.config), probabilities)
 forget_browsers()
-if convolutional:
-    class_maps.explore_blocks(run, picked)
-    with st.expander("What Grad-CAM is, and what it is not", icon=":material/help:"):
-        st.markdown(class_maps.WHAT_IT_IS)
-else:
-    explore(run, look, picked)
-    with st.expander("What an attention map is, and what it is not", icon=":material/help:"):
+if isinstance(config, TransformerConfig):
+    show_attention(run, config, look, picked)
+    with st.expander("How to read attention maps, and their limits", icon=":material/help:"):
         st.markdown(WHAT_IT_IS)
-    if run.config.model.num_classes:
-        class_maps.explore_beside(run, picked)
+    if config.num_classes:
+        class_maps.show_cnn_comparison(run, picked)
+else:
+    class_maps.show_block_maps(run, picked)
+    with st.expander("What Grad-CAM shows, and its limits", icon=":material/help:"):
+        st.markdown(class_maps.WHAT_IT_IS)

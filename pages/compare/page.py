@@ -1,12 +1,14 @@
-"""Side by side: two images, or two runs, with one set of controls for both."""
+"""Side by side: compare two images or two runs with one set of controls."""
 
+from collections.abc import Mapping
+from functools import partial
 from typing import NamedTuple
 
 import numpy as np
 import streamlit as st
 
 from pages import access
-from pages.relevance import maps as seen
+from pages.relevance import maps as relevance_maps
 from pages.ui import answer as answer_view
 from pages.ui import cached_models, downloads, image_picker, link_state, run_picker, text
 from pages.ui.cached_models import Look, PickedImage
@@ -14,6 +16,7 @@ from pages.ui.text import plain
 from pages.ui.view_pickers import pick_optional_class, pick_token_layer_head
 from pages.ui.widgets.map_grid import Selection, TileMaps, forget_browsers, map_grid, scale_controls, tokens_before
 from vit.classes import names_of
+from vit.config import TransformerConfig
 from vit.errors import UserError
 from vit.explain import METHODS
 from vit.runs import Run
@@ -22,46 +25,36 @@ HEADS = "Every head"
 SIDE = 384  # pixels of a picture
 
 WHAT_IT_IS = """
-**Two images of one run** show what a head does whatever it is shown: a head that looks one patch to the left does so
-in both; a head that looks for eyes finds them in each.
+**Two images of one run** show what a head does in every image. A head that attends one patch to the left does so in
+both images; a head that attends to eyes finds them in both.
 
-**Two runs on one image** show what the training made of the same patches: another depth, another number of heads,
-another seed. Head 2 of one run has nothing to do with head 2 of another, for heads have no order: look for the one
-that does the same, wherever it stands. And two runs that answer alike may look at different places, so a map is no
-proof of a reason that all networks share.
+**Two runs on one image** show how training changes the maps: with another depth, another number of heads or another
+seed. Heads have no order: head 2 of one run does not correspond to head 2 of another. Look for the head that does the
+same, in any position. Two runs with the same answer may attend to different places, so a map does not prove a reason
+that all networks share.
 
-**One set of controls.** Patch, layer and head count for both sides; where one side has fewer layers or heads, its last
-one stands in. Where the two cut the image into different patches, the patch at the same place is taken. Each side has
-its own scale of colours: compare places and shapes, not the brightness.
+**One set of controls.** Patch, layer and head apply to both sides. If one side has fewer layers or heads, its last one
+is shown. If the two runs use different patch sizes, the patch at the same place is used. Each side has its own colour
+scale: compare places and shapes, not brightness.
 """
 
 
 class Side(NamedTuple):
-    """What stands on one side; ``look`` is None for a network without attention."""
+    """One side of the comparison; ``look`` is None for a network without attention."""
 
     run: Run
     picked: PickedImage
     look: Look | None
     probabilities: np.ndarray
 
-    @property
-    def grid(self) -> tuple[int, int]:
-        """Rows and columns of patches."""
-        return self.look.record.grid
-
-    @property
-    def version(self) -> str:
-        """Names the run, its weights and the image."""
-        return cached_models.version(self.run, self.picked.id)
-
 
 def pick_other(run: Run, picked: PickedImage) -> tuple[Run, PickedImage]:
-    """The right side: another run, bound to ``?run2=``, another image, bound to ``?image2=``, or both.
+    """Show the select boxes for the right side: a run, bound to ``?run2=``, and an image, bound to ``?image2=``.
 
-    Until one is chosen, it is the next validation image.
+    Without a choice, the right side is the next validation image.
 
     Raises:
-        DataError: the image is not there.
+        DataError: the image does not exist.
     """
     others = {other.name: other for other in access.my_runs() if other.has_weights and other.name != run.name}
     link_state.one_of("run2", others)
@@ -75,7 +68,7 @@ def pick_other(run: Run, picked: PickedImage) -> tuple[Run, PickedImage]:
         disabled=not others,
         width=220,
     )
-    other = others.get(name, run)
+    other = others.get(name, run) if name else run
     asked = str(link_state.stored("image2") or "").strip()
     known = image_picker.known_image(asked, run) if asked else None
     if known != (asked or None):
@@ -94,12 +87,12 @@ def pick_other(run: Run, picked: PickedImage) -> tuple[Run, PickedImage]:
         image_id = picked.id if name else image_picker.next_image(picked.id, run)
     elif image_id != image_picker.known_image(image_id, run):
         st.rerun()
-    # The image is of the left run's data: the right run sees the very same picture, at its own size.
+    # The image comes from the left run's data set; the right run sees the same image at its own size.
     return other, picked if image_id == picked.id else image_picker.open_id(image_id, run)
 
 
 def side_of(run: Run, picked: PickedImage) -> Side:
-    """Run the model over the image.
+    """Run a model on an image.
 
     Raises:
         UserError: the run cannot be loaded.
@@ -111,58 +104,70 @@ def side_of(run: Run, picked: PickedImage) -> Side:
 
 
 def corresponding(token: int, ours: tuple[int, int], theirs: tuple[int, int]) -> int:
-    """The patch of another grid at the place of the middle of this one's patch; 0 stays the summary token."""
+    """Return the patch of another grid that covers the centre of a patch; 0 is the summary token in both grids.
+
+    Args:
+        token: the patch in its own grid, from 1.
+        ours: rows and columns of its own grid.
+        theirs: rows and columns of the other grid.
+    """
     if not token or ours == theirs:
         return token
     row, column = divmod(token - 1, ours[1])
-    place = [int((index + 0.5) / here * there) for index, here, there in zip((row, column), ours, theirs, strict=True)]
+    place = [int((at + 0.5) / old * new) for at, old, new in zip((row, column), ours, theirs, strict=True)]
     return place[0] * theirs[1] + place[1] + 1
 
 
-def show_answer(side: Side) -> None:
-    """The side's heading: run, image, what it is and what the network says."""
+def show_heading(side: Side) -> None:
+    """Show the side's run, image, true label and prediction."""
     st.markdown(f"**{plain(side.run.name)}** :small[{plain(side.run.config.model.title)}]")
     answer_view.show_answer(side.picked, names_of(side.run.config), side.probabilities)
 
 
 def show_heads(sides: list[Side]) -> None:
-    """Every head of both sides, with the same patch, layer and head."""
+    """Show the maps of every head of both sides, with the same patch, layer and head."""
     looks = [side.look for side in sides if side.look is not None]
     if not looks:
-        st.caption("Neither network has heads: choose a method above that works without attention.")
+        st.caption("Neither network has attention heads. Choose a method above that works without attention.")
         return
     grid = looks[0].record.grid
-    for key, side in enumerate(sides):  # a click on the right sets its own patch, which is brought to the left's
+    for key, side in enumerate(sides):  # a click on the right side is translated to the left side's grid
         clicked = st.session_state.pop(f"token_{key}", None)
         if clicked is not None and side.look is not None:
-            st.session_state["token"] = corresponding(clicked, side.grid, grid)
+            st.session_state["token"] = corresponding(clicked, side.look.record.grid, grid)
     depth, heads = (max(look.attention.shape[axis] for look in looks) for axis in (0, 1))
     with st.container(horizontal=True, vertical_alignment="bottom"):
-        before = before_both(sides)
+        before = common_prefix(sides)
         token, layer, head = pick_token_layer_head(depth, heads, grid, others=before)
         scale_controls()
-    with st.grid(2, min_column_width=420, gap="large") as row:  # below each other where tiles would be cut off
+    with st.grid(2, min_column_width=420, gap="large") as row:  # one column where the tiles would not fit
         columns = [row.cell() for _ in sides]
     for key, (column, side) in enumerate(zip(columns, sides, strict=True)):
         with column:
-            show_answer(side)
+            show_heading(side)
             if side.look is None:
-                st.caption("This network is convolutional and has no heads: choose a method above instead.")
+                st.caption("This network is convolutional and has no attention heads. Choose a method above.")
             else:
-                show_grid(side, key, corresponding(token, grid, side.grid), layer, head, before)
+                own_token = corresponding(token, grid, side.look.record.grid)
+                show_grid(side, side.look, key, own_token, layer, head, before)
 
 
-def before_both(sides: list[Side]) -> tuple[str, ...]:
-    """Registers and what stands beside them, where both sides have the same tokens."""
-    shapes = {(side.grid, tokens_before(side.run.config.model)) if side.look else None for side in sides}
-    return shapes.pop()[1] if len(shapes) == 1 and None not in shapes else ()
+def common_prefix(sides: list[Side]) -> tuple[str, ...]:
+    """Return the names of the tokens before the patches if both sides have the same tokens, else nothing."""
+    shapes = set()
+    for side in sides:
+        config = side.run.config.model
+        if side.look is None or not isinstance(config, TransformerConfig):
+            return ()
+        shapes.add((side.look.record.grid, tokens_before(config)))
+    return shapes.pop()[1] if len(shapes) == 1 else ()
 
 
-def show_grid(side: Side, key: int, token: int, layer: int, head: int, before: tuple[str, ...]) -> None:
-    """One side's heads."""
+def show_grid(side: Side, look: Look, key: int, token: int, layer: int, head: int, before: tuple[str, ...]) -> None:
+    """Show the maps of every head of one side."""
     from vit.explain import token_rows
 
-    record, attention = side.look.record, side.look.attention
+    record, attention = look.record, look.attention
     if record.caveat:
         st.warning(record.caveat, icon=":material/info:")
     depth, heads = attention.shape[:2]
@@ -170,7 +175,7 @@ def show_grid(side: Side, key: int, token: int, layer: int, head: int, before: t
         TileMaps(
             maps=lambda tokens: np.stack([token_rows(record, attention, one) for one in tokens])[None],
             image=cached_models.looked_at(side.run, side.picked.image),
-            version=side.version,
+            version=cached_models.version(side.run, side.picked.id),
             grid=record.grid,
             prefix=record.prefix_tokens,
             pool=record.pool,
@@ -184,14 +189,14 @@ def show_grid(side: Side, key: int, token: int, layer: int, head: int, before: t
 
 
 def show_method(sides: list[Side], method: str) -> None:
-    """One method's map of both sides, for one class."""
+    """Show one method's map on both sides, for one class."""
     names = names_of(sides[0].run.config)
     label = None
     if METHODS[method].for_class and names:
-        label = pick_optional_class(names, "What each predicts")
+        label = pick_optional_class(names, "Each side's prediction")
     for place, (column, side) in enumerate(zip(st.columns(2, gap="large"), sides, strict=True)):
         with column:
-            show_answer(side)
+            show_heading(side)
             theirs = names_of(side.run.config)
             if label is not None and label not in theirs:
                 st.caption(f"This run does not know the class {plain(label)}.")
@@ -200,32 +205,37 @@ def show_method(sides: list[Side], method: str) -> None:
             likeliest = int(side.probabilities.argmax()) if theirs else None
             index = likeliest if label is None else theirs.index(label)
             try:
-                heat = seen.method_map(side.run, view, method, (index, None))
+                heat = relevance_maps.method_map(side.run, view, method, (index, None))
             except UserError as error:
                 text.show_error(error)
                 continue
-            picture = seen.draw(view, heat, METHODS[method].signed, SIDE)
+            picture = relevance_maps.draw(view, heat, METHODS[method].signed, SIDE)
             st.image(picture, width="stretch", alt=f"{METHODS[method].title} of {side.run.name}")
             colours = "Orange: for the class; blue: against it." if METHODS[method].signed else ""
             st.caption(f"{METHODS[method].what} {colours}")
             downloads.downloads(
                 f"{side.run.name}-{side.picked.id}-{method}",
                 key=f"map_{place}",
-                picture=lambda picture=picture: picture,
-                arrays=lambda heat=heat: {"relevance": heat},
+                picture=picture.copy,
+                arrays=partial(relevance_array, heat),
             )
 
 
+def relevance_array(heat: np.ndarray) -> Mapping[str, np.ndarray]:
+    """Return the contents of a downloaded NPZ file."""
+    return {"relevance": heat}
+
+
 @st.fragment
-def explore(sides: list[Side]) -> None:
-    """What the controls of both sides change."""
-    shown = {HEADS: HEADS} | {name: method.title for name, method in METHODS.items()}
-    link_state.named("method", shown)
+def show_both_sides(sides: list[Side]) -> None:
+    """Show every head or one method's map on both sides; the controls rerun this part alone."""
+    titles = {HEADS: HEADS} | {name: method.title for name, method in METHODS.items()}
+    link_state.named("method", titles)
     method = st.selectbox(
         "Show",
-        list(shown),
+        list(titles),
         index=None,
-        format_func=shown.get,
+        format_func=titles.__getitem__,
         placeholder=HEADS,
         key="method",
         bind="query-params",
@@ -238,11 +248,11 @@ def explore(sides: list[Side]) -> None:
 
 
 st.title("Side by side", anchor=False)
-st.caption("Two images of one run, or two runs on one image: the same patch, layer, head or method on both sides.")
+st.caption("Compare two images of one run, or two runs on one image, with the same patch, layer, head or method.")
 with st.container(horizontal=True, vertical_alignment="bottom"):
     run = run_picker.pick_run(width=220)
     picked = image_picker.pick_image(run) if run is not None else None
-if picked is None:
+if run is None or picked is None:
     st.stop()
 try:
     with st.container(horizontal=True, vertical_alignment="bottom"):
@@ -252,6 +262,6 @@ except UserError as error:
     text.show_error(error)
     st.stop()
 forget_browsers()
-explore(sides)
-with st.expander("What a comparison tells, and what it does not", icon=":material/help:"):
+show_both_sides(sides)
+with st.expander("How to read a comparison, and its limits", icon=":material/help:"):
     st.markdown(WHAT_IT_IS)

@@ -1,4 +1,4 @@
-"""The pages that look into a model, as a browser shows them: nothing fails, and what is clicked moves."""
+"""The pages that look into a model, in a browser: no errors, and clicks change the maps."""
 
 import re
 
@@ -37,7 +37,7 @@ def click_patch(page: Page, grid: int, column: float, row: float) -> None:
     picker.click(position={"x": box["width"] * column, "y": box["height"] * row})
 
 
-def test_every_page_shows_what_it_is_for_without_an_error_in_python_or_in_the_browser(trained, page):
+def test_every_page_opens_without_an_error_in_python_or_the_browser(trained, page):
     problems = []
     page.on("pageerror", lambda error: problems.append(str(error)))
     for path, title in PAGES.items():
@@ -47,13 +47,13 @@ def test_every_page_shows_what_it_is_for_without_an_error_in_python_or_in_the_br
         assert not problems, f"{path}: {problems}"
 
 
-def test_contributions_are_other_maps_than_the_attention(trained, page):
+def test_contribution_maps_differ_from_attention_maps(trained, page):
     open_view(page, "attention")
     tiles = page.locator(".attention .tile canvas")
     expect(tiles).to_have_count(4)
     before = [pixels(tile) for tile in tiles.all()]
     page.get_by_role("radio", name="Contribution").or_(page.get_by_role("button", name="Contribution")).first.click()
-    expect(page.locator(".attention h4", has_text="What every head takes over")).to_be_visible()
+    expect(page.locator(".attention h4", has_text="What every head copies")).to_be_visible()
     assert all(old != new for old, new in zip(before, (pixels(tile) for tile in tiles.all()), strict=True))
 
 
@@ -68,7 +68,7 @@ def test_a_click_on_either_side_moves_the_patch_of_both(trained, page):
         page.wait_for_url(re.compile(rf"token={token}\b"))
 
 
-def test_the_time_lapse_plays_and_leaves_the_epoch_in_the_link(trained, page):
+def test_the_time_lapse_plays_and_writes_the_epoch_into_the_link(trained, page):
     open_view(page, "timelapse?epoch=0")
     grid = page.locator(".attention").first
     expect(grid.locator("output")).to_have_text("Before training")

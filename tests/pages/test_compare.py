@@ -18,14 +18,14 @@ from vit.runs import weights
 
 
 def grids(app: AppTest) -> list[dict]:
-    """What each grid of maps gets."""
+    """Return the data sent to each grid of maps."""
     return [json.loads(grid.proto.mixed.json or grid.proto.json) for grid in app.get("bidi_component")]
 
 
-def test_without_a_choice_the_next_image_of_the_same_run_stands_on_the_right(several):
+def test_without_a_choice_the_right_side_is_the_next_image_of_the_same_run(several):
     app = open_page("compare", run="tiny", image="val-29")
     assert "Validation image 29" in texts(app)
-    assert "Validation image 0" in texts(app)  # after the last the first
+    assert "Validation image 0" in texts(app)  # the images wrap around
     left, right = grids(app)
     assert left["version"] != right["version"]
     assert (left["token"], left["row"], left["column"]) == (right["token"], right["row"], right["column"])
@@ -39,7 +39,7 @@ def test_a_link_reproduces_both_sides_and_the_controls(several):
     assert left["version"].startswith("tiny/")
     assert right["version"].startswith("tiny-deep/")
     assert right["version"].endswith("val-5")
-    assert (left["row"], right["row"]) == (2, 3)  # the left has two layers: its last one stands in
+    assert (left["row"], right["row"]) == (2, 3)  # the left has two layers: its last one is shown
     assert (left["token"], right["token"], left["column"]) == (7, 7, 2)
 
 
@@ -49,13 +49,13 @@ def test_another_run_sees_the_same_image_until_another_is_chosen(several):
 
 
 @pytest.mark.parametrize("link", [{"run2": "gone"}, {"image2": "../etc"}, {"method": "magic"}, {"image2": "val-9999"}])
-def test_a_link_to_what_is_not_there_falls_back(several, link):
+def test_an_invalid_link_falls_back_to_the_default(several, link):
     app = open_page("compare", run="tiny", image="val-3", **link)
     assert not app.error
     assert len(grids(app)) == 2
 
 
-def test_a_method_stands_on_both_sides_for_the_same_class(several):
+def test_a_method_is_shown_on_both_sides_for_the_same_class(several):
     app = open_page("compare", run="tiny", image="val-3", run2="tiny-deep", method="chefer", **{"class": "dog"})
     assert not app.error
     assert app.selectbox(key="class").value == "dog"
@@ -63,7 +63,7 @@ def test_a_method_stands_on_both_sides_for_the_same_class(several):
     assert not grids(app)
 
 
-def test_the_map_of_a_side_is_the_method_s(several):
+def test_the_map_of_a_side_is_the_map_of_the_method(several):
     run = runs.get_run("tiny")
     image = image_picker.open_id("val-3", run).image
     model, info = weights.load_checkpoint(run.path)
@@ -73,7 +73,7 @@ def test_the_map_of_a_side_is_the_method_s(several):
         np.testing.assert_allclose(seen, expected, atol=1e-6)
 
 
-def test_a_class_that_the_other_run_does_not_know_gets_a_sentence(several):
+def test_a_class_that_the_other_run_does_not_know_shows_a_message(several):
     path = several / "checkpoints" / "other"
     shutil.copytree(several / "checkpoints" / "tiny", path)
     config = runs.get_run("tiny").config
@@ -83,7 +83,7 @@ def test_a_class_that_the_other_run_does_not_know_gets_a_sentence(several):
     assert "does not know the class dog" in texts(app)
 
 
-def test_a_patch_is_found_at_the_same_place_of_another_grid():
+def test_corresponding_returns_the_patch_at_the_same_place_of_another_grid():
     assert corresponding(0, (4, 4), (8, 8)) == 0
     assert corresponding(5, (4, 4), (4, 4)) == 5
     assert corresponding(1, (4, 4), (8, 8)) == 1 * 8 + 1 + 1

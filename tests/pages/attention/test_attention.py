@@ -36,7 +36,7 @@ def picture(home) -> str:
     return save_picture(Image.fromarray(pixels))
 
 
-def test_without_a_run_the_page_leads_to_train(home):
+def test_without_a_run_the_page_links_to_train(home):
     app = open_page("attention")
     assert "No trained run yet" in app.markdown[-1].value
     assert [link.value for link in app.main.get("page_link")] == ["Train a model"]
@@ -74,18 +74,18 @@ def test_a_link_reproduces_the_view(several):
         ({"token": "abc", "layer": "", "head": "1e9"}, (0, 1, 1)),
     ],
 )
-def test_numbers_out_of_bounds_are_brought_into_them(trained, link, expected):
+def test_numbers_out_of_bounds_are_clamped(trained, link, expected):
     assert state(open_page("attention", **link)) == expected
 
 
 @pytest.mark.parametrize(
     ("asked", "shown"), [("val-99999", "val-29"), ("12", "val-12"), ("../../etc", "val-0"), ("", "val-0")]
 )
-def test_an_image_that_is_not_there_gives_way_to_the_nearest(trained, asked, shown):
+def test_a_missing_image_is_replaced_by_the_nearest(trained, asked, shown):
     assert open_page("attention", image=asked).selectbox(key="image").value == shown
 
 
-def test_a_run_that_is_not_there_gives_way_to_another_with_a_word(trained):
+def test_a_missing_run_is_replaced_by_another_with_a_message(trained):
     app = open_page("attention", run="gone")
     assert app.selectbox(key="run").value == "tiny"
     assert "gone" in app.toast[0].value
@@ -98,7 +98,7 @@ def test_switching_to_a_shallower_run_keeps_numbers_within_bounds(several):
     assert state(app) == (16, 2, 2)
 
 
-def test_steps_go_through_the_images_and_around(trained):
+def test_the_step_buttons_wrap_around(trained):
     app = open_page("attention")
     for button, expected in (("next", "val-1"), ("previous", "val-0"), ("previous", "val-29"), ("next", "val-0")):
         app.button(key=f"image_{button}").click().run()
@@ -116,7 +116,7 @@ def test_an_uploaded_picture_becomes_the_image(trained):
     assert "Uploaded picture" in texts(app)
 
 
-def test_an_upload_that_is_no_image_gets_a_sentence_and_the_view_stays(trained):
+def test_an_upload_that_is_not_an_image_shows_an_error_and_keeps_the_view(trained):
     app = open_page("attention", image="val-5")
     app.file_uploader(key="attention_upload").set_value(("letter.png", b"Dear sir", "image/png")).run()
     assert not app.exception
@@ -124,7 +124,7 @@ def test_an_upload_that_is_no_image_gets_a_sentence_and_the_view_stays(trained):
     assert app.selectbox(key="image").value == "val-5"
 
 
-def test_pictures_can_be_looked_at_when_the_data_set_is_gone(trained, picture, monkeypatch):
+def test_uploaded_pictures_work_when_the_data_set_is_gone(trained, picture, monkeypatch):
     monkeypatch.setattr(data, "load", lambda *_, **__: (_ for _ in ()).throw(DataError("It is gone.")))
     cached_models._validation.clear()
     app = open_page("attention", image="val-3")
@@ -133,14 +133,14 @@ def test_pictures_can_be_looked_at_when_the_data_set_is_gone(trained, picture, m
     assert len(app.get("bidi_component")) == 1
 
 
-def test_damaged_weights_get_a_sentence(trained):
+def test_damaged_weights_show_an_error(trained):
     (runs.find_run("tiny").path / "model.safetensors").write_bytes(b"nothing")
     app = open_page("attention")
     assert "damaged" in app.error[0].value
 
 
 def sent(app: AppTest) -> dict:
-    """The data that the grid gets."""
+    """Return the data sent to the grid."""
     return json.loads(app.get("bidi_component")[0].proto.mixed.json or app.get("bidi_component")[0].proto.json)
 
 
@@ -158,7 +158,7 @@ def test_maps_that_the_browser_holds_are_not_sent_again(trained, monkeypatch):
     assert {"maps", "image"} <= set(sent(app))
 
 
-def test_beyond_a_megabyte_only_the_maps_of_the_chosen_token_are_sent(trained, monkeypatch):
+def test_if_the_maps_are_too_large_only_those_of_the_chosen_token_are_sent(trained, monkeypatch):
     monkeypatch.setattr(map_grid, "MAPS_BYTES_MAX", 100)
     app = open_page("attention", token="5")
     assert (sent(app)["every"], sent(app)["first"]) == (False, 5)
@@ -177,7 +177,7 @@ def test_hostile_text_is_shown_as_it_is():
     assert all(shown[at - 1] == "\\" for at in marks)
 
 
-def test_a_run_whose_weights_change_is_loaded_anew(trained):
+def test_a_run_is_reloaded_when_its_weights_change(trained):
     run = runs.find_run("tiny")
     first = cached_models.load_model(run)[0]
     assert cached_models.load_model(run)[0] is first
@@ -188,7 +188,7 @@ def test_a_run_whose_weights_change_is_loaded_anew(trained):
 
 
 def matrices(app: AppTest) -> np.ndarray:
-    """What the matrix below the maps shows."""
+    """Return the values of the matrix below the maps."""
     chart = json.loads(app.get("plotly_chart")[0].proto.spec)["data"][0]["z"]
     if isinstance(chart, dict):
         raw = np.frombuffer(base64.b64decode(chart["bdata"]), dtype=chart["dtype"])
@@ -201,7 +201,7 @@ def recorded(name: str, image: Image.Image):
     return model, capture(model, cached_models.model_input(info, image))
 
 
-def test_the_views_show_attention_contributions_and_heads_fused(trained):
+def test_the_views_show_attention_contributions_and_fused_heads(trained):
     picked = image_picker.open_id("val-2", runs.find_run("tiny"))
     model, record = recorded("tiny", picked.image)
     attention = attention_arrays(record)
@@ -215,9 +215,9 @@ def test_the_views_show_attention_contributions_and_heads_fused(trained):
     assert sent(app)["columnNames"][2] == "Min over heads"
 
 
-def test_the_page_checks_that_the_maps_are_the_attention_that_was_used(trained, monkeypatch):
-    assert any("are the attention that was used" in caption.value for caption in open_page("attention").caption)
+def test_the_page_checks_that_the_maps_reproduce_the_models_output(trained, monkeypatch):
+    assert any("these maps reproduce the model's output" in caption.value for caption in open_page("attention").caption)
     monkeypatch.setattr(explain, "recompute", lambda model, images, record: record.logits + 0.01)
     cached_models._deviation.clear()
-    assert any("do not trust them" in caption.value for caption in open_page("attention").caption)
+    assert any("Do not trust these maps" in caption.value for caption in open_page("attention").caption)
     cached_models._deviation.clear()

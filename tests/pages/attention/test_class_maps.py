@@ -1,4 +1,4 @@
-"""Attention of a convolutional network, and two kinds of network side by side."""
+"""Grad-CAM of a convolutional network, and two kinds of network side by side."""
 
 import io
 import shutil
@@ -27,7 +27,7 @@ def other_config(model, **data_settings) -> RunConfig:
 
 @pytest.fixture(scope="module")
 def zoo(workshop, tmp_path_factory) -> Path:
-    """The runs of the workshop, and trained ones of other networks: "cnn" (48 px images), "course"."""
+    """The runs of the workshop and trained runs of other networks: "cnn" (48 px images) and "course"."""
     folder = tmp_path_factory.mktemp("zoo")
     shutil.copytree(workshop, folder, dirs_exist_ok=True)
     with pytest.MonkeyPatch.context() as patch:
@@ -58,7 +58,7 @@ def shown_image(name: str, index: int) -> Image.Image:
     return Image.fromarray(np.ascontiguousarray(np.moveaxis(split.images[index], 0, -1)))
 
 
-def test_a_convolutional_network_shows_grad_cam_for_the_class_that_it_predicts(mixed):
+def test_a_convolutional_network_shows_grad_cam_for_the_predicted_class(mixed):
     app = open_page("attention", run="cnn", image="val-3")
     answers = probabilities("cnn", shown_image("cnn", 3))
     best = max(answers, key=answers.get)
@@ -87,14 +87,14 @@ def test_a_class_can_be_chosen_and_is_in_the_link(mixed):
 @pytest.mark.parametrize(
     "link", [{"class": "zebra"}, {"beside": "gone"}, {"beside": "cnn"}, {"class": "", "beside": ""}]
 )
-def test_a_link_to_what_cannot_be_chosen_falls_back_to_the_predicted_class_alone(mixed, link):
+def test_an_invalid_link_falls_back_to_the_predicted_class(mixed, link):
     app = open_page("attention", run="cnn", image="val-3", **link)
     assert app.selectbox(key="class").value is None
     assert app.selectbox(key="beside").value is None
     assert "Where it looks for" in texts(app)
 
 
-def test_each_kind_offers_the_other_with_the_same_classes(mixed):
+def test_each_kind_of_network_offers_runs_of_the_other_kind_with_the_same_classes(mixed):
     shutil.copytree(mixed / "checkpoints" / "cnn", mixed / "checkpoints" / "cnn-other-classes")
     path = mixed / "checkpoints" / "cnn-other-classes"
     config = other_config(CNNConfig(image_size=48), class_names=("airplane", "bus", "cat", "dog", "zebra"))
@@ -109,7 +109,7 @@ def test_each_kind_offers_the_other_with_the_same_classes(mixed):
 
 
 @pytest.mark.parametrize(("run", "beside"), [("cnn", "tiny"), ("tiny", "cnn")])
-def test_two_networks_answer_for_the_same_picture_each_at_its_own_size(mixed, run, beside):
+def test_two_networks_see_the_same_picture_each_at_its_own_size(mixed, run, beside):
     app = open_page("attention", run=run, image="val-5", beside=beside, **{"class": "dog"})
     assert not app.error
     picture = shown_image(run, 5)
@@ -124,14 +124,14 @@ def test_two_networks_answer_for_the_same_picture_each_at_its_own_size(mixed, ru
 
 
 def test_the_same_image_number_of_another_run_is_another_image(mixed):
-    """Cached answers must not be told apart by the number alone."""
+    """The number of an image alone must not be the key of a cached answer."""
     run = runs.get_run("tiny")
     first, second = shown_image("tiny", 0), shown_image("tiny", 1)
     assert not np.array_equal(cached_models.prediction(run, first).view, cached_models.prediction(run, second).view)
     np.testing.assert_array_equal(cached_models.prediction(run, first).view, np.asarray(first))
 
 
-def test_beside_the_course_network_stands_its_sentence(mixed):
+def test_the_course_network_shows_its_caveat_next_to_another_network(mixed):
     app = open_page("attention", run="course", image="val-1", beside="cnn")
     assert "mixes positions" in app.warning[0].value
     assert "the same for every class" in texts(app)
@@ -139,20 +139,20 @@ def test_beside_the_course_network_stands_its_sentence(mixed):
     assert len(app.get("bidi_component")) == 1
 
 
-def test_without_the_other_kind_it_says_so(trained):
+def test_without_a_run_of_the_other_kind_the_select_box_says_so(trained):
     app = open_page("attention", run="tiny")
     assert app.selectbox(key="beside").disabled
     assert "No convolutional network yet" in app.selectbox(key="beside").placeholder
 
 
-def test_damaged_weights_beside_get_a_sentence_and_the_page_stays(mixed):
+def test_damaged_weights_of_the_second_run_show_an_error_and_keep_the_page(mixed):
     (mixed / "checkpoints" / "tiny" / "model.safetensors").write_bytes(b"nothing")
     app = open_page("attention", run="cnn", image="val-3", beside="tiny")
     assert "damaged" in app.error[0].value
     assert "Where it looks for" in texts(app)
 
 
-def test_switching_between_the_kinds_keeps_the_image(mixed):
+def test_switching_between_kinds_of_network_keeps_the_image(mixed):
     app = open_page("attention", run="tiny", image="val-7", token="5")
     for name, grids in (("cnn", 0), ("tiny", 1)):
         app.selectbox(key="run").set_value(name).run()
@@ -162,7 +162,7 @@ def test_switching_between_the_kinds_keeps_the_image(mixed):
         assert len(app.get("bidi_component")) == grids
 
 
-def test_an_uploaded_picture_is_looked_at_by_both(mixed):
+def test_both_networks_see_an_uploaded_picture(mixed):
     content = io.BytesIO()
     Image.new("RGB", (90, 60), "orange").save(content, "PNG")
     picture = save_picture(Image.open(io.BytesIO(content.getvalue())))
