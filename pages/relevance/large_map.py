@@ -1,12 +1,12 @@
-"""One method's map, large, with its legend and all that is to be known of it."""
+"""One method's map at full size, with its legend and its explanation."""
 
 from typing import TYPE_CHECKING
 
 import numpy as np
 import streamlit as st
 
-from pages.relevance import maps as seen
-from pages.relevance.help import WORDS
+from pages.relevance import maps as relevance_maps
+from pages.relevance.help import METHOD_HELP
 from pages.ui import downloads
 from pages.ui.cached_models import PickedImage
 from pages.ui.text import plain
@@ -18,7 +18,7 @@ if TYPE_CHECKING:  # torch comes with the first model
 
 
 def scientific(number: float) -> str:
-    """Two digits, such as "0.34" or "4.9 × 10⁻⁵"."""
+    """Return a number with two significant digits, such as "0.34" or "4.9 × 10⁻⁵"."""
     if number == 0 or 1e-3 <= abs(number) < 1e4:
         return f"{number:.2g}"
     digits, power = f"{number:.1e}".split("e")
@@ -26,7 +26,7 @@ def scientific(number: float) -> str:
 
 
 def legend(method: "Method", heat: np.ndarray) -> None:
-    """What the colours of a map say, and its largest number."""
+    """Show the colour scale of a map, with its largest number."""
     top = scientific(float(np.abs(heat).max()))
     if method.signed:
         colours, low = f"{SIGNED[0]}, transparent, {SIGNED[1]}", f"−{top}: against"
@@ -47,29 +47,29 @@ def show_large(
     run: Run,
     picked: PickedImage,
     view: np.ndarray,
-    question: seen.Question,
+    question: relevance_maps.Question,
     name: str,
     method: "Method",
     heat: np.ndarray | None,
 ) -> None:
-    """One method's map with its legend, and all that is to be known of it."""
-    words = WORDS[name]
+    """Show one method's map with its legend, formula, explanation and limits."""
+    explained = METHOD_HELP[name]
     with st.grid(2, min_column_width=330, gap="large") as row:
         left, right = row.cell(), row.cell()
     with left:
         if heat is None:
-            st.info("This map takes a while: start it above.", icon=":material/hourglass:")
+            st.info("This map takes a while to compute. Start it above.", icon=":material/hourglass:")
         else:
             st.image(
-                seen.picture(view, heat, method.signed, seen.LARGE),
+                relevance_maps.picture(view, heat, method.signed, relevance_maps.LARGE),
                 width="stretch",
-                alt=f"{method.title} over the image, large: {question.words}",
+                alt=f"{method.title} over the image, large: {question.text}",
             )
             legend(method, heat)
             downloads.downloads(
                 f"{run.name}-{picked.id}-{name}",
                 key="one_map",
-                picture=lambda: seen.draw(view, heat, method.signed, seen.LARGE),
+                picture=lambda: relevance_maps.draw(view, heat, method.signed, relevance_maps.LARGE),
                 arrays=lambda: {"relevance": heat},
                 table=lambda: [
                     {"row": row + 1, "column": column + 1, "relevance": float(value)}
@@ -78,25 +78,30 @@ def show_large(
             )
     with right:
         st.subheader(method.title, anchor=False)
-        asked = f"Here: **{plain(question.words)}**." if method.for_class else "The same for **every class**."
+        asked = f"Question: **{plain(question.text)}**." if method.for_class else "It is the same for **every class**."
         st.markdown(f"{method.what} {asked}")
-        st.latex(words.formula)
-        st.caption(words.symbols)
-        st.markdown(f"**How it is computed.** {words.how}")
-        st.markdown(f"**When not to trust it.** {words.doubt}")
+        st.latex(explained.formula)
+        st.caption(explained.symbols)
+        st.markdown(f"**How it is computed.** {explained.how}")
+        st.markdown(f"**When not to trust it.** {explained.doubt}")
         if name == "integrated" and heat is not None:
-            st.markdown(adds_up(float(heat.sum()), seen.gain_over_blank(run, view, question.target)))
+            st.markdown(adds_up(float(heat.sum()), relevance_maps.gain_over_blank(run, view, question.target)))
         st.caption(f"Source: {method.source}")
         st.page_link(
             "faithfulness/page.py",
-            label="Is this map any good? Put it to the test",
+            label="Test this map",
             icon=":material/fact_check:",
             query_params={"run": run.name},
         )
 
 
 def adds_up(total: float, gain: float) -> str:
-    """Whether integrated gradients divide up the whole score."""
+    """Say whether the numbers of an integrated-gradients map add up to the whole score.
+
+    Args:
+        total: the sum of the map.
+        gain: the score of the picture minus that of a blank one.
+    """
     near = abs(total - gain) <= 0.05 * max(abs(gain), 0.1)
-    verdict = "it does" if near else "it does not, so trust the places more than the amounts"
-    return f"**Does it add up?** The map's sum is {total:.2f}, and should be {gain:.2f}: {verdict}."
+    verdict = "It adds up" if near else "It does not add up, so trust the places more than the amounts"
+    return f"**Does it add up?** The map's sum is {total:.2f} and should be {gain:.2f}. {verdict}."

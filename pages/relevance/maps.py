@@ -1,8 +1,8 @@
-"""What the Relevance page shows: the maps of one image for a class, computed once and kept, and their pictures."""
+"""Compute, cache and draw the relevance maps of one image for a class."""
 
 import io
 from collections.abc import Iterable
-from typing import NamedTuple
+from typing import TYPE_CHECKING, NamedTuple
 
 import numpy as np
 from PIL import Image
@@ -15,18 +15,21 @@ from vit.errors import ExplainError
 from vit.pictures import overlays
 from vit.runs import Run
 
+if TYPE_CHECKING:  # torch comes with the first model
+    from vit.explain.maps.attention import Fusion
+
 SMALL, LARGE = 192, 512  # pixels of a picture
 
 QUICK_FLOPS = 1.2e11
-"""Operations of a second or two: slow methods of networks within them are computed at once."""
+"""Slow methods start without a click below this many operations, which take a second or two."""
 
 Maps = dict[str, np.ndarray]
 Target = tuple[int | None, int | None]
-"""The number of the class that is explained, and of the one that it is held against; None of a network without any."""
+"""Indices of the explained class and of the class compared with it; None in a network without classes."""
 
 
 class Question(NamedTuple):
-    """What is explained: the class, another one that it is held against, and the names of all."""
+    """The explained class, the class compared with it, and the names of all classes."""
 
     label: str
     against: str | None
@@ -34,25 +37,25 @@ class Question(NamedTuple):
 
     @property
     def target(self) -> Target:
-        """Their numbers."""
+        """The indices of both classes."""
         if not self.names:
             return None, None
         return self.names.index(self.label), None if self.against is None else self.names.index(self.against)
 
     @property
-    def words(self) -> str:
-        """Such as "why dog and not cat"."""
+    def text(self) -> str:
+        """The question as text, such as "why dog and not cat"."""
         if not self.names:
             return "for no class"
         return f"why {self.label}" + (f" and not {self.against}" if self.against else "")
 
 
 NO_QUESTION = Question("", None, ())
-"""What can be asked of a network without classes."""
+"""The question for a network without classes."""
 
 
 def is_quick(run: Run, slow: Iterable[str]) -> bool:
-    """Whether the methods that run the network many times are a matter of a second or two."""
+    """Return whether these slow methods together take only a second or two."""
     from vit.explain.maps.attribution import CUTS, STEPS
 
     patches = getattr(run.config.model, "grid", CUTS) ** 2
@@ -61,12 +64,15 @@ def is_quick(run: Run, slow: Iterable[str]) -> bool:
 
 
 @cached
-def fast_maps(run: Run, view: np.ndarray, target: Target, fusion: str, discard: float) -> Maps:
-    """The map ``(rows columns)`` of every fast method that the network can give, all from one pass.
+def fast_maps(run: Run, view: np.ndarray, target: Target, fusion: "Fusion", discard: float) -> Maps:
+    """Return the map ``(rows columns)`` of every fast method that the network supports, all from one pass.
 
     Args:
-        view: the image as the model sees it, ``(h w c)`` uint8.
-        fusion, discard: of rollout.
+        run: the network.
+        view: the image at the model's input size, ``(h w c)`` uint8.
+        target: the classes that the maps explain.
+        fusion: how rollout combines the heads.
+        discard: the share of small weights that rollout leaves out.
     """
     from vit import explain
     from vit.cnn import CNN
@@ -83,7 +89,7 @@ def fast_maps(run: Run, view: np.ndarray, target: Target, fusion: str, discard: 
 
 
 def compute_slow(run: Run, view: np.ndarray, name: str, target: Target, progress: Progress | None = None) -> np.ndarray:
-    """The map ``(rows columns)`` of a method that runs the network many times."""
+    """Return the map ``(rows columns)`` of a method that runs the network many times."""
     from vit import explain
 
     import_captum()
@@ -96,10 +102,10 @@ slow_map = cached(compute_slow)
 
 
 def method_map(run: Run, view: np.ndarray, name: str, target: Target) -> np.ndarray:
-    """The map ``(rows columns)`` of any method.
+    """Return the map ``(rows columns)`` of any method.
 
     Raises:
-        ExplainError: this network cannot give it.
+        ExplainError: the method is not defined for this network.
     """
     from vit import explain
 
@@ -113,13 +119,13 @@ def method_map(run: Run, view: np.ndarray, name: str, target: Target) -> np.ndar
 
 
 def caveat(run: Run, picked: PickedImage) -> str:
-    """What keeps the last layer's attention from being read as it stands; empty but for some course networks."""
+    """Return a warning about reading the last layer's attention; empty except for some course networks."""
     return cached_models.look(run, picked).record.caveat if run.config.model.architecture == "reference" else ""
 
 
 @cached
 def gain_over_blank(run: Run, view: np.ndarray, target: Target) -> float:
-    """How far the score is above that of a blank picture."""
+    """Return the score minus that of a blank picture."""
     from vit import explain
 
     model, info = cached_models.load_model(run)
@@ -128,14 +134,14 @@ def gain_over_blank(run: Run, view: np.ndarray, target: Target) -> float:
 
 
 def draw(view: np.ndarray, heat: np.ndarray, signed: bool, side: int) -> Image.Image:
-    """A map over the image, on a colour scale of its own."""
+    """Draw a map over the image, with its own colour scale."""
     over = overlays.signed_overlay if signed else overlays.overlay
     return over(view, heat, top=float(np.abs(heat).max()), side=side)
 
 
 @cached
 def picture(view: np.ndarray, heat: np.ndarray | None, signed: bool, side: int) -> bytes:
-    """:func:`draw` as JPEG, which takes a quarter of PNG's time; the image by itself where there is no map."""
+    """Return a map over the image as JPEG, four times as fast as PNG; without a map, the image alone."""
     if heat is None:
         image = Image.fromarray(view).resize((side, side), Image.Resampling.BICUBIC)
     else:

@@ -1,13 +1,14 @@
-"""Relevance: which parts of an image an answer rests on, by every method that a network can give."""
+"""Relevance: which parts of an image an answer rests on, by every method that a network supports."""
 
 import hashlib
 from collections.abc import Mapping
-from typing import TYPE_CHECKING
+from functools import partial
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import streamlit as st
 
-from pages.relevance import maps as seen
+from pages.relevance import maps as relevance_maps
 from pages.relevance.help import INTRO, WHAT_IT_IS
 from pages.relevance.large_map import show_large
 from pages.relevance.maps import Question
@@ -22,31 +23,32 @@ from vit.runs import Run
 
 if TYPE_CHECKING:  # torch comes with the first model
     from vit.explain import Method
+    from vit.explain.maps.attention import Fusion
 
-FUSIONS = ("mean", "max", "min")
+FUSIONS: "tuple[Fusion, ...]" = ("mean", "max", "min")
 DISCARD_MAX = 95  # percent
 
 
-def ask(names: tuple[str, ...], predicted: str) -> Question:
-    """The class, and what it is held against, bound to ``?class=`` and ``?against=``."""
+def choose_question(names: tuple[str, ...], predicted: str) -> Question:
+    """Show the select boxes for the class and the class compared with it: ``?class=`` and ``?against=``."""
     label = view_pickers.pick_class(names, predicted)
     others = [name for name in names if name != label]
     link_state.one_of("against", others)
     against = st.selectbox(
-        "And not",
+        "Compared with class",
         others,
         index=None,
         placeholder="no other class",
         key="against",
         bind="query-params",
         width=200,
-        help="With another class the maps explain how far the first is ahead of it: the difference of the two scores.",
+        help="If you choose one, the maps explain the difference of the two scores.",
     )
     return Question(label, against, names)
 
 
-def rollout_controls() -> tuple[str, float]:
-    """How rollout fuses heads, and the share of small weights that it and gradient rollout leave out."""
+def rollout_controls() -> "tuple[Fusion, float]":
+    """Show how rollout combines heads, and the share of small weights that both kinds of rollout leave out."""
     if link_state.stored("fuse") not in FUSIONS:
         link_state.settle("fuse", FUSIONS[0])
     link_state.bounded("discard", 0, DISCARD_MAX, 0)
@@ -57,7 +59,7 @@ def rollout_controls() -> tuple[str, float]:
         required=True,
         key="fuse",
         bind="query-params",
-        help=term("rollout", here="How the heads of a layer become one map in rollout."),
+        help=term("rollout", here="How rollout combines the heads of a layer into one map."),
     )
     discard = st.slider(
         "Rollout: leave out",
@@ -69,25 +71,25 @@ def rollout_controls() -> tuple[str, float]:
         key="discard",
         bind="query-params",
         width=180,
-        help="The smallest weights of each layer that rollout and gradient rollout leave out. More makes a clearer "
-        "picture, not a truer one.",
+        help="The share of smallest weights in each layer that rollout and gradient rollout leave out. A larger share "
+        "makes a clearer picture, but not a more accurate one.",
     )
     return fusion, discard / 100
 
 
 def choose_method(titles: Mapping[str, str], first: str) -> str:
-    """The method that is shown large, ``?method=`` by its name: what a link, a tile or the pills say."""
+    """Show the choice of the large map, ``?method=``; a link carries the method's name or its title."""
     by_title = {title: name for name, title in titles.items()}
-    asked = st.query_params.get("method") or st.session_state.get("method")
-    chosen = by_title.get(asked, asked)
+    asked: Any = st.query_params.get("method") or st.session_state.get("method")
+    chosen: str = by_title.get(asked, asked)
     chosen = chosen if chosen in titles else first
     remember_method(chosen)
     link_state.settle("closer", chosen)
     st.pills(
-        "Look closer at",
+        "Method in detail",
         list(titles),
         required=True,
-        format_func=titles.get,
+        format_func=titles.__getitem__,
         key="closer",
         on_change=lambda: remember_method(st.session_state["closer"]),
     )
@@ -95,28 +97,28 @@ def choose_method(titles: Mapping[str, str], first: str) -> str:
 
 
 def remember_method(name: str) -> None:
-    """Keep the chosen method for other pages, and in the address."""
+    """Store the chosen method in the session, for other pages, and in the address."""
     st.session_state["method"] = name
     if st.query_params.get("method") != name:
         st.query_params["method"] = name
 
 
 @st.fragment
-def explore(run: Run, picked: PickedImage, view: np.ndarray, probabilities: np.ndarray) -> None:
-    """What the class, the method and their settings change, and nothing else."""
+def show_relevance(run: Run, picked: PickedImage, view: np.ndarray, probabilities: np.ndarray) -> None:
+    """Show the answer, the gallery of maps and one large map; the controls rerun this part alone."""
     from vit.explain import methods_for, why_not
 
     config = run.config
     methods, names = methods_for(config.model), names_of(config)
     slow = [name for name, method in methods.items() if not method.fast]
-    quick = seen.is_quick(run, slow)
+    quick = relevance_maps.is_quick(run, slow)
     with st.container(horizontal=True, vertical_alignment="bottom"):
-        question = ask(names, names[int(probabilities.argmax())]) if names else seen.NO_QUESTION
-        fusion, discard = rollout_controls() if "rollout" in methods else ("mean", 0.0)
+        question = choose_question(names, names[int(probabilities.argmax())]) if names else relevance_maps.NO_QUESTION
+        fusion, discard = rollout_controls() if "rollout" in methods else (FUSIONS[0], 0.0)
         every = not quick or len(methods) - len(slow) < 2
         if slow and not every:
             every = st.toggle(
-                "Slow methods too",
+                "Include slow methods",
                 key="slow",
                 bind="query-params",
                 help=term("integrated gradients", "occlusion", here="These run the network dozens of times."),
@@ -127,15 +129,15 @@ def explore(run: Run, picked: PickedImage, view: np.ndarray, probabilities: np.n
         run_picker.show_no_classes(run, why_not(config.model))
     elif reason := why_not(config.model):
         st.info(reason, icon=":material/info:")
-    if "last" in methods and (caveat := seen.caveat(run, picked)):
+    if "last" in methods and (caveat := relevance_maps.caveat(run, picked)):
         st.warning(f"**{methods['last'].title}:** {caveat}", icon=":material/info:")
     place = st.container()
     chosen = choose_method({name: method.title for name, method in methods.items()}, first_of(methods))
-    maps = dict(seen.fast_maps(run, view, question.target, fusion, discard))
+    maps = dict(relevance_maps.fast_maps(run, view, question.target, fusion, discard))
     if quick:
         wanted = slow if every else [name for name in slow if name == chosen]
         with st.spinner("Running the network many times"):
-            maps |= {name: seen.slow_map(run, view, name, question.target) for name in wanted}
+            maps |= {name: relevance_maps.slow_map(run, view, name, question.target) for name in wanted}
     with place:
         shown = {name: method for name, method in methods.items() if method.fast or every}
         gallery(run, picked, view, question, shown, maps, chosen)
@@ -143,7 +145,7 @@ def explore(run: Run, picked: PickedImage, view: np.ndarray, probabilities: np.n
 
 
 def first_of(methods: "Mapping[str, Method]") -> str:
-    """The method that is shown large until another is chosen: the first that knows classes, or else the last of all."""
+    """Return the method shown large by default: the first that depends on the class, or else the last."""
     return next((name for name, method in methods.items() if method.for_class), list(methods)[-1])
 
 
@@ -153,13 +155,17 @@ def gallery(
     view: np.ndarray,
     question: Question,
     methods: "Mapping[str, Method]",
-    maps: seen.Maps,
+    maps: relevance_maps.Maps,
     chosen: str,
 ) -> None:
-    """The image and every map of it; maps that take long are added to ``maps`` once they are there."""
+    """Show the image and all its maps; slow maps are added to ``maps`` when they are computed."""
     with st.grid("auto", min_column_width=168):
         with st.container(gap="xsmall"):
-            st.image(seen.picture(view, None, False, seen.SMALL), width="stretch", alt=f"{picked.title}, uncovered")
+            st.image(
+                relevance_maps.picture(view, None, False, relevance_maps.SMALL),
+                width="stretch",
+                alt=f"{picked.title} without a map",
+            )
             st.markdown(f":small[**The image**, {view.shape[1]} × {view.shape[0]} pixels]")
         for name, method in methods.items():
             with st.container(gap="xsmall"):
@@ -167,16 +173,16 @@ def gallery(
                     st.markdown(f":small[**{method.title}**]")
                     heat = background(
                         ("relevance", name, str(run.path), run.stamp, digest(view), *question.target),
-                        lambda progress, name=name: seen.compute_slow(run, view, name, question.target, progress),
+                        partial(relevance_maps.compute_slow, run, view, name, question.target),
                         label="Compute",
                     )
                     if heat is None:
                         continue
                     maps[name] = heat
                 st.image(
-                    seen.picture(view, maps[name], method.signed, seen.SMALL),
+                    relevance_maps.picture(view, maps[name], method.signed, relevance_maps.SMALL),
                     width="stretch",
-                    alt=f"{method.title} over the image: {question.words}",
+                    alt=f"{method.title} over the image: {question.text}",
                 )
                 st.button(
                     method.title,
@@ -186,7 +192,7 @@ def gallery(
                     on_click=remember_method,
                     args=(name,),
                 )
-                nothing = "" if maps[name].any() else " Here nothing speaks for the class."
+                nothing = "" if maps[name].any() else " Nothing speaks for the class here."
                 st.caption(f"{method.what}{nothing}", help=f"When not to trust it: {method.caution}")
     with st.container(horizontal=True, vertical_alignment="center"):
         downloads.downloads(
@@ -194,7 +200,7 @@ def gallery(
             key="all_maps",
             picture=lambda: overlays.sheet(
                 [
-                    seen.draw(view, maps[name], method.signed, seen.SMALL)
+                    relevance_maps.draw(view, maps[name], method.signed, relevance_maps.SMALL)
                     for name, method in methods.items()
                     if name in maps
                 ],
@@ -203,13 +209,13 @@ def gallery(
             arrays=lambda: maps | {"class": np.array(question.label), "against": np.array(question.against or "")},
         )
         st.caption(
-            "Open a picture by its name. Each has a colour scale of its own: compare places, not brightness between "
-            "pictures."
+            "Click the name below a picture to open it. Each picture has its own colour scale: compare places, not "
+            "brightness."
         )
 
 
 def digest(view: np.ndarray) -> str:
-    """Names an image by its content."""
+    """Return a key for an image's content."""
     return hashlib.sha256(view.tobytes()).hexdigest()[:16]
 
 
@@ -229,9 +235,9 @@ try:
         picked = image_picker.pick_image(run)
     if picked is None:
         st.stop()
-    explore(run, picked, *cached_models.prediction(run, picked.image))
+    show_relevance(run, picked, *cached_models.prediction(run, picked.image))
 except UserError as error:
     text.show_error(error)
     st.stop()
-with st.expander("What a relevance map is, and what it is not", icon=":material/help:"):
+with st.expander("How to read relevance maps, and their limits", icon=":material/help:"):
     st.markdown(WHAT_IT_IS)

@@ -26,7 +26,7 @@ FAST = [method.title for method in METHODS.values() if method.fast]
 
 @pytest.fixture(scope="module")
 def zoo(workshop, tmp_path_factory) -> Path:
-    """The runs of the workshop, and those of other networks: "cnn" and "course"."""
+    """The runs of the workshop and trained runs of other networks: "cnn" and "course"."""
     folder = tmp_path_factory.mktemp("relevance")
     shutil.copytree(workshop, folder, dirs_exist_ok=True)
     with pytest.MonkeyPatch.context() as patch:
@@ -49,7 +49,7 @@ def mixed(home, zoo) -> Path:
 
 @pytest.fixture
 def drawn(monkeypatch) -> dict[str, np.ndarray]:
-    """The maps on the page, by the side of their picture and the order in which they came."""
+    """Collect the maps that the page draws: the large one, and the small ones in their order."""
     found: dict[str, np.ndarray] = {}
 
     def picture(view: np.ndarray, heat: np.ndarray | None, signed: bool, side: int) -> bytes:
@@ -74,7 +74,7 @@ def tiles(app: AppTest) -> list[str]:
     return [button.label for button in app.button if button.key.startswith("open_")]
 
 
-def test_without_a_run_the_page_leads_to_train(home):
+def test_without_a_run_the_page_links_to_train(home):
     app = open_page("relevance")
     assert [link.value for link in app.main.get("page_link")] == ["Train a model"]
 
@@ -90,7 +90,7 @@ def test_every_fast_method_is_shown_and_one_of_them_large(trained, drawn):
     shown = texts(app)
     assert "dog: " in shown
     assert "When not to trust it" in shown
-    assert [link.value for link in app.main.get("page_link")] == ["Is this map any good? Put it to the test"]
+    assert [link.value for link in app.main.get("page_link")] == ["Test this map"]
 
 
 @pytest.mark.parametrize(
@@ -113,7 +113,7 @@ def test_a_link_reproduces_the_view(several, drawn, link, method, options):
     assert len(tiles(app)) == len(METHODS if "slow" in link else FAST)
 
 
-def test_what_a_link_cannot_mean_falls_back(trained):
+def test_invalid_values_in_a_link_fall_back(trained):
     link = {"method": "dream", "class": "tiger", "against": "wolf", "fuse": "median", "discard": "900"}
     app = open_page("relevance", **link)
     assert app.selectbox(key="class").value is None
@@ -122,7 +122,7 @@ def test_what_a_link_cannot_mean_falls_back(trained):
     assert app.subheader[-1].value == METHODS["chefer"].title
     app.selectbox(key="class").set_value("dog").run()
     app.selectbox(key="against").set_value("cat").run()
-    app.selectbox(key="class").set_value("cat").run()  # a class is not held against itself
+    app.selectbox(key="class").set_value("cat").run()  # a class is not compared with itself
     assert not app.exception
     assert app.selectbox(key="against").value is None
 
@@ -149,7 +149,7 @@ def test_a_tile_opens_its_method_without_a_pass_and_another_class_takes_one(trai
     assert len(asked) == before + 1
 
 
-def test_slow_methods_come_with_their_switch_and_tell_whether_they_add_up(trained, drawn):
+def test_the_switch_adds_slow_methods_and_says_whether_they_add_up(trained, drawn):
     app = open_page("relevance", image="val-1", **{"class": "dog"})
     app.toggle(key="slow").set_value(True).run()
     assert tiles(app) == [method.title for method in METHODS.values()]
@@ -159,7 +159,7 @@ def test_slow_methods_come_with_their_switch_and_tell_whether_they_add_up(traine
     assert f"The map's sum is {drawn['large'].sum():.2f}" in texts(app)
 
 
-def test_where_they_take_long_they_are_computed_on_demand_with_progress(trained, drawn, monkeypatch):
+def test_slow_methods_of_large_networks_are_computed_on_demand_with_progress(trained, drawn, monkeypatch):
     monkeypatch.setattr(maps, "QUICK_FLOPS", 0)
     app = open_page("relevance", image="val-5", method="occlusion", **{"class": "cat"})
     assert tiles(app) == FAST
@@ -176,7 +176,7 @@ def test_where_they_take_long_they_are_computed_on_demand_with_progress(trained,
     np.testing.assert_allclose(drawn["large"], expected("tiny", 5, "occlusion", "cat"), rtol=1e-4, atol=1e-7)
 
 
-def test_a_convolutional_network_shows_what_it_has_and_says_why_not_the_rest(mixed, drawn):
+def test_a_convolutional_network_shows_its_methods_and_says_why_the_others_are_missing(mixed, drawn):
     app = open_page("relevance", run="cnn", image="val-3", method="rollout", **{"class": "bus"})
     assert tiles(app) == ["Grad-CAM", "Integrated gradients", "Occlusion"]
     assert app.subheader[-1].value == "Grad-CAM"
@@ -185,14 +185,14 @@ def test_a_convolutional_network_shows_what_it_has_and_says_why_not_the_rest(mix
     np.testing.assert_allclose(drawn["small 2"], expected("cnn", 3, "occlusion", "bus"), rtol=1e-4, atol=1e-6)
 
 
-def test_the_course_network_shows_what_it_has_and_says_why_not_the_rest(mixed):
+def test_the_course_network_shows_its_methods_and_says_why_the_others_are_missing(mixed):
     app = open_page("relevance", run="course")
     assert tiles(app) == [METHODS[name].title for name in ("last", "integrated", "occlusion")]
     assert "mixes positions" in app.info[0].value
     assert OVER_QUERIES in app.warning[0].value
 
 
-def test_an_uploaded_picture_has_no_label_and_a_damaged_run_is_told_in_a_sentence(trained):
+def test_an_uploaded_picture_has_no_label_and_a_damaged_run_shows_an_error(trained):
     pixels = np.random.default_rng(0).integers(0, 256, (60, 90, 3), dtype=np.uint8)
     picture = f"pic-{save_picture(Image.fromarray(pixels))}"
     app = open_page("relevance", image=picture)
@@ -203,7 +203,7 @@ def test_an_uploaded_picture_has_no_label_and_a_damaged_run_is_told_in_a_sentenc
     assert len(app.error) == 1
 
 
-def test_all_maps_and_the_large_one_can_be_taken_along(trained, monkeypatch):
+def test_all_maps_and_the_large_one_can_be_downloaded(trained, monkeypatch):
     offered = {}
     monkeypatch.setattr("pages.ui.downloads.downloads", lambda name, key, **makers: offered.update({key: makers}))
     open_page("relevance", image="val-6", method="gradcam", against="cat", **{"class": "dog"})
