@@ -1,4 +1,7 @@
-"""How much each head matters: what is lost without it, and how many can go."""
+"""Importance: how much accuracy and loss depend on each head, and how many heads can be removed."""
+
+from collections.abc import Mapping
+from typing import TypeVar
 
 import numpy as np
 import streamlit as st
@@ -13,7 +16,7 @@ from pages.ui.view_pickers import pick_head, pick_layer
 from pages.ui.widgets.boards import head_board
 from pages.ui.wording import term
 from vit import plots
-from vit.config import ModelConfig, TransformerConfig
+from vit.config import TransformerConfig
 from vit.cost.counts import count
 from vit.data import Split
 from vit.errors import UserError
@@ -22,6 +25,8 @@ from vit.explain.interventions.head_changes import Means, validation_means
 from vit.explain.passes.memory import require_room
 from vit.explain.passes.sample import RANKED, sample
 from vit.runs import Run
+
+Name = TypeVar("Name", bound=str)
 
 MEASURES: dict[Measure, str] = {
     "accuracy": "Accuracy lost",
@@ -33,63 +38,64 @@ ABLATIONS: dict[Ablation, str] = {"zero": "Zero", "mean": "Mean"}
 COUNTS = {"200": "200", "500": "500", "all": "All"}
 
 SAYS: dict[Measure, str] = {
-    "accuracy": "How many points of accuracy are lost when this head alone is off: the wrong answers that it keeps "
-    "away.",
-    "loss": "How much the cross-entropy rises, in nats, when this head alone is off; it also sees answers that stay "
-    "right and get less sure.",
-    "gradient": "How steep the loss is in the head: the mean over images of |dL/dξ|, where ξ = 1 multiplies what the "
-    "head hands on (Michel, Levy and Neubig 2019). A slope, not a removal.",
-    "gradient-by-layer": "The gradient measure divided by its length (L2) over the heads of a layer, as in the paper. "
-    "It compares within a layer, not between layers.",
+    "accuracy": "How many percentage points of accuracy are lost when only this head is switched off.",
+    "loss": "How much the cross-entropy rises, in nats, when only this head is switched off. It also counts answers "
+    "that stay right but become less confident.",
+    "gradient": "How sensitive the loss is to the head: the mean over images of |dL/dξ|, where ξ = 1 multiplies the "
+    "output of the head (Michel, Levy and Neubig 2019). This is a gradient; no head is removed.",
+    "gradient-by-layer": "The gradient measure divided by its L2 norm over the heads of a layer, as in the paper. It "
+    "compares heads within a layer, not between layers.",
 }
 
 PALE = 0.35
-"""The share of its colour that a number has which could be chance."""
+"""Factor on the colour of numbers that could be chance."""
 
 AUTO_FLOPS = 1.2e12
-"""It is measured without being asked for where it takes fewer operations than this, some seconds."""
+"""Measurements below this many operations, which take some seconds, start without a click."""
 
 INTRO = (
-    "Every head is switched off by itself, and the network is run on validation images without it. What it then gets "
-    "wrong is what the head was needed for."
+    "Each head is switched off in turn, and the network runs on validation images without it. The loss of accuracy "
+    "shows how much the network needs this head."
 )
 
 NO_HEADS = (
-    "This network is convolutional and has no attention heads; on the Intervene page you can cover or shuffle parts "
-    "of its image instead."
+    "This network is convolutional and has no attention heads. On the Intervene page you can cover or shuffle parts of "
+    "its image instead."
 )
 
 NO_CLASSES_TO_LOSE = (
-    "How much a head matters is measured by the answers that get worse without it, and this model was published as "
-    "features, without classes: look at the portraits of its heads, or fine-tune it on classes of your own."
+    "The importance of a head is measured by the model's answers without it. This model was published without classes, "
+    "as a feature extractor, and gives no answers. Look at the portraits of its heads, or fine-tune it on your own "
+    "classes."
 )
 
 WHAT_IT_IS = """
-**What it is.** One head at a time is taken out, and accuracy and loss are measured again on the same images. *Zero*
-puts zeros in place of what the head hands on, *mean* its average over half of the images, so that only the news about
-each image is missing; mean is the fairer one. The *gradient* is cheaper: one backward pass tells for all heads how the
-loss would begin to change if the head were turned down a little.
+**What it is.** One head at a time is switched off, and accuracy and loss are measured again on the same images. *Zero*
+replaces the output of the head by zeros. *Mean* replaces it by its average over half of the images, so that only the
+information about the particular image is missing; this is the fairer comparison. The *gradient* is cheaper: one
+backward pass measures for all heads how the loss would change if the output of a head were a little smaller.
 
-**What to look for.** Often few heads matter and most can go, one at a time. Differences in accuracy are small steps:
-one image of 500 is 0.2 points. The loss sees more, for it moves before an answer flips.
+**What to look for.** Often only a few heads matter, and most can be switched off one at a time. Accuracy changes in
+steps: one image of 500 is 0.2 points. The loss is more sensitive, because it changes before an answer does.
 
-**How sure it is.** Every number has a standard error, from the differences image by image. Numbers in brackets could
-as well be nothing: for accuracy by an exact sign test of the images that changed sides, for the loss by twice its
-error. One in twenty heads without any effect looks important by chance, so with many heads expect a few.
+**How reliable it is.** Every number has a standard error, computed from the differences on each image. Numbers in
+brackets are not significant: for accuracy by an exact sign test on the images whose answer changed, for the loss by
+twice its standard error. One in twenty heads without any effect looks important by chance, so expect a few if there are
+many heads.
 
-**What it is not.** Heads share their jobs. Two heads that do the same are each harmless to take out, and together may
-be vital: one at a time says little about pairs. The pruning curve below takes them out together; to try your own
-combination, use the Intervene page. And nothing was trained anew: a network that had learned without the head, or
-could learn a little more, would lose less.
+**Limits.** Heads share their work. If two heads do the same, each can be switched off without harm, but switching off
+both may do great harm. The numbers for single heads say little about pairs. The pruning curve below removes heads
+together; use the Intervene page to try your own combination. The network is not retrained: a network trained without
+the head, or trained a little more, would lose less.
 
-**The pruning curve.** Heads are ranked on one half of the images, and go in that order, the least important first, on
-the other half; had the same images been used for both, the curve would flatter itself. The random orders are what a
-ranking has to beat. Where the curves lie together, the ranking says nothing.
+**The pruning curve.** The heads are ranked on one half of the images and removed in this order, the least important
+first, on the other half. With the same images for both, the curve would look too good. A useful ranking is better than
+the random orders. If the curves are equal, the ranking has no value.
 """
 
 
 def show(run: Run) -> None:
-    """The part of the page."""
+    """Show the Importance part of the page."""
     st.caption(INTRO, help=term("ablation"))
     config = run.config.model
     if not isinstance(config, TransformerConfig):
@@ -102,18 +108,18 @@ def show(run: Run) -> None:
         require_room(config)
         split = cached_models.judged(run)
         cached_models.load_model(run)
-        explore(run, config, split)
+        show_importance(run, config, split)
     except UserError as error:
         show_error(error)
-    with st.expander("What the importance of a head is, and what it is not", icon=":material/help:"):
+    with st.expander("How to read the importance of a head, and its limits", icon=":material/help:"):
         st.markdown(WHAT_IT_IS)
 
 
 @st.fragment
-def explore(run: Run, config: TransformerConfig, split: Split) -> None:
-    """The choices, and what was measured."""
-    measure, ablation, images = choose(len(split))
-    found = measured(run, split, images)
+def show_importance(run: Run, config: TransformerConfig, split: Split) -> None:
+    """Show the controls, the importance of every head and the pruning curve; the controls rerun this part alone."""
+    measure, ablation, images = choose_measurement(len(split))
+    found = importance_of(run, config, split, images)
     if found is None:
         return
     importance, means = found
@@ -121,17 +127,14 @@ def explore(run: Run, config: TransformerConfig, split: Split) -> None:
     st.caption(SAYS[measure])
     layer, head = show_board(run, config, importance, estimate, measure, ablation)
     show_head(run, importance, estimate, ablation, layer, head)
-    show_table(importance, ablation)
-    st.subheader("How many heads can go", anchor=False, help=term("pruning"))
+    show_importance_table(importance, ablation)
+    st.subheader("How many heads can be removed", anchor=False, help=term("pruning"))
     auto = operations(config, images) < AUTO_FLOPS
-    show_pruning(run, split, images, ablation, importance, means, auto=auto)
+    show_pruning(run, config, split, images, ablation, importance, means, auto=auto)
 
 
-def choose(total: int) -> tuple[Measure, Ablation, int]:
-    """The controls: which measure, which ablation, on how many images."""
-    link_state.among("importance", MEASURES, "loss")
-    link_state.among("ablated", ABLATIONS, "zero")
-    link_state.among("counted", COUNTS, "500")
+def choose_measurement(total: int) -> tuple[Measure, Ablation, int]:
+    """Show the controls for the measure, the ablation and the number of images, at most ``total``."""
     with st.container(horizontal=True, vertical_alignment="bottom"):
         measure = _segments("Measure", "importance", MEASURES, "loss")
         ablation = _segments(
@@ -140,34 +143,37 @@ def choose(total: int) -> tuple[Measure, Ablation, int]:
             ABLATIONS,
             "zero",
             disabled=measure not in ("accuracy", "loss"),
-            help="What takes the place of a head that is off: zeros, or its mean output over half of the images. The "
-            "gradient needs neither.",
+            help="What replaces the output of a head that is off: zeros, or its mean over half of the images. The "
+            "gradient uses neither.",
         )
         counted = _segments("Images", "counted", COUNTS, "500", help=f"There are {total:,} validation images.")
     return measure, ablation, total if counted == "all" else min(int(counted), total)
 
 
-def _segments(label: str, key: str, titles: dict, default: str, **options) -> str:
+def _segments(
+    label: str, key: str, titles: Mapping[Name, str], default: Name, *, disabled: bool = False, help: str | None = None
+) -> Name:
+    link_state.among(key, {str(name): title for name, title in titles.items()}, default)
     return st.segmented_control(
         label,
         list(titles),
         default=default,
         required=True,
-        format_func=titles.get,
+        format_func=titles.__getitem__,
         key=key,
         bind="query-params",
         persist_state="session",
-        **options,
+        disabled=disabled,
+        help=help,
     )
 
 
-def measured(run: Run, split: Split, images: int) -> tuple[Importance, Means] | None:
-    """The importance of all heads, and the means that were used; None, and progress, until they are there."""
+def importance_of(run: Run, config: TransformerConfig, split: Split, images: int) -> tuple[Importance, Means] | None:
+    """Return the importance of all heads and their mean outputs; until they are computed, show the progress."""
     model, info = cached_models.load_model(run)
-    config = run.config.model
 
     def work(progress: Progress) -> tuple[Importance, Means]:
-        # The means are of the ranking half, so that the other one is new to a pruning in every way.
+        # The means come from the ranking half, so that pruning never uses the other half before it is measured on.
         means = validation_means(model, sample(model, info, split, images, RANKED), lambda *_: progress(0, 0))
         return head_importance(model, sample(model, info, split, images), means, progress), means
 
@@ -179,8 +185,8 @@ def measured(run: Run, split: Split, images: int) -> tuple[Importance, Means] | 
     )
 
 
-def operations(config: ModelConfig, images: int) -> float:
-    """About what all ablated passes take: two kinds of each head, each from its layer up."""
+def operations(config: TransformerConfig, images: int) -> float:
+    """Estimate the operations of all ablated passes: two ablations of each head, each from its layer up."""
     return count(config).flops * images * (1 + config.num_heads * (config.depth + 1))
 
 
@@ -195,13 +201,13 @@ def show_board(
     measure: Measure,
     ablation: Ablation,
 ) -> tuple[int, int]:
-    """All heads, coloured by the measure; the chosen one, from 1."""
+    """Show all heads, coloured by the measure, and return the chosen layer and head, from 1."""
     depth, heads = config.depth, config.num_heads
     link_state.bounded("layer", 1, depth, 1)
     link_state.bounded("head", 1, heads, 1)
     texts = [[_cell(estimate, measure, layer, head) for head in range(heads)] for layer in range(depth)]
     says = [
-        [f"Layer {layer + 1}, head {head + 1}: {_words(estimate, measure, layer, head)}" for head in range(heads)]
+        [f"Layer {layer + 1}, head {head + 1}: {_describe(estimate, measure, layer, head)}" for head in range(heads)]
         for layer in range(depth)
     ]
     tones = estimate.value / (np.abs(estimate.value).max() or 1) * np.where(estimate.by_chance, PALE, 1)
@@ -211,18 +217,22 @@ def show_board(
             tones,
             says,
             key="head_numbers",
-            label=f"{MEASURES[measure]} of every head, layers down; a click chooses the head",
+            label=f"{MEASURES[measure]} of every head, one row per layer; click a head to choose it",
             pressed=[(st.session_state["layer"], st.session_state["head"])],
             on_pick=_choose_head,
         )
-    unit = {"accuracy": "Points of accuracy", "loss": "Nats of cross-entropy"}.get(measure, "Size of the slope")
-    signs = "orange: worse without the head, blue: better without it" if measure in ("accuracy", "loss") else "orange"
-    certain = ", pale and in brackets where it could be chance" if measure in ("accuracy", "loss") else ""
+    if measure in ("accuracy", "loss"):
+        unit = "Percentage points of accuracy" if measure == "accuracy" else "Nats of cross-entropy"
+        explained = (
+            f"{unit}. Numbers that could be chance are pale and in brackets. Orange: worse without the head; blue: "
+        )
+        explained += "better without it."
+    else:
+        explained = "Size of the gradient. The stronger the orange, the larger the number."
     before = importance.before
     st.caption(
-        f"{unit}{certain}. Colours: {signs}; the strongest is the largest number. On {importance.images:,} images the "
-        f"whole network has {before.accuracy:.1%} ± {before.accuracy_error:.1%} accuracy and a loss of "
-        f"{before.mean_loss:.3f}."
+        f"{explained} On {importance.images:,} images the whole network has {before.accuracy:.1%} ± "
+        f"{before.accuracy_error:.1%} accuracy and a loss of {before.mean_loss:.3f}."
     )
     with st.container(horizontal=True, vertical_alignment="bottom"):
         layer, head = pick_layer(depth), pick_head(heads)
@@ -241,7 +251,7 @@ def _choose_head(layer: int, head: int) -> None:
 
 
 def _cell(estimate: Estimate, measure: Measure, layer: int, head: int) -> str:
-    """A number as it stands on the board, in brackets where it could be chance."""
+    """Return a number for the board, in brackets if it could be chance."""
     value = float(estimate.value[layer, head])
     match measure:
         case "accuracy":
@@ -254,10 +264,10 @@ def _cell(estimate: Estimate, measure: Measure, layer: int, head: int) -> str:
     return f"({text})" if estimate.by_chance[layer, head] else text
 
 
-def _words(estimate: Estimate, measure: Measure, layer: int, head: int) -> str:
-    """A number with its error, such as "0.6 ± 0.4 points of accuracy lost, within chance"."""
+def _describe(estimate: Estimate, measure: Measure, layer: int, head: int) -> str:
+    """Describe a number with its error, such as "0.6 ± 0.4 points of accuracy lost, could be chance"."""
     value, error = float(estimate.value[layer, head]), float(estimate.error[layer, head])
-    chance = ", within chance" if estimate.by_chance[layer, head] else ""
+    chance = ", could be chance" if estimate.by_chance[layer, head] else ""
     match measure:
         case "accuracy":
             verb = "gained" if value < 0 else "lost"
@@ -268,15 +278,17 @@ def _words(estimate: Estimate, measure: Measure, layer: int, head: int) -> str:
 
 
 def show_head(run: Run, importance: Importance, estimate: Estimate, ablation: Ablation, layer: int, head: int) -> None:
-    """What is known of the chosen head, and the ways to Intervene."""
+    """Show all measures of the chosen head, and links to the Intervene page."""
     at = (layer - 1, head - 1)
-    words = "; ".join(_words(importance.estimate(one, ablation), one, *at) for one in ("accuracy", "loss", "gradient"))
-    st.markdown(f"**Layer {layer}, head {head}**, {ABLATIONS[ablation].lower()} ablation: {words}.")
-    most = tuple(int(place) + 1 for place in np.unravel_index(estimate.value.argmax(), estimate.value.shape))
+    measures: tuple[Measure, ...] = ("accuracy", "loss", "gradient")
+    said = "; ".join(_describe(importance.estimate(one, ablation), one, *at) for one in measures)
+    st.markdown(f"**Layer {layer}, head {head}**, {ABLATIONS[ablation].lower()} ablation: {said}.")
+    top_layer, top_head = np.unravel_index(estimate.value.argmax(), estimate.value.shape)
+    most = (int(top_layer) + 1, int(top_head) + 1)
     with st.container(horizontal=True):
-        _off_link(run, (layer, head), ablation, f"Switch layer {layer}, head {head} off and look")
+        _off_link(run, (layer, head), ablation, f"Switch off layer {layer}, head {head}")
         if most != (layer, head):
-            _off_link(run, most, ablation, f"Switch the most important one off: layer {most[0]}, head {most[1]}")
+            _off_link(run, most, ablation, f"Switch off the most important head: layer {most[0]}, head {most[1]}")
 
 
 def _off_link(run: Run, head: tuple[int, int], ablation: Ablation, label: str) -> None:
@@ -286,7 +298,7 @@ def _off_link(run: Run, head: tuple[int, int], ablation: Ablation, label: str) -
 
 
 def _rows(importance: Importance, ablation: Ablation) -> list[dict]:
-    """One head a row, with all its numbers."""
+    """Return a row for each head with all its numbers."""
     lost, gained = importance.estimate("accuracy", ablation), importance.estimate("loss", ablation)
     slope, by_layer = importance.estimate("gradient"), importance.estimate("gradient-by-layer")
     return [
@@ -295,7 +307,7 @@ def _rows(importance: Importance, ablation: Ablation) -> list[dict]:
             "Head": head + 1,
             "Accuracy lost, points": 100 * float(lost.value[layer, head]),
             "± accuracy": 100 * float(lost.error[layer, head]),
-            "Within chance": bool(lost.by_chance[layer, head]),
+            "Could be chance": bool(lost.by_chance[layer, head]),
             "Loss gained": float(gained.value[layer, head]),
             "± loss": float(gained.error[layer, head]),
             "Gradient": float(slope.value[layer, head]),
@@ -306,18 +318,18 @@ def _rows(importance: Importance, ablation: Ablation) -> list[dict]:
 
 
 def _arrays(importance: Importance) -> dict[str, np.ndarray]:
-    arrays = {}
+    ablated: tuple[Measure, ...] = ("accuracy", "loss")
+    gradients: tuple[Measure, ...] = ("gradient", "gradient-by-layer")
+    arrays: dict[str, np.ndarray] = {}
     for ablation in ABLATIONS:
-        for measure in ("accuracy", "loss"):
+        for measure in ablated:
             found = importance.estimate(measure, ablation)
             arrays |= {f"{measure}_{ablation}": found.value, f"{measure}_{ablation}_error": found.error}
-    for measure in ("gradient", "gradient-by-layer"):
-        arrays[measure.replace("-", "_")] = importance.estimate(measure).value
-    return arrays
+    return arrays | {measure.replace("-", "_"): importance.estimate(measure).value for measure in gradients}
 
 
-def show_table(importance: Importance, ablation: Ablation) -> None:
-    """All numbers of all heads."""
+def show_importance_table(importance: Importance, ablation: Ablation) -> None:
+    """Show all numbers of all heads in an expander."""
     with st.expander("All numbers", icon=":material/table_chart:"):
         number = st.column_config.NumberColumn
         st.dataframe(
@@ -326,7 +338,7 @@ def show_table(importance: Importance, ablation: Ablation) -> None:
             column_config={
                 "Accuracy lost, points": number(format="%.2f"),
                 "± accuracy": number(format="%.2f"),
-                "Within chance": st.column_config.CheckboxColumn(help="The accuracy; by an exact sign test."),
+                "Could be chance": st.column_config.CheckboxColumn(help="Loss of accuracy, by an exact sign test."),
                 **{name: number(format="%.4f") for name in ("Loss gained", "± loss", "Gradient", "Gradient, by layer")},
             },
             alt="Importance of every head",

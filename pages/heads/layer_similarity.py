@@ -1,4 +1,4 @@
-"""How alike the layers of one run, or of two, see the same images."""
+"""Similarity of layers: CKA between the layers of one run or of two."""
 
 from collections.abc import Callable
 from functools import partial
@@ -8,7 +8,7 @@ import numpy as np
 import streamlit as st
 
 from pages import access
-from pages.heads.portraits import AUTO_FLOPS, choose_sample
+from pages.heads.portraits import AUTO_FLOPS, choose_sample, validation_split
 from pages.ui import cached_models, downloads, link_state, text
 from pages.ui.background import background
 from pages.ui.wording import term
@@ -20,69 +20,69 @@ from vit.runs import Run
 if TYPE_CHECKING:  # torch comes with the first model
     from vit.explain.heads.layer_similarity import Of
 
-ALIKE = 0.98
-"""Stages that are so similar count as alike."""
+UNCHANGED = 0.98
+"""Neighbouring stages of at least this similarity count as unchanged."""
 
 FEATURES: dict[str, "Of"] = {"All tokens": "tokens", "Summary token": "summary"}
 
 INTRO = (
-    "Each cell says how alike two layers see the same validation images: 1, they find the same images alike; 0, they "
-    "have nothing in common. Choose another run to hold the layers of two networks against each other."
+    "Each cell is the similarity of two layers on the same validation images. 1: both find the same images similar. 0: "
+    "they have nothing in common. Choose another run to compare the layers of two networks."
 )
 
 WHAT_IT_IS = """
-**What it is.** A layer turns every image into a long list of numbers. For each pair of images, one can ask how
-alike their two lists are. Centred kernel alignment (CKA, Kornblith et al. 2019) compares two layers by these
-answers: it is 1 where both find the same images alike and the same ones different, however many numbers each has
-and in whatever order. That is why layers of different width, and networks of different kinds, can be compared. The
-estimate here is the one without bias (Song et al. 2012; Nguyen et al. 2021), which does not rise just because there
-are more numbers than images.
+**What it is.** A layer turns every image into a long list of numbers. For each pair of images, one can measure how
+similar their two lists are. Centred kernel alignment (CKA, Kornblith et al. 2019) compares two layers by these
+similarities. It is 1 if both layers find the same images similar and the same images different. The number and order of
+the features do not matter, so layers of different width and networks of different kinds can be compared. This page uses
+the unbiased estimate (Song et al. 2012; Nguyen et al. 2021), which does not rise just because there are more features
+than images.
 
-**What to look for.** A bright square: these layers hand the picture on nearly as it is, so some may be more than
-the task needs. A dark step: between these two the network makes something new of the images. Raghu et al. (2021)
-found that the layers of a Vision Transformer are much alike from first to last, and those of a convolutional
-network fall into an early and a late half. **Two runs:** a bright diagonal says that they go the same way in the
-same order. Two runs that differ in the seed alone show how much of that is chance.
+**What to look for.** A bright square: these layers change the representation little, so the task may not need all of
+them. A dark step: the network computes something new between these two layers. Raghu et al. (2021) found that the
+layers of a Vision Transformer are similar from first to last, while those of a convolutional network fall into an early
+and a late half. **Two runs:** a bright diagonal means that both networks compute similar representations in the same
+order. Two runs that differ only in the seed show how much of this is chance.
 
-**All tokens, or the summary token.** All tokens compare what is kept of every place; the summary token compares
-what the answer would be read from. Before the first block the class token is the same for every image, so it has no
-similarity.
+**All tokens or the summary token.** *All tokens* compares the information about every place. *Summary token* compares
+the token that the answer is read from. Before the first block, the class token is the same for every image, so it has
+no similarity.
 
-**What it is not.** Two layers that see images alike need not compute alike, and need not be exchangeable. CKA is
-ruled by the few directions in which the images differ most: a network can change what decides the class and CKA
-hardly moves. And it is a number about these images: other images can give another one.
+**Limits.** Two layers with similar representations need not compute the same thing, and one cannot always replace the
+other. CKA depends mostly on the few directions in which the images differ most: a network can change what decides the
+class while CKA hardly changes. The number also depends on the images.
 """
 
 
 class Similarities(NamedTuple):
-    """CKA ``(down across)`` by what stands for an image, names of the stages, and how many images there were."""
+    """CKA ``(down across)`` by representation of an image, the names of the stages, and the number of images."""
 
-    values: dict[str, np.ndarray]
+    values: "dict[Of, np.ndarray]"
     down: tuple[str, ...]
     across: tuple[str, ...]
     images: int
 
 
-def choose_beside(run: Run) -> Run | None:
-    """Another run, of any kind, bound to ``?beside=``."""
+def choose_other_run(run: Run) -> Run | None:
+    """Show a select box over the other runs, of any kind, bound to ``?beside=``."""
     found = {other.name: other for other in access.my_runs() if other.has_weights and other.name != run.name}
     link_state.one_of("beside", found)
     chosen = st.selectbox(
-        "Against",
+        "Compare with",
         list(found),
         index=None,
-        placeholder="itself" if found else "itself: there is no other run",
+        placeholder="itself" if found else "itself (no other run)",
         key="beside",
         bind="query-params",
         width=240,
         disabled=not found,
-        help="A second run, of any kind and size; it sees the validation images of the first.",
+        help="A second run of any kind and size. It sees the validation images of the first run.",
     )
-    return found.get(chosen)
+    return found.get(chosen) if chosen else None
 
 
-def measured(run: Run, other: Run | None, count: int) -> "Similarities | None":
-    """The similarities, once they are there; until then the way to them.
+def similarities_of(run: Run, other: Run | None, count: int) -> "Similarities | None":
+    """Return the similarities; until they are computed, show the start button or the progress.
 
     Raises:
         UserError: a run or its images cannot be loaded.
@@ -92,17 +92,17 @@ def measured(run: Run, other: Run | None, count: int) -> "Similarities | None":
 
     both = [run] if other is None else [run, other]
     loaded = [cached_models.load_model(one) for one in both]
-    split = cached_models.validation(run).val
+    split = validation_split(run)
     configs = [one.config.model for one in both]
     count = min(count, *(layer_similarity.images_max(config) for config in configs))
 
     def work(progress: Callable[[int, int], None]) -> Similarities:
         images = split.images[subset(np.asarray(split.labels), count, seed=0)]
         found = [
-            layer_similarity.grams(model, info, images, progress=partial(tell, progress, place, len(loaded)))
+            layer_similarity.grams(model, info, images, progress=partial(report_part, progress, place, len(loaded)))
             for place, (model, info) in enumerate(loaded)
         ]
-        values = {of: layer_similarity.similarity(*found, of=of) for of in FEATURES.values()}
+        values = {features: layer_similarity.similarity(*found, of=features) for features in FEATURES.values()}
         return Similarities(values, found[0].names, found[-1].names, len(images))
 
     return background(
@@ -113,29 +113,29 @@ def measured(run: Run, other: Run | None, count: int) -> "Similarities | None":
     )
 
 
-def tell(progress: Callable[[int, int], None], place: int, of: int, done: int, total: int) -> None:
-    """The progress of one of several networks, as a part of the whole."""
-    progress(place * total + done, of * total)
+def report_part(progress: Callable[[int, int], None], place: int, networks: int, done: int, total: int) -> None:
+    """Report the progress of one of several networks as a part of the whole."""
+    progress(place * total + done, networks * total)
 
 
 def change_sentence(values: np.ndarray, names: tuple[str, ...]) -> str:
-    """Between which neighbouring stages of one network most changes."""
+    """Say between which neighbouring stages of one network the representation changes most."""
     from vit.explain.heads.layer_similarity import largest_change
 
     at = largest_change(values)
     if at is None:
         return ""
-    if values[at, at + 1] >= ALIKE:
-        return "Every stage is nearly like the one before: no single step changes much."
+    if values[at, at + 1] >= UNCHANGED:
+        return "No stage differs much from the stage before it."
     return (
-        f"From one stage to the next most changes between **{names[at]}** and **{names[at + 1]}**, with a similarity "
-        f"of {values[at, at + 1]:.2f}."
+        f"The largest change is between the stages **{names[at]}** and **{names[at + 1]}**, with a similarity of "
+        f"{values[at, at + 1]:.2f}."
     )
 
 
-def show_map(run: Run, other: Run | None, found: Similarities, of: str) -> None:
-    """The heat map, what it says, and its numbers to take along."""
-    values, down, across = found.values[FEATURES[of]], found.down, found.across
+def show_map(run: Run, other: Run | None, found: Similarities, features: str) -> None:
+    """Show the heat map, its explanation and its downloads."""
+    values, down, across = found.values[FEATURES[features]], found.down, found.across
     name = f"{run.name}-similarity" if other is None else f"{run.name}-{other.name}-similarity"
     with st.container(horizontal=True, gap="medium"):
         st.plotly_chart(
@@ -147,20 +147,20 @@ def show_map(run: Run, other: Run | None, found: Similarities, of: str) -> None:
         )
         words = st.container(width=270)
     with words:
-        st.markdown(f"**{of}** :small[{found.images:,} images]")
+        st.markdown(f"**{features}** :small[{found.images:,} images]")
         if other is None:
             st.markdown(change_sentence(values, down))
         st.caption(
-            "Stages run from bottom to top and from left to right, in the order in which an image goes through them. "
-            "In a transformer there are two for each layer: after its attention, and after its MLP."
+            "The stages run from bottom to top and from left to right, in the order of computation. A transformer has "
+            "two stages per layer: after the attention and after the MLP."
         )
         if np.isnan(values).any():
-            st.caption("An empty cell: there the stage is the same for every image, so nothing can be compared.")
+            st.caption("Empty cells: this stage is the same for every image, so it has no similarity.")
         downloads.downloads(
             name,
             key="similarity",
             arrays=lambda: {
-                **{f"cka_{of}": one for of, one in found.values.items()},
+                **{f"cka_{name}": cka for name, cka in found.values.items()},
                 "down": np.array(down),
                 "across": np.array(across),
             },
@@ -172,20 +172,25 @@ def show_map(run: Run, other: Run | None, found: Similarities, of: str) -> None:
 
 
 def show(run: Run) -> None:
-    """The part of the page."""
+    """Show the similarity part of the page."""
     st.caption(INTRO, help=term("CKA"))
     try:
         with st.container(horizontal=True, vertical_alignment="bottom"):
-            other = choose_beside(run)
-            of = st.segmented_control(
-                "An image is", list(FEATURES), default="All tokens", required=True, key="features", bind="query-params"
+            other = choose_other_run(run)
+            features = st.segmented_control(
+                "Represent an image by",
+                list(FEATURES),
+                default="All tokens",
+                required=True,
+                key="features",
+                bind="query-params",
             )
-            count = choose_sample(len(cached_models.validation(run).val))
-        found = measured(run, other, count)
+            count = choose_sample(len(validation_split(run)))
+        found = similarities_of(run, other, count)
     except UserError as error:
         text.show_error(error)
         return
     if found is not None:
-        show_map(run, other, found, of)
-    with st.expander("What similarity is, and what it is not", icon=":material/help:"):
+        show_map(run, other, found, features)
+    with st.expander("How to read the similarity, and its limits", icon=":material/help:"):
         st.markdown(WHAT_IT_IS)

@@ -1,4 +1,4 @@
-"""Heads: what each head does over many images, how much it matters, and how alike the layers are."""
+"""Heads: what each head does over many images, how much it matters, and how similar the layers are."""
 
 import streamlit as st
 
@@ -7,7 +7,7 @@ from pages.ui import run_picker
 PARTS = ("Portraits", "Importance", "Similarity of layers")
 
 st.title("Heads", anchor=False)
-st.caption("What the heads and layers of a network do over all validation images, where other pages look at one image.")
+st.caption("What the heads and layers of a network do over many validation images. Other pages show a single image.")
 with st.container(horizontal=True, vertical_alignment="bottom"):
     run = run_picker.pick_run(width=240)
     if run is not None:
@@ -15,7 +15,7 @@ with st.container(horizontal=True, vertical_alignment="bottom"):
 if run is None:
     st.stop()
 
-# Each part imports what it needs, torch as a rule, when it is chosen.
+# Each part imports its modules, most of them with torch, when it is chosen.
 match part:
     case "Portraits":
         from pages.heads.portraits import show

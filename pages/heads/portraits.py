@@ -1,5 +1,6 @@
-"""Portraits: every head measured over many images, its mean pattern, and the images that drive it."""
+"""Portraits: each head's statistics over many images, its mean pattern, and the images that drive it."""
 
+from collections.abc import Sequence
 from typing import TYPE_CHECKING
 
 import numpy as np
@@ -11,10 +12,7 @@ from pages.heads.help import Before
 from pages.ui import answer, cached_models, downloads, link_state, text
 from pages.ui.background import background
 from pages.ui.text import CAPTION_COLUMNS
-from pages.ui.view_pickers import pick_token_layer_head
 from pages.ui.widgets.map_grid import (
-    Selection,
-    TileMaps,
     forget_browsers,
     map_grid,
     scale_controls,
@@ -23,7 +21,9 @@ from pages.ui.widgets.map_grid import (
 )
 from pages.ui.wording import term
 from vit import plots
+from vit.config import TransformerConfig
 from vit.cost import counts
+from vit.data import Split
 from vit.errors import UserError
 from vit.pictures import overlays
 from vit.runs import Run
@@ -35,34 +35,45 @@ SAMPLES = {"200": 200, "500": 500, "all": None}
 DEFAULT_SAMPLE = "500"
 
 AUTO_FLOPS = 5e11
-"""Work of so many operations, a few seconds, begins without a click."""
+"""Work below this many operations, which takes a few seconds, starts without a click."""
 
 SHOWN = 12
-"""Images that drive a head."""
+"""The number of images that drive a head."""
 
 TABLE = "heads_table"
 
 HELP = {
-    "Entropy": "How evenly a patch spreads its attention: 100 % is everywhere alike.",
-    "Distance": "Mean distance in pixels between a patch and the patches it looks at.",
+    "Entropy": "How evenly a patch spreads its attention: 100 % is even attention.",
+    "Distance": "Mean distance in pixels between a patch and the patches it attends to.",
     "Before": "Share of a patch's attention that goes to {before}.",
     "Own patch": "Share that goes to the patch itself.",
-    "Neighbours": "Share that goes to the up to 8 patches around.",
-    "Fixed place": "Share that goes to one patch, or to the patch at one step, in every image: the best there is.",
-    "Same in every image": "How much of what sets the pattern apart from an even one does not depend on the image.",
-    "Focus": "Share that goes to tokens that nearly all patches of an image look at.",
-    "Driven by": f"The class with most of the {SHOWN} images to which the head adds most.",
+    "Neighbours": "Share that goes to the up to 8 patches around it.",
+    "Fixed place": "Largest share that goes to one patch, or to the patch at one step, in every image.",
+    "Same in every image": "How much of the difference from even attention is the same in every image.",
+    "Focus": "Share that goes to tokens that nearly all patches of an image attend to.",
+    "Driven by": f"The most frequent class among the {SHOWN} images to which the head adds most.",
 }
 
 
-def before_of(run: Run) -> Before:
-    """How the tokens before the patches are spoken of."""
-    names = run.config.model.prefix_names
-    return Before(names, words_before(tokens_before(run.config.model)) if names else "")
+def before_of(config: TransformerConfig) -> Before:
+    """Return the names of the tokens before the patches."""
+    names = config.prefix_names
+    return Before(names, words_before(tokens_before(config)) if names else "")
+
+
+def validation_split(run: Run) -> Split:
+    """Return the images that the run is validated on.
+
+    Raises:
+        DataError: they cannot be loaded.
+    """
+    split = cached_models.validation(run).val
+    assert split is not None  # validation() loads this split
+    return split
 
 
 def choose_sample(images: int) -> int:
-    """How many of so many validation images are looked at, bound to ``?sample=``; no question where there are few."""
+    """Show how many of the validation images to use, bound to ``?sample=``; without a control if there are few."""
     options = [name for name, count in SAMPLES.items() if count is None or count < images]
     default = DEFAULT_SAMPLE if DEFAULT_SAMPLE in options else "all"
     if len(options) == 1:
@@ -76,14 +87,14 @@ def choose_sample(images: int) -> int:
         required=True,
         key="sample",
         bind="query-params",
-        help=f"Validation images to look at, of {images:,}, from every class. More take longer and leave less to "
-        "chance.",
+        help=f"How many of the {images:,} validation images to use, from every class. More images take longer and give "
+        "more precise numbers.",
     )
     return SAMPLES[chosen] or images
 
 
 def portraits_of(run: Run) -> "Portraits | None":
-    """The measured heads, once they are there; until then the way to them.
+    """Return the portraits of all heads; until they are computed, show the start button or the progress.
 
     Raises:
         UserError: the run or its images cannot be loaded, or this network's heads cannot be measured.
@@ -94,8 +105,7 @@ def portraits_of(run: Run) -> "Portraits | None":
     model, info = cached_models.load_model(run)
     require_rows(model)
     require_room(run.config.model)
-    images = cached_models.validation(run)
-    split, names = images.val, images.class_names
+    split, names = validation_split(run), cached_models.validation(run).class_names
     count = choose_sample(len(split))
     return background(
         ("portraits", *cached_models.measured_on(run), count),
@@ -105,19 +115,19 @@ def portraits_of(run: Run) -> "Portraits | None":
     )
 
 
-def show_figures(run: Run, seen: "Portraits", chosen: tuple[int, int]) -> None:
-    """Distance and entropy of all heads against depth."""
-    told = help.hover(seen, before_of(run))
+def show_figures(run: Run, portraits: "Portraits", before: Before, chosen: tuple[int, int]) -> None:
+    """Show the distance and entropy of all heads against depth."""
+    hover = help.hover(portraits, before)
     figures = {
         "distance": (
             "Attention distance, pixels",
-            seen.distance,
-            seen.even_distance,
+            portraits.distance,
+            portraits.even_distance,
             None,
             ".3~g",
             help.DISTANCE,
         ),
-        "entropy": ("Entropy, share of the greatest", seen.entropy_share, 1.0, 1.0, ".0%", help.ENTROPY),
+        "entropy": ("Entropy, share of the maximum", portraits.entropy_share, 1.0, 1.0, ".0%", help.ENTROPY),
     }
     with st.grid(2, min_column_width=360, gap="large") as grid:
         for name, (quantity, values, even, top, number, words) in figures.items():
@@ -125,11 +135,11 @@ def show_figures(run: Run, seen: "Portraits", chosen: tuple[int, int]) -> None:
                 st.plotly_chart(
                     plots.heads_by_depth(
                         values,
-                        seen.names,
+                        portraits.names,
                         quantity=quantity,
-                        reference=("an even pattern", even),
+                        reference=("even attention", even),
                         chosen=chosen,
-                        hover=told,
+                        hover=hover,
                         number=number,
                         top=top,
                     ),
@@ -140,48 +150,47 @@ def show_figures(run: Run, seen: "Portraits", chosen: tuple[int, int]) -> None:
                 st.caption(words)
 
 
-def choose_names(seen: "Portraits") -> list[tuple[int, int]]:
-    """The heads in the order of what they do, those of the chosen names alone."""
-    order = seen.order()
-    present = list(dict.fromkeys(str(seen.names[at]) for at in order))
+def choose_names(portraits: "Portraits") -> list[tuple[int, int]]:
+    """Show the choice of names, and return the heads with these names, similar heads together."""
+    order = portraits.order()
+    present = list(dict.fromkeys(str(portraits.names[at]) for at in order))
     chosen = st.pills(
-        "Show the heads that are",
+        "Filter by name",
         present,
         selection_mode="multi",
-        format_func=lambda name: f"{name} ({int((seen.names == name).sum())})",
+        format_func=lambda name: f"{name} ({int((portraits.names == name).sum())})",
         key="named",
         bind="query-params",
     )
-    return [at for at in order if seen.names[at] in chosen] if chosen else order
+    return [at for at in order if portraits.names[at] in chosen] if chosen else order
 
 
 def take_row(order: list[tuple[int, int]]) -> None:
-    """A click on a row of the table chooses its head."""
+    """Choose the head of the selected row of the table."""
     picked = st.session_state[TABLE].selection.rows
     if picked:
         layer, head = order[picked[0]]
         st.session_state["layer"], st.session_state["head"] = layer + 1, head + 1
 
 
-def show_table(run: Run, seen: "Portraits") -> None:
-    """Every head's numbers, sorted by what the heads do."""
+def show_head_table(run: Run, portraits: "Portraits", before: Before) -> None:
+    """Show the numbers of every head, similar heads together."""
     with st.container(horizontal=True, vertical_alignment="bottom"):
-        order = choose_names(seen)
+        order = choose_names(portraits)
         downloads.downloads(
             f"{run.name}-heads",
             key="heads",
-            table=lambda: help.numbers(seen, before_of(run)),
+            table=lambda: help.numbers(portraits, before),
             arrays=lambda: {
-                "images": seen.images,
-                "mean_attention": seen.attention,
-                "strength": seen.strength,
-                "focus": seen.focus,
-                "grid": np.array(seen.grid),
-                "prefix_tokens": np.array(seen.prefix_tokens),
-                "prefix_names": np.array(run.config.model.prefix_names),
+                "images": portraits.images,
+                "mean_attention": portraits.attention,
+                "strength": portraits.strength,
+                "focus": portraits.focus,
+                "grid": np.array(portraits.grid),
+                "prefix_tokens": np.array(portraits.prefix_tokens),
+                "prefix_names": np.array(before.names),
             },
         )
-    before = before_of(run)
     columns = {
         before.title if name == "Before" else name: words.format(before=before.words)
         for name, words in HELP.items()
@@ -189,7 +198,7 @@ def show_table(run: Run, seen: "Portraits") -> None:
     }
     percent = {name: "%.0f%%" for name in columns if name not in ("Distance", "Driven by")}
     st.dataframe(
-        help.table_rows(seen, order, before),
+        help.table_rows(portraits, order, before),
         key=TABLE,
         hide_index=True,
         on_select=lambda: take_row(order),
@@ -202,27 +211,27 @@ def show_table(run: Run, seen: "Portraits") -> None:
         },
         alt="Every head with its name and its numbers",
     )
-    st.caption("Heads that do alike stand together. Tick a row to see that head below; click a heading to sort.")
+    st.caption("Similar heads are grouped. Select a row to see the head below. Click a heading to sort.")
 
 
-def show_patterns(run: Run, seen: "Portraits", token: int, layer: int, head: int) -> None:
-    """What a token looks at on average, in every head."""
-    depth, heads = seen.names.shape
+def show_patterns(run: Run, portraits: "Portraits", token: int, layer: int, head: int, before: Sequence[str]) -> None:
+    """Show what a token attends to on average, in every head."""
+    depth, heads = portraits.names.shape
     rows = [f"Layer {number}" for number in range(1, depth + 1)]
     columns = [f"Head {number}" for number in range(1, heads + 1)]
     map_grid(
         TileMaps(
-            maps=lambda tokens: np.stack([seen.rows(one) for one in tokens])[None],
-            image=Image.fromarray(seen.picture),
-            version=cached_models.version(run, "portraits", len(seen.images)),
-            grid=seen.grid,
-            prefix=seen.prefix_tokens,
-            pool=seen.pool,
+            maps=lambda tokens: np.stack([portraits.rows(one) for one in tokens])[None],
+            image=Image.fromarray(portraits.picture),
+            version=cached_models.version(run, "portraits", len(portraits.images)),
+            grid=portraits.grid,
+            prefix=portraits.prefix_tokens,
+            pool=portraits.pool,
             row_names=rows,
             column_names=columns,
-            title=f"Every head, mean over {len(seen.images):,} images",
+            title=f"Every head, mean over {len(portraits.images):,} images",
             quantity="mean attention",
-            before=tokens_before(run.config.model),
+            before=before,
         ),
         Selection(token=token, row=layer, column=head),
         key="portraits",
@@ -231,30 +240,31 @@ def show_patterns(run: Run, seen: "Portraits", token: int, layer: int, head: int
         f"{run.name}-mean-patterns-{token}",
         key="patterns",
         picture=lambda: overlays.attention_grid(
-            seen.picture,
-            seen.rows(token)[..., seen.prefix_tokens :].reshape(depth, heads, *seen.grid),
+            portraits.picture,
+            portraits.rows(token)[..., portraits.prefix_tokens :].reshape(depth, heads, *portraits.grid),
             rows,
             columns,
         ),
-        arrays=lambda: {"mean_attention": seen.rows(token), "grid": np.array(seen.grid)},
+        arrays=lambda: {"mean_attention": portraits.rows(token), "grid": np.array(portraits.grid)},
     )
 
 
-def show_driving(run: Run, seen: "Portraits", layer: int, head: int) -> None:
-    """The images to which a head adds most, each with its way to Attention."""
-    classes = seen.driving_classes(layer, head, SHOWN)
-    images, mean = seen.driving(layer, head, SHOWN), float(seen.strength[:, layer, head].mean())
-    strengths = np.sort(seen.strength[:, layer, head])[::-1][: len(images)]
+def show_driving(run: Run, portraits: "Portraits", layer: int, head: int) -> None:
+    """Show the images to which a head adds most, each with a link to the Attention page."""
+    classes = portraits.driving_classes(layer, head, SHOWN)
+    images, mean = portraits.driving(layer, head, SHOWN), float(portraits.strength[:, layer, head].mean())
+    strengths = np.sort(portraits.strength[:, layer, head])[::-1][: len(images)]
     st.markdown(f"**The {len(images)} images that drive it most**")
     said = ", ".join(f"{text.plain(name)} {found} (by chance {chance:.1f})" for name, found, chance in classes)
     st.caption(
-        f"Their classes: {said}. Below each, how long what the head adds is, relative to the mean of all images."
+        f"Their classes: {said}. The number below each image is the length of what the head adds, relative to the mean "
+        "over all images."
     )
-    split = cached_models.validation(run).val
+    split = validation_split(run)
     with st.grid("auto", min_column_width=104):
         for index, strength in zip(images.tolist(), strengths.tolist(), strict=True):
             with st.container(gap="xsmall"):
-                label = seen.class_names[int(split.labels[index])]
+                label = portraits.class_names[int(split.labels[index])]
                 st.image(
                     split.images[index].transpose(1, 2, 0),
                     width="stretch",
@@ -265,51 +275,53 @@ def show_driving(run: Run, seen: "Portraits", layer: int, head: int) -> None:
 
 
 @st.fragment
-def explore(run: Run, seen: "Portraits") -> None:
-    """What the choice of a head changes."""
-    depth, heads = seen.names.shape
+def show_portraits(run: Run, config: TransformerConfig, portraits: "Portraits") -> None:
+    """Show the figures, the table and one head; the choice of a head reruns this part alone."""
+    depth, heads = portraits.names.shape
     link_state.bounded("layer", 1, depth, 1)
     link_state.bounded("head", 1, heads, 1)
-    show_figures(run, seen, (st.session_state["layer"] - 1, st.session_state["head"] - 1))
-    show_table(run, seen)
+    before = before_of(config)
+    show_figures(run, portraits, before, (st.session_state["layer"] - 1, st.session_state["head"] - 1))
+    show_head_table(run, portraits, before)
     st.subheader("One head", anchor=False)
     st.caption(help.PATTERNS)
     with st.container(horizontal=True, vertical_alignment="bottom"):
-        token, layer, head = pick_token_layer_head(depth, heads, seen.grid, others=tokens_before(run.config.model))
+        token, layer, head = pick_token_layer_head(depth, heads, portraits.grid, others=tokens_before(config))
         scale_controls()
-    show_patterns(run, seen, token, layer, head)
-    name = str(seen.names[layer - 1, head - 1])
+    show_patterns(run, portraits, token, layer, head, tokens_before(config))
+    name = str(portraits.names[layer - 1, head - 1])
     st.markdown(f"#### Layer {layer}, head {head}: {name}")
     st.caption(help.MEANINGS[name])
-    sentences = help.describe(seen, layer - 1, head - 1, before_of(run))
+    sentences = help.describe(portraits, layer - 1, head - 1, before)
     with st.grid(2, min_column_width=360, gap="large") as grid:
         with grid.cell():
             st.markdown("\n".join(f"- {sentence}" for sentence in sentences))
         with grid.cell():
-            show_driving(run, seen, layer - 1, head - 1)
+            show_driving(run, portraits, layer - 1, head - 1)
 
 
 def show_names() -> None:
-    """What the names mean."""
+    """Show the thresholds of the names."""
     from vit.explain.heads.portraits import NAMES
 
-    with st.expander("When a head gets its name", icon=":material/label:"):
+    with st.expander("How heads get their names", icon=":material/label:"):
         st.markdown(help.NAMING)
         st.markdown("\n".join(f"1. **{name}**: {when}." for name, when in NAMES.items()))
 
 
 def show(run: Run) -> None:
-    """The part of the page."""
+    """Show the Portraits part of the page."""
     st.caption(help.INTRO, help=term("entropy", "attention distance"))
     try:
-        seen = portraits_of(run)
+        portraits = portraits_of(run)
     except UserError as error:
         text.show_error(error)
         return
-    if seen is None:
+    config = run.config.model
+    if portraits is None or not isinstance(config, TransformerConfig):
         return
     forget_browsers()
-    explore(run, seen)
-    with st.expander("What a portrait is, and what it is not", icon=":material/help:"):
+    show_portraits(run, config, portraits)
+    with st.expander("How to read a portrait, and its limits", icon=":material/help:"):
         st.markdown(help.WHAT_IT_IS)
     show_names()

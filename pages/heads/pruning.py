@@ -1,4 +1,4 @@
-"""How many heads can go: accuracy or loss as they are taken out one after another, by a ranking and at random."""
+"""Pruning curve: accuracy or loss as heads are removed one after another, by rankings and in random orders."""
 
 from collections.abc import Sequence
 
@@ -9,6 +9,7 @@ from pages.ui import cached_models, link_state
 from pages.ui.background import background
 from pages.ui.downloads import downloads, plotly_config
 from vit import plots
+from vit.config import TransformerConfig
 from vit.data import Split
 from vit.explain.heads.ablation import RANKING, Ablation, Importance, Outcome, accuracy_lost
 from vit.explain.heads.pruning import Pruning, pruning
@@ -22,32 +23,48 @@ SEEDS = 5
 
 
 def show_pruning(
-    run: Run, split: Split, images: int, ablation: Ablation, importance: Importance, means: Means, *, auto: bool
+    run: Run,
+    config: TransformerConfig,
+    split: Split,
+    images: int,
+    ablation: Ablation,
+    importance: Importance,
+    means: Means,
+    *,
+    auto: bool,
 ) -> None:
-    """Accuracy or loss as the heads go, by each ranking and at random.
+    """Show accuracy or loss as heads are removed, by each ranking and in random orders.
 
     Args:
-        auto: measure it without being asked.
+        run: the run of the network.
+        config: the settings of the network.
+        split: the images that the network is judged on.
+        images: how many of them are used.
+        ablation: what replaces the output of a removed head.
+        importance: the importance of the heads, which ranks them.
+        means: the mean outputs of the heads.
+        auto: whether the measurement starts without a click.
     """
     model, info = cached_models.load_model(run)
-    config = run.config.model
     chosen = sample(model, info, split, images, MEASURED)
-    orders = {name: importance.of(RANKED).order(name, ablation) for name in RANKING}
+    orders: dict[str, Sequence[tuple[int, int]]] = {
+        name: importance.of(RANKED).order(name, ablation) for name in RANKING
+    }
     result: Pruning | None = background(
         ("pruning", *cached_models.measured_on(run), images, ablation),
         lambda progress: pruning(model, chosen, orders, ablation, means, seeds=SEEDS, progress=progress),
-        label=f"Take the heads out one after another, on {chosen.images:,} images",
+        label=f"Remove the heads one after another, on {chosen.images:,} images",
         auto=auto,
     )
     if result is None:
         return
     link_state.among("pruned", QUANTITIES, "accuracy")
     quantity = st.segmented_control(
-        "What is left",
+        "Quantity",
         list(QUANTITIES),
         default="accuracy",
         required=True,
-        format_func=QUANTITIES.get,
+        format_func=QUANTITIES.__getitem__,
         key="pruned",
         bind="query-params",
         persist_state="session",
@@ -65,7 +82,7 @@ def show_pruning(
     random = values(result.random)
     st.plotly_chart(
         plots.pruning_curve(
-            result.gone,
+            result.gone.tolist(),
             ranked,
             random,
             titles=RANKINGS,
@@ -75,13 +92,13 @@ def show_pruning(
         ),
         key="pruning_curve",
         config=plotly_config(f"{run.name}-pruning"),
-        alt=f"{QUANTITIES[quantity]} against the number of heads that are gone",
+        alt=f"{QUANTITIES[quantity]} against the number of removed heads",
     )
-    st.markdown(pruning_words(result, config.depth * config.num_heads))
+    st.markdown(describe_pruning(result, config.depth * config.num_heads))
     st.caption(
-        f"Ranked on {len(importance.of(RANKED).before.loss):,} images, measured on {chosen.images:,} others; heads "
-        f"that are gone give {'zeros' if ablation == 'zero' else 'their mean'}. The grey band is the range of {SEEDS} "
-        "random orders."
+        f"Ranked on {len(importance.of(RANKED).before.loss):,} images, measured on {chosen.images:,} others. Removed "
+        f"heads output {'zeros' if ablation == 'zero' else 'their mean'}. The grey band is the range of {SEEDS} random "
+        "orders."
     )
     downloads(
         f"{run.name}-pruning",
@@ -98,8 +115,8 @@ def show_pruning(
     )
 
 
-def pruning_words(result: Pruning, heads: int) -> str:
-    """How many heads can go by the loss ranking, and what is left without any."""
+def describe_pruning(result: Pruning, heads: int) -> str:
+    """Say how many heads can be removed by the loss ranking, and the accuracy without any head."""
     outcome = result.ranked["loss"]
     can_go = 0
     for place, gone in enumerate(result.gone):
@@ -107,13 +124,13 @@ def pruning_words(result: Pruning, heads: int) -> str:
         if lost.value > 0 and not lost.by_chance:
             break
         can_go = int(gone)
-    none = f"Without any head the network still names {outcome.accuracy[-1]:.1%}: the patches' own content goes past "
-    none += "the heads, and the rest of the network judges it."
+    none = f"Without any head, the accuracy is still {outcome.accuracy[-1]:.1%}: the residual stream carries each "
+    none += "patch's own content past the heads, and the rest of the network classifies it."
     if can_go == heads:
-        return f"**All {heads} heads can go** before the accuracy falls by more than chance would make it. {none}"
+        return f"**All {heads} heads can be removed** without a fall of the accuracy beyond chance. {none}"
     return (
-        f"**{can_go} of {heads} heads** can go, the least important first by the loss, before the accuracy falls by "
-        f"more than chance would make it. {none}"
+        f"**{can_go} of {heads} heads** can be removed, the least important first by the loss, before the accuracy "
+        f"falls by more than chance. {none}"
     )
 
 

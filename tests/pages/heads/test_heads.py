@@ -34,7 +34,7 @@ def texts(app: AppTest) -> str:
 
 
 def open_done(app: AppTest, kind: str) -> AppTest:
-    """The page once its work in the background is done and an element of this kind is there."""
+    """Wait until the background work is done and the page has an element of this kind."""
     end = time.monotonic() + 30
     while not app.get(kind):
         assert time.monotonic() < end
@@ -62,11 +62,11 @@ def expected(name: str):
     return portraits(model, info, data.load(run.config.data, splits=("val",)).val)
 
 
-def test_without_a_run_the_page_leads_to_train(home):
+def test_without_a_run_the_page_links_to_train(home):
     assert "No trained run yet" in open_page("heads").markdown[-1].value
 
 
-def test_the_table_lists_every_head_with_its_numbers_in_the_order_of_what_they_do(several):
+def test_the_table_lists_every_head_with_its_numbers_and_groups_similar_heads(several):
     app = open_portraits(run="tiny-deep")
     seen, table = expected("tiny-deep"), app.dataframe[0].value
     assert list(zip(table["Layer"] - 1, table["Head"] - 1, strict=True)) == seen.order()
@@ -78,7 +78,7 @@ def test_the_table_lists_every_head_with_its_numbers_in_the_order_of_what_they_d
     assert chart(app)["layout"]["shapes"][0]["y0"] == pytest.approx(seen.even_distance)
 
 
-def test_a_link_chooses_the_head_and_its_numbers_are_told_in_words(several):
+def test_a_link_chooses_the_head_and_the_page_describes_its_numbers(several):
     app = open_portraits(run="tiny-deep", layer="3", head="2", token="5")
     seen = expected("tiny-deep")
     said = texts(app)
@@ -90,14 +90,14 @@ def test_a_link_chooses_the_head_and_its_numbers_are_told_in_words(several):
     assert (app.number_input(key="layer").value, app.number_input(key="head").value) == (3, 1)
 
 
-def test_the_images_that_drive_the_head_lead_to_attention(trained):
+def test_the_images_that_drive_the_head_link_to_attention(trained):
     app = open_portraits(layer="2", head="1")
     strongest = expected("tiny").driving(1, 0, heads_portraits.SHOWN)
     shown = [link.proto.query_string for link in app.main.get("page_link")]
     assert [int(re.search(r"val-(\d+)", one)[1]) for one in shown] == strongest.tolist()
 
 
-def test_another_head_has_another_portrait_without_new_measurements(trained, monkeypatch):
+def test_choosing_another_head_needs_no_new_measurement(trained, monkeypatch):
     app = open_portraits(layer="1", head="1")
     monkeypatch.setattr("vit.explain.heads.portraits.portraits", None)
     before = texts(app)
@@ -106,7 +106,7 @@ def test_another_head_has_another_portrait_without_new_measurements(trained, mon
     assert "Layer 1, head 2:" in texts(app) != before
 
 
-def test_heads_of_some_names_alone_can_be_listed(trained):
+def test_the_table_can_be_filtered_by_name(trained):
     app = open_portraits()
     name = app.dataframe[0].value["Name"][0]
     app.get("pills")[0].set_value([name]).run()
@@ -125,7 +125,7 @@ def test_much_work_waits_for_a_click(trained, monkeypatch):
     open_done(app, "plotly_chart")
 
 
-def test_a_choice_of_images_comes_with_many_of_them(trained, monkeypatch):
+def test_the_number_of_images_can_be_chosen_if_there_are_many(trained, monkeypatch):
     monkeypatch.setattr(heads_portraits, "SAMPLES", {"10": 10, "20": 20, "all": None})
     monkeypatch.setattr(heads_portraits, "DEFAULT_SAMPLE", "20")
     app = open_portraits(sample="10")
@@ -136,7 +136,7 @@ def test_a_choice_of_images_comes_with_many_of_them(trained, monkeypatch):
 @pytest.mark.parametrize(
     "model", [CNNConfig(image_size=32), ReferenceConfig(image_size=32, patch_size=8, embed_dim=16)]
 )
-def test_networks_without_rows_get_a_sentence_and_have_similar_layers_all_the_same(trained, model):
+def test_networks_without_portraits_show_an_error_but_have_layer_similarity(trained, model):
     train("other", model)
     app = open_page("heads", run="other")
     assert len(app.error) == 1
@@ -155,7 +155,7 @@ def test_layers_are_compared_with_each_other_and_with_those_of_another_run(sever
     np.testing.assert_allclose(
         np.array(chart(app)["data"][0]["z"]), layer_similarity.similarity(first, of="summary"), rtol=1e-4
     )
-    assert "most changes between" in texts(app) or "no single step" in texts(app)
+    assert "The largest change is between" in texts(app) or "No stage differs" in texts(app)
     app = open_similarity(run="tiny-deep", beside="tiny")
     np.testing.assert_allclose(
         np.array(chart(app)["data"][0]["z"]), layer_similarity.similarity(first, second), rtol=1e-4
@@ -166,7 +166,7 @@ def test_layers_are_compared_with_each_other_and_with_those_of_another_run(sever
 
 
 @pytest.mark.parametrize("view", ["Portraits", SIMILARITY])
-def test_a_data_set_that_is_gone_gets_a_sentence(trained, view, monkeypatch):
+def test_a_missing_data_set_shows_an_error(trained, view, monkeypatch):
     monkeypatch.setattr(data, "load", lambda *_, **__: (_ for _ in ()).throw(DataError("It is gone.")))
     cached_models._validation.clear()
     app = open_page("heads", view=view)

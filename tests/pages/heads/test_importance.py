@@ -1,4 +1,4 @@
-"""The importance of heads: the numbers on the board are the library's, and lead to Intervene."""
+"""Importance: the numbers on the board are those of the library, and the page links to Intervene."""
 
 import json
 import time
@@ -29,10 +29,10 @@ def board(app: AppTest) -> dict:
 
 
 def opened(**link: str) -> AppTest:
-    """The part, once all is measured."""
+    """Open the page and wait until everything is measured."""
     app = open_page("heads", view="Importance", **link)
     end = time.monotonic() + 60
-    while "heads can go" not in texts(app).lower().replace("how many heads can go", "") and not app.info:
+    while "the least important first" not in texts(app) and "heads can be removed**" not in texts(app) and not app.info:
         assert time.monotonic() < end
         time.sleep(0.1)
         app.run()
@@ -92,7 +92,7 @@ def test_long_work_waits_for_a_click(trained, monkeypatch):
     assert "Measure all 4 heads on 30 images" in [button.label for button in app.button]
 
 
-def test_a_convolutional_network_gets_a_sentence(trained):
+def test_a_convolutional_network_shows_a_message(trained):
     train("cnn", CNNConfig(image_size=32))
     app = open_page("heads", run="cnn", view="Importance")
     assert "no attention heads" in texts(app)
@@ -106,17 +106,17 @@ def test_the_course_network_has_importance_too(trained):
     assert len(board(app)["texts"]) == 2
 
 
-def test_foreign_choices_in_a_link_give_way_to_the_usual_ones(trained):
+def test_invalid_choices_in_a_link_fall_back_to_the_defaults(trained):
     app = opened(importance="x", ablated="y", counted="3", pruned="z", layer="99", head="-1")
     assert board(app)["pressed"] == [[2, 1]]
     assert [one.value for one in app.get("segmented_control")][1:] == ["loss", "zero", "500", "accuracy"]
 
 
-def test_the_words_count_how_many_heads_can_go():
+def test_the_description_counts_how_many_heads_can_be_removed():
     right = np.ones((5, 100), dtype=bool)
     right[3, :4] = False  # within chance
     right[4, :40] = False
     outcome = Outcome(right, np.zeros((5, 100)))
-    words = pruning.pruning_words(Pruning(np.arange(5), {}, {"loss": outcome}, outcome), 4)
-    assert words.startswith("**3 of 4 heads**")
-    assert "60.0%" in words
+    said = pruning.describe_pruning(Pruning(np.arange(5), {}, {"loss": outcome}, outcome), 4)
+    assert said.startswith("**3 of 4 heads**")
+    assert "60.0%" in said
