@@ -12,7 +12,10 @@ from pages.heads.help import Before
 from pages.ui import answer, cached_models, downloads, link_state, text
 from pages.ui.background import background
 from pages.ui.text import CAPTION_COLUMNS
+from pages.ui.view_pickers import pick_token_layer_head
 from pages.ui.widgets.map_grid import (
+    Selection,
+    TileMaps,
     forget_browsers,
     map_grid,
     scale_controls,

@@ -1,4 +1,4 @@
-"""What each epoch's network made of an image, computed once for each snapshot and kept for all sessions."""
+"""Results of each epoch's network on an image, computed once per snapshot and cached for all sessions."""
 
 import hashlib
 import threading
@@ -13,53 +13,55 @@ from PIL import Image
 
 from pages.ui import cached_models
 from pages.ui.cached_models import import_captum, is_convolutional
+from vit.classes import names_of
 from vit.runs import Run, snapshots
 
 if TYPE_CHECKING:  # torch comes with the first model
     from vit.explain.timelapse import TimeLapse
     from vit.networks import Network
+    from vit.runs.weights import CheckpointInfo
 
-KEPT_BYTES = 512 * 2**20
-"""Frames are kept up to this size; the ones that were looked at longest ago go first."""
+CACHE_BYTES_MAX = 512 * 2**20
+"""Size of the frame cache; beyond it, the least recently used entries are dropped."""
 
-PATIENCE = 0.5
-"""Seconds after which a progress bar says how far it is."""
+PROGRESS_DELAY = 0.5
+"""Seconds before a progress bar appears."""
 
 
-class Kept:
-    """Results by key, up to a size, for all sessions."""
+class FrameCache:
+    """A thread-safe least-recently-used cache with a maximum size in bytes."""
 
     def __init__(self) -> None:
-        self._found: OrderedDict[Hashable, tuple[Any, int]] = OrderedDict()
+        self._entries: OrderedDict[Hashable, tuple[Any, int]] = OrderedDict()
         self._bytes = 0
         self._lock = threading.Lock()
 
-    def find(self, key: Hashable) -> Any:
-        """What is kept under a key, or None."""
+    def get(self, key: Hashable) -> Any:
+        """Return the value of a key, or None."""
         with self._lock:
-            if key not in self._found:
+            if key not in self._entries:
                 return None
-            self._found.move_to_end(key)
-            return self._found[key][0]
+            self._entries.move_to_end(key)
+            return self._entries[key][0]
 
-    def keep(self, key: Hashable, value: Any, size: int) -> None:
-        """Keep a value of so many bytes, and let the oldest go beyond :data:`KEPT_BYTES`."""
+    def put(self, key: Hashable, value: Any, size: int) -> None:
+        """Store a value of ``size`` bytes, and drop old entries beyond :data:`CACHE_BYTES_MAX`."""
         with self._lock:
-            if key not in self._found:
-                self._found[key] = (value, size)
+            if key not in self._entries:
+                self._entries[key] = (value, size)
                 self._bytes += size
-            while self._bytes > KEPT_BYTES and len(self._found) > 1:
-                self._bytes -= self._found.popitem(last=False)[1][1]
+            while self._bytes > CACHE_BYTES_MAX and len(self._entries) > 1:
+                self._bytes -= self._entries.popitem(last=False)[1][1]
 
 
 @st.cache_resource(show_spinner=False)
-def kept() -> Kept:
-    """The one store of the server."""
-    return Kept()
+def frame_cache() -> FrameCache:
+    """Return the cache that all sessions share."""
+    return FrameCache()
 
 
-def looks(run: Run, image: Image.Image, epochs: Sequence[int]) -> "TimeLapse":
-    """The image through the network of each epoch.
+def time_lapse(run: Run, image: Image.Image, epochs: Sequence[int]) -> "TimeLapse":
+    """Run the network of each epoch on an image.
 
     Raises:
         ExplainError: the network has no attention.
@@ -67,17 +69,17 @@ def looks(run: Run, image: Image.Image, epochs: Sequence[int]) -> "TimeLapse":
     """
     from vit.explain.timelapse import TimeLapse, look
 
-    images = cached_models.model_input(run.config.data, image)
+    images = cached_models.model_input(_checkpoint_info(run), image)
     return TimeLapse(
         tuple(_each(run, image, epochs, ("look",), lambda model, epoch: look(model, images, epoch), "frames"))
     )
 
 
 def method_maps(run: Run, image: Image.Image, epochs: Sequence[int], method: str, label: int) -> np.ndarray:
-    """A method's map for a class after each epoch, ``(frame rows columns)``.
+    """Return a method's map for a class after each epoch, ``(frame rows columns)``.
 
     Raises:
-        ExplainError: the network cannot give this map.
+        ExplainError: the method is not defined for this network.
         RunError: a snapshot is gone or damaged.
     """
     from vit.explain import METHODS, Target
@@ -85,7 +87,7 @@ def method_maps(run: Run, image: Image.Image, epochs: Sequence[int], method: str
     chosen = METHODS[method]
     if is_convolutional(run) or not chosen.fast:
         import_captum()
-    images = cached_models.model_input(run.config.data, image)
+    images = cached_models.model_input(_checkpoint_info(run), image)
     target = Target(label if chosen.for_class else None)
 
     def make(model: "Network", _: int) -> np.ndarray:
@@ -95,17 +97,27 @@ def method_maps(run: Run, image: Image.Image, epochs: Sequence[int], method: str
 
 
 def answers(run: Run, image: Image.Image, epochs: Sequence[int]) -> np.ndarray:
-    """Class probabilities after each epoch, ``(frame k)``, of any network.
+    """Return the class probabilities after each epoch, ``(frame k)``, of any network.
 
     Raises:
         RunError: a snapshot is gone or damaged.
     """
     from vit.evaluation import predict
 
+    info = _checkpoint_info(run)
+
     def make(model: "Network", _: int) -> np.ndarray:
-        return predict(model, run.config.data, [image])[0]
+        return predict(model, info, [image])[0]
 
     return np.stack(_each(run, image, epochs, ("answer",), make, "answers"))
+
+
+def _checkpoint_info(run: Run) -> "CheckpointInfo":
+    """Return what the networks of all epochs need to know about their input and classes."""
+    from vit.runs.weights import CheckpointInfo
+
+    data = run.config.data
+    return CheckpointInfo(names_of(run.config), data.mean, data.std, data.image_size, data.source, {}, run.config)
 
 
 def _each(
@@ -116,21 +128,21 @@ def _each(
     make: Callable[["Network", int], Any],
     words: str,
 ) -> list:
-    """``make(model, epoch)`` of every epoch; models are loaded one at a time, for what is not kept yet.
+    """Return ``make(model, epoch)`` for every epoch; models are loaded one at a time, and only if a result is missing.
 
-    Each is kept as soon as it is made, so a visitor who leaves has lost nothing.
+    Each result is cached at once, so the work is not lost if the visitor leaves.
     """
     config = run.config
     content = hashlib.sha256(b"%d %d " % image.size + image.tobytes()).hexdigest()
-    begun, bar, results = time.monotonic(), st.empty(), []
+    started, bar, results = time.monotonic(), st.empty(), []
     for done, epoch in enumerate(epochs):
         key = (str(run.path), config.created, epoch, snapshots.stamp(run, epoch), content, *what)
-        found = kept().find(key)
+        found = frame_cache().get(key)
         if found is None:
-            if time.monotonic() - begun > PATIENCE:
+            if time.monotonic() - started > PROGRESS_DELAY:
                 bar.progress(done / len(epochs), text=f"Computing the {words}: {done} of {len(epochs)} epochs")
             found = make(snapshots.load(run, epoch), epoch)
-            kept().keep(key, found, found.nbytes)
+            frame_cache().put(key, found, found.nbytes)
         results.append(found)
     bar.empty()
     return results

@@ -1,6 +1,7 @@
-"""The time-lapse's maps: in the browser, where they are played, and as a film to take along."""
+"""The maps of a time-lapse: played in the browser, and exported as films."""
 
 from collections.abc import Callable, Mapping, Sequence
+from functools import partial
 from typing import TYPE_CHECKING, NamedTuple
 
 import numpy as np
@@ -25,8 +26,16 @@ HEADS = "Every head"
 MIMES = {".gif": "image/gif", ".mp4": "video/mp4"}
 
 
-class Scene(NamedTuple):
-    """What is filmed: one image of one run at some epochs, one of which is looked at; ``history`` is the metrics'."""
+class TimelapseView(NamedTuple):
+    """What a time-lapse shows.
+
+    Attributes:
+        run: the run.
+        picked: the image.
+        epochs: the epochs with a frame.
+        epoch: the chosen one.
+        history: the metrics of each epoch.
+    """
 
     run: Run
     picked: PickedImage
@@ -36,31 +45,31 @@ class Scene(NamedTuple):
 
     @property
     def place(self) -> int:
-        """Which of the epochs is looked at."""
+        """The index of the chosen epoch."""
         return self.epochs.index(self.epoch)
 
     @property
-    def view(self) -> np.ndarray:
-        """The image as the network sees it, ``(h w c)`` uint8."""
+    def input_image(self) -> np.ndarray:
+        """The image at the network's input size, ``(h w c)`` uint8."""
         data = self.run.config.data
         return fit_square(self.picked.image, data.image_size, data.crop_pct, data.interpolation)
 
     def titles(self, shown: str) -> list[str]:
-        """One for each picture of a film."""
+        """Return a title for each picture of a film."""
         return [film.epoch_title(one, self.history.get(one, {}).get("val_accuracy"), shown) for one in self.epochs]
 
     def version(self, *what: object) -> str:
-        """Names the maps: run, image, snapshots and what they show."""
-        kept = (f"{epoch}:{snapshots.stamp(self.run, epoch)}" for epoch in self.epochs)
-        return "/".join(map(str, (self.run.name, self.run.config.created, self.picked.id, *kept, *what)))
+        """Return a key for the maps: run, image, snapshots and what they show."""
+        stamps = (f"{epoch}:{snapshots.stamp(self.run, epoch)}" for epoch in self.epochs)
+        return "/".join(map(str, (self.run.name, self.run.config.created, self.picked.id, *stamps, *what)))
 
     def file_name(self, what: str) -> str:
-        """Of a download."""
+        """Return the name of a download."""
         return f"{self.run.name}-{self.picked.id}-{what}"
 
 
 def choose_maps(run: Run) -> str:
-    """What the maps show, bound to ``?method=``: :data:`HEADS`, or the name of a method that gives one map."""
+    """Show the choice of maps, bound to ``?method=``: :data:`HEADS`, or the name of a method with one map."""
     from vit.explain import methods_for
 
     titles = {name: method.title for name, method in methods_for(run.config.model).items()}
@@ -72,18 +81,18 @@ def choose_maps(run: Run) -> str:
         "Maps",
         list(titles),
         index=None,
-        format_func=titles.get,
+        format_func=titles.__getitem__,
         placeholder=titles[first],
         key="method",
         bind="query-params",
         width=260,
-        help="The raw attention of every head, or the one map that a relevance method makes of the whole network.",
+        help="The raw attention of every head, or the single map of a relevance method.",
     )
     return chosen or first
 
 
-def show_heads(scene: Scene, lapse: "TimeLapse") -> None:
-    """Every head's attention, epoch by epoch."""
+def show_heads(view: TimelapseView, lapse: "TimeLapse") -> None:
+    """Show the attention of every head, epoch by epoch."""
     first = lapse.frames[0]
     depth, heads = first.attention.shape[:2]
     with st.container(horizontal=True, vertical_alignment="bottom"):
@@ -92,51 +101,51 @@ def show_heads(scene: Scene, lapse: "TimeLapse") -> None:
     map_grid(
         TileMaps(
             maps=lapse.rows,
-            image=scene.picked.image,
-            version=scene.version(),
+            image=view.picked.image,
+            version=view.version(),
             grid=first.grid,
             prefix=first.prefix_tokens,
             pool=first.pool,
             row_names=[f"Layer {number}" for number in range(1, depth + 1)],
             column_names=[f"Head {number}" for number in range(1, heads + 1)],
-            frames=scene.epochs,
+            frames=view.epochs,
         ),
-        Selection(token=token, row=layer, column=head, frame=scene.place),
+        Selection(token=token, row=layer, column=head, frame=view.place),
         key="lapse",
     )
     layers, columns = range(1, depth + 1), range(1, heads + 1)
-    _take_along(
-        scene,
+    _show_downloads(
+        view,
         "heads",
         lambda: film.head_pictures(
-            scene.view, lapse.maps(token), layers, columns, scene.titles(film.token_title(token, first.grid))
+            view.input_image, lapse.maps(token), layers, columns, view.titles(film.token_title(token, first.grid))
         ),
         {"attention": lambda: lapse.attention, "token": lambda: np.array(token)},
     )
 
 
-def show_method(scene: Scene, method: str, label: int) -> None:
-    """The map of a method for a class, epoch by epoch.
+def show_method(view: TimelapseView, method: str, label: int) -> None:
+    """Show the map of a method for a class, epoch by epoch.
 
     Raises:
-        ExplainError: the network cannot give this map.
+        ExplainError: the method is not defined for this network.
         RunError: a snapshot is gone or damaged.
     """
     from vit.explain import METHODS
     from vit.explain.timelapse import as_shares
 
     title, signed = METHODS[method].title, METHODS[method].signed
-    about = f"{title} for {scene.run.config.data.class_names[label]}" if METHODS[method].for_class else title
+    about = f"{title} for {view.run.config.data.class_names[label]}" if METHODS[method].for_class else title
     with st.container(horizontal=True, vertical_alignment="bottom"):
         scale_controls()
     st.caption(f"**{plain(about)}** ({METHODS[method].source}). {METHODS[method].what} {METHODS[method].caution}")
-    maps = method_maps(scene.run, scene.picked.image, scene.epochs, method, label)
+    maps = method_maps(view.run, view.picked.image, view.epochs, method, label)
     shares = as_shares(maps)
     map_grid(
         TileMaps(
             maps=lambda _: shares.reshape(len(maps), 1, 1, 1, -1),
-            image=scene.picked.image,
-            version=scene.version(method, label),
+            image=view.picked.image,
+            version=view.version(method, label),
             grid=maps.shape[1:],
             prefix=0,
             pool="all",
@@ -146,27 +155,27 @@ def show_method(scene: Scene, method: str, label: int) -> None:
             quantity="share of the map",
             signed=signed,
             shares=False,
-            frames=scene.epochs,
+            frames=view.epochs,
         ),
-        Selection(token=0, frame=scene.place, patches=False, keys=("lapse_token", "lapse_row", "lapse_column")),
+        Selection(token=0, frame=view.place, patches=False, keys=("lapse_token", "lapse_row", "lapse_column")),
         key="lapse",
     )
-    _take_along(
-        scene,
+    _show_downloads(
+        view,
         method,
-        lambda: film.map_pictures(scene.view, maps, scene.titles(about), signed=signed),
+        lambda: film.map_pictures(view.input_image, maps, view.titles(about), signed=signed),
         {"relevance": lambda: maps},
     )
 
 
-def _take_along(
-    scene: Scene,
+def _show_downloads(
+    view: TimelapseView,
     what: str,
     pictures: Callable[[], list[Image.Image]],
     arrays: Mapping[str, Callable[[], np.ndarray]],
 ) -> None:
-    """The film, the picture of the chosen epoch, and the numbers of all."""
-    name = scene.file_name(what)
+    """Show the downloads: the film, the picture of the chosen epoch, and the numbers of all epochs."""
+    name = view.file_name(what)
     with st.container(horizontal=True, vertical_alignment="center"):
         with st.popover("Film", icon=":material/movie:", key="film"):
             seconds = st.slider(
@@ -176,17 +185,23 @@ def _take_along(
                 make = film.MAKERS[kind]
                 st.download_button(
                     f"Film as {kind[1:].upper()}",
-                    lambda make=make: make(pictures(), seconds),
+                    partial(_make_film, make, pictures, seconds),
                     file_name=f"{name}{kind}",
                     mime=mime,
                     key=f"film_{kind[1:]}",
                     on_click="ignore",
                     width="stretch",
                 )
-            st.caption("A GIF plays in every document and chat; an MP4 is smaller and sharper.")
+            st.caption("A GIF plays in documents and chats. An MP4 is smaller and sharper.")
         downloads(
             name,
             key="lapse_maps",
-            picture=lambda: pictures()[scene.place],
-            arrays=lambda: {"epochs": np.array(scene.epochs)} | {key: make() for key, make in arrays.items()},
+            picture=lambda: pictures()[view.place],
+            arrays=lambda: {"epochs": np.array(view.epochs)} | {key: make() for key, make in arrays.items()},
         )
+
+
+def _make_film(
+    make: Callable[[list[Image.Image], float], bytes], pictures: Callable[[], list[Image.Image]], seconds: float
+) -> bytes:
+    return make(pictures(), seconds)

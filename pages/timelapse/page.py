@@ -1,14 +1,15 @@
-"""Time-lapse: one image through the snapshots of a run, so that its attention can be watched as it comes about."""
+"""Time-lapse: one image in the snapshots of a run, to watch its attention maps form during training."""
 
 from collections.abc import Hashable, Mapping, Sequence
+from functools import partial
 
 import numpy as np
 import streamlit as st
 
 from pages import access
 from pages.timelapse.charts import show_answers, show_lens, show_statistics
-from pages.timelapse.frames import answers, looks
-from pages.timelapse.maps import HEADS, Scene, choose_maps, show_heads, show_method
+from pages.timelapse.frames import answers, time_lapse
+from pages.timelapse.maps import HEADS, TimelapseView, choose_maps, show_heads, show_method
 from pages.ui import answer, cached_models, image_picker, link_state, polling, run_picker, text
 from pages.ui.cached_models import PickedImage
 from pages.ui.view_pickers import pick_class
@@ -17,73 +18,73 @@ from pages.ui.wording import term
 from vit.errors import UserError
 from vit.runs import Run, snapshots
 
-TRAINING, EVERY = "training", 3.0  # the fragment of a run that still trains; seconds between two looks at it
+TRAINING, POLL_SECONDS = "training", 3.0  # key of the fragment that follows a training, and how often it checks
 
 INTRO = (
-    "A run keeps its weights at some epochs on the way. Play them, or drag the slider: the same image goes through "
-    "each of these networks, from random weights to the finished one, and its attention and its answer come about."
+    "A run saves its weights at some epochs during training. Press play or drag the slider to see the same image in "
+    "each of these networks, from random weights to the trained network, and watch the attention maps and the answer "
+    "form."
 )
 
 CLASS_HELP = "The class whose probability the charts show, and which a relevance method explains."
 
 NO_SNAPSHOTS = (
-    "This run kept no weights on the way, so there is nothing to play. Runs that are started on the Train page keep "
-    "them by themselves, at up to 20 epochs; on the command line leave `--snapshots 0` out."
+    "This run saved no snapshots during training, so there is nothing to play. Runs started on the Train page save up "
+    "to 20 snapshots automatically. On the command line, leave out `--snapshots 0`."
 )
 
 NEVER_TRAINED = (
-    "This model came trained, so there are no weights of earlier epochs to play. Fine-tune it on the Train page, and "
-    "what becomes of it can be watched here."
+    "This is a pretrained model, so there are no weights of earlier epochs to play. Fine-tune it on the Train page to "
+    "watch it change here."
 )
 
 WHAT_IT_IS = """
-**What it is.** While a run trains, it saves a copy of its weights (a snapshot) at some epochs, evenly spaced. Here each
-copy is loaded and shown the same image. "Before training" are the random weights that the run began with, drawn anew
-from its seed. All tiles of all epochs have one scale of colours, unless you choose one per tile.
+**What it is.** During training, a run saves copies of its weights (snapshots) at evenly spaced epochs. This page runs
+each of these networks on the same image. "Before training" shows the random initial weights, created again from the
+seed. All tiles of all epochs share one colour scale, unless you choose one scale per tile.
 
-**What to look for.** Before training every head looks everywhere evenly, and the network finds all classes about
-equally likely. Most heads find what they do in the first few epochs, often before the accuracy is good, and refine it
-later. *Entropy* falls as a head becomes choosy: at the dashed line it looks at all tokens evenly, near 0 at one of
-them. *Distance* says whether it looks near or far: at the dashed line as far as an even head. In the *logit lens* the
-chosen class tends to be read from earlier layers as training goes on.
+**What to look for.** Before training, every head attends evenly to everything, and all classes have about the same
+probability. Most heads learn their pattern in the first few epochs, often before the accuracy is good, and refine it
+later. *Entropy* falls as a head becomes selective: at the dashed line it attends to all tokens evenly, near 0 to one
+token. *Distance* shows whether a head attends to near or far patches; the dashed line is even attention. In the *logit
+lens*, the chosen class tends to appear in earlier layers as training continues.
 
-**What it is not.** One image is one image: a head that seems to find the object here may do something else in the next,
-so step through several. A map that looks tidier in a later epoch is not therefore a better reason for the answer. And
-between two snapshots the network may have taken a detour that no frame shows. Snapshots are stored in half precision,
-so probabilities may differ from those of the other pages in the last digit.
+**Limits.** A head that finds the object in this image may do something else in the next image, so look at several
+images. A tidier map in a later epoch is not necessarily a better reason for the answer. The network may change between
+two snapshots in ways that no frame shows. Snapshots are stored in half precision, so probabilities may differ from
+those of other pages in the last digit.
 
-**The logit lens** asks the class head what it would say of the summary token as it stands after each layer. The head
-was trained on what the last layer leaves, so an unsure answer after the first layer may only mean that it speaks
-another language there.
+**The logit lens** applies the class head to the summary token after each layer. The head was trained on the output of
+the last layer, so an uncertain answer after the first layer may only mean that the head cannot read the tokens there.
 
-**Maps of a method.** A relevance method gives one map of all layers, for the chosen class. Its size grows with the
+**Maps of a method.** A relevance method computes one map of all layers, for the chosen class. Its values grow with the
 network's confidence, so each epoch's map is shown as shares of its own sum: compare the places, not the amounts. A
-random network has such a map too, which means nothing: it is there to compare with.
+random network also has such a map. It has no meaning and is only a baseline for comparison.
 """
 
 WHAT_IT_IS_CNN = """
-**What it is.** While a run trains, it saves a copy of its weights (a snapshot) at some epochs, evenly spaced. Here each
-copy is loaded and shown the same image. A convolutional network has no attention; the map of a method such as Grad-CAM
-says which places speak for the chosen class. "Before training" are the random weights that the run began with, drawn
-anew from its seed. Each epoch's map is shown as shares of its own sum: compare the places, not the amounts.
+**What it is.** During training, a run saves copies of its weights (snapshots) at evenly spaced epochs. This page runs
+each of these networks on the same image. A convolutional network has no attention; the map of a method such as Grad-CAM
+shows which places speak for the chosen class. "Before training" shows the random initial weights, created again from
+the seed. Each epoch's map is shown as shares of its own sum: compare the places, not the amounts.
 
-**What it is not.** A random network has such a map too, which means nothing: it is there to compare with. A map that
-looks tidier in a later epoch is not therefore a better reason for the answer. And between two snapshots the network may
-have taken a detour that no frame shows.
+**Limits.** A random network also has such a map. It has no meaning and is only a baseline for comparison. A tidier map
+in a later epoch is not necessarily a better reason for the answer. The network may change between two snapshots in ways
+that no frame shows.
 """
 
 
-def news(run: Run) -> Hashable:
-    """Changes with all that is said of a run that trains."""
+def progress_of(run: Run) -> Hashable:
+    """Return a value that changes when the displayed progress of a training changes."""
     try:
         return tuple(snapshots.epochs(run)), run.active, run.status.epoch
-    except UserError:  # it was deleted
+    except UserError:  # the run was deleted
         return None
 
 
-def watch(run: Run, shown: Sequence[int], active: bool) -> None:
-    """A word on a run that is still training; a full rerun once it has left a new snapshot, or has ended."""
-    polling.shows(TRAINING, news(run))
+def follow_training(run: Run, shown: Sequence[int], active: bool) -> None:
+    """Show the progress of a training, and rerun the page when there is a new snapshot or the training has ended."""
+    polling.shows(TRAINING, progress_of(run))
     try:
         changed = snapshots.epochs(run) != list(shown) or run.active != active
     except UserError:
@@ -93,14 +94,14 @@ def watch(run: Run, shown: Sequence[int], active: bool) -> None:
     if active:
         status = run.status
         st.info(
-            f"This run is still training, {status.epoch} of {run.config.training.epochs} epochs are done. A new frame "
-            "joins as soon as it leaves its next snapshot.",
+            f"This run is still training: {status.epoch} of {run.config.training.epochs} epochs are done. A new frame "
+            "appears after each snapshot.",
             icon=":material/model_training:",
         )
 
 
 def choose_epoch(epochs: Sequence[int]) -> int:
-    """The epoch that is looked at, bound to ``?epoch=``; the newest until one is chosen."""
+    """Show the choice of an epoch, bound to ``?epoch=``; the newest by default."""
     try:
         asked = int(link_state.stored("epoch"))
         link_state.settle("epoch", min(epochs, key=lambda epoch: abs(epoch - asked)))
@@ -117,18 +118,18 @@ def choose_epoch(epochs: Sequence[int]) -> int:
         help=term(
             "epoch",
             "snapshot",
-            here="Complete epochs; 0 is before training. The slider and the play button below set it too.",
+            here="Completed epochs; 0 is before training. The slider and the play button below also set it.",
         ),
     )
     return epochs[-1] if chosen is None else chosen
 
 
 @st.fragment
-def explore(run: Run, picked: PickedImage, epochs: Sequence[int], history: Mapping[int, Mapping]) -> None:
-    """A transformer's maps, and below them what the charts follow."""
+def show_transformer(run: Run, picked: PickedImage, epochs: Sequence[int], history: Mapping[int, Mapping]) -> None:
+    """Show a transformer's maps and charts; the controls rerun this part alone."""
     names = run.config.data.class_names
     try:
-        lapse = looks(run, picked.image, epochs)
+        lapse = time_lapse(run, picked.image, epochs)
     except UserError as error:
         text.show_error(error)
         return
@@ -137,46 +138,44 @@ def explore(run: Run, picked: PickedImage, epochs: Sequence[int], history: Mappi
         st.warning(caveat, icon=":material/info:")
     with st.container(horizontal=True, vertical_alignment="bottom"):
         shown = choose_maps(run)
-        predicted = names[int(lapse.probabilities[-1].argmax())]
-        label = names.index(pick_class(names, predicted, help=CLASS_HELP))
-        scene = Scene(run, picked, epochs, choose_epoch(epochs), history)
-    show_scene_answer(scene, lapse.probabilities[scene.place])
+        label = names.index(pick_class(names, names[int(lapse.probabilities[-1].argmax())], help=CLASS_HELP))
+        view = TimelapseView(run, picked, epochs, choose_epoch(epochs), history)
+    show_answer_at_epoch(view, lapse.probabilities[view.place])
     try:
         if shown == HEADS:
-            show_heads(scene, lapse)
+            show_heads(view, lapse)
         else:
-            show_method(scene, shown, label)
+            show_method(view, shown, label)
     except UserError as error:
         text.show_error(error)
-    show_answers(scene, lapse.probabilities, label)
+    show_answers(view, lapse.probabilities, label)
     if not caveat:
-        show_statistics(scene, lapse)
-    show_lens(scene, lapse, label)
+        show_statistics(view, lapse)
+    show_lens(view, lapse, label)
 
 
 @st.fragment
-def explore_blocks(run: Run, picked: PickedImage, epochs: Sequence[int], history: Mapping[int, Mapping]) -> None:
-    """A convolutional network's maps of one method, and below them its answers."""
+def show_convolutional(run: Run, picked: PickedImage, epochs: Sequence[int], history: Mapping[int, Mapping]) -> None:
+    """Show a convolutional network's maps of one method, and its answers; the controls rerun this part alone."""
     names = run.config.data.class_names
     try:
         probabilities = answers(run, picked.image, epochs)
         with st.container(horizontal=True, vertical_alignment="bottom"):
             method = choose_maps(run)
-            predicted = names[int(probabilities[-1].argmax())]
-            label = names.index(pick_class(names, predicted, help=CLASS_HELP))
-            scene = Scene(run, picked, epochs, choose_epoch(epochs), history)
-        show_scene_answer(scene, probabilities[scene.place])
-        show_method(scene, method, label)
+            label = names.index(pick_class(names, names[int(probabilities[-1].argmax())], help=CLASS_HELP))
+            view = TimelapseView(run, picked, epochs, choose_epoch(epochs), history)
+        show_answer_at_epoch(view, probabilities[view.place])
+        show_method(view, method, label)
     except UserError as error:
         text.show_error(error)
         return
-    show_answers(scene, probabilities, label)
+    show_answers(view, probabilities, label)
 
 
-def show_scene_answer(scene: Scene, probabilities: np.ndarray) -> None:
-    """What the image shows, and what the network says of it at the chosen epoch."""
-    when = f"after epoch {scene.epoch}" if scene.epoch else "before training"
-    answer.show_answer(scene.picked, scene.run.config.data.class_names, probabilities, when=when)
+def show_answer_at_epoch(view: TimelapseView, probabilities: np.ndarray) -> None:
+    """Show the true label of the image and the network's answer at the chosen epoch."""
+    when = f"after epoch {view.epoch}" if view.epoch else "before training"
+    answer.show_answer(view.picked, view.run.config.data.class_names, probabilities, when=when)
 
 
 st.title("Time-lapse", anchor=False)
@@ -189,18 +188,18 @@ if run is None:
 epochs, active = snapshots.epochs(run), run.active
 if not epochs:
     others = [text.plain(other.name) for other in access.my_runs() if other.has_weights and other.snapshots]
-    known = f" Of the runs that are here, choose {' or '.join(others[:3])}." if others else ""
-    said = NEVER_TRAINED if run.config.published else NO_SNAPSHOTS
-    st.info(said + known, icon=":material/info:")
+    known = f" Runs with snapshots: {', '.join(others[:3])}." if others else ""
+    reason = NEVER_TRAINED if run.config.published else NO_SNAPSHOTS
+    st.info(reason + known, icon=":material/info:")
     st.page_link("train/page.py", label="Train a model", icon=":material/model_training:")
     st.stop()
 if active:
-    st.fragment(watch, key=TRAINING)(run, epochs, active)
-    polling.watch(TRAINING, lambda: news(run), EVERY)
+    st.fragment(follow_training, key=TRAINING)(run, epochs, active)
+    polling.watch(TRAINING, partial(progress_of, run), POLL_SECONDS)
 if picked is None:
     st.stop()
 forget_browsers()
 convolutional = cached_models.is_convolutional(run)
-(explore_blocks if convolutional else explore)(run, picked, epochs, snapshots.history(run))
-with st.expander("What a time-lapse is, and what it is not", icon=":material/help:"):
+(show_convolutional if convolutional else show_transformer)(run, picked, epochs, snapshots.history(run))
+with st.expander("How to read a time-lapse, and its limits", icon=":material/help:"):
     st.markdown(WHAT_IT_IS_CNN if convolutional else WHAT_IT_IS)

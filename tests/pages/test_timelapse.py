@@ -1,4 +1,4 @@
-"""Time-lapse: every run, link and epoch opens, a run that trains joins in, and films come out."""
+"""Time-lapse: runs, links and epochs, runs that are still training, and films."""
 
 import base64
 import io
@@ -12,7 +12,7 @@ import streamlit as st
 from PIL import Image
 from streamlit.testing.v1 import AppTest
 
-from pages.timelapse.frames import Kept, kept
+from pages.timelapse.frames import FrameCache, frame_cache
 from pages.ui.image_picker import open_id
 from tests.conftest import tiny_config
 from tests.pages.opening import open_page
@@ -26,8 +26,8 @@ from vit.runs import snapshots, weights
 
 
 @pytest.fixture(autouse=True)
-def nothing_is_kept():
-    kept.clear()
+def empty_cache():
+    frame_cache.clear()
 
 
 def texts(app: AppTest) -> str:
@@ -35,7 +35,7 @@ def texts(app: AppTest) -> str:
 
 
 def grid(app: AppTest) -> tuple[dict, np.ndarray]:
-    """What the maps' component gets: its settings and its numbers."""
+    """Return the settings and the numbers sent to the grid of maps."""
     proto = next(one.proto for one in app.get("bidi_component") if one.proto.component_name != "clock")
     values = pa.ipc.open_stream(next(iter(proto.mixed.arrow_blobs.values())).data).read_all()["value"].to_numpy()
     return json.loads(proto.mixed.json), values
@@ -47,7 +47,7 @@ def drop_snapshots(run: runs.Run) -> None:
 
 
 def untrained(name: str, model: ModelConfig, epochs: tuple[int, ...]) -> runs.Run:
-    """A run that ended, its weights drawn anew for each epoch."""
+    """Create a finished run with random weights for each epoch."""
     run = runs.create(name, tiny_config().model_copy(update={"model": model}))
     weights.save_model(run.path, build_model(model, seed=1).state_dict(), {"epoch": epochs[-1], "validated": False})
     (run.path / runs.SNAPSHOTS).mkdir()
@@ -57,10 +57,10 @@ def untrained(name: str, model: ModelConfig, epochs: tuple[int, ...]) -> runs.Ru
     return run
 
 
-def test_a_run_without_snapshots_says_how_to_get_them_and_names_those_that_have_some(several):
+def test_a_run_without_snapshots_says_how_to_get_them_and_names_runs_with_snapshots(several):
     drop_snapshots(runs.find_run("tiny"))
     app = open_page("timelapse", run="tiny")
-    assert "kept no weights" in app.info[0].value
+    assert "saved no snapshots" in app.info[0].value
     assert r"tiny\-deep" in app.info[0].value
     assert [link.value for link in app.main.get("page_link")] == ["Train a model"]
     assert not app.get("bidi_component")
@@ -88,11 +88,11 @@ def test_a_link_reproduces_the_view(several):
     data, _ = grid(app)
     assert [data[key] for key in ("frame", "token", "row", "column")] == [1, 5, 2, 2]
     assert "after epoch 1" in texts(app)
-    assert "finds **cat**" in texts(app)
+    assert "The probability of **cat**" in texts(app)
 
 
 @pytest.mark.parametrize(("asked", "chosen", "frame"), [("9", 2, 2), ("-3", 0, 0), ("soon", None, 2)])
-def test_an_epoch_that_is_not_there_gives_way_to_the_nearest_or_the_newest(trained, asked, chosen, frame):
+def test_a_missing_epoch_is_replaced_by_the_nearest_or_the_newest(trained, asked, chosen, frame):
     app = open_page("timelapse", epoch=asked)
     assert app.selectbox(key="epoch").value == chosen
     assert grid(app)[0]["frame"] == frame
@@ -116,7 +116,7 @@ def lens_top(lens: dict) -> list[float]:
     return np.frombuffer(base64.b64decode(z["bdata"]), dtype=z["dtype"]).reshape(rows, columns)[-1].tolist()
 
 
-def test_a_method_has_one_map_an_epoch_and_no_patch_to_pick(trained):
+def test_a_method_has_one_map_per_epoch_and_no_patch_picker(trained):
     app = open_page("timelapse", method="chefer", image="val-3", epoch="1", **{"class": "dog"})
     assert app.selectbox(key="method").value == "chefer"
     data, values = grid(app)
@@ -132,7 +132,7 @@ def test_a_method_that_the_network_does_not_have_gives_way_to_its_heads(home, wo
     assert app.selectbox(key="method").value is None
     assert "mixes positions" in app.warning[0].value
     assert grid(app)[0]["summary"] == "mean of all tokens"
-    assert "What each head does" not in texts(app)
+    assert "Statistics of each head" not in texts(app)
     assert len(app.get("plotly_chart")) == 3
 
 
@@ -146,7 +146,7 @@ def test_a_convolutional_network_shows_grad_cam_and_its_answers(home):
     assert set(app.selectbox(key="method").options) == {"Grad-CAM", "Integrated gradients", "Occlusion"}
 
 
-def test_a_run_that_still_trains_is_watched_and_its_new_snapshot_joins(trained):
+def test_the_new_snapshot_of_a_training_run_appears(trained):
     run = runs.find_run("tiny")
     second = weights.snapshot_path(run.path, 2)
     hidden = second.rename(run.path / "later")
@@ -164,7 +164,7 @@ def test_a_run_that_still_trains_is_watched_and_its_new_snapshot_joins(trained):
     assert not app.info
 
 
-def test_a_chosen_epoch_stays_when_a_snapshot_joins(trained):
+def test_a_chosen_epoch_stays_when_a_snapshot_appears(trained):
     run = runs.find_run("tiny")
     weights.snapshot_path(run.path, 2).rename(run.path / "later")
     runs.update_status(run.path, state="running")
@@ -186,7 +186,7 @@ def test_a_run_that_has_just_begun_shows_its_random_weights(trained):
         assert "before training" in texts(app)
 
 
-def test_frames_are_computed_once_and_anew_only_where_a_snapshot_changed(trained, monkeypatch):
+def test_frames_are_computed_once_per_snapshot_and_image(trained, monkeypatch):
     loaded = []
     real = snapshots.load
     monkeypatch.setattr(snapshots, "load", lambda run, epoch: loaded.append(epoch) or real(run, epoch))
@@ -203,18 +203,18 @@ def test_frames_are_computed_once_and_anew_only_where_a_snapshot_changed(trained
     assert loaded == [0, 1, 2, 2, 0, 1, 2]
 
 
-def test_what_was_looked_at_longest_ago_goes_first_when_frames_are_too_many(monkeypatch):
-    monkeypatch.setattr("pages.timelapse.frames.KEPT_BYTES", 100)
-    store = Kept()
+def test_the_cache_drops_the_least_recently_used_frames(monkeypatch):
+    monkeypatch.setattr("pages.timelapse.frames.CACHE_BYTES_MAX", 100)
+    cache = FrameCache()
     for name in "abc":
-        store.keep(name, name, 40)
-        store.find("a")
-    assert [store.find(name) for name in "abc"] == ["a", None, "c"]
-    store.keep("large", "large", 1000)
-    assert [store.find(name) for name in ("a", "c", "large")] == [None, None, "large"]
+        cache.put(name, name, 40)
+        cache.get("a")
+    assert [cache.get(name) for name in "abc"] == ["a", None, "c"]
+    cache.put("large", "large", 1000)
+    assert [cache.get(name) for name in ("a", "c", "large")] == [None, None, "large"]
 
 
-def test_a_damaged_snapshot_gets_a_sentence(trained):
+def test_a_damaged_snapshot_shows_an_error(trained):
     weights.snapshot_path(runs.find_run("tiny").path, 2).write_bytes(b"nothing")
     app = open_page("timelapse")
     assert "damaged" in app.error[0].value

@@ -32,7 +32,7 @@ def opened(**link: str) -> AppTest:
     """Open the page and wait until everything is measured."""
     app = open_page("heads", view="Importance", **link)
     end = time.monotonic() + 60
-    while "the least important first" not in texts(app) and "heads can be removed**" not in texts(app) and not app.info:
+    while "Ranked on" not in texts(app) and not app.info:
         assert time.monotonic() < end
         time.sleep(0.1)
         app.run()
