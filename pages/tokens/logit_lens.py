@@ -1,11 +1,16 @@
-"""Tokens: the logit lens, what the class head would say after every layer."""
+"""Tokens: the logit lens, which applies the class head after every layer."""
 
 from collections.abc import Iterator
 
 import numpy as np
 import streamlit as st
 
-from pages.tokens.shared import Seen, layer_grid, of_every, pick_layer
+from pages.tokens.shared import (
+    ImageTokens,
+    layer_grid,
+    pick_layer,
+    same_for_every_token,
+)
 from pages.ui import view_pickers
 from pages.ui.downloads import downloads, plotly_config
 from pages.ui.run_picker import show_no_classes
@@ -20,180 +25,191 @@ from vit.plots.tokens import OTHERS
 from vit.support.untrusted_text import as_html
 
 INTRO = (
-    "What would the network answer if it stopped earlier? The class head is put on the tokens after every layer: on "
-    "the summary token{patches}. Choose a class to see how likely it is."
+    "What would the network answer if it stopped earlier? The class head is applied after every layer to the summary "
+    "token{patches}. Choose a class to see its probability."
 )
 
 WHAT_IT_IS = """
-**What it is.** The network answers by reading one token, the summary token, after the last layer: a norm, then the
-class head. The logit lens (nostalgebraist 2020) puts the same norm and the same head on the tokens of earlier layers.
-Each layer only adds to the tokens, so all layers speak roughly the same language, and one sees an answer come about.
+**What it is.** The network reads its answer from one token, the summary token, after the last layer: first a norm, then
+the class head. The logit lens (nostalgebraist 2020) applies the same norm and the same head to the tokens of earlier
+layers. Each layer only adds to the tokens, so all layers use roughly the same representation, and you can watch the
+answer emerge.
 
 {patches}
 
-**Why not to trust it in early layers.** The head was trained on the tokens of the last layer and on no others. After
-earlier layers the tokens may hold the right thing in directions that the head does not read, and what it does read may
-be accidental. An early wrong answer need not be what the network "thinks" there, and an early right one may be luck:
-look at several images. A class token that enters the first layer has seen nothing yet: its answer after the embedding
-is the same for every image.
+**Why not to trust it in early layers.** The head was trained only on the tokens of the last layer. After earlier
+layers, the tokens may hold the right information in directions that the head does not read, and what the head reads may
+be accidental. An early wrong answer is not necessarily what the network represents there, and an early right answer may
+be luck: look at several images. A class token that enters the first layer has no information about the image, so its
+answer after the embedding is the same for every image.
 
-**What it is not.** A patch that says *dog* need not show a dog: after the first layer every token has taken something
-over from others. And a patch that says nothing may still be the one that others took it from.
+**Limits.** A patch whose token predicts *dog* need not show a dog: after the first layer, every token holds information
+from other tokens. And a patch whose token predicts nothing may still be the source of that information.
 """
 
 NO_LENS = (
-    "The logit lens reads every layer's tokens with the class head, and this model was published as features, without "
-    "one: look at similarity, components and norms, or fine-tune it, which gives it a head."
+    "The logit lens reads the tokens of every layer with the class head. This model was published without a class "
+    "head, as a feature extractor. Look at similarity, components and norms, or fine-tune it, which adds a head."
 )
 
 OF_A_MEAN = (
-    "**On patches.** This network answers from the mean of its {tokens}, so after the last layer the map takes the "
-    "answer apart: the mean of what all of them say, in logits, is what the network says."
+    "**On patches.** This network answers from the mean of its {tokens}. After the last layer, the map therefore "
+    "splits the answer into parts: the mean of their logits is the network's answer."
 )
 
 ON_PATCHES = {
     "cls": "**On patches.** This network answers from its class token, so its head was never trained to read a patch, "
-    "after whichever layer. The maps show which patches happen to point the way the head listens: they are a hint.",
+    "after any layer. The maps show which patch tokens happen to point in a direction that the head reads. They are "
+    "only a hint.",
     "mean": OF_A_MEAN.format(tokens="patches"),
     "all": OF_A_MEAN.format(tokens="tokens"),
 }
 
 
-def show(seen: Seen) -> None:
-    """The part of the page."""
-    if not seen.class_names:
-        show_no_classes(seen.run, NO_LENS)
+def show(image_tokens: ImageTokens) -> None:
+    """Show the Logit lens part of the page."""
+    if not image_tokens.class_names:
+        show_no_classes(image_tokens.run, NO_LENS)
         return
     try:
-        patches = seen.token_lens
-        st.caption(INTRO.format(patches=", and on each patch by itself"), help=term("logit lens"))
+        patches = image_tokens.token_lens
+        st.caption(INTRO.format(patches=" and to each patch token"), help=term("logit lens"))
     except ExplainError as error:
         patches = None
         st.caption(INTRO.format(patches=""))
         st.caption(f":material/info: {plain(str(error)[:1].upper() + str(error)[1:])}")
-    names = seen.class_names
+    names = image_tokens.class_names
     with st.container(horizontal=True, vertical_alignment="bottom"):
-        token, layer = (view_pickers.pick_token(seen.record.grid), pick_layer(seen)) if patches is not None else (0, 0)
-        label = names.index(view_pickers.pick_class(names, names[seen.predicted]))
+        token, layer = (
+            (view_pickers.pick_token(image_tokens.record.grid), pick_layer(image_tokens))
+            if patches is not None
+            else (0, 0)
+        )
+        label = names.index(view_pickers.pick_class(names, names[image_tokens.predicted]))
         if patches is not None:
             scale_controls()
-    shown = prominent(seen, patches, label)
-    show_depth(
-        seen, token, seen.summary_lens if token == 0 else patches[:, seen.record.prefix_tokens + token - 1], shown
-    )
+    shown = prominent(image_tokens, patches, label)
+    if patches is None or token == 0:
+        probabilities = image_tokens.summary_lens
+    else:
+        probabilities = patches[:, image_tokens.record.prefix_tokens + token - 1]
+    show_depth(image_tokens, token, probabilities, shown)
     if patches is not None:
         layer_grid(
-            seen,
-            of_every(patches[:, :, label]),
+            image_tokens,
+            same_for_every_token(patches[:, :, label]),
             key="tokens_lens",
             version=f"lens/{label}",
-            title=f"How likely each patch's token makes “{names[label]}”, after each layer",
+            title=f"Probability of “{names[label]}” read from each patch token, after each layer",
             quantity="probability",
             token=token,
             layer=layer,
         )
-        show_classes(seen, patches, shown)
-    with st.expander("What the logit lens is, and why not to trust it in early layers", icon=":material/help:"):
-        st.markdown(WHAT_IT_IS.format(patches=ON_PATCHES[seen.record.pool]))
+        show_classes(image_tokens, patches, shown)
+    with st.expander("How to read the logit lens, and why not to trust it in early layers", icon=":material/help:"):
+        st.markdown(WHAT_IT_IS.format(patches=ON_PATCHES[image_tokens.record.pool]))
 
 
-def prominent(seen: Seen, patches: np.ndarray | None, label: int) -> list[int]:
-    """The classes with a colour of their own: the true one, the predicted one and the chosen one among them."""
+def prominent(image_tokens: ImageTokens, patches: np.ndarray | None, label: int) -> list[int]:
+    """Return the classes with their own colour, which include the true, the predicted and the chosen class."""
     from vit.explain import prominent_classes
 
-    always = [one for one in (seen.true, seen.predicted) if one is not None]
+    always = [one for one in (image_tokens.true, image_tokens.predicted) if one is not None]
     limit = len(CATEGORICAL)
     shown, stronger = (
-        prominent_classes(seen.summary_lens, patches, always=always, limit=count) for count in (limit, limit - 1)
+        prominent_classes(image_tokens.summary_lens, patches, always=always, limit=count)
+        for count in (limit, limit - 1)
     )
     if label in shown:
         return shown
-    return [one if one in stronger else label for one in shown]  # in the weakest one's place: the others keep theirs
+    return [one if one in stronger else label for one in shown]  # replaces the weakest; the others keep their colours
 
 
-def show_depth(seen: Seen, token: int, probabilities: np.ndarray, shown: list[int]) -> None:
-    """The probability of each class through depth, for one token, ``(l k)``."""
-    name = seen.token_name(token)
-    st.subheader(f"{name[:1].upper()}{name[1:]} through depth", anchor=False)
-    st.caption(story(seen, probabilities))
+def show_depth(image_tokens: ImageTokens, token: int, probabilities: np.ndarray, shown: list[int]) -> None:
+    """Show the class probabilities ``(l k)`` of one token after each layer."""
+    name = image_tokens.token_name(token)
+    st.subheader(f"{name[:1].upper()}{name[1:]}: probabilities by layer", anchor=False)
+    st.caption(describe_depth(image_tokens, probabilities))
     st.plotly_chart(
-        plots.lens_curves(probabilities, seen.states, seen.class_names, shown, true=seen.true),
+        plots.lens_curves(probabilities, image_tokens.states, image_tokens.class_names, shown, true=image_tokens.true),
         key="lens_curves",
-        config=plotly_config(f"{seen.name}-lens-{token}"),
+        config=plotly_config(f"{image_tokens.name}-lens-{token}"),
         alt=f"Class probabilities of the {name} after each layer",
     )
     downloads(
-        f"{seen.name}-lens-{token}",
+        f"{image_tokens.name}-lens-{token}",
         key="lens",
         arrays=lambda: {
             "probabilities": probabilities,
-            "class_names": np.array(seen.class_names),
-            "states": np.array(seen.states),
+            "class_names": np.array(image_tokens.class_names),
+            "states": np.array(image_tokens.states),
         },
-        table=lambda: curve_rows(seen, probabilities),
+        table=lambda: curve_rows(image_tokens, probabilities),
     )
 
 
-def story(seen: Seen, probabilities: np.ndarray) -> str:
-    """The lines in words: the last answer, and since when it stands."""
+def describe_depth(image_tokens: ImageTokens, probabilities: np.ndarray) -> str:
+    """Say which class is predicted after the last layer, and from which layer on."""
     from vit.explain import settled_from
 
     best, since = int(probabilities[-1].argmax()), settled_from(probabilities)
     if since == 0:
-        when = "the likeliest class from the embedding on"
-    elif since == seen.depth:
-        when = "before that another class was the likeliest"
+        when = "the most probable class from the embedding on"
+    elif since == image_tokens.depth:
+        when = "before the last layer, another class was more probable"
     else:
-        when = f"the likeliest class from layer {since} on"
-    answer = f"After the last layer: **{plain(seen.class_names[best])}**, {probabilities[-1, best]:.1%}; {when}."
-    return answer if seen.true is None else f"{answer} The image's own class has the broad line."
+        when = f"the most probable class from layer {since} on"
+    answer = (
+        f"After the last layer: **{plain(image_tokens.class_names[best])}**, {probabilities[-1, best]:.1%}; {when}."
+    )
+    return answer if image_tokens.true is None else f"{answer} The thick line is the true class."
 
 
-def show_classes(seen: Seen, patches: np.ndarray, shown: list[int]) -> None:
-    """Each patch in the colour of its likeliest class, after each layer."""
-    grid, prefix = seen.record.grid, seen.record.prefix_tokens
+def show_classes(image_tokens: ImageTokens, patches: np.ndarray, shown: list[int]) -> None:
+    """Show each patch in the colour of its most probable class, after each layer."""
+    grid, prefix = image_tokens.record.grid, image_tokens.record.prefix_tokens
     likeliest = patches[:, prefix:].argmax(axis=-1)
     surest = patches[:, prefix:].max(axis=-1)
-    places = np.full(len(seen.class_names), len(shown))  # the last colour is that of all others
+    places = np.full(len(image_tokens.class_names), len(shown))  # the last colour stands for all other classes
     places[shown] = np.arange(len(shown))
     colours = [*CATEGORICAL[: len(shown)], OTHERS]
     tiles = [
-        token_tiles.class_tile(seen.view, places[best].reshape(grid), sure.reshape(grid), colours)
+        token_tiles.class_tile(image_tokens.view, places[best].reshape(grid), sure.reshape(grid), colours)
         for best, sure in zip(likeliest, surest, strict=True)
     ]
-    st.subheader("The likeliest class of each patch", anchor=False)
-    entries = [(colour, seen.class_names[label]) for label, colour in zip(shown, colours, strict=False)]
-    if rest := len(seen.class_names) - len(shown):
+    st.subheader("The most probable class of each patch", anchor=False)
+    entries = [(colour, image_tokens.class_names[label]) for label, colour in zip(shown, colours, strict=False)]
+    if rest := len(image_tokens.class_names) - len(shown):
         entries.append((OTHERS, f"{rest} others"))
     legend(entries)
-    with st.grid("auto", min_column_width=seen.picture_width):
-        for state, tile, best in zip(seen.states, tiles, likeliest, strict=True):
+    with st.grid("auto", min_column_width=image_tokens.picture_width):
+        for state, tile, best in zip(image_tokens.states, tiles, likeliest, strict=True):
             with st.container():
-                st.image(tile, width="stretch", alt=f"Likeliest class of each patch after {state}")
-                st.caption(f"**{state}**  \n{most(seen, best)}")
+                st.image(tile, width="stretch", alt=f"Most probable class of each patch after {state}")
+                st.caption(f"**{state}**  \n{describe_majority(image_tokens, best)}")
     downloads(
-        f"{seen.name}-lens-patches",
+        f"{image_tokens.name}-lens-patches",
         key="lens_patches",
-        picture=lambda: token_tiles.sheet(tiles, seen.states, legend=entries),
+        picture=lambda: token_tiles.sheet(tiles, image_tokens.states, legend=entries),
         arrays=lambda: {
             "probabilities": patches,
-            "class_names": np.array(seen.class_names),
-            "states": np.array(seen.states),
+            "class_names": np.array(image_tokens.class_names),
+            "states": np.array(image_tokens.states),
             "prefix_tokens": np.array(prefix),
             "grid": np.array(grid),
         },
-        table=lambda: patch_rows(seen, likeliest, surest),
+        table=lambda: patch_rows(image_tokens, likeliest, surest),
     )
 
 
-def most(seen: Seen, likeliest: np.ndarray) -> str:
-    """The class that most patches name, and how many."""
+def describe_majority(image_tokens: ImageTokens, likeliest: np.ndarray) -> str:
+    """Return the class that most patches predict, and their number."""
     counts = np.bincount(likeliest)
-    return f"{counts.max()} of {likeliest.size} say {plain(seen.class_names[int(counts.argmax())])}"
+    return f"{counts.max()} of {likeliest.size} predict {plain(image_tokens.class_names[int(counts.argmax())])}"
 
 
 def legend(entries: list[tuple[str, str]]) -> None:
-    """Which colour is which class."""
+    """Show which colour stands for which class."""
     boxes = "".join(
         '<span style="display: inline-flex; align-items: center; gap: 0.35rem">'
         f'<span style="width: 0.9rem; height: 0.9rem; border-radius: 3px; background: {colour}"></span>'
@@ -202,19 +218,19 @@ def legend(entries: list[tuple[str, str]]) -> None:
     )
     st.html(
         '<div style="display: flex; flex-wrap: wrap; gap: 0.3rem 1rem; font-size: 0.875rem">'
-        f'{boxes}<span style="opacity: 0.7">The stronger the colour, the surer.</span></div>'
+        f'{boxes}<span style="opacity: 0.7">The stronger the colour, the higher the probability.</span></div>'
     )
 
 
-def curve_rows(seen: Seen, probabilities: np.ndarray) -> Iterator[dict]:
-    """A table of the lines."""
-    for state, line in zip(seen.states, probabilities.tolist(), strict=True):
-        for label, probability in zip(seen.class_names, line, strict=True):
+def curve_rows(image_tokens: ImageTokens, probabilities: np.ndarray) -> Iterator[dict]:
+    """Yield the rows of the table of the curves."""
+    for state, line in zip(image_tokens.states, probabilities.tolist(), strict=True):
+        for label, probability in zip(image_tokens.class_names, line, strict=True):
             yield {"after": state, "class": label, "probability": probability}
 
 
-def patch_rows(seen: Seen, likeliest: np.ndarray, surest: np.ndarray) -> Iterator[dict]:
-    """A table of the map of classes."""
-    for state, labels, sure in zip(seen.states, likeliest.tolist(), surest.tolist(), strict=True):
-        for patch, label, probability in zip(seen.patch_names, labels, sure, strict=True):
-            yield {"after": state, "patch": patch, "class": seen.class_names[label], "probability": probability}
+def patch_rows(image_tokens: ImageTokens, likeliest: np.ndarray, surest: np.ndarray) -> Iterator[dict]:
+    """Yield the rows of the table of the class map."""
+    for state, labels, sure in zip(image_tokens.states, likeliest.tolist(), surest.tolist(), strict=True):
+        for patch, label, probability in zip(image_tokens.patch_names, labels, sure, strict=True):
+            yield {"after": state, "patch": patch, "class": image_tokens.class_names[label], "probability": probability}

@@ -1,46 +1,48 @@
-"""Tokens: how long each of them is, layer by layer."""
+"""Tokens: their norms, layer by layer."""
 
 import numpy as np
 import streamlit as st
+from PIL import Image
 
-from pages.tokens.shared import Seen, controls, layer_grid, of_every, rows_of
+from pages.tokens.shared import ImageTokens, controls, layer_grid, same_for_every_token, table_rows
 from pages.ui.downloads import downloads, plotly_config
 from vit import plots
 from vit.pictures import overlays, token_tiles
 
-FAR = 3
-"""A patch token that is so many times as long as the median one is named."""
+OUTLIER = 3
+"""A patch token of more than this many times the median length counts as an outlier."""
 
 INTRO = (
-    "The brighter a patch, the longer its token: the larger are the numbers in it, whatever they say. Each layer adds "
-    "to the tokens, so lengths usually grow; a few that stick out are worth a look."
+    "The brighter a patch, the longer its token, that is, the larger its numbers. Each layer adds to the tokens, so "
+    "their length usually grows. Look for a few tokens that are much longer than the rest."
 )
 
 WHAT_IT_IS = """
-**What it is.** The length (Euclidean norm) of a token: the root of the sum of its squared numbers. Each layer adds
-something to every token, so a length says how much has come together so far.
+**What it is.** The length (Euclidean norm) of a token is the square root of the sum of its squared numbers. Each layer
+adds something to every token, so the length shows how much has been added so far.
 
-**What to look for.** A few patches many times as long as the rest. In large networks they tend to lie on plain
-background, where a patch has little to say of its own, and the network uses them as scratch space for the image as a
-whole (Darcet et al., ICLR 2024). Attention maps of such networks show bright specks in the same places. Networks that
-were given registers put it there instead, and need no patches for it: compare their lines below. Small networks
-and short trainings have hardly any: there a long token is as a rule a patch with much contrast, or the object.
+**What to look for.** A few patches that are many times longer than the rest. In large networks they tend to lie on
+plain background, where a patch has little information of its own, and the network uses them to store information about
+the whole image (Darcet et al., ICLR 2024). The attention maps of such networks have bright spots in the same places.
+Networks with registers store this information in the registers and not in patches: compare their lines below. Small
+networks and short trainings have hardly any such tokens. There, a long token usually belongs to a patch with much
+contrast, or to the object.
 
-**What it is not.** Long is not important. Each layer, and in nearly all networks the head too, first normalises every
-token, so it reads the direction alone. Length decides how far a layer can still turn the token: what it adds to a long
-one weighs little.
+**Limits.** A long token is not necessarily important. Each layer, and in nearly all networks the head too, first
+normalises every token and so reads only its direction. The length determines how much a layer can still change the
+direction: what a layer adds to a long token has little effect.
 """
 
 
-def show(seen: Seen) -> None:
-    """The part of the page."""
+def show(image_tokens: ImageTokens) -> None:
+    """Show the Norms part of the page."""
     st.caption(INTRO)
     with st.container(horizontal=True, vertical_alignment="bottom"):
-        token, layer = controls(seen)
-    norms, prefix = seen.norms, seen.record.prefix_tokens
+        token, layer = controls(image_tokens)
+    norms, prefix = image_tokens.norms, image_tokens.record.prefix_tokens
     layer_grid(
-        seen,
-        of_every(norms),
+        image_tokens,
+        same_for_every_token(norms),
         key="tokens_norms",
         version="norms",
         title="Length of the tokens, after each layer",
@@ -49,41 +51,42 @@ def show(seen: Seen) -> None:
         layer=layer,
     )
     downloads(
-        f"{seen.name}-norms",
+        f"{image_tokens.name}-norms",
         key="norms",
-        picture=lambda: picture(seen),
-        arrays=lambda: {"norms": norms, "prefix_tokens": np.array(prefix), "grid": np.array(seen.record.grid)},
-        table=lambda: rows_of(seen, norms, "norm"),
+        picture=lambda: picture(image_tokens),
+        arrays=lambda: {"norms": norms, "prefix_tokens": np.array(prefix), "grid": np.array(image_tokens.record.grid)},
+        table=lambda: table_rows(image_tokens, norms, "norm"),
     )
     st.subheader("All lengths", anchor=False)
-    named = ", ".join(seen.token_names[:prefix])
-    apart = f" The tokens before the patches have a line each: {named}." if prefix > 1 else ""
-    st.caption(f"A dot is a patch. {far(norms[:, prefix:], seen)}{apart}")
+    named = ", ".join(image_tokens.token_names[:prefix])
+    apart = f" Each token before the patches has a line: {named}." if prefix > 1 else ""
+    st.caption(f"Each dot is a patch. {describe_longest(norms[:, prefix:], image_tokens)}{apart}")
     st.plotly_chart(
-        plots.norm_spread(norms, seen.states, seen.token_names, prefix, token),
+        plots.norm_spread(norms, image_tokens.states, image_tokens.token_names, prefix, token),
         key="norm_spread",
-        config=plotly_config(f"{seen.name}-norms"),
+        config=plotly_config(f"{image_tokens.name}-norms"),
         alt="Lengths of all tokens after each layer",
     )
-    with st.expander("What the length of a token means, and what it does not", icon=":material/help:"):
+    with st.expander("How to read the length of a token, and its limits", icon=":material/help:"):
         st.markdown(WHAT_IT_IS)
 
 
-def far(patches: np.ndarray, seen: Seen) -> str:
-    """Which patches stick out after the last layer, in words."""
+def describe_longest(patches: np.ndarray, image_tokens: ImageTokens) -> str:
+    """Say which patches have the longest tokens after the last layer."""
     last, median = patches[-1], float(np.median(patches[-1]))
     longest = int(last.argmax())
     times = f"{last[longest] / max(median, 1e-12):.1f} times the median"
-    long = f"the longest token is that of {seen.patch_names[longest]}, {times}"
-    count = int((last > FAR * median).sum())
+    long = f"the longest belongs to {image_tokens.patch_names[longest]}, {times}"
+    count = int((last > OUTLIER * median).sum())
     if not count:
-        return f"After the last layer none sticks out: {long}."
-    return f"After the last layer {count} {'is' if count == 1 else 'are'} over {FAR} times the median; {long}."
+        return f"After the last layer no token is over {OUTLIER} times the median; {long}."
+    tokens = "token is" if count == 1 else "tokens are"
+    return f"After the last layer {count} {tokens} over {OUTLIER} times the median; {long}."
 
 
-def picture(seen: Seen):
-    """The tiles as one picture, on one scale."""
-    maps = seen.norms[:, seen.record.prefix_tokens :].reshape(-1, *seen.record.grid)
+def picture(image_tokens: ImageTokens) -> Image.Image:
+    """Draw the tiles as one picture, on one scale."""
+    maps = image_tokens.norms[:, image_tokens.record.prefix_tokens :].reshape(-1, *image_tokens.record.grid)
     top = overlays.shared_top(maps)
-    tiles = [overlays.overlay(seen.view, one, top=top, side=token_tiles.TILE) for one in maps]
-    return token_tiles.sheet(tiles, seen.states)
+    tiles = [overlays.overlay(image_tokens.view, one, top=top, side=token_tiles.TILE) for one in maps]
+    return token_tiles.sheet(tiles, image_tokens.states)

@@ -1,35 +1,36 @@
-"""Tokens: what each token holds after every layer: similarity, principal components, lengths, and the logit lens."""
+"""Tokens: the tokens after every layer: similarity, principal components, norms, and the logit lens."""
 
 import streamlit as st
 
 from pages.tokens import shared
-from pages.ui import answer, cached_models, image_picker, run_picker, text
+from pages.ui import answer, image_picker, run_picker, text
 from pages.ui.widgets.map_grid import forget_browsers
 from pages.ui.wording import term
+from vit.config import TransformerConfig
 from vit.errors import ExplainError, UserError
 
 ASPECTS = ("Similarity", "Components", "Norms", "Logit lens")
 
 INTRO = (
-    "A token is a list of numbers that the network keeps for each patch of the image, and changes a little in every "
-    "layer. Here you see what the tokens hold after each layer: which are alike, how they differ, and what the network "
-    "would answer if it stopped there."
+    "A token is a list of numbers for one patch of the image. Every layer changes it a little. This page shows the "
+    "tokens after each layer: which are similar, how they differ, and what the network would answer if it stopped "
+    "there."
 )
 
 NO_TOKENS = (
-    "This network is convolutional and has no tokens: choose the run of a transformer, or see on the Attention page "
-    "where this network looks."
+    "This network is convolutional and has no tokens. Choose the run of a transformer, or use the Attention page to "
+    "see where this network looks."
 )
 
 MIXED = (
-    "This network mixes positions outside its attention too, so the token in a patch's place need not be about that "
+    "This network mixes positions outside its attention too, so the token at a patch's position need not be about that "
     "patch."
 )
 
 
 @st.fragment
-def explore(seen: shared.Seen) -> None:
-    """What a click on a patch or a tile changes, and nothing else."""
+def show_tokens(image_tokens: shared.ImageTokens) -> None:
+    """Show the chosen part of the page; a click on a patch or a tile reruns this part alone."""
     aspect = st.segmented_control(
         "Show",
         ASPECTS,
@@ -40,7 +41,7 @@ def explore(seen: shared.Seen) -> None:
         on_change=forget_browsers,
         label_visibility="collapsed",
     )
-    # Each part imports what it needs when it is chosen.
+    # Each part imports its modules when it is chosen.
     match aspect:
         case "Similarity":
             from pages.tokens.similarity import show
@@ -50,7 +51,7 @@ def explore(seen: shared.Seen) -> None:
             from pages.tokens.norms import show
         case _:
             from pages.tokens.logit_lens import show
-    show(seen)
+    show(image_tokens)
 
 
 st.title("Tokens", anchor=False)
@@ -61,19 +62,20 @@ with choices:
 if run is None:
     st.stop()
 try:
-    if cached_models.is_convolutional(run):
+    config = run.config.model
+    if not isinstance(config, TransformerConfig):
         raise ExplainError(NO_TOKENS)
     with choices:
         picked = image_picker.pick_image(run)
     if picked is None:
         st.stop()
-    seen = shared.see(run, picked.image, picked.id, picked)
+    image_tokens = shared.tokens_of(run, picked.image, picked.id, picked, config.prefix_names)
 except UserError as error:
     text.show_error(error)
     st.stop()
 
-answer.show_answer(seen.picked, seen.class_names, seen.probabilities)
-if seen.record.mixes_positions:
+answer.show_answer(image_tokens.picked, image_tokens.class_names, image_tokens.probabilities)
+if image_tokens.record.mixes_positions:
     st.warning(MIXED, icon=":material/info:")
 forget_browsers()
-explore(seen)
+show_tokens(image_tokens)
