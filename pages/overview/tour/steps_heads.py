@@ -60,7 +60,7 @@ def show_head(run: Run, scene: TourImage) -> None:
 def show_heads(run: Run, scene: TourImage) -> None:
     """Step 4."""
     from vit.explain import token_rows
-    from vit.explain.tokens.first_look import effective_tokens
+    from vit.explain.tokens.states import effective_tokens
 
     model, look = run.config.model, cached_models.look(run, scene.picked)
     layers, heads = range(1, model.depth + 1), range(1, model.num_heads + 1)

@@ -48,7 +48,7 @@ def draw_cutter(image: Image.Image, grid: int, patch: int) -> None:
 def show_tokens(run: Run, scene: TourImage) -> None:
     """Step 2."""
     from vit.explain import similarity_to
-    from vit.explain.tokens.first_look import token_parts
+    from vit.explain.tokens.states import token_parts
 
     model, info = cached_models.load_model(run)
     record = cached_models.look(run, scene.picked).record
