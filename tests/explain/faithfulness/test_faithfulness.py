@@ -18,7 +18,7 @@ from vit.explain import METHODS, Method
 from vit.explain.faithfulness import result as measures
 from vit.explain.faithfulness.bootstrap import RESAMPLES, intervals
 from vit.explain.faithfulness.chance_maps import CHANCE, noise, order
-from vit.explain.faithfulness.fold_weights import settled
+from vit.explain.faithfulness.fold_weights import fold_standardised_weights
 from vit.explain.faithfulness.maps import cost, make_maps, on_grid
 from vit.explain.faithfulness.measure import curves_of, measure_faithfulness, object_shares, pick_images, walk
 from vit.explain.faithfulness.verdict import summary, verdict
@@ -419,7 +419,7 @@ def test_a_walk_shows_the_images_behind_the_curve_of_the_table():
 def test_a_settled_network_answers_as_the_network_does_and_leaves_it_alone(make_one):
     model, images = make_one(), torch.randn(3, 3, 32, 32, generator=torch.Generator().manual_seed(0))
     before = {name: weight.clone() for name, weight in model.state_dict().items()}
-    torch.testing.assert_close(settled(model)(images), model(images), rtol=0, atol=0)
+    torch.testing.assert_close(fold_standardised_weights(model)(images), model(images), rtol=0, atol=0)
     for name, weight in model.state_dict().items():
         torch.testing.assert_close(weight, before[name], rtol=0, atol=0)
 

@@ -9,7 +9,7 @@ from vit.model import STANDARDISE_EPS, StandardisedConv2d
 from vit.networks import Network
 
 
-def settled(model: Network) -> Network:
+def fold_standardised_weights(model: Network) -> Network:
     """A frozen copy whose convolutions have their filters standardised once, not at each use.
 
     The answers are the same to the last bit; with a convolutional stem a pass is about a twentieth shorter. A network

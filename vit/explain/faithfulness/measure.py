@@ -21,7 +21,7 @@ from vit.classes import require_classes
 from vit.data import Split
 from vit.data.batches import mix_seed, normalise
 from vit.explain.faithfulness.chance_maps import CHANCE, order
-from vit.explain.faithfulness.fold_weights import settled
+from vit.explain.faithfulness.fold_weights import fold_standardised_weights
 from vit.explain.faithfulness.maps import cost, make_maps, on_grid, possible
 from vit.explain.faithfulness.result import KINDS, UNTRAINED, Faithfulness, Row, values
 from vit.explain.interventions.cover import FILLS, Fill, cover, filled, patch_of_pixel
@@ -167,7 +167,7 @@ def measure_faithfulness(
     labels = _likeliest(model, inputs)
     given, refused = possible(model, methods, inputs[:1], Target(labels[:1]))
 
-    grid, names, asked = grid_of(model), _names(given), settled(model)
+    grid, names, asked = grid_of(model), _names(given), fold_standardised_weights(model)
     each = len(names) * len(FILLS) * len(KINDS) * (STEPS - 1)
     meter = Meter(len(numbers) * (each + 2 * sum(map(cost, given.values()))))
 
