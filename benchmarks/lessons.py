@@ -26,7 +26,7 @@ from vit.data import ImageData
 from vit.data.batches import normalise
 from vit.data.sampling import subset
 from vit.explain import METHODS, capture, measure_faithfulness, token_rows
-from vit.explain.faithfulness.chance_maps import CHANCE
+from vit.explain.faithfulness.chance_maps import CHANCE_MAPS
 from vit.explain.faithfulness.measure import object_shares
 from vit.explain.faithfulness.result import Faithfulness
 from vit.lessons import EXPERIMENTS, FaithfulnessTable, MapScores, Stored, Training, Variant
@@ -91,7 +91,9 @@ def faithful() -> FaithfulnessTable:
     split = data.load(run.config.data, splits=("val",)).val
     methods = {name: METHODS[name] for name in MAPS}
     result = measure_faithfulness(model, split, mean=info.mean, std=info.std, images=FAITHFUL_IMAGES, methods=methods)
-    return FaithfulnessTable(images=len(result.images), rows=tuple(row_of(result, name) for name in (*MAPS, *CHANCE)))
+    return FaithfulnessTable(
+        images=len(result.images), rows=tuple(row_of(result, name) for name in (*MAPS, *CHANCE_MAPS))
+    )
 
 
 def row_of(result: Faithfulness, name: str) -> MapScores:

@@ -8,7 +8,7 @@ from benchmarks import lessons as program
 from tests.conftest import tiny_config
 from vit import data, lessons, plots, runs
 from vit.config import StartConfig
-from vit.explain.faithfulness.chance_maps import CHANCE
+from vit.explain.faithfulness.chance_maps import CHANCE_MAPS
 from vit.lessons import EXPERIMENTS, Figures, Stored, Training, contrast
 from vit.plots.lessons import Dot, Own
 
@@ -45,7 +45,7 @@ def test_nothing_else_is_stored():
 def test_the_maps_and_all_that_know_nothing_are_judged():
     found = lessons.stored().faithfulness
     assert [row.name for row in found.rows if not row.chance] == list(program.MAPS)
-    assert [row.name for row in found.rows if row.chance] == list(CHANCE)
+    assert [row.name for row in found.rows if row.chance] == list(CHANCE_MAPS)
 
 
 # The runs

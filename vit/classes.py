@@ -26,17 +26,17 @@ def require_classes(config: ModelConfig) -> None:
         raise ExplainError(NO_CLASSES)
 
 
-def names_of(config: RunConfig) -> tuple[str, ...]:
+def class_names_of(config: RunConfig) -> tuple[str, ...]:
     """What a run's classes are called, in the order of its logits; by their number from 0 where nobody named them."""
     return config.data.class_names or tuple(f"class {index}" for index in range(config.model.num_classes))
 
 
 def index_of(name: str, ours: tuple[str, ...]) -> int | None:
-    """Which of the model's classes a name means, as in :func:`match`; None where it means none."""
+    """Which of the model's classes a name means, as in :func:`match_classes`; None where it means none."""
     return ours.index(name) if name in ours else _known(ours).get(_plain(name))
 
 
-def match(theirs: Sequence[str], ours: Sequence[str], source: str) -> np.ndarray:
+def match_classes(theirs: Sequence[str], ours: Sequence[str], source: str) -> np.ndarray:
     """Which of the model's classes each class of a data set is: ``(classes)`` int64.
 
     A class is meant by its whole name, or by one of the names that it lists with commas between, as ImageNet's
@@ -52,8 +52,8 @@ def match(theirs: Sequence[str], ours: Sequence[str], source: str) -> np.ndarray
     found = [index_of(name, tuple(ours)) for name in theirs]
     if unknown := [name for name, index in zip(theirs, found, strict=True) if index is None]:
         raise DataError(
-            f"The data set {source!r} has classes that the model was not trained on ({listed(unknown)}): its classes "
-            f"are {listed(theirs)}, and the model's are {listed(ours)}."
+            f"The data set {source!r} has classes that the model was not trained on ({join_names(unknown)}): its classes "
+            f"are {join_names(theirs)}, and the model's are {join_names(ours)}."
         )
     return np.array(found, dtype=np.int64)
 
@@ -74,6 +74,6 @@ def _plain(name: str) -> str:
     return " ".join(name.replace("_", " ").casefold().split())
 
 
-def listed(names: Sequence[str]) -> str:
+def join_names(names: Sequence[str]) -> str:
     """The first :data:`LISTED` of some names, and how many there are besides."""
     return ", ".join(names[:LISTED]) + (f" and {len(names) - LISTED} more" if len(names) > LISTED else "")

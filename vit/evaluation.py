@@ -99,7 +99,7 @@ class Evaluation:
         """Mean F1 of the classes that there are images of."""
         return float(np.mean([row["f1"] for row in self.per_class if row["support"]]))
 
-    def confusions(self, most: int) -> list[tuple[str, str, int, float]]:
+    def most_confused(self, most: int) -> list[tuple[str, str, int, float]]:
         """The most frequent errors: true and predicted class, images, and their share of the true class's."""
         counts = self.confusion_matrix * ~np.eye(len(self.class_names), dtype=bool)
         flat = np.argsort(-counts, axis=None, kind="stable")[:most]
@@ -111,7 +111,7 @@ class Evaluation:
             if (images := counts[true, said])
         ]
 
-    def within(self) -> "Evaluation":
+    def of_present_classes(self) -> "Evaluation":
         """The same of the classes that there are images of; where others are named, they count as one, the last.
 
         Its probability is that of the likeliest of them, so that predictions and their confidence stay what they are;
@@ -170,7 +170,7 @@ def evaluate(
     """
     require_classes(model.config)
     device = next(model.parameters()).device
-    size = images_at_once(model)
+    size = inference_batch_size(model)
     batches = Batches(split, batch_size=size, device=device, mean=info.mean, std=info.std, augment="none", seed=0)
     probabilities, loss, done = [], 0.0, 0
     for images, labels in batches.in_order():
@@ -183,7 +183,7 @@ def evaluate(
     return Evaluation(info.class_names, np.asarray(split.labels), np.concatenate(probabilities), loss / max(1, done))
 
 
-def images_at_once(model: nn.Module) -> int:
+def inference_batch_size(model: nn.Module) -> int:
     """Images that go through the model together where nothing is kept on the way."""
     return int(np.clip(BATCH_BYTES // sum(count(model.config).flow), 1, BATCH))
 
@@ -224,7 +224,7 @@ def predict(model: nn.Module, info: CheckpointInfo, images: Sequence[Picture]) -
         ExplainError: a TypeError; the model has no classes.
     """
     require_classes(model.config)
-    device, size = next(model.parameters()).device, images_at_once(model)
+    device, size = next(model.parameters()).device, inference_batch_size(model)
     parts = [images[start : start + size] for start in range(0, len(images), size)]
     logits = [model(model_input(info, *part).to(device)).float() for part in parts]
     return torch.cat(logits).softmax(dim=1).cpu().numpy()

@@ -14,8 +14,8 @@ from vit.config import Departure, ReferenceConfig, TransformerConfig
 from vit.cost.diagram import count_parameters, diagram
 from vit.errors import UserError
 from vit.explain.anatomy import departures
-from vit.explain.anatomy.arithmetic import mended
-from vit.explain.anatomy.departures import Attended
+from vit.explain.anatomy.arithmetic import mended_departures
+from vit.explain.anatomy.departures import AttentionResult
 from vit.runs import Run
 
 SOURCES = ("drawn at random", "of this run")
@@ -130,7 +130,7 @@ def sums(name: str, values: np.ndarray) -> str:
     return f"{name} sum to 1 each" if high - low < 1e-3 else f"{name} sum to {low:.2f} to {high:.2f}"
 
 
-def show_attention(q, k, v) -> tuple[tuple[Attended, Attended], tuple[Attended, Attended]]:
+def show_attention(q, k, v) -> tuple[tuple[AttentionResult, AttentionResult], tuple[AttentionResult, AttentionResult]]:
     """The same Q, K and V by way of the departures 3 and 4: pairs of the course's way and the textbook's."""
     over_queries, over_keys = departures.attend(q, k, v), departures.attend(q, k, v, ("softmax",))
     scaled = departures.attend(q, k, v, ("softmax", "scaling"))
@@ -146,13 +146,13 @@ def tensors(run: Run) -> tuple | None:
             "Q, K and V of the examples 3 and 4", options, default=SOURCES[0], required=True, key="qkv"
         )
         if source == SOURCES[0]:
-            return departures.draw(), [f"token {index}" for index in range(17)]
+            return departures.random_qkv(), [f"token {index}" for index in range(17)]
         picked = image_picker.pick_image(run)
         if picked is None:
             return None
         token, layer, head = controls(config)
     steps, _ = steps_of(str(run.path), run.stamp, layer, head, row_of(config, token), picked.image)
-    return departures.of_steps(steps), token_names(config)
+    return departures.qkv_of_steps(steps), token_names(config)
 
 
 def illustrate(number: int, attended: tuple, names: list[str]) -> None:
@@ -231,7 +231,7 @@ def show(run: Run) -> None:
             with st.container(horizontal=True, vertical_alignment="center"):
                 st.markdown(f"**{number + 1}. {words.title}**", width="content")
                 if isinstance(config, TransformerConfig):
-                    right = words.switch in mended(config)
+                    right = words.switch in mended_departures(config)
                     st.badge("not in this run" if right else "in this run", color="gray" if right else "orange")
             st.markdown(words.what)
             illustrate(number, attended, names)

@@ -10,7 +10,7 @@ from pages.ui.wording import term
 from vit import plots
 from vit.config import TransformerConfig
 from vit.errors import UserError
-from vit.explain.anatomy.arithmetic import Step, walk
+from vit.explain.anatomy.arithmetic import ArithmeticStep, head_arithmetic
 from vit.runs import Run
 
 VIEW = 320  # pixels a side of the picture beside the controls
@@ -31,7 +31,7 @@ as on the Attention page. Hover over a cell for its number.
 @st.cache_data(max_entries=12, show_spinner=False)
 def steps_of(
     path: str, stamp: int, layer: int, head: int, token: int, image: Image.Image
-) -> tuple[tuple[Step, ...], Image.Image]:
+) -> tuple[tuple[ArithmeticStep, ...], Image.Image]:
     """The steps, with the numbers of the token in this row worked out, and the image as the model sees it."""
     from vit.data.batches import to_tensor
     from vit.evaluation import model_view
@@ -39,7 +39,7 @@ def steps_of(
     model, info = cached_models.load_path(path, stamp)
     view = model_view(info, image)
     images = to_tensor([view], info.mean, info.std)
-    return walk(model, images, layer=layer, head=head, token=token), Image.fromarray(view)
+    return head_arithmetic(model, images, layer=layer, head=head, token=token), Image.fromarray(view)
 
 
 def controls(config: TransformerConfig) -> tuple[int, int, int]:
@@ -83,7 +83,7 @@ def token_names(config: TransformerConfig) -> list[str]:
     return [f"{index}, {name}" for index, name in enumerate(names)]
 
 
-def names_of(axis: str, length: int, config: TransformerConfig) -> list[str]:
+def class_names_of(axis: str, length: int, config: TransformerConfig) -> list[str]:
     """What the rows or the columns along one axis are called."""
     match axis:
         case "n":
@@ -102,7 +102,7 @@ def names_of(axis: str, length: int, config: TransformerConfig) -> list[str]:
             return [f"number {i + 1}" for i in range(length)]
 
 
-def show_step(number: int, step: Step, config: TransformerConfig, at: int) -> None:
+def show_step(number: int, step: ArithmeticStep, config: TransformerConfig, at: int) -> None:
     """One row: the words and the maths, and beside them the numbers; ``at`` is the row of the chosen token."""
     rows, columns = step.value.shape
     among = at - config.num_prefix_tokens  # the patches; below 0 it is none
@@ -119,8 +119,8 @@ def show_step(number: int, step: Step, config: TransformerConfig, at: int) -> No
                 step.value,
                 key=f"step_{step.name}",
                 label=f"Heat map of {step.title.lower()}",
-                row_names=names_of(step.axes[0], rows, config),
-                column_names=names_of(step.axes[1], columns, config),
+                row_names=class_names_of(step.axes[0], rows, config),
+                column_names=class_names_of(step.axes[1], columns, config),
                 mark=mark,
                 share=step.is_share,
             )

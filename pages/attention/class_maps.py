@@ -12,7 +12,7 @@ from pages.ui.cached_models import PickedImage, cached, import_captum, is_convol
 from pages.ui.text import plain
 from pages.ui.view_pickers import pick_class
 from pages.ui.wording import term
-from vit.classes import names_of
+from vit.classes import class_names_of
 from vit.errors import UserError
 from vit.pictures import overlays
 from vit.pictures.colours import SEQUENTIAL
@@ -78,11 +78,13 @@ def block_maps(run: Run, image: Image.Image, label: str) -> list[np.ndarray]:
 
 def choose_other_kind(run: Run) -> Run | None:
     """Show a select box over the runs of the other kind with the same classes, bound to ``?beside=``."""
-    convolutional, class_names = is_convolutional(run), set(names_of(run.config))
+    convolutional, class_names = is_convolutional(run), set(class_names_of(run.config))
     found = {
         other.name: other
         for other in access.my_runs()
-        if other.has_weights and is_convolutional(other) != convolutional and set(names_of(other.config)) == class_names
+        if other.has_weights
+        and is_convolutional(other) != convolutional
+        and set(class_names_of(other.config)) == class_names
     }
     link_state.one_of("beside", found)
     kind = "transformer" if convolutional else "convolutional network"
@@ -109,7 +111,7 @@ def show_map(run: Run, image: Image.Image, label: str) -> None:
     except UserError as error:
         text.show_error(error)
         return
-    names = names_of(run.config)
+    names = class_names_of(run.config)
     show_prediction_badges(names, probabilities, label)
     rows, columns = found.heat.shape
     said = METHODS[found.method].format(label=plain(label), rows=rows, columns=columns, caveat=found.caveat)
@@ -145,7 +147,7 @@ def show_legend() -> None:
 @st.fragment
 def show_block_maps(run: Run, picked: PickedImage) -> None:
     """Show a convolutional network's maps: the last block large, next to another network's map, then every block."""
-    names, (view, probabilities) = names_of(run.config), prediction(run, picked.image)
+    names, (view, probabilities) = class_names_of(run.config), prediction(run, picked.image)
     with st.container(horizontal=True, vertical_alignment="bottom"):
         label = pick_class(names, names[int(probabilities.argmax())])
         other = choose_other_kind(run)
@@ -175,7 +177,7 @@ def show_cnn_comparison(run: Run, picked: PickedImage) -> None:
     with st.container(horizontal=True, vertical_alignment="bottom"):
         other = choose_other_kind(run)
         if other is not None:
-            names, (view, probabilities) = names_of(run.config), prediction(run, picked.image)
+            names, (view, probabilities) = class_names_of(run.config), prediction(run, picked.image)
             label = pick_class(names, names[int(probabilities.argmax())])
     if other is None:
         st.caption("Choose a run to see where both networks find a class in this image.")

@@ -18,7 +18,7 @@ from pages.ui.widgets.map_grid import (
 )
 from pages.ui.wording import term
 from vit import plots
-from vit.classes import names_of
+from vit.classes import class_names_of
 from vit.config import TransformerConfig
 from vit.errors import ExplainError, UserError
 from vit.explain import contributions, token_rows
@@ -271,7 +271,7 @@ except UserError as error:
     text.show_error(error)
     st.stop()
 
-answer.show_answer(picked, names_of(run.config), probabilities)
+answer.show_answer(picked, class_names_of(run.config), probabilities)
 forget_browsers()
 if isinstance(config, TransformerConfig):
     show_attention(run, config, look, picked)

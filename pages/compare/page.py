@@ -15,7 +15,7 @@ from pages.ui.cached_models import Look, PickedImage
 from pages.ui.text import plain
 from pages.ui.view_pickers import pick_optional_class, pick_token_layer_head
 from pages.ui.widgets.map_grid import Selection, TileMaps, forget_browsers, map_grid, scale_controls, tokens_before
-from vit.classes import names_of
+from vit.classes import class_names_of
 from vit.config import TransformerConfig
 from vit.errors import UserError
 from vit.explain import METHODS
@@ -121,7 +121,7 @@ def corresponding(token: int, ours: tuple[int, int], theirs: tuple[int, int]) ->
 def show_heading(side: Side) -> None:
     """Show the side's run, image, true label and prediction."""
     st.markdown(f"**{plain(side.run.name)}** :small[{plain(side.run.config.model.title)}]")
-    answer_view.show_answer(side.picked, names_of(side.run.config), side.probabilities)
+    answer_view.show_answer(side.picked, class_names_of(side.run.config), side.probabilities)
 
 
 def show_heads(sides: list[Side]) -> None:
@@ -190,14 +190,14 @@ def show_grid(side: Side, look: Look, key: int, token: int, layer: int, head: in
 
 def show_method(sides: list[Side], method: str) -> None:
     """Show one method's map on both sides, for one class."""
-    names = names_of(sides[0].run.config)
+    names = class_names_of(sides[0].run.config)
     label = None
     if METHODS[method].for_class and names:
         label = pick_optional_class(names, "Each side's prediction")
     for place, (column, side) in enumerate(zip(st.columns(2, gap="large"), sides, strict=True)):
         with column:
             show_heading(side)
-            theirs = names_of(side.run.config)
+            theirs = class_names_of(side.run.config)
             if label is not None and label not in theirs:
                 st.caption(f"This run does not know the class {plain(label)}.")
                 continue

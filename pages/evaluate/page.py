@@ -64,7 +64,7 @@ def result_of(run: Run) -> "Evaluation | None":
             lambda progress: evaluate(model, info, split, progress=progress),
             label=f"Show all {len(split):,} images to the model",
         )
-    return result if result is None or not are_needed(run.config) else result.within()
+    return result if result is None or not are_needed(run.config) else result.of_present_classes()
 
 
 def show_scores(run: Run, result: "Evaluation", calibration: "Calibration") -> None:
@@ -80,7 +80,7 @@ def show_scores(run: Run, result: "Evaluation", calibration: "Calibration") -> N
 
 def worst_cell(result: "Evaluation") -> tuple[str, str]:
     """The most frequent confusion, or the first class with itself where there is none."""
-    found = result.confusions(1)
+    found = result.most_confused(1)
     return found[0][:2] if found else (result.class_names[0],) * 2
 
 
@@ -124,7 +124,7 @@ def show_cell(run: Run, result: "Evaluation") -> None:
 
 def show_confusions(result: "Evaluation") -> None:
     """In place of a matrix with too many classes to be drawn: the cells off the diagonal that hold most images."""
-    found = result.confusions(CONFUSIONS)
+    found = result.most_confused(CONFUSIONS)
     st.caption(
         f"A matrix of {len(result.class_names):,} classes has too many cells to be drawn; these are the {len(found)} "
         "most frequent confusions. Choose a pair below to see its images."

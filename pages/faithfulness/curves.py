@@ -13,31 +13,31 @@ from pages.ui.cached_models import PickedImage, cached, import_captum
 from pages.ui.downloads import downloads, plotly_config
 from pages.ui.text import plain
 from pages.ui.wording import term
-from vit.classes import names_of
+from vit.classes import class_names_of
 from vit.pictures import overlays
 from vit.plots.faithfulness import Curve, faithfulness_curves, walk_curve
 from vit.runs import Run
 
 if TYPE_CHECKING:  # torch comes with the first model
     from vit.explain import Faithfulness
-    from vit.explain.faithfulness.measure import Walk
+    from vit.explain.faithfulness.measure import CurveFrames
 
 SIDE = 192  # pixels of a picture
 
 
 @cached
-def walked(run: Run, image: Image.Image, number: int, method: str, kind: str, fill: str) -> "Walk":
+def walked(run: Run, image: Image.Image, number: int, method: str, kind: str, fill: str) -> "CurveFrames":
     """One curve of one image; ``number`` settles ties as in the table."""
     from vit.cnn import CNN
     from vit.evaluation import model_view
     from vit.explain import METHODS
-    from vit.explain.faithfulness.measure import walk
+    from vit.explain.faithfulness.measure import curve_frames
 
     model, info = cached_models.load_model(run)
     if isinstance(model, CNN) or not METHODS[method].fast:
         import_captum()
     view = model_view(info, image)
-    return walk(model, view, METHODS[method], mean=info.mean, std=info.std, kind=kind, fill=fill, number=number)
+    return curve_frames(model, view, METHODS[method], mean=info.mean, std=info.std, kind=kind, fill=fill, number=number)
 
 
 def controls(run: Run) -> tuple[str, str, str]:
@@ -100,9 +100,11 @@ def explore(run: Run, picked: PickedImage, result: "Faithfulness | None") -> Non
             show_mean(run, result, kind, fill)
 
 
-def show_strip(run: Run, picked: PickedImage, seen: "Walk", title: str, signed: bool, kind: str, fill: str) -> None:
+def show_strip(
+    run: Run, picked: PickedImage, seen: "CurveFrames", title: str, signed: bool, kind: str, fill: str
+) -> None:
     """The map, then the eleven images with the probability under each."""
-    label = names_of(run.config)[seen.label]
+    label = class_names_of(run.config)[seen.label]
     verb = "covered" if kind == "deletion" else "shown"
     st.caption(
         f"{plain(picked.title[:1].upper() + picked.title[1:])}; under each image, how likely the network finds "
@@ -126,7 +128,7 @@ def show_strip(run: Run, picked: PickedImage, seen: "Walk", title: str, signed: 
                 st.markdown(f":small[{share:.0%} {verb}  \n**{probability:.1%}**]")
 
 
-def show_walk(run: Run, picked: PickedImage, seen: "Walk", kind: str, fill: str) -> None:
+def show_walk(run: Run, picked: PickedImage, seen: "CurveFrames", kind: str, fill: str) -> None:
     """The image's own curve."""
     area = float(np.trapezoid(seen.probabilities, seen.shares))
     name = f"{run.name}-{picked.id}-{kind}-{fill}"

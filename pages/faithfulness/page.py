@@ -95,11 +95,11 @@ try:
             label=f"Measure on {min(count, len(split))} images",
         )
     if split is not None and result is None:
-        from vit.explain import why_not
+        from vit.explain import reason_unavailable
 
         st.caption(
             f"{len(names)} method{'s' if len(names) > 1 else ''}, each on trained and untrained weights. For a small "
-            f"network 100 images take a minute or so. {why_not(run.config.model)}"
+            f"network 100 images take a minute or so. {reason_unavailable(run.config.model)}"
         )
     if result is not None:
         st.subheader("Verdict", anchor=False)

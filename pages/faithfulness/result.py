@@ -30,7 +30,7 @@ BETTER, CHANCE = (
 
 def show_verdict(result: "Faithfulness") -> None:
     """Which maps are evidence and which decoration, then a sentence for each."""
-    from vit.explain.faithfulness.verdict import hardest, summary, verdicts
+    from vit.explain.faithfulness.verdict import strongest_chance_map, summary, verdicts
 
     with st.container(border=True):
         for sentence in summary(result).values():
@@ -42,7 +42,7 @@ def show_verdict(result: "Faithfulness") -> None:
         )
         st.caption(
             f"On {count} validation images. Evidence is what beats the best row of chance on all four curves, "
-            f"decoration what does so on none. The row that was hardest to beat: {hardest(result)}.{few}"
+            f"decoration what does so on none. The row that was hardest to beat: {strongest_chance_map(result)}.{few}"
         )
     lines = [
         f"- {BADGES[found.kind]} **{result.row(name).title}**: {found.sentence}."

@@ -20,7 +20,7 @@ from vit.config import TransformerConfig
 from vit.cost.counts import count
 from vit.data import Split
 from vit.errors import UserError
-from vit.explain.heads.ablation import Ablation, Estimate, Importance, Measure, head_importance
+from vit.explain.heads.ablation import Ablation, Importance, Measure, MeasuredValue, head_importance
 from vit.explain.interventions.head_changes import Means, validation_means
 from vit.explain.passes.memory import require_room
 from vit.explain.passes.sample import RANKED, sample
@@ -186,7 +186,7 @@ def importance_of(run: Run, config: TransformerConfig, split: Split, images: int
 
 
 def operations(config: TransformerConfig, images: int) -> float:
-    """Estimate the operations of all ablated passes: two ablations of each head, each from its layer up."""
+    """MeasuredValue the operations of all ablated passes: two ablations of each head, each from its layer up."""
     return count(config).flops * images * (1 + config.num_heads * (config.depth + 1))
 
 
@@ -197,7 +197,7 @@ def show_board(
     run: Run,
     config: TransformerConfig,
     importance: Importance,
-    estimate: Estimate,
+    estimate: MeasuredValue,
     measure: Measure,
     ablation: Ablation,
 ) -> tuple[int, int]:
@@ -250,7 +250,7 @@ def _choose_head(layer: int, head: int) -> None:
     st.session_state["layer"], st.session_state["head"] = layer, head
 
 
-def _cell(estimate: Estimate, measure: Measure, layer: int, head: int) -> str:
+def _cell(estimate: MeasuredValue, measure: Measure, layer: int, head: int) -> str:
     """Return a number for the board, in brackets if it could be chance."""
     value = float(estimate.value[layer, head])
     match measure:
@@ -264,7 +264,7 @@ def _cell(estimate: Estimate, measure: Measure, layer: int, head: int) -> str:
     return f"({text})" if estimate.by_chance[layer, head] else text
 
 
-def _describe(estimate: Estimate, measure: Measure, layer: int, head: int) -> str:
+def _describe(estimate: MeasuredValue, measure: Measure, layer: int, head: int) -> str:
     """Describe a number with its error, such as "0.6 ± 0.4 points of accuracy lost, could be chance"."""
     value, error = float(estimate.value[layer, head]), float(estimate.error[layer, head])
     chance = ", could be chance" if estimate.by_chance[layer, head] else ""
@@ -277,7 +277,9 @@ def _describe(estimate: Estimate, measure: Measure, layer: int, head: int) -> st
     return f"gradient {value:.3g} ± {error:.2g}"
 
 
-def show_head(run: Run, importance: Importance, estimate: Estimate, ablation: Ablation, layer: int, head: int) -> None:
+def show_head(
+    run: Run, importance: Importance, estimate: MeasuredValue, ablation: Ablation, layer: int, head: int
+) -> None:
     """Show all measures of the chosen head, and links to the Intervene page."""
     at = (layer - 1, head - 1)
     measures: tuple[Measure, ...] = ("accuracy", "loss", "gradient")

@@ -18,12 +18,12 @@ from vit.errors import UserError
 from vit.runs import Run
 
 if TYPE_CHECKING:  # torch comes with the first model
-    from vit.explain.heads.layer_similarity import Of
+    from vit.explain.heads.layer_similarity import Representation
 
 UNCHANGED = 0.98
 """Neighbouring stages of at least this similarity count as unchanged."""
 
-FEATURES: dict[str, "Of"] = {"All tokens": "tokens", "Summary token": "summary"}
+FEATURES: dict[str, "Representation"] = {"All tokens": "tokens", "Summary token": "summary"}
 
 INTRO = (
     "Each cell is the similarity of two layers on the same validation images. 1: both find the same images similar. 0: "
@@ -57,7 +57,7 @@ class while CKA hardly changes. The number also depends on the images.
 class Similarities(NamedTuple):
     """CKA ``(down across)`` by representation of an image, the names of the stages, and the number of images."""
 
-    values: "dict[Of, np.ndarray]"
+    values: "dict[Representation, np.ndarray]"
     down: tuple[str, ...]
     across: tuple[str, ...]
     images: int

@@ -102,11 +102,11 @@ def portraits_of(run: Run) -> "Portraits | None":
     Raises:
         UserError: the run or its images cannot be loaded, or this network's heads cannot be measured.
     """
-    from vit.explain.heads.portraits import portraits, require_rows
+    from vit.explain.heads.portraits import portraits, require_attention_rows
     from vit.explain.passes.memory import require_room
 
     model, info = cached_models.load_model(run)
-    require_rows(model)
+    require_attention_rows(model)
     require_room(run.config.model)
     split, names = validation_split(run), cached_models.validation(run).class_names
     count = choose_sample(len(split))

@@ -12,9 +12,9 @@ from pages.ui.text import plain
 from pages.ui.widgets.boards import head_board
 from vit.config import TransformerConfig
 from vit.errors import SettingsError
-from vit.explain.interventions.head_changes import Change, Kind, from_text, to_text
+from vit.explain.interventions.head_changes import Change, ChangeKind, changes_from_text, changes_to_text
 
-ACTIONS: dict[Kind, str] = {
+ACTIONS: dict[ChangeKind, str] = {
     "zero": "Off (zero)",
     "mean": "Off (mean)",
     "uniform": "Even pattern",
@@ -23,7 +23,7 @@ ACTIONS: dict[Kind, str] = {
 }
 """What each kind of change is called."""
 
-MEANINGS: dict[Kind, str] = {
+MEANINGS: dict[ChangeKind, str] = {
     "zero": "The head hands on nothing: zeros in place of its output.",
     "mean": "The head hands on the same for every image: its mean output over validation images, position by position. "
     "The layers after it get what they are used to, without the news about this image.",
@@ -39,7 +39,7 @@ OVER_QUERIES = (
     "and columns both do."
 )
 
-TEXTS: dict[Kind, tuple[str, str]] = {
+TEXTS: dict[ChangeKind, tuple[str, str]] = {
     "zero": ("off", "off"),
     "mean": ("off (mean)", "off m"),
     "uniform": ("even", "even"),
@@ -48,7 +48,7 @@ TEXTS: dict[Kind, tuple[str, str]] = {
 }
 """What stands on a changed head's button, and what where there are many heads."""
 
-TONES: dict[Kind, float] = {"zero": 1.0, "mean": 0.7, "uniform": -1.0, "mean-pattern": -0.7, "temperature": -0.35}
+TONES: dict[ChangeKind, float] = {"zero": 1.0, "mean": 0.7, "uniform": -1.0, "mean-pattern": -0.7, "temperature": -0.35}
 MANY = 6  # heads across, beyond which the buttons are small
 
 TEMPERATURES = (0.5, 0.6, 0.7, 0.85, 1.0, 1.2, 1.4, 1.7, 2.0, 2.4, 2.8, 3.4, 4.0)
@@ -80,7 +80,7 @@ def as_checked(shown: str, checked: str) -> None:
 def choose_changes(config: TransformerConfig, *, over_queries: bool) -> tuple[Change, ...]:
     """The board with its actions; the changes that are in force."""
     depth, heads = config.depth, config.num_heads
-    changes = checked("changes", lambda text: from_text(text, depth, heads), to_text)
+    changes = checked("changes", lambda text: changes_from_text(text, depth, heads), changes_to_text)
     st.markdown("**The heads**")
     kind = choose_action()
     over = OVER_QUERIES if over_queries else ""
@@ -107,11 +107,11 @@ def choose_changes(config: TransformerConfig, *, over_queries: bool) -> tuple[Ch
             on_click=write,
             args=((),),
         )
-    as_checked(shown, to_text(changes))
+    as_checked(shown, changes_to_text(changes))
     return changes
 
 
-def choose_action() -> Kind:
+def choose_action() -> ChangeKind:
     """What the next click does, bound to ``?action=``."""
     link_state.among("action", ACTIONS, "zero")
     return st.pills(
@@ -194,4 +194,4 @@ def clicked(
 
 def write(changes: Iterable[Change]) -> None:
     """Let these changes be in force from the next run on."""
-    st.session_state["changes"] = to_text(changes)
+    st.session_state["changes"] = changes_to_text(changes)

@@ -16,9 +16,9 @@ from pages.intervene.result import (
 )
 from pages.ui import answer, cached_models, image_picker, run_picker, text
 from pages.ui.widgets.map_grid import forget_browsers
-from vit.classes import names_of
+from vit.classes import class_names_of
 from vit.errors import UserError
-from vit.explain.interventions.head_changes import NEED_MEANS, to_text
+from vit.explain.interventions.head_changes import NEED_MEANS, changes_to_text
 from vit.explain.passes.memory import require_room
 from vit.runs import Run
 
@@ -88,7 +88,7 @@ def explore(run: Run, picked: cached_models.PickedImage) -> None:
     record, changes = before.answer.record, ()  # a convolutional network has neither record nor heads
     if record is not None and record.caveat:
         st.warning(record.caveat, icon=":material/info:")
-    names = names_of(run.config)
+    names = class_names_of(run.config)
     answer.show_answer(picked, names, before.answer.probabilities)
     said, board = st.container(), st.container()
     in_row = record is not None and run.config.model.num_heads <= MANY  # more have no room in a third of the page
@@ -104,7 +104,7 @@ def explore(run: Run, picked: cached_models.PickedImage) -> None:
             means = means_of(run, changes)
             if means is None and any(change.kind in NEED_MEANS for change in changes):
                 return
-            after = see(run, picked.image, to_text(changes), tampering, means)
+            after = see(run, picked.image, changes_to_text(changes), tampering, means)
             answers = (before.answer.probabilities, after.answer.probabilities)
             if names:
                 show_answer(names, *answers)
@@ -118,7 +118,7 @@ def explore(run: Run, picked: cached_models.PickedImage) -> None:
                 show_likeness(before, after, changed=changed)
         if record is None:
             return
-        version = f"{cached_models.version(run, picked.id)}/{to_text(changes)}/{tampering}"
+        version = f"{cached_models.version(run, picked.id)}/{changes_to_text(changes)}/{tampering}"
         show_maps(run, picked.id, before, after, version, shuffled=bool(tampering.seed))
         if names:
             show_accuracy(run, changes, means)

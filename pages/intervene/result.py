@@ -20,7 +20,14 @@ from vit import plots
 from vit.config import TransformerConfig
 from vit.cost.counts import count
 from vit.explain import token_rows
-from vit.explain.interventions.head_changes import NEED_MEANS, Answer, Change, Means, from_text, to_text
+from vit.explain.interventions.head_changes import (
+    NEED_MEANS,
+    Change,
+    Means,
+    ModelOutput,
+    changes_from_text,
+    changes_to_text,
+)
 from vit.pictures import overlays
 from vit.runs import Run
 
@@ -48,7 +55,7 @@ class Seen:
     """The image as the model saw it, ``(h w c)`` uint8, and what it made of it."""
 
     view: np.ndarray
-    answer: Answer
+    answer: ModelOutput
 
 
 @st.cache_resource(
@@ -59,15 +66,15 @@ def see(
 ) -> Seen:
     """What the run's model makes of an image, changed or not."""
     from vit.evaluation import model_view
-    from vit.explain.interventions.head_changes import answer, to_edits
+    from vit.explain.interventions.head_changes import run_with_edits, to_edits
 
     model, info = cached_models.load_model(run)
     view = model_view(info, image)
     if tampering is not None:
         view = tampering.on(view, grid_of(run))
     config = run.config.model
-    edits = to_edits(model, from_text(changes, config.depth, config.num_heads), means) if changes else None
-    return Seen(view, answer(model, cached_models.model_input(info, Image.fromarray(view)), edits))
+    edits = to_edits(model, changes_from_text(changes, config.depth, config.num_heads), means) if changes else None
+    return Seen(view, run_with_edits(model, cached_models.model_input(info, Image.fromarray(view)), edits))
 
 
 CNN_GRID = (8, 8)
@@ -125,9 +132,9 @@ def show_sentence(names: Sequence[str], before: np.ndarray, after: np.ndarray, *
 
 def show_likeness(before: Seen, after: Seen, *, changed: bool) -> None:
     """What the changes did to the features of a network without classes, in a line."""
-    from vit.explain.interventions.head_changes import likeness
+    from vit.explain.interventions.head_changes import output_similarity
 
-    cosine = likeness(before.answer, after.answer)
+    cosine = output_similarity(before.answer, after.answer)
     said = f"The features point {'nearly ' if cosine > 0.99 else ''}the way they did: a cosine of **{cosine:.3f}**."
     if cosine < SAME_WAY:
         said = f"The features have turned: the cosine with what they were is **{cosine:.3f}**."
@@ -237,7 +244,7 @@ def show_accuracy(run: Run, changes: Sequence[Change], means: Means | None) -> N
     Raises:
         DataError: the data set is gone.
     """
-    from vit.explain.heads.ablation import accuracy_lost, loss_gained, outcome
+    from vit.explain.heads.ablation import accuracy_lost, loss_gained, measure_outcome
     from vit.explain.interventions.head_changes import to_edits
     from vit.explain.passes.sample import sample
 
@@ -248,11 +255,11 @@ def show_accuracy(run: Run, changes: Sequence[Change], means: Means | None) -> N
     model, info = cached_models.load_model(run)
     chosen = sample(model, info, cached_models.judged(run), MEASURED_IMAGES)
     edits = to_edits(model, changes, means)
-    key = ("changed accuracy", *cached_models.measured_on(run), to_text(changes))
+    key = ("changed accuracy", *cached_models.measured_on(run), changes_to_text(changes))
     stop_others(key)
     found = background(
         key,
-        lambda progress: (unchanged(model, chosen, key[1:-1]), outcome(model, chosen, edits, progress)),
+        lambda progress: (unchanged(model, chosen, key[1:-1]), measure_outcome(model, chosen, edits, progress)),
         label=f"Measure the accuracy on {chosen.images:,} images",
         auto=count(run.config.model).flops * chosen.images < AUTO_FLOPS,
     )
@@ -295,9 +302,9 @@ def _metric(label: str, value: str, change: str, colours: Literal["normal", "inv
 @st.cache_data(max_entries=8, show_spinner=False)
 def unchanged(_model: "nn.Module", _sample: "Sample", on: tuple):
     """The outcome of the model as it is, once for each of :func:`pages.ui.cached_models.measured_on`."""
-    from vit.explain.heads.ablation import outcome
+    from vit.explain.heads.ablation import measure_outcome
 
-    return outcome(_model, _sample)
+    return measure_outcome(_model, _sample)
 
 
 def stop_others(key: tuple) -> None:

@@ -110,7 +110,7 @@ def method_map(run: Run, view: np.ndarray, name: str, target: Target) -> np.ndar
     from vit import explain
 
     if name not in explain.methods_for(run.config.model):
-        raise ExplainError(explain.why_not(run.config.model))
+        raise ExplainError(explain.reason_unavailable(run.config.model))
     return (
         fast_maps(run, view, target, "mean", 0.0)[name]
         if explain.METHODS[name].fast

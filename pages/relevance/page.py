@@ -16,7 +16,7 @@ from pages.ui import answer, cached_models, downloads, image_picker, link_state,
 from pages.ui.background import background
 from pages.ui.cached_models import PickedImage
 from pages.ui.wording import term
-from vit.classes import names_of
+from vit.classes import class_names_of
 from vit.errors import UserError
 from vit.pictures import overlays
 from vit.runs import Run
@@ -106,10 +106,10 @@ def remember_method(name: str) -> None:
 @st.fragment
 def show_relevance(run: Run, picked: PickedImage, view: np.ndarray, probabilities: np.ndarray) -> None:
     """Show the answer, the gallery of maps and one large map; the controls rerun this part alone."""
-    from vit.explain import methods_for, why_not
+    from vit.explain import methods_for, reason_unavailable
 
     config = run.config
-    methods, names = methods_for(config.model), names_of(config)
+    methods, names = methods_for(config.model), class_names_of(config)
     slow = [name for name, method in methods.items() if not method.fast]
     quick = relevance_maps.is_quick(run, slow)
     with st.container(horizontal=True, vertical_alignment="bottom"):
@@ -126,8 +126,8 @@ def show_relevance(run: Run, picked: PickedImage, view: np.ndarray, probabilitie
     asked = [index for index in question.target if index is not None]
     answer.show_answer(picked, names, probabilities, asked=asked)
     if not names:
-        run_picker.show_no_classes(run, why_not(config.model))
-    elif reason := why_not(config.model):
+        run_picker.show_no_classes(run, reason_unavailable(config.model))
+    elif reason := reason_unavailable(config.model):
         st.info(reason, icon=":material/info:")
     if "last" in methods and (caveat := relevance_maps.caveat(run, picked)):
         st.warning(f"**{methods['last'].title}:** {caveat}", icon=":material/info:")

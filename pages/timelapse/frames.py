@@ -13,7 +13,7 @@ from PIL import Image
 
 from pages.ui import cached_models
 from pages.ui.cached_models import import_captum, is_convolutional
-from vit.classes import names_of
+from vit.classes import class_names_of
 from vit.runs import Run, snapshots
 
 if TYPE_CHECKING:  # torch comes with the first model
@@ -67,11 +67,11 @@ def time_lapse(run: Run, image: Image.Image, epochs: Sequence[int]) -> "TimeLaps
         ExplainError: the network has no attention.
         RunError: a snapshot is gone or damaged.
     """
-    from vit.explain.timelapse import TimeLapse, look
+    from vit.explain.timelapse import TimeLapse, make_frame
 
     images = cached_models.model_input(_checkpoint_info(run), image)
     return TimeLapse(
-        tuple(_each(run, image, epochs, ("look",), lambda model, epoch: look(model, images, epoch), "frames"))
+        tuple(_each(run, image, epochs, ("look",), lambda model, epoch: make_frame(model, images, epoch), "frames"))
     )
 
 
@@ -117,7 +117,7 @@ def _checkpoint_info(run: Run) -> "CheckpointInfo":
     from vit.runs.weights import CheckpointInfo
 
     data = run.config.data
-    return CheckpointInfo(names_of(run.config), data.mean, data.std, data.image_size, data.source, {}, run.config)
+    return CheckpointInfo(class_names_of(run.config), data.mean, data.std, data.image_size, data.source, {}, run.config)
 
 
 def _each(

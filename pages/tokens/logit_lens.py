@@ -150,9 +150,9 @@ def show_depth(image_tokens: ImageTokens, token: int, probabilities: np.ndarray,
 
 def describe_depth(image_tokens: ImageTokens, probabilities: np.ndarray) -> str:
     """Say which class is predicted after the last layer, and from which layer on."""
-    from vit.explain import settled_from
+    from vit.explain import prediction_stable_from
 
-    best, since = int(probabilities[-1].argmax()), settled_from(probabilities)
+    best, since = int(probabilities[-1].argmax()), prediction_stable_from(probabilities)
     if since == 0:
         when = "the most probable class from the embedding on"
     elif since == image_tokens.depth:

@@ -12,7 +12,7 @@ from PIL import Image
 from pages.ui import cached_models, view_pickers
 from pages.ui.widgets.map_grid import SUMMARIES, Selection, TileMaps, map_grid, scale_controls
 from vit import plots
-from vit.classes import index_of, names_of
+from vit.classes import class_names_of, index_of
 from vit.runs import Run
 
 if TYPE_CHECKING:  # torch comes with the first model
@@ -53,7 +53,7 @@ class ImageTokens:
         self._prefix_names = prefix_names
         self.version = cached_models.version(run, hashlib.sha1(view.tobytes()).hexdigest())
         self.states = state_names(len(self.record.layers))
-        self.class_names = names_of(run.config)
+        self.class_names = class_names_of(run.config)
         self._components: dict[bool, PrincipalComponents] = {}
 
     @property

@@ -14,7 +14,7 @@ from PIL import Image
 from pages import access
 from pages.ui import stand_in_images
 from vit import data
-from vit.classes import match, names_of
+from vit.classes import class_names_of, match_classes
 from vit.config import DataConfig
 from vit.runs import Run
 
@@ -70,7 +70,7 @@ def judged(run: Run) -> data.Split:
     images, config = validation(run), run.config
     if not stand_in_images.are_needed(config):
         return images.val
-    ours = match(images.class_names, names_of(config), data.title(images.source))
+    ours = match_classes(images.class_names, class_names_of(config), data.title(images.source))
     return replace(images.val, labels=ours[np.asarray(images.val.labels)])
 
 
@@ -120,11 +120,11 @@ def look(run: Run, image: PickedImage) -> Look:
 @st.cache_resource(max_entries=2, show_spinner=False)  # a ViT-B's record takes 60 MB
 def _look(path: str, stamp: int, image: Image.Image) -> Look:
     from vit.explain import capture, class_probabilities
-    from vit.explain.recording import in_one_array
+    from vit.explain.recording import share_attention_array
 
     model, info = load_path(path, stamp)
     record = capture(model, model_input(info, image))
-    return Look(*in_one_array(record), class_probabilities(model, record.logits)[0])
+    return Look(*share_attention_array(record), class_probabilities(model, record.logits)[0])
 
 
 def looked_at(run: Run, image: Image.Image) -> Image.Image:

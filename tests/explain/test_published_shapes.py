@@ -7,7 +7,7 @@ import torch
 
 from tests.helpers.published_runs import SHAPES, published_config, published_like
 from vit import plots
-from vit.classes import match, names_of
+from vit.classes import class_names_of, match_classes
 from vit.config import ViTConfig
 from vit.cost.diagram import count_parameters, diagram
 from vit.cost.layer_table import summarise
@@ -24,6 +24,7 @@ from vit.explain import (
     portraits,
     prefix_share,
     principal_components,
+    reason_unavailable,
     recompute,
     rollout,
     similarity_to,
@@ -33,14 +34,13 @@ from vit.explain import (
     token_norms,
     token_rows,
     token_states,
-    why_not,
 )
-from vit.explain.anatomy.arithmetic import walk
+from vit.explain.anatomy.arithmetic import head_arithmetic
 from vit.explain.anatomy.filters import patch_filters, position_similarity
 from vit.explain.faithfulness.measure import measure_faithfulness
 from vit.explain.heads.ablation import head_importance
 from vit.explain.heads.layer_similarity import grams
-from vit.explain.interventions.head_changes import Change, answer, likeness, to_edits, validation_means
+from vit.explain.interventions.head_changes import Change, output_similarity, run_with_edits, to_edits, validation_means
 from vit.explain.passes.memory import require_room
 from vit.explain.passes.sample import sample
 from vit.runs.weights import CheckpointInfo
@@ -64,7 +64,7 @@ def split_of(classes: int, count: int = 12) -> Split:
 
 def info_of(config: ViTConfig) -> CheckpointInfo:
     run = published_config("tiny", config)
-    return CheckpointInfo(names_of(run), HALF, HALF, config.image_size, "", {}, run)
+    return CheckpointInfo(class_names_of(run), HALF, HALF, config.image_size, "", {}, run)
 
 
 @every
@@ -100,7 +100,7 @@ def test_every_method_that_the_network_can_give_is_a_finite_map_and_the_others_s
     model, config = MODELS[name], SHAPES[name]
     given = methods_for(config)
     assert set(given) == (set(METHODS) if config.num_classes else {"last", "rollout"})
-    assert bool(why_not(config)) == (not config.num_classes)
+    assert bool(reason_unavailable(config)) == (not config.num_classes)
     for method in METHODS.values():
         options = {"steps": 4} if "steps" in method.options else {}
         if method in given.values():
@@ -164,7 +164,7 @@ def test_the_arithmetic_of_a_head_is_the_model_s(name, images):
     model(images, record=record)
     for token in {0, config.num_prefix_tokens + 2, config.num_tokens - 1}:
         for layer in (1, 2):
-            steps = {step.name: step.value for step in walk(model, images, layer=layer, head=2, token=token)}
+            steps = {step.name: step.value for step in head_arithmetic(model, images, layer=layer, head=2, token=token)}
             layers = record["layers"]
             before = record["embedded"] if layer == 1 else layers[0]["tokens"]
             np.testing.assert_allclose(steps["tokens"], before[0], atol=1e-5)
@@ -172,7 +172,7 @@ def test_the_arithmetic_of_a_head_is_the_model_s(name, images):
                 np.testing.assert_allclose(steps[one], layers[layer - 1][one][0, 1], atol=1e-5)
             np.testing.assert_allclose(steps["layer_tokens"], layers[layer - 1]["tokens"][0], atol=1e-4)
     with pytest.raises(ValueError, match="does not exist"):
-        walk(model, images, layer=1, head=1, token=config.num_tokens)
+        head_arithmetic(model, images, layer=1, head=1, token=config.num_tokens)
 
 
 @every
@@ -202,13 +202,13 @@ def test_heads_have_portraits_changes_and_means(name, images):
     means = validation_means(model, sample(model, info, split))
     own = capture(model, torch.from_numpy(split.images / 127.5 - 1).float()).attention.mean(dim=0)
     torch.testing.assert_close(means.attention, own, atol=1e-5, rtol=1e-4)
-    before = answer(model, images)
+    before = run_with_edits(model, images)
     assert before.probabilities.shape == (config.num_classes,)
-    assert likeness(before, before) == pytest.approx(1)
+    assert output_similarity(before, before) == pytest.approx(1)
     changes = [Change(1, 1, "zero"), Change(1, 2, "mean"), Change(2, 3, "uniform"), Change(2, 4, "temperature", 0.5)]
-    after = answer(model, images, to_edits(model, changes, means))
+    after = run_with_edits(model, images, to_edits(model, changes, means))
     np.testing.assert_allclose(after.attention[1, 2], 1 / config.num_tokens)
-    assert likeness(before, after) < 0.9999
+    assert output_similarity(before, after) < 0.9999
     off = {index: HeadEdit(ablated=torch.ones(1, 4, 1, 1)) for index in range(2)}
     assert torch.isfinite(model(images, edits=off)).all()
     assert len(grams(model, info, split.images).names) == 5
@@ -278,6 +278,6 @@ def test_a_network_with_more_attention_than_is_kept_is_refused_with_a_size_that_
 
 def test_classes_are_matched_by_any_name_that_the_model_lists():
     ours = ("tench, Tinca tinca", "crane", "tabby, tabby cat", "crane, machine")
-    assert match(("Tabby_cat", "tench", "crane", "machine"), ours, "mine").tolist() == [2, 0, 1, 3]
+    assert match_classes(("Tabby_cat", "tench", "crane", "machine"), ours, "mine").tolist() == [2, 0, 1, 3]
     with pytest.raises(DataError, match="not trained on \\(dog\\)"):
-        match(("dog", "crane"), ours, "mine")
+        match_classes(("dog", "crane"), ours, "mine")

@@ -13,7 +13,7 @@ from vit.cnn import CNN
 from vit.config import CNNConfig
 from vit.explain import chefer, token_maps
 from vit.explain.recording import capture
-from vit.explain.timelapse import as_shares, attention_distance, attention_entropy, look, method_maps, time_lapse
+from vit.explain.timelapse import as_shares, attention_distance, attention_entropy, make_frame, method_maps, time_lapse
 from vit.reference import ReferenceViT
 
 EPOCHS = (0, 3, 7)
@@ -139,10 +139,10 @@ def test_a_stop_raised_by_progress_ends_the_work(images):
 
 def test_the_course_network_has_frames_with_their_caveat_and_a_cnn_is_refused(images):
     torch.manual_seed(0)
-    frame = look(ReferenceViT(image_size=32, patch_size=8, embed_dim=16), images, 4)
+    frame = make_frame(ReferenceViT(image_size=32, patch_size=8, embed_dim=16), images, 4)
     assert frame.epoch == 4
     assert "mixes positions" in frame.caveat
     np.testing.assert_allclose(frame.rows(0), 1 / 17, rtol=1e-5)
     assert np.isfinite(frame.entropy).all()
     with pytest.raises(TypeError, match="Grad-CAM"):
-        look(CNN(CNNConfig(image_size=32)), images, 0)
+        make_frame(CNN(CNNConfig(image_size=32)), images, 0)

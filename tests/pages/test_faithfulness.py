@@ -16,7 +16,7 @@ from tests.pages.opening import open_page
 from vit import data, jobs, runs
 from vit.config import CNNConfig, ReferenceConfig
 from vit.explain import METHODS, measure_faithfulness, methods_for
-from vit.explain.faithfulness.measure import walk
+from vit.explain.faithfulness.measure import curve_frames
 from vit.explain.faithfulness.verdict import verdicts
 from vit.runs import weights
 
@@ -75,7 +75,9 @@ def test_before_anything_is_measured_one_image_is_covered_step_by_step(trained):
     app = open_page("faithfulness", image="val-3", method="rollout", kind="insertion", fill="blur")
     model, info, split = parts("tiny")
     view = np.moveaxis(split.images[3], 0, -1)
-    seen = walk(model, view, METHODS["rollout"], mean=info.mean, std=info.std, kind="insertion", fill="blur", number=3)
+    seen = curve_frames(
+        model, view, METHODS["rollout"], mean=info.mean, std=info.std, kind="insertion", fill="blur", number=3
+    )
     assert len(app.image) == 12
     shown = [text.value for text in app.markdown if " shown" in text.value]
     expected = [f"{share:.0%} shown  \n**{it:.1%}**" for share, it in zip(seen.shares, seen.probabilities, strict=True)]

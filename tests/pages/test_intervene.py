@@ -19,7 +19,7 @@ from vit.config import CNNConfig, ReferenceConfig
 from vit.data.batches import to_tensor
 from vit.data.files.pictures import save_picture
 from vit.errors import DataError
-from vit.explain.interventions.head_changes import Change, from_text, to_edits, validation_means
+from vit.explain.interventions.head_changes import Change, changes_from_text, to_edits, validation_means
 from vit.explain.interventions.patch_changes import alter
 from vit.explain.passes.sample import sample
 from vit.runs import weights
@@ -78,7 +78,7 @@ def answer(name: str, index: int, changes: str = "", covered=(), fill="mean", se
     model, info = weights.load_checkpoint(run.path)
     split = data.load(run.config.data, splits=("val",)).val
     view = alter(np.moveaxis(split.images[index], 0, -1), model.grid, covered, fill, seed)
-    changed = from_text(changes, model.config.depth, model.config.num_heads)
+    changed = changes_from_text(changes, model.config.depth, model.config.num_heads)
     means = validation_means(model, sample(model, info, split, 200))
     logits = model(to_tensor([view], info.mean, info.std), edits=to_edits(model, changed, means))
     return dict(zip(info.class_names, logits[0].softmax(0).tolist(), strict=True))
@@ -139,7 +139,7 @@ def test_accuracy_with_the_changes_is_that_over_all_validation_images(strong):
     model, info = weights.load_checkpoint(run.path)
     split = data.load(run.config.data, splits=("val",)).val
     images = to_tensor(list(np.moveaxis(split.images, 1, -1)), info.mean, info.std)
-    edits = to_edits(model, from_text("1.1z-1.2z-2.1z-2.2z", 2, 2))
+    edits = to_edits(model, changes_from_text("1.1z-1.2z-2.1z-2.2z", 2, 2))
     for metric, logits in ((app.metric[0], model(images)), (app.metric[1], model(images, edits=edits))):
         right = (logits.argmax(1).numpy() == split.labels).mean()
         assert metric.value == f"{right:.1%}"

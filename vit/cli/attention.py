@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from vit import runs
-from vit.classes import listed
+from vit.classes import join_names
 from vit.cli.common import chosen, count, open_image, print_result, say
 from vit.errors import SettingsError
 
@@ -161,7 +161,7 @@ def check(arguments: argparse.Namespace, class_names: tuple[str, ...]) -> None:
         raise SettingsError(f"--method {method} is unknown: choose raw, {', '.join(METHODS)}.")
     for flag, label in (("class", arguments.label), ("against", arguments.against)):
         if label is not None and label not in class_names:
-            known = f"choose from {listed(class_names)}" if class_names else "it has no class names"
+            known = f"choose from {join_names(class_names)}" if class_names else "it has no class names"
             raise SettingsError(f"--{flag} {label} is not a class of the run: {known}.")
     if arguments.against is not None and not (method in METHODS and METHODS[method].for_class):
         with_class = ", ".join(name for name, one in METHODS.items() if one.for_class)

@@ -84,7 +84,7 @@ def predict(arguments: argparse.Namespace) -> int:
 
 def _validation_images(info: "CheckpointInfo", dataset: str | None) -> "Split":
     """Return the run's own validation images, or those of another data set with the labels of the model."""
-    from vit.classes import listed, match, require_classes
+    from vit.classes import join_names, match_classes, require_classes
     from vit.data import describe
 
     require_classes(info.config.model)
@@ -92,10 +92,10 @@ def _validation_images(info: "CheckpointInfo", dataset: str | None) -> "Split":
         if not info.config.data.source:
             raise DataError(
                 "The images that this model was trained on are not on this machine: name a data set with some of its "
-                f"classes, --dataset PATH; among the classes are {listed(info.class_names)}."
+                f"classes, --dataset PATH; among the classes are {join_names(info.class_names)}."
             )
         return _load(info.config.data)
-    ours = match(describe(dataset).class_names, info.class_names, dataset)
+    ours = match_classes(describe(dataset).class_names, info.class_names, dataset)
     split = _load(
         DataConfig(
             source=dataset,

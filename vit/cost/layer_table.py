@@ -13,7 +13,7 @@ _SILENT = ("Dropout", "DropPath", "Identity", "Sequential")
 
 
 @dataclass(frozen=True)
-class Row:
+class LayerRow:
     """One layer.
 
     Attributes:
@@ -39,7 +39,7 @@ class Summary:
     without parameters, such as those inside the attention.
     """
 
-    rows: tuple[Row, ...]
+    rows: tuple[LayerRow, ...]
     parameters: int
     multiply_adds: int
 
@@ -53,7 +53,7 @@ def summarise(config: ModelConfig, *, batch: int = 1) -> Summary:
         images = torch.empty(batch, config.in_channels, config.image_size, config.image_size)
         model = build_model(config)
         found = torchinfo.summary(model, input_data=images, device="meta", depth=99, verbose=0)
-    rows: list[Row] = []
+    rows: list[LayerRow] = []
     path: list[str] = []
     for layer in found.summary_list:
         path[max(0, layer.depth - 1) :] = [layer.var_name] if layer.depth else []
@@ -62,5 +62,5 @@ def summarise(config: ModelConfig, *, batch: int = 1) -> Summary:
             continue
         name = ".".join(path) or ", ".join(name for name, _ in model.named_parameters(recurse=False))
         output = tuple(layer.output_size) if path else ()
-        rows.append(Row(name, layer.class_name, output, own, layer.macs if layer.is_leaf_layer else 0))
+        rows.append(LayerRow(name, layer.class_name, output, own, layer.macs if layer.is_leaf_layer else 0))
     return Summary(tuple(rows), found.total_params, found.total_mult_adds)

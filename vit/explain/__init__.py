@@ -18,7 +18,7 @@ from vit.explain.maps.attribution import gain_over_blank, integrated_gradients, 
 from vit.explain.maps.class_map import ClassMap, class_map
 from vit.explain.maps.contributions import contributions
 from vit.explain.maps.gradcam import grad_cam
-from vit.explain.maps.methods import METHODS, Method, methods_for, why_not
+from vit.explain.maps.methods import METHODS, Method, methods_for, reason_unavailable
 from vit.explain.maps.target import Target
 from vit.explain.recording import (
     MIXED_POSITIONS,
@@ -34,7 +34,7 @@ from vit.explain.recording import (
     token_maps,
     token_rows,
 )
-from vit.explain.tokens.logit_lens import prominent_classes, settled_from, summary_lens, token_lens
+from vit.explain.tokens.logit_lens import prediction_stable_from, prominent_classes, summary_lens, token_lens
 from vit.explain.tokens.states import (
     PrincipalComponents,
     principal_components,
@@ -77,13 +77,14 @@ __all__ = [
     "methods_for",
     "occlusion",
     "portraits",
+    "prediction_stable_from",
     "prefix_share",
     "principal_components",
     "prominent_classes",
+    "reason_unavailable",
     "recompute",
     "relevance_maps",
     "rollout",
-    "settled_from",
     "similarity_to",
     "summary_lens",
     "token_grad_cam",
@@ -93,5 +94,4 @@ __all__ = [
     "token_rows",
     "token_similarity",
     "token_states",
-    "why_not",
 ]

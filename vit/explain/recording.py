@@ -208,7 +208,7 @@ def attention_arrays(record: Record, image: int = 0) -> np.ndarray:
     return record.attention[image].detach().float().cpu().numpy()
 
 
-def in_one_array(record: Record) -> tuple[Record, np.ndarray]:
+def share_attention_array(record: Record) -> tuple[Record, np.ndarray]:
     """A record of one image whose layers share one array of attention, ``(depth h n m)`` float32, and that array.
 
     For what is kept for a while: of a large network the attention is nearly all of the record.

@@ -135,11 +135,11 @@ def time_lapse(load: Load, epochs: Sequence[int], images: Tensor, *, progress: P
     for done, epoch in enumerate(epochs):
         if progress is not None:
             progress(done, len(epochs))
-        frames.append(look(load(epoch), images, epoch))
+        frames.append(make_frame(load(epoch), images, epoch))
     return TimeLapse(tuple(frames))
 
 
-def look(model: Network, images: Tensor, epoch: int) -> Frame:
+def make_frame(model: Network, images: Tensor, epoch: int) -> Frame:
     """One frame: the first of ``images (b c h w)``, normalised, through the model as it was after ``epoch``.
 
     Raises:

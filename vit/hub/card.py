@@ -9,7 +9,7 @@ from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 
-from vit.classes import names_of
+from vit.classes import class_names_of
 from vit.config import RunConfig
 from vit.cost.estimate import count_parameters
 from vit.data import title
@@ -116,7 +116,7 @@ class Card:
             yield f"Fine-tuned from the run {as_markdown(config.start.run)}{frozen}."
 
     def _data(self) -> Iterator[str]:
-        data, names = self.config.data, names_of(self.config)
+        data, names = self.config.data, class_names_of(self.config)
         yield "## Data"
         if not data.source:
             yield "The training images were not available when this card was written."

@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from vit.classes import names_of
+from vit.classes import class_names_of
 from vit.config import RunConfig, ViTConfig
 from vit.errors import UserError
 from vit.published import architecture as arch
@@ -231,7 +231,7 @@ def _described(
         remarks.insert(0, f"Nothing says what its {count:,} classes are called.")
     run = RunConfig(model=config, data=seen.of(names or ()), published=origin.name)
     if count and names is None:
-        run = run.model_copy(update={"data": seen.of(names_of(run))})
+        run = run.model_copy(update={"data": seen.of(class_names_of(run))})
     return Loaded(run, weights, tuple(remarks))
 
 

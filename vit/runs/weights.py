@@ -10,7 +10,7 @@ from safetensors import SafetensorError, safe_open
 from safetensors.torch import save
 from torch import Tensor
 
-from vit.classes import names_of
+from vit.classes import class_names_of
 from vit.config import Interpolation, RunConfig
 from vit.errors import RunError
 from vit.networks import Network, build_model
@@ -118,4 +118,6 @@ def _model(run: Run, tensors: dict[str, Tensor], device: str) -> Network:
 
 def _info(run: Run, metrics: dict) -> CheckpointInfo:
     data = run.config.data
-    return CheckpointInfo(names_of(run.config), data.mean, data.std, data.image_size, data.source, metrics, run.config)
+    return CheckpointInfo(
+        class_names_of(run.config), data.mean, data.std, data.image_size, data.source, metrics, run.config
+    )

@@ -109,13 +109,13 @@ def show_decision(run: Run, scene: TourImage) -> None:
     """Step 6."""
     from pages.intervene.patch_controls import Tampering
     from pages.intervene.result import grid_of, see, sentence
-    from vit.explain.interventions.head_changes import Change, to_text
+    from vit.explain.interventions.head_changes import Change, changes_to_text
     from vit.explain.interventions.patch_changes import patches_to_text
 
     model, names = run.config.model, run.config.data.class_names
     of = f"tour_changes/{scene.picked.id}"  # another image begins with nothing changed
     covered, off = st.session_state.get(of, ((), ()))
-    changes = to_text(Change(layer, head, "zero") for layer, head in off)
+    changes = changes_to_text(Change(layer, head, "zero") for layer, head in off)
     before = see(run, scene.picked.image)
     after = see(run, scene.picked.image, changes, Tampering(covered, "mean", 0))
     st.markdown(

@@ -6,7 +6,7 @@ import torch
 
 from vit.cnn import CNN
 from vit.config import DEPARTURES, CNNConfig, ReferenceConfig, ViTConfig
-from vit.explain.anatomy.arithmetic import walk
+from vit.explain.anatomy.arithmetic import head_arithmetic
 from vit.networks import build_model
 
 SMALL = {"image_size": 32, "patch_size": 8, "embed_dim": 16}
@@ -47,7 +47,7 @@ def test_every_step_is_what_the_model_records(config):
         recorded = {name: value[0] for name, value in record["layers"][layer - 1].items()}
         before = record["embedded"][0] if layer == 1 else record["layers"][layer - 2]["tokens"][0]
         for head in range(1, config.num_heads + 1):
-            steps = {step.name: step for step in walk(model, images, layer=layer, head=head, token=3)}
+            steps = {step.name: step for step in head_arithmetic(model, images, layer=layer, head=head, token=3)}
             equal(steps["tokens"].value, before)
             equal(steps["norm1"].value, model.blocks[layer - 1].norm1(before).detach())
             for name in ("q", "k", "v", "attention"):
@@ -64,7 +64,7 @@ def test_every_step_is_what_the_model_records(config):
 def test_the_first_layer_begins_with_the_patches_and_the_embedding_s_own_numbers(config):
     model = trained_like(config)
     images = torch.randn(1, 3, 32, 32, generator=torch.Generator().manual_seed(2))
-    steps = {step.name: step for step in walk(model, images, layer=1, head=1)}
+    steps = {step.name: step for step in head_arithmetic(model, images, layer=1, head=1)}
     with torch.no_grad():
         own = model.patch_embed(images)
     own = own if own.ndim == 3 else own.flatten(2).transpose(1, 2)
@@ -75,14 +75,14 @@ def test_the_first_layer_begins_with_the_patches_and_the_embedding_s_own_numbers
     else:
         patch = images[0, :, 8:16, 16:24].reshape(-1)  # second row, third column
         equal(steps["patches"].value[6], patch)
-    assert "patches" not in {step.name for step in walk(model, images, layer=2, head=1)}
+    assert "patches" not in {step.name for step in head_arithmetic(model, images, layer=2, head=1)}
 
 
 def test_each_value_has_the_shape_that_its_letters_say():
     config = ViTConfig(**SMALL, depth=1, num_heads=2, stem="patch")
     sizes = {"(r w)": 16, "(c p1 p2)": 192, "n": 17, "m": 17, "e": 16, "d": 8, "(h d)": 16}
     for model_config in (config, ReferenceConfig(**SMALL)):
-        for step in walk(build_model(model_config), torch.zeros(1, 3, 32, 32), layer=1, head=2):
+        for step in head_arithmetic(build_model(model_config), torch.zeros(1, 3, 32, 32), layer=1, head=2):
             assert step.value.shape == tuple(sizes[axis] for axis in step.axes), step.name
 
 
@@ -96,7 +96,7 @@ def test_the_course_network_s_walk_names_its_departures():
         (ViTConfig(**SMALL, stem="patch"), textbook),
         (ViTConfig(**SMALL), scaled),
     ):
-        steps = [step.name for step in walk(build_model(config), images, layer=2, head=1)]
+        steps = [step.name for step in head_arithmetic(build_model(config), images, layer=2, head=1)]
         assert steps == ["tokens", *names.split()]
 
 
@@ -104,7 +104,7 @@ def test_the_course_network_s_walk_names_its_departures():
 def test_a_worked_number_is_the_chosen_token_s(token):
     model = trained_like(CONFIGS[0])
     images = torch.randn(1, 3, 32, 32, generator=torch.Generator().manual_seed(2))
-    for step in walk(model, images, layer=2, head=2, token=token):
+    for step in head_arithmetic(model, images, layer=2, head=2, token=token):
         if step.name in ("norm1", "residual", "layer_tokens", "out", "weighted"):
             assert step.worked.endswith(f"= {step.value[token, 0]:.3g}"), step.name
         if step.name == "attention":
@@ -113,7 +113,7 @@ def test_a_worked_number_is_the_chosen_token_s(token):
 
 def test_a_network_without_attention_is_refused():
     with pytest.raises(TypeError, match="no attention"):
-        walk(CNN(CNNConfig()), torch.zeros(1, 3, 64, 64), layer=1, head=1)
+        head_arithmetic(CNN(CNNConfig()), torch.zeros(1, 3, 64, 64), layer=1, head=1)
 
 
 @pytest.mark.parametrize(
@@ -121,4 +121,4 @@ def test_a_network_without_attention_is_refused():
 )
 def test_a_layer_head_or_token_that_does_not_exist_is_refused(place):
     with pytest.raises(ValueError, match="does not exist; choose"):
-        walk(build_model(CONFIGS[0]), torch.zeros(1, 3, 32, 32), **place)
+        head_arithmetic(build_model(CONFIGS[0]), torch.zeros(1, 3, 32, 32), **place)

@@ -5,8 +5,16 @@ import pytest
 import torch
 
 from vit.config import ReferenceConfig
-from vit.explain.anatomy.arithmetic import walk
-from vit.explain.anatomy.departures import attend, draw, mlp_reach, of_steps, output_reach, query_reach, slice_reach
+from vit.explain.anatomy.arithmetic import head_arithmetic
+from vit.explain.anatomy.departures import (
+    attend,
+    mlp_reach,
+    output_reach,
+    qkv_of_steps,
+    query_reach,
+    random_qkv,
+    slice_reach,
+)
 from vit.networks import build_model
 
 
@@ -30,7 +38,7 @@ def test_heads_have_only_their_slice_until_the_departure_is_mended(reach, switch
 
 
 def test_the_softmax_s_axis_decides_which_sums_are_1():
-    q, k, v = draw()
+    q, k, v = random_qkv()
     course, textbook = attend(q, k, v), attend(q, k, v, ("softmax", "scaling"))
     np.testing.assert_allclose(course.column_sums, 1, rtol=1e-5)
     np.testing.assert_allclose(textbook.row_sums, 1, rtol=1e-5)
@@ -39,7 +47,7 @@ def test_the_softmax_s_axis_decides_which_sums_are_1():
 
 
 def test_scaling_before_the_softmax_spreads_the_attention():
-    q, k, v = draw()
+    q, k, v = random_qkv()
     late, early = attend(q, k, v, ("softmax",)), attend(q, k, v, ("softmax", "scaling"))
     assert late.effective < 3 < early.effective < 17
     assert attend(0 * q, k, v, ("softmax",)).effective == pytest.approx(17)
@@ -48,8 +56,8 @@ def test_scaling_before_the_softmax_spreads_the_attention():
 @pytest.mark.parametrize("mended", [(), ("softmax",), ("scaling",), ("softmax", "scaling")])
 def test_the_ways_are_the_network_s_own(mended):
     model = build_model(ReferenceConfig(image_size=32, patch_size=8, embed_dim=16, mended=mended), seed=0)
-    steps = walk(model, torch.randn(1, 3, 32, 32), layer=2, head=1)
+    steps = head_arithmetic(model, torch.randn(1, 3, 32, 32), layer=2, head=1)
     values = {step.name: step.value for step in steps}
-    ours = attend(*of_steps(steps), mended)
+    ours = attend(*qkv_of_steps(steps), mended)
     np.testing.assert_allclose(ours.attention, values["attention"], atol=1e-5)
     np.testing.assert_allclose(ours.out, values.get("head", values["weighted"]), atol=1e-5)

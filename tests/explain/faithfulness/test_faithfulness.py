@@ -17,10 +17,10 @@ from vit.errors import ExplainError
 from vit.explain import METHODS, Method
 from vit.explain.faithfulness import result as measures
 from vit.explain.faithfulness.bootstrap import RESAMPLES, intervals
-from vit.explain.faithfulness.chance_maps import CHANCE, noise, order
+from vit.explain.faithfulness.chance_maps import CHANCE_MAPS, noise, order
 from vit.explain.faithfulness.fold_weights import fold_standardised_weights
-from vit.explain.faithfulness.maps import cost, make_maps, on_grid
-from vit.explain.faithfulness.measure import curves_of, measure_faithfulness, object_shares, pick_images, walk
+from vit.explain.faithfulness.maps import make_maps, on_grid, pass_cost
+from vit.explain.faithfulness.measure import curve_frames, curves_of, measure_faithfulness, object_shares, pick_images
 from vit.explain.faithfulness.verdict import summary, verdict
 from vit.explain.maps.target import Target
 from vit.explain.passes.parallel import Meter, in_parallel
@@ -132,7 +132,11 @@ def test_measures_of_masks_by_loops():
     shares = np.clip(random.normal(0.3, 0.4, size=(20, 16)), 0, 1)
     orders = np.stack([order(one.reshape(4, 4), 0, index) for index, one in enumerate(maps)])
     on = shares >= 0.5
-    inside, pointing, iou = measures.inside(maps, shares), measures.pointing(orders, on), measures.iou(orders, on)
+    inside, pointing, iou = (
+        measures.share_inside(maps, shares),
+        measures.pointing_game(orders, on),
+        measures.iou(orders, on),
+    )
     for index in range(20):
         positive = [max(value, 0) for value in maps[index]]
         if index == 3:  # says nothing, as a uniform one
@@ -198,7 +202,7 @@ def test_ties_are_broken_at_random_and_the_same_way_each_time():
 
 def test_the_gaussian_is_highest_in_the_middle_and_the_same_in_all_corners():
     for grid in ((8, 8), (14, 14), (5, 7)):
-        bump = CHANCE["gaussian"].function(grid, 0, 0)
+        bump = CHANCE_MAPS["gaussian"].function(grid, 0, 0)
         np.testing.assert_array_equal(bump, bump[::-1, ::-1])
         assert bump.max() == bump[grid[0] // 2, grid[1] // 2]
         assert bump[0, 0] == bump.min()
@@ -405,7 +409,7 @@ def test_a_walk_shows_the_images_behind_the_curve_of_the_table():
     view = np.moveaxis(split.images[4], 0, -1)
     for kind in ("deletion", "insertion"):
         for fill in ("mean", "blur"):
-            seen = walk(model, view, FAST["chefer"], **HALF, kind=kind, fill=fill, number=4)
+            seen = curve_frames(model, view, FAST["chefer"], **HALF, kind=kind, fill=fill, number=4)
             np.testing.assert_allclose(seen.probabilities, result.row("chefer").curve(kind, fill)[4], atol=1e-5)
             np.testing.assert_array_equal(seen.frames[0 if kind == "deletion" else -1], view)
     assert seen.label == result.labels[4]
@@ -435,7 +439,7 @@ def test_maps_that_share_a_pass_are_those_of_each_method_by_itself():
         meter = Meter(1)
         for method, found in zip(methods.values(), make_maps(model, methods, images, target, meter), strict=True):
             np.testing.assert_allclose(found, method.function(model, images, target), atol=1e-6)
-        assert meter.done == pytest.approx(sum(map(cost, methods.values())) * 3)
+        assert meter.done == pytest.approx(sum(map(pass_cost, methods.values())) * 3)
 
 
 # Workers

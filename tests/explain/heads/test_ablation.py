@@ -13,7 +13,7 @@ from vit.cnn import CNN
 from vit.config import CNNConfig
 from vit.errors import ExplainError
 from vit.explain.heads import ablation
-from vit.explain.heads.ablation import Outcome, head_importance, outcome
+from vit.explain.heads.ablation import Outcome, head_importance, measure_outcome
 from vit.explain.heads.pruning import POINTS_MAX, pruning
 from vit.explain.interventions.head_changes import Change, to_edits, validation_means
 from vit.explain.passes import sample as sampling
@@ -132,7 +132,8 @@ def test_the_gradient_is_the_slope_of_the_loss():
             part = torch.zeros(1, 3, 1, 1)
             part[:, head] = step
             up, down = (
-                outcome(model, batches, {layer: ablation.HeadEdit(ablated=sign * part)}).loss for sign in (-1, 1)
+                measure_outcome(model, batches, {layer: ablation.HeadEdit(ablated=sign * part)}).loss
+                for sign in (-1, 1)
             )
             np.testing.assert_allclose(found.gradient[layer, head], np.abs(up - down) / (2 * step), atol=2e-3)
 
@@ -181,8 +182,8 @@ def test_ranking_and_measuring_share_no_image():
     batches = sample(model, INFO, one, 30)
     found = head_importance(model, batches, validation_means(model, batches))
     first = head_importance(model, sample(model, INFO, one, 30, RANKED), validation_means(model, batches))
-    np.testing.assert_allclose(found.of(RANKED).gradient, first.gradient, atol=1e-5)
-    np.testing.assert_allclose(found.of(RANKED).without["zero"].loss, first.without["zero"].loss, atol=1e-5)
+    np.testing.assert_allclose(found.select(RANKED).gradient, first.gradient, atol=1e-5)
+    np.testing.assert_allclose(found.select(RANKED).without["zero"].loss, first.without["zero"].loss, atol=1e-5)
 
 
 def test_batches_of_any_size_give_the_same(monkeypatch):
@@ -226,7 +227,7 @@ def test_progress_counts_to_the_end_and_a_stop_stops():
     means, seen = validation_means(model, batches), []
     head_importance(model, batches, means, lambda *step: seen.append(step))
     pruning(model, batches, {}, seeds=2, progress=lambda *step: seen.append(step))
-    outcome(model, batches, None, lambda *step: seen.append(step))
+    measure_outcome(model, batches, None, lambda *step: seen.append(step))
     assert [step[1] for step in seen if step[0] == step[1]] == [4, 4, 2]
 
     class Stopped(BaseException):
@@ -238,7 +239,7 @@ def test_progress_counts_to_the_end_and_a_stop_stops():
     for work in (
         lambda: head_importance(model, batches, means, stop),
         lambda: pruning(model, batches, {}, progress=stop),
-        lambda: outcome(model, batches, None, stop),
+        lambda: measure_outcome(model, batches, None, stop),
         lambda: validation_means(model, batches, stop),
     ):
         with pytest.raises(Stopped):
@@ -249,7 +250,7 @@ def test_a_convolutional_network_has_an_outcome_and_no_heads():
     torch.manual_seed(0)
     model = CNN(CNNConfig(image_size=32)).eval()
     batches = sample(model, INFO, split(10))
-    assert outcome(model, batches).loss.shape == (10,)
+    assert measure_outcome(model, batches).loss.shape == (10,)
     for work in (lambda: head_importance(model, batches, None), lambda: pruning(model, batches, {})):
         with pytest.raises(ExplainError, match="no attention heads"):
             work()
@@ -259,6 +260,6 @@ def test_changes_of_a_batch_have_the_outcome_of_each_image():
     model, one = vit(), split(8)
     edits = to_edits(model, [Change(1, 2, "zero"), Change(2, 1, "zero")])
     right, losses = whole_pass(model, one, None, [(0, 1), (1, 0)])
-    found = outcome(model, sample(model, INFO, one), edits)
+    found = measure_outcome(model, sample(model, INFO, one), edits)
     np.testing.assert_array_equal(found.right, right)
     np.testing.assert_allclose(found.loss, losses, atol=1e-5)

@@ -139,7 +139,7 @@ def test_every_number_equals_its_definition(config, monkeypatch):
                     if len(shares) >= 8:
                         steps[down, right] = np.mean(shares)
             best = max(steps, key=steps.get)
-            assert (tuple(seen.step(*at)), seen.step_share[at]) == (best, pytest.approx(steps[best], abs=1e-5))
+            assert (tuple(seen.offset(*at)), seen.offset_share[at]) == (best, pytest.approx(steps[best], abs=1e-5))
 
             np.testing.assert_allclose(seen.focus[at], focus / b, atol=1e-5)
             assert seen.focus_rate[at] == pytest.approx(with_focus / b)
@@ -309,8 +309,8 @@ def test_the_numbers_of_patterns_whose_answer_is_known():
     assert seen.focus_share[0, 0] == 0
 
     seen = look(left)
-    assert tuple(seen.step(0, 0)) == (0, -1)
-    assert seen.step_share[0, 0] == pytest.approx(1, abs=0.01)
+    assert tuple(seen.offset(0, 0)) == (0, -1)
+    assert seen.offset_share[0, 0] == pytest.approx(1, abs=0.01)
     assert seen.distance[0, 0] == pytest.approx(8 * 12 / 16, abs=0.05)  # patches at the left edge look at themselves
     assert seen.by_place[0, 0] == pytest.approx(1, abs=1e-5)
 

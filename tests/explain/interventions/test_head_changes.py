@@ -13,7 +13,14 @@ from vit.data import Split
 from vit.edits import HeadEdit
 from vit.errors import ExplainError, SettingsError
 from vit.explain import capture
-from vit.explain.interventions.head_changes import Change, answer, from_text, to_edits, to_text, validation_means
+from vit.explain.interventions.head_changes import (
+    Change,
+    changes_from_text,
+    changes_to_text,
+    run_with_edits,
+    to_edits,
+    validation_means,
+)
 from vit.explain.interventions.patch_changes import alter, patch_order, patches_from_text, patches_to_text, shuffle
 from vit.explain.passes.sample import sample
 
@@ -84,7 +91,7 @@ def test_each_kind_of_change_does_what_it_says_to_its_head_alone(images, make):
 def test_changes_of_several_heads_and_layers_act_together(images):
     model = vit()
     means = validation_means(model, sample(model, INFO, split(20)))
-    changes = from_text("1.1z-1.2m-1.3u-2.1p-2.2t0.5", 2, 3)
+    changes = changes_from_text("1.1z-1.2m-1.3u-2.1p-2.2t0.5", 2, 3)
     record = capture(model, images, edits=to_edits(model, changes, means))
     first, second = record.layers
     assert not first.heads[:, 0].any()
@@ -114,10 +121,10 @@ def test_text_goes_there_and_back_in_the_order_of_the_heads():
         Change(1, 2, "zero"),
         Change(2, 5, "temperature", 4),
     ]
-    text = to_text(changes)
+    text = changes_to_text(changes)
     assert text == "1.2z-1.10m-2.1p-2.4t0.7071-2.5t4-12.3u"
-    assert set(from_text(text, 12, 12)) == set(changes)
-    assert (to_text([]), from_text("", 2, 2)) == ("", ())
+    assert set(changes_from_text(text, 12, 12)) == set(changes)
+    assert (changes_to_text([]), changes_from_text("", 2, 2)) == ("", ())
 
 
 @pytest.mark.parametrize(
@@ -143,7 +150,7 @@ def test_text_goes_there_and_back_in_the_order_of_the_heads():
 )
 def test_text_of_another_form_gets_a_sentence(text, said):
     with pytest.raises(SettingsError, match=said):
-        from_text(text, 2, 4)
+        changes_from_text(text, 2, 4)
 
 
 def test_shuffled_patches_are_the_same_patches_in_other_places(images):
@@ -204,7 +211,7 @@ def test_patches_that_are_not_there_get_a_sentence(text):
 def test_an_answer_is_that_of_the_changed_pass(images, make):
     model = make()
     edits = to_edits(model, [Change(1, 2, "zero"), Change(2, 3, "uniform")])
-    found = answer(model, images, edits)
+    found = run_with_edits(model, images, edits)
     np.testing.assert_allclose(found.probabilities, model(images, edits=edits)[0].softmax(0), atol=1e-5)
     np.testing.assert_allclose(found.attention[1, 2], 1 / model.config.num_tokens)
     assert found.record.grid == model.grid
@@ -213,8 +220,8 @@ def test_an_answer_is_that_of_the_changed_pass(images, make):
 def test_a_convolutional_network_answers_unless_it_is_to_be_changed(images):
     torch.manual_seed(0)
     model = CNN(CNNConfig(image_size=32)).eval()
-    found = answer(model, images)
+    found = run_with_edits(model, images)
     np.testing.assert_allclose(found.probabilities, model(images[:1])[0].softmax(0).detach(), atol=1e-5)
     assert found.attention is None
     with pytest.raises(ExplainError, match="cover or shuffle"):
-        answer(model, images, {0: HeadEdit()})
+        run_with_edits(model, images, {0: HeadEdit()})

@@ -103,8 +103,8 @@ def test_it_makes_no_difference_how_many_images_go_at_once(method, monkeypatch):
     model, images = make(), torch.cat([pictures(32), 1 - pictures(32)])
     labels = Target(torch.tensor([0, 1, 2, 3]))
     together = method(model, images, labels)
-    monkeypatch.setattr(memory, "PART_BYTES", 3 * memory.PART_BYTES // memory.images_at_once(model))
-    assert memory.images_at_once(model) == 3
+    monkeypatch.setattr(memory, "PART_BYTES", 3 * memory.PART_BYTES // memory.recording_batch_size(model))
+    assert memory.recording_batch_size(model) == 3
     np.testing.assert_allclose(method(model, images, labels), together, atol=1e-5)
 
 

@@ -19,10 +19,10 @@ from vit.explain import (
     gradient_rollout,
     last_attention,
     methods_for,
+    reason_unavailable,
     relevance_maps,
     rollout,
     token_grad_cam,
-    why_not,
 )
 from vit.explain.maps.attention import leave_out_smallest
 from vit.explain.passes import memory
@@ -202,8 +202,8 @@ def test_maps_of_a_batch_are_those_of_its_images_one_by_one_however_it_is_cut(im
     images = torch.cat([images, images.flip(0) + 1])
     labels = torch.tensor([3, 0, 2, 2])
     together = relevance_maps(model, images, Target(labels, against=1))
-    monkeypatch.setattr(memory, "PART_BYTES", 3 * memory.PART_BYTES // memory.images_at_once(model))
-    assert memory.images_at_once(model) == 3
+    monkeypatch.setattr(memory, "PART_BYTES", 3 * memory.PART_BYTES // memory.recording_batch_size(model))
+    assert memory.recording_batch_size(model) == 3
     in_parts = relevance_maps(model, images, Target(labels, against=1))
     for name, maps in together.items():
         assert maps.shape == (4, 4, 4)
@@ -243,7 +243,7 @@ def course(*mended: str) -> ReferenceViT:
 def test_the_methods_named_for_a_network_are_those_that_it_can_give(images, model):
     offered = methods_for(model)
     assert offered == methods_for(model.config)
-    assert (why_not(model) == "") is (len(offered) == len(METHODS))
+    assert (reason_unavailable(model) == "") is (len(offered) == len(METHODS))
     for name, method in METHODS.items():
         if name in offered:
             heat = method.function(model, images, Target(1, against=2))

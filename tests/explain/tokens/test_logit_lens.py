@@ -7,7 +7,7 @@ import torch
 from tests.explain.test_capture import make
 from vit import ViT
 from vit.config import DEPARTURES
-from vit.explain import capture, settled_from, summary_lens, token_lens
+from vit.explain import capture, prediction_stable_from, summary_lens, token_lens
 from vit.reference import ReferenceViT
 
 NETWORKS = [{"pool": "cls"}, {"pool": "mean", "stem": "patch"}, {"pool": "mean", "patch_size": 16, "stem": "conv"}]
@@ -97,4 +97,4 @@ def test_the_mended_course_network_has_a_lens_on_every_token(images):
     ("likeliest", "state"), [([1, 1, 1], 0), ([0, 1, 1], 1), ([1, 0, 1], 2), ([2, 0, 1, 1, 1], 2), ([3], 0)]
 )
 def test_an_answer_is_settled_where_it_changes_no_more(likeliest, state):
-    assert settled_from(np.eye(4)[likeliest]) == state
+    assert prediction_stable_from(np.eye(4)[likeliest]) == state

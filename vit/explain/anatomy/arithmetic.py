@@ -26,7 +26,7 @@ TERMS = 3
 
 
 @dataclass(frozen=True)
-class Step:
+class ArithmeticStep:
     """One line of the arithmetic.
 
     Attributes:
@@ -59,7 +59,9 @@ class Step:
         return self.name == "attention"
 
 
-def walk(model: Network, images: Tensor, *, layer: int, head: int, token: int = 0) -> tuple[Step, ...]:
+def head_arithmetic(
+    model: Network, images: Tensor, *, layer: int, head: int, token: int = 0
+) -> tuple[ArithmeticStep, ...]:
     """What one head of one layer computes for the first of ``images (b c h w)``, and what becomes of it.
 
     In the first layer the walk begins with the patches, in a later one with the tokens that the blocks before it give.
@@ -95,7 +97,7 @@ def walk(model: Network, images: Tensor, *, layer: int, head: int, token: int = 
         return (*steps, *_attend(model, tokens, layer, head - 1, token))
 
 
-def mended(config: TransformerConfig) -> tuple[str, ...]:
+def mended_departures(config: TransformerConfig) -> tuple[str, ...]:
     """The departures of the course network that this network does not make; the ViT makes none."""
     return config.mended if isinstance(config, ReferenceConfig) else DEPARTURES
 
@@ -130,7 +132,7 @@ def head_weights(block: Block, head: int) -> list[tuple[Tensor, Tensor | None]]:
 # The steps
 
 
-def _embed(model: Transformer, images: Tensor, token: int) -> tuple[Tensor, list[Step]]:
+def _embed(model: Transformer, images: Tensor, token: int) -> tuple[Tensor, list[ArithmeticStep]]:
     """From the image to the tokens that enter the first block, ``n e``."""
     config, prefix = model.config, model.num_prefix_tokens
     patch = token - prefix if token >= prefix else None  # its number among the patches, from 0
@@ -142,7 +144,7 @@ def _embed(model: Transformer, images: Tensor, token: int) -> tuple[Tensor, list
         weight = rearrange(stem.weight, "e c p1 p2 -> e (c p1 p2)")
         embedded = F.linear(patches, weight, stem.bias)
         steps.append(
-            Step(
+            ArithmeticStep(
                 "patches",
                 "The patches",
                 r"P = \operatorname{patches}(\text{image})",
@@ -159,7 +161,7 @@ def _embed(model: Transformer, images: Tensor, token: int) -> tuple[Tensor, list
             worked = rf"x_{{{token},1}} = p_{{{token}}} \cdot w_1{'' if bias is None else ' + b_1'} = {total}"
             worked += _number(embedded[patch, 0])
         steps.append(
-            Step(
+            ArithmeticStep(
                 "embedded_patches",
                 "Patch to token",
                 r"X = P\,W_E^\top" + ("" if bias is None else " + b_E"),
@@ -172,7 +174,7 @@ def _embed(model: Transformer, images: Tensor, token: int) -> tuple[Tensor, list
     else:
         embedded = stem(images)[0]
         steps.append(
-            Step(
+            ArithmeticStep(
                 "embedded_patches",
                 "Image to patch tokens",
                 r"X = \operatorname{stem}(\text{image})",
@@ -193,7 +195,7 @@ def _embed(model: Transformer, images: Tensor, token: int) -> tuple[Tensor, list
     first_norm = getattr(model, "norm_pre", None)
     pre_norm = isinstance(first_norm, nn.LayerNorm)
     steps.append(
-        Step(
+        ArithmeticStep(
             "joined" if pre_norm else "tokens",
             "The tokens",
             formula,
@@ -235,8 +237,8 @@ def _joined(prefix: Sequence[str], bare: bool) -> tuple[str, str]:
     return rf"Z = [\,{front};\ X\,] + E_\text{{pos}}", f"{put}, and each token's position embedding is added: {where}"
 
 
-def _entry(tokens: Tensor, layer: int) -> Step:
-    return Step(
+def _entry(tokens: Tensor, layer: int) -> ArithmeticStep:
+    return ArithmeticStep(
         "tokens",
         "The tokens",
         rf"Z = Z^{{({layer - 1})}}",
@@ -246,9 +248,9 @@ def _entry(tokens: Tensor, layer: int) -> Step:
     )
 
 
-def _attend(model: Transformer, tokens: Tensor, layer: int, head: int, token: int) -> list[Step]:
+def _attend(model: Transformer, tokens: Tensor, layer: int, head: int, token: int) -> list[ArithmeticStep]:
     """From the tokens that enter a block to those that leave it, both ``n e``."""
-    config, block, right = model.config, blocks_of(model)[layer - 1], mended(model.config)
+    config, block, right = model.config, blocks_of(model)[layer - 1], mended_departures(model.config)
     d, whole, t = config.head_dim, "projection" in right, token
     steps = []
 
@@ -269,7 +271,7 @@ def _attend(model: Transformer, tokens: Tensor, layer: int, head: int, token: in
     product = einsum(q, k, "n d, m d -> n m")
     j = int(attention[head][t].argmax())
     steps.append(
-        Step(
+        ArithmeticStep(
             "product",
             "The scores",
             r"S = Q\,K^\top",
@@ -282,7 +284,7 @@ def _attend(model: Transformer, tokens: Tensor, layer: int, head: int, token: in
     )
     if "scaling" in right:
         steps.append(
-            Step(
+            ArithmeticStep(
                 "scores",
                 "The scaling",
                 r"S' = S / \sqrt{d_k}",
@@ -296,7 +298,7 @@ def _attend(model: Transformer, tokens: Tensor, layer: int, head: int, token: in
     steps.append(_softmax(scores[head], attention[head], t, j, over_keys="softmax" in right))
     weighted = einsum(attention[head], v, "n m, m d -> n d")
     steps.append(
-        Step(
+        ArithmeticStep(
             "weighted",
             "The weighted sum of values",
             r"O = A\,V",
@@ -309,7 +311,7 @@ def _attend(model: Transformer, tokens: Tensor, layer: int, head: int, token: in
     )
     if "scaling" not in right:
         steps.append(
-            Step(
+            ArithmeticStep(
                 "head",
                 "The scaling, only now",
                 r"O' = O / \sqrt{d_k}",
@@ -324,7 +326,7 @@ def _attend(model: Transformer, tokens: Tensor, layer: int, head: int, token: in
     first = head * d
     mine = "O" if "scaling" in right else "O'"
     steps.append(
-        Step(
+        ArithmeticStep(
             "heads",
             "All heads side by side",
             "C = ["
@@ -343,7 +345,7 @@ def _attend(model: Transformer, tokens: Tensor, layer: int, head: int, token: in
     if linear is not None:  # the departure "output" is not made
         added = F.linear(together, linear.weight, linear.bias)
         steps.append(
-            Step(
+            ArithmeticStep(
                 "out",
                 "The output projection",
                 r"U = C\,W_O^\top + b_O",
@@ -359,7 +361,7 @@ def _attend(model: Transformer, tokens: Tensor, layer: int, head: int, token: in
     if isinstance(scale := getattr(block, "ls1", None), LayerScale):
         scaled = added * scale.gamma
         steps.append(
-            Step(
+            ArithmeticStep(
                 "scale",
                 "The layer scale",
                 r"S = U \operatorname{diag}(\gamma)",
@@ -386,10 +388,10 @@ def _head(q: Tensor, k: Tensor, v: Tensor, *, right: tuple[str, ...]) -> tuple[T
     return scores, attention, out if "scaling" in right else out * root
 
 
-def _norm(norm: nn.LayerNorm, tokens: Tensor, t: int) -> tuple[Tensor, Step]:
+def _norm(norm: nn.LayerNorm, tokens: Tensor, t: int) -> tuple[Tensor, ArithmeticStep]:
     mean, variance = tokens.mean(dim=1, keepdim=True), tokens.var(dim=1, keepdim=True, correction=0)
     normed = (tokens - mean) / torch.sqrt(variance + norm.eps) * norm.weight + norm.bias
-    return normed, Step(
+    return normed, ArithmeticStep(
         "norm1",
         "Layer norm",
         r"\hat z = \gamma\,\dfrac{z - \mu}{\sqrt{\sigma^2 + \varepsilon}} + \beta",
@@ -403,8 +405,8 @@ def _norm(norm: nn.LayerNorm, tokens: Tensor, t: int) -> tuple[Tensor, Step]:
     )
 
 
-def _slice(value: Tensor, head: int, d: int) -> Step:
-    return Step(
+def _slice(value: Tensor, head: int, d: int) -> ArithmeticStep:
+    return ArithmeticStep(
         "slice",
         "The head's slice",
         rf"\hat Z_{{h}} = \hat Z_{{:,\,{head * d + 1}\dots{(head + 1) * d}}}",
@@ -415,7 +417,7 @@ def _slice(value: Tensor, head: int, d: int) -> Step:
     )
 
 
-def _projected(letter: str, value: Tensor, t: int, whole: bool, biased: bool) -> Step:
+def _projected(letter: str, value: Tensor, t: int, whole: bool, biased: bool) -> ArithmeticStep:
     kind = {"Q": "queries", "K": "keys", "V": "values"}[letter]
     words = {
         "Q": "What each token looks for.",
@@ -429,7 +431,7 @@ def _projected(letter: str, value: Tensor, t: int, whole: bool, biased: bool) ->
         if whole
         else rf"\operatorname{{reshape}}(W_{letter}\operatorname{{flatten}}(\hat Z_h) + b_{letter})"
     )
-    return Step(
+    return ArithmeticStep(
         low,
         f"The {kind}",
         f"{letter} = {formula}",
@@ -440,7 +442,7 @@ def _projected(letter: str, value: Tensor, t: int, whole: bool, biased: bool) ->
     )
 
 
-def _softmax(scores: Tensor, attention: Tensor, t: int, j: int, *, over_keys: bool) -> Step:
+def _softmax(scores: Tensor, attention: Tensor, t: int, j: int, *, over_keys: bool) -> ArithmeticStep:
     line = (scores[t] if over_keys else scores[:, j]).double()
     total, one = line.exp().sum(), scores[t, j].double().exp()
     if over_keys:
@@ -460,15 +462,15 @@ def _softmax(scores: Tensor, attention: Tensor, t: int, j: int, *, over_keys: bo
         if torch.isfinite(total)
         else ""
     )
-    return Step("attention", "The softmax", formula, words, ("n", "m"), _array(attention), worked)
+    return ArithmeticStep("attention", "The softmax", formula, words, ("n", "m"), _array(attention), worked)
 
 
-def _residuals(block: Block, tokens: Tensor, added: Tensor, layer: int, t: int, *, letter: str) -> list[Step]:
+def _residuals(block: Block, tokens: Tensor, added: Tensor, layer: int, t: int, *, letter: str) -> list[ArithmeticStep]:
     after = tokens + added
     inner = block.mlp(block.norm2(after)[None])[0]
     left = after + getattr(block, "ls2", nn.Identity())(inner)
     return [
-        Step(
+        ArithmeticStep(
             "residual",
             "The residual",
             rf"Z' = Z + {letter}",
@@ -479,7 +481,7 @@ def _residuals(block: Block, tokens: Tensor, added: Tensor, layer: int, t: int, 
             rf"z'_{{{t},1}} = z_{{{t},1}} + {letter.lower()}_{{{t},1}} = {_sum(tokens[t, 0], added[t, 0])} "
             rf"= {_number(after[t, 0])}",
         ),
-        Step(
+        ArithmeticStep(
             "layer_tokens",
             "The MLP",
             rf"Z^{{({layer})}} = Z' + \operatorname{{MLP}}(\operatorname{{LN}}(Z'))",

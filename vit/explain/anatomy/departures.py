@@ -14,7 +14,7 @@ from einops import rearrange
 from torch import Tensor, nn
 
 from vit.config import Departure
-from vit.explain.anatomy.arithmetic import Step
+from vit.explain.anatomy.arithmetic import ArithmeticStep
 from vit.reference import EncoderBlock, ReferenceViT
 
 SMALL: dict[str, Any] = {"image_size": 32, "patch_size": 8, "embed_dim": 16, "num_heads": 4, "depth": 1}
@@ -22,7 +22,7 @@ SMALL: dict[str, Any] = {"image_size": 32, "patch_size": 8, "embed_dim": 16, "nu
 
 
 @dataclass(frozen=True)
-class Attended:
+class AttentionResult:
     """One way of a head's arithmetic.
 
     Attributes:
@@ -50,23 +50,23 @@ class Attended:
         return float(np.exp(-(lines * np.log(np.maximum(lines, 1e-30))).sum(axis=1)).mean())
 
 
-def attend(q: Tensor, k: Tensor, v: Tensor, mended: tuple[Departure, ...] = ()) -> Attended:
+def attend(q: Tensor, k: Tensor, v: Tensor, mended: tuple[Departure, ...] = ()) -> AttentionResult:
     """Q, K and V, each ``n d``, through the course's attention, less the departures ``softmax`` and ``scaling``."""
     root = q.shape[-1] ** -0.5
     scores = q @ k.T * (root if "scaling" in mended else 1)
     attention = scores.softmax(dim=1 if "softmax" in mended else 0)
     out = attention @ v * (1 if "scaling" in mended else root)
-    return Attended(attention.numpy(), out.numpy())
+    return AttentionResult(attention.numpy(), out.numpy())
 
 
-def of_steps(steps: tuple[Step, ...]) -> tuple[Tensor, Tensor, Tensor]:
+def qkv_of_steps(steps: tuple[ArithmeticStep, ...]) -> tuple[Tensor, Tensor, Tensor]:
     """Q, K and V of a head's walk, ``n d`` each."""
     values = {step.name: step.value for step in steps}
     q, k, v = (torch.from_numpy(values[name]) for name in "qkv")
     return q, k, v
 
 
-def draw(tokens: int = 17, head_dim: int = 64) -> tuple[Tensor, Tensor, Tensor]:
+def random_qkv(tokens: int = 17, head_dim: int = 64) -> tuple[Tensor, Tensor, Tensor]:
     """Q, K and V with normal entries, ``n d`` each: what Vaswani et al. (2017) argue about, footnote 4."""
     q, k, v = torch.randn(3, tokens, head_dim, generator=torch.Generator().manual_seed(0))
     return q, k, v

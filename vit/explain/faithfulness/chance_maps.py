@@ -30,7 +30,7 @@ def gaussian(grid: tuple[int, int], seed: int, image: int) -> np.ndarray:
 
 
 @dataclass(frozen=True)
-class Chance:
+class ChanceMap:
     """A map without the image.
 
     Attributes:
@@ -44,10 +44,10 @@ class Chance:
     phrase: str
 
 
-CHANCE: dict[str, Chance] = {
-    "uniform": Chance(uniform, "Uniform map", "the uniform map"),
-    "gaussian": Chance(gaussian, "Centred Gaussian", "the centred Gaussian"),
-    "random": Chance(noise, "Random order", "a random order"),
+CHANCE_MAPS: dict[str, ChanceMap] = {
+    "uniform": ChanceMap(uniform, "Uniform map", "the uniform map"),
+    "gaussian": ChanceMap(gaussian, "Centred Gaussian", "the centred Gaussian"),
+    "random": ChanceMap(noise, "Random order", "a random order"),
 }
 """The chance rows that every method is held against, by name."""
 

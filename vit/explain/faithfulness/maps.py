@@ -20,7 +20,7 @@ FAST_COST, SLOW_COST = 3, 100
 """How many forward passes a map costs, about: for the time left."""
 
 
-def possible(
+def available_methods(
     model: Network, methods: Mapping[str, Method], images: Tensor, target: Target
 ) -> tuple[dict[str, Method], dict[str, str]]:
     """The methods that the network can give, and why it cannot give the others.
@@ -41,7 +41,7 @@ def possible(
     return given, refused
 
 
-def cost(method: Method) -> int:
+def pass_cost(method: Method) -> int:
     """How many forward passes a map costs, about."""
     return FAST_COST if method.fast else SLOW_COST
 

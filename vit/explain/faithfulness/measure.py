@@ -20,10 +20,10 @@ from torch import Tensor
 from vit.classes import require_classes
 from vit.data import Split
 from vit.data.batches import mix_seed, normalise
-from vit.explain.faithfulness.chance_maps import CHANCE, order
+from vit.explain.faithfulness.chance_maps import CHANCE_MAPS, order
 from vit.explain.faithfulness.fold_weights import fold_standardised_weights
-from vit.explain.faithfulness.maps import cost, make_maps, on_grid, possible
-from vit.explain.faithfulness.result import KINDS, UNTRAINED, Faithfulness, Row, values
+from vit.explain.faithfulness.maps import available_methods, make_maps, on_grid, pass_cost
+from vit.explain.faithfulness.result import CURVE_KINDS, UNTRAINED, Faithfulness, ResultRow, measure_values
 from vit.explain.interventions.cover import FILLS, Fill, cover, filled, patch_of_pixel
 from vit.explain.maps.attribution import grid_of
 from vit.explain.maps.methods import Method, methods_for
@@ -165,17 +165,17 @@ def measure_faithfulness(
     numbers = pick_images(len(split), images, seed)
     inputs = normalise(torch.from_numpy(np.array(split.images[numbers])), mean, std).to(device)
     labels = _likeliest(model, inputs)
-    given, refused = possible(model, methods, inputs[:1], Target(labels[:1]))
+    given, refused = available_methods(model, methods, inputs[:1], Target(labels[:1]))
 
     grid, names, asked = grid_of(model), _names(given), fold_standardised_weights(model)
-    each = len(names) * len(FILLS) * len(KINDS) * (STEPS - 1)
-    meter = Meter(len(numbers) * (each + 2 * sum(map(cost, given.values()))))
+    each = len(names) * len(FILLS) * len(CURVE_KINDS) * (STEPS - 1)
+    meter = Meter(len(numbers) * (each + 2 * sum(map(pass_cost, given.values()))))
 
     def judge(part: slice) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
         """Maps, orders and curves of some images, rows first."""
         target, places = Target(labels[part]), numbers[part].tolist()
         maps = [it for network in (model, untrained) for it in make_maps(network, given, inputs[part], target, meter)]
-        maps += [np.stack([it.function(grid, seed, number) for number in places]) for it in CHANCE.values()]
+        maps += [np.stack([it.function(grid, seed, number) for number in places]) for it in CHANCE_MAPS.values()]
         orders = [[order(one, seed, number) for one, number in zip(row, places, strict=True)] for row in maps]
         curves = [
             curves_of(asked, image, int(label), ranked, grid, progress=lambda share: meter.add(each * share))
@@ -189,7 +189,7 @@ def measure_faithfulness(
     counts = step_counts(grid[0] * grid[1])
     shares = None if split.masks is None else object_shares(split.masks[numbers], grid)
     rows = tuple(
-        Row(*name, heat, ranked, along, values(heat, ranked, along, counts, shares))
+        ResultRow(*name, heat, ranked, along, measure_values(heat, ranked, along, counts, shares))
         for name, heat, ranked, along in zip(names, maps, orders, curves, strict=True)
     )
     return Faithfulness(rows, numbers, labels.cpu().numpy(), grid, counts, shares, refused, seed)
@@ -200,7 +200,7 @@ def _names(given: Mapping[str, Method]) -> list[tuple[str, str, str, bool]]:
     return [
         *((name, method.title, name, False) for name, method in given.items()),
         *((name + UNTRAINED, f"{method.title}, untrained", name, True) for name, method in given.items()),
-        *((name, chance.title, "", True) for name, chance in CHANCE.items()),
+        *((name, chance.title, "", True) for name, chance in CHANCE_MAPS.items()),
     ]
 
 
@@ -210,7 +210,7 @@ def _likeliest(model: Network, inputs: Tensor) -> Tensor:
 
 
 @dataclass(frozen=True)
-class Walk:
+class CurveFrames:
     """One curve of one image, to look at.
 
     Attributes:
@@ -228,7 +228,7 @@ class Walk:
     label: int
 
 
-def walk(
+def curve_frames(
     model: Network,
     view: np.ndarray,
     method: Method,
@@ -239,7 +239,7 @@ def walk(
     fill: Fill = "mean",
     number: int = 0,
     seed: int = 0,
-) -> Walk:
+) -> CurveFrames:
     """The images and the probabilities along one curve, for the class that the model gives the whole image.
 
     Args:
@@ -257,8 +257,8 @@ def walk(
     grid = grid_of(model)
     heat = on_grid(heat, grid)[0]
     counts = step_counts(heat.size)
-    covered = covered_along(order(heat, seed, number), counts)[KINDS.index(kind)].reshape(-1, *grid)
+    covered = covered_along(order(heat, seed, number), counts)[CURVE_KINDS.index(kind)].reshape(-1, *grid)
     with torch.inference_mode():
         seen = model(cover(inputs, covered, fill)).float().softmax(dim=1)[:, int(labels)]
     frames = cover(pixels.float(), covered, fill).round().to(torch.uint8).permute(0, 2, 3, 1)
-    return Walk(heat, counts / counts[-1], frames.numpy(), seen.cpu().numpy(), int(labels))
+    return CurveFrames(heat, counts / counts[-1], frames.numpy(), seen.cpu().numpy(), int(labels))

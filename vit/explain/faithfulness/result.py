@@ -13,7 +13,7 @@ import numpy as np
 from vit.explain.faithfulness.bootstrap import Interval, intervals
 from vit.explain.interventions.cover import FILLS
 
-KINDS = ("deletion", "insertion")
+CURVE_KINDS = ("deletion", "insertion")
 
 OBJECT_SHARE = 0.5
 """A patch lies on the object when at least so much of it does."""
@@ -38,7 +38,7 @@ class Measure:
 
 MEASURES: dict[str, Measure] = {
     f"{kind}_{fill}": Measure(f"{kind.capitalize()} ({title})", f"{kind} ({title})", sign)
-    for kind, sign in zip(KINDS, (-1, 1), strict=True)
+    for kind, sign in zip(CURVE_KINDS, (-1, 1), strict=True)
     for fill, title in FILLS.items()
 } | {
     "inside": Measure("Share inside the object", "the share inside the object", 1, of_masks=True),
@@ -49,7 +49,7 @@ MEASURES: dict[str, Measure] = {
 
 
 @dataclass(frozen=True)
-class Row:
+class ResultRow:
     """One map of every image, judged.
 
     Attributes:
@@ -75,7 +75,7 @@ class Row:
     def curve(self, kind: str, fill: str) -> np.ndarray:
         """One curve of every image, ``(images s)``."""
         fills: list[str] = list(FILLS)
-        return self.curves[:, fills.index(fill), KINDS.index(kind)]
+        return self.curves[:, fills.index(fill), CURVE_KINDS.index(kind)]
 
 
 UNTRAINED = "-untrained"
@@ -120,7 +120,7 @@ class Faithfulness:
         seed: of the images' choice, of ties, of the untrained weights and of the resamples.
     """
 
-    rows: tuple[Row, ...]
+    rows: tuple[ResultRow, ...]
     images: np.ndarray
     labels: np.ndarray
     grid: tuple[int, int]
@@ -130,7 +130,7 @@ class Faithfulness:
     seed: int = 0
 
     @property
-    def methods(self) -> tuple[Row, ...]:
+    def methods(self) -> tuple[ResultRow, ...]:
         """The rows that are no rows of chance."""
         return tuple(row for row in self.rows if not row.chance)
 
@@ -144,11 +144,11 @@ class Faithfulness:
         """``(images)``: in which an object fills half of a patch, so that it can be pointed at."""
         return np.asarray(on_object(self.object_shares, len(self.images)).any(axis=1))
 
-    def row(self, name: str) -> Row:
+    def row(self, name: str) -> ResultRow:
         """The row of this name."""
         return next(row for row in self.rows if row.name == name)
 
-    def chance_rows(self, method: str) -> list[Row]:
+    def chance_rows(self, method: str) -> list[ResultRow]:
         """What a method is held against: the rows without a method, and itself on untrained weights."""
         return [row for row in self.rows if row.chance and row.method in ("", method)]
 
@@ -166,7 +166,7 @@ class Faithfulness:
     def advantages(self) -> dict[str, dict[str, Advantage]]:
         """The paired comparison of each method with its best row of chance, by method and measure."""
 
-        def best(method: Row, measure: str) -> Row:
+        def best(method: ResultRow, measure: str) -> ResultRow:
             sign = MEASURES[measure].sign
             return max(self.chance_rows(method.name), key=lambda row: sign * self.scores[row.name][measure].mean)
 
@@ -177,7 +177,7 @@ class Faithfulness:
         """The paired comparison of each method with itself on untrained weights, by method and measure."""
         return self._compared(lambda method, measure: self.row(method.name + UNTRAINED))
 
-    def _compared(self, rival: Callable[[Row, str], Row]) -> dict[str, dict[str, Advantage]]:
+    def _compared(self, rival: Callable[[ResultRow, str], ResultRow]) -> dict[str, dict[str, Advantage]]:
         found: dict[str, dict[str, Advantage]] = {row.name: {} for row in self.methods}
         for measure, it in self.measures.items():
             rivals = [rival(row, measure) for row in self.methods]
@@ -190,11 +190,11 @@ class Faithfulness:
                 found[row.name][measure] = Advantage(interval.mean, interval.low, interval.high, other.name)
         return found
 
-    def _values(self, row: Row, measure: str) -> np.ndarray:
+    def _values(self, row: ResultRow, measure: str) -> np.ndarray:
         values = row.values[measure]
         return values[self.counted] if MEASURES[measure].of_masks else values
 
-    def mean_curve(self, row: Row, kind: str, fill: str) -> list[Interval]:
+    def mean_curve(self, row: ResultRow, kind: str, fill: str) -> list[Interval]:
         """A row's curve, mean over the images, with the interval of each of its ``s`` points."""
         return intervals(row.curve(kind, fill), seed=self.seed)
 
@@ -214,7 +214,7 @@ class Faithfulness:
             "refused": dict(self.refused),
         }
 
-    def _row_dict(self, row: Row) -> dict:
+    def _row_dict(self, row: ResultRow) -> dict:
         scores: dict[str, dict] = {
             name: {"mean": it.mean, "low": it.low, "high": it.high} for name, it in self.scores[row.name].items()
         }
@@ -225,7 +225,7 @@ class Faithfulness:
             }
         curves = {
             f"{kind}_{fill}": row.curve(kind, fill).mean(axis=0, dtype=np.float64).tolist()
-            for kind in KINDS
+            for kind in CURVE_KINDS
             for fill in FILLS
         }
         return {
@@ -248,7 +248,7 @@ def area(curve: np.ndarray, counts: np.ndarray) -> np.ndarray:
     return np.trapezoid(curve, counts / counts[-1], axis=-1)
 
 
-def inside(maps: np.ndarray, shares: np.ndarray) -> np.ndarray:
+def share_inside(maps: np.ndarray, shares: np.ndarray) -> np.ndarray:
     """How much of the positive relevance lies on the object: ``(images)``.
 
     A patch's relevance counts by the share of it that the object fills. A map without positive relevance points
@@ -263,7 +263,7 @@ def inside(maps: np.ndarray, shares: np.ndarray) -> np.ndarray:
     return (positive * shares).sum(axis=1) / positive.sum(axis=1)
 
 
-def pointing(orders: np.ndarray, on: np.ndarray) -> np.ndarray:
+def pointing_game(orders: np.ndarray, on: np.ndarray) -> np.ndarray:
     """Whether the most relevant patch lies on the object: ``(images)`` of 0 and 1, from two ``(images p)``."""
     return np.take_along_axis(on, orders[:, :1], axis=1)[:, 0].astype(np.float64)
 
@@ -276,7 +276,7 @@ def iou(orders: np.ndarray, on: np.ndarray) -> np.ndarray:
     return common / np.maximum(2 * k - common, 1)
 
 
-def values(
+def measure_values(
     maps: np.ndarray, orders: np.ndarray, curves: np.ndarray, counts: np.ndarray, shares: np.ndarray | None
 ) -> dict[str, np.ndarray]:
     """All measures of every image, ``(images)`` each, NaN where an image shows no object to hold a map against.
@@ -289,13 +289,15 @@ def values(
         shares: ``(images p)``, the object's share of each patch, or None.
     """
     found = {
-        f"{kind}_{fill}": area(curves[:, f, k], counts) for k, kind in enumerate(KINDS) for f, fill in enumerate(FILLS)
+        f"{kind}_{fill}": area(curves[:, f, k], counts)
+        for k, kind in enumerate(CURVE_KINDS)
+        for f, fill in enumerate(FILLS)
     }
     if shares is not None:
         on = on_object(shares, len(maps))
         taken = {
-            "inside": inside(maps.reshape(len(maps), -1), shares),
-            "pointing": pointing(orders, on),
+            "inside": share_inside(maps.reshape(len(maps), -1), shares),
+            "pointing": pointing_game(orders, on),
             "iou": iou(orders, on),
         }
         found |= {name: np.where(on.any(axis=1), value, np.nan) for name, value in taken.items()}

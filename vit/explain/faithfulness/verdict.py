@@ -4,11 +4,11 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Literal, get_args
 
-from vit.explain.faithfulness.chance_maps import CHANCE
-from vit.explain.faithfulness.result import KINDS, MEASURES, Faithfulness
+from vit.explain.faithfulness.chance_maps import CHANCE_MAPS
+from vit.explain.faithfulness.result import CURVE_KINDS, MEASURES, Faithfulness
 from vit.explain.interventions.cover import FILLS
 
-Kind = Literal["evidence", "partly", "decoration"]
+VerdictKind = Literal["evidence", "partly", "decoration"]
 
 
 @dataclass(frozen=True)
@@ -26,7 +26,7 @@ class Verdict:
     better: tuple[str, ...]
     no_better: tuple[str, ...]
     worse: tuple[str, ...]
-    kind: Kind
+    kind: VerdictKind
     learned: bool
 
     @property
@@ -55,21 +55,23 @@ def verdict(result: Faithfulness, method: str) -> Verdict:
     no_better = tuple(name for name in found if name not in better + worse)
     curves = [name for name in found if not MEASURES[name].of_masks]
     beaten = [found[name].better for name in curves]
-    kind: Kind = "evidence" if all(beaten) else "partly" if any(beaten) else "decoration"
+    kind: VerdictKind = "evidence" if all(beaten) else "partly" if any(beaten) else "decoration"
     return Verdict(better, no_better, worse, kind, learned=any(untrained[name].better for name in curves))
 
 
 def verdicts(result: Faithfulness) -> dict[str, Verdict]:
     """How every method fared, by its name: evidence first, decoration last."""
     found = {row.name: verdict(result, row.name) for row in result.methods}
-    return dict(sorted(found.items(), key=lambda item: get_args(Kind).index(item[1].kind)))
+    return dict(sorted(found.items(), key=lambda item: get_args(VerdictKind).index(item[1].kind)))
 
 
-def summary(result: Faithfulness) -> dict[Kind, str]:
+def summary(result: Faithfulness) -> dict[VerdictKind, str]:
     """Which maps of this run are evidence and which decoration: a sentence for each kind that there is."""
     found = verdicts(result)
-    titles = {kind: [row.title for row in result.methods if found[row.name].kind == kind] for kind in get_args(Kind)}
-    sentences: dict[Kind, str] = {
+    titles = {
+        kind: [row.title for row in result.methods if found[row.name].kind == kind] for kind in get_args(VerdictKind)
+    }
+    sentences: dict[VerdictKind, str] = {
         "evidence": "Evidence for what this network goes by: {}, better than chance on every curve.",
         "partly": "Evidence in part: {}, better than chance on some curves and not on others.",
         "decoration": "Decoration: {}, no better than chance on any curve.",
@@ -77,10 +79,10 @@ def summary(result: Faithfulness) -> dict[Kind, str]:
     return {kind: sentences[kind].format(_listed(names)) for kind, names in titles.items() if names}
 
 
-def hardest(result: Faithfulness) -> str:
+def strongest_chance_map(result: Faithfulness) -> str:
     """The row of chance that most comparisons of curves were made with, as a phrase."""
     against = [
-        CHANCE[it.against].phrase if it.against in CHANCE else "the methods' own maps from untrained weights"
+        CHANCE_MAPS[it.against].phrase if it.against in CHANCE_MAPS else "the methods' own maps from untrained weights"
         for found in result.advantages.values()
         for name, it in found.items()
         if not MEASURES[name].of_masks
@@ -91,7 +93,7 @@ def hardest(result: Faithfulness) -> str:
 def _titles(names: Sequence[str]) -> str:
     """Measures within a sentence; a kind of curve by its name alone where both fills are meant."""
     said: list[str] = []
-    for kind in KINDS:
+    for kind in CURVE_KINDS:
         fills = [fill for fill in FILLS if f"{kind}_{fill}" in names]
         said += [kind] if len(fills) == len(FILLS) else [MEASURES[f"{kind}_{fill}"].phrase for fill in fills]
     return _listed(said + [MEASURES[name].phrase for name in names if MEASURES[name].of_masks])

@@ -31,7 +31,7 @@ RANKING: tuple[Measure, ...] = ("loss", "gradient", "gradient-by-layer")
 HEADS_MAX = 8
 """So many ablated versions of a batch run as one."""
 
-CHANCE = 0.05
+SIGNIFICANCE = 0.05
 """A difference that chance alone makes at least so often counts as within chance."""
 _SIGMAS = 1.96  # of a normal distribution, for that share
 
@@ -61,7 +61,7 @@ class Outcome:
         """Mean cross-entropy in nats, ``(...)``."""
         return self.loss.mean(axis=-1)
 
-    def of(self, rows: slice) -> "Outcome":
+    def select(self, rows: slice) -> "Outcome":
         """The same of some of the images."""
         return Outcome(self.right[..., rows], self.loss[..., rows])
 
@@ -71,7 +71,7 @@ class Outcome:
 
 
 @dataclass(frozen=True)
-class Estimate:
+class MeasuredValue:
     """A number measured on some images.
 
     Attributes:
@@ -86,18 +86,20 @@ class Estimate:
     by_chance: np.ndarray
 
 
-def accuracy_lost(before: Outcome, after: Outcome) -> Estimate:
+def accuracy_lost(before: Outcome, after: Outcome) -> MeasuredValue:
     """How much lower the accuracy is after than before, ``after (... b)``."""
     change = before.right.astype(int) - after.right
     value, error = _mean_and_error(change)
-    by_chance = np.vectorize(_sign_test, otypes=[float])((change > 0).sum(axis=-1), (change < 0).sum(axis=-1)) > CHANCE
-    return Estimate(value, error, by_chance)
+    by_chance = (
+        np.vectorize(_sign_test, otypes=[float])((change > 0).sum(axis=-1), (change < 0).sum(axis=-1)) > SIGNIFICANCE
+    )
+    return MeasuredValue(value, error, by_chance)
 
 
-def loss_gained(before: Outcome, after: Outcome) -> Estimate:
+def loss_gained(before: Outcome, after: Outcome) -> MeasuredValue:
     """How much higher the loss is after than before, in nats, ``after (... b)``."""
     value, error = _mean_and_error(after.loss - before.loss)
-    return Estimate(value, error, np.abs(value) <= _SIGMAS * error)
+    return MeasuredValue(value, error, np.abs(value) <= _SIGMAS * error)
 
 
 def _mean_and_error(values: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
@@ -116,7 +118,9 @@ def _sign_test(wins: int, losses: int) -> float:
     return min(1.0, 2 * sum(map(math.exp, logs)))
 
 
-def outcome(model: Network, sample: Sample, edits: Edits | None = None, progress: Progress | None = None) -> Outcome:
+def measure_outcome(
+    model: Network, sample: Sample, edits: Edits | None = None, progress: Progress | None = None
+) -> Outcome:
     """What the model, with these changes, makes of all images of ``sample``; a CNN takes no changes.
 
     Raises:
@@ -126,25 +130,25 @@ def outcome(model: Network, sample: Sample, edits: Edits | None = None, progress
 
     @torch.no_grad()
     def run(images: Tensor, labels: Tensor) -> Outcome:
-        return scored(model(images, edits=edits) if edits else model(images), labels)
+        return score_logits(model(images, edits=edits) if edits else model(images), labels)
 
-    return joined(each_batch(run, sample, progress))
+    return concatenate_outcomes(each_batch(run, sample, progress))
 
 
-def scored(logits: Tensor, labels: Tensor) -> Outcome:
+def score_logits(logits: Tensor, labels: Tensor) -> Outcome:
     """The outcome of ``logits (... b k)`` for ``labels (b)``."""
     labels = labels.expand(logits.shape[:-1])
     loss = F.cross_entropy(logits.float().flatten(0, -2), labels.flatten(), reduction="none").view(labels.shape)
     return Outcome((logits.argmax(dim=-1) == labels).cpu().numpy(), loss.cpu().numpy())
 
 
-def joined(outcomes: Sequence[Outcome]) -> Outcome:
+def concatenate_outcomes(outcomes: Sequence[Outcome]) -> Outcome:
     """The outcome of all images, from those of batches."""
     parts = (np.concatenate([getattr(one, name) for one in outcomes], axis=-1) for name in ("right", "loss"))
     return Outcome(*parts)
 
 
-def stacked(outcomes: Sequence[Outcome]) -> Outcome:
+def stack_outcomes(outcomes: Sequence[Outcome]) -> Outcome:
     """Several outcomes of the same images, along a new first axis."""
     return Outcome(np.stack([one.right for one in outcomes]), np.stack([one.loss for one in outcomes]))
 
@@ -171,12 +175,12 @@ class Importance:
         """So many images were measured on."""
         return len(self.before.loss)
 
-    def of(self, rows: slice) -> "Importance":
+    def select(self, rows: slice) -> "Importance":
         """The same measured on some of the images."""
-        without = {name: one.of(rows) for name, one in self.without.items()}
-        return Importance(self.before.of(rows), without, self.gradient[..., rows])
+        without = {name: one.select(rows) for name, one in self.without.items()}
+        return Importance(self.before.select(rows), without, self.gradient[..., rows])
 
-    def estimate(self, measure: Measure, ablation: Ablation = "zero") -> Estimate:
+    def estimate(self, measure: Measure, ablation: Ablation = "zero") -> MeasuredValue:
         """Every head's importance, ``(depth h)``.
 
         - ``accuracy``: how much of it is lost without the head;
@@ -193,7 +197,7 @@ class Importance:
         if measure == "gradient-by-layer":
             norm = np.maximum(np.linalg.norm(value, axis=-1, keepdims=True), np.finfo(np.float32).tiny)
             value, error = value / norm, error / norm
-        return Estimate(value, error, np.zeros(value.shape, dtype=bool))
+        return MeasuredValue(value, error, np.zeros(value.shape, dtype=bool))
 
     def order(self, measure: Measure, ablation: Ablation = "zero") -> tuple[Head, ...]:
         """All heads, the least important first."""
@@ -228,12 +232,12 @@ def head_importance(model: Network, sample: Sample, means: Means, progress: Prog
                 output = means.heads[layer] if ablation == "mean" else None
                 layers[ablation].append(_without_each(model, entering[layer], labels, layer, output))
             count()
-        return Importance(before, {name: stacked(ones) for name, ones in layers.items()}, gradient)
+        return Importance(before, {name: stack_outcomes(ones) for name, ones in layers.items()}, gradient)
 
     parts = each_batch_counted(measure, sample, depth, progress)
     return Importance(
-        joined([part.before for part in parts]),
-        {name: joined([part.without[name] for part in parts]) for name in ABLATIONS},
+        concatenate_outcomes([part.before for part in parts]),
+        {name: concatenate_outcomes([part.without[name] for part in parts]) for name in ABLATIONS},
         np.concatenate([part.gradient for part in parts], axis=-1),
     )
 
@@ -251,7 +255,7 @@ def _observe(model: Transformer, images: Tensor, labels: Tensor) -> tuple[list[T
     pairs = zip(layers, slopes, strict=True)
     gradient = torch.stack([(layer["heads"] * slope).sum(dim=(2, 3)).abs().T for layer, slope in pairs])
     entering = [tokens, *(layer["tokens"] for layer in layers[:-1])]
-    return [one.detach() for one in entering], scored(logits.detach(), labels), gradient.detach().cpu().numpy()
+    return [one.detach() for one in entering], score_logits(logits.detach(), labels), gradient.detach().cpu().numpy()
 
 
 @torch.no_grad()
@@ -263,5 +267,5 @@ def _without_each(model: Transformer, tokens: Tensor, labels: Tensor, layer: int
         ablated = heads.repeat_interleave(b, dim=0)[:, :, None, None]
         edits = {layer: HeadEdit(output=output, ablated=ablated)}
         logits = model.classify(model.blocks(tokens.repeat(len(heads), 1, 1), None, edits, start=layer))
-        found.append(scored(logits.view(len(heads), b, -1), labels))
+        found.append(score_logits(logits.view(len(heads), b, -1), labels))
     return Outcome(np.concatenate([one.right for one in found]), np.concatenate([one.loss for one in found]))

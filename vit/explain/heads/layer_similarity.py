@@ -41,7 +41,7 @@ COPIES = 3
 CONSTANT = 1e-10
 """A layer is the same for every image where its features' variance is below this share of their mean square."""
 
-Of = Literal["tokens", "summary"]
+Representation = Literal["tokens", "summary"]
 """What stands for an image: all its tokens one after another, or the summary token."""
 
 Progress = Callable[[int, int], None]
@@ -82,7 +82,7 @@ def cka(first: np.ndarray, second: np.ndarray, *, unbiased: bool = True) -> floa
     return _hsic(first, second) / scale if scale > 0 else float("nan")
 
 
-def similarity(first: Grams, second: Grams | None = None, *, of: Of = "tokens") -> np.ndarray:
+def similarity(first: Grams, second: Grams | None = None, *, of: Representation = "tokens") -> np.ndarray:
     """CKA of every stage of one network with every stage of another, or of itself: ``(stages stages)``."""
     down, across = (
         [_without_bias(gram) for gram in getattr(grams, of)] for grams in (first, first if second is None else second)
@@ -140,7 +140,7 @@ def grams(model: Network, info: "CheckpointInfo", images: np.ndarray, *, progres
     else:
         attention = 4 * model.config.num_heads * model.config.num_tokens**2
         size = int(np.clip(BATCH_BYTES / attention, 1, BATCH_MAX))
-    steps = _Steps(len(images), size, 1 + len(model.blocks), progress)
+    steps = _StageBatches(len(images), size, 1 + len(model.blocks), progress)
     names, tokens, summary = [], [], []
     for name, features in _stages(model, info, images, steps):
         names.append(name)
@@ -161,7 +161,7 @@ def images_max(config: TransformerConfig | CNNConfig) -> int:
     return int(np.clip(BYTES / (4 * COPIES * widest), IMAGES_MIN, IMAGES_MAX))
 
 
-class _Steps:
+class _StageBatches:
     """Batches of images, stage by stage, with progress and a stop at each."""
 
     def __init__(self, images: int, size: int, stages: int, progress: Progress | None) -> None:
@@ -188,7 +188,9 @@ class _Steps:
         return gathered
 
 
-def _stages(model: Network, info: "CheckpointInfo", images: np.ndarray, steps: _Steps) -> Iterator[tuple[str, Tensor]]:
+def _stages(
+    model: Network, info: "CheckpointInfo", images: np.ndarray, steps: _StageBatches
+) -> Iterator[tuple[str, Tensor]]:
     """Name and features of each stage: ``(i n e)`` of a transformer, ``(i e rows columns)`` of a CNN."""
     device = next(model.parameters()).device
 

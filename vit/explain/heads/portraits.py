@@ -69,7 +69,7 @@ ORDER = ("local", "positional", "content", "mixed", "global", "sink")
 Progress = Callable[[int, int], None]
 
 
-class Step(NamedTuple):
+class Offset(NamedTuple):
     """From a query to its key: so many rows down and columns to the right."""
 
     rows: int
@@ -199,7 +199,7 @@ class Portraits:
         return self._of_patches.mean(axis=-2).max(axis=-1)
 
     @cached_property
-    def _steps(self) -> tuple[np.ndarray, np.ndarray]:
+    def _offsets(self) -> tuple[np.ndarray, np.ndarray]:
         """The steps ``(s 2)`` that at least half of the patches can take, and what goes there: ``(depth h s)``."""
         height, width = self.grid
         row, column = np.indices(self.grid).reshape(2, -1)
@@ -215,18 +215,18 @@ class Portraits:
         return steps, (sums[:, possible] / queries[possible]).reshape(*of_patches.shape[:2], -1)
 
     @cached_property
-    def step_share(self) -> np.ndarray:
+    def offset_share(self) -> np.ndarray:
         """What goes to the patch at the step that gets most, mean over the queries that can take it: ``(depth h)``.
 
         "One to the left" is such a step, and so is (0, 0), the query's own patch; at least half of the patches can
         take it.
         """
-        return self._steps[1].max(axis=-1)
+        return self._offsets[1].max(axis=-1)
 
-    def step(self, layer: int, head: int) -> Step:
-        """The step of :attr:`step_share`, for a layer and head from 0."""
-        steps, shares = self._steps
-        return Step(*(int(number) for number in steps[shares[layer, head].argmax()]))
+    def offset(self, layer: int, head: int) -> Offset:
+        """The step of :attr:`offset_share`, for a layer and head from 0."""
+        steps, shares = self._offsets
+        return Offset(*(int(number) for number in steps[shares[layer, head].argmax()]))
 
     @cached_property
     def by_place(self) -> np.ndarray:
@@ -265,7 +265,7 @@ class Portraits:
         """What each head is called, one of :data:`NAMES`: ``(depth h)``."""
         fits = {
             "sink": self.sink_share >= SINK_SHARE,
-            "positional": np.maximum(self.key_share, self.step_share) >= PLACE_SHARE,
+            "positional": np.maximum(self.key_share, self.offset_share) >= PLACE_SHARE,
             "local": self.distance_share <= LOCAL_DISTANCE,
             "global": self.entropy_share >= EVEN_ENTROPY,
         }
@@ -294,7 +294,7 @@ class Portraits:
         return np.argsort(-self.strength[:, layer, head], kind="stable")[:count]
 
 
-def require_rows(model: Network) -> Transformer:
+def require_attention_rows(model: Network) -> Transformer:
     """Return the model, a transformer whose row of attention is what its token attends to.
 
     Raises:
@@ -338,7 +338,7 @@ def portraits(
         ExplainError: a TypeError; the model has no attention, or none whose rows are what a token attends to.
         DataError: the split is empty, or ``count`` below its number of classes.
     """
-    model = require_rows(model)
+    model = require_attention_rows(model)
     if not len(split):
         raise DataError("There are no validation images to look at the heads with: add some to the data set.")
     images = subset(np.asarray(split.labels), count, seed=0)
@@ -352,7 +352,7 @@ def portraits(
     record = capture(model, load(images[:1]))
     depth, (heads, tokens) = len(record.layers), record.layers[0].attention.shape[1:3]
     patch = split.images.shape[-1] / record.grid[1]
-    layers = [_Layer(block, record, heads, patch) for block in blocks_of(model)]
+    layers = [_LayerSums(block, record, heads, patch) for block in blocks_of(model)]
     size = int(np.clip(BATCH_BYTES / (4 * heads * tokens**2), 1, BATCH_MAX))
     picture = np.zeros(split.images.shape[1:])
     for start in range(0, len(images), size):
@@ -360,7 +360,7 @@ def portraits(
         picture += split.images[chosen].sum(axis=0)
         x = model.embed(load(chosen))
         for index, layer in enumerate(layers):
-            x = layer.look(x)
+            x = layer.measure(x)
             if progress is not None:
                 progress(start * depth + len(chosen) * (index + 1), len(images) * depth)
     means = [layer.means(len(images)) for layer in layers]
@@ -403,7 +403,7 @@ def _lengths(values: Tensor, gram: Tensor | None) -> Tensor:
     return (mapped * values).sum(dim=-1).clamp(min=0).sqrt()
 
 
-class _Layer:
+class _LayerSums:
     """Sums over images of what one layer's heads do."""
 
     def __init__(self, block: Block, record: Record, heads: int, patch: float) -> None:
@@ -414,7 +414,7 @@ class _Layer:
         self.strengths: list[np.ndarray] = []
         self.sums: dict[str, np.ndarray] = {}
 
-    def look(self, x: Tensor) -> Tensor:
+    def measure(self, x: Tensor) -> Tensor:
         """The tokens ``(b n e)`` after the block; on the way its heads are measured."""
         record: dict = {}
         x = self.block(x, record)

@@ -12,7 +12,7 @@ from torch import Tensor
 
 from vit.classes import require_classes
 from vit.edits import Edits
-from vit.explain.heads.ablation import Ablation, Head, Outcome, joined, scored, stacked
+from vit.explain.heads.ablation import Ablation, Head, Outcome, concatenate_outcomes, score_logits, stack_outcomes
 from vit.explain.interventions.head_changes import Change, Means, require_heads, to_edits
 from vit.explain.passes.sample import Progress, Sample, each_batch_counted
 from vit.networks import Network, Transformer
@@ -72,15 +72,15 @@ def pruning(
     def measure(images: Tensor, labels: Tensor, count: Callable[[], None]) -> list[Outcome]:
         entering, found = _entering(model, images), []
         for walk in walks:
-            found.append(scored(torch.stack(list(_walked(model, entering, walk))), labels))
+            found.append(score_logits(torch.stack(list(_walked(model, entering, walk))), labels))
             count()
         return found
 
     parts = each_batch_counted(measure, sample, len(walks), progress)
-    outcomes = [joined(ones) for ones in zip(*parts, strict=True)]
+    outcomes = [concatenate_outcomes(ones) for ones in zip(*parts, strict=True)]
     ranked = dict(zip(orders, outcomes[: len(orders)], strict=True))
     return Pruning(
-        gone, {name: tuple(order) for name, order in orders.items()}, ranked, stacked(outcomes[len(orders) :])
+        gone, {name: tuple(order) for name, order in orders.items()}, ranked, stack_outcomes(outcomes[len(orders) :])
     )
 
 

@@ -19,12 +19,12 @@ from vit.explain.passes.sample import Progress, Sample, each_batch
 from vit.explain.recording import Record, Recordable, attention_arrays, capture, class_probabilities
 from vit.networks import Network, Transformer
 
-Kind = Literal["zero", "mean", "uniform", "mean-pattern", "temperature"]
+ChangeKind = Literal["zero", "mean", "uniform", "mean-pattern", "temperature"]
 
-LETTERS: dict[Kind, str] = {"zero": "z", "mean": "m", "uniform": "u", "mean-pattern": "p", "temperature": "t"}
+LETTERS: dict[ChangeKind, str] = {"zero": "z", "mean": "m", "uniform": "u", "mean-pattern": "p", "temperature": "t"}
 """What each kind of change is called in a link."""
 
-NEED_MEANS: tuple[Kind, ...] = ("mean", "mean-pattern")
+NEED_MEANS: tuple[ChangeKind, ...] = ("mean", "mean-pattern")
 """The kinds that put a mean over validation images in place of what a head does."""
 
 TEMPERATURES = (0.01, 100.0)
@@ -50,7 +50,7 @@ class Change:
 
     layer: int
     head: int
-    kind: Kind
+    kind: ChangeKind
     temperature: float = 1.0
 
     def __post_init__(self) -> None:
@@ -65,13 +65,13 @@ class Change:
         return f"{self.layer}.{self.head}{LETTERS[self.kind]}{value}"
 
 
-def to_text(changes: Iterable[Change]) -> str:
+def changes_to_text(changes: Iterable[Change]) -> str:
     """Changes in the order of their heads, for a link: ``1.2z-2.3u-2.4t0.5``."""
     return "-".join(change.text for change in sorted(changes, key=lambda one: (one.layer, one.head)))
 
 
-def from_text(text: str, depth: int, num_heads: int) -> tuple[Change, ...]:
-    """The changes that :func:`to_text` wrote, for a model of ``depth`` layers of ``num_heads`` heads.
+def changes_from_text(text: str, depth: int, num_heads: int) -> tuple[Change, ...]:
+    """The changes that :func:`changes_to_text` wrote, for a model of ``depth`` layers of ``num_heads`` heads.
 
     Raises:
         SettingsError: the text has another form, names a head that is not there, or names one twice.
@@ -177,7 +177,7 @@ def _edit(model: Transformer, layer: int, changes: list[Change], means: Means | 
     h, n = model.config.num_heads, model.config.num_tokens
     device = next(model.parameters()).device
 
-    def marked(*kinds: Kind) -> Tensor | None:
+    def marked(*kinds: ChangeKind) -> Tensor | None:
         """1 for the heads that have one of these changes, ``(1 h 1 1)``; None where none has."""
         heads = [change.head - 1 for change in changes if change.kind in kinds]
         mask = torch.zeros(1, h, 1, 1, device=device)
@@ -203,7 +203,7 @@ def _edit(model: Transformer, layer: int, changes: list[Change], means: Means | 
 
 
 @dataclass(frozen=True)
-class Answer:
+class ModelOutput:
     """What a model, changed or not, made of one image.
 
     Attributes:
@@ -217,14 +217,14 @@ class Answer:
     record: Record | None = None
 
 
-def likeness(before: Answer, after: Answer) -> float:
+def output_similarity(before: ModelOutput, after: ModelOutput) -> float:
     """The cosine between what the network gave before a change and after: of one without classes, its features."""
     assert before.record is not None  # a network without classes is a transformer
     assert after.record is not None
     return torch.cosine_similarity(before.record.logits[0], after.record.logits[0], dim=0).item()
 
 
-def answer(model: Network, images: Tensor, edits: Edits | None = None) -> Answer:
+def run_with_edits(model: Network, images: Tensor, edits: Edits | None = None) -> ModelOutput:
     """Run the first of ``images (b c h w)``, normalised, through the model with these changes.
 
     Raises:
@@ -234,8 +234,8 @@ def answer(model: Network, images: Tensor, edits: Edits | None = None) -> Answer
     if isinstance(model, Recordable):
         record = capture(model, images, edits=edits)
         slim = replace(record, layers=(), embedded=record.embedded[:0])  # the rest is large, and was used
-        return Answer(class_probabilities(model, record.logits)[0], attention_arrays(record), slim)
+        return ModelOutput(class_probabilities(model, record.logits)[0], attention_arrays(record), slim)
     if edits:
         require_heads(model)
     with torch.no_grad():
-        return Answer(class_probabilities(model, model(images))[0])
+        return ModelOutput(class_probabilities(model, model(images))[0])

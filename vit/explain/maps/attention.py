@@ -15,7 +15,7 @@ from torch import Tensor
 from vit.classes import require_classes
 from vit.errors import ExplainError
 from vit.explain.maps.target import Target
-from vit.explain.passes.memory import parts
+from vit.explain.passes.memory import image_slices
 from vit.explain.recording import Record, capture
 from vit.networks import Network
 
@@ -26,7 +26,7 @@ FUSIONS: tuple[Fusion, ...] = get_args(Fusion)
 
 
 @dataclass(frozen=True)
-class Pass:
+class RecordedPass:
     """A recorded pass over some images, and the gradient of what is to be explained, where a method asks for it.
 
     Attributes:
@@ -41,7 +41,7 @@ class Pass:
     entering_gradient: Tensor | None = None
 
     @classmethod
-    def over(cls, model: Network, images: Tensor, target: Target, *, grad: bool) -> "Pass":
+    def over(cls, model: Network, images: Tensor, target: Target, *, grad: bool) -> "RecordedPass":
         """One forward pass, and with ``grad`` one backward pass. An image's gradient knows of no other image."""
         if grad:
             require_classes(model.config)
@@ -113,11 +113,11 @@ def _follow(layers: Sequence[Tensor]) -> tuple[Tensor, Tensor]:
     return moved, stayed
 
 
-def _last(seen: Pass) -> Tensor:
+def _last(seen: RecordedPass) -> Tensor:
     return _summary_map(seen.record, seen.record.layers[-1].attention.mean(dim=1))
 
 
-def _rollout(seen: Pass, fusion: Fusion, discard: float) -> Tensor:
+def _rollout(seen: RecordedPass, fusion: Fusion, discard: float) -> Tensor:
     _refuse_what_cannot_be_followed(seen.record)
     if fusion not in FUSIONS:
         raise ValueError(f"fusion = {fusion!r} is unknown: choose one of {', '.join(FUSIONS)}.")
@@ -127,7 +127,7 @@ def _rollout(seen: Pass, fusion: Fusion, discard: float) -> Tensor:
     return _summary_map(seen.record, moved + torch.diag_embed(stayed))
 
 
-def _chefer(seen: Pass) -> Tensor:
+def _chefer(seen: RecordedPass) -> Tensor:
     _refuse_what_cannot_be_followed(seen.record)
     added = torch.zeros_like(seen.gradients[0][:, 0])
     for layer in range(len(seen.gradients)):
@@ -136,19 +136,19 @@ def _chefer(seen: Pass) -> Tensor:
     return _summary_map(seen.record, added)
 
 
-def _attention_gradient(seen: Pass) -> Tensor:
+def _attention_gradient(seen: RecordedPass) -> Tensor:
     _refuse_what_cannot_be_followed(seen.record)
     return _summary_map(seen.record, seen.weighted(-1).clamp(min=0).mean(dim=1))
 
 
-def _gradient_rollout(seen: Pass, discard: float) -> Tensor:
+def _gradient_rollout(seen: RecordedPass, discard: float) -> Tensor:
     _refuse_what_cannot_be_followed(seen.record)
     fused = [seen.weighted(layer).mean(dim=1).clamp(min=0) for layer in range(len(seen.gradients))]
     moved, _ = _follow([leave_out_smallest(layer, discard) for layer in fused])
     return _summary_map(seen.record, moved)
 
 
-def _token_grad_cam(seen: Pass) -> Tensor:
+def _token_grad_cam(seen: RecordedPass) -> Tensor:
     record = seen.record
     if record.mixes_positions:
         raise ExplainError("This network mixes positions, so its tokens are not its patches', and Grad-CAM has no map.")
@@ -188,7 +188,7 @@ def relevance_maps(
         ExplainError: a TypeError; the network cannot give one of them.
         ValueError: ``fusion`` or ``discard`` cannot be.
     """
-    rules: dict[str, Callable[[Pass], Tensor]] = {
+    rules: dict[str, Callable[[RecordedPass], Tensor]] = {
         "last": _last,
         "rollout": lambda seen: _rollout(seen, fusion, discard),
         "chefer": _chefer,
@@ -198,8 +198,8 @@ def relevance_maps(
     }
     target, grad = Target.of(target), any(name in WITH_GRADIENT for name in names)
     found: dict[str, list[np.ndarray]] = {name: [] for name in names}
-    for part in parts(model, len(images)):
-        seen = Pass.over(model, images[part], target.part(part), grad=grad)
+    for part in image_slices(model, len(images)):
+        seen = RecordedPass.over(model, images[part], target.part(part), grad=grad)
         with torch.no_grad():
             for name, maps in found.items():
                 maps.append(rules[name](seen).float().cpu().numpy().reshape(-1, *seen.record.grid))

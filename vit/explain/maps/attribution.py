@@ -13,7 +13,7 @@ from torch import Tensor
 
 from vit.classes import require_classes
 from vit.explain.maps.target import Target
-from vit.explain.passes.memory import images_at_once, parts
+from vit.explain.passes.memory import image_slices, recording_batch_size
 from vit.explain.recording import Recordable
 from vit.networks import Network
 
@@ -155,8 +155,8 @@ def _attributed(
             progress(min(done, total), total)
         return scores
 
-    at_once, found = min(images_at_once(model), BATCH_MAX), []
-    for part in parts(model, len(images)):
+    at_once, found = min(recording_batch_size(model), BATCH_MAX), []
+    for part in image_slices(model, len(images)):
         with torch.no_grad():
             labels = target.part(part).labels(model(images[part]))
         found.append(attribute(score, images[part], labels, max(at_once, len(images[part]))))

@@ -181,7 +181,7 @@ def methods_for(network: Network | ModelConfig) -> dict[str, Method]:
     return {name: method for name, method in METHODS.items() if name in names}
 
 
-def why_not(network: Network | ModelConfig) -> str:
+def reason_unavailable(network: Network | ModelConfig) -> str:
     """Why the others are not to be had, in a sentence; empty where there are none."""
     config = getattr(network, "config", network)
     if not config.num_classes:

@@ -37,7 +37,7 @@ def require_room(config: ModelConfig) -> None:
     )
 
 
-def images_at_once(model: Network) -> int:
+def recording_batch_size(model: Network) -> int:
     """Images whose intermediates, maps and gradients fit into :data:`PART_BYTES`; at least one."""
     config = model.config
     kept = activation_bytes(config)
@@ -46,7 +46,7 @@ def images_at_once(model: Network) -> int:
     return max(1, PART_BYTES // kept)
 
 
-def parts(model: Network, count: int) -> Iterator[slice]:
-    """``count`` images in pieces of :func:`images_at_once`."""
-    step = images_at_once(model)
+def image_slices(model: Network, count: int) -> Iterator[slice]:
+    """``count`` images in pieces of :func:`recording_batch_size`."""
+    step = recording_batch_size(model)
     return (slice(start, start + step) for start in range(0, count, step))

@@ -58,7 +58,7 @@ def token_lens(model: Network, record: Record) -> np.ndarray:
     return model.classify_each(token_states(record)).softmax(dim=-1).cpu().numpy()
 
 
-def settled_from(probabilities: np.ndarray) -> int:
+def prediction_stable_from(probabilities: np.ndarray) -> int:
     """The first state from which on the likeliest class is that of the last one, for ``probabilities (l k)``."""
     best = probabilities.argmax(axis=-1)
     others = np.flatnonzero(best != best[-1])
