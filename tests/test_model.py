@@ -6,7 +6,7 @@ import torch
 
 from vit import ViT, ViTConfig
 from vit.errors import SettingsError
-from vit.model import StandardisedConv2d
+from vit.model import StandardisedConv2d, interpolate_positions
 
 
 def make(**settings) -> ViT:
@@ -159,3 +159,24 @@ def test_filters_of_the_stem_are_used_with_mean_zero_and_deviation_one():
     filters = conv(impulse)[:, :, 1:4, 1:4].flip(2, 3).transpose(0, 1)
     torch.testing.assert_close(filters.mean(dim=(1, 2, 3)), torch.zeros(4), atol=1e-6, rtol=0)
     torch.testing.assert_close(filters.var(dim=(1, 2, 3), correction=0), torch.ones(4), atol=1e-4, rtol=0)
+
+
+@pytest.mark.parametrize("prefix", [0, 1, 5])
+@pytest.mark.parametrize(
+    ("old", "new"), [((14, 14), (7, 7)), ((7, 7), (14, 14)), ((16, 16), (14, 14)), ((4, 6), (5, 3))]
+)
+def test_positions_of_another_grid_are_timms(old, new, prefix):
+    positions = torch.randn(1, prefix + old[0] * old[1], 12)
+    theirs = timm.layers.resample_abs_pos_embed(positions, list(new), list(old), num_prefix_tokens=prefix)
+    assert torch.equal(interpolate_positions(positions, old, new, prefix), theirs)
+
+
+def test_the_same_grid_is_left_alone_and_half_stays_half():
+    positions = torch.randn(1, 17, 8).half()
+    assert interpolate_positions(positions, (4, 4), (4, 4), 1) is positions
+    assert interpolate_positions(positions, (4, 4), (6, 6), 1).dtype is torch.half
+
+
+def test_positions_that_do_not_fill_the_grid_are_refused():
+    with pytest.raises(ValueError, match=r"takes \(1, 26, embed_dim\)"):
+        interpolate_positions(torch.zeros(1, 17, 8), (5, 5), (4, 4), 1)

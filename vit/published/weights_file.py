@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING
 from safetensors import SafetensorError, safe_open
 
 from vit.errors import UserError
-from vit.published.positions import interpolate_positions
+from vit.model import interpolate_positions
 from vit.support.files import HEADER_MAX
 
 if TYPE_CHECKING:

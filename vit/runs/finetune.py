@@ -127,7 +127,7 @@ def initial_weights(config: RunConfig) -> "dict[str, Tensor]":
     Raises:
         RunError: the run is gone, damaged, or another network by now.
     """
-    from vit.published.positions import interpolate_positions
+    from vit.model import interpolate_positions
     from vit.runs.weights import load_checkpoint
 
     run = find_start(config.start, config.owner)
