@@ -1,6 +1,6 @@
-"""The classes that a model names: whether it has any, what they are called, and which a data set shares with it.
+"""The classes of a model: whether it has any, their names, and which of them a data set has.
 
-A published model may have a thousand classes, classes without names, or no head at all.
+A published model may have a thousand classes, classes without names, or no classification head.
 """
 
 from collections.abc import Sequence
@@ -12,42 +12,44 @@ from vit.config import ModelConfig, RunConfig
 from vit.errors import DataError, ExplainError
 
 NO_CLASSES = (
-    "This model was published as features, without classes, so it has no answer whose probability could be told: look "
-    "at its attention and its tokens, or fine-tune it, which gives it classes of your own."
+    "This model was published as features, without classes, so it has no class probabilities: look at its attention "
+    "and its tokens, or fine-tune it, which gives it classes of your own."
 )
 
 LISTED = 8
-"""An error names so many classes of each side."""
+"""Maximum of class names in an error message."""
 
 
 def require_classes(config: ModelConfig) -> None:
-    """Raise an ExplainError, a TypeError, unless the network has a head that names classes."""
+    """Raise an ExplainError (a TypeError) unless the network has a classification head."""
     if not config.num_classes:
         raise ExplainError(NO_CLASSES)
 
 
 def class_names_of(config: RunConfig) -> tuple[str, ...]:
-    """What a run's classes are called, in the order of its logits; by their number from 0 where nobody named them."""
+    """Return the names of a run's classes in the order of the logits; ``class 0``, ... if they have no names."""
     return config.data.class_names or tuple(f"class {index}" for index in range(config.model.num_classes))
 
 
 def index_of(name: str, ours: tuple[str, ...]) -> int | None:
-    """Which of the model's classes a name means, as in :func:`match_classes`; None where it means none."""
+    """Return the index of the model's class that a name means, as in :func:`match_classes`; None if there is none."""
     return ours.index(name) if name in ours else _known(ours).get(_plain(name))
 
 
 def match_classes(theirs: Sequence[str], ours: Sequence[str], source: str) -> np.ndarray:
-    """Which of the model's classes each class of a data set is: ``(classes)`` int64.
+    """Return the model's class of each class of a data set: ``(classes)`` int64 indices.
 
-    A class is meant by its whole name, or by one of the names that it lists with commas between, as ImageNet's
-    "tabby, tabby cat" does; capitals and underscores do not count. A name that two classes share means the first whose
-    whole name it is, else the first that lists it.
+    A name matches a class if it is the whole name, or one of several names separated by commas, as in ImageNet's
+    "tabby, tabby cat". Capitals and underscores are ignored. If several classes match, the first one with this whole
+    name is taken, otherwise the first one that lists it.
 
     Args:
-        source: what the data set is called in an error.
+        theirs: class names of the data set.
+        ours: class names of the model.
+        source: the name of the data set, for the error message.
 
     Raises:
-        DataError: the model does not know one of them.
+        DataError: the model does not have one of the classes.
     """
     found = [index_of(name, tuple(ours)) for name in theirs]
     if unknown := [name for name, index in zip(theirs, found, strict=True) if index is None]:
@@ -60,7 +62,7 @@ def match_classes(theirs: Sequence[str], ours: Sequence[str], source: str) -> np
 
 @lru_cache(maxsize=16)
 def _known(ours: tuple[str, ...]) -> dict[str, int]:
-    """Every name that a class may be meant by; whole names come first."""
+    """Return the class index by every possible name; whole names take precedence."""
     known: dict[str, int] = {}
     for index, name in enumerate(ours):
         known.setdefault(_plain(name), index)
@@ -75,5 +77,5 @@ def _plain(name: str) -> str:
 
 
 def join_names(names: Sequence[str]) -> str:
-    """The first :data:`LISTED` of some names, and how many there are besides."""
+    """Return the first :data:`LISTED` names, separated by commas, and the number of further ones."""
     return ", ".join(names[:LISTED]) + (f" and {len(names) - LISTED} more" if len(names) > LISTED else "")

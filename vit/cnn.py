@@ -1,4 +1,4 @@
-"""The convolutional baselines: what small networks without attention reach on the same images."""
+"""The convolutional baselines: small networks without attention, for comparison on the same images."""
 
 import torch.nn.functional as F
 from torch import Tensor, nn
@@ -7,7 +7,7 @@ from vit.config import CNNConfig, cnn_blocks
 
 
 class ConvBlock(nn.Sequential):
-    """Convolution, batch norm (Ioffe and Szegedy 2015), ReLU, max-pooling: ``b c (2 r) (2 w) -> b e r w``."""
+    """Convolution, batch norm (Ioffe and Szegedy 2015), ReLU and max-pooling: ``b c (2 r) (2 w) -> b e r w``."""
 
     def __init__(self, width_in: int, width_out: int) -> None:
         super().__init__(
@@ -19,9 +19,9 @@ class ConvBlock(nn.Sequential):
 
 
 class ResidualBlock(nn.Module):
-    """ReLU(x + two convolutions of x), the basic block of He et al. (2016): ``b c (s r) (s w) -> b e r w``.
+    """The basic block of He et al. (2016), ReLU(x + two convolutions of x): ``b c (s r) (s w) -> b e r w``.
 
-    Where the stride s is not 1 or the width changes, x goes by way of a 1 x 1 convolution.
+    If the stride s is not 1 or the width changes, the shortcut is a 1 x 1 convolution of x.
     """
 
     def __init__(self, width_in: int, width_out: int, stride: int) -> None:
@@ -41,10 +41,11 @@ class ResidualBlock(nn.Module):
 
 
 class CNN(nn.Module):
-    """Blocks, the mean over the positions, one linear map: images ``(b c h w)`` -> ``(b num_classes)``.
+    """A convolutional network: images ``(b c h w)`` float32, normalised -> logits ``(b num_classes)``.
 
-    The plain network has four :class:`ConvBlock`; the residual one (He et al. 2016) one, and three stages of
-    :class:`ResidualBlock`. :mod:`vit.config.cnn_blocks` has their widths.
+    It consists of blocks, the mean over the positions, and one linear map. The plain network has four
+    :class:`ConvBlock`. The residual network (He et al. 2016) has one, then three stages of :class:`ResidualBlock`.
+    :mod:`vit.config.cnn_blocks` defines their widths.
     """
 
     def __init__(self, config: CNNConfig) -> None:

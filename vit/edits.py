@@ -1,7 +1,7 @@
-"""What can be changed in the heads of a block while a model runs: an argument of ``forward``, no state of the module.
+"""Changes to attention heads during a forward pass. They are an argument of ``forward``, not a state of the module.
 
 Shapes in einops letters, as in :mod:`vit.model`: ``b`` batch, ``h`` head, ``n`` token (query), ``m`` token (key), ``d``
-head_dim. Every tensor may have 1 for any axis along which it does not change.
+head_dim. Every tensor may have size 1 along an axis, to be broadcast.
 """
 
 from collections.abc import Mapping
@@ -12,15 +12,19 @@ from torch import Tensor
 
 @dataclass(frozen=True)
 class HeadEdit:
-    """Changes to the heads of one block, in the order in which they act.
+    """Changes to the heads of one block, in the order in which they are applied.
 
     Attributes:
-        temperature: ``(b h 1 1)``; what the softmax is taken of is divided by it: below 1 sharpens, above 1 flattens.
-        pattern: ``(b h n m)``, takes the place of the attention where ``replaced`` is 1.
-        replaced: ``(b h 1 1)``, 0 or 1; a share between blends the two.
-        output: ``(b h n d)``, takes the place of what a head hands on (attention times V) where ``ablated`` is 1.
-            None is zero.
+        temperature: ``(b h 1 1)``, by which the scores are divided before the softmax. Below 1 it sharpens the
+            attention, above 1 it flattens it.
+        pattern: ``(b h n m)``, which replaces the attention where ``replaced`` is 1.
+        replaced: ``(b h 1 1)``, 0 or 1. A number between 0 and 1 blends the pattern with the attention.
+        output: ``(b h n d)``, which replaces the output of a head (attention times V) where ``ablated`` is 1.
+            None means zeros.
         ablated: ``(b h 1 1)``, 0 or 1.
+
+    Raises:
+        ValueError: ``pattern`` without ``replaced`` or the other way round, or ``output`` without ``ablated``.
     """
 
     temperature: Tensor | None = None
@@ -33,20 +37,20 @@ class HeadEdit:
         if (self.pattern is None) != (self.replaced is None):
             raise ValueError("pattern and replaced go together: give both, or neither.")
         if self.output is not None and self.ablated is None:
-            raise ValueError("output needs ablated, which says of which heads it is the output.")
+            raise ValueError("output needs ablated, which selects the heads whose output it replaces.")
 
     def on_scores(self, scores: Tensor) -> Tensor:
-        """What the softmax is taken of, ``b h n m``."""
+        """Return the scores for the softmax, ``b h n m``."""
         return scores if self.temperature is None else scores / self.temperature
 
     def on_attention(self, attention: Tensor) -> Tensor:
-        """The attention, ``b h n m``."""
-        if self.pattern is None or self.replaced is None:  # the one is never without the other
+        """Return the attention, ``b h n m``."""
+        if self.pattern is None or self.replaced is None:  # both are set, or neither is
             return attention
         return attention * (1 - self.replaced) + self.pattern * self.replaced
 
     def on_heads(self, heads: Tensor) -> Tensor:
-        """What the heads hand on, ``b h n d``."""
+        """Return the output of the heads, ``b h n d``."""
         if self.ablated is None:
             return heads
         kept = heads * (1 - self.ablated)
@@ -54,4 +58,4 @@ class HeadEdit:
 
 
 Edits = Mapping[int, HeadEdit]
-"""Changes by block, counted from 0; a block that is not in it stays as it is."""
+"""Changes by block number, from 0. Blocks without an entry are not changed."""

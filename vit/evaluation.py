@@ -1,4 +1,4 @@
-"""How good a model is: predictions, the confusion matrix, scores per class, calibration."""
+"""Evaluate a model: predictions, confusion matrix, scores per class, calibration."""
 
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
@@ -9,33 +9,33 @@ import numpy as np
 import torch
 import torch.nn.functional as F
 from PIL import Image
-from torch import Tensor, nn
+from torch import Tensor
 
 from vit.classes import require_classes
 from vit.cost.counts import count
 from vit.data import Split
 from vit.data.batches import Batches, to_tensor
 from vit.data.files.images import fit_square, open_image
+from vit.networks import Network
 from vit.runs.weights import CheckpointInfo
 
 BATCH = 128
 BATCH_BYTES = 2**29
-"""Images in one pass, at most, and what a pass may take; large published models take fewer."""
-
+"""Maximum of images in one forward pass, and of its memory; large published models therefore use smaller batches."""
 
 OTHERS = "another class"
-"""What classes without images are called together."""
+"""The name under which :meth:`Evaluation.of_present_classes` combines the classes without images."""
 
 
 @dataclass(frozen=True)
 class Calibration:
-    """Confidence against accuracy in equal bins of confidence (Guo et al. 2017).
+    """Confidence and accuracy in equal bins of confidence (Guo et al. 2017).
 
     Attributes:
         edges: ``(bins + 1)`` from 0 to 1.
-        confidence, accuracy: means of each bin, NaN where it is empty.
-        count: images in each bin.
-        ece: expected calibration error, the mean gap of the bins weighted by their counts.
+        confidence, accuracy: ``(bins)``, the mean of each bin; NaN if it is empty.
+        count: ``(bins)``, images in each bin.
+        ece: expected calibration error: the mean over bins of |accuracy - confidence|, weighted by their counts.
     """
 
     edges: np.ndarray
@@ -47,7 +47,14 @@ class Calibration:
 
 @dataclass(frozen=True)
 class Evaluation:
-    """What a model said of a labelled set: ``labels (n)``, ``probabilities (n k)``, the mean cross-entropy ``loss``."""
+    """The predictions of a model for a labelled data set.
+
+    Attributes:
+        class_names: names of the ``k`` classes.
+        labels: ``(n)``, the true class of each image.
+        probabilities: ``(n k)``.
+        loss: mean cross-entropy in nats.
+    """
 
     class_names: tuple[str, ...]
     labels: np.ndarray
@@ -56,7 +63,7 @@ class Evaluation:
 
     @cached_property
     def predictions(self) -> np.ndarray:
-        """The likeliest class of each image: ``(n)``."""
+        """The most probable class of each image: ``(n)``."""
         return self.probabilities.argmax(axis=1)
 
     @cached_property
@@ -66,7 +73,7 @@ class Evaluation:
 
     @cached_property
     def accuracy(self) -> float:
-        """Share of images whose likeliest class is theirs."""
+        """Share of images whose most probable class is the true one."""
         return float((self.predictions == self.labels).mean())
 
     @cached_property
@@ -77,7 +84,7 @@ class Evaluation:
 
     @cached_property
     def per_class(self) -> list[dict]:
-        """Label, precision, recall, F1 and support of each class; a ratio with nothing below it is 0."""
+        """Label, precision, recall, F1 and support of each class; a ratio with denominator 0 is 0."""
         matrix = self.confusion_matrix
         hits, predicted, support = matrix.diagonal(), matrix.sum(axis=0), matrix.sum(axis=1)
         precision = hits / np.maximum(predicted, 1)
@@ -96,11 +103,11 @@ class Evaluation:
 
     @property
     def mean_f1(self) -> float:
-        """Mean F1 of the classes that there are images of."""
+        """Mean F1 over the classes that have images."""
         return float(np.mean([row["f1"] for row in self.per_class if row["support"]]))
 
     def most_confused(self, most: int) -> list[tuple[str, str, int, float]]:
-        """The most frequent errors: true and predicted class, images, and their share of the true class's."""
+        """Return the ``most`` frequent errors: true class, predicted class, images, and their share of the true class."""
         counts = self.confusion_matrix * ~np.eye(len(self.class_names), dtype=bool)
         flat = np.argsort(-counts, axis=None, kind="stable")[:most]
         cells = [divmod(int(place), len(counts)) for place in flat]
@@ -112,10 +119,10 @@ class Evaluation:
         ]
 
     def of_present_classes(self) -> "Evaluation":
-        """The same of the classes that there are images of; where others are named, they count as one, the last.
+        """Return the evaluation over the classes that have images; all other classes are combined into a last one.
 
-        Its probability is that of the likeliest of them, so that predictions and their confidence stay what they are;
-        the probabilities of an image need not sum to 1 then.
+        The combined class has the probability of its most probable member, so predictions and confidence do not
+        change. The probabilities of an image then need not sum to 1.
         """
         present = np.unique(self.labels)
         others = np.setdiff1d(np.arange(len(self.class_names)), present)
@@ -127,12 +134,12 @@ class Evaluation:
         return Evaluation(names, np.searchsorted(present, self.labels), probabilities, self.loss)
 
     def cell(self, true: int, predicted: int) -> np.ndarray:
-        """Indices of the images of one cell of the matrix, the most confident first."""
+        """Return the indices of the images in one cell of the confusion matrix, most confident first."""
         found = np.flatnonzero((self.labels == true) & (self.predictions == predicted))
         return found[np.argsort(-self.confidence[found], kind="stable")]
 
     def calibration(self, bins: int = 15) -> Calibration:
-        """The reliability diagram's numbers."""
+        """Return the values of the reliability diagram."""
         edges = np.linspace(0, 1, bins + 1)
         place = np.clip(np.ceil(self.confidence * bins).astype(int) - 1, 0, bins - 1)  # a bin holds its upper edge
         count = np.bincount(place, minlength=bins)
@@ -143,7 +150,7 @@ class Evaluation:
         return Calibration(edges, confidence, accuracy, count, float((gaps * count).sum() / count.sum()))
 
     def to_dict(self) -> dict:
-        """The JSON object that the command line prints."""
+        """Return the JSON object that the command line prints."""
         return {
             "accuracy": self.accuracy,
             "loss": self.loss,
@@ -157,13 +164,22 @@ class Evaluation:
 
 @torch.inference_mode()
 def evaluate(
-    model: nn.Module,
+    model: Network,
     info: CheckpointInfo,
     split: Split,
     *,
     progress: Callable[[int, int], None] | None = None,
 ) -> Evaluation:
-    """Probabilities of every image of ``split``, in its order; ``progress(done, total)`` counts images.
+    """Evaluate a model on every image of a split.
+
+    Args:
+        model: in eval mode.
+        info: the model's class names and the normalisation of its images.
+        split: the labelled images.
+        progress: called with (done, total) in images after each batch.
+
+    Returns:
+        The labels and probabilities in the order of the split, and the mean loss.
 
     Raises:
         ExplainError: a TypeError; the model has no classes.
@@ -183,20 +199,20 @@ def evaluate(
     return Evaluation(info.class_names, np.asarray(split.labels), np.concatenate(probabilities), loss / max(1, done))
 
 
-def inference_batch_size(model: nn.Module) -> int:
-    """Images that go through the model together where nothing is kept on the way."""
+def inference_batch_size(model: Network) -> int:
+    """Return the number of images in one forward pass that keeps no intermediates."""
     return int(np.clip(BATCH_BYTES // sum(count(model.config).flow), 1, BATCH))
 
 
 Picture = Image.Image | np.ndarray | str | Path
-"""An image of any size: opened, as an array ``(h w c)`` uint8, or the path of a file."""
+"""An image of any size: a PIL image, an array ``(h w c)`` uint8, or the path of a file."""
 
 
 def model_view(info: CheckpointInfo, image: Picture) -> np.ndarray:
-    """The image as the model sees it: resized and cropped to its square, ``(h w c)`` uint8.
+    """Return the image as the model sees it, resized and cropped to a square: ``(h w c)`` uint8.
 
     Raises:
-        DataError: the file is no image that can be read.
+        DataError: the file is not a readable image.
     """
     if isinstance(image, str | Path):
         image = open_image(Path(image))
@@ -208,17 +224,17 @@ def model_view(info: CheckpointInfo, image: Picture) -> np.ndarray:
 
 
 def model_input(info: CheckpointInfo, *images: Picture) -> Tensor:
-    """What the model takes of these pictures: a batch ``(b c h w)`` float32, normalised.
+    """Return the model's input for these pictures: a batch ``(b c h w)`` float32, normalised.
 
     Raises:
-        DataError: a file is no image that can be read.
+        DataError: a file is not a readable image.
     """
     return to_tensor([model_view(info, image) for image in images], info.mean, info.std)
 
 
 @torch.inference_mode()
-def predict(model: nn.Module, info: CheckpointInfo, images: Sequence[Picture]) -> np.ndarray:
-    """Class probabilities of pictures of any size, ``(b k)``, rows in their order.
+def predict(model: Network, info: CheckpointInfo, images: Sequence[Picture]) -> np.ndarray:
+    """Return the class probabilities of pictures of any size: ``(b k)``, in their order.
 
     Raises:
         ExplainError: a TypeError; the model has no classes.

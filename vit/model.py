@@ -1,9 +1,11 @@
 """The Vision Transformer, smallest part first.
 
-A pre-norm ViT (Dosovitskiy et al. 2021) whose attention is eq. 1 of Vaswani et al. (2017), exactly. Parameters have
-the names of timm's ``VisionTransformer``. Recording is an argument of ``forward``, never a state of the module, because
-many threads may look into one model: pass a dictionary and it comes back filled with every intermediate by name. So are
-changes to heads (:mod:`vit.edits`).
+This is a pre-norm ViT (Dosovitskiy et al. 2021). Its attention is exactly eq. 1 of Vaswani et al. (2017). Parameters
+have the names of timm's ``VisionTransformer``.
+
+Recording is an argument of ``forward``, not a state of the module, because many threads may use one model at the same
+time: pass an empty dictionary, and ``forward`` fills it with every intermediate by name. Changes to heads
+(:mod:`vit.edits`) are an argument too.
 
 Shapes in einops letters: ``b`` batch, ``c`` channel, ``h`` head, ``n`` token (query), ``m`` token (key), ``d``
 head_dim, ``e`` embed_dim.
@@ -27,7 +29,7 @@ STANDARDISE_EPS = 1e-6
 
 
 def quick_gelu(x: Tensor) -> Tensor:
-    """X sigmoid(1.702 x), the approximation that OpenAI's CLIP was trained with."""
+    """Compute ``x * sigmoid(1.702 * x)``, the approximation of GELU that OpenAI's CLIP was trained with."""
     return x * torch.sigmoid(1.702 * x)
 
 
@@ -36,13 +38,13 @@ ACTIVATIONS: dict[Activation, Callable[[Tensor], Tensor]] = {
     "gelu_tanh": partial(F.gelu, approximate="tanh"),
     "quick_gelu": quick_gelu,
 }
-"""By what :class:`vit.config.ViTConfig` calls them."""
+"""The activations by their names in :class:`vit.config.ViTConfig`."""
 
 
 class StandardisedConv2d(nn.Conv2d):
-    """A convolution whose filters have mean 0 and variance 1 at each use (weight standardisation, Qiao et al. 2019).
+    """A convolution that standardises each filter to mean 0 and variance 1 (weight standardisation, Qiao et al. 2019).
 
-    With it group norm learns about as fast as batch norm does; the norm that follows takes the filters' scale out.
+    With it, group norm trains about as fast as batch norm. The norm that follows removes the scale of the filters.
     """
 
     def forward(self, images: Tensor) -> Tensor:
@@ -52,12 +54,12 @@ class StandardisedConv2d(nn.Conv2d):
 
 
 def group_norm(width: int) -> nn.GroupNorm:
-    """Groups of channels of each image normalised (Wu and He 2018), so that an image's tokens know no other image."""
+    """Return a group norm (Wu and He 2018); unlike batch norm, it does not mix the images of a batch."""
     return nn.GroupNorm(STEM_GROUPS if width % STEM_GROUPS == 0 else 1, width)
 
 
 class ResidualConv(nn.Module):
-    """x + ReLU(norm(convolution(x))): ``b e r w -> b e r w``."""
+    """A residual convolution, x + ReLU(norm(convolution(x))): ``b e r w -> b e r w``."""
 
     def __init__(self, width: int) -> None:
         super().__init__()
@@ -69,9 +71,10 @@ class ResidualConv(nn.Module):
 
 
 class ConvStem(nn.Sequential):
-    """Stages of convolution, max-pooling, norm and ReLU, each halving the image, then residual convolutions.
+    """The convolutional stem: ``b c (2^s r) (2^s w) -> b e r w`` with s stages.
 
-    A compact convolutional tokenizer (Hassani et al. 2021): ``b c (2^s r) (2^s w) -> b e r w`` with s stages.
+    Each stage (convolution, max-pooling, norm, ReLU) halves the image; residual convolutions follow. This is a compact
+    convolutional tokenizer (Hassani et al. 2021).
     """
 
     def __init__(self, in_channels: int, widths: tuple[int, ...], blocks: int) -> None:
@@ -79,22 +82,23 @@ class ConvStem(nn.Sequential):
         for width_in, width_out in pairwise((in_channels, *widths)):
             layers += [
                 StandardisedConv2d(width_in, width_out, kernel_size=3, padding=1, bias=False),
-                nn.MaxPool2d(2),  # before the norm, which then sees a quarter of the pixels
+                nn.MaxPool2d(2),  # before the norm, which then has only a quarter of the pixels to process
                 group_norm(width_out),
                 nn.ReLU(inplace=True),
             ]
         super().__init__(*layers, *(ResidualConv(widths[-1]) for _ in range(blocks)))
 
     def forward(self, images: Tensor) -> Tensor:
-        # Channels last: the same numbers, and on a CPU pooling takes a sixth of the time.
+        # Channels last gives the same numbers, and pooling on a CPU takes a sixth of the time.
         return super().forward(images.contiguous(memory_format=torch.channels_last))
 
 
 class PatchEmbedding(nn.Module):
-    """Image to patch tokens, row by row: ``b c (r p) (w p) -> b (r w) e``.
+    """Turn an image into patch tokens, row by row: ``b c (r p) (w p) -> b (r w) e``.
 
-    With ``stem="patch"`` one linear map of each patch. Its parameters keep the layout of the convolution with
-    kernel = stride = patch that timm stores, and are applied as a reshape and one matrix product, which is faster.
+    With ``stem="patch"`` this is one linear map of each patch. Its parameters have the layout that timm stores, a
+    convolution with kernel = stride = patch size. They are applied as a reshape and one matrix product, which is
+    faster. With ``stem="conv"`` it is a :class:`ConvStem`.
     """
 
     def __init__(self, config: ViTConfig) -> None:
@@ -116,7 +120,10 @@ class PatchEmbedding(nn.Module):
 
 
 class MultiHeadAttention(nn.Module):
-    """softmax(Q Kᵀ / sqrt(d)) V for each head, heads concatenated and projected: ``b n e -> b n e``."""
+    """Multi-head self-attention (Vaswani et al. 2017, eq. 1): ``b n e -> b n e``.
+
+    Each head computes softmax(Q Kᵀ / sqrt(d)) V. The outputs of the heads are concatenated and projected.
+    """
 
     def __init__(self, embed_dim: int, num_heads: int, dropout: float, *, qkv_bias: bool = True) -> None:
         super().__init__()
@@ -128,7 +135,10 @@ class MultiHeadAttention(nn.Module):
     def forward(
         self, tokens: Tensor, record: dict | None = None, edit: HeadEdit | None = None, first: int | None = None
     ) -> Tensor:
-        """Attention of all tokens to all, or, where nothing is recorded or edited, of the ``first`` so many to all."""
+        """Compute the attention of every token, or only of the ``first`` tokens, to all tokens.
+
+        ``first`` has an effect only if nothing is recorded or edited; then PyTorch's fused attention is used.
+        """
         if record is None and edit is None:
             q, k, v = self._project(tokens, first)
             heads = F.scaled_dot_product_attention(q, k, v)  # b h n d
@@ -143,11 +153,9 @@ class MultiHeadAttention(nn.Module):
         return self.proj_drop(self.proj(rearrange(heads, "b h n d -> b n (h d)")))
 
     def _project(self, tokens: Tensor, first: int | None) -> tuple[Tensor, Tensor, Tensor]:
-        """Queries of the ``first`` tokens, None for all, keys and values of all: ``b h n d`` each.
-
-        Parted before the heads' axis is moved: then the backward pass writes the three gradients into one matrix.
-        """
+        """Return queries of the ``first`` tokens (None: all), keys and values of all tokens, ``b h n d`` each."""
         if first is None:
+            # Split before the axis of the heads is moved: the backward pass then writes one matrix of gradients.
             q, k, v = rearrange(self.qkv(tokens), "b n (three h d) -> b n three h d", three=3, h=self.num_heads).unbind(
                 2
             )
@@ -162,8 +170,9 @@ class MultiHeadAttention(nn.Module):
 
 
 class MLP(nn.Module):
-    """Two linear maps with a GELU between, the exact one unless told otherwise, on each token by itself:
-    ``b n e -> b n e``.
+    """Two linear maps with an activation between them, applied to each token separately: ``b n e -> b n e``.
+
+    The activation is the exact GELU by default.
     """
 
     def __init__(self, embed_dim: int, hidden: int, dropout: float, *, act_layer: Activation = "gelu") -> None:
@@ -178,7 +187,10 @@ class MLP(nn.Module):
 
 
 class DropPath(nn.Module):
-    """Stochastic depth: leaves a residual branch out for whole images, and scales the others up (Huang et al. 2016)."""
+    """Stochastic depth (Huang et al. 2016): drop a residual branch for randomly chosen images while training.
+
+    The branch of the other images is scaled up, so that its expected value stays the same.
+    """
 
     def __init__(self, probability: float) -> None:
         super().__init__()
@@ -193,7 +205,7 @@ class DropPath(nn.Module):
 
 
 class LayerScale(nn.Module):
-    """A learned factor for each number of a residual branch (Touvron et al. 2021): ``b n e -> b n e``."""
+    """A learned factor for each channel of a residual branch (Touvron et al. 2021): ``b n e -> b n e``."""
 
     def __init__(self, embed_dim: int, init_values: float) -> None:
         super().__init__()
@@ -204,9 +216,9 @@ class LayerScale(nn.Module):
 
 
 class EncoderBlock(nn.Module):
-    """x + scale(attention(norm(x))), then x + scale(MLP(norm(x))): ``b n e -> b n e``.
+    """One encoder block: x + scale(attention(norm(x))), then x + scale(MLP(norm(x))), ``b n e -> b n e``.
 
-    The scales are there where the settings ask for them.
+    The scale is a :class:`LayerScale` if the settings ask for one, otherwise the identity.
     """
 
     def __init__(self, config: ViTConfig, drop_path: float) -> None:
@@ -224,7 +236,7 @@ class EncoderBlock(nn.Module):
     def forward(
         self, tokens: Tensor, record: dict | None = None, edit: HeadEdit | None = None, first: int | None = None
     ) -> Tensor:
-        """With ``first``, only the so many first tokens come out."""
+        """Return all tokens after the block, or only the ``first`` ones."""
         out = self.ls1(self.attn(self.norm1(tokens), record, edit, first))
         tokens = tokens[:, :first] + self.drop_path(out)
         tokens = tokens + self.drop_path(self.ls2(self.mlp(self.norm2(tokens))))
@@ -234,7 +246,7 @@ class EncoderBlock(nn.Module):
 
 
 class Blocks(nn.Sequential):
-    """Encoder blocks, one after another: ``b n e -> b n e``."""
+    """A sequence of encoder blocks: ``b n e -> b n e``."""
 
     def forward(
         self,
@@ -245,11 +257,15 @@ class Blocks(nn.Sequential):
         start: int = 0,
         first: int | None = None,
     ) -> Tensor:
-        """Run the blocks from number ``start`` on, for tokens that came out of those before.
+        """Run the blocks from number ``start`` to the last.
 
         Args:
-            first: how many of the last block's tokens are wanted, None for all; the others are not computed where
-                nothing is recorded or edited.
+            tokens: ``(b n e)``, what enters block ``start``.
+            record: the dictionary of :meth:`ViT.forward`; one dictionary for each block is appended to its ``layers``.
+            edits: changes to heads, by block.
+            start: number of the first block to run, from 0.
+            first: how many tokens of the last block are needed; None for all. The others are not computed, unless
+                something is recorded or edited.
         """
         for index in range(start, len(self)):
             layer: dict | None = None if record is None else {}
@@ -261,7 +277,7 @@ class Blocks(nn.Sequential):
 
 
 class Encoder(Blocks):
-    """The blocks of a :class:`ViT`; a block's stochastic depth grows linearly with its place."""
+    """The blocks of a :class:`ViT`. The rate of stochastic depth grows linearly from the first block to the last."""
 
     def __init__(self, config: ViTConfig) -> None:
         last = max(1, config.depth - 1)
@@ -269,11 +285,11 @@ class Encoder(Blocks):
 
 
 class ClassificationHead(nn.Linear):
-    """The summary token to class logits: ``b e -> b num_classes``."""
+    """A linear map from the summary token to class logits: ``b e -> b num_classes``."""
 
 
 def check_images(images: Tensor, config: ModelConfig) -> None:
-    """Raise a ValueError unless ``images`` are ``(b c h w)`` of the configured channels and size."""
+    """Raise a ValueError unless ``images`` is ``(b c h w)`` with the configured channels and size."""
     c, size = config.in_channels, config.image_size
     if images.ndim != 4 or tuple(images.shape[1:]) != (c, size, size):
         raise ValueError(f"images have shape {tuple(images.shape)}; this model takes (batch, {c}, {size}, {size}).")
@@ -283,7 +299,7 @@ class ViT(nn.Module):
     """Vision Transformer: images ``(b c h w)`` float32, normalised -> logits ``(b num_classes)``.
 
     Args:
-        config: its settings; the ones that cannot be are refused there.
+        config: the settings, which :class:`vit.config.ViTConfig` has validated.
     """
 
     normalised_over: Literal["key", "query"] = "key"
@@ -309,8 +325,8 @@ class ViT(nn.Module):
         self._initialise()
 
     def _initialise(self) -> None:
-        """Timm's initialisation: linear weights and positions with deviation 0.02, biases zero."""
-        if self.pos_embed.is_meta:  # shapes alone are wanted; drawing there would import torch's compiler, for a second
+        """Initialise as timm does: linear weights and positions with deviation 0.02, biases zero."""
+        if self.pos_embed.is_meta:  # no values needed; drawing them on "meta" would import torch's compiler (1 s)
             return
         for module in self.modules():
             if isinstance(module, nn.Linear):
@@ -323,23 +339,25 @@ class ViT(nn.Module):
                 nn.init.normal_(token, std=1e-6)
 
     def forward(self, images: Tensor, *, record: dict | None = None, edits: Edits | None = None) -> Tensor:
-        """Logits of a batch: :meth:`embed`, the blocks, :meth:`classify`.
+        """Return the logits of a batch: :meth:`embed`, the blocks, :meth:`classify`.
 
         Args:
-            images: ``(b c h w)``, of the configured channels and size.
-            record: an empty dictionary to be filled with the intermediates: ``embedded`` (b n e), ``layers``, one
-                dictionary a block with ``q k v heads`` (b h n d), ``scores attention`` (b h n m), ``out tokens``
-                (b n e), and ``summary`` (b e), what the head read. With it the softmax is written out, else fused, and
-                every token of the last block is computed, else only those that are read.
-            edits: changes to heads, by block; what is recorded is what they left.
+            images: ``(b c h w)``, with the configured channels and size.
+            record: an empty dictionary, which is filled with the intermediates: ``embedded`` (b n e); ``layers``, one
+                dictionary for each block with ``q k v heads`` (b h n d), ``scores attention`` (b h n m) and
+                ``out tokens`` (b n e); and ``summary`` (b e), the input of the classification head. Recording uses the
+                explicit softmax instead of the fused attention, and computes every token of the last block instead of
+                only those that the head reads.
+            edits: changes to heads, by block. The record contains the values after the changes.
 
         Raises:
-            ValueError: the images' shape is not the configured one.
+            ValueError: the shape of the images is not the configured one.
         """
         tokens = self.embed(images)
         if record is not None:
             record.update(embedded=tokens, layers=[])
-        # The head reads one token: of the last block's queries and MLP, a tenth to a third of all, no more is needed.
+        # The head reads only the class token, so the last block needs only its query and MLP. This saves a tenth to a
+        # third of all operations.
         first = 1 if self.pool == "cls" else None
         summary = self.summarise(self.blocks(tokens, record, edits, first=first))
         if record is not None:
@@ -347,10 +365,10 @@ class ViT(nn.Module):
         return self.head(summary)
 
     def embed(self, images: Tensor) -> Tensor:
-        """What enters the first block: ``b c h w -> b n e``.
+        """Return the tokens that enter the first block: ``b c h w -> b n e``.
 
         Raises:
-            ValueError: the images' shape is not the configured one.
+            ValueError: the shape of the images is not the configured one.
         """
         check_images(images, self.config)
         patches = self.patch_embed(images)
@@ -363,40 +381,45 @@ class ViT(nn.Module):
         return self.norm_pre(self.pos_drop(tokens))
 
     def summarise(self, tokens: Tensor) -> Tensor:
-        """The summary token that the head reads, normed: ``b n e -> b e``; of tokens after any block."""
+        """Return the normalised summary token that the head reads: ``b n e -> b e``.
+
+        It can be computed from the tokens after any block.
+        """
         tokens = self.norm(tokens)
         return self.fc_norm(tokens[:, 0] if self.pool == "cls" else tokens[:, self.num_prefix_tokens :].mean(dim=1))
 
     def classify(self, tokens: Tensor) -> Tensor:
-        """Logits read from tokens after any block: ``b n e -> b num_classes``."""
+        """Return the logits that the head computes from the tokens after any block: ``b n e -> b num_classes``."""
         return self.head(self.summarise(tokens))
 
     def classify_each(self, tokens: Tensor) -> Tensor:
-        """Logits that the head would read from each token by itself: ``... e -> ... num_classes``."""
+        """Return the logits that the head computes from each token alone: ``... e -> ... num_classes``."""
         return self.head(self.fc_norm(self.norm(tokens)))
 
 
 def interpolate_positions(
     pos_embed: Tensor, from_grid: tuple[int, int], to_grid: tuple[int, int], prefix: int
 ) -> Tensor:
-    """Learned positions of one grid, bicubically resampled to another: ``1 (prefix + r w) e -> 1 (prefix + r' w') e``.
+    """Resample position embeddings to another grid: ``1 (prefix + r w) e -> 1 (prefix + r' w') e``.
 
-    Those of the ``prefix`` tokens, which have no place in the image, stay as they are. As timm's
-    ``resample_abs_pos_embed`` does it, with antialiasing where the grid becomes smaller (Dosovitskiy et al. 2021,
-    section 3.2, where it is plain interpolation).
+    Interpolation is bicubic, with antialiasing if the grid becomes smaller, as in timm's ``resample_abs_pos_embed``
+    (Dosovitskiy et al. 2021, section 3.2, use plain interpolation). The embeddings of the ``prefix`` tokens, which
+    have no place in the image, do not change.
 
     Args:
-        from_grid, to_grid: rows and columns of patches.
-        prefix: how many tokens with a position stand before the patches.
+        pos_embed: ``(1, prefix + r * w, e)``.
+        from_grid: rows and columns of patches of ``pos_embed``.
+        to_grid: rows and columns of patches of the result.
+        prefix: number of tokens before the patches that have a position embedding.
 
     Raises:
-        ValueError: there are not so many positions.
+        ValueError: ``pos_embed`` does not have the shape that ``from_grid`` and ``prefix`` give.
     """
     rows, columns = from_grid
     if pos_embed.shape[:2] != (1, prefix + rows * columns):
         raise ValueError(
-            f"pos_embed has shape {tuple(pos_embed.shape)}; a grid of {rows} x {columns} with {prefix} tokens before "
-            f"it takes (1, {prefix + rows * columns}, embed_dim)."
+            f"pos_embed has shape {tuple(pos_embed.shape)}; a grid of {rows} x {columns} with {prefix} prefix "
+            f"tokens takes (1, {prefix + rows * columns}, embed_dim)."
         )
     if from_grid == to_grid:
         return pos_embed

@@ -19,7 +19,8 @@ def build_model(config: ModelConfig, *, seed: int | None = None) -> Network:
     """Return the network that ``config`` describes.
 
     Args:
-        seed: draw the weights from this seed, without touching torch's global random state.
+        config: the settings of the network.
+        seed: draw the weights from this seed, without changing torch's global random state.
     """
     if seed is None:
         return _build(config)

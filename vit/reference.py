@@ -1,24 +1,23 @@
-"""The course network, to the letter, so that a student can hold the textbook's model (:mod:`vit.model`) beside it.
+"""The course network, reproduced exactly, for comparison with the standard design (:mod:`vit.model`).
 
 It comes from a course report (Purdue ECE 60146, Vision Transformers, 2023) on the transformer classes of A. Kak's
-DLStudio. With its defaults it has 52,213,253 parameters in 46 tensors, and 859.00 M multiply-adds for 16 images as
-torchinfo counts them.
+DLStudio. With its defaults it has 52,213,253 parameters in 46 tensors, and 859.00 M multiply-adds for 16 images, as
+counted by torchinfo.
 
-It departs from the textbook (Vaswani et al. 2017, eq. 1; Dosovitskiy et al. 2021) in seven ways. Each of the first six
-has a switch in ``ReferenceConfig.mended``, its name in brackets, that puts it right by itself:
+It departs from the standard design (Vaswani et al. 2017, eq. 1; Dosovitskiy et al. 2021) in seven ways. The name in
+brackets is the switch in ``ReferenceConfig.mended`` that corrects the departure:
 
-1. Each head sees only its own slice of the embedding, where the textbook projects the whole of it [projection].
-2. Q, K and V are computed from the flattened slice, so they mix positions: row j of Q is not "patch j's query"
-   [projection too: a linear map of each token's whole embedding mends both].
-3. The softmax runs over the queries, not the keys: columns of an attention map sum to 1, rows do not [softmax].
-4. The scaling by 1/sqrt(d) comes after the product with V, so it does not temper the softmax [scaling].
+1. Each head gets only its own slice of the embedding; the standard design projects the whole embedding [projection].
+2. Q, K and V are computed from the flattened slice of all tokens, so they mix positions: row j of Q is not "the query
+   of patch j" [projection; a linear map of each token's whole embedding corrects 1 and 2].
+3. The softmax runs over the queries, not over the keys: columns of an attention map sum to 1, rows do not [softmax].
+4. The scaling by 1/sqrt(d) is applied after the product with V, so it has no effect on the softmax [scaling].
 5. There is no output projection after the heads are concatenated [output].
-6. The MLP works on the flattened sequence (73 % of all parameters), and mixes positions [mlp].
-7. ReLU for GELU, no final norm [finish]; a mean that includes the class token, that token drawn uniformly from [0, 1],
-   positions drawn with deviation 1.
+6. The MLP works on the flattened sequence (73 % of all parameters), so it mixes positions [mlp].
+7. It uses ReLU instead of GELU and has no final norm [finish]. It also averages over all tokens including the class
+   token, draws the class token uniformly from [0, 1], and draws positions with deviation 1; these have no switch.
 
-What stands after the semicolon of 7 stays with every switch on. The attention is then eq. 1 exactly, and no position is
-mixed with another but by attention.
+With every switch on, the attention is exactly eq. 1, and only attention mixes positions.
 
 Shapes in einops letters: ``b`` batch, ``h`` head, ``n`` token (query), ``m`` token (key), ``d`` head_dim, ``e``
 embed_dim.
@@ -41,14 +40,14 @@ PRODUCTS: dict[str, Callable[[Tensor, Tensor], Tensor]] = {
     "matmul": torch.matmul,
     "einsum": partial(torch.einsum, "...qn,...nk->...qk"),
 }
-"""The two ways in which the report writes the products of a head; the weights and the numbers are the same."""
+"""The two ways in which the report writes the matrix products of a head. Weights and results are the same."""
 
 
 class AttentionHead(nn.Module):
-    """Q, K and V of one head: ``b n e`` -> three of ``b n d``.
+    """The maps that compute Q, K and V of one head: ``b n e`` -> three tensors ``b n d``.
 
-    Each is a linear map of the head's whole flattened slice of the embedding, ``b (n d) -> b (n d)``; with
-    ``projection`` mended, of each token's whole embedding, ``b n e -> b n d``.
+    Each is a linear map of the head's slice of the embedding, flattened over all tokens: ``b (n d) -> b (n d)``. With
+    the switch ``projection`` it is a linear map of each token's whole embedding: ``b n e -> b n d``.
     """
 
     def __init__(self, config: ReferenceConfig, index: int) -> None:
@@ -71,10 +70,10 @@ class AttentionHead(nn.Module):
 
 
 class SelfAttention(nn.Module):
-    """softmax_over_queries(Q Kᵀ) V / sqrt(d) for each head, heads concatenated: ``b n e -> b n e``.
+    """The attention of the course network: ``b n e -> b n e``.
 
-    With ``softmax``, ``scaling`` and ``output`` mended: softmax_over_keys(Q Kᵀ / sqrt(d)) V, heads concatenated and
-    projected.
+    Each head computes softmax_over_queries(Q Kᵀ) V / sqrt(d), and the heads are concatenated. With the switches
+    ``softmax``, ``scaling`` and ``output`` it is softmax_over_keys(Q Kᵀ / sqrt(d)) V, concatenated and projected.
     """
 
     def __init__(self, config: ReferenceConfig) -> None:
@@ -83,7 +82,7 @@ class SelfAttention(nn.Module):
         self.product = PRODUCTS[config.attention]
         self.scale = config.head_dim**-0.5
         self.scales_first = "scaling" in config.mended
-        # Of (batch, head, query, key). The course's softmax makes each key's column sum to 1.
+        # Axes are (batch, head, query, key). With the course's softmax the column of each key sums to 1.
         self.softmax_dim = -1 if "softmax" in config.mended else -2
         self.proj = nn.Linear(config.embed_dim, config.embed_dim) if "output" in config.mended else None
 
@@ -109,9 +108,9 @@ class SelfAttention(nn.Module):
 
 
 class MLP(nn.Module):
-    """Two linear maps with a ReLU (with ``finish`` mended a GELU) between: ``b n e -> b n e``.
+    """Two linear maps with a ReLU between them (with the switch ``finish`` a GELU): ``b n e -> b n e``.
 
-    They map the flattened sequence, ``b (n e)``; with ``mlp`` mended each token by itself.
+    They map the flattened sequence, ``b (n e)``; with the switch ``mlp`` they map each token separately.
     """
 
     def __init__(self, config: ReferenceConfig) -> None:
@@ -128,7 +127,7 @@ class MLP(nn.Module):
 
 
 class EncoderBlock(nn.Module):
-    """x + attention(norm(x)), then x + MLP(norm(x)): ``b n e -> b n e``."""
+    """One encoder block: x + attention(norm(x)), then x + MLP(norm(x)), ``b n e -> b n e``."""
 
     def __init__(self, config: ReferenceConfig) -> None:
         super().__init__()
@@ -149,9 +148,8 @@ class ReferenceViT(nn.Module):
     """The course network: images ``(b c h w)`` float32, normalised -> logits ``(b num_classes)``.
 
     Args:
-        attention: ``"matmul"`` or ``"einsum"``, how a head's products are written; weights go from one to the other.
-        settings: the other fields of :class:`vit.config.ReferenceConfig`; ``mended=DEPARTURES`` is the textbook's
-            network.
+        attention: ``"matmul"`` or ``"einsum"``, how the products of a head are computed. Both have the same weights.
+        settings: the other fields of :class:`vit.config.ReferenceConfig`; ``mended=DEPARTURES`` turns all switches on.
     """
 
     num_prefix_tokens = 1
@@ -165,7 +163,7 @@ class ReferenceViT(nn.Module):
         self.mixes_positions = config.mixes_positions
         self.cls_token = nn.Parameter(torch.empty(1, 1, config.embed_dim))
         self.pos_embed = nn.Parameter(torch.empty(1, config.num_tokens, config.embed_dim))
-        if not self.cls_token.is_meta:  # where shapes alone are wanted, as in vit.model
+        if not self.cls_token.is_meta:  # on "meta" no values are needed, as in vit.model
             nn.init.uniform_(self.cls_token)
             nn.init.normal_(self.pos_embed)
         self.patch_embed = nn.Conv2d(config.in_channels, config.embed_dim, config.patch_size, stride=config.patch_size)
@@ -174,17 +172,17 @@ class ReferenceViT(nn.Module):
         self.head = nn.Linear(config.embed_dim, config.num_classes)
 
     def forward(self, images: Tensor, *, record: dict | None = None, edits: Edits | None = None) -> Tensor:
-        """Logits of a batch: :meth:`embed`, the blocks, :meth:`classify`.
+        """Return the logits of a batch: :meth:`embed`, the blocks, :meth:`classify`.
 
         Args:
-            images: ``(b c h w)``, of the configured channels and size.
-            record: an empty dictionary to be filled with the intermediates, named as those of :class:`vit.model.ViT`.
-                ``scores`` is what the softmax is taken of, so scaled only where ``scaling`` is mended, and ``heads``
-                what is concatenated.
-            edits: changes to heads, by block; what is recorded is what they left.
+            images: ``(b c h w)``, with the configured channels and size.
+            record: an empty dictionary, which is filled with the intermediates under the same names as in
+                :class:`vit.model.ViT`. ``scores`` is the input of the softmax, so it is scaled only with the switch
+                ``scaling``; ``heads`` is what is concatenated.
+            edits: changes to heads, by block. The record contains the values after the changes.
 
         Raises:
-            ValueError: the images' shape is not the configured one.
+            ValueError: the shape of the images is not the configured one.
         """
         tokens = self.embed(images)
         if record is not None:
@@ -195,23 +193,23 @@ class ReferenceViT(nn.Module):
         return self.head(summary)
 
     def embed(self, images: Tensor) -> Tensor:
-        """What enters the first block: ``b c h w -> b n e``.
+        """Return the tokens that enter the first block: ``b c h w -> b n e``.
 
         Raises:
-            ValueError: the images' shape is not the configured one.
+            ValueError: the shape of the images is not the configured one.
         """
         check_images(images, self.config)
         patches = rearrange(self.patch_embed(images), "b e r w -> b (r w) e")
         return torch.cat([self.cls_token.expand(patches.shape[0], -1, -1), patches], dim=1) + self.pos_embed
 
     def summarise(self, tokens: Tensor) -> Tensor:
-        """The summary token that the head reads: ``b n e -> b e``; of tokens after any block."""
+        """Return the summary token that the head reads, from the tokens after any block: ``b n e -> b e``."""
         return self.norm(tokens).mean(dim=1)
 
     def classify(self, tokens: Tensor) -> Tensor:
-        """Logits read from tokens after any block: ``b n e -> b num_classes``."""
+        """Return the logits that the head computes from the tokens after any block: ``b n e -> b num_classes``."""
         return self.head(self.summarise(tokens))
 
     def classify_each(self, tokens: Tensor) -> Tensor:
-        """Logits that the head would read from each token by itself: ``... e -> ... num_classes``."""
+        """Return the logits that the head computes from each token alone: ``... e -> ... num_classes``."""
         return self.head(self.norm(tokens))
