@@ -54,8 +54,8 @@ def match_classes(theirs: Sequence[str], ours: Sequence[str], source: str) -> np
     found = [index_of(name, tuple(ours)) for name in theirs]
     if unknown := [name for name, index in zip(theirs, found, strict=True) if index is None]:
         raise DataError(
-            f"The data set {source!r} has classes that the model was not trained on ({join_names(unknown)}): its classes "
-            f"are {join_names(theirs)}, and the model's are {join_names(ours)}."
+            f"The data set {source!r} has classes that the model was not trained on ({join_names(unknown)}): its "
+            f"classes are {join_names(theirs)}, and the model's are {join_names(ours)}."
         )
     return np.array(found, dtype=np.int64)
 

@@ -107,7 +107,7 @@ class Evaluation:
         return float(np.mean([row["f1"] for row in self.per_class if row["support"]]))
 
     def most_confused(self, most: int) -> list[tuple[str, str, int, float]]:
-        """Return the ``most`` frequent errors: true class, predicted class, images, and their share of the true class."""
+        """Return the ``most`` frequent errors: true class, predicted class, images, share of the true class."""
         counts = self.confusion_matrix * ~np.eye(len(self.class_names), dtype=bool)
         flat = np.argsort(-counts, axis=None, kind="stable")[:most]
         cells = [divmod(int(place), len(counts)) for place in flat]

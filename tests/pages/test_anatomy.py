@@ -66,7 +66,7 @@ def test_the_course_network_has_every_part(course, part):
     assert not app.error
     assert {
         "Network": "orange edge",
-        "One head": "The scaling, only now",
+        "One head": "The scaling, after the softmax",
         "Course and textbook": "in this run",
         "Filters and positions": "principal components",
     }[part] in texts(app) + " ".join(str(badge.proto) for badge in app.get("badge"))

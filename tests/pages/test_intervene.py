@@ -150,10 +150,10 @@ def test_accuracy_with_the_changes_is_that_over_all_validation_images(strong):
 @pytest.mark.parametrize(
     ("link", "said"),
     [
-        ({"changes": "1.9z"}, "not there"),
-        ({"changes": "<b>"}, "names no change"),
-        ({"covered": "17"}, "not there"),
-        ({"covered": "a"}, "names no patches"),
+        ({"changes": "1.9z"}, "does not exist"),
+        ({"changes": "<b>"}, "is not a change"),
+        ({"covered": "17"}, "do not exist"),
+        ({"covered": "a"}, "is not a list of patches"),
     ],
 )
 def test_a_link_to_what_is_not_there_is_emptied_with_a_word(trained, link, said):

@@ -16,6 +16,7 @@ def count(model: ModelConfig, device: str = "cpu") -> Counts:
     """Return the costs of a whole network for one image: the sum over :func:`vit.cost.diagram.diagram`.
 
     Args:
+        model: the settings of the network.
         device: on ``cuda`` matrix products run in bf16, and so do the operands that they keep.
     """
     network = total(stage.counts for stage in diagram(model, device=device))

@@ -85,6 +85,7 @@ def diagram(config: ModelConfig, *, batch: int = 1, device: str = "cpu") -> tupl
     """Return the parts of the network that ``config`` describes, from the image to the logits.
 
     Args:
+        config: the settings of the network.
         batch: images in a batch, the first number of every shape. Costs are those of one image.
         device: on ``cuda`` matrix products run in bf16, and so do the operands that they keep.
     """
@@ -168,6 +169,7 @@ class _Parts:
         """From the normalised tokens to the output that is added to them.
 
         Args:
+            model: the settings of the network.
             right: the departures from the standard design that this network does not make.
             bias: whether queries, keys and values have one.
         """

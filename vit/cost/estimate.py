@@ -87,6 +87,8 @@ def training_bytes(config: RunConfig, device: str, images: int = 0) -> float:
     The peak is that of a training step, of validation or, in main memory, of writing the resume checkpoint.
 
     Args:
+        config: the run.
+        device: ``cpu``, ``cuda`` or ``mps``.
         images: number of images in both splits together, which a GPU keeps in its memory.
     """
     return max(_heights(config, device, images))
@@ -168,9 +170,12 @@ def estimate(config: RunConfig, *, train_count: int, val_count: int = 0, speeds:
     """Return the cost of training ``config`` on this many images.
 
     Args:
-        speeds: from :func:`measured_speeds`. The speed of the run with the same network and the most similar step size
-            is used, because small steps use only a small part of a device. Runs whose step is ten times larger or
-            smaller are ignored.
+        config: the run.
+        train_count: number of training images.
+        val_count: number of validation images.
+        speeds: from :func:`vit.runs.speeds.measured_speeds`. The speed of the run with the same network and the most
+            similar step size is used, because small steps use only a small part of a device. Runs whose step is ten
+            times larger or smaller are ignored.
     """
     device = hardware.resolve(config.training.device)
     size = step_flops(config)

@@ -1,4 +1,4 @@
-"""What a model attends to, or looks at, as arrays."""
+"""Look inside a model: attention, relevance maps, heads, tokens and changes, as arrays."""
 
 from vit.explain.faithfulness.measure import measure_faithfulness
 from vit.explain.faithfulness.result import MEASURES, Faithfulness

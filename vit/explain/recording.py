@@ -1,4 +1,4 @@
-"""One recorded forward pass: the attention of every head of every layer, and what it was made from."""
+"""Record one forward pass: the attention of every head of every layer, and the tensors that it is computed from."""
 
 import copy
 from collections.abc import Sequence
@@ -16,18 +16,18 @@ from vit.networks import Network, Transformer
 MIXED_POSITIONS = (
     "This network mixes positions outside its attention too, so row j of a map need not be what patch j attends to."
 )
-"""What stands beside the maps of a network whose queries, keys, values or MLP depend on several positions at once."""
+"""The caveat for the maps of a network whose queries, keys, values or MLP depend on several positions at once."""
 
 OVER_QUERIES = (
     "The softmax runs over the queries: the columns of a map sum to 1, not the rows, so the mean of the rows, the "
-    "summary token's map, is even in every head."
+    "summary token's map, is uniform in every head."
 )
-"""What stands beside the maps of a network that normalises over the queries."""
+"""The caveat for the maps of a network that normalises over the queries."""
 
 
 @runtime_checkable
 class Recordable(Protocol):
-    """What :func:`capture` asks of a network, besides a ``forward`` that takes ``record``; see :class:`Record`."""
+    """The attributes that :func:`capture` needs besides ``forward(record=...)``; see :class:`Record`."""
 
     normalised_over: Literal["key", "query"]
     mixes_positions: bool
@@ -37,7 +37,7 @@ class Recordable(Protocol):
 
 
 class TokenLayout(Protocol):
-    """Where the summary token and the patches stand among the tokens; see :class:`Record`."""
+    """The positions of the summary token and the patches among the tokens; see :class:`Record`."""
 
     @property
     def grid(self) -> tuple[int, int]: ...
@@ -54,8 +54,8 @@ class Layer:
     Attributes:
         attention: ``(b h n m)``, indexed [query, key].
         q, k, v: ``(b h n d)``.
-        heads: ``(b h n d)``, what each head hands on: its attention times V.
-        out: ``(b n e)``, what the attention added to the tokens, after the output projection.
+        heads: ``(b h n d)``, the output of each head: its attention times V.
+        out: ``(b n e)``, the output of the attention after the output projection, which is added to the tokens.
         tokens: ``(b n e)``, the tokens after the block.
     """
 
@@ -70,17 +70,18 @@ class Layer:
 
 @dataclass(frozen=True)
 class Record:
-    """What :func:`capture` saw.
+    """The result of :func:`capture`.
 
     Attributes:
-        logits: ``(b num_classes)``; of a network without classes what it gives instead, its summary token ``(b e)``.
-        layers: one :class:`Layer` a block.
+        logits: ``(b num_classes)``; for a network without classes its output, the summary token ``(b e)``.
+        layers: one :class:`Layer` for each block.
         embedded: ``(b n e)``, the tokens that entered the first block.
-        normalised_over: the axis of an attention map that sums to 1: ``"key"``, rows do, or ``"query"``, columns do.
-        mixes_positions: whether a token's query, key or value, or what the MLP makes of it, depends on other positions.
-        prefix_tokens: how many tokens stand before the patches: the class token, where there is one, and registers.
+        normalised_over: the axis along which an attention map sums to 1: ``"key"`` (rows sum to 1) or ``"query"``
+            (columns do).
+        mixes_positions: whether a token's query, key, value or MLP output depends on other positions.
+        prefix_tokens: number of tokens before the patches: the class token, if there is one, and registers.
         grid: rows and columns of patches.
-        pool: which token is the summary: the class token, or the mean over the patch tokens, or over all tokens.
+        pool: the summary token: the class token, the mean over the patch tokens, or the mean over all tokens.
     """
 
     logits: Tensor
@@ -94,14 +95,14 @@ class Record:
 
     @property
     def caveat(self) -> str:
-        """What keeps a row of a map from being what its token attends to, in a sentence or two; else empty."""
+        """Why a row of a map is not what its token attends to, in one or two sentences; empty if it is."""
         mixed = MIXED_POSITIONS if self.mixes_positions else ""
         over = OVER_QUERIES if self.normalised_over == "query" else ""
         return f"{mixed} {over}".strip()
 
     @property
     def summary_rows(self) -> slice:
-        """The tokens whose mean the head reads: the class token alone, the patches, or all."""
+        """The tokens whose mean the classification head reads: the class token, the patches, or all tokens."""
         match self.pool:
             case "cls":
                 return slice(1)
@@ -117,7 +118,7 @@ class Record:
 
 
 def require_attention(model: Network) -> Transformer:
-    """Return the model, which is a transformer; raise an ExplainError, a TypeError, if it has no attention."""
+    """Return the model as a transformer; raise an ExplainError (a TypeError) if it has no attention."""
     if not isinstance(model, Recordable):
         raise ExplainError(
             f"{type(model).__name__} has no attention to capture; for a convolutional network use Grad-CAM instead."
@@ -126,21 +127,26 @@ def require_attention(model: Network) -> Transformer:
 
 
 def capture(model: Network, images: Tensor, *, grad: bool = False, edits: Edits | None = None) -> Record:
-    """Run ``images (b c h w)`` through ``model`` and keep every intermediate.
+    """Run images through a model and record every intermediate.
 
-    The pass is in eval mode, and the model is left as it was found: threads may share it.
+    The forward pass is in eval mode. The model is not changed, so threads may share it.
 
     Args:
-        grad: keep the graph, so that logits can be differentiated with respect to each layer's attention. The
-            parameters may stay frozen; the graph starts at the images.
-        edits: changes to heads (:mod:`vit.edits`), by block from 0; the record is of the changed pass.
+        model: a transformer.
+        images: ``(b c h w)``, normalised.
+        grad: keep the graph, so that logits can be differentiated with respect to each layer's attention. The graph
+            starts at the images, so the parameters may be frozen.
+        edits: changes to heads (:mod:`vit.edits`), by block from 0. The record contains the values after the changes.
+
+    Returns:
+        The record; ``record.attention`` is ``(b depth h n m)``, indexed [query, key].
 
     Raises:
-        ExplainError: a TypeError; the model has no attention to record.
+        ExplainError: a TypeError; the model has no attention.
     """
     model = require_attention(model)
     if model.training:
-        model = copy.deepcopy(model).eval()  # a copy, since other threads may be using the model as it stands
+        model = copy.deepcopy(model).eval()  # a copy, since other threads may be using the model
     device = next(model.parameters()).device
     images = images.detach().to(device, torch.float32)
     recorded: dict = {}
@@ -165,9 +171,9 @@ def _record(model: Recordable, logits: Tensor, layers: Sequence[Layer], embedded
 
 @torch.no_grad()
 def capture_tokens(model: Network, images: Tensor) -> Record:
-    """A record of the tokens alone: what :func:`capture` keeps besides them is empty, and is never made.
+    """Record only the tokens of ``images (b c h w)``, normalised; all other tensors of the record are empty.
 
-    So a network whose attention would take gigabytes has its tokens all the same.
+    The attention maps are never computed, so this also works for a network whose attention would take gigabytes.
 
     Raises:
         ExplainError: a TypeError; the model has no tokens.
@@ -175,7 +181,7 @@ def capture_tokens(model: Network, images: Tensor) -> Record:
     if not isinstance(model, Recordable):
         raise ExplainError(f"{type(model).__name__} has no tokens; for a convolutional network use Grad-CAM instead.")
     if model.training:
-        model = copy.deepcopy(model).eval()  # a copy, since other threads may be using the model as it stands
+        model = copy.deepcopy(model).eval()  # a copy, since other threads may be using the model
     tokens = embedded = model.embed(images.detach().to(next(model.parameters()).device, torch.float32))
     layers, nothing = [], embedded.new_empty(0)
     for block in model.blocks:
@@ -186,9 +192,10 @@ def capture_tokens(model: Network, images: Tensor) -> Record:
 
 @torch.no_grad()
 def recompute(model: Network, images: Tensor, record: Record) -> Tensor:
-    """The logits ``(b num_classes)`` that follow from the captured maps, put in the place of each layer's softmax.
+    """Return the logits ``(b num_classes)`` of a forward pass that uses the captured maps in place of each softmax.
 
-    They are the model's own where the maps are the attention that was used; queries and keys have no say in them.
+    They equal the model's own logits if the maps are the attention that the model used. Queries and keys have no
+    effect on them.
     """
     device = next(model.parameters()).device
     one = torch.ones((), device=device)
@@ -197,21 +204,21 @@ def recompute(model: Network, images: Tensor, record: Record) -> Tensor:
 
 
 def class_probabilities(model: Network, logits: Tensor) -> np.ndarray:
-    """What ``model`` gave as probabilities, ``(b num_classes)`` float32; of one without classes none, ``(b 0)``."""
+    """Return the class probabilities of logits: ``(b num_classes)`` float32; ``(b 0)`` for a model without classes."""
     if not model.config.num_classes:
         return np.zeros((len(logits), 0), dtype=np.float32)
     return logits.detach().float().softmax(dim=-1).cpu().numpy()
 
 
 def attention_arrays(record: Record, image: int = 0) -> np.ndarray:
-    """The attention of one image, ``(depth h n m)`` float32."""
+    """Return the attention of one image, ``(depth h n m)`` float32."""
     return record.attention[image].detach().float().cpu().numpy()
 
 
 def share_attention_array(record: Record) -> tuple[Record, np.ndarray]:
-    """A record of one image whose layers share one array of attention, ``(depth h n m)`` float32, and that array.
+    """Return a record of one image whose layers are views of one array ``(depth h n m)`` float32, and that array.
 
-    For what is kept for a while: of a large network the attention is nearly all of the record.
+    This saves memory in a cache: in a large network the attention is nearly all of the record.
     """
     attention = attention_arrays(record)
     shared = torch.from_numpy(attention)
@@ -220,12 +227,12 @@ def share_attention_array(record: Record) -> tuple[Record, np.ndarray]:
 
 
 def token_rows(record: TokenLayout, attention: np.ndarray, token: int) -> np.ndarray:
-    """Rows of ``attention (... n m)`` for one query: ``(... m)``.
+    """Return the rows of ``attention (... n m)`` for one query: ``(... m)``.
 
-    ``token`` 0 is the summary token: the class token, or with ``pool="mean"`` the mean over the patches' rows, for the
-    mean of the patch tokens is what the head reads. With ``pool="all"`` it is the mean over all rows, which is 1/m
-    everywhere where columns sum to 1, as in the course network. ``token`` k >= 1 is the k-th patch, row by row; the
-    numbers after the last patch are the tokens before the patches, in their order: class token, registers.
+    ``token`` 0 is the summary token. With ``pool="cls"`` it is the class token. With ``pool="mean"`` the head reads the
+    mean of the patch tokens, so the row is the mean over the rows of the patches. With ``pool="all"`` it is the mean
+    over all rows, which is 1/m everywhere if columns sum to 1, as in the course network. ``token`` k >= 1 is the k-th
+    patch, row by row. The numbers after the last patch are the prefix tokens in their order: class token, registers.
 
     Raises:
         ValueError: there is no such token.
@@ -242,11 +249,11 @@ def token_rows(record: TokenLayout, attention: np.ndarray, token: int) -> np.nda
 
 
 def token_maps(record: Record, token: int, image: int = 0) -> np.ndarray:
-    """What one token attends to among the patches, for each head: ``(depth h rows columns)`` float32."""
+    """Return one token's attention to the patches in each head: ``(depth h rows columns)`` float32."""
     rows = token_rows(record, attention_arrays(record, image), token)[..., record.prefix_tokens :]
     return rows.reshape(*rows.shape[:-1], *record.grid)
 
 
 def prefix_share(record: Record, token: int, image: int = 0) -> np.ndarray:
-    """The share of one token's attention that goes to the tokens before the patches: ``(depth h)``."""
+    """Return the share of one token's attention that goes to the prefix tokens: ``(depth h)``."""
     return token_rows(record, attention_arrays(record, image), token)[..., : record.prefix_tokens].sum(axis=-1)

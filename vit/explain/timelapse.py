@@ -1,6 +1,6 @@
-"""One image through the snapshots of a run: how the maps, the heads and the answer came about, epoch by epoch.
+"""One image through the snapshots of a run: how maps, heads and prediction developed from epoch to epoch.
 
-Models are taken one at a time and let go again; what stays of each is arrays.
+Only one model is in memory at a time; arrays are kept of each.
 """
 
 from collections.abc import Callable, Sequence
@@ -18,21 +18,21 @@ from vit.explain.tokens.logit_lens import summary_lens
 from vit.networks import Network
 
 Load = Callable[[int], Network]
-"""An epoch -> the network as it was after it, in eval mode."""
+"""Load the network after an epoch, in eval mode."""
 
 Progress = Callable[[int, int], None]
 
 
 @dataclass(frozen=True)
 class Frame:
-    """What a network made of one image after one epoch; ``k`` classes.
+    """The network's view of one image after one epoch; ``k`` classes.
 
     Attributes:
-        epoch: complete epochs; 0 is before training.
+        epoch: number of finished epochs; 0 is before training.
         attention: ``(depth h n m)`` float32, indexed [query, key].
-        lens: ``(depth + 1, k)``, the class probabilities that the head reads from the summary token before the first
-            block and after each (:func:`vit.explain.summary_lens`); the last row is the network's answer.
-        entropy: ``(depth h)``, of a patch's attention in nats (:func:`attention_entropy`).
+        lens: ``(depth + 1, k)``, the class probabilities read from the summary token before the first block and after
+            each block (:func:`vit.explain.summary_lens`); the last row is the network's prediction.
+        entropy: ``(depth h)``, mean entropy of a patch's attention in nats (:func:`attention_entropy`).
         distance: ``(depth h)``, mean attention distance in pixels (:func:`attention_distance`).
         patch: side of a patch in pixels.
         prefix_tokens, grid, pool, summary_rows, caveat: as in :class:`vit.explain.Record`.
@@ -52,16 +52,16 @@ class Frame:
 
     @property
     def probabilities(self) -> np.ndarray:
-        """Of the classes, ``(k)``."""
+        """The predicted class probabilities, ``(k)``."""
         return self.lens[-1]
 
     @property
     def nbytes(self) -> int:
-        """Of the arrays, nearly all of it the attention."""
+        """Bytes of the large arrays."""
         return self.attention.nbytes + self.lens.nbytes
 
     def rows(self, token: int) -> np.ndarray:
-        """What one token attends to in each head, ``(depth h m)``: see :func:`vit.explain.token_rows`."""
+        """Return one token's attention in each head, ``(depth h m)``: see :func:`vit.explain.token_rows`."""
         return token_rows(self, self.attention, token)
 
 
@@ -78,7 +78,7 @@ class TimeLapse:
 
     @property
     def attention(self) -> np.ndarray:
-        """``(frame depth h n m)``, made anew at each call: as large as all frames together."""
+        """``(frame depth h n m)``; each access makes a copy as large as all frames together."""
         return np.stack([frame.attention for frame in self.frames])
 
     @cached_property
@@ -88,7 +88,7 @@ class TimeLapse:
 
     @property
     def probabilities(self) -> np.ndarray:
-        """Of the classes, ``(frame k)``."""
+        """The predicted class probabilities, ``(frame k)``."""
         return self.lens[:, -1]
 
     @cached_property
@@ -103,30 +103,32 @@ class TimeLapse:
 
     @property
     def even_entropy(self) -> float:
-        """:attr:`entropy` of a head that looks at all tokens evenly."""
+        """The :attr:`entropy` of uniform attention over all tokens."""
         return float(np.log(self.frames[0].attention.shape[-1]))
 
     @property
     def even_distance(self) -> float:
-        """:attr:`distance` of a head that looks at all patches evenly."""
+        """The :attr:`distance` of uniform attention over all patches."""
         return float(patch_distances(self.frames[0].grid, self.frames[0].patch).mean())
 
     def rows(self, tokens: Sequence[int]) -> np.ndarray:
-        """What these tokens attend to: ``(frame token depth h m)``."""
+        """Return the attention of these tokens: ``(frame token depth h m)``."""
         return np.stack([np.stack([frame.rows(token) for token in tokens]) for frame in self.frames])
 
     def maps(self, token: int) -> np.ndarray:
-        """What one token attends to among the patches: ``(frame depth h rows columns)``."""
+        """Return one token's attention to the patches: ``(frame depth h rows columns)``."""
         rows = self.rows([token])[:, 0, ..., self.frames[0].prefix_tokens :]
         return rows.reshape(*rows.shape[:-1], *self.frames[0].grid)
 
 
 def time_lapse(load: Load, epochs: Sequence[int], images: Tensor, *, progress: Progress | None = None) -> TimeLapse:
-    """The first of ``images (b c h w)``, normalised, after each of ``epochs``.
+    """Return one frame for each epoch, all of the same image.
 
     Args:
-        load: called once for each epoch; its model is not kept.
-        progress: told how many frames are done, of how many.
+        load: called once for each epoch; the model is not kept.
+        epochs: epochs that have a snapshot.
+        images: ``(b c h w)``, normalised; only the first is used.
+        progress: called with (done, total) in frames.
 
     Raises:
         ExplainError: a TypeError; the networks have no attention.
@@ -140,7 +142,7 @@ def time_lapse(load: Load, epochs: Sequence[int], images: Tensor, *, progress: P
 
 
 def make_frame(model: Network, images: Tensor, epoch: int) -> Frame:
-    """One frame: the first of ``images (b c h w)``, normalised, through the model as it was after ``epoch``.
+    """Return the frame of the first of ``images (b c h w)``, normalised, for the model after ``epoch``.
 
     Raises:
         ExplainError: a TypeError; the model has no attention.
@@ -163,20 +165,24 @@ def make_frame(model: Network, images: Tensor, epoch: int) -> Frame:
 
 
 def attention_entropy(attention: np.ndarray, prefix: int) -> np.ndarray:
-    """How evenly a patch spreads its attention, ``(... n m) -> (...)`` in nats, the mean over the patches.
+    """Return the entropy of the patches' attention, mean over the patches: ``(... n m) -> (...)`` in nats.
 
-    0 where each looks at one token alone, log(m) where all look everywhere evenly. A row that does not sum to 1 (the
-    course network's) is taken for its shares.
+    It is 0 if each patch attends to a single token, and log(m) if each attends uniformly to all m tokens. Rows that do
+    not sum to 1 (those of the course network) are normalised first.
     """
     shares = _shares(attention[..., prefix:, :])
     return -(shares * np.log(np.where(shares > 0, shares, 1))).sum(axis=-1).mean(axis=-1)
 
 
 def attention_distance(attention: np.ndarray, grid: tuple[int, int], prefix: int, patch: float) -> np.ndarray:
-    """Mean distance between a patch and the patches it looks at, in pixels (Dosovitskiy et al. 2021, fig. 7 right).
+    """Return the mean attention distance in pixels (Dosovitskiy et al. 2021, fig. 7 right).
+
+    It is the distance between a patch and the patches that it attends to, weighted by the attention.
 
     Args:
-        attention: ``(... n m)``; what goes to the prefix is left out, and the rest taken for its shares.
+        attention: ``(... n m)``. Attention to prefix tokens is left out, and the rest normalised to sum to 1.
+        grid: rows and columns of patches.
+        prefix: number of tokens before the patches.
         patch: side of a patch in pixels; distances are from centre to centre.
 
     Returns:
@@ -187,7 +193,7 @@ def attention_distance(attention: np.ndarray, grid: tuple[int, int], prefix: int
 
 
 def _shares(rows: np.ndarray) -> np.ndarray:
-    """``(... m)``, each row divided by its sum."""
+    """Divide each row ``(... m)`` by its sum."""
     rows = rows.astype(np.float64)
     return rows / np.maximum(rows.sum(axis=-1, keepdims=True), np.finfo(np.float32).tiny)
 
@@ -201,15 +207,18 @@ def method_maps(
     *,
     progress: Progress | None = None,
 ) -> np.ndarray:
-    """The map that a method makes of the first of ``images (b c h w)`` after each epoch: ``(frame rows columns)``.
+    """Return a method's map of one image after each epoch: ``(frame rows columns)``.
 
     Args:
-        function: of a :class:`vit.explain.Method`.
-        target: the same for all frames, so that they explain the same.
-        progress: told how many frames are done, of how many.
+        load: called once for each epoch; the model is not kept.
+        epochs: epochs that have a snapshot.
+        images: ``(b c h w)``, normalised; only the first is used.
+        function: the ``function`` of a :class:`vit.explain.Method`.
+        target: what to explain, the same for all frames.
+        progress: called with (done, total) in frames.
 
     Raises:
-        ExplainError: a TypeError; the networks cannot give this map.
+        ExplainError: a TypeError; the method is not available for these networks.
     """
     maps = []
     for done, epoch in enumerate(epochs):
@@ -220,9 +229,9 @@ def method_maps(
 
 
 def as_shares(maps: np.ndarray) -> np.ndarray:
-    """Maps ``(... rows columns)``, each divided by the sum of its amounts; one that is 0 everywhere stays so.
+    """Divide each map ``(... rows columns)`` by the sum of its absolute values; maps of zeros are not changed.
 
-    A gradient's size grows with the logits, so between epochs places can be compared and amounts cannot.
+    Gradients grow with the logits, so only the relative distribution can be compared between epochs.
     """
     total = np.abs(maps).sum(axis=(-2, -1), keepdims=True)
     return np.divide(maps, total, out=np.zeros_like(maps), where=total > 0)

@@ -1,7 +1,8 @@
-"""The arithmetic of one head on one image, step by step: each number from the steps before it and the weights.
+"""The arithmetic of one head on one image, step by step.
 
-Nothing is read from the model's own record; a test holds every step against it. The course network
-(:mod:`vit.reference`) takes the same walk in its own order, less the departures that its settings mend.
+Every number is computed from the previous steps and the weights, not read from the model's record; tests compare each
+step with the record. The steps of the course network (:mod:`vit.reference`) follow its own order and include the
+departures that its switches do not correct.
 """
 
 import copy
@@ -22,22 +23,22 @@ from vit.networks import Block, Network, Transformer, blocks_of
 from vit.reference import AttentionHead, SelfAttention
 
 TERMS = 3
-"""A worked sum names so many of its terms."""
+"""Number of terms shown in a worked-out sum."""
 
 
 @dataclass(frozen=True)
 class ArithmeticStep:
-    """One line of the arithmetic.
+    """One step of the computation.
 
     Attributes:
-        name: what the model's record calls it, where it has it.
-        title: what a person calls it.
-        formula: the line of maths, LaTeX.
-        words: what it does.
+        name: its name in the model's record, if it is recorded.
+        title: the heading shown to the user.
+        formula: the formula, LaTeX.
+        words: an explanation in one to three sentences.
         axes: the rows and the columns of ``value`` in einops letters; ``(r w)`` are the patches row by row, ``n`` and
             ``m`` all tokens.
-        value: float32.
-        worked: one number of the chosen token worked out, LaTeX; empty where there is none.
+        value: float32 matrix.
+        worked: one number of the chosen token, worked out, LaTeX; empty if there is none.
     """
 
     name: str
@@ -50,33 +51,36 @@ class ArithmeticStep:
 
     @property
     def of_patches(self) -> bool:
-        """Whether the rows are the patches alone, without the tokens before them."""
+        """Whether the rows are only the patches, without prefix tokens."""
         return self.axes[0] == "(r w)"
 
     @property
     def is_share(self) -> bool:
-        """Whether the numbers are shares of 1, and not signed."""
+        """Whether the numbers are shares of 1; otherwise they are signed."""
         return self.name == "attention"
 
 
 def head_arithmetic(
     model: Network, images: Tensor, *, layer: int, head: int, token: int = 0
 ) -> tuple[ArithmeticStep, ...]:
-    """What one head of one layer computes for the first of ``images (b c h w)``, and what becomes of it.
+    """Return every step of one head's computation, and how its output enters the tokens.
 
-    In the first layer the walk begins with the patches, in a later one with the tokens that the blocks before it give.
+    In the first layer the steps begin with the patches, in later layers with the tokens that enter the layer.
 
     Args:
-        layer, head: from 1.
-        token: whose numbers are worked out, counted from 0 in the network's order: the tokens before the patches (a
-            class token, registers), where there are any, then the patches row by row.
+        model: a transformer.
+        images: ``(b c h w)``, normalised; only the first is used.
+        layer: number of the layer, from 1.
+        head: number of the head, from 1.
+        token: the token whose numbers are worked out, from 0 in the network's order: prefix tokens (class token,
+            registers), then the patches row by row.
 
     Raises:
         ExplainError: a TypeError; the model has no attention.
-        ValueError: there is no such layer, head or token.
+        ValueError: the layer, head or token does not exist.
     """
     if not isinstance(model, Recordable):
-        raise ExplainError(f"{type(model).__name__} has no attention, so there is no arithmetic of a head to follow.")
+        raise ExplainError(f"{type(model).__name__} has no attention, so there are no steps of a head to show.")
     config: TransformerConfig = model.config
     for name, value, low, high in (
         ("layer", layer, 1, config.depth),
@@ -86,7 +90,7 @@ def head_arithmetic(
         if not low <= value <= high:
             raise ValueError(f"{name} = {value} does not exist; choose {low} to {high}.")
     if model.training:
-        model = copy.deepcopy(model).eval()  # a copy, since other threads may be using the model as it stands
+        model = copy.deepcopy(model).eval()  # a copy, since other threads may be using the model
     images = images[:1].to(next(model.parameters()).device, torch.float32)
     with torch.no_grad():
         tokens, steps = _embed(model, images, token)
@@ -98,15 +102,15 @@ def head_arithmetic(
 
 
 def mended_departures(config: TransformerConfig) -> tuple[str, ...]:
-    """The departures of the course network that this network does not make; the ViT makes none."""
+    """Return the departures of the course network that this network does not make; a ViT makes none of them."""
     return config.mended if isinstance(config, ReferenceConfig) else DEPARTURES
 
 
 def project(tokens: Tensor, weight: Tensor, bias: Tensor | None, columns: slice | None = None) -> Tensor:
-    """Queries, keys or values of one head: ``n e -> n d``.
+    """Compute queries, keys or values of one head: ``n e -> n d``.
 
-    Each token's whole embedding is projected, or, where ``columns`` says which slice of it is the head's, the slice of
-    all tokens at once, flattened.
+    Without ``columns`` each token's whole embedding is projected. With ``columns``, the head's slice of the embedding,
+    the slices of all tokens are flattened and projected together, as in the course network.
     """
     if columns is None:
         return F.linear(tokens, weight, bias)
@@ -115,7 +119,7 @@ def project(tokens: Tensor, weight: Tensor, bias: Tensor | None, columns: slice 
 
 
 def head_weights(block: Block, head: int) -> list[tuple[Tensor, Tensor | None]]:
-    """Weight and bias, if any, of the linear maps that give one head its Q, K and V; ``head`` from 0."""
+    """Return weight and bias (or None) of the linear maps for Q, K and V of one head; ``head`` from 0."""
     attention = block.attn
     if isinstance(attention, SelfAttention):
         own = attention.heads[head]
@@ -133,7 +137,7 @@ def head_weights(block: Block, head: int) -> list[tuple[Tensor, Tensor | None]]:
 
 
 def _embed(model: Transformer, images: Tensor, token: int) -> tuple[Tensor, list[ArithmeticStep]]:
-    """From the image to the tokens that enter the first block, ``n e``."""
+    """Return the tokens that enter the first block, ``n e``, and the steps from the image to them."""
     config, prefix = model.config, model.num_prefix_tokens
     patch = token - prefix if token >= prefix else None  # its number among the patches, from 0
     steps = []
@@ -148,8 +152,8 @@ def _embed(model: Transformer, images: Tensor, token: int) -> tuple[Tensor, list
                 "patches",
                 "The patches",
                 r"P = \operatorname{patches}(\text{image})",
-                f"The image is cut into squares of {p} by {p} pixels. Each is a row: first all its red numbers, then "
-                "the green, then the blue, scaled as in training.",
+                f"The image is cut into squares of {p} by {p} pixels. Each square is one row: all red values, then all "
+                "green, then all blue ones, normalised as in training.",
                 ("(r w)", "(c p1 p2)"),
                 _array(patches),
             )
@@ -178,8 +182,8 @@ def _embed(model: Transformer, images: Tensor, token: int) -> tuple[Tensor, list
                 "embedded_patches",
                 "Image to patch tokens",
                 r"X = \operatorname{stem}(\text{image})",
-                "This network has a convolutional stem instead of a linear map of each patch: its convolutions see a "
-                "little beyond the patch's edge. The tokens below are what the stem computes.",
+                "This network has a convolutional stem instead of a linear map of each patch. Its convolutions also "
+                "see a few pixels beyond the patch's edge. The tokens below are the output of the stem.",
                 ("(r w)", "e"),
                 _array(embedded),
             )
@@ -187,7 +191,7 @@ def _embed(model: Transformer, images: Tensor, token: int) -> tuple[Tensor, list
     first = [one[0] for one in (model.cls_token, getattr(model, "reg_token", None)) if one is not None]
     bare = torch.cat([*first, embedded])
     positions = model.pos_embed[0]
-    place = token - (len(bare) - len(positions))  # of this token's position; below 0 where it has none
+    place = token - (len(bare) - len(positions))  # row of this token's position embedding; negative if it has none
     tokens = bare.clone()
     tokens[-len(positions) :] += positions
     formula, words = _joined(config.prefix_names, len(positions) < len(bare))
@@ -207,16 +211,16 @@ def _embed(model: Transformer, images: Tensor, token: int) -> tuple[Tensor, list
     )
     if isinstance(first_norm, nn.LayerNorm):
         tokens, step = _norm(first_norm, tokens, token)
-        words = "This network brings each token to mean 0 and deviation 1 before its first layer already."
+        words = "This network also normalises each token to mean 0 and deviation 1 before its first layer."
         steps.append(replace(step, name="tokens", title="The norm before the first layer", words=words))
     return tokens, steps
 
 
 def _joined(prefix: Sequence[str], bare: bool) -> tuple[str, str]:
-    """How the tokens come together: the formula, and what is done.
+    """Return the formula and the explanation of how the tokens are joined.
 
     Args:
-        prefix: what the tokens before the patches are called.
+        prefix: names of the tokens before the patches.
         bare: whether these have no position embedding.
     """
     if not prefix:
@@ -225,7 +229,7 @@ def _joined(prefix: Sequence[str], bare: bool) -> tuple[str, str]:
     registers = sum(name != "class token" for name in prefix)
     names = [r"x_\text{class}"] * (registers < len(prefix)) + [r"x_\text{reg}"] * (registers > 0)
     front = ";\\ ".join(names)
-    extra = "one register" if registers == 1 else f"{registers} registers, tokens that nothing is read from,"
+    extra = "one register" if registers == 1 else f"{registers} registers, tokens whose output is not used,"
     said = [one for one, there in (("the class token", registers < len(prefix)), (extra, registers)) if there]
     many = len(prefix) > 1
     put = f"{' and '.join(said)} {'are' if many else 'is'} put in front"
@@ -242,14 +246,14 @@ def _entry(tokens: Tensor, layer: int) -> ArithmeticStep:
         "tokens",
         "The tokens",
         rf"Z = Z^{{({layer - 1})}}",
-        f"What the blocks before this one made of the tokens: layer {layer} begins where layer {layer - 1} ended.",
+        f"The tokens after layer {layer - 1}, which are the input of layer {layer}.",
         ("n", "e"),
         _array(tokens),
     )
 
 
 def _attend(model: Transformer, tokens: Tensor, layer: int, head: int, token: int) -> list[ArithmeticStep]:
-    """From the tokens that enter a block to those that leave it, both ``n e``."""
+    """Return the steps from the tokens that enter a block to those that leave it, both ``n e``."""
     config, block, right = model.config, blocks_of(model)[layer - 1], mended_departures(model.config)
     d, whole, t = config.head_dim, "projection" in right, token
     steps = []
@@ -275,8 +279,9 @@ def _attend(model: Transformer, tokens: Tensor, layer: int, head: int, token: in
             "product",
             "The scores",
             r"S = Q\,K^\top",
-            "Each query meets each key: the dot product says how well they agree. Row: the token that asks. Column: "
-            f"the token that is asked. Worked out for the one that token {t} gives most attention to, {j}.",
+            "The dot product of each query with each key: the larger it is, the better they match. Rows are the "
+            f"tokens that attend, columns the tokens attended to. Worked out for token {t} and the token that it "
+            f"attends to most, {j}.",
             ("n", "m"),
             _array(product),
             rf"s_{{{t},{j}}} = q_{{{t}}} \cdot k_{{{j}}} = {_terms(q[t] * k[j])} = {_number(product[t, j])}",
@@ -288,8 +293,8 @@ def _attend(model: Transformer, tokens: Tensor, layer: int, head: int, token: in
                 "scores",
                 "The scaling",
                 r"S' = S / \sqrt{d_k}",
-                f"A sum of d_k = {d} products grows with the root of d_k; divided by it, the softmax stays mild "
-                "however wide a head is.",
+                f"A sum of d_k = {d} products has a deviation that grows with √d_k. Dividing by √d_k keeps the softmax "
+                "from saturating in wide heads.",
                 ("n", "m"),
                 _array(scores[head]),
                 rf"s'_{{{t},{j}}} = {_number(product[t, j])} / \sqrt{{{d}}} = {_number(scores[head][t, j])}",
@@ -302,7 +307,7 @@ def _attend(model: Transformer, tokens: Tensor, layer: int, head: int, token: in
             "weighted",
             "The weighted sum of values",
             r"O = A\,V",
-            "Each token takes over the values of the others, as much of each as the attention says.",
+            "Each token gets the sum of all tokens' values, weighted by its attention.",
             ("n", "d"),
             _array(weighted),
             rf"o_{{{t},1}} = \textstyle\sum_m a_{{{t},m}}\, v_{{m,1}} = {_terms(attention[head][t] * v[:, 0])} "
@@ -313,10 +318,10 @@ def _attend(model: Transformer, tokens: Tensor, layer: int, head: int, token: in
         steps.append(
             ArithmeticStep(
                 "head",
-                "The scaling, only now",
+                "The scaling, after the softmax",
                 r"O' = O / \sqrt{d_k}",
-                "This network divides after the product with V. That makes the output smaller, and does nothing for "
-                "the softmax.",
+                "This network divides after the product with V. This makes the output smaller and has no effect on the "
+                "softmax.",
                 ("n", "d"),
                 _array(out[head]),
                 rf"o'_{{{t},1}} = {_number(weighted[t, 0])} / \sqrt{{{d}}} = {_number(out[head][t, 0])}",
@@ -333,8 +338,8 @@ def _attend(model: Transformer, tokens: Tensor, layer: int, head: int, token: in
             + r";\ ".join(rf"{mine}_{{{one + 1}}}" for one in range(min(config.num_heads, 4)))
             + (r";\ \dots" if config.num_heads > 4 else "")
             + "]",
-            f"The other heads did the same with their own Q, K and V. Head {head + 1} fills the numbers {first + 1} to "
-            f"{first + d} of each row.",
+            f"The other heads do the same with their own Q, K and V. The output of head {head + 1} is in columns "
+            f"{first + 1} to {first + d} of each row.",
             ("n", "(h d)"),
             _array(together),
             rf"c_{{{t},{first + 1}}} = {mine.lower()}_{{{t},1}} = {_number(together[t, first])}",
@@ -349,7 +354,7 @@ def _attend(model: Transformer, tokens: Tensor, layer: int, head: int, token: in
                 "out",
                 "The output projection",
                 r"U = C\,W_O^\top + b_O",
-                "One more linear map of each token mixes what the heads found, so that each head can write to the "
+                "A linear map of each token combines the outputs of the heads, so that each head can write to the "
                 "whole embedding.",
                 ("n", "e"),
                 _array(added),
@@ -365,8 +370,8 @@ def _attend(model: Transformer, tokens: Tensor, layer: int, head: int, token: in
                 "scale",
                 "The layer scale",
                 r"S = U \operatorname{diag}(\gamma)",
-                "Each number has a learned factor, which began small: so a block begins by changing little, and earns "
-                "its say while training.",
+                "Each channel is multiplied by a learned factor. It starts small, so a block changes the tokens little "
+                "at first and more as training proceeds.",
                 ("n", "e"),
                 _array(scaled),
                 rf"s_{{{t},1}} = u_{{{t},1}}\,\gamma_1 = {_number(added[t, 0])} \cdot {_number(scale.gamma[0])} "
@@ -378,7 +383,7 @@ def _attend(model: Transformer, tokens: Tensor, layer: int, head: int, token: in
 
 
 def _head(q: Tensor, k: Tensor, v: Tensor, *, right: tuple[str, ...]) -> tuple[Tensor, Tensor, Tensor]:
-    """Scores and attention ``n m`` and output ``n d`` of one head."""
+    """Return scores ``n m``, attention ``n m`` and output ``n d`` of one head."""
     root = q.shape[-1] ** -0.5
     scores = einsum(q, k, "n d, m d -> n m")
     if "scaling" in right:
@@ -395,8 +400,8 @@ def _norm(norm: nn.LayerNorm, tokens: Tensor, t: int) -> tuple[Tensor, Arithmeti
         "norm1",
         "Layer norm",
         r"\hat z = \gamma\,\dfrac{z - \mu}{\sqrt{\sigma^2 + \varepsilon}} + \beta",
-        "Each token is brought to mean 0 and deviation 1, then stretched and shifted by learned numbers: so large "
-        "tokens do not drown the others.",
+        "Each token is normalised to mean 0 and deviation 1, then scaled and shifted by learned numbers, so that "
+        "tokens with large values do not dominate.",
         ("n", "e"),
         _array(normed),
         rf"\hat z_{{{t},1}} = {_number(norm.weight[0])} \cdot \dfrac{{{_number(tokens[t, 0])} - "
@@ -410,8 +415,8 @@ def _slice(value: Tensor, head: int, d: int) -> ArithmeticStep:
         "slice",
         "The head's slice",
         rf"\hat Z_{{h}} = \hat Z_{{:,\,{head * d + 1}\dots{(head + 1) * d}}}",
-        f"Head {head + 1} of this network gets only its own {d} numbers of each token. They are laid end to end, "
-        f"{len(value)} tokens of {d} in one long row of {value.numel()}.",
+        f"Head {head + 1} of this network gets only its own {d} numbers of each token. They are flattened: "
+        f"{len(value)} tokens of {d} numbers become one row of {value.numel()}.",
         ("n", "d"),
         _array(value),
     )
@@ -420,9 +425,9 @@ def _slice(value: Tensor, head: int, d: int) -> ArithmeticStep:
 def _projected(letter: str, value: Tensor, t: int, whole: bool, biased: bool) -> ArithmeticStep:
     kind = {"Q": "queries", "K": "keys", "V": "values"}[letter]
     words = {
-        "Q": "What each token looks for.",
-        "K": "What each token can be found by.",
-        "V": "What each token hands over to those that look at it.",
+        "Q": "What each token searches for in other tokens.",
+        "K": "What each token offers to be matched with the queries.",
+        "V": "What each token passes on to the tokens that attend to it.",
     }[letter]
     low = letter.lower()
     bias = f" + b_{letter}" if biased else ""
@@ -435,7 +440,7 @@ def _projected(letter: str, value: Tensor, t: int, whole: bool, biased: bool) ->
         low,
         f"The {kind}",
         f"{letter} = {formula}",
-        words + ("" if whole else f" Here every number depends on all tokens: row {t} is not token {t}'s alone."),
+        words + ("" if whole else f" Here every number depends on all tokens, so row {t} is not only about token {t}."),
         ("n", "d"),
         _array(value),
         rf"{low}_{{{t}}} = ({_first(value[t])})",
@@ -447,13 +452,13 @@ def _softmax(scores: Tensor, attention: Tensor, t: int, j: int, *, over_keys: bo
     total, one = line.exp().sum(), scores[t, j].double().exp()
     if over_keys:
         formula = r"a_{nm} = \dfrac{e^{s_{nm}}}{\sum_{m'} e^{s_{nm'}}}"
-        words = f"Over the keys: each row becomes shares that sum to 1. Row {t} is how token {t} divides its attention."
+        words = f"Over the keys: each row sums to 1. Row {t} shows how token {t} divides its attention."
         below = rf"\sum_m e^{{s_{{{t},m}}}}"
     else:
         formula = r"a_{nm} = \dfrac{e^{s_{nm}}}{\sum_{n'} e^{s_{n'm}}}"
         words = (
             "Over the queries: in this network each column sums to 1, and row "
-            f"{t} sums to {float(attention[t].sum()):.2f}. So a row is no division of a token's attention."
+            f"{t} sums to {float(attention[t].sum()):.2f}. So a row does not show how a token divides its attention."
         )
         below = rf"\sum_n e^{{s_{{n,{j}}}}}"
     worked = (
@@ -474,8 +479,8 @@ def _residuals(block: Block, tokens: Tensor, added: Tensor, layer: int, t: int, 
             "residual",
             "The residual",
             rf"Z' = Z + {letter}",
-            "What the heads found is added to the tokens that came in: a block changes tokens, it does not replace "
-            "them.",
+            "The output of the attention is added to the tokens that entered the block: a block changes tokens, it "
+            "does not replace them.",
             ("n", "e"),
             _array(after),
             rf"z'_{{{t},1}} = z_{{{t},1}} + {letter.lower()}_{{{t},1}} = {_sum(tokens[t, 0], added[t, 0])} "
@@ -485,7 +490,7 @@ def _residuals(block: Block, tokens: Tensor, added: Tensor, layer: int, t: int, 
             "layer_tokens",
             "The MLP",
             rf"Z^{{({layer})}} = Z' + \operatorname{{MLP}}(\operatorname{{LN}}(Z'))",
-            "The second half of the block, in one go. With this the layer is done; the next one begins here.",
+            "The second half of the block, in one step. Its output is the input of the next layer.",
             ("n", "e"),
             _array(left),
             rf"z^{{({layer})}}_{{{t},1}} = {_sum(after[t, 0], left[t, 0] - after[t, 0])} = {_number(left[t, 0])}",
@@ -506,12 +511,12 @@ def _number(value: Tensor | float) -> str:
 
 
 def _signed(value: Tensor | float) -> str:
-    """A number that comes after a sign."""
+    """Format a number that follows a sign: negative numbers get parentheses."""
     return _number(value) if float(value) >= 0 else f"({_number(value)})"
 
 
 def _first(values: Tensor) -> str:
-    """The first of some numbers, and dots for the others."""
+    """Format the first numbers, with dots for the others."""
     return r",\ ".join([_number(one) for one in values[: TERMS + 1]] + [r"\dots"] * (len(values) > TERMS + 1))
 
 
@@ -520,6 +525,6 @@ def _sum(first: Tensor, second: Tensor) -> str:
 
 
 def _terms(terms: Tensor) -> str:
-    """The largest of a sum's terms, in falling order, and dots for the others."""
+    """Format the largest terms of a sum in descending order, with dots for the others."""
     largest = terms[terms.abs().argsort(descending=True)[:TERMS]]
     return " + ".join(_signed(one) for one in largest) + (r" + \dots" if len(terms) > TERMS else "")

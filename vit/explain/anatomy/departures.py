@@ -1,7 +1,7 @@
-"""What each departure of the course network changes, seen on numbers.
+"""The effect of each departure of the course network, in numbers.
 
-A small course network with random weights is asked which of its inputs can move which of its outputs, as it is and
-with one departure mended; and one set of Q, K and V goes through the course's attention and the textbook's.
+Derivatives of a small course network with random weights show which inputs affect which outputs, with and without a
+departure. And the attention of the course network is compared with the standard attention on the same Q, K and V.
 """
 
 from dataclasses import dataclass
@@ -18,12 +18,12 @@ from vit.explain.anatomy.arithmetic import ArithmeticStep
 from vit.reference import EncoderBlock, ReferenceViT
 
 SMALL: dict[str, Any] = {"image_size": 32, "patch_size": 8, "embed_dim": 16, "num_heads": 4, "depth": 1}
-"""The small network: 16 patches and a class token, four heads of four numbers."""
+"""Settings of the small network: 16 patches and a class token, four heads of size four."""
 
 
 @dataclass(frozen=True)
 class AttentionResult:
-    """One way of a head's arithmetic.
+    """The attention and the output of one head.
 
     Attributes:
         attention: ``(n m)``.
@@ -35,23 +35,30 @@ class AttentionResult:
 
     @property
     def row_sums(self) -> np.ndarray:
-        """What each query gives out in all: ``(n)``."""
+        """The sum of each query's row: ``(n)``."""
         return self.attention.sum(axis=1)
 
     @property
     def column_sums(self) -> np.ndarray:
-        """What each key receives in all: ``(m)``."""
+        """The sum of each key's column: ``(m)``."""
         return self.attention.sum(axis=0)
 
     @property
     def effective(self) -> float:
-        """Over how many entries a distribution is spread: e to the entropy, mean over the lines that sum to 1."""
+        """The effective number of tokens, exp(entropy), mean over the rows or columns that sum to 1."""
         lines = self.attention if np.allclose(self.row_sums, 1, atol=1e-3) else self.attention.T
         return float(np.exp(-(lines * np.log(np.maximum(lines, 1e-30))).sum(axis=1)).mean())
 
 
 def attend(q: Tensor, k: Tensor, v: Tensor, mended: tuple[Departure, ...] = ()) -> AttentionResult:
-    """Q, K and V, each ``n d``, through the course's attention, less the departures ``softmax`` and ``scaling``."""
+    """Compute the attention of the course network for Q, K and V, each ``n d``.
+
+    Args:
+        q: queries.
+        k: keys.
+        v: values.
+        mended: the departures to correct, of ``softmax`` and ``scaling``.
+    """
     root = q.shape[-1] ** -0.5
     scores = q @ k.T * (root if "scaling" in mended else 1)
     attention = scores.softmax(dim=1 if "softmax" in mended else 0)
@@ -60,26 +67,26 @@ def attend(q: Tensor, k: Tensor, v: Tensor, mended: tuple[Departure, ...] = ()) 
 
 
 def qkv_of_steps(steps: tuple[ArithmeticStep, ...]) -> tuple[Tensor, Tensor, Tensor]:
-    """Q, K and V of a head's walk, ``n d`` each."""
+    """Return Q, K and V, ``n d`` each, from the steps of :func:`vit.explain.anatomy.arithmetic.head_arithmetic`."""
     values = {step.name: step.value for step in steps}
     q, k, v = (torch.from_numpy(values[name]) for name in "qkv")
     return q, k, v
 
 
 def random_qkv(tokens: int = 17, head_dim: int = 64) -> tuple[Tensor, Tensor, Tensor]:
-    """Q, K and V with normal entries, ``n d`` each: what Vaswani et al. (2017) argue about, footnote 4."""
+    """Draw Q, K and V with independent standard normal entries, ``n d`` each (Vaswani et al. 2017, footnote 4)."""
     q, k, v = torch.randn(3, tokens, head_dim, generator=torch.Generator().manual_seed(0))
     return q, k, v
 
 
 def query_reach(mended: tuple[Departure, ...] = ()) -> np.ndarray:
-    """How much token m moves the query in row n, ``(n m)``: the norm of the derivative, in the small network."""
+    """Return how strongly token m affects row n of Q in the small network: ``(n m)``, norms of derivatives."""
     attention = _small(mended).attn
     return _reach(lambda tokens: attention.heads[0](tokens[None])[0][0], _tokens())
 
 
 def slice_reach(mended: tuple[Departure, ...] = ()) -> np.ndarray:
-    """How much each number of the embedding moves the queries of each head: ``(h e)``."""
+    """Return how strongly each channel of the embedding affects the queries of each head: ``(h e)``."""
     attention, tokens = _small(mended).attn, _tokens()
     derivative = torch.autograd.functional.jacobian(
         lambda it: torch.stack([head(it[None])[0][0] for head in attention.heads]), tokens
@@ -88,7 +95,7 @@ def slice_reach(mended: tuple[Departure, ...] = ()) -> np.ndarray:
 
 
 def output_reach(mended: tuple[Departure, ...] = ()) -> np.ndarray:
-    """How much each head moves each number of what the attention adds to a token: ``(h e)``."""
+    """Return how strongly each head affects each channel of the attention's output: ``(h e)``."""
     projection = _small(mended).attn.proj or nn.Identity()
     heads = torch.zeros(SMALL["num_heads"], SMALL["embed_dim"] // SMALL["num_heads"])
     derivative = torch.autograd.functional.jacobian(lambda it: projection(rearrange(it, "h d -> (h d)")), heads)
@@ -96,19 +103,19 @@ def output_reach(mended: tuple[Departure, ...] = ()) -> np.ndarray:
 
 
 def mlp_reach(mended: tuple[Departure, ...] = ()) -> np.ndarray:
-    """How much token m moves what the MLP makes of token n: ``(n m)``."""
+    """Return how strongly token m affects the MLP's output for token n: ``(n m)``."""
     mlp = _small(mended).mlp
     return _reach(lambda tokens: mlp(tokens[None])[0], _tokens())
 
 
 def activations(low: float = -4, high: float = 4, count: int = 161) -> dict[str, np.ndarray]:
-    """ReLU and GELU between two bounds: ``x``, ``relu`` and ``gelu``, ``(count)`` each."""
+    """Return ReLU and GELU between two bounds: ``x``, ``relu`` and ``gelu``, ``(count)`` each."""
     x = torch.linspace(low, high, count)
     return {"x": x.numpy(), "relu": F.relu(x).numpy(), "gelu": F.gelu(x).numpy()}
 
 
 def _small(mended: tuple[Departure, ...]) -> EncoderBlock:
-    """The block of the small network."""
+    """Build the small network and return its block."""
     with torch.random.fork_rng(devices=[]):
         torch.manual_seed(0)
         network = ReferenceViT(mended=mended, **SMALL).requires_grad_(False)
@@ -123,6 +130,6 @@ def _tokens() -> Tensor:
 
 
 def _reach(function, tokens: Tensor) -> np.ndarray:
-    """The norm of each output row's derivative by each token: ``(n m)``."""
+    """Return the norm of the derivative of each output row with respect to each token: ``(n m)``."""
     derivative = torch.autograd.functional.jacobian(function, tokens)  # n d m e
     return derivative.square().sum(dim=(1, 3)).sqrt().numpy()

@@ -1,7 +1,7 @@
-"""What the first layer and the position embedding have learned, as arrays and pictures.
+"""The learned filters of the first layer and the learned position embedding, as arrays and pictures.
 
-The figures are those of Dosovitskiy et al. (2021), fig. 7: filters of the patch embedding, their principal components,
-and how similar each position's embedding is to all others'.
+They are the contents of fig. 7 of Dosovitskiy et al. (2021): filters of the patch embedding, their principal
+components, and the similarity of the position embeddings.
 """
 
 import numpy as np
@@ -17,17 +17,17 @@ from vit.explain.recording import Recordable
 from vit.networks import Network
 
 COMPONENTS = 28
-"""So many principal components are shown, as in the paper, or as many as there are."""
+"""Maximum of principal components that are shown, as in the paper."""
 
 GAP = 1
-"""Filter pixels between the tiles of a sheet."""
+"""Gap between the tiles of a sheet, in pixels of a filter."""
 
 
 def first_filters(model: Network) -> np.ndarray:
-    """The filters of the first layer, a convolution in every network here: ``(e c p1 p2)`` float32, strongest first.
+    """Return the filters of the first layer: ``(e c p1 p2)`` float32, largest norm first.
 
-    They are what the layer answers to one lit pixel of one channel, so the filters that it applies, which need not be
-    those that it stores.
+    The first layer of every network here is a convolution. The filters are measured as its responses to single pixels,
+    because a standardised convolution applies other filters than those that it stores.
     """
     layer = next(module for module in model.modules() if isinstance(module, nn.Conv2d))
     c, (height, width) = layer.in_channels, layer.kernel_size
@@ -35,63 +35,66 @@ def first_filters(model: Network) -> np.ndarray:
     with torch.no_grad():
         answers = layer(lit)
         answers = answers - layer(torch.zeros_like(lit[:1]))  # the bias
-    middle = answers[:, :, answers.shape[2] // 2, answers.shape[3] // 2]  # where the filter lies upon the pixels
+    middle = answers[:, :, answers.shape[2] // 2, answers.shape[3] // 2]  # the position where filter and pixels overlap
     filters = rearrange(middle, "(c p1 p2) e -> e c p1 p2", c=c, p1=height).cpu().numpy()
     return filters[np.argsort(-np.linalg.norm(filters.reshape(len(filters), -1), axis=1), kind="stable")]
 
 
 def patch_filters(model: Network) -> np.ndarray:
-    """The filters of the patch embedding: ``(e c p1 p2)`` float32, strongest first.
+    """Return the filters of the patch embedding: ``(e c p1 p2)`` float32, largest norm first.
 
     Raises:
         ExplainError: a TypeError; the network has no linear map of each patch.
     """
     if not isinstance(model, Recordable):
-        raise ExplainError("A convolutional network cuts no patches, so it has no patch filters.")
+        raise ExplainError("A convolutional network has no patches, so it has no patch filters.")
     if isinstance(model.config, ViTConfig) and model.config.stem == "conv":
         raise ExplainError("The convolutional stem has no linear map of each patch, so there are no patch filters.")
     return first_filters(model)
 
 
 def principal_components(filters: np.ndarray, count: int = COMPONENTS) -> tuple[np.ndarray, np.ndarray]:
-    """What the filters have in common, the most important first.
+    """Return the principal components of the filters, the most important first.
 
     Args:
         filters: ``(e c p1 p2)``.
+        count: maximum of components.
 
     Returns:
-        At most ``count`` components ``(k c p1 p2)`` of length 1, and each one's share of the filters' variance ``(k)``.
+        The components ``(k c p1 p2)``, each of length 1, and their shares of the filters' variance ``(k)``.
     """
     flat = filters.reshape(len(filters), -1)
     _, strengths, components = np.linalg.svd(flat - flat.mean(axis=0), full_matrices=False)
-    possible = min(count, len(filters) - 1, flat.shape[1])  # centring takes one away
+    possible = min(count, len(filters) - 1, flat.shape[1])  # centring removes one
     shares = strengths**2 / max((strengths**2).sum(), np.finfo(np.float32).tiny)
     return components[:possible].reshape(-1, *filters.shape[1:]), shares[:possible]
 
 
 def position_similarity(model: Network) -> np.ndarray:
-    """Cosine similarity of each patch's position embedding with each other's: ``(r w r w)`` in [-1, 1].
+    """Return the cosine similarity of each two patches' position embeddings: ``(r w r w)`` in [-1, 1].
 
     Raises:
         ExplainError: a TypeError; the network has no position embedding.
     """
     if not isinstance(model, Recordable):
         raise ExplainError(
-            "A convolutional network has no position embedding: its filters slide, so they need no names for places."
+            "A convolutional network has no position embedding: it applies the same filters at every position."
         )
     rows, columns = model.grid
-    of_patches = model.pos_embed[0, -rows * columns :]  # what stands before the patches may have positions, or none
+    of_patches = model.pos_embed[0, -rows * columns :]  # prefix tokens may have positions, too
     positions = F.normalize(of_patches.detach().float(), dim=-1)
     return (positions @ positions.T).cpu().numpy().reshape(*model.grid, *model.grid)
 
 
 def filter_sheet(filters: np.ndarray, *, columns: int, side: int) -> Image.Image:
-    """Filters ``(k c p1 p2)`` as tiles, row by row: grey is 0, and each has its own scale.
+    """Draw filters as tiles, row by row. Grey is 0, and each filter has its own scale.
 
-    Three channels are red, green and blue; any other number is shown as its mean.
+    Three channels are shown as red, green and blue, any other number as the mean over the channels.
 
     Args:
-        side: of a tile in pixels, at least; a filter's pixels stay square and crisp.
+        filters: ``(k c p1 p2)``.
+        columns: tiles in a row.
+        side: minimum side of a tile in pixels; the pixels of a filter stay square and sharp.
     """
     filters = filters if filters.shape[1] == 3 else np.repeat(filters.mean(axis=1, keepdims=True), 3, axis=1)
     count, _, height, width = filters.shape

@@ -1,4 +1,4 @@
-"""How much each head matters: what is lost without it, and how steep the loss is in it.
+"""The importance of each head: the loss of accuracy without it, and the gradient of the loss for its mask.
 
 Shapes in einops letters: ``b`` image, ``h`` head, ``n`` token, ``d`` head_dim, ``e`` embed_dim.
 """
@@ -26,34 +26,39 @@ Head = tuple[int, int]
 
 ABLATIONS: tuple[Ablation, ...] = ("zero", "mean")
 RANKING: tuple[Measure, ...] = ("loss", "gradient", "gradient-by-layer")
-"""The measures that heads are ranked by; accuracy has ties."""
+"""The measures used to rank heads. Accuracy is not among them, because it has ties."""
 
 HEADS_MAX = 8
-"""So many ablated versions of a batch run as one."""
+"""Number of ablated versions of a batch that run in one forward pass."""
 
 SIGNIFICANCE = 0.05
-"""A difference that chance alone makes at least so often counts as within chance."""
-_SIGMAS = 1.96  # of a normal distribution, for that share
+"""Significance level: a difference with a larger p-value counts as within chance."""
+_SIGMAS = 1.96  # the quantile of the normal distribution for this level, two-sided
 
 
-# What a model makes of images, and what a change costs
+# Outcomes and differences between them
 
 
 @dataclass(frozen=True)
 class Outcome:
-    """What a model made of labelled images: ``right (... b)`` bool, and the cross-entropy ``loss (... b)``."""
+    """The predictions of a model for labelled images.
+
+    Attributes:
+        right: ``(... b)`` bool, whether the predicted class is the true one.
+        loss: ``(... b)``, cross-entropy in nats.
+    """
 
     right: np.ndarray
     loss: np.ndarray
 
     @property
     def accuracy(self) -> np.ndarray:
-        """Share of the images whose class was named, ``(...)``."""
+        """Share of correctly classified images, ``(...)``."""
         return self.right.mean(axis=-1)
 
     @property
     def accuracy_error(self) -> np.ndarray:
-        """The binomial standard error of that share, ``(...)``."""
+        """The binomial standard error of the accuracy, ``(...)``."""
         return np.sqrt(self.accuracy * (1 - self.accuracy) / self.right.shape[-1])
 
     @property
@@ -62,23 +67,24 @@ class Outcome:
         return self.loss.mean(axis=-1)
 
     def select(self, rows: slice) -> "Outcome":
-        """The same of some of the images."""
+        """Return the outcome of some of the images."""
         return Outcome(self.right[..., rows], self.loss[..., rows])
 
     def at(self, place: int) -> "Outcome":
-        """One of several, along the first axis."""
+        """Return one outcome of several, by its index along the first axis."""
         return Outcome(self.right[place], self.loss[place])
 
 
 @dataclass(frozen=True)
 class MeasuredValue:
-    """A number measured on some images.
+    """A mean over images with its standard error.
 
     Attributes:
         value: ``(...)``.
-        error: its standard error; differences are paired, image by image.
-        by_chance: whether the value could as well be 0: an exact sign test of the images that changed sides for
-            accuracy (McNemar 1947), twice the standard error or so for the loss.
+        error: ``(...)``, the standard error; differences are paired, image by image.
+        by_chance: ``(...)`` bool, whether the value does not differ significantly from 0. For accuracy this is an exact
+            sign test on the images whose prediction became right or wrong (McNemar 1947), for the loss a normal
+            approximation.
     """
 
     value: np.ndarray
@@ -87,7 +93,7 @@ class MeasuredValue:
 
 
 def accuracy_lost(before: Outcome, after: Outcome) -> MeasuredValue:
-    """How much lower the accuracy is after than before, ``after (... b)``."""
+    """Return the drop in accuracy from ``before (b)`` to ``after (... b)``."""
     change = before.right.astype(int) - after.right
     value, error = _mean_and_error(change)
     by_chance = (
@@ -97,19 +103,19 @@ def accuracy_lost(before: Outcome, after: Outcome) -> MeasuredValue:
 
 
 def loss_gained(before: Outcome, after: Outcome) -> MeasuredValue:
-    """How much higher the loss is after than before, in nats, ``after (... b)``."""
+    """Return the rise of the loss in nats from ``before (b)`` to ``after (... b)``."""
     value, error = _mean_and_error(after.loss - before.loss)
     return MeasuredValue(value, error, np.abs(value) <= _SIGMAS * error)
 
 
 def _mean_and_error(values: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
-    """Mean over the last axis, and its standard error; of a single image that is not known, and 0."""
+    """Return the mean over the last axis and its standard error; for a single image the error is given as 0."""
     count = values.shape[-1]
     return values.mean(axis=-1), values.std(axis=-1, ddof=min(1, count - 1)) / math.sqrt(count)
 
 
 def _sign_test(wins: int, losses: int) -> float:
-    """How often a fair coin lands at least so unevenly, on either side."""
+    """Return the p-value of an exact two-sided sign test."""
     tosses, fewer = wins + losses, min(wins, losses)
     logs = (
         math.lgamma(tosses + 1) - math.lgamma(one + 1) - math.lgamma(tosses - one + 1) - tosses * math.log(2)
@@ -121,7 +127,7 @@ def _sign_test(wins: int, losses: int) -> float:
 def measure_outcome(
     model: Network, sample: Sample, edits: Edits | None = None, progress: Progress | None = None
 ) -> Outcome:
-    """What the model, with these changes, makes of all images of ``sample``; a CNN takes no changes.
+    """Return the outcome of the model, with these changes, on all images of ``sample``; a CNN takes no changes.
 
     Raises:
         ExplainError: a TypeError; the model has no classes.
@@ -136,20 +142,20 @@ def measure_outcome(
 
 
 def score_logits(logits: Tensor, labels: Tensor) -> Outcome:
-    """The outcome of ``logits (... b k)`` for ``labels (b)``."""
+    """Return the outcome of ``logits (... b k)`` for ``labels (b)``."""
     labels = labels.expand(logits.shape[:-1])
     loss = F.cross_entropy(logits.float().flatten(0, -2), labels.flatten(), reduction="none").view(labels.shape)
     return Outcome((logits.argmax(dim=-1) == labels).cpu().numpy(), loss.cpu().numpy())
 
 
 def concatenate_outcomes(outcomes: Sequence[Outcome]) -> Outcome:
-    """The outcome of all images, from those of batches."""
+    """Concatenate the outcomes of batches along the axis of the images."""
     parts = (np.concatenate([getattr(one, name) for one in outcomes], axis=-1) for name in ("right", "loss"))
     return Outcome(*parts)
 
 
 def stack_outcomes(outcomes: Sequence[Outcome]) -> Outcome:
-    """Several outcomes of the same images, along a new first axis."""
+    """Stack several outcomes of the same images along a new first axis."""
     return Outcome(np.stack([one.right for one in outcomes]), np.stack([one.loss for one in outcomes]))
 
 
@@ -158,12 +164,12 @@ def stack_outcomes(outcomes: Sequence[Outcome]) -> Outcome:
 
 @dataclass(frozen=True)
 class Importance:
-    """What :func:`head_importance` measured, image by image.
+    """The result of :func:`head_importance`, for each image.
 
     Attributes:
-        before: of the model as it is, ``(b)``.
-        without: without each head, ``(depth h b)``.
-        gradient: ``|dL/dxi|`` of each head's mask xi, ``(depth h b)``.
+        before: the outcome of the unchanged model, ``(b)``.
+        without: the outcome without each head, ``(depth h b)``, for each ablation.
+        gradient: ``|dL/dxi|`` for each head's mask xi, ``(depth h b)``.
     """
 
     before: Outcome
@@ -172,21 +178,22 @@ class Importance:
 
     @property
     def images(self) -> int:
-        """So many images were measured on."""
+        """Number of images."""
         return len(self.before.loss)
 
     def select(self, rows: slice) -> "Importance":
-        """The same measured on some of the images."""
+        """Return the importance measured on some of the images."""
         without = {name: one.select(rows) for name, one in self.without.items()}
         return Importance(self.before.select(rows), without, self.gradient[..., rows])
 
     def estimate(self, measure: Measure, ablation: Ablation = "zero") -> MeasuredValue:
-        """Every head's importance, ``(depth h)``.
+        """Return the importance of every head, ``(depth h)``.
 
-        - ``accuracy``: how much of it is lost without the head;
-        - ``loss``: how much cross-entropy is gained, in nats;
-        - ``gradient``: E |dL/dxi| (Michel, Levy and Neubig 2019, section 4.1), whatever the ablation;
-        - ``gradient-by-layer``: the same divided by its L2 norm over the heads of a layer, as they rank by.
+        - ``accuracy``: drop in accuracy without the head;
+        - ``loss``: rise of the cross-entropy without the head, in nats;
+        - ``gradient``: E |dL/dxi| (Michel, Levy and Neubig 2019, section 4.1), for which ``ablation`` has no effect;
+        - ``gradient-by-layer``: the gradient divided by its L2 norm over the heads of a layer, which the paper uses to
+          rank heads.
         """
         match measure:
             case "accuracy":
@@ -200,22 +207,23 @@ class Importance:
         return MeasuredValue(value, error, np.zeros(value.shape, dtype=bool))
 
     def order(self, measure: Measure, ablation: Ablation = "zero") -> tuple[Head, ...]:
-        """All heads, the least important first."""
+        """Return all heads, the least important first."""
         value = self.estimate(measure, ablation).value
         return tuple(divmod(int(place), value.shape[1]) for place in value.argsort(axis=None, kind="stable"))
 
 
 def head_importance(model: Network, sample: Sample, means: Means, progress: Progress | None = None) -> Importance:
-    """What is lost without each head, and the gradient of the loss with respect to each head's mask.
+    """Measure the effect of ablating each head, and the gradient of the loss with respect to each head's mask.
 
-    The mask xi of a head multiplies what it hands on, Att; at xi = 1 dL/dxi = Attᵀ dL/dAtt, so one backward pass
-    gives it for all heads. Without a head: the layers below it do not change, so their tokens are computed once, and
-    all ablated versions of a layer run from there as one batch.
+    The mask xi of a head multiplies its output Att. At xi = 1, dL/dxi = Attᵀ dL/dAtt, so one backward pass gives the
+    gradients of all heads. Ablating a head does not change the layers before it, so their tokens are computed once, and
+    all ablated versions of a layer run from there in one batch.
 
     Args:
-        model: in eval mode; it is left as it is.
-        means: what takes the place of a head's output in mean ablation.
-        progress: ``(done, total)``, in batches and layers.
+        model: in eval mode; it is not changed.
+        sample: the labelled images.
+        means: the mean outputs that replace a head's output in mean ablation.
+        progress: called with (done, total) in batches and layers.
 
     Raises:
         ExplainError: a TypeError; the model has no heads, or no classes.
@@ -243,13 +251,13 @@ def head_importance(model: Network, sample: Sample, means: Means, progress: Prog
 
 
 def _observe(model: Transformer, images: Tensor, labels: Tensor) -> tuple[list[Tensor], Outcome, np.ndarray]:
-    """The tokens that enter each layer, the model's answers, and ``|dL/dxi| (depth h b)``."""
+    """Return the tokens that enter each layer, the model's outcome, and ``|dL/dxi| (depth h b)``."""
     with torch.no_grad():
         tokens = model.embed(images)
     record: dict = {"layers": []}
     with torch.enable_grad():
         logits = model.classify(model.blocks(tokens.requires_grad_(), record))
-        loss = F.cross_entropy(logits, labels, reduction="sum")  # images do not touch each other
+        loss = F.cross_entropy(logits, labels, reduction="sum")  # images are independent of each other
     layers = record["layers"]
     slopes = torch.autograd.grad(loss, [layer["heads"] for layer in layers])
     pairs = zip(layers, slopes, strict=True)
@@ -260,7 +268,7 @@ def _observe(model: Transformer, images: Tensor, labels: Tensor) -> tuple[list[T
 
 @torch.no_grad()
 def _without_each(model: Transformer, tokens: Tensor, labels: Tensor, layer: int, output: Tensor | None) -> Outcome:
-    """Of ``tokens (b n e)`` that enter ``layer``, with each of its heads ablated in turn: ``(h b)``."""
+    """Return the outcome for ``tokens (b n e)`` that enter ``layer`` with each of its heads ablated: ``(h b)``."""
     h, b = model.config.num_heads, len(tokens)
     found = []
     for heads in torch.eye(h, device=tokens.device).split(HEADS_MAX):

@@ -1,8 +1,8 @@
-"""How alike two layers see a set of images: centred kernel alignment, between the layers of one network or of two.
+"""The similarity of layers, of one network or of two: centred kernel alignment (CKA).
 
-Linear CKA (Kornblith et al. 2019) compares which images a layer finds similar to which, so layers of any width, and
-networks of any kind, can be held against each other (Raghu et al. 2021). It needs each layer's inner products between
-images alone.
+Linear CKA (Kornblith et al. 2019) compares the similarities between images in one layer with those in another, so it
+works for layers of different widths and for different kinds of networks (Raghu et al. 2021). It needs only the inner
+products between images in each layer.
 
 Shapes in einops letters: ``i`` and ``j`` image, ``b`` batch, ``n`` token, ``e`` embed_dim, ``f`` feature.
 """
@@ -28,33 +28,33 @@ if TYPE_CHECKING:  # it would bring the trainer
     from vit.runs.weights import CheckpointInfo
 
 IMAGES_MIN, IMAGES_MAX = 10, 1000
-"""With fewer images the estimate is noise; more change little, and their pairs are many."""
+"""With fewer images the estimate is too noisy; more change it little, and the number of pairs grows quadratically."""
 
 BATCH_MAX = 32
 BATCH_BYTES = 16e6
-"""A batch is so small that the attention of one layer stays below this; a few copies of it are made."""
+"""Maximum size of one layer's attention for a batch; a few copies of it exist at the same time."""
 
 BYTES = 1.2e9
 COPIES = 3
-"""The features of all images may take so many bytes, with two stages of them and the centred copy of one."""
+"""Maximum size of the features of all images, in three copies: two stages, and the centred features of one."""
 
 CONSTANT = 1e-10
-"""A layer is the same for every image where its features' variance is below this share of their mean square."""
+"""A layer counts as constant if the variance of its features is below this share of their mean square."""
 
 Representation = Literal["tokens", "summary"]
-"""What stands for an image: all its tokens one after another, or the summary token."""
+"""The features of an image: all its tokens, flattened, or its summary token."""
 
 Progress = Callable[[int, int], None]
 
 
 @dataclass(frozen=True)
 class Grams:
-    """What :func:`grams` keeps of a network.
+    """The result of :func:`grams`.
 
     Attributes:
-        names: of its stages, in the order in which an image goes through them.
-        tokens, summary: ``(stages i j)`` float32, inner products of the images' centred features; zeros where a stage
-            is the same for every image.
+        names: names of the stages, in their order.
+        tokens, summary: ``(stages i j)`` float32, inner products of the images' centred features; zeros if a stage is
+            constant over the images.
     """
 
     names: tuple[str, ...]
@@ -63,15 +63,17 @@ class Grams:
 
 
 def cka(first: np.ndarray, second: np.ndarray, *, unbiased: bool = True) -> float:
-    """Linear CKA of two layers from their inner products ``(i j)`` between the same images.
+    """Return the linear CKA of two layers, HSIC(K, L) / sqrt(HSIC(K, K) HSIC(L, L)).
 
     Args:
-        unbiased: with the estimate of HSIC by Song et al. (2012), as in Nguyen et al. (2021). Without it, as in
-            Kornblith et al. (2019), which rises towards 1 where there are more features than images.
+        first: ``(i j)``, inner products K between images in one layer.
+        second: ``(i j)``, inner products L between the same images in the other layer.
+        unbiased: use the unbiased estimator of HSIC by Song et al. (2012), as in Nguyen et al. (2021). Otherwise use
+            the estimator of Kornblith et al. (2019), which tends to 1 if there are more features than images.
 
     Returns:
-        1 where one layer is the other turned, mirrored and scaled as a whole; 0 where they have nothing in common, and
-        with ``unbiased`` slightly below at times. NaN where a layer is the same for every image.
+        1 if the layers differ only by a rotation, a reflection and a scale; 0 if they have nothing in common (with
+        ``unbiased`` sometimes slightly below 0). NaN if a layer is constant over the images.
 
     Raises:
         ValueError: fewer than 4 images with ``unbiased``.
@@ -83,7 +85,7 @@ def cka(first: np.ndarray, second: np.ndarray, *, unbiased: bool = True) -> floa
 
 
 def similarity(first: Grams, second: Grams | None = None, *, of: Representation = "tokens") -> np.ndarray:
-    """CKA of every stage of one network with every stage of another, or of itself: ``(stages stages)``."""
+    """Return the CKA of every stage of a network with every stage of another, or of itself: ``(stages stages)``."""
     down, across = (
         [_without_bias(gram) for gram in getattr(grams, of)] for grams in (first, first if second is None else second)
     )
@@ -94,13 +96,13 @@ def similarity(first: Grams, second: Grams | None = None, *, of: Representation 
 
 
 def _centred(gram: np.ndarray) -> np.ndarray:
-    """H K H with H = I - 1/n: the inner products of centred features."""
+    """Return H K H with H = I - 1/n: the inner products of centred features."""
     gram = np.asarray(gram, dtype=np.float64)
     return gram - gram.mean(axis=0) - gram.mean(axis=1, keepdims=True) + gram.mean()
 
 
 def _without_bias(gram: np.ndarray) -> np.ndarray:
-    """The U-centred matrix of Székely and Rizzo (2014): its products' sums are those of Song et al. (2012), eq. 5."""
+    """Return the U-centred matrix of Székely and Rizzo (2014); its inner products give eq. 5 of Song et al. (2012)."""
     gram = np.array(gram, dtype=np.float64)
     n = len(gram)
     if n < 4:
@@ -113,22 +115,23 @@ def _without_bias(gram: np.ndarray) -> np.ndarray:
 
 
 def _hsic(first: np.ndarray, second: np.ndarray) -> float:
-    """Up to a factor that falls out of CKA."""
+    """Return HSIC up to a constant factor, which cancels in CKA."""
     return float(np.vdot(first, second))
 
 
 @torch.inference_mode()
 def grams(model: Network, info: "CheckpointInfo", images: np.ndarray, *, progress: Progress | None = None) -> Grams:
-    """Inner products between images after every stage of a network.
+    """Return the inner products between images after every stage of a network.
 
-    All images go through one stage before the next begins, so two stages' features of all images are held at a time:
-    :func:`images_max` says how many there should be.
+    All images go through one stage before the next begins, so memory holds the features of all images at two stages.
+    :func:`images_max` gives the number of images for which they fit.
 
     Args:
-        model: a transformer, with a stage before its first block, one after the attention of each block and one after
-            its MLP; or a :class:`vit.cnn.CNN`, with one after each block.
-        images: uint8 ``(i c h w)`` of any size; the network sees them at its own.
-        progress: told (done, total) after each batch of a stage.
+        model: a transformer, whose stages are the embedding and each block's attention and MLP; or a
+            :class:`vit.cnn.CNN`, whose stages are its blocks.
+        info: size and normalisation of the network's images.
+        images: uint8 ``(i c h w)`` of any size; they are resized and cropped for the network.
+        progress: called with (done, total) after each batch of a stage.
 
     Raises:
         DataError: fewer than :data:`IMAGES_MIN` images.
@@ -150,7 +153,7 @@ def grams(model: Network, info: "CheckpointInfo", images: np.ndarray, *, progres
 
 
 def images_max(config: TransformerConfig | CNNConfig) -> int:
-    """Of how many images :func:`grams` can compare the pairs within :data:`BYTES`, in the network of these settings."""
+    """Return the maximum number of images for which :func:`grams` needs at most :data:`BYTES` in this network."""
     if isinstance(config, CNNConfig):
         side, widest = config.image_size, config.in_channels * config.image_size**2
         for block in cnn_blocks.blocks(config):
@@ -162,7 +165,7 @@ def images_max(config: TransformerConfig | CNNConfig) -> int:
 
 
 class _StageBatches:
-    """Batches of images, stage by stage, with progress and a stop at each."""
+    """Batches of images, stage by stage. It calls ``progress`` after each batch, which may raise to stop the work."""
 
     def __init__(self, images: int, size: int, stages: int, progress: Progress | None) -> None:
         self.images, self.size, self.total = images, size, images * stages
@@ -177,7 +180,7 @@ class _StageBatches:
                 self.progress(self.done, self.total)
 
     def gather(self, features: Callable[[slice], Tensor]) -> Tensor:
-        """The features of all images, from those of each batch."""
+        """Compute the features of all images, batch by batch."""
         gathered = None
         for batch in self:
             part = features(batch)
@@ -191,7 +194,7 @@ class _StageBatches:
 def _stages(
     model: Network, info: "CheckpointInfo", images: np.ndarray, steps: _StageBatches
 ) -> Iterator[tuple[str, Tensor]]:
-    """Name and features of each stage: ``(i n e)`` of a transformer, ``(i e rows columns)`` of a CNN."""
+    """Yield name and features of each stage: ``(i n e)`` for a transformer, ``(i e rows columns)`` for a CNN."""
     device = next(model.parameters()).device
 
     def seen(batch: slice) -> Tensor:
@@ -224,7 +227,7 @@ def _after(block: nn.Module, before: Tensor, batch: slice) -> Tensor:
 
 
 def _summarised(model: Network, features: Tensor) -> Tensor:
-    """What the head would read of a stage's features, before any norm: ``(i e)``."""
+    """Return the summary token of a stage's features, without the final norm: ``(i e)``."""
     if isinstance(model, CNN):
         return features.mean(dim=(2, 3))
     if model.pool == "cls":
@@ -233,9 +236,9 @@ def _summarised(model: Network, features: Tensor) -> Tensor:
 
 
 def _gram(features: Tensor) -> np.ndarray:
-    """Inner products of centred features ``(i f)``: ``(i j)``.
+    """Return the inner products of centred features ``(i f)``: ``(i j)``.
 
-    Centred before the product, which in single precision would drown in what all images have in common.
+    The features are centred before the product: in single precision, a large common part would hide the differences.
     """
     centred = features - features.mean(dim=0)
     if centred.square().mean() <= CONSTANT * features.square().mean():
@@ -244,10 +247,10 @@ def _gram(features: Tensor) -> np.ndarray:
 
 
 def largest_change(values: np.ndarray) -> int | None:
-    """The stage of one network after which most changes: the index of the first of the two; None where there is none.
+    """Return the index of the stage that differs most from the next one; None if every similarity is NaN.
 
     Args:
-        values: of :func:`similarity`, ``(stages stages)``.
+        values: ``(stages stages)``, from :func:`similarity` of one network with itself.
     """
     neighbours = np.diagonal(values, offset=1)
     return None if np.isnan(neighbours).all() else int(np.nanargmin(neighbours))

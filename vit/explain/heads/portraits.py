@@ -1,7 +1,7 @@
-"""Portraits of all heads over many images: how widely each looks, how far, at what, and which images drive it.
+"""Portraits of all heads over many images: attention entropy, distance, targets, and the images with the most effect.
 
-Queries are the patches, and attention is what such a query gives to all tokens, unless something else is said. Means
-are over queries and images.
+Unless stated otherwise, queries are the patches, attention is that of a patch to all tokens, and means are over queries
+and images.
 
 Shapes in einops letters: ``b`` batch, ``h`` head, ``n`` token (query), ``m`` token (key), ``d`` head_dim, ``e``
 embed_dim.
@@ -31,11 +31,12 @@ if TYPE_CHECKING:  # it would bring the trainer
 
 BATCH_MAX = 128
 BATCH_BYTES = 16e6
-"""A batch is so small that the attention of one layer stays below this; a few copies of it are made."""
+"""Maximum size of one layer's attention for a batch; a few copies of it exist at the same time."""
 
 FOCUS_TIMES = 3.0
 FOCUS_QUERIES = 0.9
-"""A token is a focus in an image where at least this share of the patches give it ``FOCUS_TIMES`` its even share."""
+"""A token is a focus of an image if at least ``FOCUS_QUERIES`` of the patches give it at least ``FOCUS_TIMES`` the
+attention that uniform attention would give it."""
 
 SINK_SHARE = 0.3
 SINK_VALUE = 0.5
@@ -47,30 +48,29 @@ BY_CONTENT = 0.5
 """The thresholds of :data:`NAMES`."""
 
 NAMES = {
-    "sink": f"at least {SINK_SHARE:.0%} of the attention goes to tokens that {FOCUS_QUERIES:.0%} of an image's "
-    f"patches give {FOCUS_TIMES:.0f} times their even share or more, and what it takes from them is at most "
-    f"{SINK_VALUE:.0%} as long as what it would take from an average token. The class token or a register may be one; "
-    "patches are not counted where they are mostly the same one in every image",
-    "positional": f"at least {PLACE_SHARE:.0%} goes to one fixed patch, or to the patch at one fixed step from the "
-    f"query, in every image; or at least {BY_PLACE:.0%} of what sets the pattern apart from an even one is the same "
-    "in every image, and neither local nor global fits",
-    "local": f"the mean attention distance is at most {LOCAL_DISTANCE:.0%} of what an even pattern has",
-    "global": f"the entropy is at least {EVEN_ENTROPY:.0%} of the greatest possible: it looks at everything nearly "
-    "evenly",
-    "content": f"none of these, and at most {BY_CONTENT:.0%} of what sets the pattern apart from an even one is the "
-    "same in every image: where it looks depends on what is there",
-    "mixed": "none of these",
+    "sink": f"at least {SINK_SHARE:.0%} of the attention goes to tokens that get at least {FOCUS_TIMES:.0f} times the "
+    f"uniform attention from {FOCUS_QUERIES:.0%} of an image's patches, and the values read there are at most "
+    f"{SINK_VALUE:.0%} as long as those of an average token. The token may be the class token or a register; a patch "
+    "does not count if it is mostly the same one in every image",
+    "positional": f"at least {PLACE_SHARE:.0%} of the attention goes to one fixed patch, or to the patch at one fixed "
+    f"offset from the query, in every image; or at least {BY_PLACE:.0%} of the difference from uniform attention is "
+    "the same in every image, and neither local nor global applies",
+    "local": f"the mean attention distance is at most {LOCAL_DISTANCE:.0%} of that of uniform attention",
+    "global": f"the entropy is at least {EVEN_ENTROPY:.0%} of the maximum: the attention is nearly uniform",
+    "content": f"none of the above, and at most {BY_CONTENT:.0%} of the difference from uniform attention is the same "
+    "in every image: the attention depends on the content",
+    "mixed": "none of the above",
 }
-"""What a head is called, by the first of these that fits, and when."""
+"""The names of heads and their definitions. The first definition that applies gives the name."""
 
 ORDER = ("local", "positional", "content", "mixed", "global", "sink")
-"""The order in which heads of different names are listed."""
+"""The order in which the heads are listed by name."""
 
 Progress = Callable[[int, int], None]
 
 
 class Offset(NamedTuple):
-    """From a query to its key: so many rows down and columns to the right."""
+    """The offset from a query to its key: rows down and columns to the right."""
 
     rows: int
     columns: int
@@ -78,31 +78,32 @@ class Offset(NamedTuple):
 
 @dataclass(frozen=True)
 class Portraits:
-    """What :func:`portraits` measures; ``h`` heads in each of ``depth`` layers.
+    """The result of :func:`portraits`; ``h`` heads in each of ``depth`` layers.
 
     Attributes:
-        images: ``(i)``, which images of the split were looked at, ascending.
+        images: ``(i)``, indices of the measured images in the split, ascending.
         labels: ``(i)``, their classes.
-        class_names: of the labels.
+        class_names: names of the classes.
         grid, prefix_tokens, pool, summary_rows: as in :class:`vit.explain.Record`.
         patch: side of a patch in pixels.
         picture: ``(h w c)`` uint8, the mean of the images.
         attention: ``(depth h n m)`` float32, mean over the images.
-        entropy: ``(depth h)``, of a query's attention, in nats.
-        distance: ``(depth h)``, mean attention distance in pixels (Dosovitskiy et al. 2021, fig. 7 right): from the
-            centre of the query to those of the patches that it looks at, whose shares are taken to sum to 1.
-        departure: ``(depth h)``, how far a query's attention is from the even one, as total variation distance, the
-            share of attention that would have to go elsewhere.
-        focus: ``(depth h m)``, the attention that goes to each token in the images in which it is a focus, one that
-            nearly all patches look at (:data:`FOCUS_QUERIES`), as a share of all attention in all images.
-        focus_rate: ``(depth h)``, share of the images in which some token is a focus.
-        focus_value: ``(depth h)``, how long what a focus hands on is, ‖f(x)‖ of Kobayashi et al. (2020), relative to
-            the mean of all tokens; NaN where there is no focus. Well below 1 it is an attention sink (Xiao et al.
-            2024), the head's way of doing nothing; around 1 and above, the head gathers from it: from an object, or
-            from a token in which the network keeps what it knows of the whole image (Darcet et al. 2024).
-        strength: ``(i depth h)``, the length of what the head adds to the summary token, output projection and
-            layer scale included; the mean of the lengths where the summary token is a mean. The output projection's
-            bias belongs to no head and is left out.
+        entropy: ``(depth h)``, entropy of a query's attention in nats.
+        distance: ``(depth h)``, mean attention distance in pixels (Dosovitskiy et al. 2021, fig. 7 right): between the
+            centres of the query and of the patches, weighted by the attention to patches, normalised to sum to 1.
+        departure: ``(depth h)``, total variation distance between a query's attention and uniform attention: the share
+            of attention that would have to move.
+        focus: ``(depth h m)``, the attention to each token in the images in which it is a focus (a token that nearly
+            all patches attend to, :data:`FOCUS_QUERIES`), as a share of all attention in all images.
+        focus_rate: ``(depth h)``, share of the images that have a focus.
+        focus_value: ``(depth h)``, the norm ‖f(x)‖ of a focus's transformed value (Kobayashi et al. 2020) relative to
+            the mean over all tokens; NaN if there is no focus. If it is well below 1, the focus is an attention sink
+            (Xiao et al. 2024): the head adds almost nothing. If it is about 1 or above, the head reads information
+            from it: from an object, or from a token that stores information about the whole image (Darcet et al.
+            2024).
+        strength: ``(i depth h)``, the norm of what the head adds to the summary token, with the output projection and
+            the layer scale; the mean of the norms if the summary token is a mean. The bias of the output projection
+            belongs to no head and is left out.
     """
 
     images: np.ndarray
@@ -124,83 +125,83 @@ class Portraits:
     strength: np.ndarray
 
     def rows(self, token: int) -> np.ndarray:
-        """What one token attends to on average, ``(depth h m)``: see :func:`vit.explain.token_rows`."""
+        """Return one token's mean attention, ``(depth h m)``: see :func:`vit.explain.token_rows`."""
         return token_rows(self, self.attention, token)
 
-    # Numbers of the even pattern, and what they are held against
+    # Values of uniform attention, and comparisons with them
 
     @cached_property
     def even_share(self) -> float:
-        """What one token gets from an even pattern."""
+        """The share of one token in uniform attention."""
         return 1 / self.attention.shape[-1]
 
     @cached_property
     def even_distance(self) -> float:
-        """The distance of an even pattern in pixels."""
+        """The distance of uniform attention in pixels."""
         return float(patch_distances(self.grid, self.patch).mean())
 
     @cached_property
     def entropy_share(self) -> np.ndarray:
-        """Entropy as a share of the greatest possible, the logarithm of the number of tokens: ``(depth h)``."""
+        """Entropy as a share of its maximum, the logarithm of the number of tokens: ``(depth h)``."""
         return self.entropy / np.log(self.attention.shape[-1])
 
     @cached_property
     def distance_share(self) -> np.ndarray:
-        """Distance relative to that of an even pattern: ``(depth h)``."""
+        """Distance relative to that of uniform attention: ``(depth h)``."""
         return self.distance / (self.even_distance or 1)
 
     @cached_property
     def effective_tokens(self) -> np.ndarray:
-        """Over how many tokens attention of this entropy would be spread evenly: ``(depth h)``."""
+        """The effective number of tokens, exp(entropy): ``(depth h)``."""
         return np.exp(self.entropy)
 
     # Shares of the attention
 
     @cached_property
     def _of_patches(self) -> np.ndarray:
-        """The mean attention of the patches to the patches, ``(depth h n m)``."""
+        """The mean attention from patches to patches, ``(depth h n m)``."""
         return self.attention[..., self.prefix_tokens :, self.prefix_tokens :]
 
     @cached_property
     def prefix_share(self) -> np.ndarray:
-        """What goes to the tokens before the patches, the class token and registers: ``(depth h)``."""
+        """The share of attention to the prefix tokens, the class token and registers: ``(depth h)``."""
         return self.attention[..., self.prefix_tokens :, : self.prefix_tokens].sum(axis=-1).mean(axis=-1)
 
     @cached_property
     def own_share(self) -> np.ndarray:
-        """What goes to the query's own patch: ``(depth h)``."""
+        """The share of attention to the query's own patch: ``(depth h)``."""
         return np.einsum("...nn->...n", self._of_patches).mean(axis=-1)
 
     @cached_property
     def _neighbours(self) -> np.ndarray:
-        """Which patches touch which, at a side or a corner: ``(n m)``, 1 or 0."""
+        """Whether two patches are neighbours, at a side or a corner: ``(n m)``, 1 or 0."""
         row, column = np.indices(self.grid).reshape(2, -1)
         steps = np.maximum(np.abs(row[:, None] - row), np.abs(column[:, None] - column))
         return (steps == 1).astype(np.float32)
 
     @cached_property
     def neighbour_share(self) -> np.ndarray:
-        """What goes to the patches around the query's own, 8 but for the border: ``(depth h)``."""
+        """The share of attention to the query's neighbours (8, fewer at the border): ``(depth h)``."""
         return (self._of_patches * self._neighbours).sum(axis=-1).mean(axis=-1)
 
     @cached_property
     def even_neighbour_share(self) -> float:
-        """:attr:`neighbour_share` of an even pattern."""
+        """The :attr:`neighbour_share` of uniform attention."""
         return float(self._neighbours.sum(axis=-1).mean()) * self.even_share
 
     @cached_property
     def key(self) -> np.ndarray:
-        """The patch that gets most from all queries, from 0, row by row: ``(depth h)``."""
+        """The patch with the most attention from all queries, from 0, row by row: ``(depth h)``."""
         return self._of_patches.mean(axis=-2).argmax(axis=-1)
 
     @cached_property
     def key_share(self) -> np.ndarray:
-        """What goes to that patch: ``(depth h)``."""
+        """The share of attention to the patch :attr:`key`: ``(depth h)``."""
         return self._of_patches.mean(axis=-2).max(axis=-1)
 
     @cached_property
     def _offsets(self) -> tuple[np.ndarray, np.ndarray]:
-        """The steps ``(s 2)`` that at least half of the patches can take, and what goes there: ``(depth h s)``."""
+        """The offsets ``(s 2)`` that exist for at least half of the patches, and their attention ``(depth h s)``."""
         height, width = self.grid
         row, column = np.indices(self.grid).reshape(2, -1)
         down, right = row - row[:, None] + height - 1, column - column[:, None] + width - 1  # n m, from 0
@@ -216,25 +217,25 @@ class Portraits:
 
     @cached_property
     def offset_share(self) -> np.ndarray:
-        """What goes to the patch at the step that gets most, mean over the queries that can take it: ``(depth h)``.
+        """The share of attention at the offset with the most attention: ``(depth h)``.
 
-        "One to the left" is such a step, and so is (0, 0), the query's own patch; at least half of the patches can
-        take it.
+        "One patch to the left" is an offset, and (0, 0), the query's own patch, is one. The mean is over the queries
+        for which the offset lies inside the image; only offsets that do so for at least half of the patches count.
         """
         return self._offsets[1].max(axis=-1)
 
     def offset(self, layer: int, head: int) -> Offset:
-        """The step of :attr:`offset_share`, for a layer and head from 0."""
-        steps, shares = self._offsets
-        return Offset(*(int(number) for number in steps[shares[layer, head].argmax()]))
+        """Return the offset of :attr:`offset_share` for a layer and head, from 0."""
+        offsets, shares = self._offsets
+        return Offset(*(int(number) for number in offsets[shares[layer, head].argmax()]))
 
     @cached_property
     def by_place(self) -> np.ndarray:
-        """How much of what sets the pattern apart from an even one is the same in every image: ``(depth h)``.
+        """The share of the difference from uniform attention that is the same in every image: ``(depth h)``.
 
-        The mean pattern's distance from the even one as a share of the patterns' own mean distance: 1 where every image
-        gives the same pattern, near 0 where images have nothing in common. An even head, which nothing sets apart, has
-        1.
+        It is the distance of the mean attention from uniform attention, divided by the mean distance of the single
+        images' attention. It is 1 if the attention is the same in every image, and near 0 if the images have nothing in
+        common. For a head with uniform attention it is 1.
         """
         mean = self.attention[..., self.prefix_tokens :, :]
         apart = 0.5 * np.abs(mean - self.even_share).sum(axis=-1).mean(axis=-1)
@@ -242,15 +243,15 @@ class Portraits:
 
     @cached_property
     def focus_share(self) -> np.ndarray:
-        """What goes to tokens that nearly all patches look at: ``(depth h)``."""
+        """The share of attention to tokens that nearly all patches attend to: ``(depth h)``."""
         return self.focus.sum(axis=-1)
 
     @cached_property
     def sink_share(self) -> np.ndarray:
-        """:attr:`focus_share` where it is a sink's, else 0: ``(depth h)``.
+        """The :attr:`focus_share` of attention sinks, otherwise 0: ``(depth h)``.
 
-        Where more than half of what goes to patches goes to one and the same, the patches are left out: that is looking
-        at a place.
+        If more than half of the attention to focus patches goes to one fixed patch, patches are left out: then the
+        head attends to a position.
         """
         of_patches = self.focus[..., self.prefix_tokens :]
         total = of_patches.sum(axis=-1)
@@ -258,11 +259,11 @@ class Portraits:
         share = self.focus[..., : self.prefix_tokens].sum(axis=-1) + moving
         return np.where(np.nan_to_num(self.focus_value, nan=np.inf) <= SINK_VALUE, share, 0)
 
-    # Names, and the images
+    # Names and images
 
     @cached_property
     def names(self) -> np.ndarray:
-        """What each head is called, one of :data:`NAMES`: ``(depth h)``."""
+        """The name of each head, one of :data:`NAMES`: ``(depth h)``."""
         fits = {
             "sink": self.sink_share >= SINK_SHARE,
             "positional": np.maximum(self.key_share, self.offset_share) >= PLACE_SHARE,
@@ -274,16 +275,25 @@ class Portraits:
         return np.select(list(fits.values()), list(fits), default=by_place)
 
     def order(self) -> list[tuple[int, int]]:
-        """Layer and head of each, from 0: those of a name together, and the nearest-sighted of a name first."""
+        """Return layer and head of every head, from 0, sorted by name and then by attention distance."""
         heads = np.ndindex(self.names.shape)
         return sorted(heads, key=lambda at: (ORDER.index(self.names[at]), self.distance[at], at))
 
     def driving(self, layer: int, head: int, count: int = 12) -> np.ndarray:
-        """The images that drive a head most, the strongest first, as indices into the split; from 0."""
+        """Return the images for which a head adds most to the summary token, strongest first.
+
+        Args:
+            layer: number of the layer, from 0.
+            head: number of the head, from 0.
+            count: number of images.
+
+        Returns:
+            Indices of the images in the split.
+        """
         return self.images[self._strongest(layer, head, count)]
 
     def driving_classes(self, layer: int, head: int, count: int = 12) -> list[tuple[str, int, float]]:
-        """The classes of :meth:`driving`: name, images, and how many there would be by chance; most images first."""
+        """Return the classes of :meth:`driving`: name, images, and images expected by chance; most images first."""
         strongest = self._strongest(layer, head, count)
         found = np.bincount(self.labels[strongest], minlength=len(self.class_names))
         chance = np.bincount(self.labels, minlength=len(self.class_names)) * len(strongest) / len(self.labels)
@@ -295,22 +305,22 @@ class Portraits:
 
 
 def require_attention_rows(model: Network) -> Transformer:
-    """Return the model, a transformer whose row of attention is what its token attends to.
+    """Return the model as a transformer in which row n of the attention is what token n attends to.
 
     Raises:
-        ExplainError: a TypeError; the model has no attention, or its rows are not that.
+        ExplainError: a TypeError; the model has no attention, or the rows have another meaning.
     """
     if not isinstance(model, Recordable):
         raise ExplainError("This network is convolutional and has no heads: choose the run of a transformer.")
     mixed = MIXED_POSITIONS if model.mixes_positions else ""
     over = OVER_QUERIES if model.normalised_over == "query" else ""
     if mixed or over:
-        raise ExplainError(f"{mixed} {over}".strip() + " So its heads cannot be told apart by where they look.")
+        raise ExplainError(f"{mixed} {over}".strip() + " So its heads cannot be described by what they attend to.")
     return model
 
 
 def patch_distances(grid: tuple[int, int], patch: float) -> np.ndarray:
-    """Between the centres of patches of this side in pixels: ``(n m)``."""
+    """Return the distances between the centres of patches, ``(n m)`` in pixels; ``patch`` is the side of a patch."""
     places = patch * np.indices(grid).reshape(2, -1).T
     return np.linalg.norm(places[:, None] - places, axis=-1)
 
@@ -325,25 +335,28 @@ def portraits(
     class_names: Sequence[str] | None = None,
     progress: Progress | None = None,
 ) -> Portraits:
-    """Measure all heads of a model in one pass over images of ``split``.
+    """Measure all heads of a model in one pass over images of a split.
 
-    One layer's attention of a small batch is held at a time, so memory does not grow with depth or images.
+    Memory holds the attention of only one layer for one batch, so it does not grow with depth or images.
 
     Args:
-        count: so many images, a stratified choice of the split, the same one each time; None takes all.
-        class_names: of the split's labels, where they are not the model's own.
-        progress: told (done, total) after each layer of a batch.
+        model: a transformer.
+        info: normalisation and class names of the model.
+        split: labelled images.
+        count: number of images, a stratified sample that is always the same; None means all.
+        class_names: names of the split's labels if they are not the model's classes.
+        progress: called with (done, total) after each layer of a batch.
 
     Raises:
-        ExplainError: a TypeError; the model has no attention, or none whose rows are what a token attends to.
-        DataError: the split is empty, or ``count`` below its number of classes.
+        ExplainError: a TypeError; the model has no attention, or its rows are not what a token attends to.
+        DataError: the split is empty, or ``count`` is below its number of classes.
     """
     model = require_attention_rows(model)
     if not len(split):
-        raise DataError("There are no validation images to look at the heads with: add some to the data set.")
+        raise DataError("There are no validation images to measure the heads on: add some to the data set.")
     images = subset(np.asarray(split.labels), count, seed=0)
     if model.training:
-        model = copy.deepcopy(model).eval()  # a copy, since other threads may be using the model as it stands
+        model = copy.deepcopy(model).eval()  # a copy, since other threads may be using the model
     device = next(model.parameters()).device
 
     def load(chosen: np.ndarray) -> Tensor:
@@ -380,11 +393,10 @@ def portraits(
 
 
 def head_gram(block: Block, heads: int) -> Tensor | None:
-    """What the length of a head's numbers v ``(d)`` becomes by the output projection W: ‖W v‖² = vᵀ (Wᵀ W) v.
+    """Return Wᵀ W for the output projection W of each head, which gives the norms ‖W v‖² = vᵀ (Wᵀ W) v.
 
     Returns:
-        Wᵀ W of each head, ``(h d d)``, the block's layer scale included; None where the network has no output
-        projection.
+        ``(h d d)``, with the block's layer scale; None if the network has no output projection.
     """
     if block.attn.proj is None:
         return None
@@ -396,7 +408,7 @@ def head_gram(block: Block, heads: int) -> Tensor | None:
 
 
 def _lengths(values: Tensor, gram: Tensor | None) -> Tensor:
-    """``(b h n d)`` to the length of what each becomes in the tokens, ``(b h n)``."""
+    """Return the norms of head outputs ``(b h n d)`` after the output projection: ``(b h n)``."""
     if gram is None:
         return values.norm(dim=-1)
     mapped = einsum(values, gram, "b h n d, h d c -> b h n c")
@@ -404,7 +416,7 @@ def _lengths(values: Tensor, gram: Tensor | None) -> Tensor:
 
 
 class _LayerSums:
-    """Sums over images of what one layer's heads do."""
+    """Sums over images of the measured values of one layer's heads."""
 
     def __init__(self, block: Block, record: Record, heads: int, patch: float) -> None:
         self.block, self.prefix, self.summary = block, record.prefix_tokens, record.summary_rows
@@ -415,7 +427,7 @@ class _LayerSums:
         self.sums: dict[str, np.ndarray] = {}
 
     def measure(self, x: Tensor) -> Tensor:
-        """The tokens ``(b n e)`` after the block; on the way its heads are measured."""
+        """Measure the heads of the block and return the tokens after it, ``(b n e)``."""
         record: dict = {}
         x = self.block(x, record)
         attention = record["attention"][:, :, self.prefix :]  # the patches' rows: b h n m
@@ -441,13 +453,13 @@ class _LayerSums:
         return x
 
     def _add(self, **measured: Tensor) -> None:
-        """Measured ``(b h ...)``, summed over the batch."""
+        """Add values ``(b h ...)``, summed over the batch."""
         for name, values in measured.items():
             total = values.sum(dim=0).double().cpu().numpy()
             self.sums[name] = self.sums.get(name, 0) + total
 
     def means(self, images: int) -> dict[str, np.ndarray]:
-        """The fields of :class:`Portraits` that are means over the images, ``(h ...)``."""
+        """Return the fields of :class:`Portraits` that are means over the images, ``(h ...)``."""
         means = {name: total / images for name, total in self.sums.items()}
         length, focus_length = means.pop("length"), means.pop("focus_length")
         drawn = means["focus"].sum(axis=-1)

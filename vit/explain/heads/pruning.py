@@ -1,4 +1,4 @@
-"""How many heads can go: accuracy and loss as they are ablated one after another.
+"""Pruning curves: accuracy and loss as heads are ablated one after another.
 
 Shapes in einops letters: ``b`` image, ``n`` token, ``e`` embed_dim.
 """
@@ -18,18 +18,18 @@ from vit.explain.passes.sample import Progress, Sample, each_batch_counted
 from vit.networks import Network, Transformer
 
 POINTS_MAX = 25
-"""A pruning curve has no more points than this."""
+"""Maximum of points of a pruning curve."""
 
 
 @dataclass(frozen=True)
 class Pruning:
-    """What :func:`pruning` measured; ``s`` points, from no head gone to all.
+    """The result of :func:`pruning`; ``s`` points, from all heads present to all ablated.
 
     Attributes:
-        gone: how many heads are gone at each point, ``(s)``.
-        orders: in which order they go, the first to go first, by the name of the ranking.
-        ranked: of each ranking, ``(s b)``.
-        random: of random orders, ``(seeds s b)``.
+        gone: ``(s)``, the number of ablated heads at each point.
+        orders: the order of ablation by the name of the ranking, first ablated first.
+        ranked: ``(s b)``, the outcome for each ranking.
+        random: ``(seeds s b)``, the outcome for random orders.
     """
 
     gone: np.ndarray
@@ -48,16 +48,18 @@ def pruning(
     seeds: int = 5,
     progress: Progress | None = None,
 ) -> Pruning:
-    """Accuracy and loss as the heads go one after another, in each of some orders and in random ones.
+    """Measure accuracy and loss as heads are ablated one after another, in given orders and in random ones.
 
-    When a head goes, the layers below it do not change, so the pass goes on from its layer.
+    Ablating a head does not change the layers before it, so each forward pass starts at the lowest changed layer.
 
     Args:
-        sample: images on which the orders were not made.
-        orders: each of all heads, such as :meth:`Importance.order`.
-        ablation: ``mean`` needs ``means``.
-        seeds: so many random orders.
-        progress: ``(done, total)``, in batches and orders.
+        model: a transformer in eval mode.
+        sample: images that were not used to make the orders.
+        orders: rankings of all heads, such as :meth:`vit.explain.heads.ablation.Importance.order`.
+        ablation: ``zero`` or ``mean``; ``mean`` needs ``means``.
+        means: the mean outputs of the heads.
+        seeds: number of random orders.
+        progress: called with (done, total) in batches and orders.
 
     Raises:
         ExplainError: a TypeError; the model has no heads, or no classes.
@@ -67,16 +69,16 @@ def pruning(
     every = [(layer, head) for layer in range(model.config.depth) for head in range(model.config.num_heads)]
     shuffled = [np.random.default_rng(seed).permutation(every).tolist() for seed in range(seeds)]
     gone = np.linspace(0, len(every), min(len(every) + 1, POINTS_MAX)).round().astype(int)
-    walks = [_walk(model, order, gone, ablation, means) for order in [*orders.values(), *shuffled]]
+    plans = [_plan(model, order, gone, ablation, means) for order in [*orders.values(), *shuffled]]
 
     def measure(images: Tensor, labels: Tensor, count: Callable[[], None]) -> list[Outcome]:
         entering, found = _entering(model, images), []
-        for walk in walks:
-            found.append(score_logits(torch.stack(list(_walked(model, entering, walk))), labels))
+        for plan in plans:
+            found.append(score_logits(torch.stack(list(_logits_at_points(model, entering, plan))), labels))
             count()
         return found
 
-    parts = each_batch_counted(measure, sample, len(walks), progress)
+    parts = each_batch_counted(measure, sample, len(plans), progress)
     outcomes = [concatenate_outcomes(ones) for ones in zip(*parts, strict=True)]
     ranked = dict(zip(orders, outcomes[: len(orders)], strict=True))
     return Pruning(
@@ -84,10 +86,10 @@ def pruning(
     )
 
 
-def _walk(
+def _plan(
     model: Transformer, order: Sequence[Head], gone: np.ndarray, ablation: Ablation, means: Means | None
 ) -> list[tuple[int, Edits]]:
-    """For each point the lowest layer that changed since the one before it, and all changes."""
+    """Return for each point the lowest layer that changed since the previous point, and all changes."""
     steps, before = [], 0
     for count in gone:
         changes = [Change(layer + 1, head + 1, ablation) for layer, head in order[:count]]
@@ -99,7 +101,7 @@ def _walk(
 
 @torch.no_grad()
 def _entering(model: Transformer, images: Tensor) -> list[Tensor]:
-    """The tokens ``(b n e)`` that enter each layer, and those that leave the last."""
+    """Return the tokens ``(b n e)`` that enter each layer, and those after the last layer."""
     tokens = [model.embed(images)]
     for block in model.blocks:
         tokens.append(block(tokens[-1]))
@@ -107,10 +109,12 @@ def _entering(model: Transformer, images: Tensor) -> list[Tensor]:
 
 
 @torch.no_grad()
-def _walked(model: Transformer, entering: Sequence[Tensor], walk: list[tuple[int, Edits]]) -> Iterator[Tensor]:
-    """Logits ``(b k)`` at each point."""
+def _logits_at_points(
+    model: Transformer, entering: Sequence[Tensor], plan: list[tuple[int, Edits]]
+) -> Iterator[Tensor]:
+    """Yield the logits ``(b k)`` at each point."""
     tokens = list(entering)
-    for point, (start, edits) in enumerate(walk):
-        for layer in range(start, len(model.blocks)) if point else ():  # nothing is gone at the first
+    for point, (start, edits) in enumerate(plan):
+        for layer in range(start, len(model.blocks)) if point else ():  # no head is ablated at the first point
             tokens[layer + 1] = model.blocks[layer](tokens[layer], None, edits.get(layer))
         yield model.classify(tokens[-1])

@@ -1,4 +1,4 @@
-"""Images with some of their patches covered: what is left of a prediction without them.
+"""Cover some patches of images, to see how a prediction changes without them.
 
 Shapes in einops letters: ``b`` batch, ``c`` channel, ``h w`` pixels, ``rows columns`` patches.
 """
@@ -12,32 +12,32 @@ from torch import Tensor
 Fill = Literal["mean", "blur"]
 
 FILLS: dict[Fill, str] = {"mean": "mean colour", "blur": "blur"}
-"""What a covered patch shows, and how a person calls it."""
+"""The fills of covered patches and their names on screen."""
 
 
 def patch_of_pixel(grid: tuple[int, int], size: tuple[int, int]) -> Tensor:
-    """The number of the patch that each pixel belongs to, row by row: ``(h w)`` int64.
+    """Return the number of the patch that each pixel belongs to, row by row: ``(h w)`` int64.
 
-    Where the grid does not divide the image, patches differ by a pixel.
+    If the image size is not a multiple of the grid, patch sizes differ by one pixel.
     """
     (rows, columns), (height, width) = grid, size
     return (torch.arange(height) * rows // height)[:, None] * columns + torch.arange(width) * columns // width
 
 
 def _blurring(size: int, sigma: float) -> Tensor:
-    """The matrix of a Gaussian blur along one axis, ``(size size)``; at the borders over what there is."""
+    """Return the matrix of a Gaussian blur along one axis, ``(size size)``, renormalised at the borders."""
     place = torch.arange(size, dtype=torch.float32)
     weights = torch.exp(-((place[:, None] - place) ** 2) / (2 * sigma**2))
     return weights / weights.sum(dim=1, keepdim=True)
 
 
 def filled(images: Tensor, grid: tuple[int, int], fill: Fill) -> Tensor:
-    """``images (b c h w)`` with everything covered.
+    """Return ``images (b c h w)`` with every patch covered.
 
-    ``mean`` is each image's own mean colour. ``blur`` is a Gaussian blur whose deviation is the side of a patch: rough
-    colours stay, shapes go, and there are fewer edges that no photograph has.
+    ``mean`` is each image's own mean colour. ``blur`` is a Gaussian blur whose deviation is the side of a patch: it
+    keeps rough colours, removes shapes, and creates fewer artificial edges.
 
-    Both are weighted means, so it does not matter whether the images are normalised yet.
+    Both are weighted means of pixels, so images may be covered before or after normalisation.
     """
     if fill == "mean":
         return images.mean(dim=(2, 3), keepdim=True).expand_as(images)
@@ -48,13 +48,13 @@ def filled(images: Tensor, grid: tuple[int, int], fill: Fill) -> Tensor:
 
 
 def cover(images: Tensor, patches: Tensor | np.ndarray, fill: Fill = "mean") -> Tensor:
-    """Images in which some patches are replaced.
+    """Cover some patches of images.
 
     Args:
         images: float ``(b c h w)``.
-        patches: True where covered, ``(b rows columns)``, or ``(rows columns)`` for all images alike. One image and
-            many patterns, or the other way round, is possible too.
-        fill: what a covered patch shows; see :func:`filled`.
+        patches: True where covered, ``(b rows columns)``, or ``(rows columns)`` for all images. One image with many
+            patterns is possible, and many images with one pattern.
+        fill: the content of a covered patch; see :func:`filled`.
 
     Returns:
         ``(b c h w)``.

@@ -1,4 +1,4 @@
-"""From what a person changes in a model's heads to :data:`vit.edits.Edits`, and back to a few letters for a link.
+"""Changes that a user makes to heads: as :data:`vit.edits.Edits` for the model, and as short text for a link.
 
 Shapes in einops letters: ``b`` batch, ``h`` head, ``n`` token (query), ``m`` token (key), ``d`` head_dim.
 """
@@ -22,30 +22,30 @@ from vit.networks import Network, Transformer
 ChangeKind = Literal["zero", "mean", "uniform", "mean-pattern", "temperature"]
 
 LETTERS: dict[ChangeKind, str] = {"zero": "z", "mean": "m", "uniform": "u", "mean-pattern": "p", "temperature": "t"}
-"""What each kind of change is called in a link."""
+"""The letter of each kind of change in a link."""
 
 NEED_MEANS: tuple[ChangeKind, ...] = ("mean", "mean-pattern")
-"""The kinds that put a mean over validation images in place of what a head does."""
+"""The kinds that use means over validation images."""
 
 TEMPERATURES = (0.01, 100.0)
-"""The smallest and the largest temperature that a change may have."""
+"""Minimum and maximum of a temperature."""
 
 _TEXT = re.compile(r"([1-9]\d{0,3})\.([1-9]\d{0,3})([zmup]|t(\d{1,3}(?:\.\d{1,8})?))")
 
 
 @dataclass(frozen=True)
 class Change:
-    """What is done to one head.
+    """A change to one head.
 
     Attributes:
-        layer, head: from 1.
-        kind: ``zero``, the head hands on nothing; ``mean``, its mean output over validation images, position by
-            position; ``uniform``, it attends to every token alike; ``mean-pattern``, it attends as it does on average
-            over validation images; ``temperature``, what its softmax is taken of is divided by ``temperature``.
-        temperature: of that kind alone; below 1 sharpens, above 1 flattens.
+        layer, head: numbers from 1.
+        kind: ``zero``: the output is zero; ``mean``: the output is its mean over validation images at each position;
+            ``uniform``: the attention is uniform; ``mean-pattern``: the attention is its mean over validation images;
+            ``temperature``: the scores are divided by ``temperature`` before the softmax.
+        temperature: used only by this kind. Below 1 it sharpens the attention, above 1 it flattens it.
 
     Raises:
-        SettingsError: a temperature out of bounds.
+        SettingsError: the temperature is out of bounds.
     """
 
     layer: int
@@ -60,21 +60,21 @@ class Change:
 
     @property
     def text(self) -> str:
-        """The change in a few letters, such as ``1.2z`` or ``2.4t0.5``."""
+        """The change as short text, such as ``1.2z`` or ``2.4t0.5``."""
         value = f"{self.temperature:g}" if self.kind == "temperature" else ""
         return f"{self.layer}.{self.head}{LETTERS[self.kind]}{value}"
 
 
 def changes_to_text(changes: Iterable[Change]) -> str:
-    """Changes in the order of their heads, for a link: ``1.2z-2.3u-2.4t0.5``."""
+    """Write changes for a link, in the order of their heads: ``1.2z-2.3u-2.4t0.5``."""
     return "-".join(change.text for change in sorted(changes, key=lambda one: (one.layer, one.head)))
 
 
 def changes_from_text(text: str, depth: int, num_heads: int) -> tuple[Change, ...]:
-    """The changes that :func:`changes_to_text` wrote, for a model of ``depth`` layers of ``num_heads`` heads.
+    """Read the changes that :func:`changes_to_text` wrote, for ``depth`` layers of ``num_heads`` heads.
 
     Raises:
-        SettingsError: the text has another form, names a head that is not there, or names one twice.
+        SettingsError: the text is malformed, a head does not exist, or a head has two changes.
     """
     found: dict[tuple[int, int], Change] = {}
     kinds = {letter: kind for kind, letter in LETTERS.items()}
@@ -82,16 +82,16 @@ def changes_from_text(text: str, depth: int, num_heads: int) -> tuple[Change, ..
         match = _TEXT.fullmatch(part)
         if match is None:
             raise SettingsError(
-                f"{part!r} names no change: write layer.head and a letter, such as 1.2z, and - between changes."
+                f"{part!r} is not a change: write layer.head and a letter, such as 1.2z, and - between changes."
             )
         layer, head = int(match[1]), int(match[2])
         if layer > depth or head > num_heads:
             raise SettingsError(
-                f"{part!r} names a head that is not there: this model has layers 1 to {depth} of heads 1 to "
+                f"{part!r} is a head that does not exist: this model has layers 1 to {depth} with heads 1 to "
                 f"{num_heads}."
             )
         if (layer, head) in found:
-            raise SettingsError(f"{part!r} changes a head that was named before: each head can have one change.")
+            raise SettingsError(f"{part!r} changes a head that already has a change: each head can have only one.")
         found[layer, head] = Change(layer, head, kinds[match[3][0]], float(match[4] or 1))
     return tuple(found.values())
 
@@ -101,9 +101,9 @@ class Means:
     """Means over validation images.
 
     Attributes:
-        heads: ``(depth h n d)``, what each head hands on.
-        attention: ``(depth h n m)``.
-        images: so many were averaged.
+        heads: ``(depth h n d)``, mean output of each head.
+        attention: ``(depth h n m)``, mean attention.
+        images: number of images.
     """
 
     heads: Tensor
@@ -112,7 +112,7 @@ class Means:
 
 
 def validation_means(model: Network, sample: Sample, progress: Progress | None = None) -> Means:
-    """What every head hands on, and its attention, averaged over all images of ``sample``.
+    """Return the mean output and the mean attention of every head over all images of ``sample``.
 
     Raises:
         ExplainError: a TypeError; the model has no heads.
@@ -126,7 +126,9 @@ def validation_means(model: Network, sample: Sample, progress: Progress | None =
     def add(images: Tensor, _: Tensor) -> None:
         record: dict = {}
         model(images, record=record)
-        with adding:  # one sum of all batches, since a large model's are large; double, so their order is no matter
+        # All batches add to one sum, because a large model's tensors are large. The sum is in double precision, so
+        # that the order of the batches, which varies, does not matter.
+        with adding:
             for index, layer in enumerate(record["layers"]):
                 for name in ("heads", "attention"):
                     part = layer[name].sum(dim=0).cpu().double()
@@ -142,30 +144,30 @@ def validation_means(model: Network, sample: Sample, progress: Progress | None =
 
 
 def to_edits(model: Network, changes: Iterable[Change], means: Means | None = None) -> Edits:
-    """The argument of the model's ``forward`` that makes the changes, for a batch of any size.
+    """Return the ``edits`` argument of the model's ``forward`` for these changes, for any batch size.
 
-    The even pattern is 1/n everywhere, so that rows and columns sum to 1 alike: it is even whichever of them the
-    softmax runs over.
+    Uniform attention is 1/n everywhere, so both rows and columns sum to 1, whichever the softmax runs over.
 
     Args:
+        model: a transformer.
         changes: at most one for each head.
-        means: of :func:`validation_means`; the kinds in :data:`NEED_MEANS` need them.
+        means: from :func:`validation_means`; the kinds in :data:`NEED_MEANS` need them.
 
     Raises:
         ExplainError: a TypeError; the model has no heads.
-        ValueError: means are needed and not there.
+        ValueError: means are needed but missing.
     """
     model = require_heads(model)
     by_layer: dict[int, list[Change]] = {}
     for change in changes:
         if change.kind in NEED_MEANS and means is None:
-            raise ValueError(f"{change.text} puts a mean in place of what the head does: give the means.")
+            raise ValueError(f"the change {change.text} needs the means over validation images: give means.")
         by_layer.setdefault(change.layer - 1, []).append(change)
     return {layer: _edit(model, layer, ones, means) for layer, ones in sorted(by_layer.items())}
 
 
 def require_heads(model: Network) -> Transformer:
-    """Return the model, which is a transformer; raise an ExplainError, a TypeError, if it has no heads."""
+    """Return the model as a transformer; raise an ExplainError (a TypeError) if it has no heads."""
     if not isinstance(model, Recordable):
         raise ExplainError(
             f"{type(model).__name__} has no attention heads to change; cover or shuffle patches of the image instead."
@@ -178,7 +180,7 @@ def _edit(model: Transformer, layer: int, changes: list[Change], means: Means | 
     device = next(model.parameters()).device
 
     def marked(*kinds: ChangeKind) -> Tensor | None:
-        """1 for the heads that have one of these changes, ``(1 h 1 1)``; None where none has."""
+        """Return 1 for the heads that have one of these changes, ``(1 h 1 1)``; None if no head has."""
         heads = [change.head - 1 for change in changes if change.kind in kinds]
         mask = torch.zeros(1, h, 1, 1, device=device)
         mask[:, heads] = 1
@@ -193,7 +195,7 @@ def _edit(model: Transformer, layer: int, changes: list[Change], means: Means | 
     if replaced is not None:
         pattern = torch.full((1, h, n, n), 1 / n, device=device)
         if (by_mean := marked("mean-pattern")) is not None:
-            assert means is not None  # to_edits refuses these kinds without
+            assert means is not None  # to_edits has checked this
             pattern = torch.lerp(pattern, means.attention[layer].to(device), by_mean)
     ablated = marked("zero", "mean")
     if (by_mean := marked("mean")) is not None:
@@ -204,12 +206,12 @@ def _edit(model: Transformer, layer: int, changes: list[Change], means: Means | 
 
 @dataclass(frozen=True)
 class ModelOutput:
-    """What a model, changed or not, made of one image.
+    """The output of a model, with or without changes, for one image.
 
     Attributes:
-        probabilities: ``(num_classes)``; none of a model without classes.
-        attention: ``(depth h n m)`` float32; None of a network without heads.
-        record: how the attention is to be read, without the layers; None with it.
+        probabilities: ``(num_classes)``; empty for a model without classes.
+        attention: ``(depth h n m)`` float32; None for a network without heads.
+        record: the record without its layers, which tells how to read the attention; None if that is None.
     """
 
     probabilities: np.ndarray
@@ -218,7 +220,7 @@ class ModelOutput:
 
 
 def output_similarity(before: ModelOutput, after: ModelOutput) -> float:
-    """The cosine between what the network gave before a change and after: of one without classes, its features."""
+    """Return the cosine similarity of the features before and after a change, for a network without classes."""
     assert before.record is not None  # a network without classes is a transformer
     assert after.record is not None
     return torch.cosine_similarity(before.record.logits[0], after.record.logits[0], dim=0).item()
@@ -228,12 +230,12 @@ def run_with_edits(model: Network, images: Tensor, edits: Edits | None = None) -
     """Run the first of ``images (b c h w)``, normalised, through the model with these changes.
 
     Raises:
-        ExplainError: a TypeError; changes, and a model without heads.
+        ExplainError: a TypeError; there are changes, but the model has no heads.
     """
     images = images[:1].to(next(model.parameters()).device)
     if isinstance(model, Recordable):
         record = capture(model, images, edits=edits)
-        slim = replace(record, layers=(), embedded=record.embedded[:0])  # the rest is large, and was used
+        slim = replace(record, layers=(), embedded=record.embedded[:0])  # the large tensors are no longer needed
         return ModelOutput(class_probabilities(model, record.logits)[0], attention_arrays(record), slim)
     if edits:
         require_heads(model)

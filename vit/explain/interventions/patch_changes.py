@@ -1,4 +1,4 @@
-"""An image whose patches were shuffled, or covered one by one: what a person changes in a picture.
+"""Changes that a user makes to an image: shuffle its patches, or cover some of them.
 
 Shapes in einops letters: ``b`` batch, ``c`` channel, ``h w`` pixels.
 """
@@ -18,15 +18,15 @@ _RANGE = re.compile(r"([1-9]\d{0,5})(?:-([1-9]\d{0,5}))?")
 
 
 def patch_order(grid: tuple[int, int], seed: int) -> np.ndarray:
-    """Which patch goes to each place, both counted from 0 row by row: ``(rows columns)``, a permutation."""
+    """Return the patch at each place, a random permutation: ``(rows columns)``, both counted from 0 row by row."""
     rows, columns = grid
     return np.random.default_rng(seed).permutation(rows * columns).reshape(rows, columns)
 
 
 def shuffle(images: Tensor, grid: tuple[int, int], seed: int) -> Tensor:
-    """``images (b c h w)`` with their patches in the order of :func:`patch_order`, the same for all.
+    """Return ``images (b c h w)`` with their patches in the order of :func:`patch_order`, the same for all images.
 
-    Where the grid does not divide the image, patches differ by a pixel, which is repeated or left out.
+    If the image size is not a multiple of the grid, patch sizes differ by one pixel, which is repeated or left out.
     """
     order = patch_order(grid, seed)
     source_rows, source_columns = np.divmod(order, grid[1])
@@ -39,13 +39,13 @@ def shuffle(images: Tensor, grid: tuple[int, int], seed: int) -> Tensor:
 
 
 def _sources(patches: np.ndarray, size: int, axis: int) -> np.ndarray:
-    """Along one axis of the image, of ``size`` pixels, the pixel that each shows, for ``patches (rows columns)``."""
+    """Return the source pixel of each pixel along one axis of ``size`` pixels, for ``patches (rows columns)``."""
     count = patches.shape[axis]
     pixel = np.arange(size)
     patch = pixel * count // size
     starts = -(-np.arange(count + 1) * size // count)  # the first pixel of each patch
     offset, length = pixel - starts[patch], np.diff(starts)
-    taken = patches.take(patch, axis=axis)  # which patch is shown there
+    taken = patches.take(patch, axis=axis)  # the patch that is shown there
     offset = offset[:, None] if axis == 0 else offset[None]
     return starts[taken] + np.minimum(offset, length[taken] - 1)
 
@@ -53,12 +53,17 @@ def _sources(patches: np.ndarray, size: int, axis: int) -> np.ndarray:
 def alter(
     view: np.ndarray, grid: tuple[int, int], covered: Collection[int], fill: Fill = "mean", seed: int = 0
 ) -> np.ndarray:
-    """A picture with patches shuffled, and then some places covered.
+    """Shuffle the patches of an image, then cover some places.
 
     Args:
         view: ``(h w c)`` uint8.
-        covered: numbers of places, from 1, row by row.
-        seed: of the shuffling; 0 leaves the patches where they are.
+        grid: rows and columns of patches.
+        covered: numbers of the covered places, from 1, row by row.
+        fill: the content of covered patches.
+        seed: seed of the permutation; 0 means no shuffling.
+
+    Returns:
+        ``(h w c)`` uint8.
     """
     if not covered and not seed:
         return view
@@ -72,7 +77,7 @@ def alter(
 
 
 def patches_to_text(patches: Iterable[int]) -> str:
-    """Numbers of patches for a link, neighbours as a range: ``1-3.7.12-15``."""
+    """Write patch numbers for a link, consecutive ones as a range: ``1-3.7.12-15``."""
     ranges: list[list[int]] = []
     for patch in sorted(set(patches)):
         if ranges and patch == ranges[-1][1] + 1:
@@ -83,18 +88,18 @@ def patches_to_text(patches: Iterable[int]) -> str:
 
 
 def patches_from_text(text: str, count: int) -> tuple[int, ...]:
-    """The numbers that :func:`patches_to_text` wrote, of patches 1 to ``count``, ascending.
+    """Read the numbers that :func:`patches_to_text` wrote, of patches 1 to ``count``, ascending.
 
     Raises:
-        SettingsError: the text has another form, or names a patch that is not there.
+        SettingsError: the text is malformed, or a patch does not exist.
     """
     found: set[int] = set()
     for part in text.split(".") if text else ():
         match = _RANGE.fullmatch(part)
         if match is None:
-            raise SettingsError(f"{part!r} names no patches: write numbers and ranges with dots between, as 1-3.7.")
+            raise SettingsError(f"{part!r} is not a list of patches: write numbers and ranges, as in 1-3.7.")
         first, last = int(match[1]), int(match[2] or match[1])
         if not first <= last <= count:
-            raise SettingsError(f"{part!r} names patches that are not there: this image has 1 to {count}.")
+            raise SettingsError(f"{part!r} contains patches that do not exist: this image has patches 1 to {count}.")
         found.update(range(first, last + 1))
     return tuple(sorted(found))

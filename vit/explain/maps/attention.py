@@ -1,7 +1,7 @@
-"""One map from a transformer's attention: how much each patch counts for the summary token, or for a class.
+"""Relevance maps from a transformer's attention: how much each patch contributes to the summary token or to a class.
 
-Every method reads one recorded pass, those that know classes its gradient too, so :func:`relevance_maps` gives several
-of them at the cost of one forward and one backward pass.
+Every method uses one recorded forward pass, and the class-specific ones also its gradient. So :func:`relevance_maps`
+computes several maps with one forward and at most one backward pass.
 """
 
 from collections.abc import Callable, Collection, Sequence
@@ -22,17 +22,18 @@ from vit.networks import Network
 Fusion = Literal["mean", "max", "min"]
 
 FUSIONS: tuple[Fusion, ...] = get_args(Fusion)
-"""The ways in which rollout makes one map of a layer's heads."""
+"""The ways in which rollout combines the heads of a layer."""
 
 
 @dataclass(frozen=True)
 class RecordedPass:
-    """A recorded pass over some images, and the gradient of what is to be explained, where a method asks for it.
+    """A recorded forward pass, and the gradients of the explained score if a method needs them.
 
     Attributes:
-        gradients: of the score with respect to each layer's attention, ``(b h n m)``.
-        entering: the tokens that entered the last block, ``(b n e)``.
-        entering_gradient: of the score with respect to those.
+        record: the recorded forward pass.
+        gradients: gradient of the score with respect to each layer's attention, ``(b h n m)``.
+        entering: ``(b n e)``, the tokens that entered the last block.
+        entering_gradient: ``(b n e)``, gradient of the score with respect to these tokens.
     """
 
     record: Record
@@ -42,7 +43,7 @@ class RecordedPass:
 
     @classmethod
     def over(cls, model: Network, images: Tensor, target: Target, *, grad: bool) -> "RecordedPass":
-        """One forward pass, and with ``grad`` one backward pass. An image's gradient knows of no other image."""
+        """Run one forward pass, and with ``grad`` one backward pass; the images are independent of each other."""
         if grad:
             require_classes(model.config)
         record = capture(model, images, grad=grad)
@@ -54,7 +55,7 @@ class RecordedPass:
         return cls(record, tuple(gradients), entering, of_tokens)
 
     def weighted(self, layer: int) -> Tensor:
-        """A layer's attention times its gradient, ``(b h n m)``: to first order what each link adds to the score."""
+        """Return attention times gradient, ``(b h n m)``: to first order the contribution of each link to the score."""
         return self.gradients[layer] * self.record.layers[layer].attention
 
 
@@ -66,23 +67,26 @@ def _refuse_what_cannot_be_followed(record: Record) -> None:
     else:
         return
     raise ExplainError(
-        f"This network {reason}, so its attention cannot be followed from layer to layer: take its raw maps."
+        f"This network {reason}, so its attention cannot be followed from layer to layer: use its raw maps."
     )
 
 
 def _summary_map(record: Record, relevance: Tensor) -> Tensor:
-    """``(b n m)`` to the summary token's patches, ``(b patches)``."""
+    """Return the summary token's relevance of each patch, ``(b patches)``, from ``relevance (b n m)``."""
     return relevance[:, record.summary_rows].mean(dim=1)[:, record.prefix_tokens :]
 
 
 def leave_out_smallest(fused: Tensor, share: float) -> Tensor:
-    """``fused (b n m)`` with the smallest of its weights set to 0, so many of each image.
+    """Set the smallest weights of ``fused (b n m)`` to 0, this share of the weights of each image.
 
-    The first token's weight for itself is kept, as in the tool vit-explain, which means to keep the class token. Here
-    each image loses its own smallest weights; there only the first image of a batch does.
+    The first token's weight for itself is kept, as in the tool vit-explain, which intends to keep the class token. Here
+    the smallest weights of each image are dropped; in vit-explain only those of the first image of a batch are.
+
+    Raises:
+        ValueError: ``share`` is not in [0, 1).
     """
     if not 0 <= share < 1:
-        raise ValueError(f"discard = {share} is no share that can be left out: choose one from 0 to below 1.")
+        raise ValueError(f"discard = {share} is out of range: choose a share from 0 to below 1.")
     flat = fused.flatten(1)
     smallest = flat.topk(int(flat.shape[1] * share), dim=1, largest=False, sorted=False).indices
     kept = flat.scatter(1, smallest, 0.0)
@@ -91,23 +95,22 @@ def leave_out_smallest(fused: Tensor, share: float) -> Tensor:
 
 
 def _follow(layers: Sequence[Tensor]) -> tuple[Tensor, Tensor]:
-    """The product over layers of ``fused + identity``, each row brought to a sum of 1, in two parts.
+    """Return the product over layers of ``fused + identity`` with rows normalised to 1, in two parts.
 
-    (vit-explain divides by the sums without keeping the axis, so there each *column* is divided by the sum of the row
-    of its number.)
+    (vit-explain divides by the sums without keeping the axis, so it divides column i by the sum of row i.)
 
     Args:
         layers: ``(b n m)`` each, first to last.
 
     Returns:
-        ``(b n m)``, what came by way of at least one layer's attention, and ``(b n)``, the share of each token that
-        stayed in place in all of them, which is on the diagonal of the product besides.
+        The part ``(b n m)`` that passed through at least one layer's attention, and the part ``(b n)`` of each token
+        that passed only through the identities. The product is their sum, the second on the diagonal.
     """
     moved, stayed = torch.zeros_like(layers[0]), torch.ones_like(layers[0][..., 0])
     for fused in layers:
         sums = fused.sum(dim=-1, keepdim=True) + 1
-        # (fused + identity) / sums @ (moved + stayed on the diagonal), less what stays on it: no small number is ever
-        # the difference of two large ones.
+        # This is (fused + identity) / sums @ (moved + diag(stayed)) - diag(stayed / sums), written without a
+        # difference, which would lose precision for small numbers.
         moved = (fused @ moved + moved + fused * stayed[:, None]) / sums
         stayed = stayed / sums[..., 0]
     return moved, stayed
@@ -151,7 +154,7 @@ def _gradient_rollout(seen: RecordedPass, discard: float) -> Tensor:
 def _token_grad_cam(seen: RecordedPass) -> Tensor:
     record = seen.record
     if record.mixes_positions:
-        raise ExplainError("This network mixes positions, so its tokens are not its patches', and Grad-CAM has no map.")
+        raise ExplainError("This network mixes positions, so its tokens do not belong to patches: Grad-CAM has no map.")
     entering, gradient = seen.entering, seen.entering_gradient
     assert entering is not None  # Grad-CAM's pass has a gradient
     assert gradient is not None
@@ -172,21 +175,22 @@ def relevance_maps(
     fusion: Fusion = "mean",
     discard: float = 0.0,
 ) -> dict[str, np.ndarray]:
-    """Maps of several methods at the cost of one forward pass, and of one backward pass where one of them needs it.
+    """Compute the maps of several methods with one forward pass and at most one backward pass.
 
     Args:
+        model: a transformer.
         images: ``(b c h w)``, normalised.
-        target: what to explain; a class stands for its logit, None for each image's likeliest.
-        names: of :data:`WITHOUT_GRADIENT` and :data:`WITH_GRADIENT`.
-        fusion: of :func:`rollout`.
-        discard: of :func:`rollout` and :func:`gradient_rollout`.
+        target: what to explain; a class means its logit, None each image's most probable class.
+        names: names from :data:`WITHOUT_GRADIENT` and :data:`WITH_GRADIENT`.
+        fusion: option of :func:`rollout`.
+        discard: option of :func:`rollout` and :func:`gradient_rollout`.
 
     Returns:
         ``(b rows columns)`` float32 by name.
 
     Raises:
-        ExplainError: a TypeError; the network cannot give one of them.
-        ValueError: ``fusion`` or ``discard`` cannot be.
+        ExplainError: a TypeError; a method is not available for this network.
+        ValueError: ``fusion`` or ``discard`` is invalid.
     """
     rules: dict[str, Callable[[RecordedPass], Tensor]] = {
         "last": _last,
@@ -207,15 +211,16 @@ def relevance_maps(
 
 
 def last_attention(model: Network, images: Tensor, target: Target | int | None = None) -> np.ndarray:
-    """What the summary token attends to in the last layer, mean over heads.
+    """Return the summary token's attention in the last layer, mean over heads.
 
     Args:
+        model: a transformer.
         images: ``(b c h w)``, normalised.
-        target: without effect; attention knows no classes.
+        target: has no effect, because attention does not depend on a class.
 
     Returns:
-        ``(b rows columns)``, shares of 1; what goes to the class token and to registers is left out. Where
-        ``record.caveat`` says so, a row is not what its patch attends to.
+        ``(b rows columns)``, shares of 1 without the attention to the class token and registers. If the model's
+        ``record.caveat`` is not empty, a row is not what its patch attends to.
 
     Raises:
         ExplainError: a TypeError; the model has no attention.
@@ -231,52 +236,54 @@ def rollout(
     fusion: Fusion = "mean",
     discard: float = 0.0,
 ) -> np.ndarray:
-    """Attention rollout (Abnar and Zuidema 2020): the product over layers of half attention, half identity.
+    """Compute attention rollout (Abnar and Zuidema 2020): the product over layers of (A + I) / 2.
 
     Args:
+        model: a transformer.
         images: ``(b c h w)``, normalised.
-        target: without effect; rollout knows no classes.
-        fusion: how a layer's heads become one map. With the max or min, which rows of 1 do not survive, attention and
-            identity together are brought back to rows of 1, as in the tool vit-explain (J. Gildenblat).
-        discard: share of each layer's fused weights, the smallest, that are set to 0, as in that tool.
+        target: has no effect, because rollout does not depend on a class.
+        fusion: how the heads of a layer are combined. After a max or min, rows of A no longer sum to 1, so the rows of
+            A + I are normalised, as in the tool vit-explain (J. Gildenblat).
+        discard: share of each layer's combined weights, the smallest, that is set to 0, as in vit-explain.
 
     Returns:
         ``(b rows columns)``: how much of each patch reaches the summary token.
 
     Raises:
-        ExplainError: a TypeError; the model has no attention, or none that can be followed: it mixes positions, or
-            its softmax runs over the queries.
-        ValueError: ``fusion`` is unknown, or ``discard`` not from 0 to below 1.
+        ExplainError: a TypeError; the model has no attention, or it cannot be followed, because the network mixes
+            positions or its softmax runs over the queries.
+        ValueError: ``fusion`` is unknown, or ``discard`` is not in [0, 1).
     """
     return relevance_maps(model, images, target, ["rollout"], fusion=fusion, discard=discard)["rollout"]
 
 
 def chefer(model: Network, images: Tensor, target: Target | int | None = None) -> np.ndarray:
-    """Gradient-weighted relevance for a class (Chefer, Gur and Wolf, ICCV 2021).
+    """Compute gradient-weighted relevance for a class (Chefer, Gur and Wolf, ICCV 2021).
 
-    R <- R + mean over heads of (dA * A)+ R, layer by layer, from R = I. The map is of R - I, what the layers added: a
-    mean over tokens would have its even share of I in it.
+    Starting from R = I, each layer updates R <- R + Ā R, where Ā is the mean over heads of (dA * A)+, and dA is the
+    gradient of the score with respect to the attention A. The map shows R - I, which is what the layers added: with
+    mean pooling, I would add the same amount to every patch.
 
     Args:
+        model: a transformer.
         images: ``(b c h w)``, normalised.
-        target: what to explain; a class stands for its logit, None for each image's likeliest.
+        target: what to explain; a class means its logit, None each image's most probable class.
 
     Returns:
-        ``(b rows columns)``: how much each patch speaks for the class.
+        ``(b rows columns)``: how much each patch supports the class.
 
     Raises:
-        ExplainError: a TypeError; the model has no attention, or none that can be followed: it mixes positions, or
-            its softmax runs over the queries.
+        ExplainError: a TypeError; the model has no attention, or it cannot be followed, because the network mixes
+            positions or its softmax runs over the queries.
     """
     return relevance_maps(model, images, target, ["chefer"])["chefer"]
 
 
 def attention_gradient(model: Network, images: Tensor, target: Target | int | None = None) -> np.ndarray:
-    """Attention times gradient of the last layer: mean over heads of (dA * A)+, the summary token's rows.
+    """Compute attention times gradient of the last layer: the mean over heads of (dA * A)+, the summary token's rows.
 
-    It is the last step of :func:`chefer` by itself. Of earlier layers nothing is known to it.
-
-    Args, returns and raises: as :func:`chefer`.
+    This is only the last step of :func:`chefer`; earlier layers are not used. Arguments, result and errors are those of
+    :func:`chefer`.
     """
     return relevance_maps(model, images, target, ["attention-gradient"])["attention-gradient"]
 
@@ -284,25 +291,27 @@ def attention_gradient(model: Network, images: Tensor, target: Target | int | No
 def gradient_rollout(
     model: Network, images: Tensor, target: Target | int | None = None, *, discard: float = 0.0
 ) -> np.ndarray:
-    """Rollout of attention times gradient, as in the tool vit-explain (J. Gildenblat).
+    """Compute the rollout of attention times gradient, as in the tool vit-explain (J. Gildenblat).
 
-    A layer's weights are the mean over heads of dA * A, set to 0 where it is negative: unlike in :func:`chefer` heads
-    that raise and heads that lower the score cancel out first. Then the smallest are discarded, the identity is added,
-    and rows are brought to a sum of 1. The path that stays in place in every layer is left out of the map: a mean over
-    tokens would have its even share of it, far above the rest. A class token's map is the tool's, unscaled.
+    A layer's weights are the mean over heads of dA * A, with negative values set to 0. Unlike in :func:`chefer`, heads
+    that raise and heads that lower the score cancel first. Then the smallest weights are set to 0, the identity is
+    added, and rows are normalised to 1. The path through the identities of all layers is left out of the map: with
+    mean pooling it would add the same, far larger amount to every patch. For a class token the map is that of
+    vit-explain, without its scaling.
 
-    Args, returns and raises: as :func:`chefer`, and ``discard`` as in :func:`rollout`.
+    Arguments, result and errors are those of :func:`chefer`; ``discard`` is that of :func:`rollout`.
     """
     return relevance_maps(model, images, target, ["gradient-rollout"], discard=discard)["gradient-rollout"]
 
 
 def token_grad_cam(model: Network, images: Tensor, target: Target | int | None = None) -> np.ndarray:
-    """Grad-CAM (Selvaraju et al. 2017) of a transformer, on the tokens that enter its last block.
+    """Compute Grad-CAM (Selvaraju et al. 2017) of a transformer on the tokens that enter its last block.
 
-    A channel's weight is the mean over the patches of the score's gradient, and the map the weighted sum of the
-    channels, set to 0 where it is negative. Not the tokens that leave the last block: where the head reads the class
-    token alone, patches have no way to the answer after it, and their gradient is 0.
+    The weight of a channel is the mean over the patches of the score's gradient. The map is the weighted sum of the
+    channels, with negative values set to 0. The tokens after the last block cannot be used: if the head reads only the
+    class token, the gradient of the patch tokens there is 0.
 
-    Args and returns: as :func:`chefer`. Raises an ExplainError where the model has no tokens, or mixes their positions.
+    Arguments and result are those of :func:`chefer`. It raises an ExplainError if the model has no tokens or mixes
+    positions.
     """
     return relevance_maps(model, images, target, ["gradcam"])["gradcam"]

@@ -1,7 +1,7 @@
-"""Which pixels an answer rests on, asked of any network: integrated gradients and occlusion, by way of captum.
+"""Pixel attributions for any network, computed by captum: integrated gradients and occlusion.
 
-Both are sums over the squares of a grid: a transformer's patches, or an 8 x 8 cut of the image where there are none.
-Captum is given functions, no modules, so nothing is hooked into a model that threads share.
+Both give one number for each square of a grid: the patches of a transformer, or 8 x 8 squares for a network without
+patches. Captum gets functions instead of modules, so it installs no hooks in a model that threads share.
 """
 
 import copy
@@ -18,13 +18,13 @@ from vit.explain.recording import Recordable
 from vit.networks import Network
 
 CUTS = 8
-"""Rows and columns into which an image is cut for a network without patches."""
+"""Rows and columns of squares for a network without patches."""
 
 STEPS = 50
-"""Points of the way from the blank image to the image at which integrated gradients looks."""
+"""Number of points of the integral of integrated gradients."""
 
 BATCH_MAX = 64
-"""Images of one pass; more at once are no faster."""
+"""Maximum of images in one forward pass; larger batches are not faster."""
 
 Progress = Callable[[int, int], None]
 
@@ -37,21 +37,26 @@ def integrated_gradients(
     steps: int = STEPS,
     progress: Progress | None = None,
 ) -> np.ndarray:
-    """Integrated gradients (Sundararajan, Taly and Yan 2017), summed over the channels and pixels of each square.
+    """Compute integrated gradients (Sundararajan, Taly and Yan 2017), summed over channels and pixels of each square.
 
-    The integral runs from the data set's mean colour, 0 after normalisation, to the image along a straight line, by
-    Gauss and Legendre's rule. With enough steps a map adds up to :func:`gain_over_blank`. Where the first layers
-    normalise contrast, as the convolutional stem does, the score changes close to the blank image alone, between the
-    steps: the sum then falls short, while the places of the map change little.
+    The attribution of pixel x is x times the integral over a in [0, 1] of the score's gradient at a x. The baseline is
+    the data set's mean colour, which is 0 after normalisation. The integral is computed with the Gauss-Legendre rule.
+    With enough steps a map sums to :func:`gain_over_blank`. If the first layers normalise contrast, as the
+    convolutional stem does, the score changes only very close to the baseline, between the steps: then the sum is too
+    small, but the shape of the map changes little.
 
     Args:
+        model: any network with classes.
         images: ``(b c h w)``, normalised.
-        target: what to explain; a class stands for its logit, None for each image's likeliest.
+        target: what to explain; a class means its logit, None each image's most probable class.
         steps: points of the integral.
-        progress: called with passes done and in all.
+        progress: called with (done, total) in forward passes.
 
     Returns:
         ``(b rows columns)`` float32, signed, in units of the logit.
+
+    Raises:
+        ExplainError: a TypeError; the model has no classes.
     """
     from captum.attr import IntegratedGradients
 
@@ -72,17 +77,21 @@ def occlusion(
     *,
     progress: Progress | None = None,
 ) -> np.ndarray:
-    """Occlusion (Zeiler and Fergus 2014): how far the score falls when one square is painted in the mean colour.
+    """Compute occlusion (Zeiler and Fergus 2014): the drop of the score when one square gets the mean colour.
 
     Args:
+        model: any network with classes.
         images: ``(b c h w)``, normalised.
-        target: what to explain; a class stands for its logit, None for each image's likeliest.
-        progress: called with passes done and in all.
+        target: what to explain; a class means its logit, None each image's most probable class.
+        progress: called with (done, total) in forward passes.
 
     Returns:
-        ``(b rows columns)`` float32 in units of the logit; negative where the score rises without the square.
+        ``(b rows columns)`` float32 in units of the logit; negative if the score rises without the square.
+
+    Raises:
+        ExplainError: a TypeError; the model has no classes.
     """
-    from captum.attr import FeatureAblation  # captum's Occlusion wants windows of equal size, which need not fit
+    from captum.attr import FeatureAblation  # captum's Occlusion needs squares of equal size
 
     grid = grid_of(model)
     rows, columns = (_edges(images.shape[axis], count) for axis, count in zip((2, 3), grid, strict=True))
@@ -105,9 +114,12 @@ def occlusion(
 
 @torch.no_grad()
 def gain_over_blank(model: Network, images: Tensor, target: Target | int | None = None) -> np.ndarray:
-    """How far each image's score is above that of the blank image, ``(b)``: what integrated gradients divide up.
+    """Return the score of each image minus that of the blank image: ``(b)``, the sum of integrated gradients.
 
-    ``images (b c h w)``, normalised; the classes are settled on the images, as for the maps.
+    Args:
+        model: any network with classes.
+        images: ``(b c h w)``, normalised.
+        target: what to explain, as in :func:`integrated_gradients`.
 
     Raises:
         ExplainError: a TypeError; the model has no classes.
@@ -123,12 +135,12 @@ def gain_over_blank(model: Network, images: Tensor, target: Target | int | None 
 
 
 def grid_of(model: Network) -> tuple[int, int]:
-    """Rows and columns of the squares that these maps are made of."""
+    """Return the rows and columns of the squares of these maps."""
     return model.grid if isinstance(model, Recordable) else (CUTS, CUTS)
 
 
 def _edges(size: int, count: int) -> np.ndarray:
-    """Where each of ``count`` pieces of ``size`` pixels begins; they are equal where that is possible."""
+    """Return the first pixel of each of ``count`` parts of ``size`` pixels, of equal size if possible."""
     return np.arange(count) * size // count
 
 
@@ -140,10 +152,10 @@ def _attributed(
     total: int,
     progress: Progress | None,
 ) -> np.ndarray:
-    """What ``attribute`` says of each number of the images, ``(b c h w)``, for classes that are settled beforehand."""
+    """Return the attribution of each number of the images, ``(b c h w)``, for classes chosen on the original images."""
     require_classes(model.config)
     if model.training:
-        model = copy.deepcopy(model).eval()  # a copy, since other threads may be using the model as it stands
+        model = copy.deepcopy(model).eval()  # a copy, since other threads may be using the model
     target, done = Target.of(target), 0
     images = images.detach().to(next(model.parameters()).device, torch.float32)
 

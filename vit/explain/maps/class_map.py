@@ -1,4 +1,4 @@
-"""One map of an image for a class, whatever kind of network it comes from, so that two kinds can stand side by side."""
+"""One map of an image for a class, for any kind of network, so that two kinds can be compared."""
 
 from dataclasses import dataclass
 from typing import Literal
@@ -16,12 +16,12 @@ from vit.networks import Network
 
 @dataclass(frozen=True)
 class ClassMap:
-    """What :func:`class_map` gives.
+    """The result of :func:`class_map`.
 
     Attributes:
-        heat: ``(rows columns)``, not negative; two networks differ in scale.
-        method: what it was made with; ``raw`` knows no classes.
-        caveat: what a reader must know of a raw map, else empty.
+        heat: ``(rows columns)``, not negative; the scale differs between networks.
+        method: the method; ``raw`` does not depend on the class.
+        caveat: how to read a raw map; otherwise empty.
     """
 
     heat: np.ndarray
@@ -30,14 +30,14 @@ class ClassMap:
 
 
 def class_map(model: Network, images: Tensor, label: int) -> ClassMap:
-    """How much each place of the first of ``images (b c h w)`` speaks for class ``label``.
+    """Return how much each place of the first of ``images (b c h w)``, normalised, supports class ``label``.
 
-    For a convolutional network Grad-CAM of its last block; for a transformer the relevance of Chefer et al. Where a
-    transformer's attention cannot be followed from layer to layer, what the summary token attends to in the last layer,
-    mean over heads.
+    For a convolutional network this is Grad-CAM of its last block, for a transformer the relevance of Chefer et al. If
+    a transformer's attention cannot be followed from layer to layer, it is the summary token's attention in the last
+    layer, mean over heads.
 
     Raises:
-        ExplainError: a TypeError; the model is of neither kind, or has no classes.
+        ExplainError: a TypeError; the model has no classes.
     """
     require_classes(model.config)
     if isinstance(model, CNN):

@@ -1,4 +1,4 @@
-"""How much of each token arrives at each other one: the length of what attention carries over, not its weight alone."""
+"""The contribution of each token to each other token: attention weight times the norm of the transformed value."""
 
 import numpy as np
 import torch
@@ -12,28 +12,28 @@ from vit.reference import SelfAttention
 
 @torch.no_grad()
 def contributions(model: Network, record: Record, *, layer_scale: bool = True) -> np.ndarray:
-    """The norm of what key token m adds to query token n in each head (Kobayashi et al. 2020, eq. 5).
+    """Return the norm of what key token m adds to query token n in each head (Kobayashi et al. 2020, eq. 5).
 
-    ||a[n, m] f(x_m)|| with f(x) = (x W_V + b_V) W_O of the head, where x is the normed token, as the block's attention
-    sees it, and W_O the head's rows of the output projection, whose bias belongs to no token. Where the block has a
-    layer scale, what is added to the tokens is the scaled sum; the scale is part of f then.
-
-    The attention is a number for each pair and f a vector for each token, so the norms of f are taken once a token.
+    It is ||a[n, m] f(x_m)|| with f(x) = (x W_V + b_V) W_O of the head. Here x is the normalised token that enters the
+    attention, and W_O the head's rows of the output projection, whose bias belongs to no token. If the block has a
+    layer scale, it is part of f. Since a[n, m] is a number and f(x_m) depends only on m, each norm ||f(x_m)|| is
+    computed once.
 
     Args:
-        record: from :func:`capture` of ``model``, without heads switched off.
-        layer_scale: without it f ends at the output projection, before the layer scale.
+        model: the model that was recorded.
+        record: from :func:`vit.explain.capture` of ``model``, without changes to heads.
+        layer_scale: whether f includes the layer scale.
 
     Returns:
-        ``(b depth h n m)`` float32, 0 and up, in the units of the tokens.
+        ``(b depth h n m)`` float32, not negative, in the units of the tokens.
 
     Raises:
-        ExplainError: a TypeError; the network mixes positions, so its values are no function of one token.
+        ExplainError: a TypeError; the network mixes positions, so a value is not a function of one token.
     """
     if record.mixes_positions:
         raise ExplainError(
             "This network mixes positions when it computes its values, so what one token contributes is not defined: "
-            "take its raw maps."
+            "use its raw maps."
         )
     layers = []
     for block, layer in zip(blocks_of(require_attention(model)), record.layers, strict=True):
@@ -43,7 +43,7 @@ def contributions(model: Network, record: Record, *, layer_scale: bool = True) -
 
 
 def _output(block: Block, head_dim: int, layer_scale: bool) -> Tensor:
-    """What each head's values go through before they are added to the tokens: ``(h d e)``."""
+    """Return the linear map of each head from its values to the tokens: ``(h d e)``."""
     attention, norm = block.attn, block.norm1.weight
     # (h d) e. Without an output projection the heads are only concatenated: each writes to its own slice.
     weight = torch.eye(len(norm), device=norm.device) if attention.proj is None else attention.proj.weight.T

@@ -1,4 +1,4 @@
-"""Where a convolutional network looks: Grad-CAM (Selvaraju et al., ICCV 2017), by way of captum."""
+"""Grad-CAM (Selvaraju et al., ICCV 2017) for a convolutional network, computed by captum."""
 
 import copy
 
@@ -13,30 +13,32 @@ from vit.networks import Network
 
 
 def grad_cam(model: Network, images: Tensor, target: Target | int | None = None, *, layer: int = -1) -> np.ndarray:
-    """The channels of one block's output, weighted by how much each raises a class, summed, negative sums set to 0.
+    """Compute Grad-CAM on the output of one block.
 
-    A channel's weight is the mean over the positions of the gradient of what is explained.
+    The weight of a channel is the mean over the positions of the score's gradient. The map is the weighted sum of the
+    channels, with negative values set to 0.
 
     Args:
+        model: a convolutional network.
         images: ``(b c h w)``, normalised.
-        target: what to explain; a class stands for its logit, None for each image's likeliest.
-        layer: the block, from 0, or from the last one with -1.
+        target: what to explain; a class means its logit, None each image's most probable class.
+        layer: index of the block; -1 is the last one.
 
     Returns:
-        ``(b rows columns)`` float32: how much each position of the block's output speaks for the class, in units of
-        the logit; blocks differ in scale.
+        ``(b rows columns)`` float32: how much each position of the block's output supports the class, in units of the
+        logit. The scale differs between blocks.
 
     Raises:
         ExplainError: a TypeError; the model has no convolution blocks.
     """
     if not isinstance(model, CNN):
         raise ExplainError(
-            f"{type(model).__name__} has no convolution blocks for Grad-CAM; take rollout or chefer for a transformer."
+            f"{type(model).__name__} has no convolution blocks for Grad-CAM; use rollout or chefer for a transformer."
         )
-    from captum.attr import LayerGradCam  # a second to import, so only when it is asked for
+    from captum.attr import LayerGradCam  # imported here because it takes a second
 
-    # captum hooks itself into the module, and what its hook keeps would be overwritten by every forward pass of another
-    # thread, of a prediction too. A lock would have to be held by all of them; a copy takes milliseconds.
+    # captum installs a hook in the module, and every forward pass in another thread would overwrite what the hook
+    # keeps. A lock would have to cover every forward pass; a copy takes only milliseconds.
     own = copy.deepcopy(model).eval()
     images = images.detach().to(next(own.parameters()).device, torch.float32)
     target = Target.of(target)

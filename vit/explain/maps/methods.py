@@ -1,4 +1,4 @@
-"""Every method that makes one map of an image, and which of them a network can give."""
+"""All methods that compute one map of an image, and which of them are available for a network."""
 
 from collections.abc import Callable
 from dataclasses import dataclass
@@ -26,21 +26,21 @@ from vit.networks import Network
 
 @dataclass(frozen=True)
 class Method:
-    """A way to make one map of an image.
+    """A method that computes one map of an image.
 
     Attributes:
-        function: ``(model, images (b c h w), target, **options) -> (b rows columns)``; raises an ExplainError where the
-            network cannot give it. Where it is not fast, it takes ``progress(done, total)`` besides.
-        title: what a person calls it.
-        family: what it is made from; the perturbation methods run the model many times.
+        function: ``(model, images (b c h w), target, **options) -> (b rows columns)``; raises an ExplainError if the
+            method is not available for the network. Slow methods also accept ``progress(done, total)``.
+        title: the name on screen.
+        family: what the map is computed from; perturbation methods run the model many times.
         for_class: whether the map depends on the target.
-        signed: whether negative numbers (against the class) mean something.
-        source: the paper, or who described it.
+        signed: whether negative numbers (evidence against the class) have a meaning.
+        source: the paper or author.
         what: what it computes, in a sentence.
-        caution: when not to trust it, in a sentence or two.
-        unit: what a number of the map is.
-        fast: one forward and at most one backward pass.
-        options: the settings that ``function`` takes besides.
+        caution: its limits, in a sentence or two.
+        unit: the meaning of a number of the map.
+        fast: whether it needs only one forward and at most one backward pass.
+        options: further settings that ``function`` accepts.
     """
 
     function: Callable[..., np.ndarray]
@@ -57,7 +57,7 @@ class Method:
 
 
 def any_grad_cam(model: Network, images: Tensor, target: Target | int | None = None) -> np.ndarray:
-    """Grad-CAM of the last block: of a convolutional network's output, of the tokens that enter a transformer's."""
+    """Compute Grad-CAM on the last block's output (convolutional network) or input tokens (transformer)."""
     return (grad_cam if isinstance(model, CNN) else token_grad_cam)(model, images, target)
 
 
@@ -70,8 +70,8 @@ METHODS: dict[str, Method] = {
         signed=False,
         source="Vaswani et al. 2017",
         what="What the summary token attends to in the last layer, averaged over the heads.",
-        caution="It is the same for every class. By the last layer a patch's token already holds something of the "
-        "patches it looked at before, so a bright patch need not be about its own pixels.",
+        caution="It is the same for every class. By the last layer a patch's token already contains information from "
+        "other patches, so a bright patch need not be about its own pixels.",
         unit="share of attention",
     ),
     "rollout": Method(
@@ -81,9 +81,9 @@ METHODS: dict[str, Method] = {
         for_class=False,
         signed=False,
         source="Abnar and Zuidema 2020",
-        what="Attention followed through all layers, as if half of each token stayed in place in each.",
-        caution="It is the same for every class, and counts every look as evidence, whether it raised the score, "
-        "lowered it or did nothing. With many layers it turns even.",
+        what="Attention multiplied through all layers, where half of each token is assumed to stay in place.",
+        caution="It is the same for every class, and counts all attention as evidence, whether it raised the score, "
+        "lowered it or had no effect. With many layers it becomes uniform.",
         unit="share that reaches the answer",
         options=("fusion", "discard"),
     ),
@@ -95,8 +95,8 @@ METHODS: dict[str, Method] = {
         signed=False,
         source="Chefer, Gur and Wolf 2021",
         what="Attention followed through all layers, counting only links that would raise the score if stronger.",
-        caution="What speaks against the class is dropped, so it cannot show. Where the model is sure, slopes are "
-        "small and the map may rest on little.",
+        caution="Evidence against the class is dropped. If the model is very confident, gradients are small and the "
+        "map is less reliable.",
         unit="relevance",
     ),
     "attention-gradient": Method(
@@ -107,7 +107,7 @@ METHODS: dict[str, Method] = {
         signed=False,
         source="the last step of Chefer, Gur and Wolf 2021",
         what="The last layer's attention, counting only links that would raise the score if stronger.",
-        caution="What earlier layers moved about is unknown to it: a bright patch's token may speak of other patches.",
+        caution="It ignores earlier layers: a bright patch's token may contain information from other patches.",
         unit="relevance",
     ),
     "gradient-rollout": Method(
@@ -118,8 +118,8 @@ METHODS: dict[str, Method] = {
         signed=False,
         source="Gildenblat 2020, vit-explain",
         what="Attention times its gradient, averaged over the heads first, followed through all layers.",
-        caution="Heads that raise and heads that lower the score cancel out before negative sums are dropped, so a "
-        "place that matters both ways may stay dark.",
+        caution="Heads that raise and heads that lower the score cancel before negative sums are dropped, so a place "
+        "that does both may stay dark.",
         unit="relevance",
         options=("discard",),
     ),
@@ -131,8 +131,8 @@ METHODS: dict[str, Method] = {
         signed=False,
         source="Selvaraju et al. 2017",
         what="The last block's features at each place, weighted by how much they raise the score on average.",
-        caution="One weight for each feature serves all places, so it is coarse. What stands at a place may have been "
-        "taken from elsewhere.",
+        caution="Each feature has one weight for all places, so the map is coarse. The features at a place may contain "
+        "information from other places.",
         unit="part of the score",
     ),
     "integrated": Method(
@@ -142,9 +142,9 @@ METHODS: dict[str, Method] = {
         for_class=True,
         signed=True,
         source="Sundararajan, Taly and Yan 2017",
-        what="The slope by each pixel on the way from a blank picture to this one, times how far the pixel moves.",
-        caution="Parts that have the blank picture's colour get nothing, whatever they mean; and the pictures on the "
-        "way are unlike any that the model was trained on.",
+        what="Each pixel's gradient, averaged from a blank image to this image, times the change of the pixel.",
+        caution="Parts with the blank image's colour always get 0, and the images in between are unlike any that the "
+        "model was trained on.",
         unit="part of the score",
         fast=False,
         options=("steps",),
@@ -156,18 +156,18 @@ METHODS: dict[str, Method] = {
         for_class=True,
         signed=True,
         source="Zeiler and Fergus 2014",
-        what="How far the score falls when one patch is painted over.",
-        caution="One patch at a time: where two say the same, neither is missed. And a painted patch is an edge and a "
-        "colour of its own, which the model may react to.",
-        unit="fall of the score",
+        what="The drop of the score when one patch is covered.",
+        caution="It covers one patch at a time: if two patches carry the same information, neither seems to matter. "
+        "And a covered patch adds edges and a colour that the model may react to.",
+        unit="drop of the score",
         fast=False,
     ),
 }
-"""The methods that give one map, by the name that the command line takes."""
+"""All methods, by their name on the command line."""
 
 
 def methods_for(network: Network | ModelConfig) -> dict[str, Method]:
-    """Those of :data:`METHODS` that a network, or one of these settings, can give."""
+    """Return the entries of :data:`METHODS` that are available for a network, given itself or its settings."""
     config = getattr(network, "config", network)
     names = set(METHODS)
     if not config.num_classes:
@@ -182,22 +182,20 @@ def methods_for(network: Network | ModelConfig) -> dict[str, Method]:
 
 
 def reason_unavailable(network: Network | ModelConfig) -> str:
-    """Why the others are not to be had, in a sentence; empty where there are none."""
+    """Return why the other methods are not available, in a sentence; empty if all are available."""
     config = getattr(network, "config", network)
     if not config.num_classes:
-        return f"{NO_CLASSES} Methods that explain the score of a class have nothing to explain."
+        return f"{NO_CLASSES} Methods that explain the score of a class are not available."
     if isinstance(config, CNNConfig):
-        return (
-            "A convolutional network has no attention, so the methods that are made from attention have no map of it."
-        )
+        return "A convolutional network has no attention, so methods that use attention are not available."
     if isinstance(config, ReferenceConfig) and config.mixes_positions:
         return (
-            "This network mixes positions outside its attention too, so what its tokens and its attention say cannot "
-            "be traced back to patches; integrated gradients and occlusion ask the pixels themselves."
+            "This network mixes positions outside its attention too, so its tokens and its attention cannot be traced "
+            "back to patches; integrated gradients and occlusion use the pixels instead."
         )
     if isinstance(config, ReferenceConfig) and "softmax" not in config.mended:
         return (
-            "This network normalises its attention over the queries, so a row of it is no division of a whole, and it "
-            "cannot be followed from layer to layer."
+            "This network normalises its attention over the queries, so its rows do not sum to 1 and it cannot be "
+            "followed from layer to layer."
         )
     return ""

@@ -1,7 +1,8 @@
-"""Work on several images at once, each on one core: for many small forward passes faster than each on all cores.
+"""Process several images in parallel, each on one core.
 
-A forward pass of a small network hands its cores a few microseconds of work at a time, and each time waits for the
-slowest. Where something else is at work on the machine, a training perhaps, that is most of the time.
+For many small forward passes this is faster than one pass at a time on all cores. The operations of a small network
+take a few microseconds each, and after each one all cores wait for the slowest. If another program, such as a training,
+uses the machine too, most of the time is spent waiting.
 """
 
 import threading
@@ -15,25 +16,29 @@ Item = TypeVar("Item")
 Result = TypeVar("Result")
 
 TICK = 0.2
-"""Seconds between two calls of ``tick``, at most."""
+"""Maximum of seconds between two calls of ``progress``."""
 
 
 class Meter:
-    """Counts what the workers have done, and tells them when to give up."""
+    """A progress counter that workers share, and through which they are stopped."""
 
     def __init__(self, total: int) -> None:
         self.done, self.total = 0.0, total
         self._lock, self._ended = threading.Lock(), threading.Event()
 
     def add(self, count: float) -> None:
-        """So much more is done; raises where it is not wanted any more."""
+        """Add finished work.
+
+        Raises:
+            InterruptedError: :meth:`end` was called.
+        """
         if self._ended.is_set():
-            raise InterruptedError("nobody waits for this any more.")
+            raise InterruptedError("this work was cancelled.")
         with self._lock:
             self.done += count
 
     def end(self) -> None:
-        """Let the next :meth:`add` raise."""
+        """Stop the workers: from now on :meth:`add` raises."""
         self._ended.set()
 
 
@@ -45,19 +50,23 @@ def in_parallel(
     *,
     workers: int | None = None,
 ) -> list[Result]:
-    """``work(item)`` of each item, in their order.
+    """Return ``work(item)`` for each item, in their order.
 
     Args:
-        work: calls ``meter.add`` now and then, and the model without a change to it. Each call has one core.
-        progress: called with (done, total) of the meter, here, several times a second; what it raises ends the work.
-        workers: calls at a time; None is as many as torch takes cores for one operation.
+        work: runs on one core. It must call ``meter.add`` regularly and must not change the model.
+        items: the arguments of the calls.
+        meter: counts the finished work of all calls.
+        progress: called in this thread with (done, total) of the meter, several times a second. An exception that it
+            raises ends the work.
+        workers: number of parallel calls; None means as many as torch uses threads for one operation.
     """
     cores = torch.get_num_threads()
     workers = min(workers or cores, max(1, len(items)))
     ready = threading.Barrier(workers + 1)
 
     def begin() -> None:
-        torch.get_num_threads()  # a thread's first call gives it the number that torch noted last; so before, not after
+        # The first call in a thread sets the thread's number to the one set last anywhere, so it must come first.
+        torch.get_num_threads()
         torch.set_num_threads(1)
         ready.wait()
 
@@ -65,7 +74,7 @@ def in_parallel(
         tasks = [pool.submit(work, item) for item in items]
         if items:
             ready.wait()
-        # A thread keeps its own number; beside it torch notes the last one set, for threads to come.
+        # Each thread keeps its own number, but torch gives new threads the number that was set last: restore it.
         torch.set_num_threads(cores)
         waiting = set(tasks)
         try:

@@ -1,4 +1,4 @@
-"""Some labelled images of a split, and work on all of them, a batch on each core."""
+"""Choose labelled images of a split, and process them in batches, one batch on each core."""
 
 from collections.abc import Callable
 from dataclasses import dataclass
@@ -21,10 +21,10 @@ if TYPE_CHECKING:  # it would bring the trainer
 
 BATCH_MAX = 64
 BATCH_NUMBERS = 2**18
-"""A batch is so small that its tokens are so many numbers; more no longer fit the processor's cache."""
+"""Maximum of numbers in the tokens of a batch; larger batches no longer fit into the processor's cache."""
 
 RANKED, MEASURED = slice(0, None, 2), slice(1, None, 2)
-"""Every second image and the others: heads are ranked on the one half, and the ranking is judged on the other."""
+"""Two disjoint halves of the images: heads are ranked on one, and the ranking is evaluated on the other."""
 
 Progress = Callable[[int, int], None]
 Result = TypeVar("Result")
@@ -35,11 +35,11 @@ class Sample:
     """Images of a split, in batches.
 
     Attributes:
-        split: where they come from; a batch is read from it when its turn comes.
-        rows: which of its images, ascending, ``(images)``.
+        split: the source of the images; each batch is read when it is needed.
+        rows: ``(images)``, indices of the images in the split, ascending.
         size: images in a batch.
-        mean, std: how they are normalised.
-        device: where they go.
+        mean, std: normalisation of the images.
+        device: the device of the batches.
     """
 
     split: Split
@@ -51,15 +51,15 @@ class Sample:
 
     @property
     def images(self) -> int:
-        """So many images are in it."""
+        """Number of images."""
         return len(self.rows)
 
     def __len__(self) -> int:
-        """So many batches."""
+        """Return the number of batches."""
         return -(-len(self.rows) // self.size)
 
     def batch(self, step: int) -> tuple[Tensor, Tensor]:
-        """``(b c h w)`` float32 normalised, and ``(b)`` int64."""
+        """Return images ``(b c h w)`` float32, normalised, and labels ``(b)`` int64."""
         rows = self.rows[step * self.size : (step + 1) * self.size]
         images = torch.from_numpy(self.split.images[rows]).to(self.device)
         labels = torch.from_numpy(np.asarray(self.split.labels[rows], dtype=np.int64)).to(self.device)
@@ -69,11 +69,14 @@ class Sample:
 def sample(
     model: Network, info: "CheckpointInfo", split: Split, count: int | None = None, part: slice = slice(None)
 ) -> Sample:
-    """So many images of a split for a model, each class in its share, always the same ones; None is all.
+    """Choose a stratified sample of a split for a model, always the same one.
 
     Args:
-        info: how the model's images are normalised.
-        part: of those images; :data:`RANKED` and :data:`MEASURED` are disjoint halves.
+        model: the network, which determines the batch size and the device.
+        info: the normalisation of the model's images.
+        split: the labelled images.
+        count: number of images; None means all.
+        part: which of these images to keep; :data:`RANKED` and :data:`MEASURED` are disjoint halves.
 
     Raises:
         DataError: fewer images than classes, or none.
@@ -90,7 +93,7 @@ def sample(
 def each_batch(
     work: Callable[[Tensor, Tensor], Result], sample: Sample, progress: Progress | None = None
 ) -> list[Result]:
-    """``work(images, labels)`` of every batch, in their order; ``progress(done, total)`` counts batches."""
+    """Return ``work(images, labels)`` for every batch, in their order; ``progress(done, total)`` counts batches."""
     return each_batch_counted(lambda images, labels, _: work(images, labels), sample, 0, progress)
 
 
@@ -100,9 +103,10 @@ def each_batch_counted(
     steps: int,
     progress: Progress | None = None,
 ) -> list[Result]:
-    """:func:`each_batch` for long work, which calls its third argument ``steps`` times a batch; these are counted.
+    """Like :func:`each_batch`, for work that takes long: it reports ``steps`` steps in each batch.
 
-    A progress that raises ends the work at the next of these calls.
+    ``work`` calls its third argument after each step, and ``progress(done, total)`` counts these steps. An exception
+    that ``progress`` raises ends the work at the next step.
     """
     meter = Meter(len(sample) * max(1, steps))
 

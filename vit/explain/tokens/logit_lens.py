@@ -1,8 +1,9 @@
-"""Logit lens (nostalgebraist 2020): what the class head would say of the tokens of every layer, not the last alone.
+"""Logit lens (nostalgebraist 2020): apply the classification head to the tokens of every layer.
 
-The head was trained on what the last layer leaves, so its answer to the tokens of earlier ones is a reading by an
-instrument that was made for something else. Shapes in einops letters: ``b`` batch, ``n`` token, ``e`` embed_dim, ``k``
-class; and ``l`` state of the tokens, as they enter the first block and after each block.
+The head was trained only on the output of the last layer, so its predictions for earlier layers are an approximation.
+
+Shapes in einops letters: ``b`` batch, ``n`` token, ``e`` embed_dim, ``k`` class; and ``l`` state of the tokens: before
+the first block and after each block.
 """
 
 from collections.abc import Sequence
@@ -19,13 +20,16 @@ from vit.networks import Network
 
 @torch.no_grad()
 def summary_lens(model: Network, record: Record) -> np.ndarray:
-    """Class probabilities read from the summary token of every state: ``(b l k)`` float32; the last are the model's.
+    """Return the class probabilities read from the summary token of every state: ``(b l k)`` float32.
+
+    The last state gives the model's own prediction.
 
     Args:
-        model: the one that the record is of.
+        model: the model that was recorded.
+        record: from :func:`vit.explain.capture`.
 
     Raises:
-        ExplainError: a TypeError; the network has no class head to read with.
+        ExplainError: a TypeError; the network has no classification head.
     """
     model = require_attention(model)
     require_classes(model.config)
@@ -35,31 +39,36 @@ def summary_lens(model: Network, record: Record) -> np.ndarray:
 
 @torch.no_grad()
 def token_lens(model: Network, record: Record) -> np.ndarray:
-    """Class probabilities read from each token by itself, normed, in every state: ``(b l n k)`` float32.
+    """Return the class probabilities read from each token alone, after the final norm: ``(b l n k)`` float32.
 
-    Where the head reads the mean of the patch tokens, the mean of their logits after the last layer is the model's
-    own logit of each class. Where it reads the class token, it has never read a patch token before.
+    If the head reads the mean of the patch tokens, the mean of their logits after the last layer equals the model's
+    logits. If it reads the class token, it was never trained on patch tokens.
 
     Args:
-        model: the one that the record is of.
+        model: the model that was recorded.
+        record: from :func:`vit.explain.capture`.
 
     Raises:
-        ExplainError: a TypeError; the network has no class head to read with, or it mixes positions, or its softmax
-            runs over the queries, so what stands at a patch's place need not be about that patch.
+        ExplainError: a TypeError; the network has no classification head, it mixes positions, or its softmax runs over
+            the queries. In the last two cases the token of a patch need not be about that patch.
     """
     model = require_attention(model)
     require_classes(model.config)
     if record.caveat:
         reason = "mixes positions" if record.mixes_positions else "normalises its attention over the queries"
         raise ExplainError(
-            f"this network {reason}, so the token in a patch's place need not be about that patch: take the lens of "
-            "its summary token."
+            f"this network {reason}, so the token in a patch's place need not be about that patch: use the lens of "
+            "the summary token."
         )
     return model.classify_each(token_states(record)).softmax(dim=-1).cpu().numpy()
 
 
 def prediction_stable_from(probabilities: np.ndarray) -> int:
-    """The first state from which on the likeliest class is that of the last one, for ``probabilities (l k)``."""
+    """Return the first state from which the most probable class stays that of the last state.
+
+    Args:
+        probabilities: ``(l k)``.
+    """
     best = probabilities.argmax(axis=-1)
     others = np.flatnonzero(best != best[-1])
     return int(others[-1]) + 1 if others.size else 0
@@ -68,13 +77,15 @@ def prediction_stable_from(probabilities: np.ndarray) -> int:
 def prominent_classes(
     summary: np.ndarray, each: np.ndarray | None, *, always: Sequence[int] = (), limit: int = 6
 ) -> list[int]:
-    """The classes that are worth a colour of their own in one image, in ascending order.
+    """Return the classes that get their own colour in one image, in ascending order.
+
+    These are the classes with the highest probability in some state.
 
     Args:
-        summary: ``(l k)`` probabilities, of the summary token.
-        each: ``(l n k)`` probabilities, of each token; None where there are none.
-        always: classes that are among them in any case.
-        limit: how many there are, where there are so many classes.
+        summary: ``(l k)`` probabilities from the summary token.
+        each: ``(l n k)`` probabilities from each token, or None.
+        always: classes that are always included.
+        limit: maximum number of classes.
     """
     weight = summary.max(axis=0)
     if each is not None:

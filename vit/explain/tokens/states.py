@@ -1,7 +1,7 @@
-"""What the tokens are after every layer: how alike, along which directions they differ, how long they are.
+"""The tokens after every layer: similarity, principal components and norms; and the parts of an embedded patch.
 
 Shapes in einops letters, as in :mod:`vit.model`: ``b`` batch, ``n`` and ``m`` token, ``e`` embed_dim; and ``l`` state
-of the tokens, of which there are depth + 1: as they enter the first block, then after each block.
+of the tokens. There are depth + 1 states: before the first block and after each block.
 """
 
 from collections.abc import Sequence
@@ -19,42 +19,46 @@ from vit.explain.recording import Record
 from vit.model import ViT
 
 COMPONENTS = 3
-"""One principal component for each of red, green and blue."""
+"""Number of principal components: one each for red, green and blue."""
 
 PERCENTILES = (2, 98)
-"""Of a component, these become 0 and 1 of its colour, so that one odd patch does not leave the others grey."""
+"""These percentiles of a component become 0 and 1 of its colour, so that a single outlier does not set the scale."""
 
 
 def token_states(record: Record) -> Tensor:
-    """The tokens that entered the first block, and those that left each block: ``(b l n e)``."""
+    """Return the tokens before the first block and after each block: ``(b l n e)``."""
     return torch.stack([record.embedded, *(layer.tokens for layer in record.layers)], dim=1).detach()
 
 
 def _directions(record: Record, states: Tensor, centre: bool) -> Tensor:
-    """Tokens ``(... n e)`` with length 1; those that are zero stay so."""
+    """Normalise tokens ``(... n e)`` to length 1, after subtracting the mean of the patch tokens if ``centre``."""
     if centre:
         states = states - states[..., record.prefix_tokens :, :].mean(dim=-2, keepdim=True)
     return F.normalize(states.float(), dim=-1)
 
 
 def token_similarity(record: Record, *, centre: bool = True) -> np.ndarray:
-    """The cosine of the angle between each two tokens: ``(b l n m)`` float32, from -1 to 1.
+    """Return the cosine similarity of each two tokens: ``(b l n m)`` float32, from -1 to 1.
 
     Args:
-        centre: take the mean of the image's patch tokens out of all of them first. What they have in common makes the
-            plain cosines of trained networks nearly all positive, and in deep ones all close to 1.
+        record: from :func:`vit.explain.capture`.
+        centre: subtract the mean of the image's patch tokens first. Without it nearly all cosines in trained networks
+            are positive, and in deep ones close to 1, because the tokens have a large common part.
     """
     directions = _directions(record, token_states(record), centre)
     return einsum(directions, directions, "b l n e, b l m e -> b l n m").clamp(-1, 1).cpu().numpy()
 
 
 def similarity_to(record: Record, tokens: Sequence[int], image: int = 0, *, centre: bool = True) -> np.ndarray:
-    """The cosines of some tokens of one image with every token: ``(l tokens m)`` float32.
+    """Return the cosine similarity of chosen tokens of one image to every token: ``(l tokens m)`` float32.
 
     Args:
+        record: from :func:`vit.explain.capture`.
         tokens: 0 is the summary token, k >= 1 the k-th patch, as in :func:`vit.explain.token_rows`.
-        centre: as in :func:`token_similarity`. Where the summary token is a mean, it has no direction once the mean is
-            taken out; for it these are plain cosines less their mean over the patches: which resemble it most.
+        image: index of the image in the batch.
+        centre: as in :func:`token_similarity`. If the summary token is a mean, it is zero after the mean is
+            subtracted. Its row then contains the plain cosines minus their mean over the patches, which shows the
+            patches that are most similar to it.
     """
     states = token_states(record)[image]
     keys = _directions(record, states, centre)
@@ -74,21 +78,21 @@ def similarity_to(record: Record, tokens: Sequence[int], image: int = 0, *, cent
 
 
 def token_norms(record: Record) -> np.ndarray:
-    """The length of each token: ``(b l n)`` float32.
+    """Return the L2 norm of each token: ``(b l n)`` float32.
 
-    Large networks give a few patches of plain background far longer tokens than the rest, and use them as scratch
-    space (Darcet et al., ICLR 2024).
+    In large networks a few patches of plain background get tokens with far larger norms than the rest, which the
+    network uses to store global information (Darcet et al., ICLR 2024).
     """
     return torch.linalg.vector_norm(token_states(record).float(), dim=-1).cpu().numpy()
 
 
 @dataclass(frozen=True)
 class PrincipalComponents:
-    """The directions along which the patch tokens of one image differ most, in each state.
+    """The principal components of the patch tokens of one image, in each state.
 
     Attributes:
-        scores: ``(l rows columns 3)`` float32, each patch token's place along the components, in the tokens' own units.
-        shares: ``(l 3)`` float32, the share of the variance over the patches that lies along each component.
+        scores: ``(l rows columns 3)`` float32, the coordinates of each patch token, in the units of the tokens.
+        shares: ``(l 3)`` float32, the share of the variance over the patches that each component explains.
         colours: ``(l rows columns 3)`` float32 in [0, 1], the scores as red, green and blue.
     """
 
@@ -98,13 +102,16 @@ class PrincipalComponents:
 
 
 def principal_components(record: Record, image: int = 0, *, align: bool = True) -> PrincipalComponents:
-    """The first three principal components of one image's patch tokens, state by state.
+    """Return the first three principal components of one image's patch tokens in each state.
 
-    A component has no sign of its own: it gets the one that makes its largest score positive.
+    The sign of a component is arbitrary: it is chosen so that the score with the largest absolute value is positive.
 
     Args:
-        align: from the second state on give components the order and the signs in which they go best with those of
-            the state before, so that colours do not change for no reason. The shares then need not fall.
+        record: from :func:`vit.explain.capture`.
+        image: index of the image in the batch.
+        align: from the second state on, reorder the components and choose their signs to correlate best with those of
+            the previous state, so that colours change as little as possible. The shares are then not always in
+            descending order.
     """
     states = token_states(record)[image, :, record.prefix_tokens :].double().cpu().numpy()
     scores, shares = _decompose(states - states.mean(axis=1, keepdims=True))
@@ -126,25 +133,24 @@ def principal_components(record: Record, image: int = 0, *, align: bool = True) 
 
 
 def _decompose(centred: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
-    """Scores ``(l n 3)``, of either sign, and shares ``(l 3)`` of the first components of ``centred (l n e)``.
+    """Return scores ``(l n 3)``, of arbitrary sign, and shares ``(l 3)`` of the first components of ``(l n e)``.
 
-    From the eigenvectors of the products of all patches, or of all numbers where those are fewer: for the tokens of a
-    large network that takes a tenth of the time of a singular value decomposition.
+    They are computed from the eigenvectors of the smaller of the matrices X Xᵀ ``(n n)`` and Xᵀ X ``(e e)``. For the
+    tokens of a large network this takes a tenth of the time of a singular value decomposition.
     """
     crossed = centred.swapaxes(1, 2)
     patches, numbers = centred.shape[1:]
-    values, vectors = np.linalg.eigh(
-        centred @ crossed if patches <= numbers else crossed @ centred
-    )  # from the least on
+    # Eigenvalues are in ascending order.
+    values, vectors = np.linalg.eigh(centred @ crossed if patches <= numbers else crossed @ centred)
     values, vectors = values[:, ::-1][:, :COMPONENTS].clip(min=0), vectors[..., ::-1][..., :COMPONENTS]
     scores = vectors * np.sqrt(values)[:, None] if patches <= numbers else centred @ vectors
     shares = values / np.maximum((centred**2).sum(axis=(1, 2)), 1e-30)[:, None]
-    missing = COMPONENTS - values.shape[1]  # of a single patch, or of tokens of one or two numbers
+    missing = COMPONENTS - values.shape[1]  # there are fewer than three for one or two patches or channels
     return np.pad(scores, ((0, 0), (0, 0), (0, missing))), np.pad(shares, ((0, 0), (0, missing)))
 
 
 def _match(before: np.ndarray, after: np.ndarray) -> tuple[list[int], np.ndarray]:
-    """The order of the columns of ``after (n 3)``, and their signs, that correlate most with those of ``before``."""
+    """Return the order and signs of the columns of ``after (n 3)`` that correlate best with those of ``before``."""
     lengths = np.linalg.norm(before, axis=0)[:, None] * np.linalg.norm(after, axis=0)
     cosines = before.T @ after / np.maximum(lengths, 1e-30)
     columns = range(COMPONENTS)
@@ -153,12 +159,12 @@ def _match(before: np.ndarray, after: np.ndarray) -> tuple[list[int], np.ndarray
 
 
 class TokenParts(NamedTuple):
-    """What a patch's token is made of.
+    """The two summands of an embedded patch.
 
     Attributes:
-        values: ``(3 e)`` float32: what the stem makes of the patch, the embedding of its place, and their sum, which
-            enters the first block (where there is a norm before it, enters that norm).
-        place_share: mean size of the numbers of the place over that of the stem's.
+        values: ``(3 e)`` float32: the output of the patch embedding, the position embedding, and their sum. The sum
+            enters the first block, or the norm before it if there is one.
+        place_share: mean absolute value of the position embedding divided by that of the patch embedding.
     """
 
     values: np.ndarray
@@ -167,28 +173,29 @@ class TokenParts(NamedTuple):
 
 @torch.no_grad()
 def token_parts(model: ViT, images: Tensor, patch: int) -> TokenParts:
-    """What one patch's token is made of, for the first of ``images (b c h w)``, normalised.
+    """Return the patch embedding, the position embedding and their sum for one patch.
 
     Args:
         model: a :class:`vit.model.ViT`.
-        patch: from 1, row by row.
+        images: ``(b c h w)``, normalised; only the first is used.
+        patch: number of the patch, from 1, row by row.
 
     Raises:
-        ValueError: there is no such patch.
+        ValueError: the patch does not exist.
     """
     count = model.grid[0] * model.grid[1]
     if not 1 <= patch <= count:
         raise ValueError(f"patch = {patch} does not exist; choose 1 to {count}.")
     images = images[:1].to(next(model.parameters()).device, torch.float32)
     content = model.patch_embed(images)[0, patch - 1]
-    place = model.pos_embed[0, patch - 1 - count]  # the patches' positions are the last ones, with or without others
+    place = model.pos_embed[0, patch - 1 - count]  # the positions of the patches come last
     share = place.abs().mean() / content.abs().mean().clamp(min=1e-30)
     return TokenParts(torch.stack([content, place, content + place]).float().cpu().numpy(), share.item())
 
 
 def effective_tokens(rows: np.ndarray) -> np.ndarray:
-    """Over how many tokens attention ``(... m)`` that sums to 1 is spread: e to the power of its entropy, ``(...)``.
+    """Return the effective number of tokens that attention ``(... m)`` is spread over: exp(entropy), ``(...)``.
 
-    It is 1 where all goes to one token, and m where each gets 1/m.
+    Each row must sum to 1. The result is 1 if all attention goes to one token, and m if each token gets 1/m.
     """
     return np.exp(-(rows * np.log(np.maximum(rows, 1e-30))).sum(axis=-1))
