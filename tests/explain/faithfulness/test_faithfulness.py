@@ -281,7 +281,7 @@ def test_noise_and_a_uniform_map_do_not(judged, name):
     found = verdict(judged, name)
     assert found.kind == "decoration"
     assert "better than chance on" not in found.sentence.replace("no better than chance on", "")
-    assert summary(judged)["decoration"] == "Decoration: Made up and Made up, no better than chance on any curve."
+    assert summary(judged)["decoration"] == "Not supported: Made up and Made up, no better than chance on any curve."
 
 
 def test_a_uniform_map_has_the_curves_of_the_random_order(judged):
@@ -311,7 +311,7 @@ def test_a_method_is_held_against_the_best_row_of_chance_its_untrained_self_amon
 def test_a_map_that_owes_nothing_to_training_is_told_of(judged):
     assert verdict(judged, "truth").learned
     for name in ("noise", "flat"):
-        assert "its map from untrained weights does as well" in verdict(judged, name).sentence
+        assert "not better on any curve than its own map" in verdict(judged, name).sentence
     own = judged.over_untrained["truth"]["insertion_mean"]
     values = [judged.row(row).values["insertion_mean"] for row in ("truth", "truth-untrained")]
     assert (own.mean, own.against) == (pytest.approx(np.mean(values[0] - values[1])), "truth-untrained")

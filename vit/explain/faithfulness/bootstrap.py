@@ -1,4 +1,4 @@
-"""How sure a mean over images is: percentile bootstrap intervals (Efron and Tibshirani 1993)."""
+"""Confidence intervals of means over images: the percentile bootstrap (Efron and Tibshirani 1993)."""
 
 from dataclasses import dataclass
 
@@ -10,7 +10,7 @@ COVERAGE = 0.95
 
 @dataclass(frozen=True)
 class Interval:
-    """A mean over images and the interval that it would fall into for other images of this kind."""
+    """A mean over images with its 95 % confidence interval."""
 
     mean: float
     low: float
@@ -18,18 +18,22 @@ class Interval:
 
 
 def intervals(values: np.ndarray, *, resamples: int = RESAMPLES, seed: int = 0) -> list[Interval]:
-    """The mean of each column with its 95 % percentile interval.
+    """Return the mean of each column with its 95 % percentile interval.
 
-    The images are drawn anew, with replacement, ``resamples`` times; each time the means of all columns are of the same
-    images. A resample is written as how often each image is in it, so that all means are one matrix product.
+    The images are resampled with replacement, and a resample contains the same images in every column. A resample is
+    represented by the count of each image, so that all means are one matrix product.
 
     Args:
         values: ``(images columns)``, finite.
-        seed: of the resamples; the same one gives the same draws for as many images.
+        resamples: number of resamples.
+        seed: seed of the resamples; the same seed gives the same resamples for the same number of images.
+
+    Raises:
+        ValueError: there are no images.
     """
     count = len(values)
     if count == 0:
-        raise ValueError("a mean over no images has no interval.")
+        raise ValueError("an interval needs at least one image.")
     draws = np.random.default_rng(seed).multinomial(count, np.full(count, 1 / count), size=resamples)
     means = draws @ np.asarray(values, dtype=np.float64) / count  # resamples columns
     tail = 50 * (1 - COVERAGE)

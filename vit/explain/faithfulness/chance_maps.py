@@ -1,7 +1,7 @@
-"""Maps that know nothing of the image: what any explanation has to beat before it says anything.
+"""Control maps that do not depend on the image; a useful explanation must score better than these.
 
-The fourth of the kind is a method itself on weights that were never trained (Adebayo et al. 2018), which
-:mod:`vit.explain.faithfulness.measure` makes.
+A further control is each method itself on untrained weights (Adebayo et al. 2018), which
+:mod:`vit.explain.faithfulness.measure` computes.
 """
 
 from collections.abc import Callable
@@ -10,33 +10,34 @@ from dataclasses import dataclass
 import numpy as np
 
 WIDTH = 1 / 4
-"""Deviation of the centred Gaussian, in sides of the image."""
+"""Standard deviation of the centred Gaussian, as a share of the image's side."""
 
 
 def noise(grid: tuple[int, int], seed: int, image: int) -> np.ndarray:
-    """Uniform numbers in [0, 1), ``(rows columns)``: a function of the seed and the image's number."""
+    """Return random numbers in [0, 1), ``(rows columns)``, which depend only on the seed and the image's number."""
     return np.random.default_rng([seed, image]).random(grid)
 
 
 def uniform(grid: tuple[int, int], seed: int, image: int) -> np.ndarray:
-    """Every patch alike: ``(rows columns)`` of 1."""
+    """Return the same value for every patch: ``(rows columns)`` of 1."""
     return np.ones(grid)
 
 
 def gaussian(grid: tuple[int, int], seed: int, image: int) -> np.ndarray:
-    """A bump in the middle, ``(rows columns)``: photographers put what matters there."""
-    down, across = ((2 * np.arange(side) + 1 - side) / (2 * side * WIDTH) for side in grid)  # mirrored to the last bit
+    """Return a centred Gaussian, ``(rows columns)``: in photographs the object is usually near the centre."""
+    # This form is exactly symmetric in floating point.
+    down, across = ((2 * np.arange(side) + 1 - side) / (2 * side * WIDTH) for side in grid)
     return np.exp(-(down[:, None] ** 2 + across**2) / 2)
 
 
 @dataclass(frozen=True)
 class ChanceMap:
-    """A map without the image.
+    """A control map that does not depend on the image.
 
     Attributes:
         function: ``(grid, seed, image's number) -> (rows columns)``.
-        title: what a person calls it.
-        phrase: the same within a sentence.
+        title: the name on screen.
+        phrase: the name within a sentence.
     """
 
     function: Callable[[tuple[int, int], int, int], np.ndarray]
@@ -49,13 +50,13 @@ CHANCE_MAPS: dict[str, ChanceMap] = {
     "gaussian": ChanceMap(gaussian, "Centred Gaussian", "the centred Gaussian"),
     "random": ChanceMap(noise, "Random order", "a random order"),
 }
-"""The chance rows that every method is held against, by name."""
+"""The control maps that every method is compared with, by name."""
 
 
 def order(relevance: np.ndarray, seed: int, image: int) -> np.ndarray:
-    """Patches by falling relevance: ``(rows columns) -> (patches)`` numbers, row by row.
+    """Return the patch numbers by descending relevance: ``(rows columns) -> (patches)``.
 
-    Ties are in random order, for by position they would begin at the top left. The order is that of :func:`noise`, so
-    that a map of nothing but ties, the uniform one, has the curves of the random order.
+    Ties are in random order; otherwise they would always start at the top left. The random order is that of
+    :func:`noise`, so the uniform map, which has only ties, gets the same curves as the random order.
     """
     return np.lexsort((-noise(relevance.shape, seed, image).ravel(), -relevance.ravel()))

@@ -1,4 +1,4 @@
-"""A network for many forward passes with the same weights."""
+"""Fold weight standardisation into plain convolutions, for many forward passes with the same weights."""
 
 import copy
 
@@ -10,10 +10,10 @@ from vit.networks import Network
 
 
 def fold_standardised_weights(model: Network) -> Network:
-    """A frozen copy whose convolutions have their filters standardised once, not at each use.
+    """Return a frozen copy in which filters are standardised once instead of in every forward pass.
 
-    The answers are the same to the last bit; with a convolutional stem a pass is about a twentieth shorter. A network
-    without such convolutions is returned as it is.
+    The logits are bitwise equal, and a forward pass with a convolutional stem takes about 5 % less time. A network
+    without standardised convolutions is returned unchanged.
     """
     if not any(isinstance(module, StandardisedConv2d) for module in model.modules()):
         return model

@@ -1,4 +1,4 @@
-"""Maps of many methods on one grid: which a network can give, and all of them at the cost of few passes."""
+"""Compute the maps of many methods on one grid with few forward passes."""
 
 from collections.abc import Mapping
 
@@ -17,16 +17,16 @@ from vit.explain.recording import Recordable
 from vit.networks import Network
 
 FAST_COST, SLOW_COST = 3, 100
-"""How many forward passes a map costs, about: for the time left."""
+"""Approximate cost of a map in forward passes, for the progress display."""
 
 
 def available_methods(
     model: Network, methods: Mapping[str, Method], images: Tensor, target: Target
 ) -> tuple[dict[str, Method], dict[str, str]]:
-    """The methods that the network can give, and why it cannot give the others.
+    """Return the methods that are available for the network, and the reasons why the others are not.
 
     Raises:
-        ExplainError: it can give none of them.
+        ExplainError: none of them is available.
     """
     given, refused = {}, {}
     for name, method in methods.items():
@@ -42,14 +42,14 @@ def available_methods(
 
 
 def pass_cost(method: Method) -> int:
-    """How many forward passes a map costs, about."""
+    """Return the approximate cost of a map in forward passes."""
     return FAST_COST if method.fast else SLOW_COST
 
 
 def make_maps(
     model: Network, methods: Mapping[str, Method], images: Tensor, target: Target, meter: Meter
 ) -> list[np.ndarray]:
-    """Each method's maps, ``(b rows columns)`` of the network's grid; those that read one recorded pass share it."""
+    """Return each method's maps, ``(b rows columns)``; methods that use a recorded pass share it."""
     attentive = WITHOUT_GRADIENT + WITH_GRADIENT if isinstance(model, Recordable) else ()
     together = [name for name, method in methods.items() if name in attentive and method is METHODS[name]]
     maps = relevance_maps(model, images, target, together) if together else {}
@@ -75,10 +75,10 @@ def _slow_maps(method: Method, model: Network, images: Tensor, target: Target, m
 
 
 def on_grid(maps: np.ndarray, grid: tuple[int, int]) -> np.ndarray:
-    """Maps ``(b rows columns)`` brought to another grid.
+    """Resample maps ``(b rows columns)`` to another grid.
 
-    Finer ones are averaged; between the positions of coarser ones, such as those of a convolutional network's last
-    block, it is interpolated, as is usual for Grad-CAM.
+    Finer maps are averaged. Coarser maps, such as those of a convolutional network's last block, are interpolated
+    bilinearly, as is usual for Grad-CAM.
     """
     if maps.shape[1:] == grid:
         return maps

@@ -1,9 +1,9 @@
-"""Whether a map tells the truth: what happens to the prediction when the patches that it names are taken away.
+"""Measure whether maps are faithful: how the prediction changes when the most relevant patches are covered.
 
-Deletion and insertion curves (Petsiuk, Das and Saenko 2018) in steps of equal patch count; where the data has masks,
-how much of a map lies on the object (pointing game: Zhang et al. 2016). Beside every method stand control maps
-(:mod:`vit.explain.faithfulness.chance_maps`), among them the method itself on untrained weights (Adebayo et al. 2018):
-a map that does no better than these is not evidence.
+The measures are deletion and insertion curves (Petsiuk, Das and Saenko 2018) in steps of equal patch count. If the data
+has object masks, they also include how much of a map lies on the object (pointing game: Zhang et al. 2016). Every
+method is compared with control maps (:mod:`vit.explain.faithfulness.chance_maps`) and with itself on untrained weights
+(Adebayo et al. 2018). A map that does no better than these is not evidence.
 
 Shapes in einops letters: ``b`` batch, ``c`` channel, ``h w`` pixels, ``p`` patches; ``f`` fills, ``k`` kinds of curves,
 ``s`` the points of a curve.
@@ -34,18 +34,19 @@ from vit.networks import Network, build_model
 STEPS = 10
 
 BATCH = 32
-"""Covered images in one forward pass: in larger batches what a layer hands on leaves the processor's cache."""
+"""Covered images in one forward pass; with larger batches the activations no longer fit into the processor's cache."""
 
 CHUNK = 5
-"""Images that one worker judges together."""
+"""Images that one worker processes together."""
 
 Progress = Callable[[int, int], None]
 
 
 def pick_images(available: int, count: int, seed: int = 0) -> np.ndarray:
-    """Numbers of ``count`` images, one drawn from each of as many equal parts of the split; all where there are fewer.
+    """Return the indices of ``count`` images, one drawn from each of ``count`` equal parts of the split.
 
-    So a split that is sorted by class shows all of its classes, and one whose classes take turns too.
+    So all classes are represented, whether the split is sorted by class or alternates between classes. If there are
+    fewer images than ``count``, all are returned.
     """
     if count >= available:
         return np.arange(available)
@@ -54,19 +55,19 @@ def pick_images(available: int, count: int, seed: int = 0) -> np.ndarray:
 
 
 def step_counts(patches: int) -> np.ndarray:
-    """How many patches are covered at each of the eleven points of a curve: ``round(k * patches / 10)``."""
+    """Return the number of covered patches at each of the eleven points of a curve: ``round(k * patches / 10)``."""
     return np.rint(np.arange(STEPS + 1) * patches / STEPS).astype(np.int64)
 
 
 def covered_along(orders: np.ndarray, counts: np.ndarray) -> np.ndarray:
-    """Which patches are covered at each point of both curves.
+    """Return which patches are covered at each point of both curves.
 
-    Deletion begins with the whole image and covers the most relevant patches first, insertion begins with all covered
-    and shows them first.
+    Deletion starts with the whole image and covers the most relevant patches first. Insertion starts with all patches
+    covered and shows the most relevant ones first.
 
     Args:
-        orders: ``(... p)``, patches' numbers, most relevant first.
-        counts: ``(s)``.
+        orders: ``(... p)``, patch numbers, most relevant first.
+        counts: ``(s)``, number of patches at each point.
 
     Returns:
         bool ``(... k s p)``.
@@ -77,7 +78,7 @@ def covered_along(orders: np.ndarray, counts: np.ndarray) -> np.ndarray:
 
 
 def object_shares(masks: np.ndarray, grid: tuple[int, int]) -> np.ndarray:
-    """How much of each patch the object fills: ``(images h w) -> (images p)``."""
+    """Return the share of each patch that the object fills: ``(images h w) -> (images p)``."""
     place = patch_of_pixel(grid, masks.shape[1:]).flatten().numpy()
     pixels = np.bincount(place, minlength=grid[0] * grid[1])
     flat = np.asarray(masks, dtype=np.float64).reshape(len(masks), -1)
@@ -94,15 +95,18 @@ def curves_of(
     *,
     progress: Callable[[float], None] = lambda share: None,
 ) -> np.ndarray:
-    """The probability of a class along every curve of one image.
+    """Return the probability of a class along every curve of one image.
 
-    Rows often cover the same patches, at the ends of a curve always: each covered image is shown to the model once.
+    Different orders often cover the same patches, and always do at the ends of a curve, so the model runs only once for
+    each distinct covered image.
 
     Args:
+        model: any network with classes.
         image: ``(c h w)``, normalised.
         label: the class.
-        orders: ``(rows p)``.
-        progress: called after each forward pass with its share of them all.
+        orders: ``(rows p)``, patch numbers, most relevant first.
+        grid: rows and columns of patches.
+        progress: called after each forward pass with its share of all passes.
 
     Returns:
         float32 ``(rows f k s)``.
@@ -137,23 +141,26 @@ def measure_faithfulness(
     seed: int = 0,
     progress: Progress | None = None,
 ) -> Faithfulness:
-    """Judge some methods, and chance beside them, on validation images.
+    """Measure the faithfulness of some methods, and of control maps, on validation images.
 
-    What is explained is the class that the model itself gives the whole image, right or wrong, and its probability is
-    what the curves show. Maps on untrained weights are judged by the trained model too. All maps are brought to one
-    grid: a transformer's patches, or the 8 x 8 squares of a network that has none.
+    The explained class is the model's own prediction for the whole image, right or wrong, and the curves show its
+    probability. Maps from untrained weights are also evaluated with the trained model. All maps are resampled to one
+    grid: the patches of a transformer, or 8 x 8 squares for a network without patches.
 
     Args:
-        split: where the images are taken from.
-        mean, std: normalisation of the model's input.
-        images: how many; all where there are fewer.
-        methods: by name; None is all fast ones that the network can give. Those that it cannot give are left out, with
-            the reason.
+        model: any network with classes.
+        split: the images.
+        mean: normalisation of the model's input, one number for each channel.
+        std: normalisation of the model's input, one number for each channel.
+        images: number of images; all if there are fewer.
+        methods: methods by name; None means all fast ones that are available for the network. Methods that are not
+            available are left out, and the result contains the reasons.
         untrained: the network with new weights; None draws them.
-        progress: called with (done, total) in forward passes, about.
+        seed: seed of the choice of images, of ties, of the untrained weights and of the bootstrap.
+        progress: called with (done, total) in forward passes, approximately.
 
     Raises:
-        ExplainError: the network has no classes, or can give none of the methods.
+        ExplainError: the network has no classes, or none of the methods is available.
     """
     require_classes(model.config)
     device = next(model.parameters()).device
@@ -172,7 +179,7 @@ def measure_faithfulness(
     meter = Meter(len(numbers) * (each + 2 * sum(map(pass_cost, given.values()))))
 
     def judge(part: slice) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
-        """Maps, orders and curves of some images, rows first."""
+        """Return maps, orders and curves of some images; the first axis is that of the rows."""
         target, places = Target(labels[part]), numbers[part].tolist()
         maps = [it for network in (model, untrained) for it in make_maps(network, given, inputs[part], target, meter)]
         maps += [np.stack([it.function(grid, seed, number) for number in places]) for it in CHANCE_MAPS.values()]
@@ -196,7 +203,7 @@ def measure_faithfulness(
 
 
 def _names(given: Mapping[str, Method]) -> list[tuple[str, str, str, bool]]:
-    """Name, title, method and whether it is chance, of every row."""
+    """Return name, title, method and whether it is a control, for every row."""
     return [
         *((name, method.title, name, False) for name, method in given.items()),
         *((name + UNTRAINED, f"{method.title}, untrained", name, True) for name, method in given.items()),
@@ -204,21 +211,21 @@ def _names(given: Mapping[str, Method]) -> list[tuple[str, str, str, bool]]:
     ]
 
 
-@torch.no_grad()  # not inference mode: gradient methods take these classes into their graph
+@torch.no_grad()  # not inference mode, because gradient methods use these labels in their graph
 def _likeliest(model: Network, inputs: Tensor) -> Tensor:
     return torch.cat([model(inputs[start : start + BATCH]).argmax(dim=1) for start in range(0, len(inputs), BATCH)])
 
 
 @dataclass(frozen=True)
 class CurveFrames:
-    """One curve of one image, to look at.
+    """The images along one curve.
 
     Attributes:
         heat: ``(rows columns)``, the map.
-        shares: ``(s)``, the share of patches that is covered (deletion) or shown (insertion).
-        frames: uint8 ``(s h w c)``, what the model saw.
-        probabilities: ``(s)``, of the explained class under each.
-        label: that class.
+        shares: ``(s)``, the share of patches that are covered (deletion) or shown (insertion).
+        frames: uint8 ``(s h w c)``, the model's input at each point.
+        probabilities: ``(s)``, the probability of the explained class at each point.
+        label: the explained class.
     """
 
     heat: np.ndarray
@@ -240,14 +247,22 @@ def curve_frames(
     number: int = 0,
     seed: int = 0,
 ) -> CurveFrames:
-    """The images and the probabilities along one curve, for the class that the model gives the whole image.
+    """Return the images and the probabilities along one curve, for the predicted class of the whole image.
 
     Args:
-        view: uint8 ``(h w c)``, of the model's size.
-        number: of the image in its split; with the seed it settles ties, as in :func:`measure_faithfulness`.
+        model: any network with classes.
+        view: uint8 ``(h w c)``, of the model's image size.
+        method: the method whose map orders the patches.
+        mean: normalisation of the model's input, one number for each channel.
+        std: normalisation of the model's input, one number for each channel.
+        kind: ``deletion`` or ``insertion``.
+        fill: the content of covered patches.
+        number: index of the image in its split; with ``seed`` it determines the order of ties, as in
+            :func:`measure_faithfulness`.
+        seed: seed of the order of ties.
 
     Raises:
-        ExplainError: the network has no classes, or cannot give this method.
+        ExplainError: the network has no classes, or the method is not available.
     """
     require_classes(model.config)
     pixels = torch.from_numpy(np.array(view)).permute(2, 0, 1)[None]

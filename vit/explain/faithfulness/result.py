@@ -1,6 +1,6 @@
-"""What the faithfulness of a method is measured by, and the result: values of every image, intervals, comparisons.
+"""The measures of faithfulness, and the result: values for each image, intervals and comparisons.
 
-Shapes in einops letters: ``images`` those of the measurement, ``f`` fills, ``k`` kinds of curves, ``s`` the points of a
+Shapes in einops letters: ``images`` the measured images, ``f`` fills, ``k`` kinds of curves, ``s`` the points of a
 curve, ``p`` patches.
 """
 
@@ -16,18 +16,18 @@ from vit.explain.interventions.cover import FILLS
 CURVE_KINDS = ("deletion", "insertion")
 
 OBJECT_SHARE = 0.5
-"""A patch lies on the object when at least so much of it does."""
+"""A patch lies on the object if the object fills at least this share of it."""
 
 
 @dataclass(frozen=True)
 class Measure:
-    """One way to judge a map.
+    """A measure of the faithfulness of a map.
 
     Attributes:
-        title: what a person calls it.
-        phrase: the same within a sentence.
-        sign: 1 where more is better, -1 where less is.
-        of_masks: whether the object's place must be known.
+        title: the name on screen.
+        phrase: the name within a sentence.
+        sign: 1 if higher is better, -1 if lower is better.
+        of_masks: whether it needs object masks.
     """
 
     title: str
@@ -45,22 +45,22 @@ MEASURES: dict[str, Measure] = {
     "pointing": Measure("Pointing game", "the pointing game", 1, of_masks=True),
     "iou": Measure("IoU of the top patches", "the IoU of the top patches", 1, of_masks=True),
 }
-"""The measures by name: the area under each curve, and three that hold a map against the object's mask."""
+"""The measures by name: the area under each curve, and three that compare a map with the object's mask."""
 
 
 @dataclass(frozen=True)
 class ResultRow:
-    """One map of every image, judged.
+    """The maps of one method or control for all images, with their measures.
 
     Attributes:
-        name: of a method; with :data:`UNTRAINED` behind it, of the method on untrained weights; or of a chance row.
-        title: what a person calls it.
-        method: whose row it is, or whose untrained weights; empty for a chance row that belongs to no method.
-        chance: whether it is a row of chance.
+        name: the name of a method, of a method with the suffix :data:`UNTRAINED`, or of a control map.
+        title: the name on screen.
+        method: the method of the row, also for untrained weights; empty for the other controls.
+        chance: whether the row is a control.
         maps: ``(images rows columns)``.
-        orders: ``(images p)``, the patches' numbers, most relevant first.
+        orders: ``(images p)``, patch numbers, most relevant first.
         curves: ``(images f k s)``, the probability of the explained class along each curve.
-        values: each measure's value for each image, ``(images)``; NaN where an image has no mask to hold it against.
+        values: ``(images)`` for each measure; NaN for an image without an object mask.
     """
 
     name: str
@@ -73,51 +73,51 @@ class ResultRow:
     values: Mapping[str, np.ndarray]
 
     def curve(self, kind: str, fill: str) -> np.ndarray:
-        """One curve of every image, ``(images s)``."""
+        """Return one curve of every image, ``(images s)``."""
         fills: list[str] = list(FILLS)
         return self.curves[:, fills.index(fill), CURVE_KINDS.index(kind)]
 
 
 UNTRAINED = "-untrained"
-"""Ends the name of a method's row on weights that were never trained."""
+"""Suffix of the names of rows with untrained weights."""
 
 
 @dataclass(frozen=True)
 class Advantage(Interval):
-    """By how much a method is better than a row of chance: the mean of the paired differences, and its interval.
+    """The advantage of a method over a control: the mean of the paired differences, with its interval.
 
-    Positive is better, also where less of the measure is better.
+    Positive values mean that the method is better, also for measures where lower is better.
 
     Attributes:
-        against: name of that row.
+        against: name of the control.
     """
 
     against: str = ""
 
     @property
     def better(self) -> bool:
-        """The interval lies above zero."""
+        """Whether the interval lies above zero."""
         return self.low > 0
 
     @property
     def worse(self) -> bool:
-        """The interval lies below zero."""
+        """Whether the interval lies below zero."""
         return self.high < 0
 
 
 @dataclass(frozen=True)
 class Faithfulness:
-    """How faithful some methods are to one network on some images.
+    """The faithfulness of some methods for one network on some images.
 
     Attributes:
-        rows: the methods in their order, then each on untrained weights, then the rows of chance.
-        images: ``(images)``, numbers of the images in their split.
-        labels: ``(images)``, the class that the network gives each, which is the one explained.
+        rows: the methods in their order, then each on untrained weights, then the control maps.
+        images: ``(images)``, indices of the images in their split.
+        labels: ``(images)``, the predicted and explained class of each image.
         grid: rows and columns of patches.
-        counts: ``(s)``, how many patches are covered (or shown) at each point of a curve.
-        object_shares: ``(images p)``, how much of each patch the object fills; None without masks.
-        refused: why a method could not be judged, a sentence for its name.
-        seed: of the images' choice, of ties, of the untrained weights and of the resamples.
+        counts: ``(s)``, number of covered (or shown) patches at each point of a curve.
+        object_shares: ``(images p)``, the share of each patch that the object fills; None without masks.
+        refused: the reason, a sentence, for each method that is not available.
+        seed: seed of the choice of images, of ties, of the untrained weights and of the bootstrap.
     """
 
     rows: tuple[ResultRow, ...]
@@ -131,25 +131,25 @@ class Faithfulness:
 
     @property
     def methods(self) -> tuple[ResultRow, ...]:
-        """The rows that are no rows of chance."""
+        """The rows of methods, without controls."""
         return tuple(row for row in self.rows if not row.chance)
 
     @property
     def measures(self) -> dict[str, Measure]:
-        """Those that could be taken: without an object to hold maps against, the curves alone."""
+        """The measures that could be computed; without object masks only the curves."""
         return {name: it for name, it in MEASURES.items() if not it.of_masks or self.counted.any()}
 
     @cached_property
     def counted(self) -> np.ndarray:
-        """``(images)``: in which an object fills half of a patch, so that it can be pointed at."""
+        """``(images)`` bool: whether an object lies on at least one patch, which the mask measures need."""
         return np.asarray(on_object(self.object_shares, len(self.images)).any(axis=1))
 
     def row(self, name: str) -> ResultRow:
-        """The row of this name."""
+        """Return the row with this name."""
         return next(row for row in self.rows if row.name == name)
 
     def chance_rows(self, method: str) -> list[ResultRow]:
-        """What a method is held against: the rows without a method, and itself on untrained weights."""
+        """Return the controls of a method: the control maps, and the method itself on untrained weights."""
         return [row for row in self.rows if row.chance and row.method in ("", method)]
 
     @cached_property
@@ -164,7 +164,7 @@ class Faithfulness:
 
     @cached_property
     def advantages(self) -> dict[str, dict[str, Advantage]]:
-        """The paired comparison of each method with its best row of chance, by method and measure."""
+        """The paired comparison of each method with its best control, by method and measure."""
 
         def best(method: ResultRow, measure: str) -> ResultRow:
             sign = MEASURES[measure].sign
@@ -195,11 +195,11 @@ class Faithfulness:
         return values[self.counted] if MEASURES[measure].of_masks else values
 
     def mean_curve(self, row: ResultRow, kind: str, fill: str) -> list[Interval]:
-        """A row's curve, mean over the images, with the interval of each of its ``s`` points."""
+        """Return the mean curve of a row over the images, with an interval for each of its ``s`` points."""
         return intervals(row.curve(kind, fill), seed=self.seed)
 
     def to_dict(self) -> dict:
-        """The JSON object that the command line prints."""
+        """Return the JSON object that the command line prints."""
         return {
             "images": len(self.images),
             "image_numbers": self.images.tolist(),
@@ -239,20 +239,20 @@ class Faithfulness:
 
 
 def on_object(shares: np.ndarray | None, images: int) -> np.ndarray:
-    """Which patches lie on the object, ``(images p)``, from how much of each it fills; without masks none."""
+    """Return whether each patch lies on the object, ``(images p)`` bool, from its share; without masks none does."""
     return np.zeros((images, 1), dtype=bool) if shares is None else np.asarray(shares >= OBJECT_SHARE)
 
 
 def area(curve: np.ndarray, counts: np.ndarray) -> np.ndarray:
-    """The area under curves ``(... s)`` over the share of patches, by trapezoids: ``(...)``."""
+    """Return the area under curves ``(... s)`` over the share of patches, by the trapezoidal rule: ``(...)``."""
     return np.trapezoid(curve, counts / counts[-1], axis=-1)
 
 
 def share_inside(maps: np.ndarray, shares: np.ndarray) -> np.ndarray:
-    """How much of the positive relevance lies on the object: ``(images)``.
+    """Return the share of the positive relevance that lies on the object: ``(images)``.
 
-    A patch's relevance counts by the share of it that the object fills. A map without positive relevance points
-    nowhere; it counts as a uniform one.
+    The relevance of a patch is weighted by the share of the patch that the object fills. A map without positive
+    relevance is treated as uniform.
 
     Args:
         maps: ``(images p)``.
@@ -264,12 +264,12 @@ def share_inside(maps: np.ndarray, shares: np.ndarray) -> np.ndarray:
 
 
 def pointing_game(orders: np.ndarray, on: np.ndarray) -> np.ndarray:
-    """Whether the most relevant patch lies on the object: ``(images)`` of 0 and 1, from two ``(images p)``."""
+    """Return whether the most relevant patch lies on the object, 0 or 1: ``(images)``, from two ``(images p)``."""
     return np.take_along_axis(on, orders[:, :1], axis=1)[:, 0].astype(np.float64)
 
 
 def iou(orders: np.ndarray, on: np.ndarray) -> np.ndarray:
-    """Intersection over union of the k most relevant patches and the k on the object: ``(images)``; without any, 0."""
+    """Return the IoU of the k most relevant patches and the k patches on the object: ``(images)``; 0 if k = 0."""
     k = on.sum(axis=1)
     named = np.arange(orders.shape[1]) < k[:, None]  # the first k places of an order
     common = (np.take_along_axis(on, orders, axis=1) & named).sum(axis=1)
@@ -279,13 +279,13 @@ def iou(orders: np.ndarray, on: np.ndarray) -> np.ndarray:
 def measure_values(
     maps: np.ndarray, orders: np.ndarray, curves: np.ndarray, counts: np.ndarray, shares: np.ndarray | None
 ) -> dict[str, np.ndarray]:
-    """All measures of every image, ``(images)`` each, NaN where an image shows no object to hold a map against.
+    """Return all measures of every image, ``(images)`` each; mask measures are NaN for an image without an object.
 
     Args:
         maps: ``(images rows columns)``.
-        orders: ``(images p)``.
-        curves: ``(images f k s)``.
-        counts: ``(s)``.
+        orders: ``(images p)``, patch numbers, most relevant first.
+        curves: ``(images f k s)``, probabilities along the curves.
+        counts: ``(s)``, number of patches at each point.
         shares: ``(images p)``, the object's share of each patch, or None.
     """
     found = {

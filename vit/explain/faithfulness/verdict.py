@@ -1,4 +1,4 @@
-"""What a table of faithfulness comes to, in words: which maps are evidence, and which are decoration."""
+"""Summarise a faithfulness measurement in words: which maps are supported as evidence, and which are not."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -13,14 +13,15 @@ VerdictKind = Literal["evidence", "partly", "decoration"]
 
 @dataclass(frozen=True)
 class Verdict:
-    """How one method fared against its best rows of chance.
+    """The comparison of one method with its best controls.
 
     Attributes:
         better, no_better, worse: names of measures; ``no_better`` are those whose interval includes zero.
-        kind: ``evidence``: better on every curve; ``decoration``: on none. The curves decide, for they ask the model;
-            a mask says where people see the object, which need not be where the model looks.
-        learned: whether it is better on some curve than itself on untrained weights. If not, it shows nothing of what
-            was learned (Adebayo et al. 2018).
+        kind: ``evidence`` if the method is better on every curve, ``partly`` on some, ``decoration`` on none. Only the
+            curves count, because they use the model. A mask shows where people see the object, which need not be what
+            the model uses.
+        learned: whether the method is better on some curve than itself on untrained weights. If not, its map does not
+            depend on what was learned (Adebayo et al. 2018).
     """
 
     better: tuple[str, ...]
@@ -31,8 +32,8 @@ class Verdict:
 
     @property
     def sentence(self) -> str:
-        """The verdict without its subject, such as "better than chance on ...; no better on ...". No full stop."""
-        own = "" if self.learned else "; its map from untrained weights does as well on every curve"
+        """The verdict as a phrase, such as "better than chance on ...; no better than chance on ..."."""
+        own = "" if self.learned else "; not better on any curve than its own map from untrained weights"
         if not self.no_better and not self.worse:
             return "better than chance on every measure"
         if not self.better and not self.worse:
@@ -48,7 +49,7 @@ class Verdict:
 
 
 def verdict(result: Faithfulness, method: str) -> Verdict:
-    """How a method fared."""
+    """Return the verdict on a method."""
     found, untrained = result.advantages[method], result.over_untrained[method]
     better = tuple(name for name, it in found.items() if it.better)
     worse = tuple(name for name, it in found.items() if it.worse)
@@ -60,27 +61,27 @@ def verdict(result: Faithfulness, method: str) -> Verdict:
 
 
 def verdicts(result: Faithfulness) -> dict[str, Verdict]:
-    """How every method fared, by its name: evidence first, decoration last."""
+    """Return the verdict on every method by name; ``evidence`` comes first, ``decoration`` last."""
     found = {row.name: verdict(result, row.name) for row in result.methods}
     return dict(sorted(found.items(), key=lambda item: get_args(VerdictKind).index(item[1].kind)))
 
 
 def summary(result: Faithfulness) -> dict[VerdictKind, str]:
-    """Which maps of this run are evidence and which decoration: a sentence for each kind that there is."""
+    """Return a sentence for each kind of verdict, which lists the maps of this kind."""
     found = verdicts(result)
     titles = {
         kind: [row.title for row in result.methods if found[row.name].kind == kind] for kind in get_args(VerdictKind)
     }
     sentences: dict[VerdictKind, str] = {
-        "evidence": "Evidence for what this network goes by: {}, better than chance on every curve.",
-        "partly": "Evidence in part: {}, better than chance on some curves and not on others.",
-        "decoration": "Decoration: {}, no better than chance on any curve.",
+        "evidence": "Supported as evidence of what this network uses: {}, better than chance on every curve.",
+        "partly": "Partly supported: {}, better than chance on some curves and not on others.",
+        "decoration": "Not supported: {}, no better than chance on any curve.",
     }
     return {kind: sentences[kind].format(_listed(names)) for kind, names in titles.items() if names}
 
 
 def strongest_chance_map(result: Faithfulness) -> str:
-    """The row of chance that most comparisons of curves were made with, as a phrase."""
+    """Return the control that was most often the best one, over all methods and curves, as a phrase."""
     against = [
         CHANCE_MAPS[it.against].phrase if it.against in CHANCE_MAPS else "the methods' own maps from untrained weights"
         for found in result.advantages.values()
@@ -91,7 +92,7 @@ def strongest_chance_map(result: Faithfulness) -> str:
 
 
 def _titles(names: Sequence[str]) -> str:
-    """Measures within a sentence; a kind of curve by its name alone where both fills are meant."""
+    """List measures within a sentence; both fills of a kind of curve are combined under its name."""
     said: list[str] = []
     for kind in CURVE_KINDS:
         fills = [fill for fill in FILLS if f"{kind}_{fill}" in names]
