@@ -85,7 +85,7 @@ def delete_expired(keep_hours: float) -> None:
             if OWNER.fullmatch(visitor.name):
                 _delete_expired_visitor(visitor, before, used)
         _delete_expired_caches(before)
-        formats.sweep(before)
+        formats.delete_older(before)
         measure_anew()
 
 

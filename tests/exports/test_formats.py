@@ -55,7 +55,7 @@ def test_newer_files_push_older_ones_out(trained, monkeypatch):
 
 def test_a_form_says_what_a_run_cannot_be_and_what_is_missing(several, monkeypatch):
     tiny, deep = (runs.find_run(name) for name in ("tiny", "tiny-deep"))
-    assert "timm cannot load this one: its patches" in formats.hint(tiny, "hub")
+    assert "timm cannot load this run: its patches" in formats.hint(tiny, "hub")
     assert "timm cannot" not in formats.hint(deep, "hub")
     cnn = runs.create("cnn", RunConfig(model=CNNConfig(image_size=32), data=tiny_config().data))
     assert set(formats.forms(tiny)) - set(formats.forms(cnn)) == {"onnx-attention"}

@@ -101,8 +101,8 @@ def test_what_cannot_be_is_said_before_anything_is_made(monkeypatch):
 def test_a_file_with_other_numbers_is_refused():
     model, _ = of(NETWORKS["cnn"])
     model.head.weight *= 1.1
-    with pytest.raises(RunError, match="more than rounding explains"):
-        onnx_file._compared(made_of("cnn", *CLASSES).content, model, torch.zeros(2, 3, 32, 32))
+    with pytest.raises(RunError, match="more than rounding errors"):
+        onnx_file._compare(made_of("cnn", *CLASSES).content, model, torch.zeros(2, 3, 32, 32))
 
 
 def test_importing_the_program_needs_none_of_these_packages():

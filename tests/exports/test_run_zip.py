@@ -138,10 +138,10 @@ def test_a_run_packed_at_work_has_stopped_where_it_arrives(run, state):
     ("name", "sentence"),
     [
         ("../evil.json", "outside its folder"),
-        ("/etc/evil", "no file of a run"),
-        ("tool.exe", "no file of a run"),
-        ("snapshots/1.safetensors", "no file of a run"),
-        ("more/config.json", "no file of a run"),
+        ("/etc/evil", "not a file of a run"),
+        ("tool.exe", "not a file of a run"),
+        ("snapshots/1.safetensors", "not a file of a run"),
+        ("more/config.json", "not a file of a run"),
         ("snapshots/inner.zip", "another archive"),
     ],
 )
@@ -221,7 +221,9 @@ def test_settings_of_a_network_that_fills_the_memory_build_none(run):
 def test_weights_of_another_network_and_a_foreign_resume_are_refused(run, several_weights):
     refused(altered(run, {"model.safetensors": several_weights}), "model.safetensors does not fit")
     refused(altered(run, {"snapshots/00001.safetensors": several_weights}), "00001.safetensors does not fit")
-    refused(altered(run, {"last.safetensors": several_weights}, resume=True), "last.safetensors is not what a resume")
+    refused(
+        altered(run, {"last.safetensors": several_weights}, resume=True), "last.safetensors does not hold what a resume"
+    )
 
 
 @pytest.fixture
@@ -279,7 +281,7 @@ def test_what_weights_say_of_themselves_is_numbers(run):
     tensors = load((run.path / runs.MODEL).read_bytes())
     for value in ('"<script>"', "[1]", "NaN", "{"):
         content = save(tensors, metadata={"epoch": value})
-        refused(altered(run, {"model.safetensors": content}), "something else of itself than numbers|damaged")
+        refused(altered(run, {"model.safetensors": content}), "are not numbers|damaged")
 
 
 def test_more_weights_than_the_network_has_are_refused_while_they_expand(run):

@@ -287,7 +287,7 @@ def test_a_run_packed_within_an_epoch_goes_on_where_it_arrives(home, monkeypatch
         "evil": torch.zeros(()),
     }.items():
         resume_file.save_resume(run.path, trainer.Checkpoint(checkpoint.tensors | {name: tensor}, checkpoint.position))
-        with pytest.raises(RunError, match="not what a resume needs"):
+        with pytest.raises(RunError, match="not hold what a resume needs"):
             unpacked(run, "evil")
 
 

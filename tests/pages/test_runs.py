@@ -222,7 +222,7 @@ def test_each_form_of_a_download_says_who_opens_it(several):
     assert "timm cannot" not in words(app)
     assert [code.value for code in app.code] == ["python -m vit export --run tiny-deep --push USER/tiny-deep"]
     app.selectbox(key="managed").set_value("tiny").run()
-    assert "timm cannot load this one" in words(app)
+    assert "timm cannot load this run" in words(app)
     assert not app.exception
 
 

@@ -1,7 +1,7 @@
-"""The forms in which a run is downloaded, who opens each, and the files of those that take a while to make.
+"""The file formats in which a run can be downloaded, and the cache of the files that take long to make.
 
-Such a file lies in ``data/exports`` until newer ones push it out; the command line writes where it is told
-(:mod:`vit.cli.export`). Imports no torch.
+Those files are kept in ``data/exports`` until newer files replace them. The command line writes to the path that the
+user gives instead (:mod:`vit.cli.export`). This module does not import torch.
 """
 
 import hashlib
@@ -20,19 +20,19 @@ from vit.runs import Run
 from vit.support import optional_packages
 
 KEPT_MAX, KEPT_BYTES_MAX = 12, 2 * 2**30
-"""Files that are kept, and bytes of all of them; the newest is kept whatever its size."""
+"""Limits of the cache: number of files, and total size in bytes. The newest file is kept whatever its size."""
 
 Progress = Callable[[int, int], None]
 
 
 class Form(NamedTuple):
-    """One form.
+    """A file format.
 
     Attributes:
-        title: what a person calls it.
-        opens: who opens it, as a sentence.
-        ending: of the file's name, after the run's.
-        packages: what has to be installed for it.
+        title: its name in the interface.
+        opens: a sentence that says which programs open it.
+        ending: appended to the run's name to give the file name.
+        packages: the optional packages that writing it needs.
     """
 
     title: str
@@ -44,30 +44,30 @@ class Form(NamedTuple):
 FORMS = {
     "zip": Form(
         "Zip for another explorer",
-        "Settings, curves and weights: any Runs page takes it under Add a run from a zip.",
+        "Settings, curves and weights. Add it to another explorer on its Runs page, under Add a run from a zip.",
         ".zip",
     ),
     "hub": Form(
         "Safetensors for timm and Hugging Face",
-        "A folder with model.safetensors, config.json and a model card with results and pictures: unpack it for timm "
-        "and huggingface_hub, or put it on the hub.",
+        "A folder with model.safetensors, config.json and a model card with results and pictures. timm and "
+        "huggingface_hub load it; you can also upload it to the Hugging Face hub.",
         "-hub.zip",
     ),
     "onnx": Form(
         "ONNX",
-        "One file without Python in it: ONNX Runtime runs it on phones, servers and in browsers, Netron draws it.",
+        "One file that needs no Python. ONNX Runtime runs it on phones, on servers and in browsers; Netron draws it.",
         ".onnx",
         ("onnx", "onnxscript"),
     ),
     "onnx-attention": Form(
         "ONNX with attention",
-        "ONNX whose second output is the attention of every head of every layer, for viewers of your own.",
+        "ONNX with a second output: the attention of every head of every layer, for your own viewer.",
         "-attention.onnx",
         ("onnx", "onnxscript"),
     ),
     "tensorboard": Form(
         "Curves for TensorBoard",
-        "Event files: unpack them and run tensorboard --logdir on the folder, one run beside another.",
+        "Event files. Unpack them and run tensorboard --logdir on the folder to compare runs.",
         "-tensorboard.zip",
         ("tensorboard",),
     ),
@@ -75,36 +75,40 @@ FORMS = {
 
 
 def forms(run: Run) -> list[str]:
-    """The forms that a run has, by their keys in :data:`FORMS`."""
+    """Return the keys in :data:`FORMS` of the formats that a run can be exported to."""
     without = {"onnx-attention"} if isinstance(run.config.model, CNNConfig) else set()
     return [name for name in FORMS if name not in without]
 
 
 def hint(run: Run, form: str) -> str:
-    """Who opens it, and what is to be known of this run."""
-    told = FORMS[form].opens
-    if form == "hub" and (why_not := why_not_timm(run.config)):
-        told += f" timm cannot load this one: {why_not}."
-    return told
+    """Return a description of a format, and of what it cannot do for this run."""
+    description = FORMS[form].opens
+    if form == "hub" and (reason := why_not_timm(run.config)):
+        description += f" timm cannot load this run: {reason}."
+    return description
 
 
 def check(form: str) -> None:
-    """Raise a UserError with the line that installs what a form needs, unless it is there."""
+    """Raise a UserError that says what to install if a package that the format needs is missing."""
     optional_packages.check(FORMS[form].title, *FORMS[form].packages)
 
 
 def find(run: Run, form: str) -> Path | None:
-    """The file, where it was made of the run as it is now."""
+    """Return the cached file of the run's current state, or None if there is none."""
     path = _place(run, form)
     return path if path.is_file() else None
 
 
 def make(run: Run, form: str, progress: Progress) -> Path:
-    """Make the file of a form, and let go of older ones.
+    """Write the file of a format into the cache, and delete old files beyond the limits.
 
     Args:
-        form: ``hub``, ``onnx`` or ``onnx-attention``: the others are made in a moment.
-        progress: called now and then with (done, total).
+        run: the run to export.
+        form: ``hub``, ``onnx`` or ``onnx-attention``. The other formats are fast and are not cached.
+        progress: called repeatedly with (done, total).
+
+    Returns:
+        The path of the file.
 
     Raises:
         UserError: a package is missing, or the run has no weights.
@@ -123,24 +127,24 @@ def make(run: Run, form: str, progress: Progress) -> Path:
                 from vit.exports import onnx_file
 
                 attention = form == "onnx-attention"
-                # How long the exporter will take is not known: the calls are there to be stopped at.
+                # The exporter reports no progress. These calls only give the caller a chance to cancel.
                 made = onnx_file.export(run, attention=attention, say=lambda _: progress(0, 0))
                 part.write_bytes(made.content)
             os.replace(part, target)
-        _let_go(target)
+        _delete_oldest(target)
     except OSError as error:
-        raise RunError(f"The file cannot be kept in {target.parent}: {error.strerror or error}.") from error
+        raise RunError(f"The file cannot be written to {target.parent}: {error.strerror or error}.") from error
     return target
 
 
 def forget(run: Run) -> None:
-    """Delete the files of a run that is deleted."""
-    for file in _folder().glob(f"{_mark(run.path)}-*"):
+    """Delete the cached files of a run."""
+    for file in _folder().glob(f"{_hash(run.path)}-*"):
         file.unlink(missing_ok=True)
 
 
-def sweep(before: float) -> None:
-    """Delete the files that were made before a time, in seconds since 1970."""
+def delete_older(before: float) -> None:
+    """Delete the cached files written before ``before`` (seconds since 1970)."""
     for file in _files():
         if file.stat().st_mtime < before:
             file.unlink(missing_ok=True)
@@ -151,22 +155,22 @@ def _folder() -> Path:
 
 
 def _files() -> list[Path]:
-    """The newest first."""
+    """Return the cached files, newest first."""
     return sorted(_folder().glob("[0-9a-f]*"), key=lambda path: path.stat().st_mtime, reverse=True)
 
 
 def _place(run: Run, form: str) -> Path:
-    """Where the file lies or will lie; another place once the run's weights, curves or settings are others."""
-    as_it_is = _mark(run.stamp, run.written, run.config.model_dump_json(), __version__)
-    return _folder() / f"{_mark(run.path)}-{form}-{as_it_is}{FORMS[form].ending}"
+    """Return the path of the file. It changes when the run's weights, curves or settings change."""
+    state = _hash(run.stamp, run.written, run.config.model_dump_json(), __version__)
+    return _folder() / f"{_hash(run.path)}-{form}-{state}{FORMS[form].ending}"
 
 
-def _mark(*of: object) -> str:
-    return hashlib.sha256(repr(of).encode()).hexdigest()[:16]
+def _hash(*values: object) -> str:
+    return hashlib.sha256(repr(values).encode()).hexdigest()[:16]
 
 
-def _let_go(newest: Path) -> None:
-    """Delete the oldest files beyond what is kept."""
+def _delete_oldest(newest: Path) -> None:
+    """Delete the oldest files beyond the limits, but never ``newest``."""
     room = KEPT_BYTES_MAX
     for place, file in enumerate(_files()):
         room -= file.stat().st_size

@@ -1,10 +1,10 @@
-"""A run's network as one ONNX file, which opens without this program and without PyTorch.
+"""Export a run's network as one ONNX file, which needs neither this program nor PyTorch.
 
-Input ``images`` (b c h w) float32, RGB, pixels in [0, 1] less the mean and over the deviation of each channel; output
-``logits`` (b num_classes), of a network without a head its summary token (b e), and, where it is asked for,
-``attention`` (b depth h n m), indexed [query, key]. The batch is of any size. What an image must be brought to and what
-the classes are called stands in the file's metadata, as JSON: ``class_names``, ``mean``, ``std``, ``image_size``,
-``crop_pct``, ``interpolation``; with attention also ``grid``, ``prefix_tokens``, ``normalised_over``.
+Input: ``images`` (b c h w), float32, RGB, pixels in [0, 1] normalised with the mean and standard deviation of each
+channel. Outputs: ``logits`` (b num_classes), or the summary token (b e) of a network without a head; on request also
+``attention`` (b depth h n m), indexed [query, key]. The batch size is free. The file's metadata hold the preprocessing
+and the class names as JSON: ``class_names``, ``mean``, ``std``, ``image_size``, ``crop_pct``, ``interpolation``; with
+attention also ``grid``, ``prefix_tokens``, ``normalised_over``.
 """
 
 import json
@@ -21,31 +21,32 @@ from torch import Tensor, nn
 
 from vit import __version__
 from vit.errors import RunError
-from vit.explain.recording import Recordable
+from vit.networks import Network, Transformer
 from vit.runs import Run
 from vit.runs.weights import CheckpointInfo, load_checkpoint
 from vit.support import optional_packages
 
 BYTES_MAX = 2**31 - 2**24
-"""An ONNX file is one message of Protocol Buffers, which may be 2 GiB; beyond, weights would lie in a second file."""
+"""Largest file. A Protocol Buffers message holds at most 2 GiB; larger weights would need a second file."""
 
 TOLERANCE = 1e-4
-"""How far ONNX Runtime's numbers may be from PyTorch's, and as a share of them."""
+"""Largest absolute and relative difference between the outputs of ONNX Runtime and PyTorch."""
 
 CHECKED_IMAGES = 3
-"""Not as many as the network is traced with, so that a batch that got stuck at those is found."""
-_LOUD = ("onnxscript", "onnx_ir", "torch.onnx")
+"""Batch size of the comparison. It differs from that of the export, so that a fixed batch size is noticed."""
+_VERBOSE_LOGGERS = ("onnxscript", "onnx_ir", "torch.onnx")
 
 Say = Callable[[str], None]
 
 
 @dataclass(frozen=True)
 class Onnx:
-    """The file, and what it was compared with.
+    """An ONNX file and the result of its comparison with PyTorch.
 
     Attributes:
-        content: its bytes.
-        difference: the largest between ONNX Runtime and PyTorch on random images; None where that is not installed.
+        content: the bytes of the file.
+        difference: largest difference between ONNX Runtime and PyTorch on random images; None if ONNX Runtime is not
+            installed.
     """
 
     content: bytes
@@ -53,16 +54,16 @@ class Onnx:
 
     @property
     def words(self) -> str:
-        """Whether the numbers were compared, as a sentence."""
+        """A sentence about the comparison."""
         if self.difference is None:
             return "Not compared with PyTorch: pip install onnxruntime."
-        return f"ONNX Runtime gives what PyTorch gives: they differ by {self.difference:.1g} at most."
+        return f"Checked: the outputs of ONNX Runtime and PyTorch differ by at most {self.difference:.1g}."
 
 
 class _WithAttention(nn.Module):
-    """A network that also gives the attention of all layers: ``b c h w -> b num_classes, b depth h n m``."""
+    """A network that also returns the attention of all layers: ``b c h w -> b num_classes, b depth h n m``."""
 
-    def __init__(self, model: nn.Module) -> None:
+    def __init__(self, model: Transformer) -> None:
         super().__init__()
         self.model = model
 
@@ -73,32 +74,34 @@ class _WithAttention(nn.Module):
 
 
 def export(run: Run, *, attention: bool = False, say: Say = lambda sentence: None) -> Onnx:
-    """The kept network of a run as ONNX.
+    """Export the network of a run, with its kept weights, as ONNX.
 
     Args:
-        attention: with the attention of every head of every layer as a second output.
-        say: told what is being done.
+        run: the run to export.
+        attention: add the attention of every head of every layer as a second output.
+        say: called with a sentence before each slow step.
 
     Raises:
-        RunError: it has no weights, or no attention, is too large for one file, or ONNX Runtime gives other numbers.
+        RunError: the run has no weights or no attention, the network is too large for one file, or the outputs of ONNX
+            Runtime differ from PyTorch's.
         UserError: onnx or onnxscript is not installed.
     """
     model, info = load_checkpoint(run.path)
     return to_onnx(model, info, attention=attention, say=say)
 
 
-def to_onnx(
-    model: nn.Module, info: CheckpointInfo, *, attention: bool = False, say: Say = lambda sentence: None
-) -> Onnx:
-    """:func:`export` of a network on the CPU, in eval mode."""
+def to_onnx(model: Network, info: CheckpointInfo, *, attention: bool = False, say: Say = lambda sentence: None) -> Onnx:
+    """Export a network on the CPU and in eval mode as ONNX; see :func:`export`."""
     optional_packages.require("Writing ONNX", "onnx", "onnxscript")
-    if attention and not isinstance(model, Recordable):
-        raise RunError("A convolutional network has no attention: export it without.")
+    network: nn.Module = model
+    if attention:
+        if not isinstance(model, Transformer):
+            raise RunError("A convolutional network has no attention: export it without attention.")
+        network = _WithAttention(model).eval()
     size = sum(tensor.numel() * tensor.element_size() for tensor in model.state_dict().values())
     if size > BYTES_MAX:
-        raise RunError(f"Its weights take {size / 2**30:.1f} GB, and an ONNX file holds 2 GB: take safetensors.")
-    say("Translating the network into ONNX.")
-    network = _WithAttention(model).eval() if attention else model
+        raise RunError(f"The weights take {size / 2**30:.1f} GB, but an ONNX file holds 2 GB at most: use safetensors.")
+    say("Converting the network to ONNX.")
     config = model.config
     images = torch.zeros(2, config.in_channels, config.image_size, config.image_size)
     with _quiet():
@@ -112,8 +115,10 @@ def to_onnx(
             external_data=False,
             verbose=False,
         )
+    if program is None:  # only with an option that is not used here
+        raise RunError("The exporter of PyTorch returned no ONNX file.")
     proto = program.model_proto
-    _strip(proto.graph)
+    _remove_source_paths(proto.graph)
     proto.producer_name, proto.producer_version = "vit-attention-explorer", __version__
     for name, value in _metadata(model, info, attention).items():
         proto.metadata_props.add(key=name, value=json.dumps(value))
@@ -121,18 +126,18 @@ def to_onnx(
     if optional_packages.missing("onnxruntime"):
         return Onnx(content, None)
     say("Comparing it with PyTorch.")
-    return Onnx(content, _compared(content, network, images))
+    return Onnx(content, _compare(content, network, images))
 
 
-def _strip(graph: Any) -> None:
-    """Take out where on this machine each node comes from."""
+def _remove_source_paths(graph: Any) -> None:
+    """Remove the file names and lines of this machine that the exporter notes at each node."""
     for part in (graph, *graph.node, *graph.value_info, *graph.input, *graph.output, *graph.initializer):
         del part.metadata_props[:]
         part.doc_string = ""
 
 
-def _metadata(model: nn.Module, info: CheckpointInfo, attention: bool) -> dict:
-    told = {
+def _metadata(model: Network, info: CheckpointInfo, attention: bool) -> dict[str, Any]:
+    metadata: dict[str, Any] = {
         "class_names": info.class_names,
         "mean": info.mean,
         "std": info.std,
@@ -140,25 +145,25 @@ def _metadata(model: nn.Module, info: CheckpointInfo, attention: bool) -> dict:
         "crop_pct": info.crop_pct,
         "interpolation": info.interpolation,
     }
-    if attention:
-        told |= {
+    if attention and isinstance(model, Transformer):
+        metadata |= {
             "grid": model.grid,
             "prefix_tokens": model.num_prefix_tokens,
             "normalised_over": model.normalised_over,
         }
-    return told
+    return metadata
 
 
-def _compared(content: bytes, network: nn.Module, images: Tensor) -> float:
-    """The largest difference of any output on random images.
+def _compare(content: bytes, network: nn.Module, images: Tensor) -> float:
+    """Return the largest difference of any output between ONNX Runtime and PyTorch on random images.
 
     Raises:
-        RunError: it is larger than rounding explains.
+        RunError: the difference is larger than rounding errors.
     """
     import onnxruntime
 
     options = onnxruntime.SessionOptions()
-    options.log_severity_level = 3  # errors alone
+    options.log_severity_level = 3  # errors only
     session = onnxruntime.InferenceSession(content, options, providers=["CPUExecutionProvider"])
     seed = torch.Generator().manual_seed(0)
     images = torch.randn(CHECKED_IMAGES, *images.shape[1:], generator=seed)
@@ -169,16 +174,16 @@ def _compared(content: bytes, network: nn.Module, images: Tensor) -> float:
     difference = max(float(np.abs(a - b).max()) for a, b in zip(found, expected, strict=True))
     if not all(np.allclose(a, b, rtol=TOLERANCE, atol=TOLERANCE) for a, b in zip(found, expected, strict=True)):
         raise RunError(
-            f"ONNX Runtime's answers differ from PyTorch's by {difference:.2g}, more than rounding explains, so no "
-            "file is written: try other versions of onnxscript and onnxruntime."
+            f"The outputs of ONNX Runtime differ from PyTorch's by {difference:.2g}, more than rounding errors. "
+            "No file is written: try other versions of onnxscript and onnxruntime."
         )
     return difference
 
 
 @contextmanager
 def _quiet() -> Iterator[None]:
-    """Without what the exporter says to its developers."""
-    loggers = [logging.getLogger(name) for name in _LOUD]
+    """Suppress the warnings and log messages of the exporter."""
+    loggers = [logging.getLogger(name) for name in _VERBOSE_LOGGERS]
     levels = [logger.level for logger in loggers]
     try:
         for logger in loggers:

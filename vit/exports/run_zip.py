@@ -1,8 +1,8 @@
-"""Runs as zip files: packed for a friend or another machine, and unpacked from anyone.
+"""Pack runs as zip files, and unpack them.
 
-Nothing in such a file is believed. Only the names of a run's own files are taken, bytes are counted while they are
-expanded, and each file is checked for what it should be before the folder becomes a run: settings by
-:class:`vit.config.RunConfig`, weights by the names and shapes in their header against a network that has no memory.
+An uploaded zip is untrusted. Only the file names of a run are accepted, bytes are counted during expansion, and every
+file is checked before the folder becomes a run: the settings with :class:`vit.config.RunConfig`, the weights by
+comparing the names and shapes in their header with a network on the meta device.
 """
 
 import json
@@ -37,17 +37,17 @@ _SNAPSHOT = re.compile(rf"{runs.SNAPSHOTS}/\d{{5}}\.safetensors")
 _ENTRIES_MAX = SNAPSHOTS_MAX + 100
 _TEXT_BYTES_MAX = {runs.CONFIG: 2 * 2**20, runs.STATUS: 2**20, runs.METRICS: 64 * 2**20}
 _HEADER_BYTES_MAX = 4 * 2**20
-"""Of a file of weights, its names and shapes; they are read into memory as a whole."""
-_BYTES_OF_A_WEIGHT = 16
-"""In what a resume needs, the largest of the files: the weight, two of the optimiser and the one that is kept."""
+"""Largest header (names and shapes) of a file of weights; it is read into memory as a whole."""
+_BYTES_PER_WEIGHT = 16
+"""In ``last.safetensors``, the largest file: the weight, two states of the optimiser, and the kept weight."""
 _FLOATS, _COUNTS = ("F64", "F32", "F16", "BF16"), ("I64",)
 _LINE_BYTES_MAX = 2**16
 _SOURCE_MAX = 1000
 _MESSAGE_MAX = 1000
 _COUNT_MAX = 2**53
 _LATEST = 2**33
-"""Seconds since 1970, in the year 2242."""
-_WHOLE = "download it again from the Runs page it came from."
+"""Seconds since 1970: the year 2242."""
+_DOWNLOAD_AGAIN = "download it again from the Runs page it came from."
 
 
 def pack(
@@ -57,16 +57,18 @@ def pack(
     snapshots: bool = True,
     resume: bool = False,
 ) -> None:
-    """Write a run as a zip: settings, curves, status, pictures and the kept weights, in a folder of its name.
+    """Write a run as a zip: settings, curves, status, pictures and the kept weights, in a folder with the run's name.
 
     Private settings are left out (:mod:`vit.exports.privacy`).
 
     Args:
-        snapshots: with the weights along the way.
-        resume: with what going on needs, which is three times as large as the weights.
+        run: the run to pack.
+        target: a path, or a binary stream.
+        snapshots: include the snapshots.
+        resume: include what a resume needs; it is three times as large as the weights.
 
     Raises:
-        RunError: a file cannot be read, or the zip not written.
+        RunError: a file cannot be read, or the zip cannot be written.
     """
     texts = {runs.CONFIG: without_private_settings(run.config).model_dump_json(indent=2)}
     if (run.path / runs.STATUS).is_file():
@@ -80,7 +82,7 @@ def pack(
                 if name in texts:
                     archive.writestr(f"{run.name}/{name}", texts[name])
                 elif (run.path / name).is_file():
-                    # Weights do not get smaller by being compressed.
+                    # Compression does not make weights smaller.
                     kind = zipfile.ZIP_DEFLATED if name in _TEXTS else zipfile.ZIP_STORED
                     archive.write(run.path / name, f"{run.name}/{name}", compress_type=kind)
     except OSError as error:
@@ -94,17 +96,20 @@ def unpack(
     adapt: Callable[[Path, RunConfig], RunConfig] | None = None,
     bytes_max: int | None = None,
 ) -> Run:
-    """Make a run of a zip that :func:`pack` wrote; nothing is left behind where that fails.
+    """Create a run from a zip that :func:`pack` wrote. A failure leaves nothing behind.
 
     Args:
-        file: a path, or a seekable binary stream; its ``name``, where it has one, is for messages.
-        name: what to call the run; without it, as the zip does, or the next free name like it.
-        adapt: given the unpacked folder and the settings in it, as of nobody; raises a UserError, or returns the
-            settings to keep.
-        bytes_max: what the zip may hold once it is expanded, where that is less than usual.
+        file: a path, or a seekable binary stream; its ``name``, if it has one, is used in messages.
+        name: the run's name; None uses the name in the zip, or the next free name like it.
+        adapt: called with the unpacked folder and its settings (without owner); returns the settings to keep, or
+            raises a UserError.
+        bytes_max: limit of the expanded size, if lower than the usual one.
+
+    Returns:
+        The new run.
 
     Raises:
-        RunError: not a zip of a run, a file in it is not what it should be, it is too large, or the name is taken.
+        RunError: the file is not a zip of a run, a file in it is invalid, it is too large, or the name is taken.
     """
     title_ = Path(str(getattr(file, "name", "The zip")).replace("\\", "/")).name[:80] or "The zip"
     if name is not None and (checkpoints_dir() / runs.check_name(name)).exists():
@@ -117,21 +122,21 @@ def unpack(
             target = checkpoints_dir() / (name or runs.free_name(_called(folder or title_)))
             sync_folder(beside)
             beside.rename(target)
-    except DataError as error:  # of the archive: its advice is for images
-        raise RunError(f"{str(error).rpartition(':')[0]}: {_WHOLE}") from error
+    except DataError as error:  # its advice is about images, so it is replaced
+        raise RunError(f"{str(error).rpartition(':')[0]}: {_DOWNLOAD_AGAIN}") from error
     except OSError as error:
         raise RunError(f"{title_} cannot be unpacked: {error.strerror or error}.") from error
     return Run(target)
 
 
 def _called(text: str) -> str:
-    """A text as the name of a run."""
+    """Return a text as a valid run name."""
     name = re.sub(r"[^a-z0-9._-]+", "-", re.sub(r"\.zip$", "", text.lower()))[:64].strip("._-")
     return name if runs.possible_name(name) else "run"
 
 
 def _members(archive: zipfile.ZipFile, title_: str) -> tuple[dict[str, zipfile.ZipInfo], str]:
-    """The files of the run by their names within it, and the folder that they lie in, if any."""
+    """Return the run's files by their names within the run, and the name of their folder in the zip ("" if none)."""
     members = [
         member
         for member in zips.members(archive, title_)
@@ -139,14 +144,16 @@ def _members(archive: zipfile.ZipFile, title_: str) -> tuple[dict[str, zipfile.Z
     ]
     config = next((member.parts for member in members if member.parts[-1] == runs.CONFIG), None)
     if config is None or len(config) > 2:
-        raise RunError(f"{title_} holds no run, for there is no {runs.CONFIG} in it: {_WHOLE}")
+        raise RunError(f"{title_} holds no run, because it contains no {runs.CONFIG}: {_DOWNLOAD_AGAIN}")
     folder = config[:-1]
     found: dict[str, zipfile.ZipInfo] = {}
     for member in members:
         name = "/".join(member.parts[len(folder) :])
         known = name in (*_TEXTS, *PICTURES, runs.MODEL, runs.LAST) or _SNAPSHOT.fullmatch(name)
         if member.parts[: len(folder)] != folder or not known:
-            raise RunError(f"{title_} holds {'/'.join(member.parts)[:80]!r}, which is no file of a run: {_WHOLE}")
+            raise RunError(
+                f"{title_} holds {'/'.join(member.parts)[:80]!r}, which is not a file of a run: {_DOWNLOAD_AGAIN}"
+            )
         found[name] = member.info
     return found, "".join(folder)
 
@@ -159,10 +166,10 @@ def _unpack(
     bytes_max: int,
     adapt: Callable[[Path, RunConfig], RunConfig] | None,
 ) -> None:
-    """Expand the files and check each for what its name says; the settings first, for they tell how long others may be.
+    """Expand and check each file. The settings come first, because they determine the sizes of the weights.
 
     Raises:
-        RunError: it is not; the sentence names the file.
+        RunError: a file is invalid; the sentence names it.
     """
     limit = min(bytes_max, shutil.disk_usage(folder).free // 2)
     packed = sum(info.compress_size for info in archive.infolist())
@@ -178,7 +185,9 @@ def _unpack(
                 if done > limit:
                     raise RunError(f"{title_} expands to more than {limit / 2**30:.2g} GB: leave its snapshots out.")
                 if done > RATIO_FREE_BYTES and done > RATIO_MAX * packed:
-                    raise RunError(f"{title_} expands to over {RATIO_MAX} times its size, as no run does: {_WHOLE}")
+                    raise RunError(
+                        f"{title_} expands to over {RATIO_MAX} times its size, which no run does: {_DOWNLOAD_AGAIN}"
+                    )
                 if done - start > most:
                     raise RunError(f"its {path.name} is too long.")
                 target.write(chunk)
@@ -189,7 +198,7 @@ def _unpack(
     try:
         config = _settings(expand(runs.CONFIG, _TEXT_BYTES_MAX[runs.CONFIG]).read_bytes())
         shapes = _shapes(config)
-        weights_max = _HEADER_BYTES_MAX + _BYTES_OF_A_WEIGHT * sum(math.prod(shape) for shape in shapes.values())
+        weights_max = _HEADER_BYTES_MAX + _BYTES_PER_WEIGHT * sum(math.prod(shape) for shape in shapes.values())
         for name in found.keys() - {runs.CONFIG}:
             most = FILE_BYTES_MAX if name in PICTURES else weights_max
             path = expand(name, _TEXT_BYTES_MAX.get(name, most))
@@ -199,18 +208,18 @@ def _unpack(
             elif name == runs.METRICS:
                 _rewrite_metrics(path)
             elif name in PICTURES:
-                open_image(path).save(path, "PNG")  # and nothing besides the picture
+                open_image(path).save(path, "PNG")  # drops everything but the pixels
             else:
                 _check_weights(path, shapes)
         runs.write_config(folder, adapt(folder, config) if adapt else config)
     except UserError as error:
-        if str(error).startswith(title_):  # of the zip itself
+        if str(error).startswith(title_):  # an error of the zip itself
             raise
         raise RunError(f"{title_} holds no run that can be used: {error}") from error
 
 
 def _settings(text: bytes) -> RunConfig:
-    """The settings, as of nobody: whose they were there is nothing to anybody here."""
+    """Return the settings in ``config.json`` without the owner."""
     config = RunConfig.from_json(text)
     _check_source(config.data.source)
     try:
@@ -221,25 +230,25 @@ def _settings(text: bytes) -> RunConfig:
 
 
 def _check_source(source: str) -> None:
-    """Whether this machine has the data does not matter, but whatever asks for it must be able to."""
+    """Check that the data set has a possible name. The data itself may be missing on this machine."""
     try:
         title(source)
         possible = source.isprintable() and len(source) <= _SOURCE_MAX
-    except (RuntimeError, ValueError, OSError):  # such as the home of a user that there is not
+    except (RuntimeError, ValueError, OSError):  # such as the home folder of an unknown user
         possible = False
     if not possible:
         raise RunError("its data set has a name that no data set can have.")
 
 
 def _ended(status: Status, *, has_weights: bool) -> Status:
-    """A status as it is told of a run that nobody works on."""
+    """Return the status of a run that no process works on."""
     validated = status.validated and status.best is not None and has_weights
     if status.best is not None and not _numbers(status.best, _epoch_fields()):
-        raise RunError(f"the best epoch of its {runs.STATUS} is not one.")
+        raise RunError(f"the best epoch in its {runs.STATUS} is invalid.")
     counts = (status.epoch, status.step, status.steps_total)
     times = [time for time in (status.started, status.ended) if time is not None]
     if not all(0 <= count <= _COUNT_MAX for count in counts) or not all(0 <= time <= _LATEST for time in times):
-        raise RunError(f"its {runs.STATUS} tells of steps or of times that cannot be.")
+        raise RunError(f"its {runs.STATUS} contains impossible steps or times.")
     best = status.best and {key: value for key, value in status.best.items() if _is_number(value)}
     message, device = status.message[:_MESSAGE_MAX], status.device[:_MESSAGE_MAX]
     changes = {"pid": None, "ticket": 0, "validated": validated, "best": best, "message": message, "device": device}
@@ -249,7 +258,7 @@ def _ended(status: Status, *, has_weights: bool) -> Status:
 
 
 def _rewrite_metrics(path: Path) -> None:
-    """Keep of each line its event and its numbers.
+    """Keep only the event and the numbers of each line.
 
     Raises:
         RunError: a line is neither a step nor an epoch.
@@ -274,7 +283,7 @@ def _rewrite_metrics(path: Path) -> None:
 
 
 def _epoch_fields() -> list[str]:
-    """The numbers of an epoch, which the status has of the best one."""
+    """Return the names of the numbers of an epoch, which the status also holds for the best epoch."""
     from vit.trainer import Epoch
 
     return [field.name for field in fields(Epoch) if field.repr and field.name != "kept"]
@@ -292,7 +301,7 @@ def _is_number(value: object) -> bool:
 
 
 def _shapes(config: RunConfig) -> dict[str, list[int]]:
-    """The weights of the network that the settings describe, which is built without any memory for it."""
+    """Return the shapes of the network that the settings describe, built on the meta device."""
     import torch
 
     from vit.networks import build_model
@@ -302,10 +311,10 @@ def _shapes(config: RunConfig) -> dict[str, list[int]]:
 
 
 def _check_weights(path: Path, shapes: Mapping[str, list[int]]) -> None:
-    """A file of weights has the names and the shapes of the network, and numbers that are some.
+    """Check that a file of weights has the names and shapes of the network, and finite numbers.
 
     Raises:
-        RunError: it has not.
+        RunError: the file does not.
     """
     with path.open("rb") as file:
         if int.from_bytes(file.read(8), "little") > _HEADER_BYTES_MAX:
@@ -319,7 +328,7 @@ def _check_weights(path: Path, shapes: Mapping[str, list[int]]) -> None:
             if path.name == runs.LAST:
                 found = _resumed(found, values, shapes)
             elif not all(value is None or _is_number(value) for value in values.values()):
-                raise RunError(f"its {path.name} tells something else of itself than numbers.")
+                raise RunError(f"the metadata of its {path.name} are not numbers.")
             if found != shapes or not kinds <= {*_FLOATS, *_COUNTS}:
                 raise RunError(f"its {path.name} does not fit the network of its {runs.CONFIG}.")
             if path.name != runs.LAST and not all(content.get_tensor(name).isfinite().all() for name in found):
@@ -331,7 +340,7 @@ def _check_weights(path: Path, shapes: Mapping[str, list[int]]) -> None:
 
 
 def _resumed(found: dict[str, list[int]], position: Mapping, shapes: Mapping[str, list[int]]) -> dict[str, list[int]]:
-    """The weights among the tensors that a resume needs, once the rest is what it should be."""
+    """Check the tensors and the position of ``last.safetensors``, and return the shapes of its weights."""
     from vit import trainer
     from vit.trainer import checkpoint
 
@@ -345,5 +354,5 @@ def _resumed(found: dict[str, list[int]], position: Mapping, shapes: Mapping[str
 
     state = {name for name in found if not name.startswith("model.")}
     if not all(map(fits, state)) or not checkpoint.is_position(position):
-        raise RunError(f"its {runs.LAST} is not what a resume needs.")
+        raise RunError(f"its {runs.LAST} does not hold what a resume needs.")
     return {name.removeprefix("model."): shape for name, shape in found.items() if name not in state}

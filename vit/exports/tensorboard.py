@@ -1,8 +1,8 @@
-"""The curves of a run as TensorBoard reads them: event files, made of the lines of ``metrics.jsonl``.
+"""Write the curves of a run as event files for TensorBoard, made from the lines of ``metrics.jsonl``.
 
-Written along with a training that asks for it (``--tensorboard``), into the run's folder, or of any run afterwards. The
-lines are the one truth: when a training goes on, the events are written anew from what the lines still say, so no step
-stands there twice or is missing, whatever killed the training before.
+The files are written into the run's folder during a training with ``--tensorboard``, or for any run afterwards. When a
+training is resumed, all events are written again from ``metrics.jsonl``, so that no step is missing or occurs twice
+even if the training was killed before.
 """
 
 import tempfile
@@ -28,22 +28,22 @@ TAGS = {
         "epoch": "epoch",
     },
 }
-"""What TensorBoard calls the numbers of each kind of line; all of them are drawn over the optimiser's steps."""
+"""TensorBoard tags of the numbers in each kind of line. All are plotted over the optimiser's steps."""
 
-PURPOSE = "Writing TensorBoard's events"
+PURPOSE = "Writing TensorBoard event files"
 FLUSH_EVERY = 2.0
-"""Seconds until a reader sees what was written."""
+"""Seconds between two flushes."""
 _FILE = "events.out.tfevents.{:010d}.vit"
-_OURS = "events.out.tfevents.[0-9]*.vit"
+_FILE_PATTERN = "events.out.tfevents.[0-9]*.vit"
 
 
 class Events:
-    """An event file that grows; what an earlier one in the folder says counts no more, the lines say it again.
+    """An event file that grows during a training. It replaces earlier event files in its folder.
 
     Args:
-        folder: made where it is not there.
-        lines: what there is already, lines of ``metrics.jsonl``.
-        began: when the training began, in seconds since 1970: the lines count from there.
+        folder: created if it does not exist.
+        lines: the lines of ``metrics.jsonl`` so far.
+        began: start of the training in seconds since 1970; the lines' ``seconds`` count from there.
 
     Raises:
         UserError: tensorboard is not installed.
@@ -57,35 +57,33 @@ class Events:
 
         self._proto, self._began, self._flushed = event_pb2, began, time.monotonic()
         folder.mkdir(exist_ok=True)
-        numbers = sorted(int(file.name.split(".")[3]) for file in folder.glob(_OURS))
-        for number in numbers[:-1]:  # the last one stays, which a TensorBoard that is open may be in the middle of
+        numbers = sorted(int(file.name.split(".")[3]) for file in folder.glob(_FILE_PATTERN))
+        for number in numbers[:-1]:  # a running TensorBoard may still be reading the last one
             (folder / _FILE.format(number)).unlink()
         self._file = (folder / _FILE.format(max([int(time.time()), *(number + 1 for number in numbers)]))).open("wb")
         self._writer = RecordWriter(self._file)
         self._write(wall_time=began, file_version="brain.Event:2")
-        # What was read of an earlier file is forgotten from this step on: all of it.
+        # Tell TensorBoard to discard everything that it read from an earlier file, from step 0 on.
         self._write(wall_time=began, step=0, session_log=event_pb2.SessionLog(status=event_pb2.SessionLog.START))
         for line in lines:
             self._add(line)
         self.flush()
 
     def add(self, line: Mapping[str, Any]) -> None:
-        """Note a line of ``metrics.jsonl``."""
+        """Append a line of ``metrics.jsonl``."""
         self._add(line)
         if line["event"] == "epoch" or time.monotonic() - self._flushed > FLUSH_EVERY:
             self.flush()
 
     def flush(self) -> None:
-        """Let readers see all of it."""
         self._file.flush()
         self._flushed = time.monotonic()
 
     def close(self) -> None:
-        """The last of it."""
         self._file.close()
 
     def _add(self, line: Mapping[str, Any]) -> None:
-        tags = TAGS.get(line.get("event"), {})
+        tags = TAGS.get(line.get("event", ""), {})
         event = self._proto.Event(wall_time=self._began + line.get("seconds", 0.0), step=line.get("step", 0))
         for name, tag in tags.items():
             if isinstance(line.get(name), int | float):
@@ -98,7 +96,7 @@ class Events:
 
 
 def began(run: Run) -> float:
-    """When a run was made, in seconds since 1970; now, where it does not say."""
+    """Return the creation time of a run in seconds since 1970, or the current time if the run does not record it."""
     try:
         return datetime.fromisoformat(run.config.created).timestamp()
     except ValueError:
@@ -106,16 +104,17 @@ def began(run: Run) -> float:
 
 
 def follow(run: Run) -> Events:
-    """The events of a run that trains, in its own folder: those of the lines that are there, and then of more.
+    """Open the event file of a run in training, in its folder, with the events of the lines so far.
 
     Raises:
-        UserError, OSError: as :class:`Events`.
+        UserError: tensorboard is not installed.
+        OSError: the folder cannot be written.
     """
     return Events(run.path / TENSORBOARD, run.metrics()[0], began(run))
 
 
 def convert(run: Run, folder: Path) -> None:
-    """The events of any run, of the lines that it has, into a folder.
+    """Write the events of a run into ``folder``.
 
     Raises:
         UserError: tensorboard is not installed.
@@ -129,7 +128,7 @@ def convert(run: Run, folder: Path) -> None:
 
 
 def write_zip(run: Run, target: BinaryIO) -> None:
-    """The same as a zip, in a folder of the run's name, which TensorBoard then shows as the run's.
+    """Write the events of a run as a zip, in a folder with the run's name, which TensorBoard shows as its label.
 
     Raises:
         UserError: tensorboard is not installed.

@@ -65,7 +65,7 @@ def report(run: Run, say: Say = lambda sentence: None) -> str:
     (:mod:`vit.exports.privacy`).
 
     Args:
-        run: any run.
+        run: the run to report on.
         say: called with a sentence before each slow step.
 
     Raises:
@@ -161,6 +161,7 @@ def _results(run: Run, say: Say) -> list[Section]:
     say("Evaluating the model on the validation images.")
     model, info = load_checkpoint(run.path)
     split = load(run.config.data, splits=("val",)).val
+    assert split is not None
     result = evaluate(model, info, split)
     say("Drawing the attention maps.")
     heading, explain = "Attention of every head", _attentions
