@@ -44,6 +44,7 @@ def write_folder(run: Run, folder: Path, *, repo: str = "", say: Say = lambda se
     """Write the folder of a run: weights, settings, model card and pictures.
 
     Args:
+        run: the run to export.
         folder: created if it does not exist; an earlier export in it is replaced.
         repo: its future place on the hub, ``user/name``, for the card.
         say: called with a sentence before each step.
@@ -71,6 +72,8 @@ def write_zip(run: Run, target: BinaryIO, *, progress: Progress | None = None) -
     """Write the same folder as a zip file.
 
     Args:
+        run: the run to export.
+        target: a binary stream.
         progress: called with (images done, images in total), first while the images are prepared and then while the
             model is evaluated.
 
@@ -120,6 +123,8 @@ def _judged(
     try:
         say("Preparing the images.")
         data = load(run.config.data, progress=progress)
+        assert data.train is not None
+        assert data.val is not None
         say("Evaluating the model on the validation images.")
         return evaluate(model, info, data.val, progress=progress), (len(data.train), len(data.val))
     except UserError as error:
@@ -147,8 +152,8 @@ def _png(picture: Image.Image) -> bytes:
 
 def timm_words(run: Run) -> str:
     """Return a sentence that says whether timm can load the folder."""
-    why_not = why_not_timm(run.config)
-    return f"timm cannot load it: {why_not}." if why_not else "timm loads it, with the same logits."
+    reason = why_not_timm(run.config)
+    return f"timm cannot load it: {reason}." if reason else "timm loads it, with the same logits."
 
 
 def push(
@@ -157,9 +162,11 @@ def push(
     """Push a run's folder to the Hugging Face hub, and return its address there.
 
     Args:
+        run: the run to export.
         repo: ``user/name``; created if it does not exist.
         token: a token with write permission; None uses that of ``hf auth login`` or ``HF_TOKEN``.
         private: create the repository as private.
+        say: called with a sentence before each step.
 
     Raises:
         SettingsError: ``repo`` is not a valid name.

@@ -82,10 +82,15 @@ class Card:
         data = shown(title(config.data.source), NAME_COLUMNS)
         results = None
         if accuracy is not None:
-            task = "image-classification"
-            split = {"dataset_name": data, "dataset_type": "image-folder", "dataset_split": "validation"}
-            score = {"metric_type": "accuracy", "metric_value": round(accuracy, 4)}
-            results = [EvalResult(task_type=task, **split, **score)]
+            result = EvalResult(
+                task_type="image-classification",
+                dataset_name=data,
+                dataset_type="image-folder",
+                dataset_split="validation",
+                metric_type="accuracy",
+                metric_value=round(accuracy, 4),
+            )
+            results = [result]
         kind = "vision-transformer" if config.model.architecture == "vit" else "computer-vision"
         return ModelCardData(
             library_name="pytorch" if why_not_timm(config) else "timm",
@@ -133,7 +138,7 @@ class Card:
     def _results(self) -> Iterator[str]:
         yield "## Results"
         if self.measured is None:
-            if (accuracy := self._accuracy) is not None:
+            if self.best and (accuracy := self._accuracy) is not None:
                 yield f"After epoch {self.best['epoch']}, the accuracy on the validation images was {accuracy:.1%}."
             yield "The images themselves were not available when this card was written."
             return
@@ -172,8 +177,8 @@ class Card:
     def _loading(self) -> Iterator[str]:
         config = self.config
         yield "## How to load it"
-        if why_not := why_not_timm(config):
-            yield f"timm cannot load it: {why_not}."
+        if reason := why_not_timm(config):
+            yield f"timm cannot load it: {reason}."
         else:
             yield f"With [timm]({TIMM_URL}), or from a folder with `local-dir:` in place of `hf-hub:`:"
             yield _code(

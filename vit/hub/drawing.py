@@ -42,7 +42,7 @@ def _chart(panel: Panel) -> Image.Image:
         pen.text((tick.at, bottom + _FINER * 6), tick.label, _QUIET, font, "mt")
     pen.text(((left + right) / 2, _FINER * (HEIGHT - 4)), panel.x, _QUIET, font, "mb")
     pen.text((_FINER * 8, _FINER * 8), panel.y, _INK, ImageFont.load_default(13 * _FINER), "lt")
-    key = WIDTH - _RIGHT
+    key: float = WIDTH - _RIGHT
     for line in reversed([curve.line for curve in chart.curves]):
         key -= pen.textlength(line.name, font) / _FINER
         pen.text((_FINER * key, _FINER * 16), line.name, _QUIET, font, "lm")
@@ -82,7 +82,12 @@ def confusions(matrix: np.ndarray, names: Sequence[str]) -> Image.Image:
         ImageDraw.Draw(upright).text((0, CELL // 2), name, _INK, font, "lm")
         picture.paste(upright.rotate(90, expand=True), (left + index * CELL, 0))
         for column in range(len(names)):
-            ink = max((_INK, _PAPER), key=lambda ink, ground=cells[index, column]: contrast(rgb(ink), ground))
+            ink = _readable_on(*cells[index, column])
             pen.text((left + column * CELL + CELL // 2, middle), f"{matrix[index, column]:,}", ink, font, "mm")
     pen.text((8, 8), "true \\ predicted", _QUIET, ImageFont.load_default(11), "lt")
     return picture
+
+
+def _readable_on(red: float, green: float, blue: float) -> str:
+    """Return the text colour with the higher contrast on a background colour."""
+    return max((_INK, _PAPER), key=lambda ink: contrast(rgb(ink), (red, green, blue)))

@@ -5,12 +5,13 @@
 Importing this module imports huggingface_hub, so the rest of the program imports it only when it is needed.
 """
 
-from typing import Any, Self
+from typing import Any, Self, TypeVar
 
 from huggingface_hub import ModelCard, PyTorchModelHubMixin
+from torch import nn
 
 from vit.cnn import CNN
-from vit.config import RunConfig
+from vit.config import CNNConfig, ReferenceConfig, RunConfig, ViTConfig
 from vit.errors import RunError
 from vit.exports.privacy import without_private_settings
 from vit.hub.card import Card
@@ -20,8 +21,10 @@ from vit.reference import ReferenceViT
 from vit.runs import Run
 from vit.runs.weights import load_checkpoint
 
+Config = TypeVar("Config", ViTConfig, ReferenceConfig, CNNConfig)
 
-class _Hub(PyTorchModelHubMixin):
+
+class _Hub(PyTorchModelHubMixin, nn.Module):
     """Base of the networks with the hub's methods.
 
     Attributes:
@@ -56,7 +59,7 @@ class _Hub(PyTorchModelHubMixin):
         return super()._from_pretrained(strict=strict, **rest)
 
     @classmethod
-    def _load_as_pickle(cls, *_: Any) -> Self:
+    def _load_as_pickle(cls, *_: Any, **__: Any) -> Any:
         raise RunError("There is no model.safetensors, and a pickle is not opened: it could run any program.")
 
 
@@ -68,8 +71,8 @@ class HubViT(_Hub, ViT):
     """
 
     def __init__(self, run: dict[str, Any]) -> None:
-        settings = _settings(run, "vit")
-        ViT.__init__(self, settings.model)
+        settings, model = _settings(run, ViTConfig)
+        ViT.__init__(self, model)
         self._adopt(settings)
 
 
@@ -77,8 +80,8 @@ class HubReferenceViT(_Hub, ReferenceViT):
     """:class:`vit.reference.ReferenceViT`, the course network, with the hub's methods; ``run`` as above."""
 
     def __init__(self, run: dict[str, Any]) -> None:
-        settings = _settings(run, "reference")
-        ReferenceViT.__init__(self, **settings.model.model_dump())
+        settings, model = _settings(run, ReferenceConfig)
+        ReferenceViT.__init__(self, **model.model_dump())
         self._adopt(settings)
 
 
@@ -86,8 +89,8 @@ class HubCNN(_Hub, CNN):
     """:class:`vit.cnn.CNN` with the hub's methods; ``run`` as above."""
 
     def __init__(self, run: dict[str, Any]) -> None:
-        settings = _settings(run, "cnn")
-        CNN.__init__(self, settings.model)
+        settings, model = _settings(run, CNNConfig)
+        CNN.__init__(self, model)
         self._adopt(settings)
 
 
@@ -95,10 +98,10 @@ KINDS = {"vit": HubViT, "reference": HubReferenceViT, "cnn": HubCNN}
 """The classes by :attr:`vit.config.ModelConfig.architecture`."""
 
 
-def _settings(run: dict[str, Any], kind: str) -> RunConfig:
+def _settings(run: dict[str, Any], kind: type[Config]) -> tuple[RunConfig, Config]:
     settings = RunConfig(**run)
-    if settings.model.architecture != kind:
+    if not isinstance(settings.model, kind):
         raise RunError(
             f"The network is {settings.model.title}: open it with {KINDS[settings.model.architecture].__name__}."
         )
-    return settings
+    return settings, settings.model
