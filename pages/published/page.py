@@ -61,7 +61,7 @@ def facts(entry) -> str:
 
 def show_model(name: str, line: str, *, key: str, primary: bool = False) -> None:
     """One model: what it is, whether it opens, and the way to it."""
-    from vit.published.catalogue import handy_size, image_sizes
+    from vit.published.catalogue import default_size, image_sizes
 
     entry = describe(name)
     with st.container(border=True):
@@ -73,11 +73,11 @@ def show_model(name: str, line: str, *, key: str, primary: bool = False) -> None
         sizes = image_sizes(entry.config)
         with st.container(horizontal=True, vertical_alignment="bottom"):
             chosen = sizes[0]
-            if handy_size(entry.config) != chosen:
+            if default_size(entry.config) != chosen:
                 chosen = st.selectbox(
                     "Image size",
                     sizes,
-                    index=sizes.index(handy_size(entry.config)),
+                    index=sizes.index(default_size(entry.config)),
                     key=f"{key}_size",
                     width=160,
                     format_func=lambda side: f"{side} px" + (", as published" if side == sizes[0] else ""),

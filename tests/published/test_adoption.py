@@ -87,7 +87,7 @@ def test_a_clip_tower_is_opened_without_its_projection(home):
     described(home, "vit_base_patch32_clip_224", num_classes=16, model_args=ARGUMENTS | {"img_size": 96})
     run = open_file(save(model, home / "clip.safetensors"))
     assert run.config.model.num_classes == 0
-    assert "opened without its head, whose 16 outputs are no classes" in run.status.message
+    assert "opened without its head, whose 16 outputs are not classes" in run.status.message
     found, info = load_checkpoint(run.path)
     assert info.class_names == ()
     images = torch.randn(1, 3, 96, 96)
@@ -99,7 +99,7 @@ def test_classes_without_names_are_numbered_and_said_to_be(home, file):
     described(home, num_classes=3)
     run = open_file(file)
     assert run.config.data.class_names == ("class 0", "class 1", "class 2")
-    assert "Nothing says what its 3 classes are called" in run.status.message
+    assert "The names of its 3 classes are unknown" in run.status.message
 
 
 @pytest.mark.parametrize("kind", [torch.float16, torch.bfloat16, torch.float64])
@@ -119,7 +119,7 @@ def test_positions_are_resampled_as_timm_does(home, file):
     with torch.inference_mode():
         assert (model(images) - theirs(images)).abs().max() < 1e-4
     assert info.image_size == 96
-    assert "of 64 pixels, are resampled to 96" in run.status.message
+    assert "resampled from 64 to 96 pixels" in run.status.message
 
 
 def test_metas_layout_is_converted_by_timm(home):
@@ -160,7 +160,7 @@ def test_weights_that_fit_several_are_not_guessed_but_for_their_name(home, monke
     )
     path = home / "weights.safetensors"
     save_file({"x": torch.zeros(1)}, path)
-    with pytest.raises(Ambiguous, match="say which it is, such as deit_tiny_patch16_224, vit_tiny_patch16_224"):
+    with pytest.raises(Ambiguous, match="name one, such as deit_tiny_patch16_224, vit_tiny_patch16_224"):
         guess_architecture.guess(path, "weights")
     assert guess_architecture.guess(path, "deit_tiny_patch16_224-a1311bcf") == "deit_tiny_patch16_224"
 
@@ -177,7 +177,7 @@ def test_a_run_that_was_exported_for_the_hub_opens_again(several, tmp_path, name
         (several / "checkpoints/tiny-mean/model.safetensors").read_bytes()
     )
     if name == "tiny-deep":
-        with pytest.raises(UserError, match="of another network"):
+        with pytest.raises(UserError, match="to another network"):
             open_file(tmp_path / "mine" / "model.safetensors")
 
 
@@ -320,7 +320,7 @@ def test_without_timm_a_sentence_says_how_to_get_it(file, monkeypatch):
     with pytest.raises(UserError, match="pip install timm"):
         open_file(file)
     with pytest.raises(UserError, match="pip install timm"):
-        loading.named("vit_tiny_patch16_224")
+        loading.by_name("vit_tiny_patch16_224")
 
 
 # The command line

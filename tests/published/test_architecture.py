@@ -13,7 +13,7 @@ from vit.config import ViTConfig  # noqa: E402
 from vit.errors import UserError  # noqa: E402
 from vit.explain import capture  # noqa: E402
 from vit.model import ViT  # noqa: E402
-from vit.published.architecture import NotOurs, build, config_of, why_not  # noqa: E402
+from vit.published.architecture import NotSupported, build, config_of, reason_not_supported  # noqa: E402
 
 
 def attention_of(model: nn.Module, images: torch.Tensor) -> list[torch.Tensor]:
@@ -72,18 +72,18 @@ REFUSED = {
     "vit_tiny_r_s16_p8_224": "its patches come from a convolutional stem (hybrid)",
     "vit_pwee_patch16_reg1_gap_256": "it has parallel blocks",
     "vit_small_patch16_18x2_224": "it has parallel blocks",
-    "vit_base_patch16_rpn_224": "it norms what a branch adds",
+    "vit_base_patch16_rpn_224": "it normalises the output of each branch",
     "vit_dwee_patch16_reg1_gap_256": "it has differential attention",
     "vit_base_patch16_radio_v3": "it has no norm after the last block",
     "vit_so400m_patch14_siglip_gap_384": "at an image size of 378 it can be opened",
-    "resnet18": "it is no plain Vision Transformer but timm's ResNet",
+    "resnet18": "it is not a plain Vision Transformer but timm's ResNet",
 }
 
 
 @pytest.mark.parametrize(("name", "clause"), REFUSED.items())
 def test_what_is_not_ours_says_what_differs(name, clause):
-    assert clause in why_not(name)
-    with pytest.raises(NotOurs, match=rf"^{name} cannot be opened: .*\.$"):
+    assert clause in reason_not_supported(name)
+    with pytest.raises(NotSupported, match=rf"^{name} cannot be opened: .*\.$"):
         config_of(name)
 
 
@@ -99,18 +99,18 @@ class Extra(VisionTransformer):
 
 
 CHANGED = {
-    "it norms queries and keys": {"qk_norm": True},
-    "it norms what the heads give": {"scale_attn_norm": True},
+    "it normalises queries and keys": {"qk_norm": True},
+    "it normalises the output of the heads": {"scale_attn_norm": True},
     "it has a norm within the MLP": {"scale_mlp_norm": True},
     "its blocks have projections without a bias": {"proj_bias": False},
     "it has no learned positions": {"pos_embed": "none"},
-    "its head reads avgmax pooling": {"global_pool": "avgmax", "fc_norm": False},
-    "has the class token in it": {"global_pool": "avg", "pool_include_prefix": True},
+    "its head uses avgmax pooling": {"global_pool": "avgmax", "fc_norm": False},
+    "includes the class token": {"global_pool": "avg", "pool_include_prefix": True},
     "it has no norm after the last block": {"final_norm": False},
-    "its MLP has ReLU": {"act_layer": nn.ReLU},
+    "the activation of its MLP is ReLU": {"act_layer": nn.ReLU},
     "its norms are RmsNorm": {"norm_layer": "rmsnorm"},
-    "its images are no squares": {"img_size": (32, 64)},
-    "its patches are no squares": {"patch_size": (8, 16)},
+    "its images are not square": {"img_size": (32, 64)},
+    "its patches are not square": {"patch_size": (8, 16)},
     "have 1 channels": {"in_chans": 1},
 }
 
@@ -118,24 +118,24 @@ CHANGED = {
 @pytest.mark.parametrize(("clause", "arguments"), CHANGED.items())
 def test_a_plain_class_with_another_part_is_found_out(clause, arguments):
     model = VisionTransformer(**{"img_size": 32, "patch_size": 8, **TINY} | arguments)
-    with pytest.raises(NotOurs, match=clause):
+    with pytest.raises(NotSupported, match=clause):
         config_of(model)
 
 
 def test_every_block_is_looked_at():
     model = VisionTransformer(img_size=32, patch_size=8, **TINY)
     model.blocks[1].mlp.act = nn.SiLU()
-    with pytest.raises(NotOurs, match="SiLU"):
+    with pytest.raises(NotSupported, match="SiLU"):
         config_of(model)
     model.blocks[1].mlp.act = nn.GELU(approximate="tanh")
-    with pytest.raises(NotOurs, match="its blocks differ in what lies between"):
+    with pytest.raises(NotSupported, match="its blocks differ in the activation"):
         config_of(model)
 
 
 def test_a_family_that_nobody_has_heard_of_is_found_out():
-    with pytest.raises(NotOurs, match="forward pass of its own"):
+    with pytest.raises(NotSupported, match="a different forward pass"):
         config_of(Scaled(img_size=32, patch_size=8, **TINY))
-    with pytest.raises(NotOurs, match="a weight more than this network, temperature"):
+    with pytest.raises(NotSupported, match="an additional weight, temperature"):
         config_of(Extra(img_size=32, patch_size=8, **TINY))
 
 
@@ -147,4 +147,4 @@ def test_only_timms_own_names_are_built(name):
 
 def test_another_image_size():
     assert config_of("vit_small_patch14_dinov2.lvd142m", 224).grid == 16
-    assert "multiple of its patch" in why_not("vit_small_patch14_dinov2", 225)
+    assert "multiple of its patch size" in reason_not_supported("vit_small_patch14_dinov2", 225)

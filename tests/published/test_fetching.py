@@ -66,9 +66,9 @@ def test_a_stopped_download_goes_on_where_it_was(hub, content):
 
 
 def test_what_is_not_the_published_file_is_not_kept(hub, content, monkeypatch):
-    origin = loading.named(NAME)
-    found = download.find(origin)
-    monkeypatch.setattr(download, "find", lambda origin: found._replace(sha256="0" * 64))
+    published = loading.by_name(NAME)
+    found = download.find(published)
+    monkeypatch.setattr(download, "find", lambda published: found._replace(sha256="0" * 64))
     with pytest.raises(UserError, match="its checksum differs"):
         open_named(NAME)
     assert not list(download.folder().glob("*.safetensors"))
@@ -77,7 +77,7 @@ def test_what_is_not_the_published_file_is_not_kept(hub, content, monkeypatch):
 def test_pickled_weights_are_not_fetched(hub):
     hub.files.clear()
     hub.files[f"timm/{NAME}/pytorch_model.bin"] = b"\x80\x04"
-    with pytest.raises(UserError, match="pickled weights alone, without a safetensors file"):
+    with pytest.raises(UserError, match="only as pickled weights, without a safetensors file"):
         open_named(NAME)
     assert hub.asked == []
 

@@ -1,1 +1,1 @@
-"""Published models opened as runs: which timm models our ViT is, their images, classes and weights."""
+"""Open published models as runs: architecture, preprocessing, class names and weights of timm's models."""

@@ -1,7 +1,7 @@
-"""Which settings of our ViT a timm model is, or what it has that ours has not.
+"""Translate a timm model into settings of this program's ViT, or say what makes that impossible.
 
-A model is judged by its modules, all of them, and not by its name, so that a family that nobody here has heard of is
-judged right. What no rule below thinks of shows up in the end, as a weight that one of the two networks lacks.
+The decision is based on all modules of the model and not on its name, so that unknown model families are handled
+correctly. A difference that no rule below covers is found at the end, as a weight that one of the two networks lacks.
 """
 
 from collections.abc import Iterator
@@ -16,12 +16,15 @@ from vit.support import optional_packages
 if TYPE_CHECKING:
     from torch import nn
 
+TimmModule = Any
+"""A module of timm. Which parts it has depends on the model, so they are looked up at run time."""
 
-class NotOurs(UserError):
-    """A model that our network cannot be.
+
+class NotSupported(UserError):
+    """Raised for a model that this program's ViT cannot represent.
 
     Attributes:
-        reason: what differs, a clause such as "it has relative positions".
+        reason: what differs, as a clause such as "it has relative positions".
     """
 
     def __init__(self, name: str, reason: str) -> None:
@@ -29,81 +32,81 @@ class NotOurs(UserError):
         self.reason = reason
 
 
-class _Differs(Exception):
-    """What differs, as a clause."""
+class _Difference(Exception):
+    """Carries a clause that says what differs."""
 
 
 def require_timm() -> None:
-    """Raise a UserError with the line that installs timm, unless it is there."""
+    """Raise a UserError that says how to install timm if it is missing."""
     optional_packages.check("Opening published models", "timm")
 
 
 def build(architecture: str, *, image_size: int | None = None, **arguments: Any) -> "nn.Module":
-    """A timm model without memory for its weights: shapes alone, on the meta device.
+    """Build a timm model on the meta device: shapes only, no memory for weights.
 
     Args:
-        architecture: a name of timm's, without a tag.
-        image_size: another than its own.
-        arguments: of timm's constructor.
+        architecture: timm's name, without a tag.
+        image_size: image size in pixels; None uses the model's own.
+        **arguments: arguments of timm's constructor.
 
     Raises:
-        NotOurs: timm cannot make it so.
+        NotSupported: timm cannot build the model with these arguments.
         UserError: timm is not installed, or has no such model.
     """
     require_timm()
     import timm
     import torch
 
-    if not timm.is_model(architecture):  # other forms of a name are places that timm would fetch from
-        raise UserError(f"timm has no model {architecture[:80]!r}: take a name such as vit_small_patch16_224.")
+    if not timm.is_model(architecture):  # timm would treat other forms of a name as addresses to download from
+        raise UserError(f"timm has no model {architecture[:80]!r}: use a name such as vit_small_patch16_224.")
     if image_size is not None:
         arguments["img_size"] = image_size
     with torch.device("meta"):
-        with suppress(Exception):  # not every family knows how not to draw numbers, which takes ten times as long
+        with suppress(Exception):  # not every family can skip the random weights, which take ten times as long
             return timm.create_model(architecture, weight_init="skip", **arguments).eval()
         try:
             return timm.create_model(architecture, **arguments).eval()
-        except Exception as error:  # whatever its constructor stumbles on
-            raise NotOurs(architecture, f"timm does not make it so ({error})"[:300]) from error
+        except Exception as error:  # timm's constructors raise all kinds of errors
+            raise NotSupported(architecture, f"timm cannot build it with these settings ({error})"[:300]) from error
 
 
 def config_of(model: "nn.Module | str", image_size: int | None = None) -> ViTConfig:
-    """The settings with which our ViT is a timm model, with its weights under the same names.
+    """Return the settings with which this program's ViT equals a timm model, with the same names of weights.
 
     Args:
-        model: a timm model, or the name of one, with or without a tag.
-        image_size: of a name, at another size than its own.
+        model: a timm model, or its name, with or without a tag.
+        image_size: image size in pixels for a model given by name; None uses its own.
 
     Raises:
-        NotOurs: our network cannot be it; the sentence says what differs.
+        NotSupported: the ViT cannot represent the model; the message says what differs.
         UserError: timm is not installed, or has no such model.
     """
     if isinstance(model, str):
         return _config_of_name(model.partition(".")[0], image_size)
-    return _judge(model, _name(model))
+    return _examine(model, _name(model))
 
 
-def why_not(name: str, image_size: int | None = None) -> str:
-    """What keeps a model of timm's from being opened, a clause; empty where nothing does."""
+def reason_not_supported(name: str, image_size: int | None = None) -> str:
+    """Return why a timm model cannot be opened, as a clause; empty if it can."""
     try:
         config_of(name, image_size)
-    except NotOurs as error:
+    except NotSupported as error:
         return error.reason
     return ""
 
 
 @lru_cache(maxsize=1024)
-def _verdict(architecture: str, image_size: int | None) -> ViTConfig | NotOurs:
+def _config_or_reason(architecture: str, image_size: int | None) -> ViTConfig | NotSupported:
     try:
-        return _judge(build(architecture, image_size=image_size), architecture)
-    except NotOurs as error:
+        return _examine(build(architecture, image_size=image_size), architecture)
+    except NotSupported as error:
         return error
 
 
 def _config_of_name(architecture: str, image_size: int | None) -> ViTConfig:
-    found = _verdict(architecture, image_size)
-    if isinstance(found, NotOurs):
-        raise NotOurs(architecture, found.reason)
+    found = _config_or_reason(architecture, image_size)
+    if isinstance(found, NotSupported):
+        raise NotSupported(architecture, found.reason)
     return found
 
 
@@ -112,7 +115,7 @@ def _name(model: "nn.Module") -> str:
     return str(cfg.get("architecture") or type(model).__name__)[:80]
 
 
-def _judge(model: "nn.Module", name: str) -> ViTConfig:
+def _examine(model: TimmModule, name: str) -> ViTConfig:
     try:
         _check_kind(model)
         config = ViTConfig(
@@ -122,118 +125,118 @@ def _judge(model: "nn.Module", name: str) -> ViTConfig:
             **_stem(model),
             **_tokens(model),
             **_blocks(model),
-            **_finish(model),
+            **_pooling(model),
             **_norms(model),
             init_values=1.0 if _has_scales(model) else 0.0,
         )
         _check_weights(model, config)
-    except _Differs as error:
-        raise NotOurs(name, str(error)) from None
+    except _Difference as error:
+        raise NotSupported(name, str(error)) from None
     except SettingsError as error:
-        raise NotOurs(name, str(error).rstrip(".")) from None
-    except (AttributeError, TypeError) as error:  # a part that a plain one has is missing
-        raise NotOurs(name, f"its {type(model).__name__} is made of other parts") from error
+        raise NotSupported(name, str(error).rstrip(".")) from None
+    except (AttributeError, TypeError) as error:  # a part of a plain ViT is missing
+        raise NotSupported(name, f"its {type(model).__name__} consists of other parts") from error
     return config
 
 
-def _check_kind(model: "nn.Module") -> None:
-    """What a plain one has nowhere, then whether its forward pass is the plain one."""
+def _check_kind(model: TimmModule) -> None:
+    """Check for parts that a plain ViT does not have, then for an unchanged forward pass."""
     from timm.models.vision_transformer import Block, VisionTransformer
 
     parts = list(model.modules())
     relative = ("rel_pos", "shared_rel_pos", "rel_pos_h", "relative_position_bias_table")
     if any(getattr(part, name, None) is not None for part in parts for name in relative):
-        raise _Differs("it has relative positions")
+        raise _Difference("it has relative positions")
     if any(getattr(part, "rope", None) is not None for part in parts):
-        raise _Differs("it turns queries and keys by their positions (rotary positions, as EVA and DINOv3)")
+        raise _Difference("it turns queries and keys by their positions (rotary positions, as EVA and DINOv3)")
     if getattr(model, "dist_token", None) is not None:
-        raise _Differs("it has a distillation token and a second head")
+        raise _Difference("it has a distillation token and a second head")
     if not isinstance(model, VisionTransformer):
-        raise _Differs(f"it is no plain Vision Transformer but timm's {type(model).__name__}")
+        raise _Difference(f"it is not a plain Vision Transformer but timm's {type(model).__name__}")
     for method in ("forward", "forward_features", "forward_head", "pool", "_pos_embed"):
         if getattr(type(model), method) is not getattr(VisionTransformer, method):
-            raise _Differs(f"its {type(model).__name__} has a forward pass of its own")
+            raise _Difference(f"its {type(model).__name__} has a different forward pass")
     for block in model.blocks:
         _check_block(block, Block)
 
 
-def _check_block(block: "nn.Module", plain: type) -> None:
+def _check_block(block: TimmModule, plain: Any) -> None:
     from timm.models.vision_transformer import Attention, Mlp
 
     kind = type(block).__name__
     if "Diff" in kind or "Diff" in type(getattr(block, "attn", None)).__name__:
-        raise _Differs("it has differential attention, the difference of two softmaxes")
+        raise _Difference("it has differential attention, the difference of two softmaxes")
     if "Parallel" in kind:
-        raise _Differs("it has parallel blocks, whose branches read the same tokens")
+        raise _Difference("it has parallel blocks, whose branches read the same tokens")
     if "Post" in kind:
-        raise _Differs("it norms what a branch adds (norm after the branch), instead of what the branch reads")
+        raise _Difference("it normalises the output of each branch (post-norm) instead of its input")
     if type(block) is not plain:
-        raise _Differs(f"its blocks are {kind}")
+        raise _Difference(f"its blocks are {kind}")
     attention, mlp = block.attn, block.mlp
     if type(attention) is not Attention:
-        raise _Differs(f"its attention is {type(attention).__name__}")
-    if _is(attention.q_norm) or _is(attention.k_norm):
-        raise _Differs("it norms queries and keys")
+        raise _Difference(f"its attention is {type(attention).__name__}")
+    if _is_active(attention.q_norm) or _is_active(attention.k_norm):
+        raise _Difference("it normalises queries and keys")
     if getattr(attention, "gate", None) is not None:
-        raise _Differs("its attention is gated")
-    if _is(getattr(attention, "norm", None)):
-        raise _Differs("it norms what the heads give")
+        raise _Difference("its attention is gated")
+    if _is_active(getattr(attention, "norm", None)):
+        raise _Difference("it normalises the output of the heads")
     if attention.scale != attention.head_dim**-0.5:
-        raise _Differs("it scales the scores by another number than 1 / sqrt(head_dim)")
+        raise _Difference("it scales the scores by a number other than 1 / sqrt(head_dim)")
     if attention.qkv.in_features != attention.num_heads * attention.head_dim:
-        raise _Differs("its heads together are not as wide as a token")
+        raise _Difference("the total width of its heads differs from the width of a token")
     if "Glu" in type(mlp).__name__ or "GLU" in type(mlp).__name__:
-        raise _Differs("it has a gated MLP")
+        raise _Difference("it has a gated MLP")
     if type(mlp) is not Mlp:
-        raise _Differs(f"its MLP is {type(mlp).__name__}")
-    if _is(mlp.norm):
-        raise _Differs("it has a norm within the MLP")
+        raise _Difference(f"its MLP is {type(mlp).__name__}")
+    if _is_active(mlp.norm):
+        raise _Difference("it has a norm within the MLP")
 
 
-def _is(part: "nn.Module | None") -> bool:
-    """Whether a part does anything."""
+def _is_active(part: "nn.Module | None") -> bool:
+    """Return whether a part exists and is not the identity."""
     from torch import nn
 
     return part is not None and not isinstance(part, nn.Identity)
 
 
-def _one(values: Iterator[Any], what: str) -> Any:
-    """The value that all blocks share."""
+def _common_value(values: Iterator[Any], what: str) -> Any:
+    """Return the value that all blocks share."""
     found = set(values)
     if len(found) != 1:
-        raise _Differs(f"its blocks differ in {what}")
+        raise _Difference(f"its blocks differ in {what}")
     return found.pop()
 
 
-def _stem(model: "nn.Module") -> dict[str, Any]:
-    """Image, patch, width, and the norm that follows them in CLIP."""
+def _stem(model: TimmModule) -> dict[str, Any]:
+    """Return the sizes of image, patch and token, and whether a norm follows the stem (as in CLIP)."""
     from timm.models.vision_transformer import PatchEmbed
 
     embed = model.patch_embed
     if "Hybrid" in type(embed).__name__ or getattr(embed, "backbone", None) is not None:
-        raise _Differs("its patches come from a convolutional stem (hybrid)")
+        raise _Difference("its patches come from a convolutional stem (hybrid)")
     if type(embed) is not PatchEmbed:
-        raise _Differs(f"its patch embedding is {type(embed).__name__}")
+        raise _Difference(f"its patch embedding is {type(embed).__name__}")
     (height, width), (rows, columns), proj = embed.img_size, embed.patch_size, embed.proj
     if height != width:
-        raise _Differs(f"its images are no squares but {height} x {width} pixels")
+        raise _Difference(f"its images are not square but {height} x {width} pixels")
     if rows != columns:
-        raise _Differs(f"its patches are no squares but {rows} x {columns} pixels")
+        raise _Difference(f"its patches are not square but {rows} x {columns} pixels")
     if height % rows:
         nearest = height // rows * rows
-        raise _Differs(
-            f"its image of {height} pixels is not a multiple of its patch of {rows}, so that its last pixels are never "
-            f"seen; at an image size of {nearest} it can be opened"
+        raise _Difference(
+            f"its image size of {height} pixels is not a multiple of its patch size of {rows}, so the last pixels are "
+            f"ignored; at an image size of {nearest} it can be opened"
         )
     if proj.kernel_size != (rows, rows) or proj.stride != (rows, rows) or proj.padding != (0, 0) or proj.groups != 1:
-        raise _Differs("its patches overlap")
-    if _is(embed.norm):
-        raise _Differs("it norms the patches at once")
-    pre_norm = _is(model.norm_pre)
+        raise _Difference("its patches overlap")
+    if _is_active(embed.norm):
+        raise _Difference("it normalises the embedded patches")
+    pre_norm = _is_active(model.norm_pre)
     if pre_norm == (proj.bias is not None):
-        raise _Differs(f"its patch embedding has {'a' if pre_norm else 'no'} bias")
+        raise _Difference(f"its patch embedding has {'a' if pre_norm else 'no'} bias")
     if proj.in_channels != 3:
-        raise _Differs(f"its images have {proj.in_channels} channels, not red, green and blue")
+        raise _Difference(f"its images have {proj.in_channels} channels, not red, green and blue")
     return {
         "image_size": height,
         "patch_size": rows,
@@ -243,10 +246,10 @@ def _stem(model: "nn.Module") -> dict[str, Any]:
     }
 
 
-def _tokens(model: "nn.Module") -> dict[str, Any]:
-    """The tokens before the patches, and what has a position."""
+def _tokens(model: TimmModule) -> dict[str, Any]:
+    """Return which tokens precede the patches, and whether they have positions."""
     if model.pos_embed is None:
-        raise _Differs("it has no learned positions")
+        raise _Difference("it has no learned positions")
     registers = getattr(model, "reg_token", None)
     return {
         "class_token": model.cls_token is not None,
@@ -255,21 +258,23 @@ def _tokens(model: "nn.Module") -> dict[str, Any]:
     }
 
 
-def _blocks(model: "nn.Module") -> dict[str, Any]:
+def _blocks(model: TimmModule) -> dict[str, Any]:
     blocks = list(model.blocks)
     if any(linear.bias is None for block in blocks for linear in (block.attn.proj, block.mlp.fc1, block.mlp.fc2)):
-        raise _Differs("its blocks have projections without a bias")
+        raise _Difference("its blocks have projections without a bias")
     width = blocks[0].mlp.fc1.in_features
     return {
-        "num_heads": _one((block.attn.num_heads for block in blocks), "the number of their heads"),
-        "mlp_ratio": _one((block.mlp.fc1.out_features for block in blocks), "the width of their MLP") / width,
-        "qkv_bias": _one((block.attn.qkv.bias is not None for block in blocks), "the bias of their queries and keys"),
-        "act_layer": _one((_activation(block.mlp.act) for block in blocks), "what lies between the maps of their MLP"),
+        "num_heads": _common_value((block.attn.num_heads for block in blocks), "the number of heads"),
+        "mlp_ratio": _common_value((block.mlp.fc1.out_features for block in blocks), "the width of the MLP") / width,
+        "qkv_bias": _common_value(
+            (block.attn.qkv.bias is not None for block in blocks), "the bias of queries and keys"
+        ),
+        "act_layer": _common_value((_activation(block.mlp.act) for block in blocks), "the activation of the MLP"),
     }
 
 
-def _activation(act: "nn.Module") -> str:
-    """By what it does to numbers, since the same one has many names."""
+def _activation(act: TimmModule) -> str:
+    """Return the activation's name in :data:`vit.model.ACTIVATIONS`, found by its values: class names vary."""
     import torch
 
     from vit.model import ACTIVATIONS
@@ -278,58 +283,60 @@ def _activation(act: "nn.Module") -> str:
     for name, function in ACTIVATIONS.items():
         if torch.allclose(act(at.clone()), function(at), atol=1e-6):
             return name
-    raise _Differs(f"its MLP has {type(act).__name__} between its maps")
+    raise _Difference(f"the activation of its MLP is {type(act).__name__}")
 
 
-def _has_scales(model: "nn.Module") -> bool:
-    return _one((_is(scale) for block in model.blocks for scale in (block.ls1, block.ls2)), "their layer scale")
+def _has_scales(model: TimmModule) -> bool:
+    return _common_value(
+        (_is_active(scale) for block in model.blocks for scale in (block.ls1, block.ls2)), "layer scale"
+    )
 
 
-def _finish(model: "nn.Module") -> dict[str, Any]:
-    """What the head reads, and the norms around it."""
+def _pooling(model: TimmModule) -> dict[str, Any]:
+    """Return what the head reads, and on which side of the pooling the norm is."""
     from torch import nn
 
     if getattr(model, "attn_pool", None) is not None:
-        raise _Differs("its head pools by attention (as SigLIP's)")
+        raise _Difference("its head pools by attention (as SigLIP's)")
     pools = {"token": "cls", "avg": "mean"}
     if model.global_pool not in pools:
-        raise _Differs(f"its head reads {model.global_pool or 'no'} pooling of the tokens")
+        raise _Difference(f"its head uses {model.global_pool or 'no'} pooling of the tokens")
     if model.global_pool == "avg" and model.pool_include_prefix and model.num_prefix_tokens:
-        raise _Differs("its mean over the tokens has the class token in it")
-    before, after = _is(model.norm), _is(model.fc_norm)
+        raise _Difference("its mean over the tokens includes the class token")
+    before, after = _is_active(model.norm), _is_active(model.fc_norm)
     if before == after:
-        raise _Differs("it has two norms after the last block" if before else "it has no norm after the last block")
-    if _is(model.head) and (type(model.head) is not nn.Linear or model.head.bias is None):
-        raise _Differs("its head is not one linear map with a bias")
+        raise _Difference("it has two norms after the last block" if before else "it has no norm after the last block")
+    if _is_active(model.head) and (type(model.head) is not nn.Linear or model.head.bias is None):
+        raise _Difference("its head is not a single linear layer with a bias")
     return {"pool": pools[model.global_pool], "fc_norm": after}
 
 
-def _norms(model: "nn.Module") -> dict[str, Any]:
-    """All of them are layer norms with one epsilon."""
+def _norms(model: TimmModule) -> dict[str, Any]:
+    """Check that all norms are LayerNorm with the same epsilon, and return the epsilon."""
     from torch import nn
 
     blocks = (norm for block in model.blocks for norm in (block.norm1, block.norm2))
-    norms = [norm for norm in (model.norm_pre, model.norm, model.fc_norm, *blocks) if _is(norm)]
+    norms = [norm for norm in (model.norm_pre, model.norm, model.fc_norm, *blocks) if _is_active(norm)]
     for norm in norms:
         if not isinstance(norm, nn.LayerNorm):
-            raise _Differs(f"its norms are {type(norm).__name__}, not LayerNorm")
+            raise _Difference(f"its norms are {type(norm).__name__}, not LayerNorm")
         if norm.weight is None or norm.bias is None:
-            raise _Differs("its norms have no learned scale and shift")
-    return {"norm_eps": _one((norm.eps for norm in norms), "the epsilon of their norms")}
+            raise _Difference("its norms have no learned scale and shift")
+    return {"norm_eps": _common_value((norm.eps for norm in norms), "the epsilon of the norms")}
 
 
-def _check_weights(model: "nn.Module", config: ViTConfig) -> None:
-    """Both have the same weights by name and shape: the last word on what the rules above did not think of."""
+def _check_weights(model: TimmModule, config: ViTConfig) -> None:
+    """Check that both networks have the same weights by name and shape; this finds what the rules above miss."""
     ours, theirs = shapes_of(config), {name: tuple(value.shape) for name, value in model.state_dict().items()}
     for name in sorted(ours.keys() ^ theirs.keys()):
-        raise _Differs(f"it has a weight more than this network, {name}" if name in theirs else f"it has no {name}")
+        raise _Difference(f"it has an additional weight, {name}" if name in theirs else f"it has no {name}")
     for name, shape in theirs.items():
         if shape != ours[name]:
-            raise _Differs(f"its {name} is {shape} where this network's is {ours[name]}")
+            raise _Difference(f"its {name} has the shape {shape}, and not {ours[name]}")
 
 
 def shapes_of(config: ViTConfig) -> dict[str, tuple[int, ...]]:
-    """The weights of our network by name, from a network without memory for them."""
+    """Return the shapes of a ViT's weights by name, from a network on the meta device."""
     import torch
 
     from vit.model import ViT

@@ -1,4 +1,4 @@
-"""What the outputs of a published model are: classes with names, classes without, or no classes at all."""
+"""Find the class names of a published model, and tell classes from other outputs."""
 
 import re
 from collections import Counter
@@ -11,15 +11,15 @@ _SYNSET = re.compile(r"n\d{8}")
 _DEFINITION_WORDS = 5
 _ASIDE = re.compile(r"^\([^)]*\)\s*")
 _LOOSE = {"a", "an", "and", "at", "by", "for", "from", "in", "of", "on", "or", "that", "the", "to", "with"}
-"""Words that a definition is not cut off after."""
+"""Words that a shortened definition must not end with."""
 
 
 def class_names(cfg: Mapping[str, Any], count: int) -> tuple[str, ...] | None:
-    """The names of ``count`` classes, all different; None where nothing says them.
+    """Return distinct names of ``count`` classes, or None if they are unknown.
 
-    They are those that a ``pretrained_cfg`` brings, or ImageNet's where there are as many as in one of its sets. An
-    ImageNet class is called by the first of its lemmas. Where two have the same, as the two cranes, the beginning of
-    its definition follows.
+    The names come from the ``pretrained_cfg``, or from ImageNet if the number of classes is that of one of its sets. An
+    ImageNet class is named by its first lemma. Where two classes share it (the two cranes), the beginning of the
+    definition is added.
     """
     return _given(cfg, count) or _imagenet(cfg, count)
 
@@ -58,7 +58,7 @@ def _imagenet(cfg: Mapping[str, Any], count: int) -> tuple[str, ...] | None:
 
 
 def _distinct(names: Sequence[str], more: Callable[[int], str]) -> tuple[str, ...]:
-    """The names, with ``more(index)`` in brackets where two are the same, and then a number where that does not do."""
+    """Make names distinct: add ``more(index)`` in brackets to equal names, and a number if they are still equal."""
     taken = Counter(names)
     longer = [f"{name} ({more(index)})" if taken[name] > 1 else name for index, name in enumerate(names)]
     seen: set[str] = set()
@@ -73,20 +73,21 @@ def _distinct(names: Sequence[str], more: Callable[[int], str]) -> tuple[str, ..
 
 
 def is_projection(cfg: Mapping[str, Any], count: int) -> bool:
-    """Whether ``count`` outputs of a model of timm's zoo are no classes but numbers of a space that it shares.
+    """Return whether the ``count`` outputs of a timm model are an embedding and not classes.
 
-    So are those of CLIP's image towers, which are held against what a text tower makes of words. In the zoo all heads
-    with classes are of ImageNet's sets; what came from anywhere else says for itself what its classes are.
+    CLIP's image encoders are such models: their output is compared with the embedding of a text. All classifiers of
+    timm use one of ImageNet's sets of classes; models from elsewhere bring their own class names.
     """
     return count > 0 and _zoo_outputs(cfg) == count and class_names(cfg, count) is None
 
 
 def _zoo_outputs(cfg: Mapping[str, Any]) -> int | None:
-    """How many outputs timm's own model of this name has; None where it has none of that name."""
+    """Return the number of outputs of timm's model of this name, or None if timm has no such model."""
     import timm
     from timm.models import get_pretrained_cfg
 
     name = ".".join(str(cfg[part]) for part in ("architecture", "tag") if cfg.get(part))
     if not cfg.get("tag") or not timm.is_model_pretrained(name):
         return None
-    return get_pretrained_cfg(name).num_classes
+    found = get_pretrained_cfg(name)
+    return None if found is None else found.num_classes

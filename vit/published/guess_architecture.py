@@ -1,7 +1,7 @@
-"""Which architecture of timm's a file of weights is of, by names and shapes alone.
+"""Guess the timm architecture of a file of weights from the names and shapes of its tensors.
 
-How many heads there are, what the MLP's activation is and how images were normalised cannot be seen in them, so several
-architectures may fit; then a person chooses.
+These do not reveal the number of heads, the activation of the MLP and the normalisation of images, so several
+architectures may fit. Then the user has to choose.
 """
 
 from functools import cache
@@ -13,44 +13,46 @@ from vit.published import weights_file
 from vit.published.weights_file import Shapes
 
 MODULES = ("vision_transformer", "deit")
-"""Of timm: where plain Vision Transformers are."""
+"""timm modules that contain plain Vision Transformers."""
 
 
 class Ambiguous(UserError):
-    """Weights that fit several architectures.
+    """Raised for weights that fit several architectures.
 
     Attributes:
-        candidates: timm's names, the likeliest first.
+        candidates: timm's names, most likely first.
     """
 
     def __init__(self, name: str, candidates: tuple[str, ...]) -> None:
         super().__init__(
-            f"The weights of {name} fit {len(candidates)} architectures, which differ in what shapes do not tell: say "
-            f"which it is, such as {', '.join(candidates[:6])}."
+            f"The weights of {name} fit {len(candidates)} architectures, which their shapes cannot tell apart: name "
+            f"one, such as {', '.join(candidates[:6])}."
         )
         self.candidates = candidates
 
 
 def guess(path: Path, stem: str) -> str:
-    """The only architecture that the weights fit, or of several the one that the file is named after.
+    """Return the only architecture that the weights fit, or, of several, the one in the file's name.
+
+    Args:
+        path: the file of weights.
+        stem: its name without suffix.
 
     Raises:
-        Ambiguous: there are several.
-        UserError: there is none.
+        Ambiguous: several architectures fit.
+        UserError: no architecture fits.
     """
     found = candidates(weights_file.shapes_in(path))
     if not found:
-        raise UserError(
-            f"The weights of {path.name} fit no plain Vision Transformer of timm's: say which architecture they are of."
-        )
-    called = [name for name in found if stem == name or stem.startswith((f"{name}.", f"{name}-"))]
-    if len(found) == 1 or called:
-        return (called or list(found))[0]
+        raise UserError(f"The weights of {path.name} fit no plain Vision Transformer of timm: name their architecture.")
+    matching_name = [name for name in found if stem == name or stem.startswith((f"{name}.", f"{name}-"))]
+    if len(found) == 1 or matching_name:
+        return (matching_name or list(found))[0]
     raise Ambiguous(path.name, found)
 
 
 def candidates(shapes: Shapes) -> tuple[str, ...]:
-    """The architectures that weights of these shapes fit; of other image sizes only where there is none of theirs."""
+    """Return the architectures that the shapes fit. Those of another image size count only if no other fits."""
     patches = shapes.get(weights_file.PATCHES, ())
     if len(patches) != 4:
         return ()
@@ -64,14 +66,14 @@ def candidates(shapes: Shapes) -> tuple[str, ...]:
 
 
 def is_pretrained(name: str) -> bool:
-    """Whether timm has weights of this name, a tag included."""
+    """Return whether timm has weights of this name, including the tag."""
     import timm
 
     return "." in name and timm.is_model_pretrained(name)
 
 
 def names() -> list[str]:
-    """All architectures of timm's that may be plain Vision Transformers."""
+    """Return all timm architectures that may be plain Vision Transformers."""
     arch.require_timm()
     import timm
 
@@ -80,17 +82,17 @@ def names() -> list[str]:
 
 @cache
 def _architectures(width: int, patch: int) -> dict[str, tuple[Shapes, weights_file.Shape]]:
-    """Shapes of the bodies and of the positions of all that can be opened, with tokens and patches of these sizes."""
-    found = {}
+    """Return the shapes of body and positions of every supported architecture with this token width and patch size."""
+    found: dict[str, tuple[Shapes, weights_file.Shape]] = {}
     for name in names():
         if f"patch{patch}_" not in name and "patch" in name:
             continue
         try:
-            if getattr(arch.build(name, depth=1), "embed_dim", 0) != width:  # a whole one takes ten times as long
+            if getattr(arch.build(name, depth=1), "embed_dim", 0) != width:  # the whole model takes ten times as long
                 continue
             model = arch.build(name)
             arch.config_of(model)
-        except arch.NotOurs:
+        except arch.NotSupported:
             continue
         shapes = {key: tuple(value.shape) for key, value in model.state_dict().items()}
         found[name] = _body(shapes), shapes[weights_file.POSITIONS]
@@ -98,7 +100,7 @@ def _architectures(width: int, patch: int) -> dict[str, tuple[Shapes, weights_fi
 
 
 def _body(shapes: Shapes) -> dict[str, weights_file.Shape]:
-    """All but what a head and an image size change."""
+    """Return the shapes that depend neither on the head nor on the image size."""
     return {
         key: shape for key, shape in shapes.items() if not key.startswith("head.") and key != weights_file.POSITIONS
     }

@@ -1,4 +1,4 @@
-"""A published model as what a run is made of: settings of our network, weights under its names, and words about it."""
+"""Load a published model as the parts of a run: settings of the network, weights, and remarks for the user."""
 
 import json
 import re
@@ -19,7 +19,7 @@ if TYPE_CHECKING:
 
 CONFIG = "config.json"
 CONFIG_BYTES_MAX = 4 * 2**20
-"""Of 21,843 classes with their descriptions there is one."""
+"""Enough for 21,843 classes with descriptions, the largest known file."""
 _NUMBERS = {
     "img_size": (8, 1024),
     "patch_size": (1, 64),
@@ -35,7 +35,7 @@ _CHOICES = {
     "global_pool": ("token", "avg"),
     "act_layer": ("gelu", "gelu_tanh", "quick_gelu", "quickgelu"),
 }
-"""Arguments of a timm model that a file may give: none that names a file, a place or a part to be made."""
+"""The arguments of a timm model that a file may set. None of them names a file, an address or a class."""
 _CFG_FIELDS = (
     "architecture",
     "tag",
@@ -51,18 +51,18 @@ _CFG_FIELDS = (
     "license",
 )
 _EQUAL = 1e-3
-"""How far the logits of the two networks may be apart, in shares of the largest."""
+"""Largest difference between the logits of the two networks, relative to the largest logit."""
 
 
 @dataclass(frozen=True)
-class Origin:
-    """What is known of a model besides its weights.
+class PublishedModel:
+    """A published model without its weights.
 
     Attributes:
-        name: what it is called, ``architecture.tag`` where it is one of timm's.
-        architecture: timm's name for the network.
-        cfg: what timm calls the ``pretrained_cfg``: image, crop, normalisation, classes, licence.
-        arguments: of timm's constructor, where they are not the architecture's own.
+        name: its name; ``architecture.tag`` for a model of timm.
+        architecture: timm's name of the network.
+        cfg: timm's ``pretrained_cfg``: image size, crop, normalisation, classes, licence.
+        arguments: arguments of timm's constructor that differ from the architecture's defaults.
     """
 
     name: str
@@ -72,17 +72,18 @@ class Origin:
 
     @property
     def licence(self) -> str:
-        """As its publisher put it; empty where it is not known."""
+        """The licence as stated by the publisher; empty if unknown."""
         return str(self.cfg.get("license") or "")[:80]
 
 
 @dataclass(frozen=True)
 class Loaded:
-    """A model that can be opened.
+    """A model that is ready to become a run.
 
     Attributes:
-        weights: of :class:`vit.model.ViT` by name, float32.
-        remarks: sentences on what it is, and what differs here.
+        config: settings of the run.
+        weights: the network's weights by name, float32.
+        remarks: sentences about the model, and about differences from the original.
     """
 
     config: RunConfig
@@ -90,8 +91,8 @@ class Loaded:
     remarks: tuple[str, ...]
 
 
-def named(name: str) -> Origin:
-    """A model of timm's zoo, by its architecture with or without a tag.
+def by_name(name: str) -> PublishedModel:
+    """Find a pretrained model of timm by name, with or without a tag.
 
     Raises:
         UserError: timm is not installed, or has no such weights.
@@ -102,24 +103,25 @@ def named(name: str) -> Origin:
 
     architecture = name.partition(".")[0]
     if not timm.is_model(architecture):
-        raise UserError(f"timm has no model {name[:80]!r}: python -m vit open --list vit_small shows names.")
+        raise UserError(f"timm has no model {name[:80]!r}: python -m vit open --list vit_small lists names.")
     cfg = get_pretrained_cfg(name) if timm.is_model_pretrained(name) else None
     if cfg is None or (not cfg.hf_hub_id and not cfg.url):
         raise UserError(
-            f"timm has no weights {name[:80]!r}: python -m vit open --list {architecture} shows those that there are."
+            f"timm has no weights {name[:80]!r}: python -m vit open --list {architecture} lists the existing ones."
         )
     full = f"{architecture}.{cfg.tag}" if cfg.tag else architecture
-    return Origin(full, architecture, cfg.to_dict() | {"architecture": architecture}, {})
+    return PublishedModel(full, architecture, cfg.to_dict() | {"architecture": architecture}, {})
 
 
-def described(text: bytes, name: str) -> Origin:
-    """What a ``config.json`` in the layout of timm's hub says; of what it may say, what is needed here.
+def from_config_json(text: bytes, name: str) -> PublishedModel:
+    """Read a ``config.json`` in timm's layout. Only the needed fields are used.
 
     Args:
-        name: what to call the model where it does not say.
+        text: the content of the file.
+        name: name of the model if the file does not state it.
 
     Raises:
-        UserError: it is not one, or asks for a network in ways that are not followed.
+        UserError: the file is invalid, or sets arguments that are not supported.
     """
     what = f"The {CONFIG} of {name}"
     if len(text) > CONFIG_BYTES_MAX:
@@ -134,16 +136,16 @@ def described(text: bytes, name: str) -> Origin:
     except (ValueError, LookupError, TypeError, AttributeError, RecursionError) as error:
         if isinstance(error, UserError):
             raise
-        raise UserError(f"{what} is not as timm writes it, with an architecture and a pretrained_cfg.") from error
+        raise UserError(f"{what} is not in timm's format, with an architecture and a pretrained_cfg.") from error
     if not isinstance(architecture, str) or not re.fullmatch(r"[a-z0-9_]{1,80}", architecture):
-        raise UserError(f"{what} names no architecture of timm's.")
+        raise UserError(f"{what} names no architecture of timm.")
     pool = found.get("global_pool")
     if pool in _CHOICES["global_pool"]:
         arguments.setdefault("global_pool", pool)
     tag = cfg.get("tag")
     tag = tag if isinstance(tag, str) and re.fullmatch(r"[a-z0-9_]{1,60}", tag) else ""
     cfg |= {"architecture": architecture, "tag": tag}
-    return Origin(f"{architecture}.{tag}" if tag else name, architecture, cfg, arguments)
+    return PublishedModel(f"{architecture}.{tag}" if tag else name, architecture, cfg, arguments)
 
 
 def _argument(key: str, value: Any) -> Any:
@@ -153,47 +155,49 @@ def _argument(key: str, value: Any) -> Any:
             return value
     elif (key in _SWITCHES and isinstance(value, bool)) or (key in _CHOICES and value in _CHOICES[key]):
         return value
-    raise UserError(f"The {CONFIG} asks for {key[:40]} = {str(value)[:40]!r}, which is not followed here.")
+    raise UserError(f"The {CONFIG} asks for {key[:40]} = {str(value)[:40]!r}, which is not supported here.")
 
 
-def of_architecture(architecture: str, name: str) -> Origin:
-    """A file of which no more is known than its architecture: images and classes are those of timm's first weights."""
+def from_architecture(architecture: str, name: str) -> PublishedModel:
+    """Describe a file of which only the architecture is known, with the preprocessing and classes of timm's default."""
     arch.require_timm()
     from timm.models import get_pretrained_cfg
 
     cfg = get_pretrained_cfg(architecture, allow_unregistered=True)
     known = {} if cfg is None else {field: value for field, value in cfg.to_dict().items() if field in _CFG_FIELDS}
-    return Origin(name, architecture, known | {"architecture": architecture, "tag": "", "license": ""}, {})
+    return PublishedModel(name, architecture, known | {"architecture": architecture, "tag": "", "license": ""}, {})
 
 
-def load(path: Path, origin: Origin, *, image_size: int | None = None) -> Loaded:
-    """Read a safetensors file as the model that it is said to be, and prove that our network is that model.
+def load(path: Path, published: PublishedModel, *, image_size: int | None = None) -> Loaded:
+    """Read a safetensors file as the given model, and check that this program's ViT equals timm's network.
 
-    The proof is a forward pass of both, of one image of noise, whose logits must agree.
+    The check is a forward pass of both networks on one image of noise; the logits must agree.
 
     Args:
-        image_size: side in pixels; without it, that of the grid which the file has positions for.
+        path: the file of weights.
+        published: the model.
+        image_size: image size in pixels; None uses the grid of the position embeddings in the file.
 
     Raises:
-        NotOurs: our network cannot be this model.
-        UserError: the file holds other weights, or is not one that can be read.
+        NotSupported: the ViT cannot represent this model.
+        UserError: the file holds other weights, or cannot be read.
     """
     shapes = weights_file.shapes_in(path)
     native = weights_file.PATCHES in shapes
-    outputs = weights_file.head_outputs(shapes) if native else int(origin.cfg.get("num_classes") or 0)
-    arguments = {key: value for key, value in origin.arguments.items() if key != "img_size"}
-    model = arch.build(origin.architecture, num_classes=outputs, **arguments)
-    own = weights_file.own_size(shapes, model) or origin.arguments.get("img_size")
+    outputs = weights_file.head_outputs(shapes) if native else int(published.cfg.get("num_classes") or 0)
+    arguments = {key: value for key, value in published.arguments.items() if key != "img_size"}
+    model = arch.build(published.architecture, num_classes=outputs, **arguments)
+    own = weights_file.own_size(shapes, model) or published.arguments.get("img_size")
     if image_size or own:
-        model = arch.build(origin.architecture, num_classes=outputs, image_size=image_size or own, **arguments)
+        model = arch.build(published.architecture, num_classes=outputs, image_size=image_size or own, **arguments)
     config = arch.config_of(model)
     weights = weights_file.read(path, model)
-    _prove(model, config, weights, path.name)
-    return _described(origin, config, weights, image_size=image_size, own=own)
+    _check_outputs(model, config, weights, path.name)
+    return _loaded(published, config, weights, image_size=image_size, own=own)
 
 
-def _prove(model: "nn.Module", config: ViTConfig, weights: "dict[str, Tensor]", name: str) -> None:
-    """Raise an error unless the network of these settings gives what timm's gives."""
+def _check_outputs(model: "nn.Module", config: ViTConfig, weights: "dict[str, Tensor]", name: str) -> None:
+    """Raise an error unless the ViT of these settings gives the same logits as timm's network."""
     import torch
 
     from vit.model import ViT
@@ -206,36 +210,41 @@ def _prove(model: "nn.Module", config: ViTConfig, weights: "dict[str, Tensor]", 
     with torch.inference_mode():
         one, other = ours.eval()(image), model.eval()(image)
     if not other.isfinite().all():
-        raise UserError(f"The weights of {name} give no numbers: they are damaged.")
+        raise UserError(f"The weights of {name} are damaged: the outputs are not finite.")
     if (one - other).abs().max() > _EQUAL * other.abs().max().clamp(min=1):
-        raise arch.NotOurs(name, "this network gives other outputs than timm's with the same weights")
+        raise arch.NotSupported(name, "this network gives other outputs than timm's with the same weights")
 
 
-def _described(
-    origin: Origin, config: ViTConfig, weights: "dict[str, Tensor]", *, image_size: int | None, own: int | None
+def _loaded(
+    published: PublishedModel,
+    config: ViTConfig,
+    weights: "dict[str, Tensor]",
+    *,
+    image_size: int | None,
+    own: int | None,
 ) -> Loaded:
-    seen = preprocessing_of(origin.cfg, config.image_size)
+    seen = preprocessing_of(published.cfg, config.image_size)
     remarks = list(seen.remarks)
     if image_size and own and image_size != own:
-        remarks.insert(0, f"Its positions, of {own} pixels, are resampled to {image_size}.")
+        remarks.insert(0, f"The position embeddings are resampled from {own} to {image_size} pixels.")
     count = config.num_classes
-    names = class_names.class_names(origin.cfg, count) if count else None
-    if count and names is None and (class_names.is_projection(origin.cfg, count) or _is_unbiased(weights)):
-        remarks.insert(0, f"It is opened without its head, whose {count:,} outputs are no classes.")
+    names = class_names.class_names(published.cfg, count) if count else None
+    if count and names is None and (class_names.is_projection(published.cfg, count) or _is_unbiased(weights)):
+        remarks.insert(0, f"It is opened without its head, whose {count:,} outputs are not classes.")
         config = ViTConfig(**config.model_dump() | {"num_classes": 0})
         weights = {name: value for name, value in weights.items() if not name.startswith("head.")}
         count, names = 0, None
     elif not count:
-        remarks.insert(0, "It has no head: it gives features, not classes.")
+        remarks.insert(0, "It has no head: its output is features, not classes.")
     elif names is None:
-        remarks.insert(0, f"Nothing says what its {count:,} classes are called.")
-    run = RunConfig(model=config, data=seen.of(names or ()), published=origin.name)
+        remarks.insert(0, f"The names of its {count:,} classes are unknown.")
+    run = RunConfig(model=config, data=seen.data_config(names or ()), published=published.name)
     if count and names is None:
-        run = run.model_copy(update={"data": seen.of(class_names_of(run))})
+        run = run.model_copy(update={"data": seen.data_config(class_names_of(run))})
     return Loaded(run, weights, tuple(remarks))
 
 
 def _is_unbiased(weights: "Mapping[str, Tensor]") -> bool:
-    """Whether the head is a mere projection, to which timm gives a bias of zeros."""
+    """Return whether the head is only a projection: timm then sets its bias to zeros."""
     bias = weights.get("head.bias")
     return bias is not None and not bool(bias.any())

@@ -1,4 +1,4 @@
-"""A published model becomes a run: a folder like that of any training, finished, with the model's weights in it."""
+"""Open a published model as a run: a folder like that of a finished training, with the model's weights."""
 
 import re
 import time
@@ -13,13 +13,13 @@ from vit.errors import RunError, UserError
 from vit.paths import checkpoints_dir
 from vit.published import architecture as arch
 from vit.published import download, guess_architecture, loading, own_exports, weights_file
-from vit.published.loading import Loaded, Origin
+from vit.published.loading import Loaded, PublishedModel
 from vit.runs import Run, Status
 from vit.support.files import free_bytes, sync_folder
 
 FLOAT = 4
 Adapt = Callable[[RunConfig], RunConfig]
-"""Given the settings of a run that is to be, raises a UserError, or returns the settings to keep."""
+"""Called with the settings of a new run; returns the settings to keep, or raises a UserError."""
 
 
 def open_named(
@@ -30,26 +30,28 @@ def open_named(
     progress: download.Progress | None = None,
     adapt: Adapt | None = None,
 ) -> Run:
-    """Fetch a model of timm's zoo and make a run of it.
+    """Download a pretrained model of timm and create a run from it.
 
     Args:
-        name: timm's, with or without a tag.
-        run: what to call the run; without it, after the model.
-        image_size: side of its images in pixels, where it is to be another than the published one.
-        progress: called with bytes fetched and bytes in all; what it raises ends the download, and what came so far is
-            kept for the next one.
+        name: timm's name, with or without a tag.
+        run: the run's name; None derives it from the model's name.
+        image_size: image size in pixels; None uses the published one.
+        progress: called with (bytes done, bytes in total). An exception that it raises ends the download; the next
+            download continues from there.
+        adapt: see :data:`Adapt`.
 
     Raises:
-        NotOurs: our network cannot be this model; the sentence says what differs.
-        UserError: no such model, no connection, no safetensors file of it, no room on the disk, or the name is taken.
+        NotSupported: the ViT cannot represent this model; the message says what differs.
+        UserError: there is no such model, no connection, no safetensors file or too little disk space, or the name is
+            taken.
     """
-    origin = loading.named(name)
+    published = loading.by_name(name)
     _check_name(run)
-    config = arch.config_of(origin.architecture, image_size)  # before anything is fetched
+    config = arch.config_of(published.architecture, image_size)  # raises before anything is downloaded
     if adapt:
-        adapt(RunConfig(model=config, data=loading.preprocessing_of(origin.cfg, config.image_size).of(())))
-    path = download.fetch(origin, progress)
-    made = adopt(loading.load(path, origin, image_size=image_size), run, adapt=adapt)
+        adapt(RunConfig(model=config, data=loading.preprocessing_of(published.cfg, config.image_size).data_config(())))
+    path = download.fetch(published, progress)
+    made = create_run(loading.load(path, published, image_size=image_size), run, adapt=adapt)
     download.forget(path)
     return made
 
@@ -64,18 +66,22 @@ def open_file(
     config: bytes | None = None,
     adapt: Adapt | None = None,
 ) -> Run:
-    """Make a run of a safetensors file: of a model of timm's, or of a run that this program exported for the hub.
+    """Create a run from a safetensors file of a timm model, or of a run that this program exported for the hub.
 
     Args:
-        architecture: timm's name for its network; without it, what a ``config.json`` beside it says, or the only one
-            that its weights fit.
-        title: what the file is called, where its path is a makeshift.
-        config: the content of its ``config.json``, where that does not lie beside it.
+        path: the file.
+        architecture: timm's name of the network; None reads the ``config.json`` in the same folder, or else guesses
+            from the weights.
+        run: the run's name; None derives it from the model's name.
+        image_size: image size in pixels; None uses that of the file.
+        title: name of the file for messages, if its path is temporary.
+        config: content of its ``config.json``, if that is not in the same folder.
+        adapt: see :data:`Adapt`.
 
     Raises:
-        Ambiguous: its weights fit several architectures.
-        NotOurs: our network cannot be this model; the sentence says what differs.
-        UserError: it cannot be read, is damaged, holds other weights, or the name is taken.
+        Ambiguous: the weights fit several architectures.
+        NotSupported: the ViT cannot represent this model; the message says what differs.
+        UserError: the file cannot be read, is damaged or holds other weights, or the name is taken.
     """
     _check_name(run)
     title = title or path.name
@@ -85,13 +91,13 @@ def open_file(
         if config and stem == "model" and path.name == title:
             stem = path.absolute().parent.name[:100] or stem
         if config and (own := own_exports.settings_in(config)):
-            return adopt(own_exports.load(path, own, stem), run, adapt=adapt)
-    origin = _origin(path, stem, architecture, config)
-    return adopt(loading.load(path, origin, image_size=image_size), run, adapt=adapt)
+            return create_run(own_exports.load(path, own, stem), run, adapt=adapt)
+    published = _origin(path, stem, architecture, config)
+    return create_run(loading.load(path, published, image_size=image_size), run, adapt=adapt)
 
 
 def _beside(path: Path, title: str) -> bytes | None:
-    """The ``config.json`` in the folder of a file, where there is one."""
+    """Return the content of the ``config.json`` in the folder of a file, or None if there is none."""
     beside = path.with_name(loading.CONFIG)
     if path.name != title or not beside.is_file():
         return None
@@ -99,23 +105,28 @@ def _beside(path: Path, title: str) -> bytes | None:
         return file.read(loading.CONFIG_BYTES_MAX + 1)
 
 
-def _origin(path: Path, stem: str, architecture: str | None, config: bytes | None) -> Origin:
-    """What a file of weights is, by what is said of it, and else by its shapes."""
+def _origin(path: Path, stem: str, architecture: str | None, config: bytes | None) -> PublishedModel:
+    """Identify the model of a file of weights from what is stated about it, or else from its shapes."""
     arch.require_timm()
     if config is not None and architecture is None:
-        return loading.described(config, stem)
+        return loading.from_config_json(config, stem)
     if architecture and "." in architecture:
-        return loading.named(architecture)
+        return loading.by_name(architecture)
     if guess_architecture.is_pretrained(stem) and architecture in (None, stem.partition(".")[0]):
-        return loading.named(stem)
-    return loading.of_architecture(architecture or guess_architecture.guess(path, stem), stem)
+        return loading.by_name(stem)
+    return loading.from_architecture(architecture or guess_architecture.guess(path, stem), stem)
 
 
-def adopt(loaded: Loaded, name: str | None = None, *, adapt: Adapt | None = None) -> Run:
-    """Make the folder of a run, which appears under its name once it is whole.
+def create_run(loaded: Loaded, name: str | None = None, *, adapt: Adapt | None = None) -> Run:
+    """Write the folder of a run under a temporary name, and rename it when it is complete.
+
+    Args:
+        loaded: the settings and weights.
+        name: the run's name; None derives it from the model's name.
+        adapt: see :data:`Adapt`.
 
     Raises:
-        RunError: the name is taken or no name, the disk is full, or the folder cannot be written.
+        RunError: the name is taken or invalid, the disk is full, or the folder cannot be written.
     """
     from safetensors.torch import save_file
 
@@ -123,7 +134,7 @@ def adopt(loaded: Loaded, name: str | None = None, *, adapt: Adapt | None = None
     folder = checkpoints_dir()
     if 2 * size > (free := free_bytes(folder)):
         raise RunError(
-            f"The model takes {size / 1e6:,.1f} MB of the disk, and {free / 1e6:,.1f} MB are free: make room."
+            f"The model takes {size / 1e6:,.1f} MB of the disk, and {free / 1e6:,.1f} MB are free: free some space."
         )
     now = datetime.now(UTC)
     config = loaded.config.model_copy(update={"created": now.isoformat(timespec="microseconds")})
@@ -156,6 +167,6 @@ def _taken(name: str) -> UserError:
 
 
 def _slug(text: str) -> str:
-    """The name of a model as the name of a run."""
+    """Return a model's name as a valid run name."""
     name = re.sub(r"[^a-z0-9._-]+", "-", text.lower())[:59].strip("._-")
     return name if runs.possible_name(name) else "published"

@@ -1,6 +1,7 @@
-"""A run that this program exported for the hub (:mod:`vit.hub`), opened from its weights and its ``config.json``.
+"""Open a run that this program exported for the hub (:mod:`vit.hub`), from its weights and its ``config.json``.
 
-The settings of the run lie in that file beside timm's, so networks that timm does not have open, too, and without timm.
+That file holds the settings of the run in addition to timm's. So this also opens networks that timm does not have, and
+does not need timm.
 """
 
 import json
@@ -15,10 +16,10 @@ from vit.published.loading import CONFIG, CONFIG_BYTES_MAX, Loaded
 
 
 def settings_in(text: bytes) -> RunConfig | None:
-    """The settings of the run, as of nobody; None where the file is not of this program.
+    """Return the settings of the run without its owner, or None if this program did not write the file.
 
     Raises:
-        UserError: they are settings that cannot be.
+        UserError: the settings are invalid.
     """
     try:
         run = json.loads(text)["run"] if len(text) <= CONFIG_BYTES_MAX else None
@@ -29,21 +30,23 @@ def settings_in(text: bytes) -> RunConfig | None:
     try:
         config = RunConfig.from_json(json.dumps(run))
     except UserError as error:
-        raise UserError(f"The settings in its {CONFIG} cannot be used: {error}") from error
+        raise UserError(f"The settings in its {CONFIG} are invalid: {error}") from error
     known = config.data.source == SCENES or config.data.source in catalog.CATALOG
     images = config.data if known else config.data.model_copy(update={"source": ""})
-    nothing = {"owner": "", "sweep": "", "start": None, "environment": None}
-    return config.model_copy(update=nothing | {"data": images})
+    removed = {"owner": "", "sweep": "", "start": None, "environment": None}
+    return config.model_copy(update=removed | {"data": images})
 
 
 def load(path: Path, config: RunConfig, name: str) -> Loaded:
-    """The weights of such a run, of whichever network.
+    """Load the weights of such a run; any network is possible.
 
     Args:
-        name: what it is called.
+        path: the file of weights.
+        config: the settings of the run.
+        name: name of the model, unless the run itself was a published model.
 
     Raises:
-        UserError: they are not of the network that the settings describe, or the file cannot be read.
+        UserError: the weights do not fit the network that the settings describe, or the file cannot be read.
     """
     import torch
 

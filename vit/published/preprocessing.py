@@ -1,4 +1,4 @@
-"""What a published model was shown of an image: size, crop, resampling and normalisation."""
+"""Read the image preprocessing of a published model: size, crop, resampling and normalisation."""
 
 from collections.abc import Mapping
 from dataclasses import dataclass
@@ -13,10 +13,10 @@ _SAME = {"bicubic": "bicubic", "bilinear": "bilinear"}
 
 @dataclass(frozen=True)
 class Preprocessing:
-    """The settings of an image, under the names of :class:`vit.config.DataConfig`.
+    """Image preprocessing, with the field names of :class:`vit.config.DataConfig`.
 
     Attributes:
-        remarks: sentences on what is done otherwise here than where the model comes from.
+        remarks: sentences about differences from the original preprocessing.
     """
 
     image_size: int
@@ -26,8 +26,8 @@ class Preprocessing:
     interpolation: str
     remarks: tuple[str, ...] = ()
 
-    def of(self, class_names: tuple[str, ...]) -> DataConfig:
-        """As the settings of a run whose images are not here."""
+    def data_config(self, class_names: tuple[str, ...]) -> DataConfig:
+        """Return the data settings of a run without a data set."""
         return DataConfig(
             source="",
             class_names=class_names,
@@ -40,13 +40,14 @@ class Preprocessing:
 
 
 def preprocessing_of(cfg: Mapping[str, Any], image_size: int | None = None) -> Preprocessing:
-    """What a ``pretrained_cfg`` of timm says.
+    """Return the preprocessing in timm's ``pretrained_cfg``.
 
     Args:
-        image_size: the network's, where it is another than the one that is published.
+        cfg: the ``pretrained_cfg``.
+        image_size: image size of the network, if it differs from the published one.
 
     Raises:
-        UserError: it says what cannot be, such as a normalisation of four channels.
+        UserError: the settings are invalid, such as a normalisation of four channels.
     """
     from timm.data import resolve_data_config
 
@@ -56,18 +57,18 @@ def preprocessing_of(cfg: Mapping[str, Any], image_size: int | None = None) -> P
         mean, std = (tuple(float(number) for number in found[name]) for name in ("mean", "std"))
         crop_pct, method, mode = float(found["crop_pct"]), str(found["interpolation"]), str(found["crop_mode"])
     except (TypeError, ValueError, AssertionError) as error:
-        raise UserError("The model's settings do not say what an image is like for it.") from error
+        raise UserError("The model's settings do not describe its image preprocessing.") from error
     if channels != 3 or len(mean) != 3 or len(std) != 3 or not all(number > 0 for number in std):
-        raise UserError("The model's images are not red, green and blue, with a mean and a deviation each.")
+        raise UserError("The model does not take RGB images with a mean and a standard deviation for each channel.")
     remarks = []
     if method not in _SAME:
         remarks.append(f"Images are resampled with {_NEAREST.get(method, 'bicubic')}, not with {method[:20]}.")
     if mode == "squash":
-        remarks.append("It was shown whole images squashed into a square; here it sees their middle square.")
+        remarks.append("The original squashed images into a square; here the model sees the centre square.")
     elif mode == "border":
-        remarks.append("It was shown whole images with a border around them; here it sees their middle square.")
+        remarks.append("The original added a border around images; here the model sees the centre square.")
     if crop_pct > 1:
-        remarks.append("It was shown images with a margin around them; here it sees their middle square.")
+        remarks.append("The original added a margin around images; here the model sees the centre square.")
     return Preprocessing(
         image_size=image_size or sides[0],
         mean=mean,

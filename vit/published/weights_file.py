@@ -1,7 +1,7 @@
-"""A safetensors file from anyone, read as the weights of a timm model; nothing in it is believed, nothing unpickled.
+"""Read an untrusted safetensors file as the weights of a timm model, without unpickling anything.
 
-Names and shapes are read from the header, whose length is bounded, and held against the network, which has no memory
-for its weights yet, before any memory is taken.
+Names and shapes come from the header, whose length is limited. They are compared with the network on the meta device
+before any memory is allocated.
 """
 
 import math
@@ -13,10 +13,11 @@ from safetensors import SafetensorError, safe_open
 
 from vit.errors import UserError
 from vit.model import interpolate_positions
+from vit.published.architecture import TimmModule
 from vit.support.files import HEADER_MAX
 
 if TYPE_CHECKING:
-    from torch import Tensor, nn
+    from torch import Tensor
 
 Shape = tuple[int, ...]
 Shapes = Mapping[str, Shape]
@@ -27,18 +28,22 @@ _HEAD = ("head.weight", "head.bias")
 FLOATS = ("F64", "F32", "F16", "BF16")
 _COUNTS = ("I64",)
 _FOREIGN_MAX = 5
-"""A file in another layout may hold so many times the numbers of the network: CLIP's text tower is twice as large."""
+"""Limit for a file in another layout, as a multiple of the network's size: CLIP's text encoder is twice as large."""
 
 
-class Misfit(UserError):
-    """Weights of another network."""
+class WrongWeights(UserError):
+    """Raised for the weights of another network."""
 
 
 def shapes_in(path: Path, kinds: tuple[str, ...] = FLOATS) -> dict[str, Shape]:
-    """Names and shapes of the tensors of these kinds in a file, from its header alone.
+    """Return the shapes, by name, of the tensors of these dtypes in a file; only its header is read.
+
+    Args:
+        path: the file.
+        kinds: safetensors names of the dtypes.
 
     Raises:
-        UserError: it is no safetensors file, or cannot be read.
+        UserError: the file is not a safetensors file, or cannot be read.
     """
     _check_header(path)
     try:
@@ -50,35 +55,35 @@ def shapes_in(path: Path, kinds: tuple[str, ...] = FLOATS) -> dict[str, Shape]:
 
 
 def head_outputs(shapes: Shapes) -> int:
-    """How many outputs the head has; 0 where there is none."""
+    """Return the number of outputs of the head; 0 without a head."""
     shape = shapes.get("head.weight", ())
     return shape[0] if len(shape) == 2 else 0
 
 
-def own_size(shapes: Shapes, model: "nn.Module") -> int:
-    """Pixels a side of the images whose patches a file has positions for; 0 where that cannot be told."""
+def own_size(shapes: Shapes, model: TimmModule) -> int:
+    """Return the image size (pixels) that the position embeddings of a file are for; 0 if unknown."""
     return _side(shapes.get(POSITIONS, ()), model) * model.patch_embed.patch_size[0]
 
 
-def read(path: Path, model: "nn.Module") -> "dict[str, Tensor]":
-    """All weights of a timm model, float32; positions of another grid are resampled to the model's.
+def read(path: Path, model: TimmModule) -> "dict[str, Tensor]":
+    """Return all weights of a timm model as float32, with positions resampled to the model's grid.
 
-    A file that has other names, as the ones that OpenAI, OpenCLIP and Meta published, is brought to timm's first, by
-    timm.
+    Files with other names, such as those of OpenAI, OpenCLIP and Meta, are first converted by timm.
 
     Args:
-        model: without memory for its weights (:func:`vit.published.architecture.build`), with as many outputs as the
-            file; of a file in another layout, as many as they turn out to be.
+        path: the file.
+        model: the model on the meta device (:func:`vit.published.architecture.build`), with the number of outputs of
+            the file.
 
     Raises:
-        Misfit: it holds other weights.
-        UserError: it is no safetensors file, or holds numbers that are not finite.
+        WrongWeights: the file holds other weights.
+        UserError: the file is not a safetensors file, or holds numbers that are not finite.
     """
     expected = {name: tuple(value.shape) for name, value in model.state_dict().items()}
     found = shapes_in(path)
     native = found.keys() == expected.keys()
     if not native and numbers_in(found) > _FOREIGN_MAX * numbers_in(expected):
-        raise _misfit(path, expected, found)
+        raise _wrong_weights(path, expected, found)
     if native:
         _check(path, expected, found, model)
     weights = _tensors(path, found)
@@ -95,20 +100,24 @@ def read(path: Path, model: "nn.Module") -> "dict[str, Tensor]":
 
 
 def read_exactly(path: Path, expected: Shapes) -> "dict[str, Tensor]":
-    """Weights of just these names and shapes, float32.
+    """Return the weights of a file that must have exactly these names and shapes, as float32.
+
+    Args:
+        path: the file.
+        expected: the shapes by name.
 
     Raises:
-        Misfit: it holds others.
-        UserError: it is no safetensors file, or holds numbers that are not finite.
+        WrongWeights: the file holds other weights.
+        UserError: the file is not a safetensors file, or holds numbers that are not finite.
     """
     found = shapes_in(path, (*FLOATS, *_COUNTS))
     if found != expected:
-        raise _misfit(path, expected, found)
+        raise _wrong_weights(path, expected, found)
     return _finite(path, _tensors(path, found))
 
 
 def numbers_in(shapes: Shapes) -> int:
-    """How many numbers tensors of these shapes hold."""
+    """Return the total number of elements of tensors of these shapes."""
     return sum(math.prod(shape) for shape in shapes.values())
 
 
@@ -121,7 +130,7 @@ def _tensors(path: Path, names: Iterable[str]) -> "dict[str, Tensor]":
 
 
 def _finite(path: Path, weights: "dict[str, Tensor]") -> "dict[str, Tensor]":
-    """As float32, but for counts, once every number is one."""
+    """Check that all numbers are finite, and return floating-point tensors as float32."""
     if not all(bool(value.isfinite().all()) for value in weights.values()):
         raise UserError(f"{path.name} holds weights that are not finite.")
     return {
@@ -138,21 +147,21 @@ def _check_header(path: Path) -> None:
         raise UserError(f"{path.name} cannot be read: {error.strerror or error}.") from error
     if begins != b"{" or not 2 <= length <= HEADER_MAX:
         raise UserError(
-            f"{path.name} is no safetensors file, and pickled weights (.bin, .pt, .pth) are never opened, since they "
-            "can run programs: take the model's safetensors file."
+            f"{path.name} is not a safetensors file. Pickled weights (.bin, .pt, .pth) are never opened, because they "
+            "can run programs: use the model's safetensors file."
         )
 
 
-def _check(path: Path, expected: Shapes, found: Shapes, model: "nn.Module") -> None:
-    """Names and shapes are the model's, but for positions of another square grid."""
+def _check(path: Path, expected: Shapes, found: Shapes, model: TimmModule) -> None:
+    """Check names and shapes. Position embeddings may be of another square grid."""
     for name in expected.keys() | found.keys():
         same = expected.get(name) == found.get(name)
         if not same and not (name == POSITIONS and name in found and _side(found[name], model)):
-            raise _misfit(path, expected, found)
+            raise _wrong_weights(path, expected, found)
 
 
-def _side(shape: Shape, model: "nn.Module") -> int:
-    """Patches along a side of the grid that positions are of; 0 where they are of none."""
+def _side(shape: Shape, model: TimmModule) -> int:
+    """Return the side length (patches) of the grid of position embeddings; 0 if they fit no square grid."""
     if len(shape) != 3 or shape[0] != 1 or shape[2] != model.embed_dim:
         return 0
     patches = shape[1] - _prefix(model)
@@ -160,32 +169,34 @@ def _side(shape: Shape, model: "nn.Module") -> int:
     return side if side and side * side == patches else 0
 
 
-def _prefix(model: "nn.Module") -> int:
-    """Tokens before the patches that have a position."""
+def _prefix(model: TimmModule) -> int:
+    """Return the number of tokens with a position before the patches."""
     return 0 if model.no_embed_class else model.num_prefix_tokens
 
 
-def _to_timm(path: Path, weights: "dict[str, Tensor]", model: "nn.Module") -> "dict[str, Tensor]":
+def _to_timm(path: Path, weights: "dict[str, Tensor]", model: TimmModule) -> "dict[str, Tensor]":
     from timm.models.vision_transformer import checkpoint_filter_fn
 
     try:
         return dict(checkpoint_filter_fn(weights, model, adapt_layer_scale=True))
-    except Exception as error:  # timm takes for granted that the weights are what their names say
-        raise Misfit(f"The weights of {path.name} are not laid out as timm's, and timm cannot convert them.") from error
+    except Exception as error:  # timm does not check the weights
+        raise WrongWeights(
+            f"The weights of {path.name} are not in timm's layout, and timm cannot convert them."
+        ) from error
 
 
-def _misfit(path: Path, expected: Shapes, found: Shapes) -> Misfit:
+def _wrong_weights(path: Path, expected: Shapes, found: Shapes) -> WrongWeights:
     differing = sorted(
         name for name in expected.keys() | found.keys() if expected.get(name) != found.get(name) and name != POSITIONS
     ) or [POSITIONS]
     name = differing[0]
     theirs = f"is {found[name]}" if name in found else "is missing"
     ours = f"{expected[name]}" if name in expected else "none"
-    return Misfit(
-        f"The weights of {path.name} are of another network ({name[:60]} {theirs}, where this one has {ours}): choose "
-        "the architecture that they were trained in."
+    return WrongWeights(
+        f"The weights of {path.name} belong to another network ({name[:60]} {theirs}, where this one has {ours}): "
+        "choose the architecture that they were trained with."
     )
 
 
 def _damaged(path: Path) -> UserError:
-    return UserError(f"{path.name} is a damaged safetensors file: get it again.")
+    return UserError(f"{path.name} is a damaged safetensors file: download it again.")

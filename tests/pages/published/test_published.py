@@ -166,7 +166,7 @@ def test_weights_that_fit_several_ask_which_it_is(file, monkeypatch):
     assert app.selectbox(key="weights_architecture").options[:2] == ["deit_tiny_patch16_224", "vit_tiny_patch16_224"]
     app.selectbox(key="weights_architecture").select("vit_tiny_patch16_224")
     press(app, "weights_open")
-    assert "are of another network" in app.error[0].value  # the real one has more blocks
+    assert "belong to another network" in app.error[0].value  # the real one has more blocks
 
 
 def test_without_a_file_a_sentence_says_what_to_do(home):
