@@ -65,7 +65,7 @@ def press(app: AppTest, key: str) -> AppTest:
 
 def test_a_model_of_the_short_list_says_what_it_is_and_costs(home):
     app = open_page("published")
-    assert "three heads a block" in app.markdown[0].value
+    assert "3 heads per block" in app.markdown[0].value
     assert all(
         word in app.main.caption[1].value for word in ("23 MB", "1,000 classes", "apache", "12 blocks of 3 heads")
     )
@@ -109,7 +109,7 @@ def test_a_download_that_fails_is_a_sentence_and_may_be_tried_again(home, monkey
         app = press(open_page("published"), "curated_0_fetch")
         download_of(NAME).wait(30)
         app.run()
-    assert "pickled weights alone" in app.error[0].value
+    assert "only as pickled weights" in app.error[0].value
     assert app.button(key="curated_0_fetch")
 
 
