@@ -1,4 +1,4 @@
-"""The API reference from the docstrings: ``python -m docs.api``, or ``make docs``; a warning is an error."""
+"""Build the API reference from the docstrings: ``python -m docs.api``, or ``make docs``. Warnings are errors."""
 
 import argparse
 import pkgutil
@@ -16,13 +16,13 @@ _WORDS = {"ge": "≥ {}", "gt": "> {}", "le": "≤ {}", "lt": "< {}", "max_lengt
 
 
 def bounds(field: FieldInfo) -> str:
-    """What a setting may be, instead of how pydantic notes it down."""
+    """Return the bounds of a setting in readable form, in place of pydantic's representation."""
     limits = ((name, getattr(item, name, None)) for item in field.metadata for name in _WORDS)
     return ", ".join(_WORDS[name].format(value) for name, value in limits if value is not None) or "validated"
 
 
 def show_all(name: str) -> None:
-    """Let pdoc see what a package would load when asked, and its modules besides the names that it hands on."""
+    """Load the lazy names of a package, and add its modules to ``__all__``, so that pdoc sees both."""
     package = import_module(name)
     if not hasattr(package, "__all__"):
         return
@@ -33,18 +33,19 @@ def show_all(name: str) -> None:
 
 
 def build(folder: Path, *, plain: bool = False) -> None:
-    """Write a page of every module of the library into ``folder``, and ``index.html``.
+    """Write a page for every module of the library, and ``index.html``.
 
     Args:
-        plain: without the sources and the search.
+        folder: the folder to write to.
+        plain: leave out the source code and the search.
     """
     FieldInfo.__repr__ = bounds
     footer = f"Attention explorer {vit.__version__}"
     pdoc.render.configure(docformat="google", footer_text=footer, show_source=not plain, search=not plain)
     with warnings.catch_warnings():
         warnings.simplefilter("error")
-        warnings.simplefilter("default", DeprecationWarning)  # of the libraries that are imported
-        # A named tuple of its own kind: what makes it has no module to look the name up in.
+        warnings.simplefilter("default", DeprecationWarning)  # from imported libraries
+        # pdoc cannot look up the names in the annotations of this named tuple.
         warnings.filterwarnings("ignore", r"Error parsing type annotation .* for vit\.data\.scenes\.geometry\.Part\.")
         show_all("vit")
         for module in pkgutil.walk_packages(vit.__path__, "vit."):
@@ -55,7 +56,7 @@ def build(folder: Path, *, plain: bool = False) -> None:
 
 if __name__ == "__main__":
     parser = argparse.ArgumentParser(description="Build the API reference from the docstrings.")
-    parser.add_argument("folder", nargs="?", type=Path, default=FOLDER, help="where to (default: docs/api)")
-    parser.add_argument("--plain", action="store_true", help="without the sources and the search")
+    parser.add_argument("folder", nargs="?", type=Path, default=FOLDER, help="output folder (default: docs/api)")
+    parser.add_argument("--plain", action="store_true", help="leave out the source code and the search")
     arguments = parser.parse_args()
     build(arguments.folder, plain=arguments.plain)

@@ -1,6 +1,6 @@
-"""Pictures of every page for the README: ``python -m docs.pictures [PAGE ...]``, or ``make pictures``.
+"""Take screenshots of every page for the README: ``python -m docs.pictures [PAGE ...]``, or ``make pictures``.
 
-The app runs on a copy of the run that came with the project, and headless Chromium looks at it.
+The app runs with a copy of the included run; headless Chromium takes the screenshots.
 """
 
 import argparse
@@ -25,13 +25,13 @@ SIZE = {"width": 1400, "height": 900}
 BYTES_MAX = 120_000
 ALL_BYTES_MAX = 1_500_000
 PATIENCE = 600_000
-"""Milliseconds that a page may take: some of them measure before they show anything."""
+"""Milliseconds that a page may take. Some pages measure something before they show it."""
 BUSY = "[data-testid=stStatusWidget], [data-testid=stSkeleton], [data-testid=stSpinner], [data-testid=stProgress]"
 FAILED = "[data-testid=stException], [data-testid=stAlertContentError]"
 
 
 class View(NamedTuple):
-    """One picture: the page's link, what to press before it is taken, and whether in the dark theme."""
+    """One screenshot: the link of the page, buttons to press first, and whether to use the dark theme."""
 
     link: str
     press: tuple[str, ...] = ()
@@ -58,13 +58,13 @@ VIEWS = {
     "anatomy": View(f"anatomy?run={SHIPPED_RUN}"),
     "lessons": View("lessons"),
     "glossary": View("glossary", dark=True),
-    "faithfulness": View(f"faithfulness?run={SHIPPED_RUN}", press=("Measure on",)),  # last: it takes a minute
+    "faithfulness": View(f"faithfulness?run={SHIPPED_RUN}", press=("Measure on",)),  # last, because it takes a minute
 }
 NAMES = (*VIEWS, "notebook")
 
 
-def drawn(page: Page) -> None:
-    """Wait until a page says that it is at work no more, and stays so for a second."""
+def wait_until_drawn(page: Page) -> None:
+    """Wait until a page shows no sign of activity for two seconds."""
     page.get_by_role("heading", level=1).first.wait_for(timeout=PATIENCE)
     calm = 0
     for _ in range(PATIENCE // 500):
@@ -77,17 +77,17 @@ def drawn(page: Page) -> None:
 
 
 def take(browser: Browser, address: str, view: View) -> bytes:
-    """The picture of one view, as PNG."""
+    """Return a screenshot of one view as PNG."""
     context = browser.new_context(viewport=SIZE, color_scheme="dark" if view.dark else "light", base_url=address)
     try:
         page = context.new_page()
         page.goto(f"/{view.link}")
-        drawn(page)
+        wait_until_drawn(page)
         for name in view.press:
             page.get_by_role("button", name=name).first.click()
-            page.mouse.move(0, 0)  # no tooltip stays
+            page.mouse.move(0, 0)  # close tooltips
             page.wait_for_timeout(2000)
-            drawn(page)
+            wait_until_drawn(page)
         if page.locator(FAILED).count():
             raise SystemExit(f"{view.link} shows an error: {page.locator(FAILED).first.inner_text()}")
         return page.screenshot()
@@ -96,7 +96,7 @@ def take(browser: Browser, address: str, view: View) -> bytes:
 
 
 def figures() -> str:
-    """The page of two of the notebook's figures, of the picture that lies beside the run's weights."""
+    """Return an HTML page with two of the notebook's figures, for the sample image of the included run."""
     model, info = load_checkpoint(SHIPPED_RUN)
     picture = get_run(SHIPPED_RUN).path / "sample.png"
     view, images = model_view(info, picture), model_input(info, picture)
@@ -109,7 +109,7 @@ def figures() -> str:
 
 
 def take_figures(browser: Browser) -> bytes:
-    """The picture of :func:`figures`, as PNG."""
+    """Return a screenshot of :func:`figures` as PNG."""
     page = browser.new_page(viewport={"width": 1040, "height": 600})
     page.set_content(f"<html lang=en><body>{figures()}</body></html>")
     page.locator(".plotly svg.main-svg").nth(1).wait_for()
@@ -118,7 +118,7 @@ def take_figures(browser: Browser) -> bytes:
 
 
 def as_webp(picture: bytes) -> bytes:
-    """The picture as WebP, in the best quality that takes no more than :data:`BYTES_MAX`."""
+    """Return a picture as WebP, in the best quality with at most :data:`BYTES_MAX` bytes."""
     with Image.open(io.BytesIO(picture)) as image:
         for quality in range(84, 20, -8):
             content = io.BytesIO()
@@ -129,12 +129,11 @@ def as_webp(picture: bytes) -> bytes:
 
 
 def main() -> None:
-    """Take the pictures that are asked for, all by default."""
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
-    parser.add_argument("names", nargs="*", metavar="PAGE", help=f"only these, of {', '.join(NAMES)}")
+    parser.add_argument("names", nargs="*", metavar="PAGE", help=f"take only these: {', '.join(NAMES)}")
     names = parser.parse_args().names or list(NAMES)
     if unknown := set(names) - set(NAMES):
-        parser.error(f"there is no picture {', '.join(sorted(unknown))}")
+        parser.error(f"unknown pictures: {', '.join(sorted(unknown))}")
     FOLDER.mkdir(exist_ok=True)
     with tempfile.TemporaryDirectory() as folder:
         shutil.copytree(project_root() / "checkpoints" / SHIPPED_RUN, Path(folder) / SHIPPED_RUN)
@@ -147,7 +146,7 @@ def main() -> None:
                 print(f"{name}.webp  {len(content) / 1000:.0f} kB", flush=True)
             browser.close()
     whole = sum(file.stat().st_size for file in FOLDER.glob("*.webp"))
-    print(f"together {whole / 1000:.0f} kB of {ALL_BYTES_MAX / 1000:.0f} kB")
+    print(f"in total {whole / 1000:.0f} kB of {ALL_BYTES_MAX / 1000:.0f} kB")
 
 
 if __name__ == "__main__":
