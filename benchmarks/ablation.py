@@ -1,9 +1,10 @@
-"""What each part of the default ViT and its recipe gives: trained without it, on the same photographs.
+"""Measure what each part of the default ViT and its recipe contributes, by training without it.
 
     python -m benchmarks.ablation PHOTOS.zip [--epochs 10] [--seeds 1] [--out TABLE.md]
 
-Nine tenths of the training images train, the other tenth, drawn with a seed, judges; the validation images are not
-touched. All variants see as many epochs, so what a part costs in time stands in the column of seconds.
+The variants train on nine tenths of the training images and are evaluated on the other tenth, chosen with a seed. The
+validation images are not used. All variants train for the same number of epochs; the column of seconds shows the cost
+in time.
 """
 
 import argparse
@@ -30,14 +31,14 @@ VARIANTS: dict[str, tuple[ViTConfig, TrainingConfig]] = {
     "without residual convolutions": (ViTConfig(stem_blocks=0), RECIPE),
     "without weight standardisation": (ViTConfig(), RECIPE),
     "without layer scale": (ViTConfig(init_values=0.0), RECIPE),
-    "linear patches for the convolutions": (ViTConfig(stem="patch"), RECIPE),
-    "class token for the mean of the patches": (ViTConfig(pool="cls"), RECIPE),
+    "linear patches instead of convolutions": (ViTConfig(stem="patch"), RECIPE),
+    "class token instead of the mean of the patches": (ViTConfig(pool="cls"), RECIPE),
     "weight decay 0.05": (ViTConfig(), RECIPE.model_copy(update={"weight_decay": 0.05})),
 }
 
 
 def held_out(photos: Photographs) -> Photographs:
-    """The training images alone, a tenth of them as validation images."""
+    """Return only the training images, with a tenth of them as validation images."""
     train = photos.images.train
     order = np.random.default_rng(SPLIT_SEED).permutation(len(train))
     count = round(HELD_OUT * len(train))
@@ -50,8 +51,8 @@ def held_out(photos: Photographs) -> Photographs:
 
 
 @contextmanager
-def as_named(name: str) -> Iterator[None]:
-    """The stem's convolutions as they are, or plain ones: no setting turns the standardisation off."""
+def variant_patches(name: str) -> Iterator[None]:
+    """Replace standardised convolutions for the variant without them: there is no setting for that."""
     if name == "without weight standardisation":
         with patch("vit.model.StandardisedConv2d", nn.Conv2d):
             yield
@@ -60,19 +61,18 @@ def as_named(name: str) -> Iterator[None]:
 
 
 def main() -> None:
-    """Print the table, and write it as Markdown."""
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("photos", help="folder or zip in ImageFolder layout")
     parser.add_argument("--epochs", type=int, default=10)
     parser.add_argument("--seeds", type=int, default=1)
-    parser.add_argument("--out", type=Path, help="write the Markdown here too")
+    parser.add_argument("--out", type=Path, help="also write the Markdown to this file")
     options = parser.parse_args()
     info = data.describe(options.photos)
     config = DataConfig(source=info.source, image_size=info.auto_image_size, class_names=info.class_names)
     photos = held_out(Photographs(data.load(config, splits=("train",)), config))
     rows: list[list[Row]] = []
     for name, (model, recipe) in VARIANTS.items():
-        with as_named(name):
+        with variant_patches(name):
             rows.append([trained(photos, name, model, recipe, options.epochs, seed) for seed in range(options.seeds)])
     text = table(rows)
     print(text)

@@ -1,16 +1,17 @@
-"""How good the networks are on the same photographs, with the same augmentation, from the same seeds.
+"""Compare the accuracy of the networks on the same photographs, with the same augmentation and seeds.
 
     python -m benchmarks.accuracy [--photos PHOTOS.zip] [--seeds 3] [--limit 180] [--out TABLE.md]
 
-- *shipped*: the run that comes with the project, on its own validation images.
-- *networks*: the convolutional baseline for 15 epochs, and **the default ViT for as many epochs as fit in its
-  seconds**: steps of both are timed in turns first. Both from each seed.
-- *others*: the plain ViT of the baselines and the residual CNN for 15 epochs, from the first seed.
-- *rungs*: the course network and, one departure after another mended, the way to the textbook, with the course's Adam,
-  learning rate and batch. On a CPU each stops after ``--limit`` seconds: the epochs column says how far it came.
+- *shipped*: the included run, on its own validation images.
+- *networks*: the small CNN for 15 epochs, and **the default ViT for as many epochs as take the same time**: steps of
+  both are first timed in turns. Both are trained with each seed.
+- *others*: the plain ViT and the residual CNN for 15 epochs, with the first seed.
+- *rungs*: the course network, with its departures from the standard design fixed one after another, with the course's
+  Adam, learning rate and batch size. On a CPU each stops after ``--limit`` seconds; the column of epochs shows how far
+  it came.
 
-Training sees no validation image: they are read once, when it is over. The difference between the default ViT and the
-baseline gets a bootstrap interval over images, paired by image and averaged over the seeds.
+Training does not see the validation images; they are read once at the end. The difference between the default ViT and
+the CNN has a bootstrap interval over images, paired by image and averaged over the seeds.
 """
 
 import argparse
@@ -51,9 +52,11 @@ RESAMPLES = 10_000
 
 @dataclass(frozen=True)
 class Row:
-    """One training: the network, how long, and of each validation image ``right (n)``, whether it was named.
+    """The result of one training.
 
-    ``train_accuracy`` is the last whole epoch's, None where there was none.
+    Attributes:
+        train_accuracy: accuracy of the last complete epoch; None if there was none.
+        right: whether each validation image was classified correctly, ``(n)``.
     """
 
     name: str
@@ -65,32 +68,32 @@ class Row:
 
     @property
     def accuracy(self) -> float:
-        """Share of validation images named."""
+        """Share of validation images that were classified correctly."""
         return float(self.right.mean())
 
 
 @dataclass(frozen=True)
 class Photographs:
-    """The images, and a training's settings but for the network and the recipe."""
+    """The images and the data settings of all trainings."""
 
     images: ImageData
     config: DataConfig
 
     def settings(self, model: ModelConfig, training: TrainingConfig) -> RunConfig:
-        """All settings of a run on these images."""
+        """Return the settings of a run on these images."""
         model = model.model_copy(
             update={"image_size": self.config.image_size, "num_classes": len(self.images.class_names)}
         )
         return RunConfig(model=type(model)(**model.model_dump()), data=self.config, training=training)
 
     def unseen(self) -> ImageData:
-        """The images without those of validation, so that training cannot look at them."""
+        """Return the images without the validation images, so that training cannot use them."""
         val = self.images.val
         return replace(self.images, val=replace(val, images=val.images[:0], labels=np.asarray(val.labels)[:0]))
 
 
 def train(photos: Photographs, name: str, config: RunConfig, *, limit: float | None = None) -> Row:
-    """Train, then read the validation images once."""
+    """Train, then evaluate once on the validation images."""
     begin = time.monotonic()
     stop = None if limit is None else lambda: time.monotonic() - begin > limit
     weights, done, right = {}, 0.0, None
@@ -115,7 +118,7 @@ def train(photos: Photographs, name: str, config: RunConfig, *, limit: float | N
 
 
 def seconds_a_step(photos: Photographs, configs: dict[str, RunConfig]) -> dict[str, float]:
-    """Median seconds of a training step of each, timed in turns, so that a busy machine slows all alike."""
+    """Return the median seconds of a training step of each, timed in turns so that other load affects all equally."""
     loops = {name: fit(config, photos.unseen()) for name, config in configs.items()}
     times: dict[str, list[float]] = {name: [] for name in configs}
     for turn in range(PROBE_ROUNDS + 1):
@@ -129,7 +132,7 @@ def seconds_a_step(photos: Photographs, configs: dict[str, RunConfig]) -> dict[s
 
 
 def trained(photos: Photographs, name: str, model: ModelConfig, recipe: TrainingConfig, epochs: int, seed: int) -> Row:
-    """One row: a network trained from a seed."""
+    """Train a network with a seed, and return its row."""
     training = recipe.model_copy(update={"epochs": epochs, "seed": seed})
     row = train(photos, name, photos.settings(model, training))
     print(f"{name}, seed {seed}: {row.accuracy:.4f} in {row.seconds:.0f} s", file=sys.stderr, flush=True)
@@ -137,25 +140,26 @@ def trained(photos: Photographs, name: str, model: ModelConfig, recipe: Training
 
 
 def networks(photos: Photographs, seeds: Sequence[int]) -> list[list[Row]]:
-    """The baseline, and the default ViT in its time; one list a network, one row a seed."""
+    """Train the small CNN, and the default ViT for the same time. Return a list per network with a row per seed."""
     recipe, cnn, default = TrainingConfig(keep="last", snapshots=0), CNNConfig(), ViTConfig()
     baseline = recipe.model_copy(update={"weight_decay": BASELINE_WEIGHT_DECAY})
     steps = seconds_a_step(photos, {"cnn": photos.settings(cnn, recipe), "vit": photos.settings(default, recipe)})
     epochs = int(BASELINE_EPOCHS * steps["cnn"] / steps["vit"])
     print(
-        f"A step of {recipe.batch_size} images takes the CNN {steps['cnn'] * 1e3:.0f} ms and the default ViT "
-        f"{steps['vit'] * 1e3:.0f} ms: {epochs} epochs of it fit in {BASELINE_EPOCHS} of the CNN's.\n",
+        f"A step with {recipe.batch_size} images takes {steps['cnn'] * 1e3:.0f} ms for the CNN and "
+        f"{steps['vit'] * 1e3:.0f} ms for the default ViT: {epochs} epochs of the ViT take the time of "
+        f"{BASELINE_EPOCHS} epochs of the CNN.\n",
         flush=True,
     )
     rows: list[list[Row]] = [[], []]
     for seed in seeds:
-        rows[0].append(trained(photos, "CNN of the baselines", cnn, baseline, BASELINE_EPOCHS, seed))
+        rows[0].append(trained(photos, "small CNN", cnn, baseline, BASELINE_EPOCHS, seed))
         rows[1].append(trained(photos, "**default ViT**", default, recipe, epochs, seed))
     return rows
 
 
 def others(photos: Photographs, seed: int) -> list[list[Row]]:
-    """The plain ViT of the baselines, and the residual CNN, as long as the first of them."""
+    """Train the plain ViT and the residual CNN for as many epochs as the small CNN."""
     recipe = TrainingConfig(keep="last", snapshots=0, weight_decay=BASELINE_WEIGHT_DECAY)
     plain = ViTConfig(stem="patch", pool="cls", depth=2, num_heads=2)
     named = {"plain ViT, linear patches": plain, "residual CNN": CNNConfig(residual=True)}
@@ -163,12 +167,12 @@ def others(photos: Photographs, seed: int) -> list[list[Row]]:
 
 
 def rungs(photos: Photographs, seed: int, limit: float) -> list[list[Row]]:
-    """The course network, and what it is with one departure more mended at each rung."""
+    """Train the course network, with one more departure fixed at each rung."""
     course = RECIPES["course"].model_copy(update={"augment": "standard", "keep": "last", "snapshots": 0, "seed": seed})
     found = []
     for rung in range(len(DEPARTURES) + 1):
         mended = DEPARTURES[:rung]
-        # As many tokens as the course's images have.
+        # The same number of tokens as with the images of the course.
         model = ReferenceConfig(
             image_size=photos.config.image_size, patch_size=photos.config.image_size // 4, mended=mended
         )
@@ -180,7 +184,7 @@ def rungs(photos: Photographs, seed: int, limit: float) -> list[list[Row]]:
 
 
 def table(rows: list[list[Row]]) -> str:
-    """Markdown: one line a network, means over its seeds."""
+    """Return a Markdown table: one line per network, with means over its seeds."""
     lines = [
         "| network | parameters | epochs | training accuracy | validation accuracy | seconds |",
         "| --- | --- | --- | --- | --- | --- |",
@@ -198,35 +202,34 @@ def table(rows: list[list[Row]]) -> str:
 
 
 def difference(ours: list[Row], theirs: list[Row]) -> str:
-    """Ours less theirs: the mean over images and seeds, with a 95 % bootstrap interval over images, paired."""
+    """Return the mean difference of accuracy (ours - theirs) with a 95 % paired bootstrap interval over images."""
     each = np.mean([a.right.astype(float) - b.right for a, b in zip(ours, theirs, strict=True)], axis=0)  # (n)
     rng = np.random.default_rng(0)
     means = [each[rng.integers(len(each), size=len(each))].mean() for _ in range(RESAMPLES)]
     low, high = np.percentile(means, [2.5, 97.5])
     return (
-        f"{ours[0].name} less {theirs[0].name}, over {len(ours)} seeds: {each.mean():+.4f} "
+        f"{ours[0].name} minus {theirs[0].name}, over {len(ours)} seeds: {each.mean():+.4f} "
         f"(95 % paired bootstrap over images: {low:+.4f} to {high:+.4f})"
     )
 
 
 def shipped() -> str:
-    """The run that comes with the project."""
+    """Return a sentence with the validation accuracy of the included run."""
     run = get_run(project_root() / "checkpoints" / SHIPPED_RUN)
     model, info = load_checkpoint(run.path)
     result = evaluate(model, info, data.load(info.config.data, splits=("val",)).val)
-    return f"Shipped run on {info.dataset}: {result.accuracy:.4f} of {len(result.labels):,} validation images."
+    return f"Included run on {info.dataset}: {result.accuracy:.4f} of {len(result.labels):,} validation images."
 
 
 def main() -> None:
-    """Print the tables, and write them as Markdown."""
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument(
-        "--photos", help="folder or zip in ImageFolder layout; without it the shipped run alone is read"
+        "--photos", help="folder or zip in ImageFolder layout; without it, only the included run is evaluated"
     )
-    parser.add_argument("--seeds", type=int, default=3, help="seeds of the two networks that are compared")
-    parser.add_argument("--limit", type=float, default=180, help="seconds of training that each rung gets")
-    parser.add_argument("--parts", default="shipped,networks,others,rungs", help="which of these")
-    parser.add_argument("--out", type=Path, help="write the Markdown here too")
+    parser.add_argument("--seeds", type=int, default=3, help="number of seeds of the two compared networks")
+    parser.add_argument("--limit", type=float, default=180, help="seconds of training of each rung")
+    parser.add_argument("--parts", default="shipped,networks,others,rungs", help="comma-separated parts")
+    parser.add_argument("--out", type=Path, help="also write the Markdown to this file")
     options = parser.parse_args()
     parts = [shipped()] if "shipped" in options.parts else []
     if options.photos:

@@ -1,7 +1,7 @@
-"""A visitor without a screen: speaks the protocol of Streamlit's page over a real websocket, as its browser code does.
+"""A headless client that speaks Streamlit's protocol over a real websocket, like Streamlit's code in the browser.
 
-It fetches the cookies, sends reruns with the state of all widgets, answers the messages that name an earlier one by
-its hash, runs the timers of fragments, uploads files, and loads the pictures that a page shows. It draws nothing.
+It fetches the cookies, sends reruns with the state of all widgets, resolves messages that refer to an earlier one by
+hash, runs the timers of fragments, uploads files, and loads the images that a page shows. It draws nothing.
 """
 
 import asyncio
@@ -21,7 +21,7 @@ from websockets.asyncio.client import ClientConnection, connect
 from websockets.exceptions import ConnectionClosed
 
 PATIENCE = 60.0
-"""Seconds after which an answer that has not come counts as lost."""
+"""Seconds after which a missing answer counts as lost."""
 XSRF_COOKIE = "_streamlit_xsrf"
 TRIGGER_ID = "$$STREAMLIT_INTERNAL_KEY_{}__events"
 FULL, FRAGMENT = ForwardMsg.FINISHED_SUCCESSFULLY, ForwardMsg.FINISHED_FRAGMENT_RUN_SUCCESSFULLY
@@ -30,15 +30,15 @@ _requests = count(1)
 
 
 Timers = dict[str, tuple[float, asyncio.Task]]
-"""What repeats itself: seconds, and the task that does it."""
+"""Repeating tasks by name, with their intervals in seconds."""
 
 
 class Lost(Exception):
-    """The page did not answer, or what should be on it is not there."""
+    """Raised when the page does not answer, or lacks an expected element."""
 
 
 class Shown:
-    """An element on the page: what it is, its fields, and the fragment and run that drew it."""
+    """An element on the page: its kind, its fields, and the fragment and run that drew it."""
 
     def __init__(self, element: Any, fragment: str, run: str) -> None:
         self.kind = element.WhichOneof("type")
@@ -47,7 +47,7 @@ class Shown:
 
     @property
     def id(self) -> str:
-        """Of a widget; empty for what is none."""
+        """The id of a widget; empty for other elements."""
         return getattr(self.proto, "id", "")
 
 
@@ -55,10 +55,10 @@ class Client:
     """One tab of one browser.
 
     Attributes:
-        address: of the server, ``http://127.0.0.1:8501``.
-        problems: sentences: exceptions and error boxes on the page, lost answers, pictures that are not there.
-        shown: what is on the page, by its place.
-        finished: how many runs of the script have ended, those of timers too.
+        address: address of the server, such as ``http://127.0.0.1:8501``.
+        problems: exceptions and error boxes on the page, lost answers, missing images, as sentences.
+        shown: the elements on the page by position.
+        finished: number of finished script runs, including those of timers.
     """
 
     def __init__(self, address: str) -> None:
@@ -84,10 +84,10 @@ class Client:
         self._reader: asyncio.Task | None = None
         self._http = httpx.AsyncClient(base_url=address, verify=False, timeout=PATIENCE)
 
-    # What a person does
+    # Actions of a visitor
 
     async def open(self, path: str = "", **query: str) -> float:
-        """Follow a link in a new tab; seconds until the page has been computed."""
+        """Open a link in a new tab, and return the seconds until the page is complete."""
         begin = time.perf_counter()
         for url in (f"/{path}", "/_stcore/health", "/_stcore/host-config"):
             answer = await self._fetch(url)
@@ -109,7 +109,7 @@ class Client:
         return time.perf_counter() - begin
 
     async def go(self, path: str, query: str = "") -> float:
-        """Another page, by the navigation or a link on the page."""
+        """Go to another page of the app, and return the seconds until it is complete."""
         if path not in self._pages:
             raise Lost(f"there is no page {path!r}")
         self._stop_all()
@@ -119,7 +119,7 @@ class Client:
         return await self._rerun(page_hash=self._page)
 
     async def set(self, widget: Shown, value: Any) -> float:
-        """Give a widget a value: a number, a text, True or False, or a list of texts."""
+        """Set a widget to a number, a text, a Boolean or a list of texts."""
         self._values[widget.id] = _state(widget.id, widget.kind, value)
         if key := getattr(widget.proto, "query_param_key", ""):
             pairs = [pair for pair in self.query.split("&") if pair and not pair.startswith(f"{key}=")]
@@ -128,15 +128,14 @@ class Client:
         return await self._rerun(fragment=widget.fragment)
 
     async def click(self, button: Shown) -> float:
-        """Press a button."""
         return await self._rerun(WidgetState(id=button.id, trigger_value=True), fragment=button.fragment)
 
     async def trigger(self, component: Shown, event: str, value: Any) -> float:
-        """An event of a component that is drawn in the browser."""
+        """Send an event of a JavaScript component."""
         return await self._rerun(_event(component, event, value), fragment=component.fragment)
 
     async def upload(self, uploader: Shown, name: str, content: bytes) -> float:
-        """Send a file; seconds until the page has taken it."""
+        """Upload a file, and return the seconds until the page has processed it."""
         begin = time.perf_counter()
         asked = f"urls-{next(_requests)}"
         self._file_urls[asked] = asyncio.get_running_loop().create_future()
@@ -167,7 +166,6 @@ class Client:
         return time.perf_counter() - begin
 
     async def close(self) -> None:
-        """Close the tab."""
         self._stop_all()
         if self._reader is not None:
             self._reader.cancel()
@@ -177,34 +175,34 @@ class Client:
             await self._socket.close()
         await self._http.aclose()
 
-    # What a person sees
+    # The content of the page
 
     def all(self, kind: str, **fields: Any) -> Iterator[Shown]:
-        """The elements of a kind, from top to bottom, whose fields are these."""
+        """Yield the elements of a kind with these field values, from top to bottom."""
         for place in sorted(self.shown):
             one = self.shown[place]
             if one.kind == kind and all(getattr(one.proto, name) == value for name, value in fields.items()):
                 yield one
 
     def find(self, kind: str, **fields: Any) -> Shown:
-        """The first of :meth:`all`.
+        """Return the first element of :meth:`all`.
 
         Raises:
-            Lost: there is none.
+            Lost: there is no such element.
         """
         for one in self.all(kind, **fields):
             return one
         raise Lost(f"there is no {kind} with {fields} on {self.query or 'the page'}")
 
     async def load_pictures(self) -> int:
-        """Fetch the pictures that the page shows and this browser has not seen; how many."""
+        """Load the images on the page that this client has not loaded before, and return their number."""
         urls = {image.url for one in self.all("imgs") for image in one.proto.imgs if image.url.startswith("/media/")}
         fresh = urls - self._seen
         for url in fresh:
             answer = await self._fetch(url)
             if answer.status_code != 200:
                 still = {image.url for one in self.all("imgs") for image in one.proto.imgs}
-                if url in still:  # else the page has moved on
+                if url in still:  # otherwise the page has changed since
                     self.problems.append(f"picture {url} was answered with {answer.status_code}")
         self._seen |= fresh
         return len(fresh)
@@ -212,7 +210,7 @@ class Client:
     # The protocol
 
     async def _fetch(self, url: str, method: str = "GET", **content: Any) -> httpx.Response:
-        """One request; as in a browser again where the server was just closing the idle connection that it took."""
+        """Send a request; retry once, like a browser, if the server was just closing the idle connection."""
         for last in (False, True):
             try:
                 return await self._http.request(method, url, **content)
@@ -222,7 +220,7 @@ class Client:
         raise AssertionError
 
     async def _rerun(self, *events: WidgetState, fragment: str = "", page_name: str = "", page_hash: str = "") -> float:
-        """Ask for a run of the script, or of one of its fragments; seconds until it has ended."""
+        """Request a run of the script or of a fragment, and return the seconds until it has finished."""
         future = asyncio.get_running_loop().create_future()
         begin = time.perf_counter()
         message = self._rerun_message(*events, fragment=fragment, page_name=page_name, page_hash=page_hash)
@@ -257,7 +255,7 @@ class Client:
             raise Lost(f"the server hung up: {error}") from None
 
     async def _read(self) -> None:
-        """Take the server's messages, until it hangs up."""
+        """Process the server's messages until the connection closes."""
         assert self._socket is not None
         try:
             async for data in self._socket:
@@ -274,7 +272,7 @@ class Client:
     def _take(self, message: ForwardMsg) -> None:
         if message.WhichOneof("type") == "ref_hash":
             if message.ref_hash not in self._cache:
-                self.problems.append("the server named a message that this browser does not have")
+                self.problems.append("the server referred to a message that this client does not have")
                 return
             whole = ForwardMsg()
             whole.CopyFrom(self._cache[message.ref_hash][0])
@@ -310,8 +308,8 @@ class Client:
         self._cache_age = session.config.max_cached_message_age
         self._run = run.script_run_id
         self._begun[run.script_run_id] = (self._sent, frozenset(run.fragment_ids))
-        # A timer's run that begins before the end of another fragment's run was sent marks that as cut short, which it
-        # was not; one that was is run again, or the whole page is.
+        # A timer's run that begins before the end of another fragment's run was sent marks that run as interrupted,
+        # although it finished. A fragment that was really interrupted is run again, or the whole page is.
         if self._interrupted and self._waiting and run.fragment_ids and self._waiting[1] not in run.fragment_ids:
             self._answered()
         self._interrupted = False
@@ -348,7 +346,7 @@ class Client:
         if message.script_finished not in (FULL, FRAGMENT):
             self._interrupted = mine and bool(fragments)
             return
-        for place, one in list(self.shown.items()):  # what this run should have drawn anew, and did not
+        for place, one in list(self.shown.items()):  # elements that this run did not draw again
             if one.run != run and (not fragments or one.fragment in fragments):
                 del self.shown[place]
         ids = {one.id for one in self.shown.values()}
@@ -371,7 +369,7 @@ class Client:
         self._repeat(self._timers, fragment, interval, rerun)
 
     def _start_clock(self, clock: Shown) -> None:
-        """What the script of :mod:`pages.ui.polling` does."""
+        """Do the same as the JavaScript of :mod:`pages.ui.polling`."""
 
         def tick() -> BackMsg | None:
             if self._waiting is not None or self._begun:  # the script runs
@@ -385,7 +383,7 @@ class Client:
             while True:
                 await asyncio.sleep(interval)
                 if (due := message()) is not None:
-                    with suppress(Lost):  # the reader tells
+                    with suppress(Lost):  # the reader reports it
                         await self._send(due)
 
         if name in timers:
@@ -451,4 +449,4 @@ _INITIAL: dict[str, Callable[[Any], Any]] = {
     "checkbox": lambda proto: proto.value if proto.set_value else proto.default,
     "slider": lambda proto: list(proto.value if proto.set_value else proto.default),
 }
-"""What a widget holds when it comes onto the page."""
+"""The initial value of a widget, by kind."""

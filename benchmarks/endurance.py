@@ -1,14 +1,14 @@
-"""Runs that are killed again and again: how many are lost, and how many end otherwise than if nothing had been.
+"""Kill trainings repeatedly and resume them: count lost runs, and runs that differ from uninterrupted ones.
 
     python -m benchmarks.endurance [--kills 200] [--lanes 2] [--seed 0]
 
-Short runs of several settings are started as jobs and killed with SIGKILL, each at a moment that is uniform over what
-is left of its life: the start of the process, its imports, the data, the training, the writing. After each kill the run
-is looked at and resumed; it is killed up to four times, and then left to end. What it ends with (curves, kept weights,
-snapshots, all that a resume needs) is compared bit by bit with an uninterrupted run of the same settings.
+Short runs with several settings are started as jobs and killed with SIGKILL, each at a uniformly random moment of its
+remaining life: during the start of the process, imports, loading of data, training or writing. After each kill, the run
+is checked and resumed. It is killed up to four times, and then finishes. The result (curves, kept weights, snapshots,
+everything that a resume needs) is compared bitwise with an uninterrupted run of the same settings.
 
-Each lane has a folder of runs of its own, so that lanes do not wait for each other; all of them are temporary.
-Exits with 1 when a run is lost or ends otherwise. It ends by itself, on two cores within about twelve minutes.
+Each lane has its own temporary folder of runs, so that lanes do not wait for each other. The exit status is 1 if a run
+is lost or differs. On two cores the program takes about twelve minutes.
 """
 
 import argparse
@@ -38,7 +38,7 @@ from vit.runs import Run
 from vit.support.files import safetensors_metadata
 
 PATIENCE = 120.0
-"""Seconds after which a job that has not ended is taken for lost."""
+"""Seconds after which an unfinished job counts as lost."""
 KILLS_A_RUN = 4
 
 _IMAGES = 120
@@ -72,7 +72,7 @@ KINDS = {
 
 @dataclass
 class Kill:
-    """One kill: in which state, what it left behind, and the seconds of training that are to be done again."""
+    """One kill: the state of the job, what it left behind, and the seconds of training to repeat."""
 
     state: str
     half_files: int
@@ -82,7 +82,7 @@ class Kill:
 
 @dataclass
 class Report:
-    """What became of one run. ``lost`` says why it is lost; a run that never ended has no ``bitwise``."""
+    """The result of one run. ``lost`` says why it is lost; ``bitwise`` is None for an unfinished run."""
 
     kind: str
     kills: list[Kill] = field(default_factory=list)
@@ -92,32 +92,31 @@ class Report:
 
 @dataclass(frozen=True)
 class Whole:
-    """An uninterrupted run: what it came to, and its seconds from the start of its process to the end."""
+    """An uninterrupted run: its outcome, and the seconds from the start of its process to the end."""
 
     outcome: dict[str, Any]
     life: float
 
 
 def enter(home: Path) -> None:
-    """Give this process a folder of runs of its own; images are drawn once for all."""
+    """Give this process its own folder of runs. All processes share the drawn images."""
     home.mkdir(exist_ok=True)
     os.environ["VIT_CHECKPOINTS"] = tempfile.mkdtemp(dir=home)
     os.environ["VIT_DATA"] = str(home / "data")
 
 
 def whole(kind: str) -> Whole:
-    """Train without interruption."""
     begun = time.monotonic()
     with _no_job_stays():
         run = jobs.start(KINDS[kind])
         _wait(run, PATIENCE)
     if run.state != "finished":
-        raise SystemExit(f"the uninterrupted run of {kind!r} has {run.state}: {run.status.message}")
+        raise SystemExit(f"the uninterrupted run of {kind!r} is {run.state}: {run.status.message}")
     return Whole(outcome(run), time.monotonic() - begun)
 
 
 def endure(kind: str, expected: Whole, kills: int, seed: str) -> list[Report]:
-    """Kill runs so many times in all; a run that ends before its kill is followed by another."""
+    """Kill runs ``kills`` times in total. If a run ends before its kill, another one is started."""
     random, left, reports = Random(seed), kills, []
     while left:
         report, begun = Report(kind), time.monotonic()
@@ -125,7 +124,7 @@ def endure(kind: str, expected: Whole, kills: int, seed: str) -> list[Report]:
         with _no_job_stays():
             _one_run(report, expected, left, random)
         left -= len(report.kills)
-        if not report.kills:  # the machine is faster by now than when the uninterrupted run was timed
+        if not report.kills:  # the machine is faster now than during the uninterrupted run
             expected = replace(expected, life=min(expected.life, time.monotonic() - begun))
         if report.lost:
             break
@@ -145,7 +144,7 @@ def _one_run(report: Report, expected: Whole, kills: int, random: Random) -> Non
             _look_at(run)
             jobs.resume(run)
         if not _wait(run, PATIENCE):
-            report.lost = f"it has not ended after {PATIENCE:g} s"
+            report.lost = f"it has not finished after {PATIENCE:g} s"
         elif run.state != "finished":
             report.lost = f"{run.state}: {run.status.message}"
         else:
@@ -155,19 +154,19 @@ def _one_run(report: Report, expected: Whole, kills: int, random: Random) -> Non
 
 
 def _wait(run: Run, seconds: float) -> bool:
-    """Whether the run's job ends within so many seconds."""
+    """Wait for the run's job, and return whether it ends within ``seconds``."""
     end = time.monotonic() + seconds
     while jobs.poll():
         if time.monotonic() >= end:
             return False
         time.sleep(min(0.02, max(0.0, end - time.monotonic())))
-    while run.active and time.monotonic() < end:  # its watcher has yet to say that it died
+    while run.active and time.monotonic() < end:  # the status is updated shortly after the process died
         time.sleep(0.01)
     return True
 
 
 def _kill(run: Run) -> Kill | None:
-    """Kill the job as it is; None where it had ended by then."""
+    """Kill the job; return None if it had already ended."""
     status = runs.read_status(run.path)
     for child in psutil.Process().children():
         child.kill()
@@ -185,7 +184,7 @@ def _kill(run: Run) -> Kill | None:
 
 
 def _state(run: Run, status: runs.Status) -> str:
-    """What the job was at."""
+    """Return what the job was doing."""
     if half := _half_files(run):
         return f"writing {half[0].name[1:].rpartition('-')[0]}"
     if status.pid is None:
@@ -205,21 +204,21 @@ def _half_files(run: Run) -> list[Path]:
 
 
 def _position(run: Run) -> float:
-    """Seconds of training that a resume would not do again."""
+    """Return the seconds of training that a resume does not repeat."""
     return float(safetensors_metadata(run.path / runs.LAST).get("seconds", 0.0))
 
 
 def _look_at(run: Run) -> None:
-    """A killed run can be read, and says that it failed; raises what a reader would meet."""
+    """Check that a killed run can be read and is reported as failed."""
     if runs.get_run(run.name).state != "failed":
-        raise ValueError(f"a killed run says that it is {run.state}")
+        raise ValueError(f"a killed run is reported as {run.state}")
     for name in (runs.MODEL, runs.LAST):
         if (run.path / name).exists():
             with safe_open(run.path / name, framework="np") as file:
                 file.keys()
     best = safetensors_metadata(run.path / runs.MODEL).get("val_accuracy")
     if (best is None) != (run.best is None) or (best is not None and float(best) != run.best["val_accuracy"]):
-        raise ValueError("its best accuracy is not that of its weights")
+        raise ValueError("its best accuracy differs from that of its weights")
 
 
 @contextmanager
@@ -232,7 +231,7 @@ def _no_job_stays() -> Iterator[None]:
 
 
 def _shares(kills: int, random: Random) -> Iterator[tuple[str, int]]:
-    """Settings and a number of kills, until there are enough."""
+    """Yield settings and numbers of kills that add up to ``kills``."""
     kinds = list(KINDS)
     while kills:
         random.shuffle(kinds)
@@ -244,10 +243,10 @@ def _shares(kills: int, random: Random) -> Iterator[tuple[str, int]]:
 
 
 def main() -> int:
-    """Print the tables; 1 when a goal is missed."""
+    """Print the tables, and return 1 if a goal is missed."""
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("--kills", type=int, default=200)
-    parser.add_argument("--lanes", type=int, default=2, help="runs at a time")
+    parser.add_argument("--lanes", type=int, default=2, help="number of simultaneous runs")
     parser.add_argument("--seed", type=int, default=0)
     asked = parser.parse_args()
     begun, reports = time.monotonic(), []
@@ -262,7 +261,7 @@ def main() -> int:
             work = [pool.submit(endure, kind, expected[kind], n, f"{asked.seed}-{i}") for i, (kind, n) in shares]
             for done in as_completed(work):
                 reports += done.result()
-                _say_how_far(reports, asked.kills, time.monotonic() - begun)
+                _print_progress(reports, asked.kills, time.monotonic() - begun)
     lost, otherwise = [one for one in reports if one.lost], [one for one in reports if one.bitwise is False]
     _print_tables(reports, time.monotonic() - begun)
     for report in lost:
@@ -270,10 +269,13 @@ def main() -> int:
     return int(bool(lost or otherwise))
 
 
-def _say_how_far(reports: list[Report], kills: int, seconds: float) -> None:
+def _print_progress(reports: list[Report], kills: int, seconds: float) -> None:
     done = sum(len(report.kills) for report in reports)
     bad = sum(bool(report.lost) or report.bitwise is False for report in reports)
-    print(f"{done:4} of {kills} kills, {len(reports)} runs, {bad} of them not well, {seconds:.0f} s", file=sys.stderr)
+    print(
+        f"{done:4} of {kills} kills, {len(reports)} runs, {bad} of them lost or different, {seconds:.0f} s",
+        file=sys.stderr,
+    )
 
 
 def _print_tables(reports: list[Report], seconds: float) -> None:
@@ -283,13 +285,13 @@ def _print_tables(reports: list[Report], seconds: float) -> None:
         "Kills, each followed by a resume": len(kills),
         "Runs": len(reports),
         "Runs lost (goal 0)": sum(bool(report.lost) for report in reports),
-        "Resumes that did not end bitwise (goal 0)": sum(
+        "Resumes in runs that are not bitwise equal (goal 0)": sum(
             len(report.kills) for report in reports if report.bitwise is False
         ),
-        "Half-written files that the kills left": sum(kill.half_files for kill in kills),
-        "Half-written lines that the kills left": sum(kill.half_lines for kill in kills),
+        "Half-written files after the kills": sum(kill.half_files for kill in kills),
+        "Half-written lines after the kills": sum(kill.half_lines for kill in kills),
         "Seconds of training lost per kill: mean, max": f"{mean(lost):.2f}, {max(lost):.2f}",
-        "Seconds in all": f"{seconds:.0f}",
+        "Seconds in total": f"{seconds:.0f}",
     }
     print("| | |\n| --- | --- |")
     for name, value in rows.items():

@@ -1,11 +1,11 @@
-"""How faithful the maps of a run are, and how long it takes to find out.
+"""Measure the faithfulness of a run's maps, and the time that this takes.
 
     python -m benchmarks.faithfulness [--run scenes-vit] [--images 100]
 
-The methods of one forward and at most one backward pass are timed by themselves (goal: 60 s for 100 images on two
-cores), those that run the network many times for each map apart. Both times hold each method's row on untrained weights
-and the rows of chance. *Processor* is the time of all cores together: on a machine with other work the better figure,
-and half of it is the least that two cores can take.
+Methods with one forward and at most one backward pass are timed separately (goal: 60 s for 100 images on two cores)
+from those that run the network many times per map. Both times include the same method on untrained weights and the
+control maps. *Processor* is the total time of all cores: it is more reliable on a machine with other work, and two
+cores need at least half of it.
 """
 
 import argparse
@@ -20,7 +20,6 @@ from vit.runs.weights import load_checkpoint
 
 
 def main() -> None:
-    """Print the times, then both tables."""
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("--run", default=SHIPPED_RUN)
     parser.add_argument("--images", type=int, default=100)
@@ -38,10 +37,10 @@ def main() -> None:
         "slow": {name: method for name, method in methods.items() if not method.fast},
     }
     print(f"{run.name}, {options.images} validation images\n")
-    print("| methods | seconds | processor, seconds | goal, seconds |\n| --- | --- | --- | --- |")
+    print("| methods | seconds | processor time, s | goal, s |\n| --- | --- | --- | --- |")
     results = []
     for kind, chosen in groups.items():
-        measure(chosen, 1)  # what is imported and set up at first does not count
+        measure(chosen, 1)  # imports and first-time setup do not count
         start, processor = time.perf_counter(), time.process_time()
         results.append(measure(chosen, options.images))
         seconds, processor = time.perf_counter() - start, time.process_time() - processor

@@ -1,10 +1,10 @@
-"""What starting from the shipped run is worth on few photographs, and what a step costs when only the head is trained.
+"""Measure the benefit of fine-tuning the included run on few photographs, and the speed of training only the head.
 
     python -m benchmarks.finetune PHOTOS [--seeds 2] [--epochs 10] [--json]
 
-PHOTOS is a folder or zip in ImageFolder layout. Each side is a run as a user starts it (``python -m vit train``), at
-64 px, of 500 training and 1,000 validation images, in turns. Accuracy is of the best epoch, on the images by which that
-is chosen; speed is the median over the steps after the first ten.
+PHOTOS is a folder or zip in ImageFolder layout. Each variant is an ordinary run (``python -m vit train``) at 64 px with
+500 training and 1,000 validation images; the variants take turns. The accuracy is that of the best epoch, on the same
+validation images that select it. The speed is the median over the steps after the first ten.
 """
 
 import argparse
@@ -24,15 +24,15 @@ from vit.runs.run import SHIPPED_RUN, Run
 WARM_UP = 10
 COMMON = ["--image-size", "64", "--train-images", "500", "--val-images", "1000", "--snapshots", "0"]
 SIDES = {
-    "drawn weights, learning rate 2e-3": ["--lr", "2e-3"],
+    "random weights, learning rate 2e-3": ["--lr", "2e-3"],
     "fine-tuned, learning rate 2e-3": ["--start", SHIPPED_RUN, "--lr", "2e-3"],
     "fine-tuned, the recipe's rate": ["--start", SHIPPED_RUN],
-    "the head alone": ["--start", SHIPPED_RUN, "--frozen"],
+    "fine-tuned, only the head": ["--start", SHIPPED_RUN, "--frozen"],
 }
 
 
 def trained(home: Path, photos: str, side: str, seed: int, epochs: int) -> dict[str, float]:
-    """One run: its best validation accuracy, and images a second."""
+    """Train one run, and return its best validation accuracy and its images per second."""
     name = f"run-{len(list((home / 'checkpoints').iterdir()))}"
     words = [sys.executable, "-m", "vit", "train", "--run", name, "--dataset", photos, *COMMON, *SIDES[side]]
     words += ["--seed", str(seed), "--epochs", str(epochs)]
@@ -44,7 +44,7 @@ def trained(home: Path, photos: str, side: str, seed: int, epochs: int) -> dict[
 
 
 def measure(photos: str, seeds: int, epochs: int) -> list[dict[str, Any]]:
-    """All sides, in turns."""
+    """Train all variants in turns."""
     found: dict[str, list[dict[str, float]]] = {side: [] for side in SIDES}
     with tempfile.TemporaryDirectory() as folder:
         home = Path(folder)
@@ -77,7 +77,7 @@ def main() -> None:
     if options.json:
         print(json.dumps({"epochs": options.epochs, "rows": rows}))
         return
-    print("| trained from | validation accuracy, by seed | images/s | beside a whole fine-tuning |")
+    print("| trained from | validation accuracy, by seed | images/s | relative speed |")
     print("| --- | --- | --- | --- |")
     for row in rows:
         accuracy = ", ".join(f"{value:.1%}" for value in row["accuracy"])

@@ -1,15 +1,16 @@
-"""Thousands of broken and hostile files through the real upload functions; what each costs, and whether any escapes.
+"""Send thousands of broken and hostile files through the upload functions, and measure errors, time and memory.
 
     python -m benchmarks.fuzz [--count 10000] [--seed 0] [--bombs-only]
 
-- *Images*: small images of every format, mutated, through ``open_image`` and ``save_picture``.
-- *Zips of images*: mutated ones, and generated ones of hostile names and of fields that lie, through ``store_upload``.
-- *Zips of runs*: the shipped run with one file mutated, or the zip itself, through ``exchange.unpack``.
-- *Bombs*: the deliberate images and zips of ``tests/helpers/hostile.py``, each in a process of its own.
+- *Images*: mutated small images of every format, through ``open_image`` and ``save_picture``.
+- *Zips of images*: mutated zips, and generated zips with hostile names and wrong header fields, through
+  ``store_upload``.
+- *Zips of runs*: the included run with one file or the zip itself mutated, through ``run_zip.unpack``.
+- *Bombs*: the hostile images and zips of ``tests/helpers/hostile.py``, each in a separate process.
 
-Every batch runs in a process of its own, so that a decoder that crashes is counted and its memory is known. The goal
-for the time is by the clock, so the machine should have nothing else to do; the processor's time is printed beside it.
-Exits with 1 when a goal is missed; keeps nothing.
+Every batch runs in a separate process, so that crashes of decoders are counted and their memory is known. The goal for
+the time is wall-clock time, so the machine should have no other work; the processor time is also printed. The exit
+status is 1 if a goal is missed. Nothing is kept.
 """
 
 import argparse
@@ -104,7 +105,7 @@ KINDS: dict[str, tuple[Upload, Callable[[random.Random, int], Iterable[Input]]]]
 
 
 def _outside(home: Path) -> set[str]:
-    """What lies in the home besides the places that uploads are kept in."""
+    """Return the files in the home folder that are outside the folders for uploads."""
     kept = ("inner", "inner/data", "inner/data/pictures", "inner/data/uploads", "inner/checkpoints")
     found = {path.relative_to(home).as_posix() for path in home.rglob("*")}
     return {name for name in found if name not in kept and not name.startswith(tuple(f"{it}/" for it in kept[2:]))}
@@ -116,7 +117,7 @@ def _remains(home: Path) -> set[str]:
 
 
 def _peak() -> float:
-    """Megabytes of the largest set of pages that this process, or one that it started, ever had at once."""
+    """Return the peak resident memory (MB) of this process or one of its children."""
     import resource
 
     unit = 2**20 if sys.platform == "darwin" else 2**10
@@ -129,18 +130,18 @@ def _processor_seconds() -> float:
 
 
 def batch(kind: str, inputs: Iterable[Input], home: Path) -> None:
-    """Put inputs through the upload of their kind, and print a line of JSON of each. The process ends after this."""
+    """Upload each input, and print a line of JSON about it."""
     upload = KINDS[kind][0]
     warnings.simplefilter("ignore")
     if kind == "zips of runs":
-        import torch  # noqa: F401 (what the upload needs in any case is no cost of the input)
+        import torch  # noqa: F401 (needed for any input, so not counted)
     place = home / "inner" / {"images": "data/pictures", "zips of images": "data/uploads"}.get(kind, "checkpoints")
     warm = next(iter(honest_images().values())) if kind == "images" else b""
-    with contextlib.suppress(UserError):  # what is loaded at the first use is no cost of the input either
+    with contextlib.suppress(UserError):  # what the first use loads is not counted either
         upload(warm)
     base = _peak()
     for name, data in inputs:
-        (home / "input").write_bytes(data)  # for the parent, should this process crash
+        (home / "input").write_bytes(data)  # for the parent process in case of a crash
         before = set(place.glob("*")) if place.exists() else set()
         start, processor, outcome, problem = time.perf_counter(), _processor_seconds(), "accepted", ""
         try:
@@ -160,7 +161,7 @@ def batch(kind: str, inputs: Iterable[Input], home: Path) -> None:
 
 
 def child(options: argparse.Namespace) -> None:
-    """One batch, or the making of one bomb, in the process that was started for it."""
+    """Run one batch, or create one bomb, in this child process."""
     home = Path(os.environ["VIT_CHECKPOINTS"]).parents[1]
     if options.make:
         (home / "bomb").write_bytes((IMAGE_BOMBS if options.child == "images" else ZIP_BOMBS)[options.bomb]())
@@ -174,19 +175,19 @@ def child(options: argparse.Namespace) -> None:
 
 
 def start(kind: str, *arguments: str) -> list[dict]:
-    """The lines of a batch in a process of its own; one more for the input that it crashed at."""
+    """Run a batch in a child process, and return its lines, plus a line for a crash."""
     with tempfile.TemporaryDirectory() as folder:
         inner = Path(folder) / "inner"
         environment = os.environ | {"VIT_CHECKPOINTS": str(inner / "checkpoints"), "VIT_DATA": str(inner / "data")}
         environment |= {"OMP_NUM_THREADS": "1"}
         command = [sys.executable, "-m", "benchmarks.fuzz", "--child", kind, *arguments]
-        if "--bomb" in arguments:  # made in a process whose memory does not count
+        if "--bomb" in arguments:  # created in a process whose memory is not counted
             subprocess.run([*command, "--make"], env=environment, check=True)
         try:
             done = subprocess.run(command, env=environment, capture_output=True, text=True, timeout=BATCH_SECONDS_MAX)
             code, output, errors = done.returncode, done.stdout, done.stderr
         except subprocess.TimeoutExpired as error:
-            code, output, errors = -9, (error.stdout or b"").decode(), "It took over ten minutes."
+            code, output, errors = -9, (error.stdout or b"").decode(), "It took more than ten minutes."
         lines = [json.loads(line) | {"kind": kind} for line in output.splitlines() if line.startswith("{")]
         if code:
             lines.append({"kind": kind, "name": " ".join(arguments), "outcome": "crashed", "seconds": 0, "processor": 0,
@@ -207,9 +208,9 @@ def _jobs(options: argparse.Namespace) -> Iterator[tuple[str, ...]]:
 
 
 def report(lines: list[dict], bombs: set[str]) -> bool:
-    """Print the tables; whether every goal is met."""
-    print("| | inputs | accepted | refused | escaped | crashes | outside | remains | slowest, s (processor) | peak, MB "
-          "(over the imports) |\n| --- " + "| ---: " * 9 + "|")  # fmt: skip
+    """Print the tables, and return whether every goal is met."""
+    print("| | inputs | accepted | refused | uncaught errors | crashes | files outside | files left "
+          "| slowest, s (processor) | peak, MB (above imports) |\n| --- " + "| ---: " * 9 + "|")  # fmt: skip
     groups = {kind: [line for line in lines if line["kind"] == kind and line["name"] not in bombs] for kind in SHARES}
     groups |= {"bombs": [line for line in lines if line["name"] in bombs], "all": lines}
     for name, group in groups.items():
@@ -224,7 +225,7 @@ def report(lines: list[dict], bombs: set[str]) -> bool:
             f"{sum(line['outside'] for line in group)} | {sum(line['remains'] for line in group)} | "
             f"{slowest['seconds']:.2f} ({processor:.2f}) | {peak:.0f} ({more:.0f}) |"
         )
-    print("\nThe costliest:")
+    print("\nMost processor time:")
     for line in sorted(lines, key=lambda line: -line["processor"])[:6]:
         print(f"- {line['name']}: {line['seconds']:.2f} s, processor {line['processor']:.2f} s, {line['peak']:.0f} MB, "
               f"{line['outcome']}")  # fmt: skip
@@ -239,7 +240,6 @@ def report(lines: list[dict], bombs: set[str]) -> bool:
 
 
 def main() -> None:
-    """Run all batches and print the tables."""
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("--count", type=int, default=10_000)
     parser.add_argument("--seed", default="0")
@@ -261,8 +261,9 @@ def main() -> None:
     print(file=sys.stderr)
     good = report(lines, {*IMAGE_BOMBS, *ZIP_BOMBS})
     print(
-        f"\n{len(lines):,} inputs in {time.perf_counter() - begin:.0f} s. Goals: nothing escapes, crashes, is written "
-        f"outside or remains; under {SECONDS_GOAL:.0f} s and {MEGABYTES_GOAL} MB each: {'met' if good else 'missed'}."
+        f"\n{len(lines):,} inputs in {time.perf_counter() - begin:.0f} s. Goals: no uncaught errors, crashes, "
+        f"files outside or files left; under {SECONDS_GOAL:.0f} s and {MEGABYTES_GOAL} MB each: "
+        f"{'met' if good else 'missed'}."
     )
     sys.exit(0 if good else 1)
 

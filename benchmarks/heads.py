@@ -1,8 +1,8 @@
-"""How long it takes to question every head on 500 validation images: portraits, importance, the pruning curve.
+"""Time the analysis of all heads on 500 validation images: portraits, importance, pruning curve.
 
     python -m benchmarks.heads [--images 500]
 
-On the shipped run, and on an untrained network of 4 layers with 4 heads, which takes as long as a trained one.
+It uses the included run, and an untrained network of 4 layers with 4 heads, which takes as long as a trained one.
 """
 
 import argparse
@@ -23,7 +23,6 @@ from vit.runs.weights import load_checkpoint
 
 
 def main() -> None:
-    """Print the table."""
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("--images", type=int, default=500)
     options = parser.parse_args()
@@ -31,7 +30,7 @@ def main() -> None:
     model, info = load_checkpoint(run.path)
     split = data.load(run.config.data, splits=("val",)).val
     untrained = build_model(ViTConfig(depth=4), seed=0).eval().requires_grad_(False)
-    print(f"{options.images} images\n\n| network | what | seconds | goal |\n| --- | --- | --- | --- |")
+    print(f"{options.images} images\n\n| network | analysis | seconds | goal |\n| --- | --- | --- | --- |")
 
     def timed(network: str, name: str, work: Callable[[], Any], goal: str = "") -> Any:
         start = time.perf_counter()
@@ -54,7 +53,7 @@ def main() -> None:
         orders = {name: found.of(RANKED).order(name) for name in RANKING}
         timed(
             network,
-            "pruning curves, ranked on one half, measured on the other",
+            "pruning curves, ranked on one half of the images, measured on the other",
             lambda one=one, measured=measured, orders=orders: pruning(one, measured, orders),
         )
 

@@ -1,13 +1,13 @@
-"""How a ViT-B/16 at 224 pixels (12 layers of 12 heads, 197 tokens) opens on the Attention page, and what it takes.
+"""Measure the Attention page with a ViT-B/16 at 224 pixels (12 layers of 12 heads, 197 tokens).
 
     python -m benchmarks.large [--clicks 20]
 
-The weights are drawn, not trained, which changes neither times nor sizes. The server has imported torch before the page
-is asked for, and has never seen the run.
+The weights are random, which changes neither times nor sizes. The server has imported torch before the page is
+requested, and has not opened the run before.
 
-- *Opens*: seconds from the request until every tile stands in the browser, in a headless Chromium.
-- *Click*: milliseconds from mouse down on a patch to the new maps; the maps of all tokens are too many to be sent.
-- *Memory*: of the server's process, the most it ever held (resident): after those clicks, and after ten more images.
+- *Opens*: seconds from the request until every tile is drawn, in a headless Chromium.
+- *Click*: milliseconds from mouse down on a patch to the new maps. (The maps of all tokens are too large to send.)
+- *Memory*: peak resident memory of the server's process, after these clicks and after 19 more images.
 """
 
 import argparse
@@ -31,11 +31,11 @@ from vit.runs import weights
 NAME = "vit-b-16"
 IMAGES = 19
 WARM_SECONDS = 15
-"""The server imports torch meanwhile."""
+"""Time for the server to import torch."""
 
 
 def make_run() -> None:
-    """A finished run with drawn weights."""
+    """Create a finished run with random weights."""
     model = ViTConfig(
         image_size=224,
         patch_size=16,
@@ -50,18 +50,18 @@ def make_run() -> None:
     data = DataConfig(image_size=224, class_names=CLASSES, val_images=20)
     run = runs.create(NAME, RunConfig(model=model, data=data))
     weights.save_model(run.path, build_model(model, seed=0).state_dict(), {"epoch": 0, "validated": False})
-    runs.write_status(run.path, runs.Status(state="finished", message="Drawn, not trained."))
+    runs.write_status(run.path, runs.Status(state="finished", message="Random weights."))
 
 
 def server_memory() -> float:
-    """Gigabytes that the server's process held at the most."""
+    """Return the peak memory (GB) of the server's process."""
     server = next(child for child in psutil.Process().children() if "streamlit" in " ".join(child.cmdline()))
     status = Path(f"/proc/{server.pid}/status").read_text()
     return int(status.split("VmHWM:")[1].split()[0]) / 1e6
 
 
 def click(page: Page, clicks: int) -> np.ndarray:
-    """Milliseconds from mouse down on a patch to the maps of that token."""
+    """Click on patches, and return the milliseconds until the maps of each are drawn."""
     times = []
     for token in np.random.default_rng(0).permutation(196)[: clicks + 2] + 1:
         row, column = divmod(int(token) - 1, 14)
@@ -75,7 +75,6 @@ def click(page: Page, clicks: int) -> np.ndarray:
 
 
 def main() -> None:
-    """Print the table."""
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("--clicks", type=int, default=20)
     options = parser.parse_args()

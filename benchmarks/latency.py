@@ -1,24 +1,24 @@
-"""How long a person waits for the app, in a headless Chromium: 50th and 95th percentile, and the goals.
+"""Measure the waiting times of the app in a headless Chromium: 50th and 95th percentile, and the goals.
 
     python -m benchmarks.latency [--only first pages links slider patch changes maps training] [--times 40]
                                  [--rounds 10] [--starts 5] [--json]
 
-The folder of runs is one of its own, with a copy of the shipped run. The figures of the README were taken with nothing
-else at work.
+It uses a temporary folder of runs with a copy of the included run. The figures of the README were measured on a machine
+without other work.
 
-- *first*: from the start of ``streamlit run``, in a fresh process, to Overview with its picture and the end of its
-  script, in a browser that has never been here; and to a link to the Attention page. No start is left out.
-- *pages*: every page of the navigation once it was open before: from a click on its link in the sidebar to all of the
-  headings and figures that it showed when it had come to rest, drawn, and the end of its script.
-- *links*: the same from a link that is opened anew (another session with the server).
-- *slider*: a key on the slider of the heads or of the depth on the Train page, to the new estimate, command and name.
-- *patch*: a click on a patch or on the tile of another head on the Attention page, to the new maps in every tile; and
-  until the server's answer stands in the fields, for which the maps do not wait.
-- *changes*: another method or class on Relevance, another patch in the logit lens, a head off or on.
-- *maps*: what the server computes for one image, without a browser: the maps of a token, of an image, contributions.
-- *training*: from Start, on the Train page as it comes, to the first point on the curve; from Stop until it says so.
+- *first*: from the start of ``streamlit run`` in a new process to the complete Overview page in a browser with an empty
+  cache; also to a link to the Attention page. Every start counts.
+- *pages*: every page of the navigation that was opened before: from a click on its link in the sidebar until all its
+  headings and figures are drawn and its script has ended.
+- *links*: the same from a link that opens a new session with the server.
+- *slider*: a key on the slider of heads or depth on the Train page until the new estimate, command and name.
+- *patch*: a click on a patch or on another head's tile on the Attention page until the new maps in every tile; also
+  until the fields show the server's answer, which the maps do not wait for.
+- *changes*: another method or class on Relevance, another patch in the logit lens, switching a head off or on.
+- *maps*: the server's computations for one image, without a browser: the maps of a token, of an image, contributions.
+- *training*: from Start on the unchanged Train page until the first point of the curve; from Stop until the answer.
 
-Ends with status 1 where a median misses its goal.
+The exit status is 1 if a median misses its goal.
 """
 
 import argparse
@@ -44,16 +44,16 @@ from vit.paths import data_dir
 from vit.support import hardware
 
 FIRST_GOAL, PAGE_GOAL, SLIDER_GOAL, CLICK_GOAL = 8000.0, 1000.0, 200.0, 300.0
-"""Milliseconds, of the median, on two cores of a CPU."""
+"""Goals of the medians in milliseconds, on two CPU cores."""
 LOOK = 0.5
-"""Seconds for which a person looks before the next click."""
+"""Pause between two clicks in seconds."""
 WARM_SECONDS = 8.0
-"""The server imports torch meanwhile."""
+"""Time for the server to import torch."""
 
 
 @dataclass(frozen=True)
 class Row:
-    """One line of the table: milliseconds of each time, and the goal of their median."""
+    """One line of the table: times in milliseconds, and the goal of their median."""
 
     what: str
     times: tuple[float, ...]
@@ -61,30 +61,30 @@ class Row:
 
     @property
     def percentiles(self) -> tuple[float, float]:
-        """The 50th and the 95th."""
+        """The 50th and the 95th percentile."""
         return float(np.median(self.times)), float(np.percentile(self.times, 95))
 
     @property
     def line(self) -> str:
-        """The line of the table."""
+        """The row as Markdown."""
         figures = " | ".join(f"{one:,.0f}" if one >= 100 else f"{one:.3g}" for one in self.percentiles)
         goal = "" if self.goal is None else f"{self.goal:,.0f}{'' if self.met else ', missed'}"
         return f"| {self.what} | {figures} | {len(self.times)} | {goal} |"
 
     @property
     def met(self) -> bool:
-        """Whether the median is within the goal."""
+        """Whether the median meets the goal."""
         return self.goal is None or self.percentiles[0] <= self.goal
 
 
 Rows = Iterator[Row]
 
 
-# On a server of its own
+# With a new server each time
 
 
 def first(browser: Browser, options: argparse.Namespace) -> Rows:
-    """Fresh processes of the server, and visitors with empty caches."""
+    """Measure the first page of a new server in a browser with an empty cache."""
     attention = "stopwatch.find('.attention[data-drawn]').length || null"
     for what, path, watch, goal in (
         ("`streamlit run` to the first page", "/", SHOWN, FIRST_GOAL),
@@ -96,14 +96,14 @@ def first(browser: Browser, options: argparse.Namespace) -> Rows:
             with serving() as address:
                 page = open_page(browser)
                 found = opened(page, address + path, {"shown": watch})
-                # The document's own clock began so long after the process.
+                # The document's clock starts later than the process.
                 times.append(page.evaluate("() => performance.timeOrigin") - 1000 * begun + found["shown"])
                 page.close()
         yield Row(what, tuple(times), goal)
 
 
 def training(browser: Browser, options: argparse.Namespace) -> Rows:
-    """Start and stop a training of the default model; the images of scenes are drawn and stored before."""
+    """Measure start and stop of a training of the default model. The images are already cached."""
     started, stopped = [], []
     for _ in range(options.starts):
         with serving() as address:
@@ -111,7 +111,7 @@ def training(browser: Browser, options: argparse.Namespace) -> Rows:
             page.goto(f"{address}/train?show=New+run")
             button = page.get_by_role("button", name="Start training")
             button.wait_for()
-            page.wait_for_timeout(1000 * WARM_SECONDS)  # a person has looked at the page
+            page.wait_for_timeout(1000 * WARM_SECONDS)  # a visitor has read the page
             point = "stopwatch.find('[role=graphics-document]').length || null"
             started.append(timed(page, button.click, {"point": point})["point"])
             page.wait_for_timeout(3000)
@@ -122,11 +122,11 @@ def training(browser: Browser, options: argparse.Namespace) -> Rows:
     yield Row("Stop until it has stopped", tuple(stopped))
 
 
-# On a warm server
+# With a warm server
 
 
 def pages(page: Page, options: argparse.Namespace) -> Rows:
-    """Each page of the navigation, from its link in the sidebar."""
+    """Measure each page of the navigation, opened from the sidebar."""
     rested = {name: visit(page, link) for name, link in links(page).items()}
     times: dict[str, list[float]] = {name: [] for name in rested}
     for _ in range(options.rounds):
@@ -139,7 +139,7 @@ def pages(page: Page, options: argparse.Namespace) -> Rows:
 
 
 def reloads(page: Page, options: argparse.Namespace) -> Rows:
-    """Each page of the navigation, from a link that is opened anew."""
+    """Measure each page of the navigation, opened from a link in a new session."""
     every = []
     for name, link in links(page).items():
         visit(page, link)
@@ -149,19 +149,19 @@ def reloads(page: Page, options: argparse.Namespace) -> Rows:
         for _ in range(options.rounds):
             times.append(opened(page, address, {"shown": (SHOWN, rested)})["shown"])
             page.wait_for_timeout(1000 * LOOK)
-        yield Row(f"{name}, by a fresh link", tuple(times))
+        yield Row(f"{name}, from a link", tuple(times))
         every += times
-    yield Row("any page, by a fresh link", tuple(every))
+    yield Row("any page, from a link", tuple(every))
 
 
 def links(page: Page) -> dict[str, Callable[[], None]]:
-    """The links of the navigation, by what they are called."""
+    """Return the links of the navigation by title."""
     found = page.locator("[data-testid=stSidebarNavLink]")
     return {found.nth(index).inner_text().split("\n")[-1]: found.nth(index).click for index in range(found.count())}
 
 
 def visit(page: Page, link: Callable[[], None]) -> str:
-    """Open a page and wait until it has come to rest; on Predict ask for pictures, without which it shows nothing."""
+    """Open a page and wait until it is idle. On Predict, load the sample images first."""
     link()
     page.wait_for_timeout(1000 * LOOK)
     settle(page)
@@ -173,7 +173,7 @@ def visit(page: Page, link: Callable[[], None]) -> str:
 
 
 def slider(page: Page, options: argparse.Namespace) -> Rows:
-    """Heads and depth on the Train page, one step up and one down in turn."""
+    """Measure the sliders of heads and depth on the Train page, alternately one step up and down."""
     page.goto(f"{origin(page)}/train?show=New+run")
     settle(page)
     said = (
@@ -187,13 +187,13 @@ def slider(page: Page, options: argparse.Namespace) -> Rows:
         times = measure(
             page, said, lambda page, index: page.keyboard.press(["ArrowRight", "ArrowLeft"][index % 2]), options.times
         )
-        yield Row(f"slider of the {title} on Train", tuple(times), SLIDER_GOAL)
+        yield Row(f"slider of {title} on Train", tuple(times), SLIDER_GOAL)
         every += list(times)
     yield Row("either slider on Train", tuple(every), SLIDER_GOAL)
 
 
 def patch(page: Page, options: argparse.Namespace) -> Rows:
-    """Patches and tiles on the Attention page, clicked in turn."""
+    """Measure alternate clicks on patches and tiles of the Attention page."""
     page.goto(f"{origin(page)}/attention?run={runs.SHIPPED_RUN}&image=val-0")
     settle(page)
     chosen = "['token', 'layer', 'head'].map(name => stopwatch.find('.attention')[0].dataset[name]).join()"
@@ -208,36 +208,33 @@ def patch(page: Page, options: argparse.Namespace) -> Rows:
     found, tile = [], 0
     for index in range(options.times + 3):
         if index % 2:
-            tile = (tile + int(random.integers(1, tiles.count()))) % tiles.count()  # another than the chosen one
+            tile = (tile + int(random.integers(1, tiles.count()))) % tiles.count()  # not the selected one
             act = tiles.nth(tile).click
         else:
             row, column = divmod(int(places[index % len(places)]), side)
             act = partial(click_at, page, picker.bounding_box(), (column + 0.5) / side, (row + 0.5) / side)
         found.append(timed(page, act, {"drawn": chosen, "settled": f"{fields} === {chosen} ? {chosen} : null"}))
         page.wait_for_timeout(1000 * LOOK)
-    yield Row("click on a patch or tile to the new maps", tuple(one["drawn"] for one in found[3:]), CLICK_GOAL)
-    yield Row("... to the server's answer in the fields", tuple(one["settled"] for one in found[3:]))
+    yield Row("click on a patch or tile until the new maps", tuple(one["drawn"] for one in found[3:]), CLICK_GOAL)
+    yield Row("... until the server's answer in the fields", tuple(one["settled"] for one in found[3:]))
 
 
 def click_at(page: Page, box: dict[str, float], across: float, down: float) -> None:
-    """Click at a place of a box, in shares of its sides."""
+    """Click at a relative position in a box."""
     page.mouse.click(box["x"] + across * box["width"], box["y"] + down * box["height"])
 
 
 def choose_class(page: Page, index: int) -> None:
-    """Choose another class on Relevance."""
     page.locator(".st-key-class input").click()
     page.wait_for_timeout(300)
     page.get_by_role("option").nth(index % 5).click()
 
 
 def click_lens(page: Page, index: int) -> None:
-    """Click a patch of the picker."""
     click_at(page, page.locator(".picker canvas").first.bounding_box(), *np.random.default_rng(index).random(2))
 
 
 def switch_head(page: Page, index: int) -> None:
-    """Switch a head off, or on again."""
     heads = page.locator(".board .head")
     heads.nth(index * 3 % heads.count()).click()
 
@@ -250,13 +247,13 @@ CHANGES: dict[str, tuple[str, str, Callable[[Page, int], None]]] = {
     ),
     "Relevance, another class": ("relevance", PICTURES, choose_class),
     "Tokens, another patch in the logit lens": ("tokens?aspect=Logit+lens", HEADINGS, click_lens),
-    "Intervene, a head off or on": ("intervene", MAPS, switch_head),
+    "Intervene, switching a head off or on": ("intervene", MAPS, switch_head),
 }
-"""Of pages beside Attention: the link, what changes, and what changes it."""
+"""Changes on other pages: the link, the content that changes, and the action."""
 
 
 def changes(page: Page, options: argparse.Namespace) -> Rows:
-    """Changes on pages beside Attention."""
+    """Measure changes on pages other than Attention."""
     for what, (path, seen, act) in CHANGES.items():
         page.set_viewport_size({"width": 1400, "height": 1600})
         page.goto(f"{origin(page)}/{path}{'&' if '?' in path else '?'}run={runs.SHIPPED_RUN}&image=val-3")
@@ -265,7 +262,6 @@ def changes(page: Page, options: argparse.Namespace) -> Rows:
 
 
 def origin(page: Page) -> str:
-    """The server's address."""
     return page.evaluate("() => location.origin")
 
 
@@ -273,7 +269,7 @@ def origin(page: Page) -> str:
 
 
 def maps(options: argparse.Namespace) -> Rows:
-    """What a click or another image makes the server compute, on the CPU."""
+    """Measure the server's computations for a click or a new image, on the CPU."""
     from vit.data.batches import to_tensor
     from vit.explain import capture, contributions, token_maps
     from vit.runs.weights import load_checkpoint
@@ -299,15 +295,14 @@ def maps(options: argparse.Namespace) -> Rows:
         yield Row(what, tuple(times[2:]), 50.0)
 
 
-# The program
+# Main program
 
 
 WARM = {"pages": pages, "links": reloads, "slider": slider, "patch": patch, "changes": changes}
-ALONE = {"first": first, "training": training}  # training last: its runs stand in the lists
+ALONE = {"first": first, "training": training}  # training last, because its runs appear in the lists
 
 
 def rows(options: argparse.Namespace) -> Rows:
-    """All that was asked for."""
     asked = options.only
     with sync_playwright() as playwright:
         browser = launch(playwright)
@@ -329,12 +324,11 @@ def rows(options: argparse.Namespace) -> Rows:
 
 
 def main() -> None:
-    """Print the table, or an object of JSON."""
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("--only", nargs="+", choices=[*ALONE, *WARM, "maps"], default=[*ALONE, *WARM, "maps"])
-    parser.add_argument("--times", type=int, default=40, help="of each slider, click and change")
-    parser.add_argument("--rounds", type=int, default=10, help="through all pages")
-    parser.add_argument("--starts", type=int, default=5, help="of the server, and of trainings")
+    parser.add_argument("--times", type=int, default=40, help="repeats of each slider, click and change")
+    parser.add_argument("--rounds", type=int, default=10, help="rounds through all pages")
+    parser.add_argument("--starts", type=int, default=5, help="starts of the server and of trainings")
     parser.add_argument("--json", action="store_true")
     options = parser.parse_args()
     os.environ["VIT_DATA"] = str(data_dir())

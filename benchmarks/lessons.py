@@ -1,11 +1,11 @@
-"""What the lessons tell: their networks, trained from several seeds, and what their heads look at.
+"""Measure the experiments of the lessons: accuracy with several seeds, and what the heads attend to.
 
     python -m benchmarks.lessons [--only heads,depth,patches,little,faithfulness] [--seeds 3] [--seconds 2100] [--anew]
 
-Trains on scenes what :data:`vit.lessons.EXPERIMENTS` lists, each run on one thread, and writes every result at once
-into ``vit/lessons.json``, which the pages read. What stands there already is not trained again, unless ``--anew``. No
-run begins once so many seconds of processor time are spent. Seconds are of the processor, so a busy machine changes
-them little. ``--photos`` trains the networks of the lesson on little data on photographs besides and prints the table.
+It trains the networks in :data:`vit.lessons.EXPERIMENTS` on scenes, each run on one thread, and writes every result
+immediately to ``vit/lessons.json``, which the pages read. Existing results are kept unless ``--anew`` is given. No run
+begins after ``--seconds`` of processor time; processor time hardly depends on other work of the machine. ``--photos``
+trains only the networks of the lesson on little data, on photographs, and prints the table.
 """
 
 import argparse
@@ -38,11 +38,11 @@ from vit.trainer import Epoch, fit
 FAITHFULNESS = "faithfulness"
 MAPS = ("last", "rollout", "chefer")
 FAITHFUL_IMAGES = LOOKED_AT = 100
-"""Validation images on which maps are judged, and over which the heads of a trained network are looked at."""
+"""Number of validation images for the faithfulness of maps and for the statistics of heads."""
 
 
 def trained(config: RunConfig, images: ImageData) -> Training:
-    """Train one network and look at its heads."""
+    """Train one network and measure its heads."""
     begin, weights, best = time.process_time(), {}, {}
     quiet = config.training.model_copy(update={"snapshots": 0, "device": "cpu"})
     for event in fit(config.model_copy(update={"training": quiet}), images):
@@ -64,7 +64,7 @@ def trained(config: RunConfig, images: ImageData) -> Training:
 
 @torch.inference_mode()
 def looks(model: nn.Module, config: RunConfig, images: ImageData) -> dict[str, float]:
-    """What the summary token attends to in the last layer: see :class:`vit.lessons.Training`."""
+    """Return what the summary token attends to in the last layer; see :class:`vit.lessons.Training`."""
     rows = subset(np.asarray(images.val.labels), LOOKED_AT, seed=0)
     pixels = torch.from_numpy(images.val.images[rows])
     record = capture(model, normalise(pixels, config.data.mean, config.data.std))
@@ -85,7 +85,7 @@ def looks(model: nn.Module, config: RunConfig, images: ImageData) -> dict[str, f
 
 
 def faithful() -> FaithfulnessTable:
-    """The maps of the shipped run, and chance beside them."""
+    """Measure the maps of the included run and the control maps."""
     run = get_run(SHIPPED_RUN)
     model, info = load_checkpoint(run.path)
     split = data.load(run.config.data, splits=("val",)).val
@@ -97,7 +97,6 @@ def faithful() -> FaithfulnessTable:
 
 
 def row_of(result: Faithfulness, name: str) -> MapScores:
-    """One row of a measurement."""
     scores, advantages = result.scores[name], result.advantages.get(name, {})
     better = {f"{kind}_better": advantages[f"{kind}_mean"].better for kind in ("deletion", "insertion") if advantages}
     numbers = {"deletion": "deletion_mean", "insertion": "insertion_mean", "inside": "inside"}
@@ -106,7 +105,7 @@ def row_of(result: Faithfulness, name: str) -> MapScores:
 
 
 def left(found: Stored, only: list[str], seeds: int) -> Iterator[tuple[str, Variant, int]]:
-    """What is not measured yet, the first seed of all before the second of any."""
+    """Yield what is not measured yet: the first seed of all networks before the second."""
     for seed in range(seeds):
         for experiment in only:
             for variant in EXPERIMENTS.get(experiment, ()):
@@ -116,7 +115,7 @@ def left(found: Stored, only: list[str], seeds: int) -> Iterator[tuple[str, Vari
 
 
 def with_training(found: Stored, experiment: str, variant: str, training: Training) -> Stored:
-    """The figures with one training more."""
+    """Return the results with one more training."""
     of = dict(found.trainings.get(experiment, {}))
     others = [one for one in of.get(variant, ()) if one.seed != training.seed]
     of[variant] = tuple(sorted([*others, training], key=lambda one: one.seed))
@@ -124,12 +123,12 @@ def with_training(found: Stored, experiment: str, variant: str, training: Traini
 
 
 def read() -> Stored:
-    """The figures as they stand in the file."""
+    """Read the results from the file."""
     return Stored.from_json(lessons.FILE.read_bytes()) if lessons.FILE.exists() else Stored()
 
 
 def write(found: Stored) -> None:
-    """Replace the file."""
+    """Write the results to the file."""
     words = f"torch {torch.__version__.split('+')[0]}, {platform.machine()}, one thread"
     trainings = {
         name: {variant.name: of[variant.name] for variant in variants if variant.name in of}
@@ -143,9 +142,10 @@ def write(found: Stored) -> None:
 
 
 def table(found: Stored, experiment: str) -> str:
-    """One experiment in Markdown."""
+    """Return the table of one experiment as Markdown."""
     lines = [
-        f"| {experiment} | parameters | seeds | validation accuracy | training accuracy | processor, s | heads apart "
+        f"| {experiment} | parameters | seeds | validation accuracy | training accuracy | processor time, s "
+        "| distance of heads "
         "| on the object |",
         "| --- |" + " --- |" * 7,
     ]
@@ -165,7 +165,7 @@ def table(found: Stored, experiment: str) -> str:
 
 
 def photographs(source: str, seeds: int) -> str:
-    """The lesson on little data with photographs in place of scenes."""
+    """Run the lesson on little data with photographs instead of scenes, and return its table."""
     info = data.describe(source)
     found = Stored()
     for seed in range(seeds):
@@ -182,18 +182,18 @@ def photographs(source: str, seeds: int) -> str:
 
 
 def main() -> None:
-    """Train what is missing, and print all tables."""
+    """Train the missing networks, and print all tables."""
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     every = [*EXPERIMENTS, FAITHFULNESS]
-    parser.add_argument("--only", default=",".join(every), help="which of these, with commas between")
+    parser.add_argument("--only", default=",".join(every), help="comma-separated experiments")
     parser.add_argument("--seeds", type=int, default=3)
-    parser.add_argument("--seconds", type=float, default=2100, help="of processor time, after which no run begins")
-    parser.add_argument("--anew", action="store_true", help="measure again what stands in the file")
+    parser.add_argument("--seconds", type=float, default=2100, help="processor time after which no run begins")
+    parser.add_argument("--anew", action="store_true", help="measure again, even what is in the file")
     parser.add_argument("--photos", help="folder or zip in ImageFolder layout, for the lesson on little data")
     options = parser.parse_args()
     only = options.only.split(",")
     if unknown := set(only) - set(every):
-        parser.error(f"--only {', '.join(sorted(unknown))} is unknown: choose of {', '.join(every)}.")
+        parser.error(f"--only {', '.join(sorted(unknown))} is unknown: choose from {', '.join(every)}.")
     torch.set_num_threads(1)
     if options.photos:
         print(photographs(options.photos, options.seeds))
@@ -206,7 +206,7 @@ def main() -> None:
         write(read().model_copy(update={"faithfulness": measured}))
     for experiment, variant, seed in list(left(read(), only, options.seeds)):
         if time.process_time() > options.seconds:
-            print(f"{options.seconds:.0f} s are spent; the rest is left.", file=sys.stderr)
+            print(f"{options.seconds:.0f} s are used up; start again for the rest.", file=sys.stderr)
             break
         config = variant.seeded(seed)
         result = trained(config, data.load(config.data))

@@ -1,20 +1,20 @@
-"""Thirty visitors at once while a training runs: how long pages take, what breaks, what memory and an open page cost.
+"""Simulate thirty visitors during a training: response times, errors, memory, and the cost of an open page.
 
     python -m benchmarks.load [--sessions 30] [--seconds 600] [--page-seconds 60] [--no-browser]
 
-A real server with a copy of the shipped run, in folders of its own that are removed at the end, and a real training
-of the default model on the CPU beside it:
+It starts a real server with a copy of the included run in temporary folders, and a real training of the default model
+on the CPU.
 
-- *Train page*: processor time of the server while one Train page is open, less what it takes with none, in cores; of
-  a run that trains (goal 0.05), of one that has ended while another trains, and with nothing training at all.
+- *Train page*: processor time of the server with one open Train page minus that without one, in cores: for a run in
+  training (goal 0.05), for an ended run while another one trains, and without any training.
 - *Page updates*: visitors (:mod:`benchmarks.clients`) open links to Attention, Predict and Evaluate, change layers,
-  patches, images and cells, draw samples, upload pictures, go from page to page, leave, and others come; 1 to 5 seconds
-  lie between two actions of each. Milliseconds from the request to the message that the page is complete.
-- *Errors*: exceptions and error boxes on a page, connections that broke, answers that did not come (goal 0).
-- *Memory*: of the server, at the end against minute 2 or, where it is shorter, a third of the time (goal 10 % more).
-- *Chromium*: from mouse down to the changed page on the screen, one browser among the visitors; no goal.
+  patches, images and cells, load samples, upload images, change pages and leave, and new visitors arrive. Each waits 1
+  to 5 seconds between two actions. Milliseconds from the request to the message that the page is complete.
+- *Errors*: exceptions and error boxes on pages, broken connections, missing answers (goal 0).
+- *Memory*: growth of the server from minute 2 (or a third of a shorter time) to the end (goal at most 10 %).
+- *Chromium*: from mouse down to the changed page on the screen, in one browser among the visitors; no goal.
 
-Ends with status 1 where a goal is missed.
+The exit status is 1 if a goal is missed.
 """
 
 import argparse
@@ -51,19 +51,19 @@ PAGE_CORES_MAX = 0.05
 MEMORY_GROWTH_MAX = 0.10
 THINK = (1.0, 5.0)
 ACTIONS = (4, 10)
-"""So many actions, at least and at most, until a visitor leaves."""
+"""Lowest and highest number of actions of a visitor."""
 SAMPLE_EVERY = 2.0
 WORDS = "[...document.querySelectorAll('[data-testid=stMain] strong')].map(one => one.textContent).join()"
 
 Times = dict[str, list[float]]
 
 
-# The house: folders, server, training
+# Folders, server, training
 
 
 @contextmanager
-def house() -> Iterator[Path]:
-    """Folders of runs and data of their own, in force for this process and those that it starts."""
+def temporary_home() -> Iterator[Path]:
+    """Use temporary folders of runs and data in this process and its children."""
     shipped = checkpoints_dir() / runs.SHIPPED_RUN
     with tempfile.TemporaryDirectory(prefix="vit-load-") as folder:
         shutil.copytree(shipped, Path(folder) / "checkpoints" / runs.SHIPPED_RUN)
@@ -79,7 +79,7 @@ def house() -> Iterator[Path]:
 
 @contextmanager
 def server() -> Iterator[tuple[str, psutil.Process]]:
-    """The app on a free port: its address and its process."""
+    """Start the app on a free port; yield its address and its process."""
     with serving() as address:
         mine = [one for one in psutil.Process().children() if "streamlit_app.py" in one.cmdline()]
         yield address, mine[-1]
@@ -87,25 +87,25 @@ def server() -> Iterator[tuple[str, psutil.Process]]:
 
 @contextmanager
 def training() -> Iterator[Run]:
-    """The training of the shipped run once more, which goes on until it is stopped."""
+    """Train with the settings of the included run until the block ends."""
     config = runs.find_run(runs.SHIPPED_RUN).config
     recipe = config.training.model_copy(update={"device": "cpu", "epochs": 1000})
     run = jobs.start(config.model_copy(update={"training": recipe}), "load")
     try:
         while run.latest is None:
             if not run.active:
-                raise SystemExit(f"The training did not begin: {run.status.message}\n{run.log(20)}")
+                raise SystemExit(f"The training did not start: {run.status.message}\n{run.log(20)}")
             time.sleep(0.2)
         yield run
     finally:
         jobs.stop(run)
 
 
-# What one open page costs
+# The cost of one open page
 
 
 async def page_cost(address: str, process: psutil.Process, seconds: float, run: str | None) -> tuple[float, Client]:
-    """Cores that the server takes over some seconds with one Train page open, or none."""
+    """Return the cores that the server uses with one open Train page, or with none if ``run`` is None."""
     client = Client(address)
     if run is not None:
         await client.open("train", run=run, show="Follow a run")
@@ -128,7 +128,7 @@ def _cpu(process: psutil.Process) -> float:
 
 
 class Visit:
-    """What one visitor does: a link, then one thing after another, each as chance has it."""
+    """The random actions of one visitor, starting from a link."""
 
     def __init__(self, address: str, chance: random.Random, times: Times, classes: tuple[str, ...]) -> None:
         self.client = Client(address)
@@ -141,7 +141,6 @@ class Visit:
         }
 
     async def make(self, until: float) -> None:
-        """The whole visit."""
         try:
             await self.arrive()
             for _ in range(self.chance.randint(*ACTIONS)):
@@ -156,11 +155,11 @@ class Visit:
             await self.client.close()
 
     async def note(self, kind: str, action: Awaitable[float]) -> None:
-        """Take the time of an action."""
+        """Record the time of an action."""
         self.times[kind].append(1000 * await action)
 
     async def arrive(self) -> None:
-        """By a link."""
+        """Open a link to a random page."""
         self.page = self.chance.choice(list(self.pages))
         one, two = self.chance.choices(self.classes, k=2)
         query = {
@@ -172,12 +171,12 @@ class Visit:
         await self.client.load_pictures()
 
     async def move(self) -> None:
-        """To another of the pages."""
+        """Go to another page."""
         self.page = self.chance.choice([name for name in self.pages if name != self.page])
         await self.note(f"{self.page.title()}: from another page", self.client.go(self.page))
 
     async def place(self) -> None:
-        """A patch, a layer or a head by its number."""
+        """Set the number of a patch, layer or head."""
         field = self.chance.choice(list(self.client.all("number_input")))
         low, high = int(field.proto.min), int(field.proto.max)
         await self.note(
@@ -185,7 +184,7 @@ class Visit:
         )
 
     async def tile(self) -> None:
-        """A click on the drawn maps, as the browser reports it once it holds them."""
+        """Click on the maps, with the event that the browser would send."""
         grid = self.client.find("bidi_component")
         now = json.loads(grid.proto.mixed.json or grid.proto.json)
         pick = {name: now[name] for name in ("version", "token", "row", "column", "frame")} | {"seq": now["seq"] + 1}
@@ -193,7 +192,7 @@ class Visit:
         await self.note("Attention: click on the maps", self.client.trigger(grid, "pick", pick))
 
     async def image(self) -> None:
-        """Another image."""
+        """Choose another image."""
         if self.chance.random() < 0.5:
             await self.note("Attention: another image", self.client.click(self.client.find("button", label="Next")))
         else:
@@ -202,17 +201,17 @@ class Visit:
             await self.note("Attention: another image", self.client.set(field, choice))
 
     async def view(self) -> None:
-        """Attention, contributions, or the heads in one."""
+        """Choose attention, contributions, or the mean of the heads."""
         views = self.client.find("button_group", label="Show")
         choice = self.chance.choice(views.proto.options).content
         await self.note("Attention: another view", self.client.set(views, [choice]))
 
     async def samples(self) -> None:
-        """Four images of the data set."""
+        """Load four images of the data set."""
         await self.note("Predict: samples", self.client.click(self.client.find("button", label="Sample images")))
 
     async def picture(self) -> None:
-        """A picture of one's own."""
+        """Upload an image."""
         size = (self.chance.randint(64, 1200), self.chance.randint(64, 1200))
         noise = np.frombuffer(self.chance.randbytes(12 * 9 * 3), np.uint8).reshape(9, 12, 3)
         file = io.BytesIO()
@@ -221,7 +220,7 @@ class Visit:
         await self.note("Predict: upload", self.client.upload(uploader, "picture.jpg", file.getvalue()))
 
     async def look_closer(self) -> None:
-        """On to Attention with one of the pictures."""
+        """Follow the link from an image to Attention."""
         links = list(self.client.all("page_link", label="See its attention"))
         if not links:
             return await self.samples()
@@ -230,24 +229,24 @@ class Visit:
         await self.note("Attention: from another page", self.client.go("attention", query))
 
     async def cell(self) -> None:
-        """Another cell, by the lists."""
+        """Choose another cell from the lists."""
         field = self.client.find("selectbox", label=self.chance.choice(("True class", "Predicted class")))
         await self.note("Evaluate: cell", self.client.set(field, self.chance.choice(self.classes)))
 
     async def matrix(self) -> None:
-        """Another cell, by a click on the matrix."""
+        """Click on another cell of the matrix."""
         place = [self.chance.randrange(len(self.classes)) for _ in range(2)]
         await self.note("Evaluate: cell", self.client.trigger(self.client.find("bidi_component"), "cell", place))
 
     async def numbers(self) -> None:
-        """Counts or shares."""
+        """Switch between counts and shares."""
         choice = self.client.find("button_group", label="Numbers")
         text = self.chance.choice(choice.proto.options).content
         await self.note("Evaluate: counts or shares", self.client.set(choice, [text]))
 
 
 async def crowd(address: str, sessions: int, seconds: float, times: Times, problems: list[str]) -> int:
-    """Keep so many visitors on the pages; how many there were in all."""
+    """Keep ``sessions`` visitors on the pages, and return the total number of visitors."""
     until = time.monotonic() + seconds
     classes = runs.find_run(runs.SHIPPED_RUN).config.data.class_names
     came = 0
@@ -266,7 +265,7 @@ async def crowd(address: str, sessions: int, seconds: float, times: Times, probl
 
 
 async def watch_memory(process: psutil.Process, samples: list[tuple[float, float]]) -> None:
-    """Note the server's resident megabytes now and then."""
+    """Record the server's resident memory (MB) regularly."""
     begun = time.monotonic()
     while True:
         samples.append((time.monotonic() - begun, process.memory_info().rss / 1e6))
@@ -274,15 +273,15 @@ async def watch_memory(process: psutil.Process, samples: list[tuple[float, float
 
 
 def around(samples: list[tuple[float, float]], moment: float) -> float:
-    """The median of the samples of the ten seconds up to a moment."""
+    """Return the median of the samples in the ten seconds before a moment."""
     return float(np.median([megabytes for at, megabytes in samples if moment - 10 <= at <= moment]))
 
 
-# A browser among them
+# A real browser
 
 
 def browse(address: str, repeats: int) -> Times:
-    """Milliseconds until three kinds of change stand on the screen of a headless Chromium."""
+    """Measure three kinds of changes in a headless Chromium, in milliseconds."""
 
     def cell(page: Page, index: int) -> None:
         cells = page.locator(".matrix td[data-row]")
@@ -322,37 +321,37 @@ def browse(address: str, repeats: int) -> Times:
 
 
 class Report:
-    """One table, and whether all goals were met."""
+    """Prints the table, and records whether all goals are met."""
 
     def __init__(self) -> None:
         self.met = True
         print("| | figure | goal |\n| --- | --- | --- |", flush=True)
 
     def row(self, name: str, figure: str, goal: str = "", met: bool = True) -> None:
-        """One line; what misses its goal is marked."""
+        """Print one line, and mark a missed goal."""
         self.met &= met
         print(f"| {name} | {figure if met else f'**{figure}** (missed)'} | {goal} |", flush=True)
 
     def times(self, times: Times) -> None:
-        """A line for each kind of page update."""
+        """Print a line for each kind of page update."""
         for name, found in sorted(times.items()):
             p50, p95 = np.percentile(found, (50, 95))
             self.row(name, f"p50 {p50:.0f} ms, p95 {p95:.0f} ms, {len(found)} times")
 
 
 async def open_pages(report: Report, address: str, process: psutil.Process, run: str, seconds: float) -> None:
-    """The costs of one Train page while ``run`` trains."""
+    """Measure the cost of one Train page while ``run`` trains."""
     base, _ = await page_cost(address, process, seconds, None)
-    report.row("server while a run trains, no page open", f"{base:.3f} cores")
-    for name, followed in (("training", run), ("ended, another one trains", runs.SHIPPED_RUN)):
+    report.row("server during a training, no open page", f"{base:.3f} cores")
+    for name, followed in (("training", run), ("ended, another run trains", runs.SHIPPED_RUN)):
         used, client = await page_cost(address, process, seconds, followed)
         met = used - base <= PAGE_CORES_MAX and not client.problems
-        figure = f"{used - base:.3f} cores, {client.finished / seconds:.2f} runs of a script a second"
+        figure = f"{used - base:.3f} cores, {client.finished / seconds:.2f} script runs per second"
         report.row(f"Train page of a run: {name}", figure, f"{PAGE_CORES_MAX}", met)
 
 
 async def visits(report: Report, address: str, process: psutil.Process, sessions: int, seconds: float) -> None:
-    """The crowd, and what the server's memory does."""
+    """Simulate the visitors, and measure response times, errors and memory."""
     times: Times = defaultdict(list)
     problems: list[str] = []
     samples: list[tuple[float, float]] = []
@@ -361,29 +360,31 @@ async def visits(report: Report, address: str, process: psutil.Process, sessions
     came = await crowd(address, sessions, seconds, times, problems)
     used += _cpu(process)
     memory.cancel()
-    report.row("visitors", f"{sessions} at a time, {came} in all, {seconds:.0f} s")
-    report.row("server under them", f"{used / samples[-1][0]:.2f} cores")
+    report.row("visitors", f"{sessions} at a time, {came} in total, {seconds:.0f} s")
+    report.row("server with these visitors", f"{used / samples[-1][0]:.2f} cores")
     report.times(times | {"**All page updates**": [one for found in times.values() for one in found]})
     report.row("errors", f"{len(problems)}", "0", not problems)
     for problem, number in Counter(problems).most_common(10):
         print(f"  {number} x {problem}", file=sys.stderr)
     warm, end = around(samples, min(120.0, seconds / 3)), around(samples, samples[-1][0])
     figure = f"{warm:.0f} to {end:.0f} MB, {end / warm - 1:+.1%}"
-    report.row("memory of the server, warm and at the end", figure, "+10 %", end / warm - 1 <= MEMORY_GROWTH_MAX)
+    report.row(
+        "memory of the server, after warm-up and at the end", figure, "+10 %", end / warm - 1 <= MEMORY_GROWTH_MAX
+    )
 
 
 async def browser_among(report: Report, address: str, sessions: int) -> None:
-    """One Chromium while the visitors go on."""
-    nothing: Times = defaultdict(list)
-    company = asyncio.create_task(crowd(address, sessions, 600, nothing, []))
+    """Measure one Chromium among the visitors."""
+    ignored: Times = defaultdict(list)
+    visitors = asyncio.create_task(crowd(address, sessions, 600, ignored, []))
     report.times(await asyncio.to_thread(browse, address, 20))
-    company.cancel()
+    visitors.cancel()
     with contextlib.suppress(asyncio.CancelledError):
-        await company
+        await visitors
 
 
 async def warm_up(address: str) -> None:
-    """Every page once, so that torch, the model and the evaluation are there."""
+    """Open every page once, so that torch, the model and the evaluation are loaded."""
     client = Client(address)
     await client.open()
     await asyncio.sleep(12)
@@ -395,31 +396,30 @@ async def warm_up(address: str) -> None:
 
 
 def speed(run: Run, seconds: float) -> str:
-    """How fast the training has gone lately."""
+    """Return the recent speed of the training."""
     lines = [line for line in run.metrics()[0] if line["event"] == "step"]
     lately = [line["images_per_second"] for line in lines if line["seconds"] > lines[-1]["seconds"] - seconds]
     return f"{np.median(lately):.0f} images a second"
 
 
 def main() -> None:
-    """Print the table."""
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("--sessions", type=int, default=30)
     parser.add_argument("--seconds", type=float, default=600.0)
     parser.add_argument("--page-seconds", type=float, default=60.0)
     parser.add_argument("--no-browser", action="store_true")
     options = parser.parse_args()
-    with house(), server() as (address, process):
+    with temporary_home(), server() as (address, process):
         asyncio.run(warm_up(address))
         report = Report()
         ended, client = asyncio.run(page_cost(address, process, options.page_seconds, runs.SHIPPED_RUN))
-        figure = f"{ended:.3f} cores, the whole server; {client.finished} runs of a script"
-        report.row("Train page of a run: ended, nothing trains", figure, f"{PAGE_CORES_MAX}", ended <= PAGE_CORES_MAX)
+        figure = f"{ended:.3f} cores, the whole server; {client.finished} script runs"
+        report.row("Train page of a run: ended, no training", figure, f"{PAGE_CORES_MAX}", ended <= PAGE_CORES_MAX)
         with training() as run:
             asyncio.run(open_pages(report, address, process, run.name, options.page_seconds))
-            report.row("training, one page open", speed(run, options.page_seconds))
+            report.row("training, one open page", speed(run, options.page_seconds))
             asyncio.run(visits(report, address, process, options.sessions, options.seconds))
-            report.row("training, among the visitors", speed(run, options.seconds))
+            report.row("training, with the visitors", speed(run, options.seconds))
             if not options.no_browser and chromium_path():
                 asyncio.run(browser_among(report, address, options.sessions))
     sys.exit(0 if report.met else 1)

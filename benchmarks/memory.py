@@ -1,15 +1,15 @@
-"""Whether the memory that the Train page announces is what a training takes.
+"""Compare the memory estimate of the Train page with the memory that a training uses.
 
     python -m benchmarks.memory [--device cuda] [--only patch] [--steps 6] [--json]
 
-Each setting trains two epochs in its own process, as a run does (:func:`vit.jobs.worker.execute`: steps, validation,
-and the files at the end of an epoch), on images of noise. Before it a tiny network of the same kind is trained, so that
-what torch and its libraries set up once is not counted.
+Each setting trains two epochs in a separate process, like a run (:func:`vit.jobs.worker.execute`: steps, validation,
+and the files at the end of an epoch), on images of noise. A tiny network of the same kind is trained first, so that the
+one-time setup of torch and its libraries is not counted.
 
-- *Measured*, on the CPU: the peak of the resident size less the size before. The kernel's own peak (``VmHWM``, begun
-  anew through ``/proc/self/clear_refs``) misses nothing, as a thread that looks now and then would. The images lie in
-  memory from the start, so no page of a mapped file is counted among what the network takes. On a GPU:
-  ``torch.cuda.max_memory_allocated`` less what was allocated before (the work space of cuBLAS).
+- *Measured*, on the CPU: the peak of the resident size minus the size before. The kernel's peak (``VmHWM``, reset
+  through ``/proc/self/clear_refs``) is complete, unlike regular sampling. The images are in memory from the start, so
+  no pages of a mapped file are counted. On a GPU: ``torch.cuda.max_memory_allocated`` minus the memory
+  allocated before (the workspace of cuBLAS).
 - *Estimate*: :func:`vit.cost.estimate.training_bytes`. The Train page shows
   :func:`vit.cost.estimate.memory_bytes`, which adds the runtime (Python, torch, its libraries); the last line compares
   that constant with the size before.
@@ -33,7 +33,7 @@ from vit.support import hardware
 SMALL = {"stem": "patch", "patch_size": 16, "embed_dim": 128, "depth": 2, "num_heads": 2, "mlp_ratio": 4.0}
 LARGE = {"stem": "patch", "patch_size": 8, "embed_dim": 192, "depth": 6, "num_heads": 3, "mlp_ratio": 4.0}
 VAL_IMAGES = {"cpu": 300, "cuda": 1100, "mps": 300}
-"""More than are validated at once."""
+"""More than one validation batch."""
 LIMIT = 0.15
 
 
@@ -79,7 +79,7 @@ SETTINGS = {
 
 
 def tiny(model: ModelConfig) -> ModelConfig:
-    """A network of the same kind that takes next to nothing."""
+    """Return a network of the same kind that needs almost no memory."""
     match model:
         case ReferenceConfig():
             return ReferenceConfig(image_size=32, embed_dim=16, depth=1)
@@ -91,13 +91,13 @@ def tiny(model: ModelConfig) -> ModelConfig:
 
 
 class Meter:
-    """Bytes on one device that this process takes, and has taken at the most since the meter was set."""
+    """Measures the memory (bytes) of this process on one device: now, and its peak since the last reset."""
 
     def __init__(self, device: str) -> None:
         self.cuda = device == "cuda"
 
-    def set(self) -> int:
-        """What is taken now; the peak begins anew."""
+    def reset(self) -> int:
+        """Reset the peak, and return the current memory."""
         import torch
 
         from vit.support import heap
@@ -113,7 +113,7 @@ class Meter:
         return self._read("VmRSS")
 
     def peak(self) -> int:
-        """The most that was taken."""
+        """Return the peak since the last reset."""
         if self.cuda:
             import torch
 
@@ -126,7 +126,7 @@ class Meter:
 
 
 def measure(config: RunConfig, device: str, steps: int) -> dict[str, float]:
-    """Train in this process, and say what it took."""
+    """Train in this process, and return measured and estimated bytes."""
     from vit import runs
     from vit.data.records import ImageData, Split
     from vit.jobs import worker
@@ -143,7 +143,7 @@ def measure(config: RunConfig, device: str, steps: int) -> dict[str, float]:
         worker._load_data = lambda *_: data  # noise, in memory
         run = runs.create(name, config)
         meter.images = sum(part.images.nbytes for part in (data.train, data.val))
-        meter.before = meter.set()
+        meter.before = meter.reset()
         status = worker.execute(run)
         if status.state != "finished":
             raise SystemExit(status.message)
@@ -185,11 +185,10 @@ def _in_a_process_of_its_own(name: str, device: str, steps: int) -> dict[str, fl
 
 
 def main() -> None:
-    """Print the table."""
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("--device", default="auto", choices=("auto", "cpu", "cuda"))
-    parser.add_argument("--only", default="", help="settings whose name has this in it")
-    parser.add_argument("--steps", type=int, default=6, help="steps of each of the two epochs")
+    parser.add_argument("--only", default="", help="only settings whose name contains this")
+    parser.add_argument("--steps", type=int, default=6, help="steps in each of the two epochs")
     parser.add_argument("--json", action="store_true")
     parser.add_argument("--child", help=argparse.SUPPRESS)
     options = parser.parse_args()

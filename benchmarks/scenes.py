@@ -1,17 +1,17 @@
-"""How much of the class a scene gives away without its shape: the bars of the embedded data set, as a Markdown table.
+"""Measure how well scenes can be classified without the shape of the object.
 
     python -m benchmarks.scenes [--train 5000] [--val 1000] [--epochs 10]
 
-Every figure is the accuracy on validation images, of a model fitted on training images (64 x 64 pixels):
+Every figure is the validation accuracy of a model that was fitted on training images (64 x 64 pixels):
 
 - *Raw pixels*: logistic regression on standardised pixel values, the best of several penalties.
-- *Colour histogram*: the same on the joint 8 x 8 x 8 RGB histogram.
-- *Background*: a small convolutional network. To take the object out of an image without leaving its outline behind,
-  the scene is drawn again without it: every other pixel, light and what stands in front included, stays the same. That
-  is the test the bar is set on. Two cruder ones stand beside it: the square around the object filled with the mean
-  colour (place and size remain visible), and only the object's pixels filled, where the outline remains, and with it
-  the shape: that last figure has to be high, and says nothing of the background.
-- *Whole image*: the same network, unmasked. What a model can learn from the scenes.
+- *Colour histogram*: the same with the joint 8 x 8 x 8 RGB histogram.
+- *Background*: a small convolutional network. To remove the object without leaving its outline, the scene is drawn
+  again without it; all other pixels, including light and foreground, stay the same. The bar applies to this test. Two
+  simpler variants: the square around the object is filled with the mean colour (its position and size remain visible),
+  or only the object's pixels are filled. In the latter the outline, and so the shape, remains visible: this figure must
+  be high, and says nothing about the background.
+- *Whole image*: the same network on complete images, which shows what a model can learn from scenes.
 """
 
 import argparse
@@ -32,10 +32,10 @@ SIZE = 64
 
 
 def logistic(train: np.ndarray, train_labels: np.ndarray, val: np.ndarray, val_labels: np.ndarray) -> float:
-    """Best validation accuracy of logistic regression over penalties from strong to weak; features (n f)."""
+    """Return the best validation accuracy of logistic regression over several penalties; features ``(n f)``."""
     scale = StandardScaler().fit(train)
     train, val = scale.transform(train), scale.transform(val)
-    if train.shape[1] > 1024:  # a rotation, and 99 % of the variance or more: the same model, in minutes less
+    if train.shape[1] > 1024:  # keeps at least 99 % of the variance; nearly the same model, minutes faster
         pca = PCA(1000, svd_solver="randomized", iterated_power=2, random_state=0).fit(train)
         train, val = pca.transform(train), pca.transform(val)
     return max(
@@ -45,7 +45,7 @@ def logistic(train: np.ndarray, train_labels: np.ndarray, val: np.ndarray, val_l
 
 
 def histograms(images: np.ndarray) -> np.ndarray:
-    """Joint RGB histogram of 8 x 8 x 8 bins, square roots of shares: (n c h w) -> (n 512)."""
+    """Return square roots of the joint RGB histogram with 8 x 8 x 8 bins: ``n c h w -> n 512``."""
     bins = images.astype(np.int64) // 32
     codes = (bins[:, 0] * 64 + bins[:, 1] * 8 + bins[:, 2]).reshape(len(images), -1)
     counts = np.stack([np.bincount(row, minlength=512) for row in codes])
@@ -53,7 +53,7 @@ def histograms(images: np.ndarray) -> np.ndarray:
 
 
 def network() -> nn.Module:
-    """Four convolutions, each halving the image, and a linear layer on what they see in each of 16 places."""
+    """Return four convolutions, each halving the image, and a linear layer on the 16 positions."""
     layers: list[nn.Module] = []
     for before, after, kernel in ((3, 24, 5), (24, 48, 3), (48, 96, 3), (96, 96, 3)):
         stride = 2 if before == 3 else 1
@@ -65,7 +65,7 @@ def network() -> nn.Module:
 def convolutional(
     train: np.ndarray, train_labels: np.ndarray, val: np.ndarray, val_labels: np.ndarray, epochs: int
 ) -> float:
-    """Best validation accuracy over the epochs of a small convolutional network; images (n c h w)."""
+    """Return the best validation accuracy over the epochs of a small CNN; images ``(n c h w)``."""
     torch.manual_seed(0)
     model, order = network().to(memory_format=torch.channels_last), np.random.default_rng(0)
     steps = epochs * (len(train) // 64)
@@ -94,13 +94,13 @@ def _floats(images: np.ndarray) -> torch.Tensor:
 
 
 def without_object(images: np.ndarray, masks: np.ndarray, split: str) -> np.ndarray:
-    """The scenes drawn again without their objects: (n c h w)."""
+    """Draw the scenes again without their objects: ``(n c h w)``."""
     pictures = [scenes.draw_background(index, split=split, image_size=SIZE) for index in range(len(images))]
     return np.stack(pictures).transpose(0, 3, 1, 2)
 
 
 def square_filled(images: np.ndarray, masks: np.ndarray, split: str) -> np.ndarray:
-    """The square around each object filled with the mean colour of the rest."""
+    """Fill the square around each object with the mean colour of the rest."""
     filled = images.copy()
     rows, columns = np.arange(SIZE)[:, None], np.arange(SIZE)[None, :]
     for image, mask in zip(filled, masks, strict=True):
@@ -114,7 +114,7 @@ def square_filled(images: np.ndarray, masks: np.ndarray, split: str) -> np.ndarr
 
 
 def object_filled(images: np.ndarray, masks: np.ndarray, split: str) -> np.ndarray:
-    """Only the object's pixels filled with the mean colour: the outline stays."""
+    """Fill only the object's pixels with the mean colour; the outline remains."""
     filled = images.copy()
     for image, mask in zip(filled, masks.astype(bool), strict=True):
         image[:, mask] = image[:, ~mask].mean(1).astype(np.uint8)[:, None]
@@ -122,7 +122,6 @@ def object_filled(images: np.ndarray, masks: np.ndarray, split: str) -> np.ndarr
 
 
 def main() -> None:
-    """Draw, fit, and print the table."""
     options = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     options.add_argument("--train", type=int, default=scenes.SPLIT_COUNTS["train"])
     options.add_argument("--val", type=int, default=scenes.SPLIT_COUNTS["val"])

@@ -1,6 +1,6 @@
-"""A stopwatch inside a headless Chromium: from a press to the frame in which the page shows what was asked for.
+"""Measure times inside a headless Chromium: from a click or key to the frame that shows the result.
 
-It runs in the page itself, looks at every frame, and knows nothing of the time that a test's own messages take.
+The stopwatch runs in the page and checks every frame, so the communication with the test program does not count.
 """
 
 import time
@@ -10,9 +10,9 @@ import numpy as np
 from playwright.sync_api import Browser, Page
 
 WAIT = 120_000
-"""Milliseconds until something that does not come is given up."""
+"""Timeout in milliseconds."""
 REST = 2.0
-"""Seconds for which nothing has changed on a page that has come to rest."""
+"""Seconds without a change after which a page counts as idle."""
 VIEWPORT = {"width": 1400, "height": 1000}
 
 PICTURES = "[...document.querySelectorAll('[data-testid=stMain] img')].map(one => one.currentSrc).join()"
@@ -20,18 +20,18 @@ HEADINGS = "[...document.querySelectorAll('[data-testid=stMain] h3')].map(one =>
 MAPS = "stopwatch.find('.attention')[0].dataset.version"
 SHOWN = "stopwatch.shown()"
 
-# A watch is an expression, which is null while the page is on its way. Its time is that of the first frame in which
-# its value is the wanted one, or, where none is named, another than at the press. A press is a key or the mouse button;
-# of several the last one counts.
+# A watch is an expression that is null while the page is loading. Its time is that of the first frame in which it has
+# the wanted value or, without a wanted value, another value than at the press. A press is a key or the mouse button; of
+# several presses the last one counts.
 _SCRIPT = """window.stopwatch = {
-  // What a component draws stands in a shadow tree, which the page's own queries do not enter.
+  // Components draw into shadow trees, which queries of the page do not search.
   find(selector) {
     const main = document.querySelector("[data-testid=stMain]")
     const trees = [...main.querySelectorAll("[data-testid=stBidiComponentIsolated]")].map(one => one.shadowRoot)
     return [main, ...trees.filter(tree => tree)].flatMap(root => [...root.querySelectorAll(selector)])
   },
   idle: () => document.querySelector('[data-test-script-state="notRunning"]') !== null,
-  // Headings, and how many figures of each kind are drawn; null while a script runs or an image is on its way.
+  // Headings, and the number of figures of each kind; null while a script runs or an image is loading.
   shown() {
     const { find, idle } = window.stopwatch
     if (!idle() || !document.querySelector("[data-testid=stMain] h1")) return null
@@ -65,11 +65,11 @@ for (const kind of ["pointerdown", "keydown"])
   document.addEventListener(kind, () => window.stopwatch.press?.(performance.now()), true)"""
 
 Watches = Mapping[str, str | tuple[str, str]]
-"""By name: an expression, or an expression and the value that is wanted of it."""
+"""Watches by name: an expression, or an expression and its wanted value."""
 
 
 def open_page(browser: Browser) -> Page:
-    """An empty page of a new visitor, with the stopwatch in all that it opens."""
+    """Open an empty page of a new visitor, with the stopwatch installed."""
     page = browser.new_page(viewport=VIEWPORT)
     page.set_default_timeout(WAIT)
     page.add_init_script(_SCRIPT)
@@ -77,23 +77,23 @@ def open_page(browser: Browser) -> Page:
 
 
 def timed(page: Page, act: Callable[[], None], watches: Watches) -> dict[str, float]:
-    """Milliseconds from the press in ``act`` to each of the watches."""
+    """Return the milliseconds from the press in ``act`` to each watch."""
     _arm(page, watches)
     act()
     return _times(page, watches)
 
 
 def opened(page: Page, link: str, watches: Watches) -> dict[str, float]:
-    """Milliseconds from the request for a link to each of the watches."""
+    """Return the milliseconds from the request for a link to each watch."""
     page.goto(link, wait_until="commit")
-    _arm(page, watches, begun=0.0)  # a document's clock begins with the request for it
+    _arm(page, watches, begun=0.0)  # a document's clock starts with its request
     return _times(page, watches)
 
 
 def measure(page: Page, seen: str, act: Callable[[Page, int], None], times: int, pause: float = 0.7) -> np.ndarray:
-    """Milliseconds from the press in ``act(page, index)`` until ``seen`` has another value, of so many changes.
+    """Return the milliseconds from the press in ``act(page, index)`` to a new value of ``seen``, ``times`` times.
 
-    Three more come first, which do not count; a person looks for ``pause`` seconds before the next one.
+    Three additional changes come first and do not count. There is a pause of ``pause`` seconds between changes.
     """
     found = []
     for index in range(times + 3):
@@ -103,7 +103,7 @@ def measure(page: Page, seen: str, act: Callable[[Page, int], None], times: int,
 
 
 def settle(page: Page) -> str:
-    """Wait until the page has come to rest; what it shows then, a value of :data:`SHOWN`."""
+    """Wait until the page is idle, and return its value of :data:`SHOWN`."""
     page.wait_for_selector("[data-testid=stMain] h1")
     end, since, before = time.monotonic() + WAIT / 1000, time.monotonic(), None
     while time.monotonic() < end:
@@ -113,7 +113,7 @@ def settle(page: Page) -> str:
         elif time.monotonic() - since > REST:
             return now
         page.wait_for_timeout(100)
-    raise SystemExit(f"{page.url} does not come to rest.")
+    raise SystemExit(f"{page.url} does not become idle.")
 
 
 def _arm(page: Page, watches: Watches, begun: float | None = None) -> None:

@@ -1,10 +1,10 @@
-"""What processes that train one model together come to, beside one process: the same losses, and how fast.
+"""Compare data-parallel training with a single process: losses and speed.
 
     python -m benchmarks.together [--rounds 3] [--processes 2] [--json]
 
-Each side is a run as a user starts it (``python -m vit train --processes N``), on scenes at 64 px, in turns. Losses are
-compared with those of one process on one thread, over the first 50 steps; one process on several threads is there to
-show what another order of additions alone does to them. Speed is the median over the steps after the first ten.
+Each variant is an ordinary run (``python -m vit train --processes N``) on scenes at 64 px; the variants take turns.
+Losses of the first 50 steps are compared with those of one process on one thread. One process on several threads shows
+the effect of a different order of additions alone. The speed is the median over the steps after the first ten.
 """
 
 import argparse
@@ -26,7 +26,7 @@ SETTINGS = ["--train-images", "1600", "--val-images", "64", "--epochs", "2", "--
 
 
 def trained(home: Path, stem: str, processes: int, threads: int, device: str) -> list[dict]:
-    """The steps of one run, as its ``metrics.jsonl`` tells them."""
+    """Train one run, and return the steps in its ``metrics.jsonl``."""
     name = f"{stem}-{processes}-{threads}-{len(list(home.glob('*/*')))}"
     words = [sys.executable, "-m", "vit", "train", "--run", name, "--stem", stem, *SETTINGS, "--device", device]
     words += ["--processes", str(processes), "--threads", str(threads)]
@@ -38,7 +38,7 @@ def trained(home: Path, stem: str, processes: int, threads: int, device: str) ->
 def main() -> None:
     parser = argparse.ArgumentParser(prog="python -m benchmarks.together", description=__doc__.splitlines()[0])
     parser.add_argument("--rounds", type=int, default=3)
-    parser.add_argument("--processes", type=int, default=2, help="how many train together (default 2)")
+    parser.add_argument("--processes", type=int, default=2, help="number of processes (default 2)")
     parser.add_argument("--device", default="auto")
     parser.add_argument("--json", action="store_true", help="print one JSON object on standard output")
     options = parser.parse_args()
@@ -68,7 +68,7 @@ def main() -> None:
     if options.json:
         print(json.dumps({"device": device, "rows": rows}))
         return
-    print(f"| {device}, --stem | trained by | images/s | beside {usual} | losses differ at most by |")
+    print(f"| {device}, --stem | trained by | images/s | relative to {usual} | largest difference of losses |")
     print("| --- | --- | --- | --- | --- |")
     for row in rows:
         print(

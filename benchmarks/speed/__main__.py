@@ -1,22 +1,22 @@
-"""How fast training is, beside what others would use: both sides of each comparison, from rounds taken in turns.
+"""Compare the speed of training with other libraries; the sides of each comparison take turns.
 
     python -m benchmarks.speed [--only step,loop,course,startup,memory,growth] [--seconds 60] [--photos PHOTOS.zip]
                                [--device auto] [--threads N] [--plot FILE.html] [--json]
 
-- *step*: forward, backward and optimiser on a batch in memory, uncompiled and without augmentation: ours (``Stepper``),
-  timm's ``VisionTransformer``, torchvision's and vit-pytorch's with ``torch.optim.AdamW(fused=True)``. Our last block
-  computes only the token that the head reads, where the head reads the class token; timm's computes all, for the same
-  logits and gradients, which are compared first. Where the head reads the mean of the patches, both compute all;
-  SimpleViT has no class token, one of 17 or 65 tokens less.
-- *loop*: whole epochs with files, augmentation and validation, beside a loop as people write it (ImageFolder,
-  transforms on each image, DataLoader with two workers) and timm's model with the data in memory, flipped by batches.
-- *course*: twenty epochs of 7,500 images of 64 px on a GPU; on the CPU, where it is asked for by name, one epoch.
+- *step*: forward, backward and optimiser on a batch in memory, uncompiled, without augmentation: ours (``Stepper``),
+  timm's ``VisionTransformer``, torchvision's and vit-pytorch's with ``torch.optim.AdamW(fused=True)``. If the head
+  reads the class token, our last block computes only that token and timm's computes all; the logits and gradients are the
+  same, and are compared first. If the head reads the mean of the patches, both compute all tokens. SimpleViT has no
+  class token, so one token less than the others (of 17 or 65).
+- *loop*: whole epochs with files, augmentation and validation, compared with a usual training script (ImageFolder,
+  transforms on each image, DataLoader with two workers) and with timm's model and the data in memory.
+- *course*: twenty epochs of 7,500 images of 64 px on a GPU; on the CPU, only if requested by name, one epoch.
 - *startup*: seconds from the start of a process to its first step.
-- *memory*: peak of a training step, each network in a process of its own.
-- *growth*: how a step's cost grows with tokens, depth, width and heads, as a table, and with ``--plot`` as a figure.
+- *memory*: peak memory of a training step, each network in a separate process.
+- *growth*: the cost of a step by tokens, depth, width and heads, as a table, and with ``--plot`` as a figure.
 
-Each part takes about ``--seconds``, or as long as three rounds take. Ratios are medians of the rounds' own ratios, with
-their quartiles.
+Each part takes about ``--seconds``, or as long as three rounds. Ratios are medians over the rounds' ratios, with
+quartiles.
 """
 
 import argparse
@@ -40,13 +40,13 @@ from vit.support import hardware
 
 PARTS = ("step", "loop", "course", "startup", "memory", "growth")
 COMPARED = ("loop", "startup", "memory")
-"""Parts that have nothing to say without timm."""
+"""Parts that need timm."""
 LIBRARIES = ("torch", "torchvision", "timm", "vit-pytorch")
 POOLS = {"cls": "class token", "mean": "mean of the patches"}
 
 
 def step(shapes: list[Shape], device: torch.device, seconds: float) -> list[dict[str, Any]]:
-    """Of each shape: how far ours and timm's are apart, and what a step of each network takes."""
+    """Return, for each shape, the difference between our network and timm's, and the time of a step of each network."""
     others = rivals(device)
     images, labels = random_batch(device)
     found = []
@@ -80,19 +80,19 @@ def step(shapes: list[Shape], device: torch.device, seconds: float) -> list[dict
 
 
 def step_table(found: list[dict[str, Any]]) -> str:
-    """Markdown."""
+    """Return the tables as Markdown."""
     parts = []
     for it in found:
         lines = [f"Step, {it['shape']}, batches of {BATCH}, {it['rounds']} rounds in turns.\n"]
         for pool, near in it["apart_from_timm"].items():
             lines.append(
-                f"At the same weights ours and timm's, which read the {POOLS[pool]}, differ by at most "
+                f"With the same weights, our network and timm's, which read the {POOLS[pool]}, differ by at most "
                 f"{near['logits']:.1e} in the logits (largest: {near['largest_logit']:.2f}) and "
                 f"{near['gradients']:.1e} in the gradients (largest: {near['largest_gradient']:.2f})."
             )
         graph = "Our steps are a CUDA graph." if it["captured"] else f"Our steps are eager: {it['why_eager']}."
         lines.append(f"{graph}\n")
-        lines.append("| network | head reads | ms a step | images/s | ours is so many times as fast |")
+        lines.append("| network | head reads | ms per step | images/s | ours is faster by a factor of |")
         lines.append("| --- | --- | --- | --- | --- |")
         for row in sorted(it["rows"], key=lambda row: row["head_reads"]):
             ratio = row.get("ours_is_faster")
@@ -106,7 +106,7 @@ def step_table(found: list[dict[str, Any]]) -> str:
 
 
 def machine(device: torch.device) -> dict[str, Any]:
-    """What all of it was measured on."""
+    """Return the machine and the versions of the libraries."""
     return {
         "device": torch.cuda.get_device_name() if device.type == "cuda" else device.type,
         "processor": hardware.processor(),
@@ -134,34 +134,36 @@ def _version(name: str) -> str | None:
 
 def _options() -> argparse.Namespace:
     parser = argparse.ArgumentParser(prog="python -m benchmarks.speed", description=__doc__.splitlines()[0])
-    parser.add_argument("--only", help=f"parts, with commas between (default: all of {','.join(PARTS)})")
-    parser.add_argument("--seconds", type=float, default=60, help="that each part takes about (default 60)")
+    parser.add_argument("--only", help=f"comma-separated parts (default: {','.join(PARTS)})")
+    parser.add_argument("--seconds", type=float, default=60, help="approximate time of each part (default 60)")
     parser.add_argument("--device", default="auto", choices=("auto", "cpu", "cuda", "mps"))
-    parser.add_argument("--threads", type=int, help="CPU threads of all sides (default: torch's own choice)")
+    parser.add_argument("--threads", type=int, help="CPU threads of all sides (default: torch's default)")
     parser.add_argument(
-        "--photos", help="images of loop and course: a folder or zip with train/ and val/ (else scenes)"
+        "--photos", help="images of loop and course: a folder or zip with train/ and val/ (default: scenes)"
     )
-    parser.add_argument("--images", type=int, help="training images of an epoch of loop (default: all)")
-    parser.add_argument("--shapes", default=",".join(SHAPES), help="of step and memory (default: small,large)")
-    parser.add_argument("--plot", type=Path, help="write the figure of growth: .html, or a picture if there is kaleido")
+    parser.add_argument("--images", type=int, help="training images per epoch of loop (default: all)")
+    parser.add_argument("--shapes", default=",".join(SHAPES), help="networks of step and memory (default: small,large)")
+    parser.add_argument(
+        "--plot", type=Path, help="write the figure of growth as .html, or as an image if kaleido is installed"
+    )
     parser.add_argument("--json", action="store_true", help="print one JSON object on standard output")
     options = parser.parse_args()
     options.parts = options.only.split(",") if options.only else list(PARTS)
     for named, known in ((options.parts, PARTS), (options.shapes.split(","), SHAPES)):
         if unknown := [name for name in named if name not in known]:
-            parser.error(f"{unknown[0]!r} is none of {', '.join(known)}")
+            parser.error(f"{unknown[0]!r} is not one of {', '.join(known)}")
     return options
 
 
 def main() -> None:
-    """Measure, and print the tables, or the JSON."""
+    """Measure, and print the tables or JSON."""
     options = _options()
     try:
         device = torch.device(hardware.resolve(options.device))
     except UserError as error:
         raise SystemExit(f"{error}") from None
     if not _version("timm") and (lacking := [part for part in options.parts if part in COMPARED]):
-        raise SystemExit(f"{', '.join(lacking)} compare with timm, which is not installed: see the extra 'test'.")
+        raise SystemExit(f"{', '.join(lacking)} need timm, which is not installed: pip install timm.")
     environment.set_threads(options.threads, None)
     if device.type == "cpu" and not options.only:
         options.parts.remove("course")

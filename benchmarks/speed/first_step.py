@@ -1,7 +1,7 @@
-"""How long until the first step: the commands and a loop as people write it, each in a fresh process.
+"""Measure the time to the first training step of our commands and of a usual training script, in new processes.
 
-A run's own log and metrics say when what is done: they are looked at every few milliseconds, and nothing is added to
-the program that is timed. On a GPU a first step is told with the others of its first second.
+The times are read from the run's log and metrics every few milliseconds, so nothing is added to the measured program.
+On a GPU, the first step is reported together with the others of its first second.
 """
 
 import json
@@ -22,24 +22,24 @@ from vit.config import DataConfig, RunConfig, TrainingConfig, ViTConfig
 from vit.paths import data_dir, project_root
 
 STAGES = {"Loading PyTorch.": "python, vit", "Loading the data.": "torch", "Training.": "data"}
-"""What has been done when the log says this."""
+"""Messages of the log, and the stage that is then complete."""
 LAST = "first step"
 LOOK = 0.003
 PATIENCE = 120.0
 
 
 def start_up(folder: Path, device: str, seconds: float) -> dict[str, Any]:
-    """Seconds from the start of a process to the end of each stage up to the first step.
+    """Return the seconds from the start of a process to the end of each stage up to the first step.
 
     Args:
-        folder: images in ImageFolder layout, for the loop as people write it; ours are scenes, in the cache.
+        folder: images in ImageFolder layout for the usual script; ours uses cached scenes.
     """
     data.load(DataConfig())
     with tempfile.TemporaryDirectory() as beside, _environment(VIT_CHECKPOINTS=beside, VIT_DATA=str(data_dir())):
         turns: dict[str, Callable[[], dict[str, float]]] = {
             "python -m vit train": lambda: _command(Path(beside), device),
             "a job of the app": lambda: _job(device),
-            "as people write it": lambda: _as_written(folder),
+            "a usual script": lambda: _usual_script(folder),
         }
         found = rounds(turns, seconds)
     return {
@@ -49,8 +49,8 @@ def start_up(folder: Path, device: str, seconds: float) -> dict[str, Any]:
 
 
 def start_up_table(found: dict[str, Any]) -> str:
-    """Markdown."""
-    lines = ["| until the first step | seconds | of these |\n| --- | --- | --- |"]
+    """Return the table as Markdown."""
+    lines = ["| until the first step | seconds | stages |\n| --- | --- | --- |"]
     for name, stages in found.items():
         ends = {stage: it["median"] for stage, it in stages.items()}
         before, parts = 0.0, []
@@ -86,20 +86,20 @@ def _job(device: str) -> dict[str, float]:
     return stages
 
 
-def _as_written(folder: Path) -> dict[str, float]:
+def _usual_script(folder: Path) -> dict[str, float]:
     begun = time.time()
     words = [sys.executable, "-m", "benchmarks.speed.plain_loop", str(folder)]
     with _process(words, stdout=subprocess.PIPE, text=True) as child:
         said = child.stdout.readline()
     if not said:
-        raise SystemExit(f"{' '.join(words)} said nothing.")
+        raise SystemExit(f"{' '.join(words)} printed nothing.")
     moments = json.loads(said)
     names = {"python": "python", "imports": "torch, torchvision, timm", "built": "data, model", "first step": LAST}
     return {names[name]: moment - begun for name, moment in moments.items()}
 
 
 def _stages(folder: Path, begun: float, alive: Callable[[], bool]) -> dict[str, float]:
-    """Seconds since ``begun`` at which a run's log and metrics had told of each stage; none if it took no step."""
+    """Return the seconds since ``begun`` at which each stage of a run ended; empty if it took no step."""
     found: dict[str, float] = {}
     while LAST not in found:
         told = _read(folder / runs.LOG)
@@ -123,7 +123,7 @@ def _read(path: Path) -> str:
 
 @contextmanager
 def _process(words: list[str], **options: Any) -> Iterator[subprocess.Popen]:
-    """A process that is asked to end once what it was watched for has happened."""
+    """Start a process, and terminate it at the end of the block."""
     with subprocess.Popen(words, cwd=project_root(), **options) as child:
         try:
             yield child

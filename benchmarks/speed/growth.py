@@ -1,4 +1,4 @@
-"""How the cost of a training step grows with tokens, depth, width and heads: one varied at a time."""
+"""Measure the cost of a training step by tokens, depth, width and heads, varied one at a time."""
 
 from pathlib import Path
 from typing import Any
@@ -23,7 +23,7 @@ BASE = ViTConfig(
     stem="patch",
     num_classes=CLASSES,
 )
-"""What is varied: the default ViT's blocks on linear patches, so that nothing but the encoder grows."""
+"""The base network: the default ViT's blocks with linear patches, so that only the encoder changes."""
 VARIED = {
     "tokens": ("patch_size", (16, 8, 4)),
     "depth": ("depth", (1, 2, 4, 8)),
@@ -38,11 +38,11 @@ TITLES = {
 }
 MS_TICKS = [digit * 10.0**power for power in range(-3, 6) for digit in (1, 2, 5)]
 OPERATIONS_A_STEP = 3 * BATCH
-"""Forward passes of one image that a step comes to: backward is twice forward."""
+"""Cost of a step in forward passes of one image: backward costs twice as much as forward."""
 
 
 def growth(device: torch.device, seconds: float) -> list[dict[str, Any]]:
-    """One row a network: what is varied, its value, parameters, operations and milliseconds of a step."""
+    """Return a row per network: the varied setting, its value, parameters, operations and milliseconds of a step."""
     images, labels = random_batch(device)
     configs = {
         config: config
@@ -70,12 +70,12 @@ def growth(device: torch.device, seconds: float) -> list[dict[str, Any]]:
 
 
 def growth_table(rows: list[dict[str, Any]]) -> str:
-    """Markdown: times and operations as such, and as multiples of the network that is varied."""
+    """Return a Markdown table of times and operations, absolute and relative to the base network."""
     base = next(row for row in rows if row["base"])
     lines = [
         f"A training step of {BATCH} images; patch {BASE.patch_size}, width {BASE.embed_dim}, depth {BASE.depth}, "
-        f"{BASE.num_heads} heads (bold), and one of them varied:\n",
-        "| varied | value | parameters | ms a step | times the base | GFLOP a step | times the base | GFLOP/s |",
+        f"{BASE.num_heads} heads (bold), with one setting varied:\n",
+        "| varied | value | parameters | ms per step | relative | GFLOP per step | relative | GFLOP/s |",
         "| --- | --- | --- | --- | --- | --- | --- | --- |",
     ]
     for row in rows:
@@ -89,10 +89,10 @@ def growth_table(rows: list[dict[str, Any]]) -> str:
 
 
 def growth_figure(rows: list[dict[str, Any]], device: str) -> go.Figure:
-    """Milliseconds of a step over each of the four, both axes logarithmic, with what the operations alone would ask.
+    """Plot the milliseconds of a step over each of the four settings (logarithmic), with the number of operations.
 
     Args:
-        device: named in the title.
+        device: name of the device for the title.
     """
     base = next(row for row in rows if row["base"])
     traces, axes = [], {}
@@ -119,7 +119,7 @@ def growth_figure(rows: list[dict[str, Any]], device: str) -> go.Figure:
         traces.append(
             axis
             | {
-                "name": "if time went with the operations",
+                "name": "proportional to the operations",
                 "x": x,
                 "y": [base["ms"]["median"] * row["gflop"] / base["gflop"] for row in points],
                 "mode": "lines",
@@ -138,7 +138,7 @@ def growth_figure(rows: list[dict[str, Any]], device: str) -> go.Figure:
         }
         axes[f"yaxis{number}"] = {
             "type": "log",
-            "title": {"text": "ms a step"},
+            "title": {"text": "ms per step"},
             "tickvals": MS_TICKS,
             "ticktext": [f"{value:,g}" for value in MS_TICKS],
             "anchor": f"x{number}",
@@ -163,10 +163,10 @@ def growth_figure(rows: list[dict[str, Any]], device: str) -> go.Figure:
 
 
 def save(plot: go.Figure, path: Path) -> None:
-    """Write the figure as a page of its own, or, by the name's ending, as a picture.
+    """Write the figure as an HTML page or, depending on the suffix, as an image.
 
     Raises:
-        SystemExit: a picture is asked for, and kaleido is not installed.
+        SystemExit: an image is requested, and kaleido is not installed.
     """
     if path.suffix.lower() in (".html", ".htm"):
         plot.write_html(path)
@@ -174,4 +174,6 @@ def save(plot: go.Figure, path: Path) -> None:
     try:
         plot.write_image(path, scale=2)
     except (ValueError, RuntimeError) as error:
-        raise SystemExit(f"{path} cannot be drawn ({str(error).strip().splitlines()[0]}): name a file .html.") from None
+        raise SystemExit(
+            f"{path} cannot be written ({str(error).strip().splitlines()[0]}): use a name that ends in .html."
+        ) from None

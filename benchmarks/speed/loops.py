@@ -1,6 +1,6 @@
-"""Whole training loops, with data, augmentation and validation: ours, one as people write it, one without its loader.
+"""Compare whole training loops with data, augmentation and validation: ours, a usual script, and one without a loader.
 
-And the course: twenty epochs of 7,500 images, as the report's GPU took 268 s for.
+Also the training of the course: twenty epochs of 7,500 images, which took 268 s on the GPU of the report.
 """
 
 import time
@@ -27,11 +27,11 @@ from vit.trainer import Epoch, Note, Step, fit
 
 COURSE_EPOCHS, COURSE_IMAGES = 20, 7500
 JPEG_QUALITY = 95
-OURS, AS_WRITTEN, IN_MEMORY = "this project", "as people write it", "timm, data in memory"
+OURS, AS_WRITTEN, IN_MEMORY = "this project", "a usual script", "timm, data in memory"
 IN_MEMORY_BF16 = f"{IN_MEMORY}, bf16"
 SYNCHRONISED = "called a synchronizing CUDA operation"
 UNCOUNTED = 2
-"""Steps before the clock starts where an epoch is estimated."""
+"""Steps before the clock starts when an epoch is estimated."""
 
 
 @dataclass(frozen=True)
@@ -39,9 +39,9 @@ class Photographs:
     """The images of a comparison.
 
     Attributes:
-        config: our name for them.
-        images: theirs, decoded, in our cache.
-        folder: the files, in ImageFolder layout.
+        config: the data settings.
+        images: the decoded images.
+        folder: the image files, in ImageFolder layout.
     """
 
     config: DataConfig
@@ -49,20 +49,20 @@ class Photographs:
     folder: Path
 
     def settings(self, model: ModelConfig, training: TrainingConfig) -> RunConfig:
-        """All settings of a run on these images."""
+        """Return the settings of a run on these images."""
         return RunConfig(model=model, data=self.config, training=training)
 
     def at_most(self, train: int, val: int) -> ImageData:
-        """So many of the images, of all classes."""
+        """Return a subset of the images, of all classes."""
         return replace(self.images, train=_thinned(self.images.train, train), val=_thinned(self.images.val, val))
 
 
 def photographs(source: str | None, beside: Path) -> Photographs:
-    """Images at 64 px in the cache, and the files that they come from; without a source, scenes written as JPEG.
+    """Load images at 64 px and their files; without a source, scenes are written as JPEG files.
 
     Args:
         source: a folder or zip in ImageFolder layout with ``train/`` and ``val/``.
-        beside: an empty folder, where files are put.
+        beside: an empty folder for the files.
     """
     config = DataConfig(source=source or "scenes", image_size=IMAGE_SIZE)
     images = data.load(config)
@@ -78,15 +78,18 @@ def photographs(source: str | None, beside: Path) -> Photographs:
         folder = beside
     found = next((train.parent for train in sorted(folder.rglob("train")) if (train.parent / "val").is_dir()), None)
     if found is None:
-        raise SystemExit(f"{source} holds no train/ and val/ folders side by side, which the comparison needs.")
+        raise SystemExit(f"{source} has no folders train/ and val/, which the comparison needs.")
     return Photographs(config, images, found)
 
 
 def loop(photos: Photographs, device: torch.device, seconds: float, limit: int | None) -> dict[str, Any]:
-    """Images a second of whole epochs, those of validation not counted but waited for; sides take turns by epochs.
+    """Measure training images per second of whole epochs, including the time of validation. Sides take turns by epoch.
 
     Args:
-        limit: so many training images, and a third as many of validation; None is all.
+        photos: the images.
+        device: the device of all sides.
+        seconds: approximate time of the measurement.
+        limit: number of training images, with a third as many validation images; None uses all.
     """
     from benchmarks.speed import plain_loop
 
@@ -94,7 +97,7 @@ def loop(photos: Photographs, device: torch.device, seconds: float, limit: int |
     if limit:
         images = photos.at_most(min(limit, len(images.train)), min(max(1, limit // 3), len(images.val)))
     count = len(images.train)
-    # the recipe of the app, for as long as it is asked for
+    # the recipe of the app, for as many epochs as needed
     ours = _epochs(photos.settings(SHAPES["small"].config(), TrainingConfig(epochs=10_000, device=device.type)), images)
 
     def as_written(loaders: tuple, bf16: bool = False) -> Callable[[], float]:
@@ -135,7 +138,7 @@ def loop_table(found: dict[str, Any]) -> str:
     lines = [
         f"Whole loop, small ViT, {images['train']:,} training and {images['val']:,} validation images "
         f"({Path(images['source']).name}), {found['rounds']} epochs each, in turns:\n",
-        "| loop | training images/s | ours is so many times as fast |\n| --- | --- | --- |",
+        "| loop | training images/s | ours is faster by a factor of |\n| --- | --- | --- |",
     ]
     for name, speed in found["images_per_second"].items():
         ratio = found["times_as_fast"].get(name)
@@ -145,9 +148,9 @@ def loop_table(found: dict[str, Any]) -> str:
 
 
 def course(photos: Photographs, device: torch.device, seconds: float) -> dict[str, Any]:
-    """Twenty epochs of the default ViT and of the course network, each by its own recipe.
+    """Train the default ViT and the course network for twenty epochs, each with its own recipe.
 
-    On a CPU an epoch of each is estimated from as many steps as fit in the seconds.
+    On a CPU, the time of an epoch is estimated from the steps that fit into ``seconds``.
     """
     images = photos.at_most(COURSE_IMAGES, COURSE_IMAGES // 3)
     networks = {
@@ -172,21 +175,21 @@ def course_table(found: dict[str, Any]) -> str:
     parts = [f"{found['images']:,} images of {IMAGE_SIZE} x {IMAGE_SIZE}:\n"]
     for name, it in found["networks"].items():
         if "epoch_seconds" in it:
-            parts.append(f"- {name}: {it['epoch_seconds']:.1f} s an epoch ({it['from']}).")
+            parts.append(f"- {name}: {it['epoch_seconds']:.1f} s per epoch ({it['from']}).")
             continue
         waits = it["host_synchronisations"]
         parts.append(
             f"- {name}: {found['epochs']} epochs in {it['seconds']:.2f} s, {it['after_first_epoch']:.2f} s of them "
             f"after the first; validation accuracy {it['val_accuracy']:.3f}; steps "
             f"{'captured as a CUDA graph' if it['captured'] else 'not captured: ' + ' '.join(it['notes'])}; "
-            f"{waits['count']} host synchronisations, {waits['per_second']:.1f} a second: "
+            f"{waits['count']} host synchronisations, {waits['per_second']:.1f} per second: "
             + ", ".join(f"{place} {count}" for place, count in waits["places"].items())
         )
     return "\n".join(parts)
 
 
 def _whole(config: RunConfig, images: ImageData) -> dict[str, Any]:
-    """A whole training, as :func:`vit.trainer.fit` does it."""
+    """Measure a whole training by :func:`vit.trainer.fit`."""
     torch.cuda.synchronize()
     begun = time.perf_counter()
     notes, ends = [], []
@@ -208,7 +211,7 @@ def _whole(config: RunConfig, images: ImageData) -> dict[str, Any]:
 
 
 def _synchronisations(config: RunConfig, images: ImageData) -> dict[str, Any]:
-    """How often the host waits for the GPU in another such training, and where."""
+    """Count how often, and where, the host waits for the GPU in such a training."""
     begun = time.perf_counter()
     with warnings.catch_warnings(record=True) as caught:
         warnings.simplefilter("always")
@@ -225,7 +228,7 @@ def _synchronisations(config: RunConfig, images: ImageData) -> dict[str, Any]:
 
 
 def _an_epoch(config: RunConfig, images: ImageData, seconds: float) -> dict[str, Any]:
-    """Seconds of an epoch, validation included, or, where it takes longer, of its steps alone by those measured."""
+    """Return the seconds of an epoch with validation or, if it takes too long, an estimate from some steps."""
     begun = time.perf_counter()
     moments: list[float] = []
     for event in fit(config, images, stop=lambda: time.perf_counter() - begun > seconds and len(moments) > UNCOUNTED):
@@ -234,7 +237,7 @@ def _an_epoch(config: RunConfig, images: ImageData, seconds: float) -> dict[str,
             moments.append(now)
             total = -(-len(images.train) // config.training.batch_size)
         elif isinstance(event, Epoch):
-            return {"epoch_seconds": now - begun, "from": "a whole one, validation included"}
+            return {"epoch_seconds": now - begun, "from": "measured, including validation"}
     each = quartiles([b - a for a, b in pairwise(moments[UNCOUNTED - 1 :])]).median
     return {
         "epoch_seconds": each * total,
@@ -243,7 +246,7 @@ def _an_epoch(config: RunConfig, images: ImageData, seconds: float) -> dict[str,
 
 
 def _epochs(config: RunConfig, images: ImageData) -> Iterator[float]:
-    """Seconds of one epoch of our loop after another."""
+    """Yield the seconds of each epoch of our loop."""
     events = fit(config, images)
     while True:
         begun = time.perf_counter()
@@ -253,7 +256,7 @@ def _epochs(config: RunConfig, images: ImageData) -> Iterator[float]:
 
 
 def _warm(photos: Photographs, few: ImageData, device: torch.device) -> None:
-    """Import what a first step imports, and start the kernels."""
+    """Take first steps, so that imports and kernels are loaded."""
     from benchmarks.speed import plain_loop
 
     recipe = TrainingConfig(epochs=1, device=device.type)
@@ -264,7 +267,7 @@ def _warm(photos: Photographs, few: ImageData, device: torch.device) -> None:
 
 
 class _InMemory:
-    """Batches from an array on the device, shuffled and flipped by whole batches: no loader, no files."""
+    """Batches from an array on the device, shuffled, and flipped in whole batches: no loader, no files."""
 
     def __init__(self, split: Split, device: torch.device, *, flips: bool = False, size: int = 64) -> None:
         self.images = torch.tensor(split.images[:]).to(device)
@@ -283,7 +286,7 @@ class _InMemory:
 
 
 def _thinned(split: Split, count: int) -> Split:
-    """So many images, evenly from the whole split; where it has fewer, some of them again."""
+    """Return ``count`` images, evenly spaced in the split; some are repeated if it has fewer."""
     rows = np.arange(count) * len(split) // count
     return replace(split, images=split.images[rows], labels=split.labels[rows], masks=None, files=("",) * count)
 

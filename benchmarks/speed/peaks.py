@@ -1,9 +1,9 @@
-"""Peak memory of a training step, ours and timm's, each network in a process of its own.
+"""Measure the peak memory of a training step, ours and timm's, each network in a separate process.
 
     python -m benchmarks.speed.peaks NETWORK SHAPE DEVICE THREADS
 
-As :mod:`benchmarks.memory` measures it: the peak less what was taken before the network, its optimiser and the batch
-were there, the libraries imported. Both read the class token.
+As in :mod:`benchmarks.memory`: the peak minus the memory before the network, its optimiser and the batch were created,
+with the libraries imported. Both heads read the class token.
 """
 
 import json
@@ -24,7 +24,7 @@ STEPS = 6
 
 
 def peaks(shapes: list[Shape], device: str) -> list[dict[str, Any]]:
-    """One row a network and shape: the ``bytes`` that training took; none where they cannot be read."""
+    """Return a row per network and shape with the ``bytes`` of training, or no rows if they cannot be measured."""
     if device == "cpu" and not Path("/proc/self/clear_refs").exists():
         return []
     rows = []
@@ -38,7 +38,7 @@ def peaks(shapes: list[Shape], device: str) -> list[dict[str, Any]]:
 
 
 def peaks_table(rows: list[dict[str, Any]]) -> str:
-    """Markdown."""
+    """Return the table as Markdown."""
     if not rows:
         return "On a CPU the peak is read from /proc, which only Linux has."
     lines = ["| network | shape | peak of training, MB |", "| --- | --- | --- |"]
@@ -54,14 +54,14 @@ def _steps(network: str, shape: Shape, device: torch.device) -> Steps:
 
 
 def main() -> None:
-    """Train for a few steps, and print the bytes as JSON."""
+    """Train a few steps, and print the bytes as JSON."""
     network, name, device, threads = sys.argv[1:]
     torch.set_num_threads(int(threads))
     shape = SHAPES[name]
-    # What torch and its libraries set up once is not the network's.
+    # The one-time setup of torch and its libraries is not counted.
     _steps(network, Shape("tiny", patch_size=32, embed_dim=16, depth=1, num_heads=2), torch.device(device))(STEPS)
     meter = Meter(device)
-    before = meter.set()
+    before = meter.reset()
     _steps(network, shape, torch.device(device))(STEPS)
     print(json.dumps({"bytes": meter.peak() - before}))
 

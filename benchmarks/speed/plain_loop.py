@@ -1,10 +1,10 @@
-"""A training loop as people write it: files in folders, transforms on each image, a DataLoader, timm's model.
+"""A usual training script: files in folders, transforms on each image, a DataLoader, timm's model.
 
     python -m benchmarks.speed.plain_loop FOLDER
 
 FOLDER holds ``train/`` and ``val/`` in ImageFolder layout. As a program it takes one step and prints, as JSON, the
-moments (seconds since the epoch) at which its libraries were there, the model and the data were ready, and the step was
-done. It imports nothing of this project.
+times (seconds since 1970) at which its libraries were imported, the model and the data were ready, and the step was done.
+It imports nothing from this project.
 """
 
 import json
@@ -44,7 +44,7 @@ VALIDATE = v2.Compose(
 
 
 def loaders(folder: str, device: str, images: tuple[int, int] | None = None) -> tuple[DataLoader, DataLoader]:
-    """Of training and validation, of so many images each; the worker processes stay from epoch to epoch."""
+    """Return the loaders of training and validation. Their worker processes persist between epochs."""
     found = []
     for index, (name, transform) in enumerate((("train", TRAIN), ("val", VALIDATE))):
         files = ImageFolder(f"{folder}/{name}", transform)
@@ -56,7 +56,7 @@ def loaders(folder: str, device: str, images: tuple[int, int] | None = None) -> 
 
 
 def build(classes: int, device: str) -> tuple[nn.Module, torch.optim.Optimizer]:
-    """The small network of the comparison, and its optimiser."""
+    """Return the small network of the comparison and its optimiser."""
     model = timm.models.VisionTransformer(
         img_size=SIZE, patch_size=16, embed_dim=128, depth=2, num_heads=2, mlp_ratio=4, num_classes=classes
     ).to(device)
@@ -66,7 +66,7 @@ def build(classes: int, device: str) -> tuple[nn.Module, torch.optim.Optimizer]:
 def train(
     model: nn.Module, optimizer: torch.optim.Optimizer, batches: Iterable, device: str, bf16: bool = False
 ) -> float:
-    """One epoch; the mean loss, which is asked of the device at its end."""
+    """Train one epoch, and return the mean loss."""
     model.train()
     total, seen = torch.zeros((), device=device), 0
     for images, labels in batches:
@@ -83,7 +83,7 @@ def train(
 
 @torch.no_grad()
 def validate(model: nn.Module, batches: Iterable, device: str, bf16: bool = False) -> float:
-    """The accuracy."""
+    """Return the validation accuracy."""
     model.eval()
     right, seen = torch.zeros((), device=device), 0
     for images, labels in batches:
@@ -95,7 +95,7 @@ def validate(model: nn.Module, batches: Iterable, device: str, bf16: bool = Fals
 
 
 def main() -> None:
-    """Up to the first step."""
+    """Take the first step, and print the times."""
     device = "cuda" if torch.cuda.is_available() else "cpu"
     batches, _ = loaders(sys.argv[1], device)
     model, optimizer = build(len(batches.dataset.classes), device)

@@ -1,7 +1,7 @@
-"""The same Vision Transformer as this project and others build it, and one step of a training with each.
+"""The same Vision Transformer from this project and from other libraries, and a training step with each.
 
-Others are trained as their users do: ``torch.optim.AdamW(fused=True)``, each step called from Python; on a GPU in bf16
-by autocast.
+The others are trained in the usual way: ``torch.optim.AdamW(fused=True)``, each step called from Python; on a GPU in
+bf16 by autocast.
 """
 
 from collections.abc import Callable
@@ -26,13 +26,13 @@ LR, WEIGHT_DECAY, LABEL_SMOOTHING = 1e-3, 0.05, 0.1
 PLAIN = TrainingConfig(
     batch_size=BATCH, lr=LR, weight_decay=WEIGHT_DECAY, label_smoothing=LABEL_SMOOTHING, clip_norm=0, augment="none"
 )
-"""What others' steps do, and nothing besides."""
+"""The recipe of the other libraries' steps, without anything else."""
 _HELD_STEPS = 64
 
 
 @dataclass(frozen=True)
 class Shape:
-    """A ViT on images of 64 x 64 px, its MLP four times as wide as a token."""
+    """A ViT for images of 64 x 64 px with an MLP ratio of 4."""
 
     name: str
     patch_size: int
@@ -41,7 +41,7 @@ class Shape:
     num_heads: int
 
     def config(self, pool: str = "cls") -> ViTConfig:
-        """Our settings of it."""
+        """Return this project's settings of the shape."""
         return ViTConfig(
             image_size=IMAGE_SIZE,
             patch_size=self.patch_size,
@@ -67,7 +67,7 @@ SHAPES = {
 
 
 def timm_vit(shape: Shape, pool: str = "cls") -> nn.Module:
-    """timm's, whose state dict is ours."""
+    """Return timm's network, which has the same state dict as ours."""
     from timm.models.vision_transformer import VisionTransformer
 
     pooling = {"cls": {"global_pool": "token"}, "mean": {"global_pool": "avg", "fc_norm": False}}[pool]
@@ -84,7 +84,7 @@ def timm_vit(shape: Shape, pool: str = "cls") -> nn.Module:
 
 
 def torchvision_vit(shape: Shape) -> nn.Module:
-    """torchvision's, which reads the class token."""
+    """Return torchvision's network, which reads the class token."""
     from torchvision.models import VisionTransformer
 
     return VisionTransformer(
@@ -99,7 +99,7 @@ def torchvision_vit(shape: Shape) -> nn.Module:
 
 
 def vit_pytorch_vit(shape: Shape, kind: str) -> nn.Module:
-    """vit-pytorch's ``SimpleViT``, which reads the mean and has fixed positions, or ``ViT``, the class token."""
+    """Return vit-pytorch's ``SimpleViT`` (fixed positions, mean pooling) or ``ViT`` (class token)."""
     import vit_pytorch
 
     return getattr(vit_pytorch, kind)(
@@ -149,22 +149,22 @@ def rivals(device: torch.device) -> list[Rival]:
 
 
 class Held(Batches):
-    """Batches that are all the same one, already on the device as float32: what is timed is the step alone."""
+    """The same batch every time, already on the device as float32, so that only the step is timed."""
 
     def __init__(self, images: Tensor, labels: Tensor) -> None:
         self.held = images, labels
         count = len(images) * _HELD_STEPS
-        split = Split(np.zeros((count, 3, 1, 1), np.uint8), np.zeros(count, np.int64), None, ())  # never looked at
+        split = Split(np.zeros((count, 3, 1, 1), np.uint8), np.zeros(count, np.int64), None, ())  # not used
         plain = (0.5, 0.5, 0.5)
         super().__init__(split, batch_size=len(images), device=images.device, mean=plain, std=plain)
 
     def batch(self, rows: Tensor, part: slice = ALL) -> tuple[Tensor, Tensor]:
-        """The batch, whichever rows are asked for."""
+        """Return the batch, whatever the rows."""
         return self.held
 
 
 def random_batch(device: torch.device, size: int = BATCH) -> tuple[Tensor, Tensor]:
-    """Images (b c h w) float32 and labels (b,) on the device."""
+    """Return random images (b c h w) float32 and labels (b,) on the device."""
     generator = torch.Generator().manual_seed(0)
     images = torch.randn(size, 3, IMAGE_SIZE, IMAGE_SIZE, generator=generator)
     return images.to(device), torch.randint(CLASSES, (size,), generator=generator).to(device)
@@ -189,12 +189,12 @@ class OurSteps:
 
     @property
     def captured(self) -> bool:
-        """Whether they are replayed as a CUDA graph."""
+        """Whether the steps are replayed as a CUDA graph."""
         return not self.stepper.eager
 
 
 def plain_steps(model: nn.Module, images: Tensor, labels: Tensor, *, bf16: bool = True) -> Steps:
-    """Steps of a training with one batch as they are usually written."""
+    """Return the usual training steps with one batch."""
     device = images.device
     model = model.to(device).train()
     optimizer = torch.optim.AdamW(model.parameters(), lr=LR, weight_decay=WEIGHT_DECAY, fused=True)
@@ -214,7 +214,7 @@ def plain_steps(model: nn.Module, images: Tensor, labels: Tensor, *, bf16: bool 
 
 
 def agreement(shape: Shape, pool: str, device: torch.device) -> dict[str, float]:
-    """How far our logits and gradients are from timm's at the same weights, in float32.
+    """Compare our logits and gradients with timm's for the same weights in float32.
 
     Returns:
         ``logits`` and ``gradients``, the largest differences, and ``largest_logit``, ``largest_gradient``.
@@ -222,7 +222,7 @@ def agreement(shape: Shape, pool: str, device: torch.device) -> dict[str, float]
     images, labels = random_batch(device)
     ours = build_model(shape.config(pool), seed=0).to(device)
     with torch.no_grad():
-        for index, parameter in enumerate(ours.parameters()):  # biases and class token are zero to begin with
+        for index, parameter in enumerate(ours.parameters()):  # biases and class token are initialised to zero
             noise = torch.randn(parameter.shape, generator=torch.Generator().manual_seed(index))
             parameter.add_(noise.to(device), alpha=0.05)
     theirs = timm_vit(shape, pool).to(device)

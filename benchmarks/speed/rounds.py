@@ -1,4 +1,4 @@
-"""Sides of a comparison, timed in turns within one process, so that whatever else the machine does slows all alike."""
+"""Time the sides of a comparison in turns within one process, so that other load affects all sides equally."""
 
 import gc
 import time
@@ -8,14 +8,14 @@ from typing import NamedTuple
 import numpy as np
 
 TURN = 0.3
-"""Seconds that a turn takes about, where a step takes less."""
+"""Approximate seconds of a turn if a step is shorter."""
 WARM_UP = 8
-"""Steps before the clock starts: libraries are imported, kernels chosen, a graph is captured. Of long steps two do."""
+"""Steps before the clock starts: imports, choice of kernels, capture of a graph. For long steps two are enough."""
 LEAST = 3
-"""Rounds that are taken however long they are."""
+"""Lowest number of rounds, however long they take."""
 
 Steps = Callable[[int], None]
-"""Takes so many steps, and waits until the device has done them."""
+"""Takes a number of steps, and waits until the device has finished them."""
 
 
 class Quartiles(NamedTuple):
@@ -27,31 +27,31 @@ class Quartiles(NamedTuple):
 
 
 def quartiles(values: Sequence[float]) -> Quartiles:
-    """Of measured values."""
+    """Return the quartiles of measured values."""
     return Quartiles(*np.percentile(values, [50, 25, 75]).tolist())
 
 
 def spread(values: dict[str, float], form: str) -> str:
-    """Quartiles, as ``_asdict`` has them, in words; ``form`` is a number's format."""
+    """Return quartiles (from ``_asdict``) as text; ``form`` is the number format."""
     return f"{values['median']:{form}} ({values['low']:{form}} to {values['high']:{form}})"
 
 
 def ratios(theirs: Sequence[float], ours: Sequence[float]) -> Quartiles:
-    """How many times as long theirs took, of the rounds' own ratios."""
+    """Return quartiles of the ratio theirs / ours over the rounds."""
     return quartiles([a / b for a, b in zip(theirs, ours, strict=True)])
 
 
 def in_turns(sides: dict[str, Steps], seconds: float) -> dict[str, list[float]]:
-    """Seconds a step of each side, a value a round; rounds are taken for about so many seconds, and at least three.
+    """Return the seconds per step of each side, one value per round, for about ``seconds`` and at least three rounds.
 
-    A side takes as many steps a turn as fill :data:`TURN`. The order is another one each round.
+    A side takes as many steps per turn as fit into :data:`TURN`. The order changes with each round.
     """
     counts = {name: max(1, round(TURN / _warm(steps))) for name, steps in sides.items()}
     return rounds({name: _turn(steps, counts[name]) for name, steps in sides.items()}, seconds)
 
 
 def rounds(turns: dict[str, Callable[[], float]], seconds: float, *, least: int = LEAST) -> dict[str, list[float]]:
-    """What each side's turn returned, a value a round."""
+    """Return the results of each side's turns, one value per round."""
     found: dict[str, list[float]] = {name: [] for name in turns}
     names, end, longest = list(turns), time.monotonic() + seconds, 0.0
     while len(found[names[0]]) < least or time.monotonic() + longest < end:
@@ -65,7 +65,7 @@ def rounds(turns: dict[str, Callable[[], float]], seconds: float, *, least: int 
 
 
 def _warm(steps: Steps) -> float:
-    """Take steps that do not count; the seconds of the last one."""
+    """Take warm-up steps, and return the seconds of the last one."""
     steps(1)
     for _ in range(WARM_UP):
         if (took := _timed(steps, 1)) > TURN:
@@ -78,7 +78,7 @@ def _turn(steps: Steps, count: int) -> Callable[[], float]:
 
 
 def _timed(steps: Steps, count: int) -> float:
-    """Seconds of so many steps; rubbish is collected before them, not within."""
+    """Return the seconds of ``count`` steps, without garbage collection in between."""
     gc.collect()
     gc.disable()
     try:
