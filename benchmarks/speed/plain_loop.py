@@ -3,7 +3,7 @@
     python -m benchmarks.speed.plain_loop FOLDER
 
 FOLDER holds ``train/`` and ``val/`` in ImageFolder layout. As a program it takes one step and prints, as JSON, the
-times (seconds since 1970) at which its libraries were imported, the model and the data were ready, and the step was done.
+times (seconds since 1970) at which its libraries were imported, model and data were ready, and the step was done.
 It imports nothing from this project.
 """
 
