@@ -1,4 +1,4 @@
-"""The run that comes with the project: small, complete, and as good as it says."""
+"""The included run: small, complete, and as accurate as stated."""
 
 import pytest
 
@@ -16,7 +16,7 @@ def shipped(home) -> runs.Run:
     return runs.get_run(RUN)
 
 
-def test_it_is_the_default_model_and_recipe_but_for_fewer_snapshots(shipped):
+def test_it_has_the_default_model_and_recipe_except_for_fewer_snapshots(shipped):
     default, config = RunConfig(), shipped.config
     assert config.model == default.model
     assert config.training.model_copy(update={"snapshots": default.training.snapshots}) == default.training
@@ -33,7 +33,7 @@ def test_it_is_finished_validated_and_small(shipped):
     assert shipped.picture
 
 
-def test_it_still_recognises_the_images_that_the_program_draws(shipped):
+def test_it_still_classifies_the_images_that_the_program_draws(shipped):
     model, info = load_checkpoint(RUN)
     val = load(info.config.data.model_copy(update={"val_images": 200}), splits=("val",)).val
     assert evaluate(model, info, val).accuracy >= 0.9

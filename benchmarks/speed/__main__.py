@@ -6,8 +6,8 @@
 - *step*: forward, backward and optimiser on a batch in memory, uncompiled, without augmentation: ours (``Stepper``),
   timm's ``VisionTransformer``, torchvision's and vit-pytorch's with ``torch.optim.AdamW(fused=True)``. If the head
   reads the class token, our last block computes only that token and timm's computes all; logits and gradients
-  are the same, and are compared first. If the head reads the mean of the patches, both compute all tokens. SimpleViT has no
-  class token, so one token less than the others (of 17 or 65).
+  are the same, and are compared first. If the head reads the mean of the patches, both compute all tokens. SimpleViT
+  has no class token, so one token less than the others (of 17 or 65).
 - *loop*: whole epochs with files, augmentation and validation, compared with a usual training script (ImageFolder,
   transforms on each image, DataLoader with two workers) and with timm's model and the data in memory.
 - *course*: twenty epochs of 7,500 images of 64 px on a GPU; on the CPU, only if requested by name, one epoch.

@@ -1,4 +1,4 @@
-"""Whatever a stranger sends ends in an image, a set or a run, or in one sentence; and nothing of it lies elsewhere."""
+"""Any upload ends as an image, a data set or a run, or with a one-line error, and writes no file outside its folder."""
 
 import io
 import random
@@ -30,7 +30,7 @@ bounded = settings(
 
 @pytest.fixture(scope="module", autouse=True)
 def _quiet() -> Iterator[None]:
-    """The decoders warn of what is wrong with a file; that is no concern here."""
+    """Ignore warnings of the decoders about broken files."""
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")
         yield
@@ -50,7 +50,7 @@ def images() -> dict[str, bytes]:
 
 @contextmanager
 def guarded(place: str) -> Iterator[None]:
-    """A new home in which a user's error may be raised; only ``place`` of it may change, and only by what is whole."""
+    """Provide a new home folder; only complete files in ``place`` may appear, and only user errors may be raised."""
     with tempfile.TemporaryDirectory() as folder, pytest.MonkeyPatch.context() as patch:
         home = Path(folder)
         patch.setenv("VIT_CHECKPOINTS", str(home / "inner" / "checkpoints"))
@@ -73,7 +73,7 @@ def guarded(place: str) -> Iterator[None]:
 
 @bounded
 @given(kind=st.sampled_from(sorted(honest_images())), seed=SEEDS)
-def test_a_mutated_image_is_a_picture_or_a_sentence(kind, seed):
+def test_a_mutated_image_is_accepted_or_refused_with_a_sentence(kind, seed):
     data = mutated(images()[kind], random.Random(seed), list(images().values()))
     with guarded("data/pictures"):
         image = open_image(io.BytesIO(data), name="cat.png")
@@ -83,21 +83,21 @@ def test_a_mutated_image_is_a_picture_or_a_sentence(kind, seed):
 
 @bounded
 @given(seed=SEEDS)
-def test_a_zip_of_hostile_names_and_of_fields_that_lie_is_a_set_or_a_sentence(seed):
+def test_a_hostile_zip_is_accepted_or_refused_with_a_sentence(seed):
     with guarded("data/uploads"):
         store_upload("photos.zip", io.BytesIO(generated_zip(random.Random(seed))))
 
 
 @bounded
 @given(seed=SEEDS)
-def test_a_mutated_zip_is_a_set_or_a_sentence(seed):
+def test_a_mutated_zip_is_accepted_or_refused_with_a_sentence(seed):
     with guarded("data/uploads"):
         store_upload("photos.zip", io.BytesIO(mutated(honest_zip(), random.Random(seed), [honest_zip(1)])))
 
 
 @bounded
 @given(names=st.lists(st.text(st.characters(codec="utf-8"), max_size=40) | st.sampled_from(HOSTILE_NAMES), max_size=6))
-def test_no_name_leads_out_of_the_folder(names):
+def test_no_file_name_escapes_the_folder(names):
     members = [(f"{label}/0.png", b"x") for label in ("cat", "dog")] + [(name, b"y") for name in names]
     lies = {"flags": 0x800}
     with guarded("data/uploads"):
@@ -106,7 +106,7 @@ def test_no_name_leads_out_of_the_folder(names):
 
 @bounded
 @given(seed=SEEDS)
-def test_a_run_with_a_mutated_file_is_a_run_or_a_sentence(packed_run, seed):
+def test_a_mutated_run_is_accepted_or_refused_with_a_sentence(packed_run, seed):
     choice = random.Random(seed)
     with zipfile.ZipFile(io.BytesIO(packed_run)) as archive:
         content = {name: archive.read(name) for name in archive.namelist()}

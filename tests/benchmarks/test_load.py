@@ -1,4 +1,4 @@
-"""What many visitors at once lean on: a client that speaks the page's protocol, shared models, bounded caches."""
+"""Many simultaneous visitors: the client of the benchmark, shared models, bounded caches."""
 
 import ast
 import asyncio
@@ -20,7 +20,7 @@ from vit import runs
 
 @contextmanager
 def pretended_work(run: runs.Run):
-    """This process in the place of a job: the run's lock is held, its status says that it trains."""
+    """Act as the job of a run: hold its lock, and set its status to training."""
     with runs.run_lock(run.path).acquire(timeout=5):
         runs.update_status(run.path, state="running", pid=os.getpid(), message="Training.")
         try:
@@ -30,7 +30,7 @@ def pretended_work(run: runs.Run):
 
 
 async def until(condition, seconds: float) -> bool:
-    """Whether something became true in time."""
+    """Wait for a condition, and return whether it became true."""
     end = time.monotonic() + seconds
     while not condition():
         if time.monotonic() > end:
@@ -40,7 +40,7 @@ async def until(condition, seconds: float) -> bool:
 
 
 async def browse(address: str) -> list[str]:
-    """Attention, Predict and Evaluate, each with something done there; what went wrong."""
+    """Visit Attention, Predict and Evaluate, and return the problems."""
     client = Client(address)
     await client.open("attention", run="tiny", image="val-3", layer="2")
     assert client.find("number_input", label="Layer").proto.value == 2, "the link's layer"
@@ -66,7 +66,7 @@ async def browse(address: str) -> list[str]:
 
 
 async def follow(address: str, run: runs.Run) -> list[str]:
-    """The Train page of a run that trains: still without news, and soon there with it."""
+    """Check that the Train page of a training run is idle without changes, and is redrawn soon after one."""
     client = Client(address)
     await client.open("train", run=run.name, show="Follow a run")
     chart = client.find("vega_lite_chart")
@@ -83,7 +83,7 @@ async def follow(address: str, run: runs.Run) -> list[str]:
     return client.problems
 
 
-def test_a_session_opens_three_pages_and_a_followed_run_is_drawn_anew_only_where_there_is_news(trained):
+def test_a_session_opens_three_pages_and_a_followed_run_is_redrawn_only_after_changes(trained):
     with serving() as address:
         assert asyncio.run(browse(address)) == []
         run = runs.find_run("tiny")
@@ -91,7 +91,7 @@ def test_a_session_opens_three_pages_and_a_followed_run_is_drawn_anew_only_where
             assert asyncio.run(follow(address, run)) == []
 
 
-def test_sessions_share_one_model_and_images_that_lie_on_disk(trained, monkeypatch):
+def test_sessions_share_one_model_and_memory_mapped_images(trained, monkeypatch):
     from pages.ui import cached_models
 
     seen = []
@@ -110,7 +110,7 @@ def test_sessions_share_one_model_and_images_that_lie_on_disk(trained, monkeypat
 
 
 def cached_functions():
-    """The decorated functions of the pages that keep what they gave: place, settings, whether they have arguments."""
+    """Return the cached functions of the pages: place, settings, whether they have arguments."""
     for path in sorted((ROOT / "pages").rglob("*.py")):
         tree = ast.parse(path.read_text())
         aliases = {
@@ -140,7 +140,7 @@ def test_every_cache_is_bounded():
     assert unbounded == []
 
 
-def test_garbage_is_collected_for_all_sessions_together(monkeypatch):
+def test_garbage_is_collected_once_for_all_sessions(monkeypatch):
     class Circle:
         pass
 

@@ -1,4 +1,4 @@
-"""The benchmark of speed: its sides compute the same, its rounds are fair, its figures say what was measured."""
+"""The speed benchmark: its sides compute the same, its rounds are fair, its figures are labelled."""
 
 import pytest
 import torch
@@ -12,7 +12,7 @@ CPU = torch.device("cpu")
 
 
 @pytest.mark.parametrize("pool", ["cls", "mean"])
-def test_ours_and_timms_have_the_same_logits_and_gradients(pool):
+def test_ours_and_timm_have_the_same_logits_and_gradients(pool):
     near = agreement(SHAPES["small"], pool, CPU)
     assert near["logits"] < 1e-4 * near["largest_logit"]
     assert near["gradients"] < 1e-4 * near["largest_gradient"]
@@ -29,7 +29,7 @@ def test_both_sides_train_on_their_batch():
         assert (trained(images).argmax(dim=1) == labels).float().mean() > 0.9
 
 
-def test_sides_take_turns_in_every_order_and_for_no_longer_than_asked():
+def test_sides_take_turns_in_changing_order_within_the_time():
     order = []
     found = rounds({name: lambda name=name: order.append(name) or 1.0 for name in "abc"}, seconds=0, least=6)
     assert {name: len(values) for name, values in found.items()} == dict.fromkeys("abc", 6)
@@ -37,7 +37,7 @@ def test_sides_take_turns_in_every_order_and_for_no_longer_than_asked():
     assert len(set(turns)) == 6
 
 
-def test_a_turn_counts_by_the_step():
+def test_the_time_of_a_turn_is_per_step():
     taken = []
     times = in_turns({"one": taken.append}, seconds=0)
     assert taken[0] == 1
@@ -46,7 +46,7 @@ def test_a_turn_counts_by_the_step():
     assert ratios([2.0, 6.0, 4.0], [1.0, 2.0, 4.0]) == quartiles([2.0, 3.0, 1.0])
 
 
-def test_a_split_is_thinned_evenly_and_repeated_where_it_is_too_small():
+def test_a_subset_is_evenly_spaced_and_repeats_images_if_needed():
     images = torch.arange(10, dtype=torch.uint8).numpy()
     split = Split(images, images, None, ("",) * 10)
     assert loops._thinned(split, 5).images.tolist() == [0, 2, 4, 6, 8]

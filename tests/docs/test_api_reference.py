@@ -1,4 +1,4 @@
-"""The API reference: every module has its page, and what its docstrings refer to is no bare markup."""
+"""The API reference: every module has a page, and all references in docstrings are resolved."""
 
 import re
 import subprocess

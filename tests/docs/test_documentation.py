@@ -1,4 +1,4 @@
-"""The documentation: what it links to and names is there, and it shows every page."""
+"""The documentation: its links, commands, flags, imports and pictures exist."""
 
 import ast
 import json
@@ -21,13 +21,13 @@ PICTURES = ROOT / "docs" / "pictures"
 
 
 def anchors(text: str) -> set[str]:
-    """What the headings of a page are called in links, as GitHub calls them."""
+    """Return the anchors of a page's headings, as on GitHub."""
     headings = re.findall(r"^#+ (.+)$", re.sub(r"```.*?```", "", text, flags=re.DOTALL), flags=re.MULTILINE)
     return {re.sub(r"[^\w\- ]", "", heading.lower()).replace(" ", "-") for heading in headings}
 
 
 @pytest.mark.parametrize("name", TEXTS)
-def test_every_relative_link_leads_somewhere(name):
+def test_every_relative_link_has_a_target(name):
     page = ROOT / name
     for target in re.findall(r"\]\(([^)\s]+)\)", TEXTS[name]):
         if re.match(r"https?:|mailto:", target):
@@ -52,14 +52,14 @@ def test_every_command_and_program_that_is_named_exists():
     assert set(re.findall(r"(?:`|^)make ([a-z-]+)", text, flags=re.MULTILINE)) <= targets
 
 
-def test_every_flag_that_stands_beside_a_command_is_one_of_its_own():
+def test_every_flag_belongs_to_its_command():
     for line in re.findall(r"python -m vit [a-z-]+[^`\n]*", "\n".join(TEXTS.values())):
         command, given = line.split()[3], set(re.findall(r"(?<=\s)--[a-z-]+", line))
         known = main._parser()._subparsers._group_actions[0].choices[command]._option_string_actions
         assert given <= set(known), line
 
 
-def test_python_in_the_documentation_is_python_and_imports_what_exists():
+def test_python_examples_are_valid_and_their_imports_exist():
     blocks = re.findall(r"^```python\n(.*?)^```", "\n".join(TEXTS.values()), flags=re.DOTALL | re.MULTILINE)
     assert len(blocks) >= 4
     for block in blocks:
@@ -71,7 +71,7 @@ def test_python_in_the_documentation_is_python_and_imports_what_exists():
             assert name in plots.__all__
 
 
-def test_every_page_of_the_app_has_a_picture_that_the_readme_shows_and_all_are_small():
+def test_the_readme_shows_a_small_picture_of_every_page():
     from docs.pictures import ALL_BYTES_MAX, BYTES_MAX
 
     router = (ROOT / "pages" / "_router.py").read_text()
@@ -89,7 +89,7 @@ def test_the_readme_is_short():
 
 
 def test_the_container_starts_the_app_on_the_shipped_run(tmp_path):
-    """The command of the Dockerfile, with a python that only says how it was called."""
+    """Run the command of the Dockerfile with a stand-in for python that prints its arguments."""
     dockerfile = (ROOT / "Dockerfile").read_text()
     health, command = (
         json.loads(it) for it in re.findall(r"CMD (?:\\\n\s+)?(\[.*\])$", dockerfile, flags=re.MULTILINE)
@@ -101,14 +101,14 @@ def test_the_container_starts_the_app_on_the_shipped_run(tmp_path):
     python.chmod(0o755)
     storage = {"VIT_CHECKPOINTS": str(tmp_path / "runs"), "VIT_DATA": str(tmp_path / "data"), "PORT": "7860"}
     environment = os.environ | storage | {"PATH": f"{python.parent}:{os.environ['PATH']}"}
-    for _ in range(2):  # the second time the run is there already
+    for _ in range(2):  # the second time, the run already exists
         said = subprocess.run(command, cwd=ROOT, env=environment, capture_output=True, text=True, check=True).stdout
         assert said.split()[:4] == ["-m", "streamlit", "run", "streamlit_app.py"]
         assert {"--server.address=0.0.0.0", "--server.port=7860"} <= set(said.split())
         assert (tmp_path / "runs" / "scenes-vit" / "model.safetensors").is_file()
 
 
-def test_what_the_image_is_made_of_is_there_and_is_all_that_the_app_imports():
+def test_the_image_contains_everything_that_the_app_imports():
     kept = [line[1:] for line in (ROOT / ".dockerignore").read_text().splitlines() if line.startswith("!")]
     assert all((ROOT / path).exists() for path in kept)
     rooms = {path for path in kept if (ROOT / path).is_dir()}

@@ -1,4 +1,4 @@
-"""The notebook in examples/: every cell runs, and it is in the repository without outputs."""
+"""The notebook in examples/: every cell runs, and it is stored without outputs."""
 
 import json
 import re
@@ -26,11 +26,11 @@ TINY = {
 }
 
 
-def test_it_is_kept_without_outputs():
+def test_it_is_stored_without_outputs():
     assert all(not cell.get("outputs") for cell in json.loads(NOTEBOOK.read_text())["cells"])
 
 
-def test_every_cell_runs_and_its_figures_show_themselves(home):
+def test_every_cell_runs_and_figures_appear(home):
     notebook = nbformat.read(NOTEBOOK, as_version=4)
     (settings,) = (cell for cell in notebook.cells if "parameters" in cell.metadata.get("tags", ()))
     settings.source = f"settings = {TINY}"

@@ -1,4 +1,4 @@
-"""Forms of a run for a download: which a run has, and files that are made once and pushed out by newer ones."""
+"""Download formats of a run, and the cache of their files."""
 
 import os
 import zipfile
@@ -14,7 +14,7 @@ from vit.exports import formats
 from vit.support import optional_packages
 
 
-def test_a_file_is_made_once_for_a_run_as_it_is(trained):
+def test_a_file_is_cached_until_the_run_changes(trained):
     run, told = runs.find_run("tiny"), []
     assert formats.find(run, "hub") is None
     path = formats.make(run, "hub", lambda done, total: told.append((done, total)))
@@ -30,7 +30,7 @@ def test_a_file_is_made_once_for_a_run_as_it_is(trained):
     assert formats.find(again, "hub") is None
 
 
-def test_what_stops_or_fails_leaves_nothing(trained):
+def test_a_stopped_or_failed_export_leaves_no_file(trained):
     def stop(done: int, total: int) -> None:
         raise KeyboardInterrupt
 
@@ -39,7 +39,7 @@ def test_what_stops_or_fails_leaves_nothing(trained):
     assert not [path for path in (trained / "data" / "exports").iterdir() if path.suffix != ".lock"]
 
 
-def test_newer_files_push_older_ones_out(trained, monkeypatch):
+def test_the_oldest_files_are_deleted_beyond_the_limits(trained, monkeypatch):
     monkeypatch.setattr(formats, "KEPT_MAX", 2)
     run, made = runs.find_run("tiny"), []
     for stamp in (1, 2, 3):
@@ -53,7 +53,7 @@ def test_newer_files_push_older_ones_out(trained, monkeypatch):
     assert list(last.parent.iterdir()) == [last]
 
 
-def test_a_form_says_what_a_run_cannot_be_and_what_is_missing(several, monkeypatch):
+def test_a_format_states_its_limits_and_missing_packages(several, monkeypatch):
     tiny, deep = (runs.find_run(name) for name in ("tiny", "tiny-deep"))
     assert "timm cannot load this run: its patches" in formats.hint(tiny, "hub")
     assert "timm cannot" not in formats.hint(deep, "hub")
@@ -67,7 +67,7 @@ def test_a_form_says_what_a_run_cannot_be_and_what_is_missing(several, monkeypat
         formats.check(form)
 
 
-def test_the_files_go_with_their_run_and_with_time(several):
+def test_files_are_deleted_with_their_run_and_by_age(several):
     made = [formats.make(runs.find_run(name), "hub", lambda done, total: None) for name in ("tiny", "tiny-mean")]
     formats.forget(runs.find_run("tiny"))
     assert [path.exists() for path in made] == [False, True]

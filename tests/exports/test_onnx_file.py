@@ -1,4 +1,4 @@
-"""ONNX: the same numbers as PyTorch's for every kind of network, batch and output, in one file that explains itself."""
+"""ONNX export: outputs equal PyTorch for every kind of network, batch and output; the file describes itself."""
 
 import json
 import logging
@@ -37,7 +37,7 @@ NETWORKS = {
 
 
 def of(config, names=()) -> tuple[torch.nn.Module, CheckpointInfo]:
-    """A network the weights of a transformer not near zero, and what is known of it."""
+    """Return a network with large random weights, and its info."""
     model = build_model(config, seed=0).eval().requires_grad_(False)
     if config.architecture != "cnn":
         for tensor in model.parameters():
@@ -53,7 +53,7 @@ def made_of(kind: str, *names: str) -> onnx_file.Onnx:
 
 
 @pytest.mark.parametrize("kind", NETWORKS)
-def test_it_gives_what_pytorch_gives_for_any_batch(kind, recwarn, caplog):
+def test_outputs_equal_pytorch_for_any_batch_size(kind, recwarn, caplog):
     model, _ = of(NETWORKS[kind])
     attention, made = kind != "cnn", made_of(kind, *CLASSES)
     assert made.difference < 1e-4
@@ -74,7 +74,7 @@ def test_it_gives_what_pytorch_gives_for_any_batch(kind, recwarn, caplog):
             np.testing.assert_allclose(ours, theirs, atol=1e-4)
 
 
-def test_one_file_says_how_to_use_it_and_is_valid(tmp_path):
+def test_the_file_is_valid_and_describes_its_use(tmp_path):
     (tmp_path / "model.onnx").write_bytes(made_of("cnn", *CLASSES).content)
     onnx.checker.check_model(str(tmp_path / "model.onnx"), full_check=True)
     proto = onnx.load(tmp_path / "model.onnx", load_external_data=False)
@@ -87,7 +87,7 @@ def test_one_file_says_how_to_use_it_and_is_valid(tmp_path):
     assert "/vit/" not in repr(proto.metadata_props) + repr([node.metadata_props for node in proto.graph.node])
 
 
-def test_what_cannot_be_is_said_before_anything_is_made(monkeypatch):
+def test_impossible_exports_are_refused_before_the_export(monkeypatch):
     with pytest.raises(RunError, match="no attention"):
         to_onnx(*of(NETWORKS["cnn"]), attention=True)
     monkeypatch.setattr(onnx_file, "BYTES_MAX", 1000)
@@ -98,14 +98,14 @@ def test_what_cannot_be_is_said_before_anything_is_made(monkeypatch):
         to_onnx(*of(NETWORKS["patch"]))
 
 
-def test_a_file_with_other_numbers_is_refused():
+def test_different_outputs_are_refused():
     model, _ = of(NETWORKS["cnn"])
     model.head.weight *= 1.1
     with pytest.raises(RunError, match="more than rounding errors"):
         onnx_file._compare(made_of("cnn", *CLASSES).content, model, torch.zeros(2, 3, 32, 32))
 
 
-def test_importing_the_program_needs_none_of_these_packages():
+def test_importing_the_program_does_not_import_optional_packages():
     code = "import sys, vit, vit.cli; print([it for it in sys.modules if it in {'onnx', 'timm', 'huggingface_hub'}])"
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
     assert done.stdout.strip() == "[]"

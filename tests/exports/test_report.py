@@ -1,4 +1,4 @@
-"""The report: one file with everything to hand in, whatever the network, and what of it is gone."""
+"""The report: one file with all sections, for every kind of network and with missing data."""
 
 import itertools
 import json
@@ -35,7 +35,7 @@ def trained_as(name: str, model) -> Run:
     return run
 
 
-def test_it_holds_what_there_is_to_hand_in(run):
+def test_it_contains_everything_that_the_course_asks_for(run):
     html = report(run)
     model, info = weights.load_checkpoint(run.path)
     result = evaluate(model, info, data.load(run.config.data, splits=("val",)).val)
@@ -50,7 +50,7 @@ def test_it_holds_what_there_is_to_hand_in(run):
     assert "What the mean of the patches, which the classifier reads" in html
 
 
-def test_it_asks_nothing_of_the_network(run):
+def test_it_loads_nothing_from_the_internet(run):
     html = report(run)
     assert not re.search(r"<(script|link|iframe|object)\b", html)
     assert set(re.findall(r'(?:src|href)="([^,;"]*)', html)) == {"data:image/png", "data:image/webp"}
@@ -62,7 +62,7 @@ HOSTILE = "<img src=x onerror='alert(\"1\")'>{{ 'ev' ~ 'il' }}{% raw %}"
 
 
 def renamed(run: Run, source: str) -> Run:
-    """The run with another data set, whose first class and last message are hostile."""
+    """Give the run a data set and a message with hostile names."""
     names = (HOSTILE, "b", "c", "d", "e")
     data = run.config.data.model_copy(update={"source": source, "class_names": names})
     runs.write_config(run.path, run.config.model_copy(update={"data": data}))
@@ -71,8 +71,8 @@ def renamed(run: Run, source: str) -> Run:
 
 
 @pytest.mark.parametrize("classes_max", [25, 2])
-def test_foreign_names_are_no_markup(run, tmp_path, monkeypatch, classes_max):
-    """They are escaped as by html.escape, which pages.access.report relies on."""
+def test_untrusted_names_are_escaped(run, tmp_path, monkeypatch, classes_max):
+    """pages.access.report relies on escaping as by html.escape."""
     for split, name in itertools.product(("train", "val"), (HOSTILE, *"bcde")):
         (tmp_path / "photos" / split / name).mkdir(parents=True)
         Image.new("RGB", (32, 32), "red").save(tmp_path / "photos" / split / name / "1.png")
@@ -90,7 +90,7 @@ def test_foreign_names_are_no_markup(run, tmp_path, monkeypatch, classes_max):
     assert html.count('alt="Confusion matrix"') == (0 if classes_max == 25 else 1)
 
 
-def test_foreign_names_are_no_markup_where_the_data_set_is_missing(run):
+def test_untrusted_names_are_escaped_without_the_data_set(run):
     html = report(renamed(run, f"/{HOSTILE}"))
     assert "<img src=x" not in html
     assert html.count('class="missing"') == 2
@@ -110,7 +110,7 @@ def test_without_the_data_set_it_says_so_and_shows_the_rest(run, photo_zip, tmp_
     assert "Multiply-adds" in html
 
 
-def test_a_run_that_has_not_begun_has_a_report_of_its_settings(home):
+def test_a_run_without_steps_has_a_report_of_its_settings(home):
     html = report(runs.create("new", tiny_config()))
     assert "has not taken a step" in html
     assert "has no model.safetensors" in html
@@ -127,7 +127,7 @@ def test_a_convolutional_network_is_shown_by_grad_cam(home):
 @pytest.mark.parametrize(
     ("mended", "words"), [((), "queries down, keys across"), (DEPARTURES, "the mean of all tokens")]
 )
-def test_the_course_network_shows_whole_maps_until_it_is_mended(home, mended, words):
+def test_the_course_network_shows_whole_maps_until_its_softmax_is_fixed(home, mended, words):
     html = report(trained_as("course", ReferenceConfig(image_size=32, embed_dim=16, mended=mended)))
     assert words in html
     assert html.count('alt="What counts in') == 4
@@ -144,7 +144,7 @@ def test_the_command_writes_the_file_and_names_it(run, tmp_path, capsys, monkeyp
 
 
 @pytest.mark.parametrize("ys", [[0.0], [0.3, 0.3], [1e-6, 2.0], [float("nan"), 0.5], [1e9, 1.0]])
-def test_curves_of_any_values_stay_within_their_picture(ys):
+def test_curves_of_any_values_stay_inside_the_picture(ys):
     drawn = curves(Panel("Epoch", "<Loss>", [Line("a", range(1, len(ys) + 1), ys, "#000000")], "{:g}".format))
     points = re.search(r'points="([^"]*)"', drawn)[1].split()
     for x, y in (map(float, point.split(",")) for point in points):

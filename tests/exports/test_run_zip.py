@@ -1,4 +1,4 @@
-"""Runs as zips: what is packed comes back, and what a stranger packed is judged before it becomes a run."""
+"""Runs as zips: packed runs come back unchanged, and untrusted zips are checked."""
 
 import io
 import json
@@ -34,7 +34,7 @@ def packed(run: Run, **options: bool) -> io.BytesIO:
 
 
 def altered(run: Run, files: dict[str, bytes | None], **options: bool) -> io.BytesIO:
-    """The packed run with some files replaced, added, or (None) left out."""
+    """Return the packed run with some files replaced, added, or removed (None)."""
     content = {}
     with zipfile.ZipFile(packed(run, **options)) as archive:
         content = {name: archive.read(name) for name in archive.namelist()}
@@ -48,7 +48,7 @@ def altered(run: Run, files: dict[str, bytes | None], **options: bool) -> io.Byt
 
 
 def refused(file: io.BytesIO | Path, sentence: str, name: str | None = None) -> None:
-    """The zip is refused with one sentence, and nothing is left behind."""
+    """Check that the zip is refused with one sentence, and nothing is left behind."""
     before = sorted(checkpoints_dir().iterdir())
     with pytest.raises(RunError, match=sentence) as error:
         run_zip.unpack(file, name)
@@ -56,7 +56,7 @@ def refused(file: io.BytesIO | Path, sentence: str, name: str | None = None) -> 
     assert sorted(checkpoints_dir().iterdir()) == before
 
 
-def test_a_run_comes_back_with_equal_weights_and_an_equal_evaluation(run):
+def test_an_unpacked_run_has_equal_weights_and_an_equal_evaluation(run):
     again = run_zip.unpack(packed(run), "again")
     assert again.config == run.config
     assert again.metrics()[0] == run.metrics()[0]
@@ -70,7 +70,7 @@ def test_a_run_comes_back_with_equal_weights_and_an_equal_evaluation(run):
     np.testing.assert_array_equal(*results)
 
 
-def test_a_zip_holds_what_was_asked_for_and_never_the_lock(run):
+def test_a_zip_contains_the_requested_files_and_never_the_lock(run):
     (run.path / runs.LOCK).touch()
     (run.path / runs.LOG).touch()
 
@@ -83,7 +83,7 @@ def test_a_zip_holds_what_was_asked_for_and_never_the_lock(run):
     assert names(snapshots=False, resume=True) == few | {"last.safetensors"}
 
 
-def test_a_run_that_came_with_its_position_can_be_resumed(run):
+def test_a_run_packed_with_its_position_can_be_resumed(run):
     from vit import jobs
 
     again = run_zip.unpack(packed(run, resume=True), "again")
@@ -115,7 +115,7 @@ def test_a_run_without_a_name_gets_the_next_free_one_and_a_taken_name_is_refused
     assert run_zip.unpack(tmp_path / "Mine & yours (1).zip").name == "mine-yours-1"
 
 
-def test_a_zip_that_a_mac_packed_again_is_taken(run):
+def test_a_zip_repacked_on_a_mac_is_accepted(run):
     extra = {"../__MACOSX/tiny/._config.json": b"x", ".DS_Store": b"x", "log.txt": b"hello", ".lock": b""}
     file = altered(run, {})
     with zipfile.ZipFile(file, "a") as archive:
@@ -127,7 +127,7 @@ def test_a_zip_that_a_mac_packed_again_is_taken(run):
 
 
 @pytest.mark.parametrize("state", runs.ACTIVE)
-def test_a_run_packed_at_work_has_stopped_where_it_arrives(run, state):
+def test_a_run_packed_during_training_is_stopped_after_unpacking(run, state):
     status = runs.read_status(run.path).model_copy(update={"state": state, "pid": 1, "ticket": 2**60})
     again = run_zip.unpack(altered(run, {"status.json": status.model_dump_json().encode()}))
     assert (again.state, again.status.pid) == ("stopped", None)
@@ -145,11 +145,11 @@ def test_a_run_packed_at_work_has_stopped_where_it_arrives(run, state):
         ("snapshots/inner.zip", "another archive"),
     ],
 )
-def test_a_file_that_no_run_has_is_refused(run, name, sentence):
+def test_an_unknown_file_is_refused(run, name, sentence):
     refused(altered(run, {name: b"x"}), sentence)
 
 
-def test_a_link_and_a_second_file_of_a_name_are_refused(run):
+def test_links_and_duplicate_names_are_refused(run):
     file = packed(run)
     with zipfile.ZipFile(file, "a") as archive:
         info = zipfile.ZipInfo("tiny/attention.png")
@@ -162,7 +162,7 @@ def test_a_link_and_a_second_file_of_a_name_are_refused(run):
     refused(file, "two files of the same name")
 
 
-def test_what_is_no_zip_of_a_run_is_refused(run, tmp_path):
+def test_other_files_are_refused(run, tmp_path):
     (tmp_path / "letter.zip").write_text("Dear sir or madam")
     refused(tmp_path / "letter.zip", "letter.zip is not a zip file.*Runs page")
     refused(altered(run, {"config.json": None}), "no config.json")
@@ -173,7 +173,7 @@ def test_what_is_no_zip_of_a_run_is_refused(run, tmp_path):
     refused(file, "200 files, and 120 are possible")
 
 
-def test_a_bomb_is_refused_while_it_is_expanded(run, monkeypatch):
+def test_a_zip_bomb_is_refused_during_expansion(run, monkeypatch):
     monkeypatch.setattr(run_zip, "RATIO_FREE_BYTES", 2**20)
     refused(altered(run, {"metrics.jsonl": bytes(64 * 2**20)}), "over 100 times its size")
     monkeypatch.setattr(run_zip, "BYTES_MAX", 10_000)
@@ -203,12 +203,12 @@ EPOCH = {"event": "epoch", "epoch": 1, "step": 3, "lr": 0.1, "seconds": 1.0, "tr
         ("attention.png", b"<svg onload='alert(1)'>", "attention.png is not an image"),
     ],
 )
-def test_a_file_that_is_not_what_it_should_be_is_named(run, name, content, sentence):
+def test_an_invalid_file_is_named_in_the_error(run, name, content, sentence):
     refused(altered(run, {name: content}), sentence)
 
 
-def test_settings_of_a_network_that_fills_the_memory_build_none(run):
-    """The course network of half a billion parameters, two gigabytes of them, is refused by the shapes alone."""
+def test_settings_of_a_huge_network_allocate_no_memory(run):
+    """The course network with half a billion parameters (two gigabytes) is refused by its shapes."""
     model = ReferenceConfig(image_size=64, patch_size=8, num_heads=1, depth=1)
     images = run.config.data.model_copy(update={"image_size": 64})
     config = run.config.model_copy(update={"model": model, "data": images})
@@ -218,7 +218,7 @@ def test_settings_of_a_network_that_fills_the_memory_build_none(run):
     assert resource.getrusage(resource.RUSAGE_SELF).ru_maxrss - before < 500_000  # kilobytes
 
 
-def test_weights_of_another_network_and_a_foreign_resume_are_refused(run, several_weights):
+def test_weights_and_positions_of_another_network_are_refused(run, several_weights):
     refused(altered(run, {"model.safetensors": several_weights}), "model.safetensors does not fit")
     refused(altered(run, {"snapshots/00001.safetensors": several_weights}), "00001.safetensors does not fit")
     refused(
@@ -232,7 +232,7 @@ def several_weights(workshop) -> bytes:
     return (workshop / "checkpoints" / "tiny-deep" / "model.safetensors").read_bytes()
 
 
-def test_lines_of_the_metrics_keep_their_numbers_alone(run):
+def test_only_numbers_of_the_metrics_are_kept(run):
     lines = run.metrics()[0]
     lines[0] |= {"note": "<script>", "more": {"deep": 1}}
     text = "".join(json.dumps(line) + "\n" for line in lines)
@@ -245,13 +245,13 @@ def safetensors(header: object, data: bytes = b"") -> bytes:
     return len(text).to_bytes(8, "little") + text + data
 
 
-def test_weights_are_judged_by_their_header_before_they_are_read(run, several_weights, monkeypatch):
+def test_the_header_of_weights_is_checked_before_they_are_read(run, several_weights, monkeypatch):
     size = int.from_bytes(several_weights[:8], "little")
     monkeypatch.setattr(run_zip, "_HEADER_BYTES_MAX", 100_000)
     for content in (
-        safetensors(b"{" + b" " * 200_000 + b"}"),  # longer than any network's
+        safetensors(b"{" + b" " * 200_000 + b"}"),  # longer than the header of any network
         (2**62).to_bytes(8, "little") + several_weights[8:],
-        several_weights[: 8 + size],  # without its numbers
+        several_weights[: 8 + size],  # header without the tensors
         safetensors({"x": {"dtype": "F32", "shape": [2**40], "data_offsets": [0, 4]}}, bytes(4)),
         safetensors({"x": {"dtype": "F32", "shape": [1], "data_offsets": [2**62, 4]}}, bytes(4)),
         safetensors(b'{"__metadata__":{"a":"' + b"[" * 50_000 + b'"}}'),
@@ -268,14 +268,14 @@ def test_weights_that_are_not_finite_are_refused(run, number):
     refused(altered(run, {"model.safetensors": save(tensors)}), "weights that are not finite")
 
 
-def test_weights_of_another_kind_of_number_are_refused(run):
+def test_weights_of_another_dtype_are_refused(run):
     from safetensors.torch import load, save
 
     tensors = {name: value.to(torch.uint8) for name, value in load((run.path / runs.MODEL).read_bytes()).items()}
     refused(altered(run, {"model.safetensors": save(tensors)}), "does not fit the network")
 
 
-def test_what_weights_say_of_themselves_is_numbers(run):
+def test_metadata_of_weights_must_be_numbers(run):
     from safetensors.torch import load, save
 
     tensors = load((run.path / runs.MODEL).read_bytes())
@@ -284,12 +284,12 @@ def test_what_weights_say_of_themselves_is_numbers(run):
         refused(altered(run, {"model.safetensors": content}), "are not numbers|damaged")
 
 
-def test_more_weights_than_the_network_has_are_refused_while_they_expand(run):
+def test_too_many_weights_are_refused_during_expansion(run):
     content = (run.path / runs.MODEL).read_bytes() + bytes(8 * 2**20)
     refused(altered(run, {"model.safetensors": content}), r"model\.safetensors is too long")
 
 
-def test_nobody_is_told_whose_a_run_is_and_nobody_is_believed(run):
+def test_a_zip_neither_contains_nor_sets_an_owner(run):
     mine = run.config.model_copy(update={"owner": "a" * 32})
     again = run_zip.unpack(altered(run, {"config.json": mine.model_dump_json().encode()}))
     assert again.config.owner == ""
@@ -299,7 +299,7 @@ def test_nobody_is_told_whose_a_run_is_and_nobody_is_believed(run):
         assert b"a" * 32 not in archive.read("tiny/config.json")
 
 
-def test_the_last_of_two_values_of_a_name_is_the_only_one_that_is_kept(run):
+def test_only_the_last_of_duplicate_json_keys_is_kept(run):
     text = run.config.model_dump_json().encode()
     again = run_zip.unpack(altered(run, {"config.json": b'{"owner": "<script>", ' + text[1:]}))
     assert b"<script>" not in (again.path / runs.CONFIG).read_bytes()
@@ -308,18 +308,18 @@ def test_the_last_of_two_values_of_a_name_is_the_only_one_that_is_kept(run):
 @pytest.mark.parametrize(
     "changes", [{"started": 1e300}, {"ended": -5.0}, {"step": 10**40}, {"epoch": -1}, {"steps_total": 10**400}]
 )
-def test_times_and_steps_that_cannot_be_are_refused(run, changes):
+def test_impossible_times_and_steps_are_refused(run, changes):
     status = json.loads(runs.read_status(run.path).model_dump_json()) | changes
     refused(altered(run, {"status.json": json.dumps(status).encode()}), "status.json|not possible")
 
 
-def test_a_date_that_cannot_be_is_left_out(run):
+def test_an_impossible_date_is_removed(run):
     for text in ("9999-12-31T23:59:59+00:00", "0001-01-01", "<b>now</b>"):
         config = run.config.model_copy(update={"created": text})
         assert run_zip.unpack(altered(run, {"config.json": config.model_dump_json().encode()})).config.created == ""
 
 
-def test_a_picture_is_kept_as_a_picture_alone(run):
+def test_only_the_pixels_of_a_picture_are_kept(run):
     from tests.helpers.hostile import encoded, pixels
 
     picture = encoded(Image.fromarray(pixels(0)), "GIF", comment=b"<script>alert(1)</script>")

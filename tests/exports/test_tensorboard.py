@@ -1,4 +1,4 @@
-"""Curves for TensorBoard: what its own reader finds, after a training, a resume, and a crash."""
+"""TensorBoard event files, read by TensorBoard after a training, a resume, and a crash."""
 
 import io
 import time
@@ -18,14 +18,14 @@ from vit.support import optional_packages
 
 
 def read(folder: Path) -> dict[str, list[tuple[int, float]]]:
-    """Every number that TensorBoard finds, by its tag."""
+    """Return the numbers that TensorBoard reads, by tag."""
     found = EventAccumulator(str(folder), size_guidance={"scalars": 0})
     found.Reload()
     return {tag: [(event.step, event.value) for event in found.Scalars(tag)] for tag in found.Tags()["scalars"]}
 
 
 def expected(run: Run) -> dict[str, list[tuple[int, float]]]:
-    """The same from the metrics."""
+    """Return the same numbers from the metrics."""
     found: dict[str, list] = {}
     for line in run.metrics()[0]:
         for name, tag in tensorboard.TAGS[line["event"]].items():
@@ -39,7 +39,7 @@ def config(**training):
     return base.model_copy(update={"training": recipe})
 
 
-def test_a_training_writes_what_its_metrics_say(home):
+def test_a_training_writes_the_numbers_of_its_metrics(home):
     run = runs.create("tiny", config())
     assert jobs.execute(run).state == "finished"
     assert read(run.path / runs.TENSORBOARD) == expected(run)
@@ -50,13 +50,13 @@ def test_a_training_writes_what_its_metrics_say(home):
     assert not (run.path / runs.TENSORBOARD).exists()
 
 
-def test_a_resume_doubles_no_step_and_brings_back_what_a_crash_lost(home):
+def test_a_resume_restores_lost_steps_without_duplicates(home):
     run = runs.create("tiny", config(epochs=3))
     stopped = iter(range(100))
 
     def ask(event) -> None:
         if hasattr(event, "loss") and next(stopped) == 4:
-            raise KeyboardInterrupt  # in the middle of the second epoch, after the step's events
+            raise KeyboardInterrupt  # during the second epoch, after the events of the step
 
     with pytest.raises(KeyboardInterrupt):
         jobs.execute(run, report=ask)
@@ -73,7 +73,7 @@ def test_a_resume_doubles_no_step_and_brings_back_what_a_crash_lost(home):
     assert read(run.path / runs.TENSORBOARD) == expected(run)
 
 
-def test_an_open_tensorboard_sees_no_step_twice(home):
+def test_a_running_tensorboard_sees_no_step_twice(home):
     run = runs.create("tiny", tiny_config())
     lines = [{"event": "step", "step": step, "loss": 1.0, "lr": 1.0, "images_per_second": 1.0} for step in (1, 2, 3)]
     folder = run.path / "events"
@@ -87,7 +87,7 @@ def test_an_open_tensorboard_sees_no_step_twice(home):
     assert [(event.step, event.value) for event in open_.Scalars("loss/step")] == [(1, 1.0), (2, 9.0)]
 
 
-def test_any_run_has_its_events_from_its_metrics(trained, capsys):
+def test_events_of_any_run_are_made_from_its_metrics(trained, capsys):
     run = runs.find_run("tiny")
     assert main(["export", "--run", "tiny", "--format", "tensorboard", "--out", str(trained / "events")]) == 0
     assert capsys.readouterr().out == f"{trained / 'events'}\n"
@@ -104,7 +104,7 @@ def test_any_run_has_its_events_from_its_metrics(trained, capsys):
     assert times == pytest.approx(seconds, abs=1e-3)
 
 
-def test_a_zip_of_the_folder_is_taken_without_the_events(home, tmp_path):
+def test_a_zip_of_the_folder_is_unpacked_without_the_events(home, tmp_path):
     run = runs.create("tiny", config())
     jobs.execute(run)
     with zipfile.ZipFile(tmp_path / "tiny.zip", "w") as archive:
@@ -116,7 +116,7 @@ def test_a_zip_of_the_folder_is_taken_without_the_events(home, tmp_path):
     assert again.metrics()[0] == run.metrics()[0]
 
 
-def test_without_the_package_a_new_run_is_refused_and_one_that_is_there_trains(home, monkeypatch, capsys):
+def test_without_the_package_a_new_run_is_refused_and_an_existing_one_trains(home, monkeypatch, capsys):
     monkeypatch.setattr(optional_packages, "find_spec", lambda name: None)
     assert main(["train", "--tensorboard", "--epochs", "1"]) == 2
     assert "pip install tensorboard" in capsys.readouterr().err
@@ -128,7 +128,7 @@ def test_without_the_package_a_new_run_is_refused_and_one_that_is_there_trains(h
         tensorboard.convert(run, home / "events")
 
 
-def test_a_step_costs_next_to_nothing(home):
+def test_a_step_takes_negligible_time(home):
     events = tensorboard.Events(home / "events", [], 0.0)
     line = {"event": "step", "step": 1, "loss": 1.0, "lr": 1e-3, "images_per_second": 1e3, "seconds": 1.0}
     begun = time.process_time()

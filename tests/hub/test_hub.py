@@ -1,4 +1,4 @@
-"""Folders for the Hugging Face hub: timm and the hub's mixin load them, the card escapes names, and they go up."""
+"""Folders for the Hugging Face hub: loading with timm and the mixin, the model card, pushing."""
 
 import base64
 import io
@@ -48,7 +48,7 @@ OTHERS = {
 
 
 def made(name: str, model, **data) -> Run:
-    """A run whose weights are drawn, and not near zero; its data set is gone."""
+    """Create a run with large random weights and a missing data set."""
     settings = {"source": "/home/somebody/photos.zip", "image_size": 32, "mean": (0.1, 0.2, 0.3), "crop_pct": 0.9}
     run = runs.create(name, RunConfig(model=model, data=DataConfig(**settings | data), owner="a" * 32))
     weights = build_model(model, seed=0)
@@ -82,7 +82,7 @@ def test_timm_and_the_mixin_load_one_folder_with_equal_logits(home, kind):
 
 
 @pytest.mark.parametrize("kind", OTHERS)
-def test_what_timm_cannot_load_says_so_and_the_mixin_loads_it(home, kind):
+def test_networks_unknown_to_timm_say_so_and_load_with_the_mixin(home, kind):
     model, network, reason = OTHERS[kind]
     run, folder = made(kind, model), home / "out"
     hub.write_folder(run, folder)
@@ -95,7 +95,7 @@ def test_what_timm_cannot_load_says_so_and_the_mixin_loads_it(home, kind):
     torch.testing.assert_close(logits(network.from_pretrained(folder)), logits(load_checkpoint(run.path)[0]))
 
 
-def test_what_the_mixin_saves_again_is_the_same_folder_but_for_what_was_measured(home):
+def test_the_mixin_saves_the_same_folder_except_for_measurements(home):
     run = made("mean", LOADABLE["mean"])
     hub.write_folder(run, home / "out")
     model = HubViT.of_run(run)
@@ -120,7 +120,7 @@ def test_a_folder_with_other_weights_or_a_pickle_or_another_network_is_refused(h
         HubViT._load_as_pickle(None, "pytorch_model.bin", "cpu", True)
 
 
-def test_a_card_says_what_was_measured(trained):
+def test_a_card_contains_the_measurements(trained):
     run = runs.find_run("tiny")
     Image.new("RGB", (30, 20), "red").save(run.path / "attention.png")
     hub.write_folder(run, trained / "out")
@@ -142,7 +142,7 @@ def test_a_card_says_what_was_measured(trained):
     assert "torch" in card.text.partition("## Environment")[2]
 
 
-def test_names_are_no_markup_in_the_card(home):
+def test_names_are_escaped_in_the_card(home):
     names = tuple(name for name in ANY_NAMES if name.strip())
     run = made("named", ViTConfig(**TINY, stem="patch", num_classes=len(names)), source=SOURCE, class_names=names)
     files = hub.contents(run)
@@ -150,7 +150,9 @@ def test_names_are_no_markup_in_the_card(home):
     front, body = text.removeprefix("---\n").split("---\n", 1)
     assert yaml.safe_load(front)["datasets"] == [shown(title(without_private_settings(run.config).data.source), 40)]
     assert set(yaml.safe_load(front)) == {"library_name", "pipeline_tag", "tags", "datasets"}
-    prose = re.sub(r"^(```+).*?^\1$", "", body, flags=re.MULTILINE | re.DOTALL)  # fences show what is in them
+    prose = re.sub(
+        r"^(```+).*?^\1$", "", body, flags=re.MULTILINE | re.DOTALL
+    )  # code blocks show their content unchanged
     assert not re.search(r"<\w", prose)
     assert not re.search(r"(?<!\\)\]\((?!https://huggingface\.co/docs/timm|\w+\.png)", prose)
     assert not re.search(r"(?<!\\):(?=[\w/])", prose.replace("https:", ""))
@@ -159,7 +161,7 @@ def test_names_are_no_markup_in_the_card(home):
 
 
 @pytest.mark.parametrize("name", ANY_NAMES, ids=range(len(ANY_NAMES)))
-def test_any_name_stands_in_the_metadata_as_a_text(name):
+def test_any_name_is_text_in_the_metadata(name):
     config = RunConfig(model=ViTConfig(**TINY), data=DataConfig(source=name, image_size=32))
     card = ModelCard(str(Card(name, config, best={"epoch": 1, "val_accuracy": 0.5}).model_card()))
     [result] = card.data.eval_results
@@ -170,7 +172,7 @@ def test_any_name_stands_in_the_metadata_as_a_text(name):
     assert set(card.data.to_dict()) == metadata
 
 
-def test_a_folder_tells_nobody_whose_the_run_is_or_where_its_images_lie(home):
+def test_a_folder_contains_neither_the_owner_nor_the_path_of_the_images(home):
     files = hub.contents(made("mean", LOADABLE["mean"], class_names=tuple("abcde")))
     everything = b"".join(files.values())
     assert b"somebody" not in everything
@@ -187,14 +189,14 @@ def test_a_matrix_of_any_size_is_drawn(classes):
     assert picture.width == picture.height <= 900
 
 
-def test_a_folder_that_holds_something_else_is_left_alone(home):
+def test_a_folder_with_other_files_is_not_changed(home):
     run = made("mean", LOADABLE["mean"])
     with pytest.raises(RunError, match=r"status\.json.*choose a new folder"):
         hub.write_folder(run, run.path)
     (home / "file").write_text("x")
     with pytest.raises(RunError, match="cannot be written"):
         hub.write_folder(run, home / "file")
-    for _ in range(2):  # its own it writes anew
+    for _ in range(2):  # an earlier export is replaced
         hub.write_folder(run, home / "out")
     assert not list((home / "out").glob(".*"))
 
@@ -203,7 +205,7 @@ def test_a_folder_that_holds_something_else_is_left_alone(home):
 
 
 class _Hub(BaseHTTPRequestHandler):
-    """What the hub's interface answers to a push of small files."""
+    """Answers a push of small files like the API of the hub."""
 
     def do_GET(self) -> None:
         self._answer({"id": "me/tiny", "sha": "0" * 40, "siblings": []})
@@ -229,7 +231,7 @@ class _Hub(BaseHTTPRequestHandler):
                 {"commitUrl": f"http://{self.headers['Host']}/me/tiny/commit/1", "commitOid": "1", "success": True}
             )
         else:
-            self._answer({"errors": [], "warnings": []})  # what it says of the card's metadata
+            self._answer({"errors": [], "warnings": []})  # the check of the card's metadata
 
     def _answer(self, content: dict) -> None:
         data = json.dumps(content).encode()
@@ -258,14 +260,14 @@ def server(monkeypatch) -> Iterator[HTTPServer]:
 
 
 def place(monkeypatch, endpoint: str) -> None:
-    """Where the hub's client finds the hub."""
+    """Point the hub's client to a local server."""
     import huggingface_hub
 
     client = huggingface_hub.HfApi
     monkeypatch.setattr(huggingface_hub, "HfApi", lambda **settings: client(endpoint=endpoint, **settings))
 
 
-def test_a_push_puts_every_file_there_with_the_token(home, server):
+def test_a_push_uploads_every_file_with_the_token(home, server):
     run = made("mean", LOADABLE["mean"])
     assert hub.push(run, "me/tiny", token="hf_secret") == f"http://127.0.0.1:{server.server_port}/me/tiny"
     assert {token for _, token in server.asked} == {"Bearer hf_secret"}
@@ -275,7 +277,7 @@ def test_a_push_puts_every_file_there_with_the_token(home, server):
 
 
 @pytest.mark.parametrize(("status", "sentence"), [(401, "does not know your token"), (403, "no permission to write")])
-def test_a_refusal_is_one_sentence_without_the_token(home, server, status, sentence):
+def test_a_refused_push_is_one_sentence_without_the_token(home, server, status, sentence):
     server.status = status
     with pytest.raises(UserError, match=sentence) as error:
         hub.push(made("mean", LOADABLE["mean"]), "me/tiny", token="hf_secret")
@@ -295,7 +297,7 @@ def test_a_push_without_a_token_or_a_connection_is_one_sentence(home, server, mo
         hub.push(run, "me/tiny", token="hf_secret")
 
 
-def test_a_zip_holds_the_same_files(home):
+def test_a_zip_contains_the_same_files(home):
     import zipfile
 
     run, file = made("mean", LOADABLE["mean"]), io.BytesIO()
@@ -304,7 +306,7 @@ def test_a_zip_holds_the_same_files(home):
         assert {name: archive.read(f"mean/{name}") for name in hub.contents(run)} == hub.contents(run)
 
 
-def test_a_run_without_weights_is_one_sentence(home):
+def test_a_run_without_weights_is_refused_with_one_sentence(home):
     with pytest.raises(RunError, match="train it first"):
         hub.write_folder(runs.create("new", tiny_config()), Path(home) / "out")
     assert not (home / "out").exists()

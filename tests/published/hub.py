@@ -1,4 +1,4 @@
-"""A hub of models on this machine: it answers as the real one does where models are fetched from."""
+"""A local server that answers downloads like the Hugging Face hub."""
 
 import hashlib
 import threading
@@ -8,7 +8,7 @@ from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 
 
 class Hub(ThreadingHTTPServer):
-    """``files`` by ``owner/repository/file``; ``asked`` are the ranges of what was fetched."""
+    """``files`` by ``owner/repository/file``; ``asked`` are the requested byte ranges."""
 
     def __init__(self, files: dict[str, bytes]) -> None:
         super().__init__(("127.0.0.1", 0), _Handler)
@@ -51,7 +51,7 @@ class _Handler(BaseHTTPRequestHandler):
 
 @contextmanager
 def serving_hub(files: dict[str, bytes]) -> Iterator[Hub]:
-    """A hub with these files, for as long as it is needed."""
+    """Run a hub with these files during the block."""
     hub = Hub(files)
     thread = threading.Thread(target=hub.serve_forever, args=(0.02,), daemon=True)
     thread.start()

@@ -29,11 +29,11 @@ FAMILIES = {
     "miil": ("vit_base_patch16_224_miil", {"img_size": 64, "num_classes": 11}),
     "flexivit": ("flexivit_small", {"img_size": 64, "num_classes": 5}),
 }
-"""Each family that opens: an architecture of timm's, and the arguments that make it small."""
+"""Supported families: an architecture of timm, and arguments that make it small."""
 
 
 def small(family: str) -> nn.Module:
-    """A model of a family in eval mode, with weights so large that every part has a say."""
+    """Return a model of a family in eval mode, with weights large enough that every part matters."""
     architecture, arguments = FAMILIES[family]
     return scramble(timm.create_model(architecture, **TINY, **arguments))
 

@@ -1,4 +1,4 @@
-"""A file of weights, or a model on the hub, becomes a run that everything looks into; what is wrong is a sentence."""
+"""Files of weights become runs that work with every explanation; errors are sentences."""
 
 import json
 import struct
@@ -28,20 +28,20 @@ ARGUMENTS = {"img_size": 64, "depth": 2, "embed_dim": 24, "num_heads": 3}
 
 
 def described(folder, architecture="vit_tiny_patch16_224", **more) -> None:
-    """A config.json as timm writes it, beside the weights."""
+    """Write a config.json in timm's format next to the weights."""
     content = {"architecture": architecture, "model_args": ARGUMENTS, "pretrained_cfg": {"crop_pct": 0.9}} | more
     (folder / "config.json").write_text(json.dumps(content))
 
 
 @pytest.fixture
 def file(home):
-    """The weights of a small ViT with three classes, and what they are."""
+    """The weights of a small ViT with three classes, with a config.json."""
     model = scramble(timm.create_model("vit_tiny_patch16_224", num_classes=3, **ARGUMENTS))
     described(home, num_classes=3, label_names=["ant", "bee", "cow"])
     return save(model, home / "model.safetensors")
 
 
-def test_a_file_becomes_a_run_that_everything_looks_into(file):
+def test_a_file_becomes_a_run_that_works_with_every_explanation(file):
     run = open_file(file, run="three")
     assert (run.state, run.has_weights, run.best) == ("finished", True, None)
     model, info = load_checkpoint("three")
@@ -56,7 +56,7 @@ def test_a_file_becomes_a_run_that_everything_looks_into(file):
     assert [one.name for one in runs.list_runs()] == ["three"]
 
 
-def test_its_images_are_not_here_and_that_is_a_sentence(file):
+def test_missing_images_are_reported_in_a_sentence(file):
     source = open_file(file).config.data.source
     assert title(source) == "not on this machine"
     with pytest.raises(DataError, match="not here, since it came trained"):
@@ -72,7 +72,7 @@ def test_it_is_packed_and_unpacked_like_any_run(file, tmp_path):
     assert load_checkpoint("four")[1].class_names == ("ant", "bee", "cow")
 
 
-def test_there_is_no_training_to_repeat(file):
+def test_it_cannot_be_trained_again(file):
     run = open_file(file, run="three")
     for again in (jobs.prepare_restart, jobs.prepare_resume):
         with pytest.raises(RunError, match="was not trained here: fine-tune it"):
@@ -83,7 +83,7 @@ def test_there_is_no_training_to_repeat(file):
 def test_a_clip_tower_is_opened_without_its_projection(home):
     model = small("clip")
     with torch.no_grad():
-        model.head.bias.zero_()  # as timm makes it of a projection, which has none
+        model.head.bias.zero_()  # timm does this for a projection, which has no bias
     described(home, "vit_base_patch32_clip_224", num_classes=16, model_args=ARGUMENTS | {"img_size": 96})
     run = open_file(save(model, home / "clip.safetensors"))
     assert run.config.model.num_classes == 0
@@ -95,7 +95,7 @@ def test_a_clip_tower_is_opened_without_its_projection(home):
         assert (found(images) - model.forward_head(model.forward_features(images), pre_logits=True)).abs().max() < 1e-4
 
 
-def test_classes_without_names_are_numbered_and_said_to_be(home, file):
+def test_classes_without_names_are_numbered(home, file):
     described(home, num_classes=3)
     run = open_file(file)
     assert run.config.data.class_names == ("class 0", "class 1", "class 2")
@@ -103,13 +103,13 @@ def test_classes_without_names_are_numbered_and_said_to_be(home, file):
 
 
 @pytest.mark.parametrize("kind", [torch.float16, torch.bfloat16, torch.float64])
-def test_other_kinds_of_numbers_become_float32(home, file, kind):
+def test_other_dtypes_become_float32(home, file, kind):
     save_file({name: value.to(kind) for name, value in load_file(file).items()}, file)
     open_file(file, run="three")
     assert {value.dtype for value in load_checkpoint("three")[0].state_dict().values()} == {torch.float32}
 
 
-def test_positions_are_resampled_as_timm_does(home, file):
+def test_positions_are_resampled_like_in_timm(home, file):
     run = open_file(file, image_size=96)
     theirs = timm.create_model("vit_tiny_patch16_224", num_classes=3, **ARGUMENTS).eval()
     theirs.load_state_dict(load_file(file))
@@ -137,7 +137,7 @@ def test_metas_layout_is_converted_by_timm(home):
     assert info.class_names[0] == "tench"
 
 
-def test_an_architecture_is_found_by_its_weights(monkeypatch):
+def test_an_architecture_is_guessed_from_weights(monkeypatch):
     some = ["vit_tiny_patch16_224", "vit_tiny_patch16_384", "deit_tiny_patch16_224", "deit_tiny_distilled_patch16_224"]
     some += ["vit_small_patch16_224", "deit3_small_patch16_224", "deit3_small_patch16_384", "vit_small_patch32_224"]
     monkeypatch.setattr(guess_architecture, "names", lambda: some)
@@ -154,7 +154,7 @@ def test_an_architecture_is_found_by_its_weights(monkeypatch):
         guess_architecture._architectures.cache_clear()
 
 
-def test_weights_that_fit_several_are_not_guessed_but_for_their_name(home, monkeypatch):
+def test_ambiguous_weights_are_decided_by_the_file_name_only(home, monkeypatch):
     monkeypatch.setattr(
         guess_architecture, "candidates", lambda shapes: ("deit_tiny_patch16_224", "vit_tiny_patch16_224")
     )
@@ -165,7 +165,9 @@ def test_weights_that_fit_several_are_not_guessed_but_for_their_name(home, monke
     assert guess_architecture.guess(path, "deit_tiny_patch16_224-a1311bcf") == "deit_tiny_patch16_224"
 
 
-@pytest.mark.parametrize("name", ["tiny", "tiny-deep"])  # a convolutional stem, which timm does not have, and none
+@pytest.mark.parametrize(
+    "name", ["tiny", "tiny-deep"]
+)  # with and without a convolutional stem, which timm does not have
 def test_a_run_that_was_exported_for_the_hub_opens_again(several, tmp_path, name):
     hub.write_folder(runs.get_run(name), tmp_path / "mine")
     run = open_file(tmp_path / "mine" / "model.safetensors")
@@ -188,7 +190,7 @@ def nothing_left() -> bool:
     return not checkpoints_dir().exists() or not list(checkpoints_dir().iterdir())
 
 
-def test_a_name_that_is_taken_is_said_before_anything_is_read(file):
+def test_a_taken_name_is_refused_before_the_file_is_read(file):
     open_file(file, run="three")
     with pytest.raises(RunError, match=r"There is a run 'three' already: .*'three-2'"):
         open_file(file, run="three")
@@ -207,7 +209,7 @@ def test_a_name_that_is_taken_is_said_before_anything_is_read(file):
         struct.pack("<Q", 8) + b"[[[[]]]]",
     ],
 )
-def test_what_is_no_safetensors_file_is_never_opened(file, content):
+def test_other_files_are_never_opened(file, content):
     file.write_bytes(content)
     with pytest.raises(UserError, match="safetensors file"):
         open_file(file)
@@ -219,7 +221,7 @@ def header(**tensors) -> bytes:
     return struct.pack("<Q", len(text)) + text
 
 
-def test_shapes_of_a_petabyte_take_no_memory(file):
+def test_huge_shapes_allocate_no_memory(file):
     many = {"dtype": "F32", "shape": [2**30, 2**20], "data_offsets": [0, 2**52]}
     file.write_bytes(header(**{"patch_embed.proj.weight": many}))
     with pytest.raises(UserError, match="damaged safetensors file"):
@@ -245,7 +247,7 @@ def change(file, **values) -> None:
         ("extra", torch.zeros(200_000), r"extra is \(200000,\)"),
     ],
 )
-def test_other_weights_are_refused_and_nothing_is_left(file, name, value, sentence):
+def test_other_weights_are_refused_and_leave_no_run(file, name, value, sentence):
     change(file, **{name: value})
     with pytest.raises(UserError, match=sentence):
         open_file(file)
@@ -263,7 +265,7 @@ def test_other_weights_are_refused_and_nothing_is_left(file, name, value, senten
         ("act_layer", "relu"),
     ],
 )
-def test_arguments_that_a_file_may_not_give(home, file, key, value):
+def test_forbidden_arguments_in_a_config_are_refused(home, file, key, value):
     described(home, model_args={key: value})
     with pytest.raises(UserError, match=f"asks for {key}"):
         open_file(file)
@@ -281,20 +283,20 @@ def test_arguments_that_a_file_may_not_give(home, file, key, value):
         '{"architecture": "x", "model_args": 3}',
     ],
 )
-def test_a_config_that_is_none(home, file, text):
+def test_an_invalid_config_is_refused(home, file, text):
     (home / "config.json").write_text(text)
     with pytest.raises(UserError, match=r"config\.json"):
         open_file(file)
 
 
-def test_a_network_that_is_not_ours_says_why(home):
+def test_an_unsupported_network_states_the_reason(home):
     model = timm.create_model("vit_relpos_small_patch16_224", **ARGUMENTS)
     described(home, "vit_relpos_small_patch16_224")
     with pytest.raises(UserError, match="it has relative positions"):
         open_file(save(model, home / "model.safetensors"))
 
 
-def test_outputs_that_differ_from_timms_are_found_out(file, monkeypatch):
+def test_outputs_that_differ_from_timm_are_detected(file, monkeypatch):
     from vit.published import architecture
 
     judged = architecture.config_of
@@ -306,7 +308,7 @@ def test_outputs_that_differ_from_timms_are_found_out(file, monkeypatch):
     assert nothing_left()
 
 
-def test_a_full_disk_is_a_sentence(file, monkeypatch):
+def test_a_full_disk_is_reported(file, monkeypatch):
     from vit.published import open
 
     monkeypatch.setattr(open, "free_bytes", lambda folder: 1000)
@@ -315,7 +317,7 @@ def test_a_full_disk_is_a_sentence(file, monkeypatch):
     assert nothing_left()
 
 
-def test_without_timm_a_sentence_says_how_to_get_it(file, monkeypatch):
+def test_without_timm_the_error_says_how_to_install_it(file, monkeypatch):
     monkeypatch.setitem(__import__("sys").modules, "timm", None)
     with pytest.raises(UserError, match="pip install timm"):
         open_file(file)
@@ -332,7 +334,7 @@ def test_the_command_opens_a_file(file, capsys):
     assert (found["run"], found["num_heads"], found["num_classes"]) == ("three", 3, 3)
 
 
-def test_the_command_lists_what_opens_and_why_the_rest_does_not(home, capsys):
+def test_the_command_lists_supported_models_and_reasons(home, capsys):
     assert main(["open", "--list", "vit_tiny_*_224*", "--json"]) == 0
     models = {one["name"]: one for one in json.loads(capsys.readouterr().out)["models"]}
     assert models["vit_tiny_patch16_224.augreg_in21k_ft_in1k"]["opens"]

@@ -1,4 +1,4 @@
-"""Which timm models are ours, judged by their modules, and what is said of the others."""
+"""Translation of timm models into settings, and the reasons for unsupported ones."""
 
 import pytest
 
@@ -17,7 +17,7 @@ from vit.published.architecture import NotSupported, build, config_of, reason_no
 
 
 def attention_of(model: nn.Module, images: torch.Tensor) -> list[torch.Tensor]:
-    """What timm's own softmax gives in each block: (b h n m)."""
+    """Return the attention of timm's model in each block: ``b h n m``."""
     seen = []
     for block in model.blocks:
         block.attn.fused_attn = False
@@ -28,7 +28,7 @@ def attention_of(model: nn.Module, images: torch.Tensor) -> list[torch.Tensor]:
 
 
 @pytest.mark.parametrize("family", FAMILIES)
-def test_a_family_gives_timms_logits_and_timms_attention(family):
+def test_logits_and_attention_equal_timm(family):
     theirs = small(family)
     config = config_of(theirs)
     ours = ViT(config)
@@ -37,14 +37,14 @@ def test_a_family_gives_timms_logits_and_timms_attention(family):
     with torch.inference_mode():
         logits, expected = ours.eval()(images), theirs(images)
     assert (logits - expected).abs().max() < 1e-4
-    assert logits.std() > 0.01  # the weights have a say
+    assert logits.std() > 0.01  # the weights matter
     record = capture(ours, images)
     assert record.prefix_tokens == theirs.num_prefix_tokens
     for layer, maps in enumerate(attention_of(theirs, images)):
         assert (record.attention[:, layer] - maps).abs().max() < 1e-4
 
 
-def test_the_settings_are_read_off_the_modules():
+def test_settings_are_read_from_the_modules():
     assert config_of(small("dinov2-registers")) == ViTConfig(
         image_size=70,
         patch_size=14,
@@ -81,7 +81,7 @@ REFUSED = {
 
 
 @pytest.mark.parametrize(("name", "clause"), REFUSED.items())
-def test_what_is_not_ours_says_what_differs(name, clause):
+def test_unsupported_models_state_the_reason(name, clause):
     assert clause in reason_not_supported(name)
     with pytest.raises(NotSupported, match=rf"^{name} cannot be opened: .*\.$"):
         config_of(name)
@@ -116,13 +116,13 @@ CHANGED = {
 
 
 @pytest.mark.parametrize(("clause", "arguments"), CHANGED.items())
-def test_a_plain_class_with_another_part_is_found_out(clause, arguments):
+def test_a_plain_vit_with_another_part_is_detected(clause, arguments):
     model = VisionTransformer(**{"img_size": 32, "patch_size": 8, **TINY} | arguments)
     with pytest.raises(NotSupported, match=clause):
         config_of(model)
 
 
-def test_every_block_is_looked_at():
+def test_every_block_is_examined():
     model = VisionTransformer(img_size=32, patch_size=8, **TINY)
     model.blocks[1].mlp.act = nn.SiLU()
     with pytest.raises(NotSupported, match="SiLU"):
@@ -132,7 +132,7 @@ def test_every_block_is_looked_at():
         config_of(model)
 
 
-def test_a_family_that_nobody_has_heard_of_is_found_out():
+def test_an_unknown_model_family_is_detected():
     with pytest.raises(NotSupported, match="a different forward pass"):
         config_of(Scaled(img_size=32, patch_size=8, **TINY))
     with pytest.raises(NotSupported, match="an additional weight, temperature"):
@@ -140,7 +140,7 @@ def test_a_family_that_nobody_has_heard_of_is_found_out():
 
 
 @pytest.mark.parametrize("name", ["vit_smalll_patch16_224", "hf-hub:someone/model", "local-dir:/etc", ""])
-def test_only_timms_own_names_are_built(name):
+def test_only_names_of_timm_are_built(name):
     with pytest.raises(UserError, match="timm has no model"):
         build(name)
 

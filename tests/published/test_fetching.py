@@ -1,4 +1,4 @@
-"""Models are fetched from a hub on this machine."""
+"""Downloads of models from a local hub."""
 
 import pytest
 
@@ -19,7 +19,7 @@ NAME = "vit_tiny_patch16_224.augreg_in21k_ft_in1k"
 
 
 def point_to(address: str, monkeypatch) -> None:
-    """As ``HF_ENDPOINT`` does, which is read when the library is imported."""
+    """Do the same as ``HF_ENDPOINT``, which is only read at import."""
     monkeypatch.setattr(hub_library.constants, "ENDPOINT", address)
     template = address + "/{repo_id}/resolve/{revision}/{filename}"
     monkeypatch.setattr(hub_library.constants, "HUGGINGFACE_CO_URL_TEMPLATE", template)
@@ -39,7 +39,7 @@ def hub(home, content, monkeypatch):
         yield hub
 
 
-def test_a_model_is_fetched_by_its_name_and_opened(hub, content):
+def test_a_model_is_downloaded_by_name_and_opened(hub, content):
     seen = []
     run = open_named("vit_tiny_patch16_224", progress=lambda done, total: seen.append((done, total)))
     assert run.name == NAME
@@ -50,7 +50,7 @@ def test_a_model_is_fetched_by_its_name_and_opened(hub, content):
     assert not list(download.folder().glob("*.safetensors"))  # the run has the weights now
 
 
-def test_a_stopped_download_goes_on_where_it_was(hub, content):
+def test_a_stopped_download_continues_where_it_stopped(hub, content):
     class Stopped(Exception):
         pass
 
@@ -65,7 +65,7 @@ def test_a_stopped_download_goes_on_where_it_was(hub, content):
     assert int(hub.asked[1].removeprefix("bytes=").rstrip("-")) > 2**20
 
 
-def test_what_is_not_the_published_file_is_not_kept(hub, content, monkeypatch):
+def test_a_file_with_a_wrong_checksum_is_not_kept(hub, content, monkeypatch):
     published = loading.by_name(NAME)
     found = download.find(published)
     monkeypatch.setattr(download, "find", lambda published: found._replace(sha256="0" * 64))
@@ -74,7 +74,7 @@ def test_what_is_not_the_published_file_is_not_kept(hub, content, monkeypatch):
     assert not list(download.folder().glob("*.safetensors"))
 
 
-def test_pickled_weights_are_not_fetched(hub):
+def test_pickled_weights_are_not_downloaded(hub):
     hub.files.clear()
     hub.files[f"timm/{NAME}/pytorch_model.bin"] = b"\x80\x04"
     with pytest.raises(UserError, match="only as pickled weights, without a safetensors file"):
@@ -82,13 +82,13 @@ def test_pickled_weights_are_not_fetched(hub):
     assert hub.asked == []
 
 
-def test_what_cannot_be_opened_is_not_fetched(hub):
+def test_unsupported_models_are_not_downloaded(hub):
     with pytest.raises(UserError, match="distillation token"):
         open_named("deit_tiny_distilled_patch16_224")
     assert hub.asked == []
 
 
-def test_what_another_program_fetched_is_taken_and_left(home, content, monkeypatch):
+def test_the_local_cache_of_the_hub_is_used_and_kept(home, content, monkeypatch):
     kept = home / "kept.safetensors"
     kept.write_bytes(content)
     monkeypatch.setattr(hub_library, "try_to_load_from_cache", lambda repo, name: str(kept))
@@ -96,14 +96,14 @@ def test_what_another_program_fetched_is_taken_and_left(home, content, monkeypat
     assert kept.exists()
 
 
-def test_without_a_network_it_is_one_sentence(home, monkeypatch):
+def test_a_missing_connection_is_reported_in_one_sentence(home, monkeypatch):
     monkeypatch.setattr(hub_library, "try_to_load_from_cache", lambda repo, name: None)
     point_to("http://127.0.0.1:9", monkeypatch)
     with pytest.raises(UserError, match=r"There is no connection .* that you have\.$"):
         open_named(NAME)
 
 
-def test_bounds_are_asked_before_anything_is_fetched(hub):
+def test_limits_are_checked_before_the_download(hub):
     def adapt(config):
         raise UserError(f"too large: {config.model.image_size}")
 

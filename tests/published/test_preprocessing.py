@@ -1,4 +1,4 @@
-"""What a network sees of an image is what timm shows it; what an output is called is what ImageNet calls it."""
+"""Preprocessing equals timm's, and class names are those of ImageNet."""
 
 import numpy as np
 import pytest
@@ -19,7 +19,7 @@ IMAGENET = {"mean": (0.485, 0.456, 0.406), "std": (0.229, 0.224, 0.225)}
 
 
 def photo(width: int, height: int) -> Image.Image:
-    """Blots of many sizes, with noise, as a photograph has."""
+    """Return an image with structures of many sizes and noise, like a photograph."""
     random = np.random.default_rng(width * height)
     whole = np.zeros((height, width, 3))
     for cells in (4, 16, 64):
@@ -31,7 +31,7 @@ def photo(width: int, height: int) -> Image.Image:
 @pytest.mark.parametrize("interpolation", ["bicubic", "bilinear"])
 @pytest.mark.parametrize("crop_pct", [0.875, 0.9, 0.95, 1.0])
 @pytest.mark.parametrize("size", [(500, 375), (333, 640), (401, 401), (90, 120)])
-def test_the_tensor_is_that_of_timms_evaluation(size, crop_pct, interpolation):
+def test_the_input_equals_timms_evaluation_transform(size, crop_pct, interpolation):
     cfg = IMAGENET | {"input_size": (3, 224, 224), "crop_pct": crop_pct, "interpolation": interpolation}
     theirs = create_transform(**resolve_data_config(pretrained_cfg=cfg), is_training=False)(photo(*size))
     found = preprocessing_of(cfg)
@@ -42,7 +42,7 @@ def test_the_tensor_is_that_of_timms_evaluation(size, crop_pct, interpolation):
     assert (ours - theirs).abs().max() < 3 * step
 
 
-def test_what_is_looked_at_lies_under_the_view():
+def test_the_view_shows_the_part_of_the_image_that_the_model_sees():
     whole = photo(500, 375)
     part = crop_square(whole, 224, 0.9)
     assert abs(part.width - 375 * 224 / 248) <= 2
@@ -58,7 +58,7 @@ def test_what_is_looked_at_lies_under_the_view():
         ({"crop_mode": "border"}, "border"),
     ],
 )
-def test_what_is_done_otherwise_here_is_told(change, word):
+def test_differences_from_the_original_are_remarks(change, word):
     found = preprocessing_of(IMAGENET | change)
     assert word in " ".join(found.remarks)
     assert not preprocessing_of(IMAGENET).remarks
@@ -68,19 +68,19 @@ def test_what_is_done_otherwise_here_is_told(change, word):
     "cfg",
     [{"mean": (0.5,) * 4}, {"std": (0, 1, 1)}, {"input_size": (1, 224, 224)}, {"crop_pct": "much"}, {"mean": "abc"}],
 )
-def test_settings_that_cannot_be_are_a_sentence(cfg):
+def test_invalid_settings_are_refused(cfg):
     with pytest.raises(UserError):
         preprocessing_of(IMAGENET | cfg)
 
 
 @pytest.mark.parametrize("count", [1000, 11221, 11821, 21843])
-def test_imagenets_classes_have_names_that_are_all_different(count):
+def test_names_of_imagenet_classes_are_distinct(count):
     names = class_names({}, count)
     assert len(set(names)) == len(names) == count
     assert all(name == name.strip() and "()" not in name for name in names)
 
 
-def test_the_two_cranes_are_told_apart():
+def test_the_two_cranes_have_different_names():
     names = class_names({}, 1000)
     assert (names[0], names[134], names[517]) == (
         "tench",
@@ -89,7 +89,7 @@ def test_the_two_cranes_are_told_apart():
     )
 
 
-def test_names_that_a_file_brings_come_first():
+def test_names_in_the_file_have_priority():
     assert class_names({"label_names": ["cat", "dog"]}, 2) == ("cat", "dog")
     assert class_names({"label_names": ["cat", "cat"]}, 2) == ("cat (0)", "cat (1)")
     assert class_names({"label_names": ["cat"]}, 2) is None
@@ -108,6 +108,6 @@ def test_names_that_a_file_brings_come_first():
         ("vit_small_patch16_224.dino", False),
     ],
 )
-def test_clips_outputs_are_no_classes(name, projects):
+def test_outputs_of_clip_are_not_classes(name, projects):
     cfg = get_pretrained_cfg(name).to_dict()
     assert is_projection(cfg, cfg["num_classes"]) == projects
