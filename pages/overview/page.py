@@ -1,4 +1,4 @@
-"""Overview: what this is, what the machine has, the runs, and where to begin."""
+"""The Overview page: introduction, tour, included model, guide to the pages, runs and hardware."""
 
 import streamlit as st
 
@@ -14,16 +14,16 @@ from vit.runs import Run
 from vit.support import hardware
 
 ROWS = 20
-BRING_BACK = ", or bring it back: in a clone `git checkout checkpoints/scenes-vit`"
+RESTORE = ", or restore the included one: in a clone, run `git checkout checkpoints/scenes-vit`"
 
 
 def show_shipped() -> None:
-    """The run that comes with the project: its score, and its attention as a picture."""
+    """Show the included model's accuracy and a picture of its attention."""
     run = next((run for run in access.my_runs() if run.shipped), None)
     if run is None:
         st.info(
-            "The model that comes with the project is not here, so there is no tour and nothing to look at yet. "
-            f"Train one of your own, above or on the Train page{BRING_BACK if access.bounds() is None else ''}.",
+            "The included model is missing, so the tour is not available. Train a model of your own, above or on the "
+            f"Train page{RESTORE if access.bounds() is None else ''}.",
             icon=":material/info:",
         )
         return
@@ -33,80 +33,98 @@ def show_shipped() -> None:
         with row.cell():
             st.metric("Accuracy of the included model", f"{best['val_accuracy']:.1%}" if best else None)
             st.markdown(
-                f"A Vision Transformer ({config.model.title}), trained for {config.training.epochs} epochs to tell "
-                f"{', '.join(plain(name) for name in config.data.class_names[:8])}."
+                f"A Vision Transformer ({config.model.title}), trained for {config.training.epochs} epochs to classify "
+                f"images as {', '.join(plain(name) for name in config.data.class_names[:8])}."
             )
             st.page_link(
                 "attention/page.py",
-                label="Look into its heads",
+                label="See its attention",
                 icon=":material/visibility:",
                 query_params={"run": run.name},
             )
             st.page_link(
                 "predict/page.py",
-                label="Show it a picture",
+                label="Classify your own picture",
                 icon=":material/image_search:",
                 query_params={"run": run.name},
             )
             st.page_link(
-                "evaluate/page.py", label="See where it errs", icon=":material/grid_on:", query_params={"run": run.name}
+                "evaluate/page.py",
+                label="See its mistakes",
+                icon=":material/grid_on:",
+                query_params={"run": run.name},
             )
         with row.cell():
             if run.picture:
                 st.image(
                     str(run.picture),
                     width="stretch",
-                    caption="What each head attends to in one image: a row for each block, a column for each head.",
-                    alt="Attention maps of every head of the included model, laid over an image",
+                    caption="What each head attends to in one image. Rows are layers, columns are heads.",
+                    alt="Attention maps of every head of the included model over one image",
                 )
             else:
-                st.caption("Open Attention to see what each of its heads attends to.")
+                st.caption("Open Attention to see what each head attends to.")
 
 
 def show_steps() -> None:
-    """The way through the pages, for a first visit."""
+    """Show a card for each page."""
     steps = (
-        ("Train", "train/page.py", ":material/model_training:", "Choose images, heads and depth; watch it learn."),
-        ("Runs", "runs/page.py", ":material/table_chart:", "Compare what you trained: curves, settings, cost."),
+        (
+            "Train",
+            "train/page.py",
+            ":material/model_training:",
+            "Choose images, heads and depth, and watch the training.",
+        ),
+        ("Runs", "runs/page.py", ":material/table_chart:", "Compare curves, settings and cost of your runs."),
         (
             "Published models",
             "published/page.py",
             ":material/cloud_download:",
-            "Open a well-known network, and look into it.",
+            "Open a well-known pretrained model.",
         ),
-        ("Predict", "predict/page.py", ":material/image_search:", "Show a model your own pictures."),
-        ("Evaluate", "evaluate/page.py", ":material/grid_on:", "Read the confusion matrix and open the errors."),
-        ("Attention", "attention/page.py", ":material/visibility:", "Click a patch and see where every head looks."),
+        ("Predict", "predict/page.py", ":material/image_search:", "Classify your own pictures."),
+        (
+            "Evaluate",
+            "evaluate/page.py",
+            ":material/grid_on:",
+            "See the confusion matrix and the misclassified images.",
+        ),
+        ("Attention", "attention/page.py", ":material/visibility:", "Click a patch to see what every head attends to."),
         (
             "Relevance",
             "relevance/page.py",
             ":material/blur_on:",
-            "Ask why dog, and why not cat: one map from all heads.",
+            "Why dog and not cat? One map per class from all heads.",
         ),
-        ("Tokens", "tokens/page.py", ":material/apps:", "See what each patch holds, and knows, layer by layer."),
-        ("Heads", "heads/page.py", ":material/hub:", "What each head does over all images, and if it is needed."),
-        ("Side by side", "compare/page.py", ":material/compare:", "Two images or two runs with the same controls."),
+        ("Tokens", "tokens/page.py", ":material/apps:", "See what each token represents after every layer."),
+        ("Heads", "heads/page.py", ":material/hub:", "What each head does over many images, and whether it matters."),
+        ("Side by side", "compare/page.py", ":material/compare:", "Compare two images or two runs."),
         (
             "Intervene",
             "intervene/page.py",
             ":material/tune:",
-            "Switch heads off, cover patches; see the answer follow.",
+            "Switch heads off or cover patches, and see the answer change.",
         ),
         (
             "Time-lapse",
             "timelapse/page.py",
             ":material/timelapse:",
-            "Play the training, and watch the maps come about.",
+            "Replay the training and watch the attention maps form.",
         ),
         (
             "Faithfulness",
             "faithfulness/page.py",
             ":material/fact_check:",
-            "Is a map evidence, or no better than chance?",
+            "Test whether a map is better than chance.",
         ),
-        ("Lessons", "lessons/page.py", ":material/school:", "Five questions: guess, see what was measured, train it."),
-        ("Anatomy", "anatomy/page.py", ":material/schema:", "Follow the arithmetic of one head, step by step."),
-        ("Glossary", "glossary/page.py", ":material/menu_book:", "What the words mean, each in a sentence."),
+        ("Lessons", "lessons/page.py", ":material/school:", "Five questions: guess, then see what was measured."),
+        (
+            "Anatomy",
+            "anatomy/page.py",
+            ":material/schema:",
+            "The network layer by layer, and the arithmetic of one head.",
+        ),
+        ("Glossary", "glossary/page.py", ":material/menu_book:", "Short explanations of all terms."),
     )
     with st.grid(4, min_column_width=180):
         for title, page, icon, sentence in steps:
@@ -116,7 +134,6 @@ def show_steps() -> None:
 
 
 def show_run(run: Run) -> None:
-    """One line of the list of runs."""
     label, icon, colour = BADGES[run.state]
     best, query = run.best, {"run": run.name}
     with st.container(horizontal=True, vertical_alignment="center", border=True):
@@ -139,12 +156,12 @@ def show_run(run: Run) -> None:
 
 
 def show_overview(*, with_tour: bool) -> None:
-    """All but the tour itself."""
+    """Show the page as it is outside the tour."""
     own_machine = access.bounds() is None
     st.markdown(
-        "Train a Vision Transformer on your own images, with as many heads and blocks as you like, and watch it learn. "
-        "Then show it a picture and look at what every head of every block attends to, from any patch that you click. "
-        + ("Everything runs on this machine; nothing is sent anywhere." if own_machine else "")
+        "Train a Vision Transformer on your own images with any number of heads and layers, and watch it learn. Then "
+        "give it a picture, click any patch, and see what every head of every layer attends to. "
+        + ("Everything runs on this machine; no data leaves it." if own_machine else "")
     )
     show_notice()
     with st.container(border=True):
@@ -152,15 +169,11 @@ def show_overview(*, with_tour: bool) -> None:
             with st.container(horizontal=True, vertical_alignment="center"):
                 tour.offer_tour()
                 st.caption(
-                    "New to Vision Transformers? Six steps from an image to the answer, live on the included model; "
-                    "about five minutes.",
+                    "New to Vision Transformers? Follow one image through the included model in six steps, in about "
+                    "five minutes.",
                     width="stretch",
                 )
         minute.offer_minute()
-    st.caption(
-        "This page: the model that is included, the way through the other pages, and "
-        + ("all runs on this machine." if own_machine else "the runs that you can see.")
-    )
     show_shipped()
     st.subheader("Start here", anchor=False)
     show_steps()
@@ -169,34 +182,34 @@ def show_overview(*, with_tour: bool) -> None:
 
 
 def show_runs() -> None:
-    """The newest runs, and folders that should be runs."""
+    """Show the newest runs, and the folders that cannot be read as runs."""
     found = access.my_runs()
     with st.container(horizontal=True, horizontal_alignment="distribute", vertical_alignment="center"):
         st.subheader("Runs", anchor=False, width="content")
         if found:
             st.page_link("runs/page.py", label="All runs and comparisons", icon=":material/table_chart:")
     if not found:
-        st.caption("No runs yet: the first training appears here.")
+        st.caption("No runs yet. The first one appears here.")
     with st.container(gap="small"):
         for run in found[:ROWS]:
             show_run(run)
     if len(found) > ROWS:
-        st.caption(f"And {len(found) - ROWS} older ones, which stand on the Runs page.")
+        st.caption(f"{len(found) - ROWS} older runs are listed on the Runs page.")
     for name, reason in access.broken_runs():
         st.caption(f":material/warning: The folder {plain(name)} looks like a run but cannot be read: {plain(reason)}")
 
 
 def show_machine() -> None:
-    """What there is to compute on."""
+    """Show the devices of this machine and their memory."""
     st.subheader("This machine", anchor=False)
     for device in hardware.devices():
         memory, free = size(device.memory_bytes), size(device.free_bytes)
-        st.caption(f":material/memory: {plain(device.title)}: {memory} of memory, {free} of it free")
+        st.caption(f":material/memory: {plain(device.title)}: {memory} of memory, {free} free")
 
 
 guide, step = tour_run(), tour.current_step()
 if guide is not None and step is not None:
-    st.title("From an image to an answer", anchor=False)
+    st.title("From an image to a prediction", anchor=False)
     tour.show_tour(guide, step)
 else:
     st.title("Attention explorer", anchor=False)

@@ -1,4 +1,4 @@
-"""The guided tour as a browser shows it: a click on a picture chooses the patch, for this step and the next."""
+"""The guided tour in a browser: a click on a picture chooses the patch, for this step and the next."""
 
 import re
 import shutil
@@ -11,7 +11,7 @@ from vit import runs
 pytestmark = pytest.mark.browser
 
 
-def test_the_patch_that_is_clicked_is_looked_from_in_the_next_steps(trained, page: Page):
+def test_the_clicked_patch_stays_chosen_in_the_next_steps(trained, page: Page):
     shutil.move(trained / "checkpoints" / "tiny", trained / "checkpoints" / runs.SHIPPED_RUN)
     problems = []
     page.on("pageerror", lambda error: problems.append(str(error)))
@@ -25,7 +25,7 @@ def test_the_patch_that_is_clicked_is_looked_from_in_the_next_steps(trained, pag
     page.wait_for_url(re.compile(r"patch=8\b"))
     expect(cutter.locator(".words")).to_contain_text("8 × 8 pixels × 3 colours = 192 numbers")
     page.get_by_role("radio", name="3", exact=True).click()
-    expect(page.get_by_role("heading", name="3. A head looks")).to_be_visible()
+    expect(page.get_by_role("heading", name="3. One attention head")).to_be_visible()
     grid = page.locator(".attention")
     expect(grid).to_have_attribute("data-token", "8")
     tile = grid.locator(".tile")

@@ -1,54 +1,89 @@
-"""What the tour is taken on: the included model, one of a few drawn scenes, and a patch of it."""
+"""The model, image and patch of the tour, and the controls that choose them."""
 
-from typing import NamedTuple
+from typing import TYPE_CHECKING, NamedTuple
 
 import numpy as np
 import streamlit as st
 from PIL import Image
 
 from pages import access
-from pages.ui import view_pickers
+from pages.ui import cached_models, view_pickers
 from pages.ui.cached_models import PickedImage
 from vit import data
+from vit.config import ViTConfig
 from vit.runs import Run
 
-SCENES = {"Dog": 3, "Cat": 22, "Bus": 1, "Airplane": 10, "Pizza": 24, "A hard one": 8}
-"""Validation scenes by what the button says; of the last the included model is not sure."""
+if TYPE_CHECKING:
+    from vit.model import ViT
+    from vit.runs.weights import CheckpointInfo
 
+SCENES = {"Dog": 3, "Cat": 22, "Bus": 1, "Airplane": 10, "Pizza": 24, "A hard one": 8}
+"""Validation scenes by the label of their button; the included model is unsure about the last one."""
 
 PICKED_PATCH = "tour_picked"
-"""Where a click on a picture leaves the patch."""
+"""Session-state key of the patch that was clicked in a picture."""
 ADDRESS = ("tour", "scene", "patch")
-"""What of the tour stands in the address."""
+"""Query parameters of the tour."""
 
 
 class TourImage(NamedTuple):
-    """One scene, and the patch in the middle of its object, from 1."""
+    """One image of the tour.
+
+    Attributes:
+        picked: the image.
+        middle: number of the patch in the middle of its object, from 1.
+    """
 
     picked: PickedImage
     middle: int
 
 
 def tour_run() -> Run | None:
-    """The run that came with the project, where it is here and is what the tour is about."""
+    """Return the included model's run, or None if it is missing or is not a ViT on scenes."""
     run = next((run for run in access.my_runs() if run.shipped and run.has_weights), None)
     if run is None or run.config.model.architecture != "vit" or run.config.data.source != data.SCENES:
         return None
     return run
 
 
-# Not bound to widgets: Streamlit takes what is bound out of the address of a page that is left, so that the browser's
-# way back would lead to the tour's beginning. The session remembers it.
+def vit_config(run: Run) -> ViTConfig:
+    """Return the settings of the tour's model, which :func:`tour_run` has checked to be a ViT."""
+    model = run.config.model
+    if not isinstance(model, ViTConfig):
+        raise TypeError(f"The run {run.name!r} is not a Vision Transformer.")
+    return model
+
+
+def vit_model(run: Run) -> "tuple[ViT, CheckpointInfo]":
+    """Load the tour's model."""
+    from vit.model import ViT
+
+    model, info = cached_models.load_model(run)
+    if not isinstance(model, ViT):
+        raise TypeError(f"The run {run.name!r} is not a Vision Transformer.")
+    return model, info
+
+
+# These parameters are not bound to widgets: Streamlit removes bound ones from the address of a page that is left, and
+# the browser's Back button would return to the start of the tour. The session remembers them instead.
 
 
 def recalled(name: str) -> object:
-    """What the tour was at, of :data:`ADDRESS`, or a link says; unchecked."""
+    """Return a parameter of :data:`ADDRESS` as the session or the link has it, unchecked."""
     value = st.session_state.get(f"on_tour_{name}")
     return st.query_params.get(name) if value is None else value
 
 
+def recalled_number(name: str) -> int:
+    """Return :func:`recalled` as a number; 0 if it is none."""
+    try:
+        return int(str(recalled(name)))
+    except ValueError:
+        return 0
+
+
 def note(name: str, value: int | str) -> None:
-    """Remember it, and write it into the address; 0 is nothing, which a link cannot overrule."""
+    """Store a parameter in the session and in the address; 0 clears it, also against the value in a link."""
     st.session_state[f"on_tour_{name}"] = value
     if not value:
         st.query_params.pop(name, None)
@@ -57,14 +92,14 @@ def note(name: str, value: int | str) -> None:
 
 
 def restore_address() -> None:
-    """Write into the address what was chosen before the tour was left, so that it can be handed on as it stands."""
+    """Write the stored parameters into the address again, so that it can be shared."""
     for name in ADDRESS:
         if value := st.session_state.get(f"on_tour_{name}"):
             note(name, value)
 
 
 def pick_scene(run: Run) -> TourImage:
-    """The buttons, ``?scene=``; another scene begins with the middle of its object."""
+    """Show the image buttons (``?scene=``); a new image starts with the patch in the middle of its object."""
     before = recalled("scene")
     st.session_state["tour_scene"] = before if before in SCENES else next(iter(SCENES))
 
@@ -76,12 +111,12 @@ def pick_scene(run: Run) -> TourImage:
         "The image", list(SCENES), required=True, key="tour_scene", on_change=take, label_visibility="collapsed"
     )
     images = run.config.data
-    return draw(SCENES[name], images.image_size, images.seed, run.config.model.grid)
+    return draw(SCENES[name or next(iter(SCENES))], images.image_size, images.seed, vit_config(run).grid)
 
 
 @st.cache_data(max_entries=32, show_spinner=False)
 def draw(index: int, size: int, seed: int, grid: int) -> TourImage:
-    """One validation image by itself: a scene is drawn from its number, so the other images need not be there."""
+    """Draw one validation image from its number; the data set is not needed."""
     from vit.data import scenes
 
     pixels, mask, label = scenes.draw(index, split="val", image_size=size, seed=seed)
@@ -91,14 +126,11 @@ def draw(index: int, size: int, seed: int, grid: int) -> TourImage:
 
 
 def pick_patch(run: Run, scene: TourImage) -> int:
-    """The number that a click on a patch sets too, ``?patch=``; the middle of the object to begin with."""
-    count = run.config.model.grid**2
+    """Show the patch number (``?patch=``), which a click on a patch also sets."""
+    count = vit_config(run).grid ** 2
     if picked := st.session_state.pop(PICKED_PATCH, None):
         note("patch", picked)
-    try:
-        patch = int(recalled("patch"))
-    except (TypeError, ValueError):
-        patch = 0
+    patch = recalled_number("patch")
     st.session_state["tour_patch"] = patch if 1 <= patch <= count else scene.middle
     return st.number_input(
         "Patch",
@@ -107,22 +139,31 @@ def pick_patch(run: Run, scene: TourImage) -> int:
         key="tour_patch",
         on_change=lambda: note("patch", st.session_state["tour_patch"]),
         width=140,
-        help=f"1 to {count}, row by row. A click on the image, or the arrow keys there, choose one too.",
+        help=f"1 to {count}, counted row by row. You can also click the image or use the arrow keys on it.",
     )
 
 
 def pick_layer(run: Run) -> int:
-    """The layer, ``?layer=``."""
-    last = run.config.model.depth  # where heads have most to say
+    """Show the layer number (``?layer=``), at first the last layer."""
+    last = vit_config(run).depth
     return view_pickers.pick_layer(last, default=last)
 
 
 def pick_head(run: Run) -> int:
-    """The head, ``?head=``."""
-    return view_pickers.pick_head(run.config.model.num_heads)
+    """Show the head number (``?head=``)."""
+    return view_pickers.pick_head(vit_config(run).num_heads)
 
 
 def link(page: str, label: str, icon: str, run: Run, scene: TourImage, **view: object) -> None:
-    """The way to the page where one goes on, with the same run, image and view."""
+    """Show a link to another page with the same run and image.
+
+    Args:
+        page: file of the page.
+        label: text of the link.
+        icon: icon of the link.
+        run: run of the tour.
+        scene: image of the tour.
+        view: further query parameters of the page.
+    """
     query = {"run": run.name, "image": scene.picked.id} | {name: str(value) for name, value in view.items()}
     st.page_link(page, label=label, icon=icon, query_params=query)

@@ -1,11 +1,11 @@
-"""The tour, steps 5 and 6: the summary token gathers, and the model decides."""
+"""The tour, steps 5 and 6: the summary token, and the prediction."""
 
 from collections.abc import Callable, Sequence
 
 import numpy as np
 import streamlit as st
 
-from pages.overview.tour.scene import TourImage, link
+from pages.overview.tour.scene import TourImage, link, vit_config, vit_model
 from pages.ui import cached_models
 from pages.ui.text import plain
 from pages.ui.widgets.boards import head_board, patch_board
@@ -15,25 +15,25 @@ from vit.pictures.colours import CATEGORICAL
 from vit.runs import Run
 
 GATHERS = {
-    "cls": "One more token, the **class token**, shows no patch: it looks at all of them in every layer and gathers "
-    "what the answer needs. The answer is read from it after the last layer.",
-    "mean": "For its answer this network takes the **mean of all patch tokens** after the last layer, one summary of "
-    "the whole image, and reads the class from it. So every patch has a say.",
+    "cls": "One more token, the **class token**, belongs to no patch. It attends to all patches in every layer and "
+    "collects what the prediction needs. After the last layer, the class is predicted from it.",
+    "mean": "After the last layer, this network takes the **mean of all patch tokens** as a summary of the whole image "
+    "and predicts the class from it, so every patch contributes.",
 }
 EARLIER = (
-    "Read it earlier, after each layer, and you see the answer come about (a *logit lens*): the lines are what the "
-    "network would say if it stopped there."
+    "Apply the same classifier after each earlier layer, and you watch the answer emerge (a *logit lens*): the lines "
+    "show what the network would predict if it stopped there."
 )
 
 
 def show_summary(run: Run, scene: TourImage) -> None:
-    """Step 5."""
+    """Show step 5."""
     from vit.explain import prominent_classes, summary_lens
 
-    model, _ = cached_models.load_model(run)
+    model, _ = vit_model(run)
     look = cached_models.look(run, scene.picked)
     names = run.config.data.class_names
-    states = ["Before layer 1", *(f"After layer {number}" for number in range(1, run.config.model.depth + 1))]
+    states = ["Before layer 1", *(f"After layer {number}" for number in range(1, vit_config(run).depth + 1))]
     lens, true = summary_lens(model, look.record)[0], names.index(scene.picked.label)
     st.markdown(f"{GATHERS[look.record.pool]} {EARLIER}")
     with st.grid(2, min_column_width=340, gap="large") as cells:
@@ -45,12 +45,12 @@ def show_summary(run: Run, scene: TourImage) -> None:
                     lens, states, names, prominent_classes(lens, None, always=[true], limit=len(CATEGORICAL)), true=true
                 ),
                 key="tour_lens",
-                alt="What the network would say after each layer, a line for each class",
+                alt="What the network would predict after each layer, one line per class",
             )
     st.markdown(story(names, states, lens))
     link(
         "tokens/page.py",
-        "See what each patch would say",
+        "See what each patch would predict",
         ":material/apps:",
         run,
         scene,
@@ -60,9 +60,9 @@ def show_summary(run: Run, scene: TourImage) -> None:
 
 
 def story(names: Sequence[str], states: Sequence[str], lens: np.ndarray) -> str:
-    """The answer after each layer, ``(l k)``, in a sentence."""
+    """Return the predictions after each layer, from probabilities ``(l k)``, as a sentence."""
     said = (
-        f"{state[:1].lower()}{state[1:]} it would say **{plain(names[int(row.argmax())])}** ({row.max():.0%})"
+        f"{state[:1].lower()}{state[1:]} it would predict **{plain(names[int(row.argmax())])}** ({row.max():.0%})"
         for state, row in zip(states, lens, strict=True)
     )
     text = ", ".join(said)
@@ -70,19 +70,19 @@ def story(names: Sequence[str], states: Sequence[str], lens: np.ndarray) -> str:
 
 
 def draw_gathering(run: Run, scene: TourImage, look: cached_models.Look, states: Sequence[str], label: int) -> None:
-    """Where the class token looks in each layer, or, where the mean is read, what each patch would say."""
+    """Show what the class token attends to in each layer, or with mean pooling, what each patch would predict."""
     record = look.record
     if record.pool == "cls":
         from vit.explain import token_rows
 
         values = token_rows(record, look.attention, 0).mean(axis=1)
-        title, quantity, columns = "Where the class token looks, mean of the heads", "attention", states[1:]
+        title, quantity, columns = "Attention of the class token, mean of the heads", "attention", states[1:]
     else:
         from vit.explain import token_lens
 
-        values = token_lens(cached_models.load_model(run)[0], record)[0][:, :, label]
+        values = token_lens(vit_model(run)[0], record)[0][:, :, label]
         name = run.config.data.class_names[label]
-        title, quantity, columns = f"How sure each patch is of “{name}”", "probability", states
+        title, quantity, columns = f"Probability of “{name}” from each patch's token", "probability", states
     map_grid(
         TileMaps(
             maps=lambda tokens: values[None, None, None],
@@ -106,27 +106,27 @@ def draw_gathering(run: Run, scene: TourImage, look: cached_models.Look, states:
 
 
 def show_decision(run: Run, scene: TourImage) -> None:
-    """Step 6."""
+    """Show step 6."""
     from pages.intervene.patch_controls import Tampering
     from pages.intervene.result import grid_of, see, sentence
     from vit.explain.interventions.head_changes import Change, changes_to_text
     from vit.explain.interventions.patch_changes import patches_to_text
 
-    model, names = run.config.model, run.config.data.class_names
-    of = f"tour_changes/{scene.picked.id}"  # another image begins with nothing changed
+    model, names = vit_config(run), run.config.data.class_names
+    of = f"tour_changes/{scene.picked.id}"  # every image has its own changes
     covered, off = st.session_state.get(of, ((), ()))
     changes = changes_to_text(Change(layer, head, "zero") for layer, head in off)
     before = see(run, scene.picked.image)
     after = see(run, scene.picked.image, changes, Tampering(covered, "mean", 0))
     st.markdown(
-        "One last learned matrix turns the summary into a score for each class, and a softmax turns the scores into "
-        "probabilities. Does the answer hang on what you think? **Cover patches** with a click, or **switch heads "
-        "off**, and see it move."
+        "A last learned matrix turns the summary into one score per class, and a softmax turns the scores into "
+        "probabilities. Does the answer depend on what you expect? **Cover patches** with a click or **switch heads "
+        "off**, and see how it changes."
     )
     st.markdown(
         sentence(names, before.answer.probabilities, after.answer.probabilities)
         if covered or off
-        else f"Untouched, the model says **{plain(names[int(before.answer.probabilities.argmax())])}**, "
+        else f"Without changes, the model predicts **{plain(names[int(before.answer.probabilities.argmax())])}**, "
         f"{before.answer.probabilities.max():.1%}."
     )
     with st.grid(3, min_column_width=250, gap="medium") as cells:
@@ -156,13 +156,13 @@ def show_decision(run: Run, scene: TourImage) -> None:
             st.plotly_chart(
                 plots.probability_change(names, before.answer.probabilities, after.answer.probabilities),
                 key="tour_bars",
-                alt="Class probabilities before and after what you changed",
+                alt="Class probabilities before and after your changes",
             )
     st.latex(r"p = \operatorname{softmax}(W z_\text{summary} + b)")
     view = {"covered": patches_to_text(covered), "changes": changes}
     link(
         "intervene/page.py",
-        "Go on changing heads and patches",
+        "Change heads and patches on Intervene",
         ":material/tune:",
         run,
         scene,
@@ -175,7 +175,13 @@ Place = tuple[int, int]
 
 
 def draw_switches(shape: Place, off: tuple[Place, ...], choose: Callable[[tuple[Place, ...]], None]) -> None:
-    """A button for each head, with those that are off pressed; names of layers and heads stand for all of theirs."""
+    """Show a button for each head; a row or column label switches all of its heads.
+
+    Args:
+        shape: number of layers and of heads.
+        off: the heads that are switched off.
+        choose: called with the heads that are off after a click.
+    """
     depth, heads = shape
 
     def take(layer: int, head: int) -> None:
@@ -196,7 +202,7 @@ def draw_switches(shape: Place, off: tuple[Place, ...], choose: Callable[[tuple[
             for row, said in zip(places, words, strict=True)
         ],
         key="tour_heads_off",
-        label="Heads, layers down: a click switches one off, a second one on again",
+        label="Heads, one row per layer: click to switch a head off, click again to switch it on",
         pressed=list(off),
         on_pick=take,
         groups=True,

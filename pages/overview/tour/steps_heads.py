@@ -1,11 +1,11 @@
-"""The tour, steps 3 and 4: a head looks, and heads differ."""
+"""The tour, steps 3 and 4: one attention head, and all heads compared."""
 
 from collections.abc import Sequence
 
 import numpy as np
 import streamlit as st
 
-from pages.overview.tour.scene import PICKED_PATCH, TourImage, link, pick_head, pick_layer, pick_patch
+from pages.overview.tour.scene import PICKED_PATCH, TourImage, link, pick_head, pick_layer, pick_patch, vit_config
 from pages.ui import cached_models
 from pages.ui.widgets.map_grid import Selection, TileMaps, map_grid
 from vit.runs import Run
@@ -17,12 +17,12 @@ FORMULA = (
 
 
 def show_head(run: Run, scene: TourImage) -> None:
-    """Step 3."""
-    model, look = run.config.model, cached_models.look(run, scene.picked)
+    """Show step 3."""
+    model, look = vit_config(run), cached_models.look(run, scene.picked)
     st.markdown(
-        "Now the tokens talk to each other. In an **attention head** each token asks a question (its query $q$), holds "
-        "it against what all the others offer (their keys $k$), and takes something over (values $v$) from those that "
-        "fit. Click a patch: the brighter another one, the more of its attention it gets."
+        "Now the tokens exchange information. In an **attention head**, each token compares its query $q$ with the key "
+        "$k$ of every token, and copies information (the values $v$) from those that match. Click a patch: brighter "
+        "patches get more of its attention."
     )
     with st.container(horizontal=True, vertical_alignment="bottom"):
         patch, layer, head = pick_patch(run, scene), pick_layer(run), pick_head(run)
@@ -41,12 +41,13 @@ def show_head(run: Run, scene: TourImage) -> None:
     row, names = row_of(run, look, patch, layer, head)
     best = int(row.argmax())
     st.markdown(
-        f"Patch {patch} has 100% to give away, so its {len(row)} shares sum to **{row.sum():.4f}**: the most, "
-        f"**{row[best]:.0%}**, to {names[best]}{prefix_words(look, row)}. Here $d = {model.head_dim}$."
+        f"Patch {patch} divides 100% of its attention over {len(row)} tokens: the shares sum to **{row.sum():.4f}**. "
+        f"The largest share, **{row[best]:.0%}**, goes to {names[best]}{prefix_words(look, row)}. Here "
+        f"$d = {model.head_dim}$."
     )
     link(
         "anatomy/page.py",
-        "Follow this head's arithmetic, number by number",
+        "Follow the arithmetic of this head",
         ":material/calculate:",
         run,
         scene,
@@ -58,15 +59,15 @@ def show_head(run: Run, scene: TourImage) -> None:
 
 
 def show_heads(run: Run, scene: TourImage) -> None:
-    """Step 4."""
+    """Show step 4."""
     from vit.explain import token_rows
     from vit.explain.tokens.states import effective_tokens
 
-    model, look = run.config.model, cached_models.look(run, scene.picked)
+    model, look = vit_config(run), cached_models.look(run, scene.picked)
     layers, heads = range(1, model.depth + 1), range(1, model.num_heads + 1)
     st.markdown(
-        f"The {model.depth} layers have {model.num_heads} heads each, and nobody told them what to look for: each "
-        "found something of its own in training. Click a patch, and compare where they all look from there."
+        f"The {model.depth} layers have {model.num_heads} heads each. No one programmed what each looks for: they "
+        "learned it in training. Click a patch and compare what the heads attend to from there."
     )
     with st.container(horizontal=True, vertical_alignment="bottom"):
         patch, layer, head = pick_patch(run, scene), pick_layer(run), pick_head(run)
@@ -88,11 +89,11 @@ def show_heads(run: Run, scene: TourImage) -> None:
     st.markdown(
         f"From patch {patch}, {place_words(widest)} spreads its attention over about **{spread[widest]:.0f}** of "
         f"{look.attention.shape[-1]} tokens, {place_words(narrowest)} over about **{spread[narrowest]:.0f}**. The "
-        "small number on a tile is what goes to the class token."
+        "small number on a tile is the share that goes to the class token."
     )
     link(
         "attention/page.py",
-        "Look at more images this way",
+        "See the attention of other images",
         ":material/visibility:",
         run,
         scene,
@@ -102,8 +103,8 @@ def show_heads(run: Run, scene: TourImage) -> None:
     )
 
 
-def place_words(place: tuple[int, int]) -> str:
-    """Such as "head 3 of layer 1", for layer and head from 0."""
+def place_words(place: Sequence[np.intp]) -> str:
+    """Return for example "head 3 of layer 1" for (layer, head) counted from 0."""
     return f"head {place[1] + 1} of layer {place[0] + 1}"
 
 
@@ -121,7 +122,7 @@ def draw_heads(
     row: int = 1,
     column: int = 1,
 ) -> None:
-    """What the patch attends to in some heads of some layers; all patches' maps are sent at once."""
+    """Show what the patch attends to in some heads of some layers; the maps of all patches are sent at once."""
     from vit.explain import token_rows
 
     record = look.record
@@ -145,17 +146,17 @@ def draw_heads(
 
 
 def row_of(run: Run, look: cached_models.Look, patch: int, layer: int, head: int) -> tuple[np.ndarray, list[str]]:
-    """What one patch gives to each token, ``(m)``, and what the tokens are called."""
+    """Return the attention of one patch to each token, ``(m)``, and the names of the tokens."""
     from vit import plots
     from vit.explain import token_rows
 
-    names = plots.token_names(look.record.grid, run.config.model.prefix_names)
+    names = plots.token_names(look.record.grid, vit_config(run).prefix_names)
     return token_rows(look.record, look.attention[layer - 1, head - 1], patch), names
 
 
 def prefix_words(look: cached_models.Look, row: np.ndarray) -> str:
-    """What does not go to patches, where something else is there."""
+    """Return the share of the class token as the end of a sentence; empty if there is none."""
     prefix = look.record.prefix_tokens
     if not prefix:
         return ""
-    return f"; {row[:prefix].sum():.1%} to the class token, which stands beside the patches (the number on the map)"
+    return f"; {row[:prefix].sum():.1%} goes to the class token, which is not a patch (the number on the map)"

@@ -3,7 +3,7 @@
 import streamlit as st
 from PIL import Image
 
-from pages.overview.tour.scene import PICKED_PATCH, TourImage, link, pick_patch
+from pages.overview.tour.scene import PICKED_PATCH, TourImage, link, pick_patch, vit_config, vit_model
 from pages.ui import cached_models
 from pages.ui.widgets.boards import patch_cutter
 from pages.ui.widgets.heat_map import heat_map
@@ -11,20 +11,22 @@ from pages.ui.widgets.map_grid import Selection, TileMaps, map_grid
 from vit.runs import Run
 
 STEMS = {
-    "conv": "A few small convolutions, the stem, turn each patch (and a little of what lies around it) into {width} "
-    "numbers that say what is there. {width} more, learned for its place in the image, are added.",
-    "patch": "One learned matrix turns the numbers of each patch into {width} others that say what is there. {width} "
-    "more, learned for its place in the image, are added.",
+    "conv": "A few small convolutions, the stem, turn each patch (plus a few surrounding pixels) into {width} numbers "
+    "that describe its content. The position embedding, {width} learned numbers for the patch's place in the image, is "
+    "added.",
+    "patch": "One learned matrix turns the pixels of each patch into {width} numbers that describe its content. The "
+    "position embedding, {width} learned numbers for the patch's place in the image, is added.",
 }
 
 
 def show_patches(run: Run, scene: TourImage) -> None:
-    """Step 1; it needs no model."""
-    model = run.config.model
+    """Show step 1, which does not load the model."""
+    model = vit_config(run)
     size, side = model.image_size, model.patch_size
     st.markdown(
-        f"The network does not see {_a(scene)}. It gets the image as {model.grid**2} squares, the **patches**, and "
-        "each of them is nothing but numbers. Cut the image apart with the slider; point at a patch, or click one."
+        f"The network does not see {_a(scene)}. It gets the image as {model.grid**2} squares, called **patches**, and "
+        "each patch is a list of numbers. Cut the image apart with the slider. Hover over a patch or click it to see "
+        "its numbers."
     )
     patch = pick_patch(run, scene)
     draw_cutter(scene.picked.image, model.grid, patch)
@@ -37,7 +39,7 @@ def show_patches(run: Run, scene: TourImage) -> None:
 
 
 def draw_cutter(image: Image.Image, grid: int, patch: int) -> None:
-    """The image with its patches, and the chosen one with its numbers."""
+    """Show the image cut into patches, and the numbers of the chosen one."""
 
     def pick(chosen: int) -> None:
         st.session_state[PICKED_PATCH] = chosen
@@ -46,16 +48,16 @@ def draw_cutter(image: Image.Image, grid: int, patch: int) -> None:
 
 
 def show_tokens(run: Run, scene: TourImage) -> None:
-    """Step 2."""
+    """Show step 2."""
     from vit.explain import similarity_to
     from vit.explain.tokens.states import token_parts
 
-    model, info = cached_models.load_model(run)
+    model, info = vit_model(run)
     record = cached_models.look(run, scene.picked).record
-    width = run.config.model.embed_dim
+    width = vit_config(run).embed_dim
     st.markdown(
-        f"{STEMS[run.config.model.stem].format(width=width)} The sum is the patch's **token**; from here on the "
-        "network works with tokens alone."
+        f"{STEMS[vit_config(run).stem].format(width=width)} The sum is the patch's **token**. From here on, the "
+        "network works only with tokens."
     )
     patch = pick_patch(run, scene)
     parts = token_parts(model, cached_models.model_input(info, scene.picked.image), patch)
@@ -66,15 +68,14 @@ def show_tokens(run: Run, scene: TourImage) -> None:
     heat_map(
         parts.values,
         key="tour_token",
-        label=f"The numbers of patch {patch}: what is there, where it is, and their sum, the token",
-        row_names=["what is there", "where it is", "the token"],
+        label=f"The numbers of patch {patch}: content, position, and their sum, the token",
+        row_names=["content", "position", "token"],
         column_names=[f"number {index + 1}" for index in range(width)],
     )
     st.caption(
-        "From above: what is there, where it is, the token. Orange is above zero, blue below. Numbers of the place are "
-        f"{parts.place_share:.0%} as large here as those of what is there. No number has a meaning that one could "
-        "name, but tokens can be compared: the map says how alike each patch's token is to the chosen one's. Click "
-        "another patch."
+        "Rows from the top: content, position, token. Orange is above zero, blue below. Here the position part is "
+        f"{parts.place_share:.0%} the size of the content part. The numbers have no individual meaning, but tokens can "
+        "be compared: the map shows how similar each patch's token is to that of the chosen patch. Click another patch."
     )
     map_grid(
         TileMaps(
@@ -96,7 +97,7 @@ def show_tokens(run: Run, scene: TourImage) -> None:
     )
     link(
         "tokens/page.py",
-        "Compare tokens after every layer",
+        "Compare the tokens after every layer",
         ":material/apps:",
         run,
         scene,

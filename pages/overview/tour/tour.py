@@ -1,11 +1,11 @@
-"""The guided tour on Overview: six steps from an image to the answer, live on the included model.
+"""The guided tour on Overview: six steps from an image to a prediction of the included model.
 
-The step is in the address, ``?tour=3``, and each brings what it needs, torch from the second on, when it is shown.
+The step is in the address, ``?tour=3``. A step imports what it needs when it is shown; the first needs no torch.
 """
 
 import streamlit as st
 
-from pages.overview.tour.scene import ADDRESS, TourImage, note, pick_scene, recalled, restore_address
+from pages.overview.tour.scene import ADDRESS, TourImage, note, pick_scene, recalled_number, restore_address
 from pages.train import minute
 from pages.ui import text
 from pages.ui.widgets.map_grid import forget_browsers
@@ -16,12 +16,12 @@ from vit.runs import Run
 TERMS = {
     "An image becomes patches": ("patch",),
     "Patches become tokens": ("stem", "position embedding", "token"),
-    "A head looks": ("attention", "query", "key", "value", "softmax"),
-    "Heads differ": ("head", "class token"),
-    "The summary token gathers": ("summary token", "logit lens"),
-    "The model decides": ("logits", "ablation"),
+    "One attention head": ("attention", "query", "key", "value", "softmax"),
+    "All heads compared": ("head", "class token"),
+    "The summary token": ("summary token", "logit lens"),
+    "The prediction": ("logits", "ablation"),
 }
-"""The steps, and the words of :mod:`pages.ui.terms` that each brings."""
+"""The steps, and the terms of :mod:`pages.ui.terms` that each introduces."""
 STEPS = tuple(TERMS)
 LEFT_AT = "tour_left_at"
 
@@ -31,32 +31,31 @@ _to_top = st.components.v2.component(
   document.querySelector("[data-testid=stMain]")?.scrollTo({ top: 0 })
 }""",
 )
-"""A step is read from its beginning, wherever on the one before Next was pressed."""
+"""Scroll to the top: a new step is read from its beginning."""
 
 
 def current_step() -> int | None:
-    """The step that is being taken, from 1; None while the tour is not."""
-    try:
-        step = int(recalled("tour"))
-    except (TypeError, ValueError):
-        return None
+    """Return the step that the tour is at, from 1, or None outside the tour."""
+    step = recalled_number("tour")
     return step if 1 <= step <= len(STEPS) else None
 
 
 def offer_tour() -> None:
-    """The button that begins the tour, or goes on with it."""
     left_at = st.session_state.get(LEFT_AT)
-    label = f"Go on with the tour, step {left_at} of {len(STEPS)}" if left_at else "Take the tour"
+    label = f"Continue the tour at step {left_at} of {len(STEPS)}" if left_at else "Take the tour"
     st.button(label, type="primary", icon=":material/tour:", key="tour_begin", on_click=go_to, args=(left_at or 1,))
 
 
 def go_to(step: int) -> None:
-    """Take this step next."""
     note("tour", step)
 
 
 def leave(step: int | None) -> None:
-    """End the tour, to be gone on with at a step, or from the beginning."""
+    """Leave the tour.
+
+    Args:
+        step: where "Continue the tour" leads; None for the beginning.
+    """
     st.session_state[LEFT_AT] = step
     note("tour", 0)
     for name in ADDRESS:
@@ -64,7 +63,7 @@ def leave(step: int | None) -> None:
 
 
 def show_tour(run: Run, step: int) -> None:
-    """The tour in place of the rest of the page."""
+    """Show one step of the tour instead of the rest of the page."""
     note("tour", step)
     restore_address()
     st.session_state["tour_step"] = step
@@ -102,13 +101,13 @@ def show_tour(run: Run, step: int) -> None:
         else:
             st.button("Finish", icon=":material/check:", key="tour_finish", on_click=leave, args=(None,))
     if step == len(STEPS):
-        st.subheader("And now one of your own", anchor=False)
+        st.subheader("Train your own model", anchor=False)
         minute.offer_minute()
 
 
 @st.fragment
 def take_step(run: Run, scene: TourImage, step: int) -> None:
-    """What a click on a patch or a head changes, and nothing else."""
+    """Show the content of a step; a fragment, so that a click on a patch or a head reruns nothing else."""
     try:
         match step:
             case 1:

@@ -18,7 +18,7 @@ def words(app: AppTest) -> str:
     return "\n".join(element.value for element in [*app.markdown, *app.caption])
 
 
-def test_without_runs_it_says_so_and_shows_the_way(home):
+def test_without_runs_the_page_says_so_and_links_to_the_other_pages(home):
     app = overview()
     assert "No runs yet" in words(app)
     titles = ("Train", "Runs", "Predict", "Attention", "Evaluate", "Anatomy")
@@ -26,7 +26,7 @@ def test_without_runs_it_says_so_and_shows_the_way(home):
     assert "All runs and comparisons" not in {link.value for link in app.page_link}
 
 
-def test_each_run_stands_there_with_its_accuracy(several):
+def test_each_run_is_listed_with_its_accuracy(several):
     app = overview()
     scores = [metric.value for metric in app.metric]
     for run in runs.list_runs():

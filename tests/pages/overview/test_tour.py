@@ -32,10 +32,10 @@ def test_a_link_opens_each_step(shipped, step):
     app = open_page("overview", tour=str(step))
     assert heading(app) == f"{step}. {STEPS[step - 1]}"
     assert not app.error
-    assert any(link.icon for link in app.get("page_link"))  # the page where one goes on
+    assert any(link.icon for link in app.get("page_link"))  # the link to the page on this topic
 
 
-def test_it_goes_forth_and_back_is_left_and_gone_on_with(shipped):
+def test_the_tour_goes_forward_and_back_and_is_continued_after_leaving(shipped):
     app = open_page("overview")
     app.button(key="tour_begin").click().run()
     assert heading(app).startswith("1.")
@@ -46,14 +46,14 @@ def test_it_goes_forth_and_back_is_left_and_gone_on_with(shipped):
     assert heading(app).startswith("2.")
     app.button(key="tour_leave").click().run()
     assert "Start here" in [element.value for element in app.subheader]
-    assert app.button(key="tour_begin").label == f"Go on with the tour, step 2 of {len(STEPS)}"
+    assert app.button(key="tour_begin").label == f"Continue the tour at step 2 of {len(STEPS)}"
     app.button(key="tour_begin").click().run()
     assert heading(app).startswith("2.")
     assert not app.exception
 
 
 @pytest.mark.parametrize("asked", ["0", "7", "many", ""])
-def test_a_step_that_there_is_not_is_the_overview(shipped, asked):
+def test_an_unknown_step_opens_the_overview(shipped, asked):
     assert "Start here" in [element.value for element in open_page("overview", tour=asked).subheader]
 
 
@@ -64,24 +64,24 @@ def test_another_scene_begins_with_the_middle_of_its_object(shipped):
     assert not app.exception
     assert 1 < app.number_input(key="tour_patch").value < 16
     app.number_input(key="tour_patch").set_value(16).run()
-    assert "Patch 16 has 100% to give away, so its 17 shares sum to **1.0000**" in words(app)
+    assert "Patch 16 divides 100% of its attention over 17 tokens: the shares sum to **1.0000**" in words(app)
 
 
-def test_the_words_tell_what_this_model_reads(shipped):
+def test_step_five_names_the_mean_of_a_mean_pooling_model(shipped):
     assert "takes the **mean of all patch tokens**" in words(open_page("overview", tour="5"))
 
 
-def test_a_class_token_is_told_as_one(trained):
+def test_step_five_names_the_class_token_of_a_model_that_has_one(trained):
     shutil.move(trained / "checkpoints" / "tiny", trained / "checkpoints" / runs.SHIPPED_RUN)
     run = runs.find_run(runs.SHIPPED_RUN)
     config = run.config
     runs.write_config(run.path, config.model_copy(update={"model": config.model.model_copy(update={"pool": "cls"})}))
-    assert "the **class token**, shows no patch" in words(open_page("overview", tour="5"))
+    assert "the **class token**, belongs to no patch" in words(open_page("overview", tour="5"))
 
 
-def test_without_the_included_model_it_is_said_what_to_do(home):
+def test_without_the_included_model_the_page_says_what_to_do(home):
     app = open_page("overview", tour="3")
-    assert "The model that comes with the project is not here" in app.info[0].value
+    assert "The included model is missing" in app.info[0].value
     assert app.button(key="train_minute")
     assert "tour_begin" not in [button.key for button in app.button]
 
