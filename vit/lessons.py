@@ -1,7 +1,7 @@
-"""What the lessons are about: the runs that each of them compares, and what was measured with them.
+"""The experiments of the lessons: the runs that each compares, and the measurements made with them.
 
-A lesson's runs are ordinary settings (:data:`EXPERIMENTS`), which the program ``benchmarks/lessons.py`` trains from
-several seeds, and which a visitor's own runs are recognised by. What it measured lies beside this file as JSON and is
+A lesson's runs are ordinary settings (:data:`EXPERIMENTS`). ``benchmarks/lessons.py`` trains them with several seeds,
+and a visitor's own runs are recognised by them. The measurements are stored in ``lessons.json`` next to this file and
 read by :func:`stored`. Imports no torch.
 """
 
@@ -22,24 +22,24 @@ from vit.runs.run import Run
 
 FILE = Path(__file__).with_name("lessons.json")
 COMMAND = "python -m benchmarks.lessons"
-"""What measures it."""
+"""The program that makes the measurements."""
 
 APART = 0.045
-"""Means of accuracies that are nearer than this are not told apart: two standard errors of the difference between two
-shares of 1,000 images, at most."""
+"""Mean accuracies that are closer than this do not count as different: it is at most two standard errors of the
+difference between two shares of 1,000 images."""
 
 FREE = ("seed", "device", "snapshots", "threads", "processes", "resume_steps", "max_seconds")
-"""Settings of the training in which a person's run may differ and still be of a lesson: chance, pace and files."""
+"""Training settings that a visitor's run of a lesson may change: they affect randomness, speed and files."""
 
 
 @dataclass(frozen=True)
 class Variant:
-    """One network of an experiment, and how it is trained.
+    """One network of an experiment and its training.
 
     Attributes:
-        name: in the stored figures; unique within its experiment.
-        title: what a person calls it beside the others.
-        config: the settings of its run from the first seed.
+        name: name in the stored measurements; unique within its experiment.
+        title: name on the page.
+        config: settings of its run with the first seed.
     """
 
     name: str
@@ -47,12 +47,23 @@ class Variant:
     config: RunConfig
 
     @property
+    def vit_config(self) -> ViTConfig:
+        """The settings of the network.
+
+        Raises:
+            TypeError: the network is not a Vision Transformer.
+        """
+        if not isinstance(self.config.model, ViTConfig):
+            raise TypeError(f"{self.title} is not a Vision Transformer.")
+        return self.config.model
+
+    @property
     def parameters(self) -> int:
-        """Trained numbers."""
+        """Number of parameters."""
         return count_parameters(self.config.model)
 
     def seeded(self, seed: int) -> RunConfig:
-        """The same from another seed."""
+        """Return the settings with another seed."""
         training = self.config.training.model_copy(update={"seed": seed})
         return self.config.model_copy(update={"training": training})
 
@@ -63,7 +74,7 @@ def _run(model: ModelConfig, *, train_images: int | None = None, **recipe: float
 
 
 def _plain(**model: int) -> ViTConfig:
-    """The textbook's network: linear patches and a class token."""
+    """Return the settings of the standard design: linear patches and a class token."""
     return ViTConfig(stem="patch", pool="cls", **model)
 
 
@@ -87,14 +98,14 @@ def _patches(patch: int) -> Variant:
 
 
 LITTLE = {100: 20, 500: 20, 2000: 5}
-"""Training images of the lesson on little data, and the epochs that they are seen in."""
+"""Numbers of training images in the lesson on little data, with their epochs."""
 
 NETWORKS: dict[str, tuple[str, ModelConfig]] = {
     "cnn": ("CNN", CNNConfig(image_size=32)),
     "conv": ("ViT, convolutions first", ViTConfig(image_size=32)),
     "patch": ("ViT, linear patches", ViTConfig(image_size=32, stem="patch")),
 }
-"""The networks of the lesson on little data: what they are called, and their settings."""
+"""Titles and settings of the networks in the lesson on little data."""
 
 
 def _little(network: str, images: int) -> Variant:
@@ -109,23 +120,25 @@ EXPERIMENTS: dict[str, tuple[Variant, ...]] = {
     "patches": tuple(_patches(patch) for patch in (32, 16, 8, 4)),
     "little": tuple(_little(network, images) for images in LITTLE for network in NETWORKS),
 }
-"""The runs of each lesson, by the experiment's name."""
+"""The runs of each lesson, by the name of the experiment."""
 
 
-# What was measured
+# Measurements
 
 
 class Training(Settings):
-    """One training of a variant, as measured.
+    """Measurements of one training of a variant.
 
     Attributes:
-        accuracy: on the validation images, of the epoch in which it was best: what the Runs page shows of a run.
-        train_accuracy: of that epoch, the mean over the augmented training images.
-        seconds: of processor time, on one thread, validation included.
-        apart: how much two heads of the last layer differ in what the summary token attends to, mean over pairs and
-            images: total variation distance, 0 the same and 1 nothing in common; None where there is one head or none.
-        on_object: share of the summary token's attention to patches, in the last layer, that lies on the object.
-        by_area: the same of attention that is spread evenly: the object's share of the image.
+        seed: seed of the training.
+        accuracy: validation accuracy of the best epoch, as on the Runs page.
+        train_accuracy: accuracy on the augmented training images in that epoch.
+        seconds: CPU time on one thread, with validation.
+        apart: total variation distance between the summary token's attention in two heads of the last layer, mean over
+            pairs of heads and images: 0 if they are equal, 1 if they have nothing in common. None with fewer than two
+            heads.
+        on_object: share of the summary token's attention to patches in the last layer that is on the object.
+        by_area: the same for evenly spread attention, which is the object's share of the image.
     """
 
     seed: int
@@ -138,13 +151,17 @@ class Training(Settings):
 
 
 class MapScores(Settings):
-    """One map of the shipped run, judged: areas under the curves of covering with the mean colour.
+    """Faithfulness of one kind of map of the shipped run: areas under the curves, with the mean colour as cover.
 
     Attributes:
-        deletion, insertion: less is better, more is better.
-        inside: share of the map on the object.
-        deletion_better, insertion_better: better than the best row of chance, by the 95 % interval of the paired
-            differences; None for a row of chance.
+        name: name of the method or control map.
+        title: name on the page.
+        deletion: area under the deletion curve; smaller is better.
+        insertion: area under the insertion curve; larger is better.
+        inside: share of the map that is on the object.
+        deletion_better: whether it is better than the best control map by the 95 % interval of the paired differences;
+            None for a control map.
+        insertion_better: the same for insertion.
     """
 
     name: str
@@ -157,28 +174,33 @@ class MapScores(Settings):
 
     @property
     def chance(self) -> bool:
-        """Whether it is a map that knows nothing."""
+        """Whether this is a control map."""
         return self.deletion_better is None
 
 
 class FaithfulnessTable(Settings):
-    """Maps of the shipped run on so many validation images."""
+    """Faithfulness of several kinds of maps of the shipped run.
+
+    Attributes:
+        images: number of validation images.
+        rows: one entry per kind of map.
+    """
 
     images: int
     rows: tuple[MapScores, ...]
 
     def row(self, name: str) -> MapScores:
-        """The row of a method, or of chance."""
+        """Return the scores of a method or control map."""
         return next(row for row in self.rows if row.name == name)
 
 
 class Stored(Settings):
-    """All that the program has measured.
+    """All measurements of the lessons.
 
     Attributes:
-        environment: versions and processor, in words.
-        trainings: by experiment, then by variant.
-        faithfulness: of the shipped run; None until it is measured.
+        environment: description of the versions and the processor.
+        trainings: measured trainings by experiment and variant.
+        faithfulness: faithfulness of the shipped run's maps; None until it is measured.
     """
 
     environment: str = ""
@@ -186,32 +208,32 @@ class Stored(Settings):
     faithfulness: FaithfulnessTable | None = None
 
     def of(self, experiment: str, variant: str) -> "Figures":
-        """The trainings of one variant."""
+        """Return the measurements of one variant."""
         return Figures(self.trainings.get(experiment, {}).get(variant, ()))
 
 
 @dataclass(frozen=True)
 class Figures:
-    """The trainings of one variant from several seeds."""
+    """Measurements of one variant with several seeds."""
 
     trainings: tuple[Training, ...]
 
     @property
     def seeds(self) -> int:
-        """How many there are."""
+        """Number of seeds."""
         return len(self.trainings)
 
     def values(self, field: str) -> list[float]:
-        """One number of each training that has it."""
+        """Return a measurement of each training that has it."""
         found = [getattr(training, field) for training in self.trainings]
         return [value for value in found if value is not None]
 
     def mean(self, field: str = "accuracy") -> float:
-        """The mean over the seeds."""
+        """Return the mean of a measurement over the seeds."""
         return statistics.fmean(self.values(field))
 
     def range(self, field: str = "accuracy") -> tuple[float, float]:
-        """The least and the most of the seeds."""
+        """Return the smallest and largest value of a measurement."""
         values = self.values(field)
         return min(values), max(values)
 
@@ -220,7 +242,10 @@ Order = Literal["better", "worse", "alike"]
 
 
 def contrast(one: Figures, other: Figures) -> Order:
-    """Whether one variant is more accurate than another: each seed of it than each of the other, and by enough."""
+    """Compare the accuracy of two variants.
+
+    A variant is better if each of its seeds beats each of the other's and the means differ by at least :data:`APART`.
+    """
     if abs(one.mean() - other.mean()) < APART:
         return "alike"
     if one.range()[0] > other.range()[1]:
@@ -230,7 +255,7 @@ def contrast(one: Figures, other: Figures) -> Order:
 
 @lru_cache(maxsize=1)
 def stored() -> Stored:
-    """The measured figures that came with the project."""
+    """Return the measurements that come with the project."""
     return Stored.from_json(FILE.read_bytes())
 
 
@@ -238,14 +263,14 @@ def stored() -> Stored:
 
 
 def is_of(config: RunConfig, variant: Variant) -> bool:
-    """Whether a run's settings are a variant's, whatever its seed, device and pace."""
-    theirs, drawn = variant.config, config.start is None and not config.published
+    """Return whether a run has the settings of a variant, apart from :data:`FREE`."""
+    theirs, from_scratch = variant.config, config.start is None and not config.published
     training = config.training.model_copy(update={field: getattr(theirs.training, field) for field in FREE})
-    return drawn and (config.model, config.data, training) == (theirs.model, theirs.data, theirs.training)
+    return from_scratch and (config.model, config.data, training) == (theirs.model, theirs.data, theirs.training)
 
 
 def own_runs(experiment: str, found: Iterable[Run]) -> dict[str, list[Run]]:
-    """Those of a person's runs that are of an experiment, by the variant's name; variants without any are left out."""
+    """Return the runs of an experiment by variant; variants without a run are left out."""
     listed = list(found)
     every = {one.name: [run for run in listed if is_of(run.config, one)] for one in EXPERIMENTS[experiment]}
     return {name: mine for name, mine in every.items() if mine}

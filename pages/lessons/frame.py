@@ -1,6 +1,6 @@
-"""What every lesson is made of: question and guess, background, set-up, what to look for, answer, the way on.
+"""The parts of a lesson's page: question and guess, background, set-up, what to look for, answer, links.
 
-A lesson's page reads top to bottom like a script. Numbers in its sentences come from :func:`vit.lessons.stored`.
+A lesson's page reads top to bottom like a script. The numbers in its sentences come from :func:`vit.lessons.stored`.
 """
 
 from collections.abc import Mapping, Sequence
@@ -26,16 +26,16 @@ from vit.support import hardware
 from vit.support.untrusted_text import in_cell
 
 Mine = Mapping[str, Sequence[Run]]
-"""A visitor's runs of a lesson, by variant."""
+"""The visitor's runs of a lesson, by the name of their variant."""
 
-SKIP = "I would rather not guess"
+SKIP = "Skip the guess"
 
 
 # Question and background
 
 
 def begin(name: str) -> Lesson:
-    """Title, place among the lessons, and the question."""
+    """Show the title and the question of a lesson, and return the lesson."""
     number, lesson = next((place, one) for place, one in enumerate(LESSONS, 1) if one.name == name)
     st.title(lesson.title, anchor=False)
     st.caption(f"Lesson {number} of {len(LESSONS)}. {lesson.question}")
@@ -43,7 +43,7 @@ def begin(name: str) -> Lesson:
 
 
 def guess(lesson: Lesson, question: str, options: Sequence[str]) -> str | None:
-    """What the visitor expects, asked before anything is told; None until they have chosen."""
+    """Ask for a guess, and return the chosen option; None until one is chosen."""
     st.subheader("Guess first", anchor=False)
     return st.radio(
         question,
@@ -56,7 +56,7 @@ def guess(lesson: Lesson, question: str, options: Sequence[str]) -> str | None:
 
 
 def background(words: str, formula: str = "", after: str = "") -> None:
-    """Two minutes of background, with a formula where it helps."""
+    """Show the background text, with a formula and the text after it."""
     st.subheader("Two minutes of background", anchor=False)
     st.markdown(words)
     if formula:
@@ -69,7 +69,7 @@ def background(words: str, formula: str = "", after: str = "") -> None:
 
 
 def train_values(config: RunConfig) -> dict[str, Any]:
-    """What the Train page's controls are set to for a run; what it has no control for is left out."""
+    """Return the values of the Train page's controls for a run, by key; settings without a control are left out."""
     model, training = config.model, config.training
     values = {
         "show": SET_UP,
@@ -101,22 +101,21 @@ def train_values(config: RunConfig) -> dict[str, Any]:
 def open_train(config: RunConfig) -> None:
     """Go to the Train page with its controls set to a run.
 
-    Not by a link: what equals a control's default falls out of an address, and the control would stay where the visitor
-    had left it.
+    A link would not do: Streamlit omits default values from an address, and those controls would keep their old values.
     """
-    for noted in ("sized_for", "recipe_for"):  # other images or another recipe would bring their own values
+    for noted in ("sized_for", "recipe_for"):  # or the page would set the defaults of the new images or recipe
         st.session_state.pop(noted, None)
     st.session_state.update(train_values(config))
     st.switch_page("train/page.py")
 
 
 def own_runs(lesson: Lesson) -> dict[str, list[Run]]:
-    """The visitor's runs that are of the lesson, by variant."""
+    """Return the visitor's runs of the lesson, by the name of their variant."""
     return lessons.own_runs(lesson.experiment, access.my_runs())
 
 
 def set_up(lesson: Lesson, mine: Mine, words: str) -> None:
-    """The lesson's runs: what each is, the way to a Train page set to it, and a button that queues the missing."""
+    """Show the lesson's runs, each with a button that opens it in Train, and a button that queues the missing ones."""
     st.subheader("Set it up", anchor=False)
     st.markdown(words)
     variants = EXPERIMENTS[lesson.experiment]
@@ -139,7 +138,7 @@ def _show_variant(variant: Variant, mine: Sequence[Run]) -> None:
         st.markdown(f"{variant.title} :small[{count(variant.parameters)} parameters]", width=290)
         if variant.config.data.train_images is None:
             key = f"set_{variant.name}"
-            if st.button("Set Train to it", icon=":material/tune:", type="tertiary", key=key):
+            if st.button("Open in Train", icon=":material/tune:", type="tertiary", key=key):
                 open_train(variant.config)
         for run in mine[:2]:
             st.page_link(
@@ -147,48 +146,49 @@ def _show_variant(variant: Variant, mine: Sequence[Run]) -> None:
                 label=plain(run.name, 24),
                 icon=":material/show_chart:",
                 query_params={"follow": run.name},
-                help="Your run of these settings",
+                help="Your run with these settings",
             )
 
 
 def _offer_queue(lesson: Lesson, missing: list[Variant], *, whole: bool) -> None:
     if not missing:
-        st.caption(":material/check: You have trained, or are training, all of them.")
+        st.caption(":material/check: You have trained, or are training, all of these runs.")
         return
-    if reason := _why_not(missing):
+    if reason := _reason_not_queueable(missing):
         st.caption(f":material/info: {reason}")
         return
-    label = f"Queue all {len(missing)} runs" if whole else f"Queue the {len(missing)} that are missing"
+    label = f"Queue all {len(missing)} runs" if whole else f"Queue the {len(missing)} missing runs"
     with st.container(horizontal=True, vertical_alignment="center"):
         pressed = st.button(
-            label if len(missing) > 1 else "Queue the one that is missing",
+            label if len(missing) > 1 else "Queue the missing run",
             icon=":material/playlist_add:",
             key=f"queue_{lesson.name}",
         )
         st.caption(
-            f"Ordinary runs, one after the other, about {duration(seconds(missing))} on this machine. "
-            "You can go on reading; the sidebar tells how far they are.",
+            f"They train one after the other, for about {duration(seconds(missing))} on this machine. You can continue "
+            "reading; the sidebar shows their progress.",
             width="stretch",
         )
     if pressed:
         queue(lesson, missing)
 
 
-def _why_not(missing: Sequence[Variant]) -> str:
-    """The bound of a demo that keeps these runs from being queued, as Markdown; empty where none does."""
+def _reason_not_queueable(missing: Sequence[Variant]) -> str:
+    """Return, as Markdown, why a demo does not queue these runs; empty if it does."""
     room, limits = access.room(), access.bounds()
     if room is not None and room < len(missing):
-        return f"These are {len(missing)} runs, and on this demo you can start {room or 'none'} now."
+        return f"The lesson needs {len(missing)} runs, but on this demo you can start {room or 'none'} now."
     try:
-        for variant in missing if limits else ():
-            limits.check(variant.config)
+        if limits is not None:
+            for variant in missing:
+                limits.check(variant.config)
     except UserError as error:
-        return f"These runs are beyond what this demo trains. {plain(error)}"
+        return f"These runs exceed the limits of this demo. {plain(error)}"
     return ""
 
 
 def seconds(variants: Sequence[Variant]) -> float:
-    """How long their training takes here, one after the other."""
+    """Return the expected seconds of training on this machine, one run after the other."""
     return sum(
         estimate(
             variant.config,
@@ -206,7 +206,7 @@ def _scenes() -> data.DataInfo:
 
 
 def queue(lesson: Lesson, missing: Sequence[Variant]) -> None:
-    """Start the runs, as ordinary ones; where one cannot be, those before it stay."""
+    """Start the runs as ordinary ones; if one cannot be started, those before it stay."""
     try:
         for variant in missing:
             access.start(variant.config, runs.free_name(f"lesson-{lesson.name}-{variant.name}"))
@@ -217,7 +217,7 @@ def queue(lesson: Lesson, missing: Sequence[Variant]) -> None:
 
 
 def look_for(*points: str) -> None:
-    """What to look for while the runs train, and after."""
+    """Show what to look for while the runs train and afterwards."""
     st.subheader("What to look for", anchor=False)
     st.markdown("\n".join(f"- {point}" for point in points))
 
@@ -225,14 +225,17 @@ def look_for(*points: str) -> None:
 def own_links(
     lesson: Lesson, mine: Mine, variants: Sequence[str], views: Mapping[str, tuple[str, str, dict[str, str]]]
 ) -> None:
-    """Links that open one's own runs of some variants where there is something to see; a sentence while there are none.
+    """Show links that open the visitor's own runs, or a sentence if none has been trained.
 
     Args:
-        views: by label: a page, an icon, and what its link says besides the run.
+        lesson: the lesson.
+        mine: the visitor's runs.
+        variants: names of the variants to link to.
+        views: page, icon and query parameters of each link, by its label; the run is added.
     """
     found = {name: next((run for run in mine.get(name, []) if run.has_weights), None) for name in variants}
     if not any(found.values()):
-        st.caption("Links into your own runs stand here once they are trained.")
+        st.caption("Links to your runs appear here after training.")
         return
     titles = {variant.name: variant.title for variant in EXPERIMENTS[lesson.experiment]}
     for name, run in found.items():
@@ -247,26 +250,32 @@ def own_links(
 # Answer
 
 
-def answer(guessed: str | None) -> bool:
-    """The heading of the answer; whether it may be told, which it may once there is a guess."""
+def answer(guessed: str | None) -> str | None:
+    """Show the heading of the answer, and return the guess; without one, the answer stays hidden."""
     st.subheader("What was measured", anchor=False)
     if guessed is None:
-        st.caption(":material/lock: Choose an answer above, or that you would rather not guess, and it is told here.")
-    return guessed is not None
+        st.caption(":material/lock: Answer above (or skip the guess) to see the result.")
+    return guessed
 
 
 def verdict(guessed: str, right: str, sentence: str) -> None:
-    """Whether the guess was right, and the answer in a sentence."""
+    """Show whether the guess was right, and the answer.
+
+    Args:
+        guessed: the chosen option.
+        right: the correct option.
+        sentence: the answer in a sentence.
+    """
     if guessed == SKIP:
         st.info(sentence, icon=":material/lightbulb:")
     elif guessed == right:
-        st.success(f"You guessed it. {sentence}", icon=":material/check:")
+        st.success(f"Correct. {sentence}", icon=":material/check:")
     else:
-        st.warning(f"It came out otherwise: *{right}*. {sentence}", icon=":material/lightbulb:")
+        st.warning(f"Not quite: *{right}*. {sentence}", icon=":material/lightbulb:")
 
 
 def dots(lesson: Lesson, mine: Mine) -> list[Dot]:
-    """What was measured of each variant, and one's own runs beside it."""
+    """Return the measured accuracy of each variant with the visitor's own runs."""
     found = []
     for variant in EXPERIMENTS[lesson.experiment]:
         figures = lessons.stored().of(lesson.experiment, variant.name)
@@ -277,15 +286,16 @@ def dots(lesson: Lesson, mine: Mine) -> list[Dot]:
 
 
 def show_figure(name: str, figure: object, alt: str) -> None:
-    """A figure of the answer."""
     st.plotly_chart(figure, key=f"measured_{name}", config=plotly_config(name), alt=alt)
 
 
 def show_measurements(lesson: Lesson, columns: Mapping[str, tuple[str, str]], *, own: Sequence[Dot]) -> None:
-    """What was measured of each variant as a table; one's own best runs in the last column, where there are any.
+    """Show the measurements of each variant as a table; the last column has the visitor's own runs, if any.
 
     Args:
-        columns: by heading: a field of :class:`vit.lessons.Training`, and how its mean is written.
+        lesson: the lesson.
+        columns: a field of :class:`vit.lessons.Training` and the format of its mean, by the column's heading.
+        own: the result of :func:`dots`.
     """
     rows = []
     for variant, dot in zip(EXPERIMENTS[lesson.experiment], own, strict=True):
@@ -293,7 +303,7 @@ def show_measurements(lesson: Lesson, columns: Mapping[str, tuple[str, str]], *,
         row = {"Network": variant.title, "Parameters": count(variant.parameters)}
         row |= {"Accuracy": f"{figures.mean():.1%}"}
         if figures.seeds > 1:
-            row["Seeds from, to"] = "{:.1%}, {:.1%}".format(*figures.range())
+            row["Lowest, highest seed"] = "{:.1%}, {:.1%}".format(*figures.range())
         row |= {heading: written(figures, field, form) for heading, (field, form) in columns.items()}
         if any(each.own for each in own):
             row["Yours"] = ", ".join(f"{run.value:.1%}" for run in dot.own[:3]) or "–"
@@ -302,36 +312,37 @@ def show_measurements(lesson: Lesson, columns: Mapping[str, tuple[str, str]], *,
 
 
 def written(figures: Figures, field: str, form: str) -> str:
-    """A mean over the seeds, or a dash where there is none."""
+    """Return the mean over the seeds, or a dash if there is none."""
     return format(figures.mean(field), form) if figures.values(field) else "–"
 
 
 def provenance(experiment: str, *more: str) -> None:
-    """Where the numbers come from, and when two count as different."""
+    """Show where the numbers come from, and when two of them count as different."""
     every = [lessons.stored().of(experiment, variant.name) for variant in EXPERIMENTS[experiment]]
     seeds, images = min(figures.seeds for figures in every), _scenes().val_count
-    enough = f"{lessons.APART:.1%} or more apart: on {images:,} images less is noise"
+    enough = f"at least {lessons.APART:.1%} apart: with {images:,} images, smaller differences are noise"
     said = (
-        f"one seed of each. Two count as different here only where they are {enough}; how much another seed would "
-        "change is not measured"
+        f"one seed each. Two networks count as different only if they are {enough}. How much another seed would change "
+        "is not measured"
         if seeds == 1
-        else f"{seeds} seeds of each; lines span them. One is called better than another here only where each of its "
-        f"seeds beats each of the other's and the means are {enough}"
+        else f"{seeds} seeds each; lines show their range. One network counts as better than another only if each of "
+        f"its seeds beats each of the other's and the means are {enough}"
     )
     st.caption(
-        f"Measured by `{lessons.COMMAND} --only {experiment}` ({lessons.stored().environment}), as the accuracy of the "
-        f"best epoch on {images:,} validation images, like that of the Runs page; {said}. The figures lie in "
+        f"Measured by `{lessons.COMMAND} --only {experiment}` ({lessons.stored().environment}): the accuracy of the "
+        f"best epoch on {images:,} validation images, as on the Runs page; {said}. The numbers are stored in "
         f"`{FILE.parent.name}/{FILE.name}`. " + " ".join(more)
     )
 
 
 def go_on(lesson: Lesson, *, further: Sequence[tuple[str, str, str]] = ()) -> None:
-    """Where to look further, and the lessons before and after.
+    """Show links to related pages and to the lessons before and after.
 
     Args:
-        further: page, label and icon.
+        lesson: the lesson.
+        further: page, label and icon of each related page.
     """
-    st.subheader("Go on", anchor=False)
+    st.subheader("Continue", anchor=False)
     for page, label, icon in further:
         st.page_link(page, label=label, icon=icon)
     here = LESSONS.index(lesson)

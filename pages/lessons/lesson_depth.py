@@ -1,4 +1,4 @@
-"""Lesson: more heads or more depth, at about equal parameters."""
+"""Lesson: more heads or more depth at about the same number of parameters."""
 
 import streamlit as st
 
@@ -6,45 +6,45 @@ from pages.lessons import frame
 from vit import lessons, plots
 from vit.lessons import EXPERIMENTS, contrast
 
-HEADS, DEPTH, ALIKE = "Four times the heads", "Four times the depth", "Alike: the parameters are as many"
-RIGHT = {"better": DEPTH, "worse": HEADS, "alike": ALIKE}
-GAIN = {"better": "is better", "worse": "is worse", "alike": "does as well, as far as can be told"}
+HEADS, DEPTH, SAME = "Four times the heads", "Four times the depth", "No difference: same parameter count"
+RIGHT = {"better": DEPTH, "worse": HEADS, "alike": SAME}
+GAIN = {"better": "is better", "worse": "is worse", "alike": "is not measurably different"}
 
 lesson = frame.begin("depth")
 mine = frame.own_runs(lesson)
 base, wider, deeper = EXPERIMENTS["depth"]
 plain, heads, depth = (lessons.stored().of("depth", variant.name) for variant in EXPERIMENTS["depth"])
-width, narrow = base.config.model.embed_dim, deeper.config.model.embed_dim
+width, narrow = base.vit_config.embed_dim, deeper.vit_config.embed_dim
 
 guessed = frame.guess(
     lesson,
-    f"One block of width {width} with two heads has {base.parameters:,} parameters. Give it eight heads, as many "
-    f"parameters; or make it four blocks of width {narrow}, {deeper.parameters:,}. Which names more scenes after as "
-    "many epochs?",
-    (HEADS, DEPTH, ALIKE),
+    f"One block of width {width} with two heads has {base.parameters:,} parameters. Give it eight heads, which keeps "
+    f"the parameters, or replace it by four blocks of width {narrow} ({deeper.parameters:,} parameters). Which network "
+    "classifies more scenes correctly after the same number of epochs?",
+    (HEADS, DEPTH, SAME),
 )
 
 frame.background(
-    "A block's parameters go with the square of its width $e$; its depth $L$ multiplies them:",
+    "The parameters of a block grow with the square of the width $e$; the depth $L$ multiplies them:",
     r"\text{parameters} \approx L \cdot (4 + 2r)\, e^2 \qquad (r = \text{MLP ratio})",
-    "Half the width makes a block a quarter as large, so four of them cost what one wide one does. Dividing the width "
-    "among more heads costs nothing at all.\n\n"
-    "What depth buys is **looks at looks**: in the second block a patch already holds something of what it looked at "
-    "in the first. One block can find an ear and a tail, but not *an ear beside a tail*: for that the one's place must "
-    "first get into the other. More heads only take more looks at the same, unmixed patches. So the textbook expects "
-    "depth to win. Deep networks also take longer to get going.",
+    "A block of half the width has a quarter of the parameters, so four such blocks have as many as one wide block. "
+    "Dividing the width among more heads adds no parameters.\n\n"
+    "Depth allows **attention built on earlier attention**: in the second block, a patch already contains information "
+    "that it copied in the first. One block can find an ear and a tail, but not *an ear next to a tail*: for that, the "
+    "position of one must first reach the other. More heads only attend more often to the same, unmixed patches. So "
+    "the textbook expects depth to win. Deep networks also need longer before their loss falls.",
 )
 
 frame.set_up(
     lesson,
     mine,
     "Linear patches and a class token again, "
-    f"{base.config.model.grid} × {base.config.model.grid} patches, {base.config.training.epochs} epochs.",
+    f"{base.vit_config.grid} × {base.vit_config.grid} patches, {base.config.training.epochs} epochs.",
 )
 frame.look_for(
-    "**Curves**: the deep one may start later. Does it overtake?",
-    "**Attention** of the deep one: the first block looks by place, the last by what is there.",
-    "**Tokens**, *Logit lens*: in which block does the answer appear?",
+    "**Curves**: the deep network may start more slowly. Does it overtake the others?",
+    "**Attention** of the deep network: does the first block attend by position, and the last by content?",
+    "**Tokens**, *Logit lens*: in which block does the prediction appear?",
 )
 frame.own_links(
     lesson,
@@ -56,33 +56,38 @@ frame.own_links(
     },
 )
 
-if frame.answer(guessed):
+if guessed := frame.answer(guessed):
     order = contrast(depth, heads)
     words = {
-        "better": "Looks at looks are worth more than more looks, as the textbook has it.",
-        "worse": "In so little training more looks are worth more than looks at looks, against the textbook.",
-        "alike": "At this size, and in so little training, depth does not pay more than heads, against the textbook.",
+        "better": "Depth helps more than heads, as the textbook expects.",
+        "worse": "With this short training, heads help more than depth, contrary to the textbook.",
+        "alike": "At this size and with this short training, depth does not help more than heads, contrary to the "
+        "textbook.",
     }
     frame.verdict(
         guessed,
         RIGHT[order],
-        f"Two heads in one wide block name {plain.mean():.1%} of new scenes, eight heads {heads.mean():.1%}, four "
-        f"narrow blocks {depth.mean():.1%}. {words[order]}",
+        f"Accuracy on new scenes: one wide block with two heads {plain.mean():.1%}, with eight heads "
+        f"{heads.mean():.1%}, four narrow blocks {depth.mean():.1%}. {words[order]}",
     )
     shown = frame.dots(lesson, mine)
     frame.show_figure(
         "lesson-depth",
         plots.measured_dots(shown, quantity="Accuracy on new scenes", guessing=0.2),
-        "Validation accuracy of one wide block with two heads, of one with eight, and of four narrow blocks",
+        "Validation accuracy of one wide block with two heads, one wide block with eight, and four narrow blocks",
     )
-    frame.show_measurements(lesson, {"Processor": ("seconds", ".0f"), "Heads apart": ("apart", ".0%")}, own=shown)
+    frame.show_measurements(
+        lesson, {"CPU seconds": ("seconds", ".0f"), "Difference of heads": ("apart", ".0%")}, own=shown
+    )
     dearer = depth.mean("seconds") / plain.mean("seconds")
     st.markdown(
-        f"**Each against the wide block with two heads.** With eight heads it {GAIN[contrast(heads, plain)]}; made of "
-        f"four narrow blocks it {GAIN[contrast(depth, plain)]}.\n\n"
-        f"**Equal parameters are not equal time.** Four narrow blocks took {dearer:.1f} times the processor seconds of "
-        "the wide one. What attention computes from pairs of tokens goes with depth, not with the parameters; and as "
-        "the answer is read from the class token, the last block computes that token alone, so one block is cheap."
+        f"**Compared with the wide block with two heads:** the network with eight heads "
+        f"{GAIN[contrast(heads, plain)]}; the network with four narrow blocks {GAIN[contrast(depth, plain)]}.\n\n"
+        f"**The same parameters do not take the same time.** Four narrow blocks took {dearer:.1f} times the CPU "
+        "seconds "
+        "of the wide one. The cost of comparing pairs of tokens grows with depth, not with the parameters. And because "
+        "the class is predicted from the class token, the last block computes only that token, so a single block is "
+        "cheap."
     )
-    frame.provenance("depth", "*Processor*: seconds on one thread.")
+    frame.provenance("depth", "*CPU seconds*: on one thread.")
 frame.go_on(lesson)

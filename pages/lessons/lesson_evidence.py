@@ -1,4 +1,4 @@
-"""Lesson: when attention is no explanation, on the run that comes with the project."""
+"""Lesson: whether attention explains a prediction, tested on the included model."""
 
 import streamlit as st
 
@@ -9,38 +9,41 @@ from vit.plots.lessons import Dot
 from vit.runs import SHIPPED_RUN
 
 BOTH, ONLY_RELEVANCE, NEITHER = (
-    "Both are evidence",
+    "Both maps",
     "Only the map that is weighted by the gradient",
-    "Neither: both are decoration",
+    "Neither map",
 )
 
 lesson = frame.begin("evidence")
 found = lessons.stored().faithfulness
+assert found is not None, "the measurements come with the project"
 attention, rollout, relevance = (found.row(name) for name in ("last", "rollout", "chefer"))
-beaten = [row.deletion_better and row.insertion_better for row in (attention, relevance)]
+passed = [bool(row.deletion_better and row.insertion_better) for row in (attention, relevance)]
 
 guessed = frame.guess(
     lesson,
-    "Two maps of why the included model says cat: the attention of its last layer, and attention followed through all "
-    "layers, weighted by its gradient for *cat*. Cover the patches that a map calls important, and the answer should "
-    "fall faster than with a map that knows nothing, such as a bump in the middle. Whose does?",
+    "Two maps may explain why the included model predicts cat: the attention of its last layer, and the attention of "
+    "all layers weighted by the gradient for *cat*. If you cover the patches that a map calls important, the "
+    "probability should fall faster than with a control map such as a centred blob (a Gaussian). Which map passes "
+    "this test?",
     (BOTH, ONLY_RELEVANCE, NEITHER),
 )
 
 frame.background(
-    "Attention says **where a token takes from**. It does not say what it takes (that is the value), nor whether the "
-    "answer needs it: the next layers may drop it. Networks can be given quite other attention at the same answer "
-    "(Jain and Wallace 2019), though that does not make attention worthless (Wiegreffe and Pinter 2019).\n\n"
-    "So a map has to be tested. *Deletion* covers the patches from the most important on and watches the probability "
-    "$p$ of the answer; *insertion* shows them one after the other on a covered image (Petsiuk et al. 2018). One "
-    "number for each is the area under the curve, over $K$ steps:",
+    "Attention shows **where a token copies from**. It does not show what is copied (that is the value), or whether "
+    "the prediction needs it: later layers may ignore it. Quite different attention can give the same prediction "
+    "(Jain and Wallace 2019), although that does not make attention worthless (Wiegreffe and Pinter 2019).\n\n"
+    "So a map has to be tested. *Deletion* covers the patches, most important first, and records the probability $p$ "
+    "of the predicted class. *Insertion* uncovers them in the same order on a covered image (Petsiuk et al. 2018). "
+    "Each curve is summarised by the area under it, over $K$ steps:",
     r"\mathrm{AUC} = \tfrac{1}{K} \sum_{k=1}^{K} \tfrac{1}{2}\,(p_{k-1} + p_k)",
-    "Deletion should be small, insertion large. Small or large *against what*? Against maps that know nothing. Objects "
-    "are mostly near the middle, so a bump in the middle is a hard one to beat.",
+    "Deletion should be small and insertion large, *compared with control maps* that know nothing about the trained "
+    "network. "
+    "Objects are mostly near the middle, so a centred blob is a strong baseline.",
 )
 
 st.subheader("Set it up", anchor=False)
-st.markdown("Nothing to train: the included model, one image, four views. Open them in this order.")
+st.markdown("Nothing to train: four views of one image with the included model. Open them in this order.")
 if any(run.shipped for run in access.my_runs()):
     image = {"run": SHIPPED_RUN, "image": "val-2"}
     for label, page, icon, query in (
@@ -50,40 +53,51 @@ if any(run.shipped for run in access.my_runs()):
             ":material/visibility:",
             image | {"token": "0", "layer": "2"},
         ),
-        ("2. The same followed and weighted", "relevance/page.py", ":material/blur_on:", image),
-        ("3. Cover by attention", "faithfulness/page.py", ":material/fact_check:", image | {"method": attention.title}),
-        ("4. Cover by relevance", "faithfulness/page.py", ":material/fact_check:", image | {"method": relevance.title}),
+        ("2. Attention of all layers, weighted by the gradient", "relevance/page.py", ":material/blur_on:", image),
+        (
+            "3. Cover patches by attention",
+            "faithfulness/page.py",
+            ":material/fact_check:",
+            image | {"method": attention.title},
+        ),
+        (
+            "4. Cover patches by relevance",
+            "faithfulness/page.py",
+            ":material/fact_check:",
+            image | {"method": relevance.title},
+        ),
     ):
         st.page_link(page, label=label, icon=icon, query_params=query)
 else:
-    st.caption("The run that comes with the project is not here; open Faithfulness with one of your own.")
+    st.caption("The included model is missing. Open Faithfulness with a run of your own.")
     st.page_link("faithfulness/page.py", label="Faithfulness", icon=":material/fact_check:")
 frame.look_for(
-    "**Attention**: it lies on the object nicely. Would you have taken it for the reason?",
+    "**Attention**: does it cover the object? Would you have taken it for the reason of the prediction?",
     "**Faithfulness**, *Step by step*: after how many patches does the probability fall?",
-    "**Faithfulness**, *Measure*: the bump in the middle, and the same method on untrained weights.",
+    "**Faithfulness**, *Measure*: the centred blob, and the same method on untrained weights.",
 )
 
-if frame.answer(guessed):
-    right = {(True, True): BOTH, (False, True): ONLY_RELEVANCE, (False, False): NEITHER}.get(tuple(beaten))
-    bump = found.row("gaussian")
+if guessed := frame.answer(guessed):
+    right = {(True, True): BOTH, (False, True): ONLY_RELEVANCE, (False, False): NEITHER}.get((passed[0], passed[1]))
+    blob = found.row("gaussian")
     frame.verdict(
         guessed,
         right or "Only the attention of the last layer",
-        f"Covered by the last layer's attention the area is {attention.deletion:.3f}, by weighted relevance "
-        f"{relevance.deletion:.3f}, by a bump in the middle {bump.deletion:.3f} (less is better).",
+        f"The deletion area (smaller is better) is {attention.deletion:.3f} for the last layer's attention, "
+        f"{relevance.deletion:.3f} for relevance weighted by the gradient, and {blob.deletion:.3f} for a centred blob.",
     )
     with st.grid(2, min_column_width=360, gap="large") as grid:
-        for field, title in (("deletion", "Deletion: less is better"), ("insertion", "Insertion: more is better")):
+        for field, title in (("deletion", "Deletion: smaller is better"), ("insertion", "Insertion: larger is better")):
             with grid.cell():
                 st.markdown(f"**{title}**")
-                rows = [Dot(row.title, *[getattr(row, field)] * 3, chance=row.chance) for row in found.rows]
+                areas = [(row, getattr(row, field)) for row in found.rows]
+                rows = [Dot(row.title, area, area, area, chance=row.chance) for row, area in areas]
                 frame.show_figure(
                     f"lesson-evidence-{field}",
                     plots.measured_dots(rows, quantity="Area under the curve", form=".2f"),
-                    f"Area under the {field} curve of three maps and of maps that know nothing",
+                    f"Area under the {field} curve of three maps and of control maps",
                 )
-    said = {True: "better than chance", False: "no better than chance"}
+    said = {True: "better than controls", False: "not better than controls", None: "control map"}
     st.table(
         [
             {
@@ -91,7 +105,7 @@ if frame.answer(guessed):
                 "Deletion": f"{row.deletion:.3f}",
                 "Insertion": f"{row.insertion:.3f}",
                 "On the object": f"{row.inside:.0%}",
-                "On deletion, insertion": "a map that knows nothing"
+                "Result (deletion, insertion)": said[None]
                 if row.chance
                 else f"{said[row.deletion_better]}, {said[row.insertion_better]}",
             }
@@ -99,19 +113,19 @@ if frame.answer(guessed):
         ],
         hide_index=True,
     )
-    lies = max((attention, rollout, relevance), key=lambda row: row.inside)
+    most = max((attention, rollout, relevance), key=lambda row: row.inside)
     st.markdown(
-        f"**What looks right need not be right.** {lies.title} lies most on the object, {lies.inside:.0%} of it, "
-        f"against {bump.inside:.0%} of the bump; yet covering what attention points at does "
-        + ("" if beaten[0] else "not ")
-        + "take the answer away faster than covering the middle. Lying on the object is what *people* look for; the "
-        "curves ask the network.\n\n"
-        "**What it does not say.** This is one small network on drawn scenes, and covered images are unlike any that "
-        "it was trained on. Measure on your own run before you believe, or doubt, its maps."
+        f"**A plausible map can be wrong.** {most.title} is most on the object: {most.inside:.0%} of the map, compared "
+        f"with {blob.inside:.0%} of the centred blob. Still, covering the patches with the most attention does "
+        + ("" if passed[0] else "not ")
+        + "lower the probability faster than covering the centre. Being on the object is what *people* look for; the "
+        "curves show what the network uses.\n\n"
+        "**Limits.** This is one small network on drawn scenes, and covered images are unlike those it was trained on. "
+        "Measure your own run before you trust or reject its maps."
     )
     st.caption(
-        f"Measured by `{lessons.COMMAND} --only faithfulness` on {found.images} validation images; better than chance: "
-        "the 95 % bootstrap interval of the paired differences to the best map that knows nothing, untrained weights "
-        "included, is above zero. `python -m benchmarks.faithfulness` prints all methods and intervals."
+        f"Measured by `{lessons.COMMAND} --only faithfulness` on {found.images} validation images. “Better than "
+        "controls” means: the 95 % bootstrap interval of the paired differences to the best control map, untrained "
+        "weights included, is above zero. `python -m benchmarks.faithfulness` prints all methods and intervals."
     )
 frame.go_on(lesson)

@@ -1,4 +1,4 @@
-"""The lessons in their order: their pages, addresses and questions. Read at every rerun, so it imports nothing."""
+"""The list of lessons: pages, addresses and questions. Imported at every rerun, so it imports nothing itself."""
 
 from typing import NamedTuple
 
@@ -7,8 +7,11 @@ class Lesson(NamedTuple):
     """One lesson.
 
     Attributes:
-        name: in addresses and keys.
-        experiment: its runs in :data:`vit.lessons.EXPERIMENTS`; empty where it trains none.
+        name: the lesson's part of addresses and keys.
+        title: heading of the page.
+        question: the question that it answers.
+        icon: icon of its link.
+        experiment: its runs in :data:`vit.lessons.EXPERIMENTS`; empty for a lesson without training.
     """
 
     name: str
@@ -19,48 +22,46 @@ class Lesson(NamedTuple):
 
     @property
     def page(self) -> str:
-        """The page's file."""
         return f"lessons/lesson_{self.name}.py"
 
     @property
     def url_path(self) -> str:
-        """The page's address."""
         return f"lesson-{self.name}"
 
 
 LESSONS = (
     Lesson(
         "heads",
-        "One head and four",
-        "What can four heads do that one cannot?",
+        "One head or four",
+        "What can four heads do that one head cannot?",
         ":material/looks_4:",
         experiment="heads",
     ),
     Lesson(
         "depth",
         "Depth or heads",
-        "With as many parameters, do more heads help more, or more depth?",
+        "For the same parameters, do heads or depth help more?",
         ":material/layers:",
         experiment="depth",
     ),
     Lesson(
         "patches",
         "Why patches matter",
-        "How finely should an image be cut, and what does it cost?",
+        "How small should the patches be, and what do small patches cost?",
         ":material/grid_4x4:",
         experiment="patches",
     ),
     Lesson(
         "little",
         "A ViT on little data",
-        "With few images to learn from, does a transformer lose to a convolutional network?",
+        "With few training images, does a transformer lose to a convolutional network?",
         ":material/photo_library:",
         experiment="little",
     ),
     Lesson(
         "evidence",
         "When attention explains nothing",
-        "A head is bright on the cat. Is that why the answer is cat?",
+        "A head attends to the cat. Is that why the prediction is cat?",
         ":material/gavel:",
     ),
 )

@@ -1,4 +1,4 @@
-"""Lesson: a transformer against a convolutional network on few images."""
+"""Lesson: a transformer and a convolutional network on few training images."""
 
 import streamlit as st
 
@@ -6,11 +6,11 @@ from pages.lessons import frame
 from vit import lessons, plots
 from vit.lessons import EXPERIMENTS, LITTLE, NETWORKS, Figures, contrast
 
-BETTER = {"better": "is better than the CNN", "worse": "is worse", "alike": "cannot be told from it"}
+BETTER = {"better": "is better than the CNN", "worse": "is worse", "alike": "is not measurably different from it"}
 
 
 def figures(network: str, images: int) -> Figures:
-    """What was measured of one network with so many training images."""
+    """Return the measurements of one network with this number of training images."""
     return lessons.stored().of("little", f"{network}-{images}")
 
 
@@ -21,30 +21,31 @@ titles = {network: title for network, (title, _) in NETWORKS.items()}
 
 guessed = frame.guess(
     lesson,
-    f"A CNN, a ViT that begins with a few convolutions, and a ViT on linear patches learn from {many:,} scenes. Which "
-    "names most new ones?",
+    f"A CNN, a ViT that begins with a few convolutions, and a ViT on linear patches are trained on {many:,} scenes. "
+    "Which classifies most new scenes correctly?",
     list(titles.values()),
 )
 
 frame.background(
-    "A convolution looks at neighbours, with the same weights everywhere. It *cannot* do otherwise: that is its "
-    "**inductive bias**, and for images it is mostly right. A transformer on linear patches may connect any patch with "
-    "any other and has to learn from examples that near ones belong together; not even the order of the patches is "
-    "given, only a position embedding to be learned. With hundreds of millions of images the freedom wins "
-    "(Dosovitskiy et al. 2021). With few, the bias should.\n\n"
-    "Between the two stands a ViT with a **convolutional stem**: small convolutions make the patches, attention does "
-    "the rest (Xiao et al. 2021). It is what this app trains unless you choose otherwise."
+    "A convolution combines neighbouring pixels, with the same weights everywhere. This built-in assumption is its "
+    "**inductive bias**, and for images it is mostly right. A transformer on linear patches can connect any two "
+    "patches and has to learn from examples that neighbours belong together. Even the arrangement of the patches has "
+    "to be learned, in the position embedding. With hundreds of millions of images, this freedom wins (Dosovitskiy et "
+    "al. 2021). With few images, the bias should win.\n\n"
+    "A ViT with a **convolutional stem** is in between: small convolutions make the tokens, and attention does the "
+    "rest (Xiao et al. 2021). It is the default network of this app."
 )
 
 shown_epochs = ", ".join(f"{epochs} epochs of {images:,}" for images, epochs in LITTLE.items())
 frame.set_up(
     lesson,
     mine,
-    f"Scenes at 32 px, {shown_epochs} images; within a size all see the same images as often, with the same recipe and "
-    "augmentation. How many images a training uses has no control on the Train page, so these runs are queued here.",
+    f"Scenes at 32 px, {shown_epochs} images. For each number of images, all networks see the same images equally "
+    "often, with the same recipe and augmentation. The Train page has no control for the number of images, so queue "
+    "these runs here.",
 )
 frame.look_for(
-    "**Runs**, *Gap between training and validation*: which network learns its images by heart?",
+    "**Runs**, *Gap between training and validation*: which network memorises its training images?",
     "**Evaluate**: which classes does the linear ViT confuse?",
     "**Attention** of the CNN is Grad-CAM: it has no heads.",
 )
@@ -58,16 +59,16 @@ frame.own_links(
     },
 )
 
-if frame.answer(guessed):
+if guessed := frame.answer(guessed):
     means = {network: figures(network, many).mean() for network in NETWORKS}
-    best = max(means, key=means.get)
+    best = max(means, key=lambda network: means[network])
     even = [titles[network] for network in NETWORKS if contrast(figures(network, many), figures(best, many)) == "alike"]
     frame.verdict(
         guessed,
         guessed if guessed in even else titles[best],
-        f"From {many:,} images {titles[best]} names most: {means[best]:.1%}. "
+        f"With {many:,} training images, {titles[best]} has the highest accuracy: {means[best]:.1%}. "
         + " ".join(
-            f"{titles[network]}, with {means[network]:.1%}, "
+            f"{titles[network]} ({means[network]:.1%}) "
             f"{BETTER[contrast(figures(network, many), figures('cnn', many))]}."
             for network in NETWORKS
             if network != "cnn"
@@ -85,7 +86,7 @@ if frame.answer(guessed):
     )
     frame.show_measurements(
         lesson,
-        {"In training": ("train_accuracy", ".1%"), "Processor": ("seconds", ".0f")},
+        {"Training accuracy": ("train_accuracy", ".1%"), "CPU seconds": ("seconds", ".0f")},
         own=list(every.values()),
     )
     said = []
@@ -98,8 +99,10 @@ if frame.answer(guessed):
         )
     st.markdown("\n".join(said))
     st.markdown(
-        "So it is not *attention* that fails on few images: it is patches without a notion of neighbourhood. Guessing "
-        "gives 20 %; with more images and many more passes, as in the first lesson, linear patches leave it too."
+        "So *attention* is not the problem with few images: the problem is linear patches, which do not know their "
+        "neighbours. Guessing gives 20 %; with more images and many more epochs, as in the first lesson, linear "
+        "patches "
+        "also do better than guessing."
         if all(
             contrast(figures("conv", images), figures("cnn", images)) != "worse"
             and contrast(figures("patch", images), figures("conv", images)) == "worse"
@@ -107,5 +110,5 @@ if frame.answer(guessed):
         )
         else "Guessing gives 20 %."
     )
-    frame.provenance("little", "*In training*: accuracy on the augmented training images in that epoch.")
+    frame.provenance("little", "*Training accuracy*: on the augmented images in that epoch.")
 frame.go_on(lesson)

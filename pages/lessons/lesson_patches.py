@@ -1,4 +1,4 @@
-"""Lesson: patch size, accuracy, cost, and how fine a map can be."""
+"""Lesson: patch size, accuracy, cost, and the resolution of maps."""
 
 import streamlit as st
 
@@ -15,30 +15,31 @@ size = variants[0].config.model.image_size
 
 guessed = frame.guess(
     lesson,
-    f"The same network cuts {size} px scenes into patches of {size}, 16, 8 or 4 px. Which names most of them?",
+    f"The same network cuts {size} px scenes into patches of {size}, 16, 8 or 4 px. Which network classifies most of "
+    "them correctly?",
     [variant.title for variant in variants],
 )
 
 frame.background(
-    "A patch becomes one token by one linear map: whatever is inside a patch is never compared by attention, and "
-    "whatever lies in two patches can be. An image of side $S$ in patches of side $P$ has",
+    "One linear map turns a patch into one token. Attention compares different patches, never pixels within a patch. "
+    "An image of side $S$ in patches of side $P$ has",
     r"N = (S/P)^2 \text{ tokens;} \qquad \text{a block costs } \underbrace{8 N e^2}_{\text{maps, MLP}} + "
     r"\underbrace{2 N^2 e}_{\text{attention}}",
     "multiplications (with an MLP of twice the token's width $e$). Half the patch side means four times the tokens and "
-    "sixteen times the pairs. And a map of attention has one number for each patch: **no map is finer than its "
-    "patches**, however smoothly it is drawn.",
+    "sixteen times the pairs. An attention map has one number per patch: **no map has more detail than its patches**, "
+    "however smoothly it is drawn.",
 )
 
 frame.set_up(
     lesson,
     mine,
-    f"Depth {variants[0].config.model.depth}, four heads, {variants[0].config.training.epochs} epochs. With one patch "
-    "there is nothing to attend to, and the network is an MLP on pixels.",
+    f"Depth {variants[0].vit_config.depth}, four heads, {variants[0].config.training.epochs} epochs. With one patch "
+    "there are no others to attend to, and the network is an MLP on pixels.",
 )
 frame.look_for(
     "**Train**: *Tokens* and *Expected time* as you move the slider *Patch size*.",
-    "**Attention**: the same image with coarse and with fine patches.",
-    "**Parameters**: they fall as patches shrink, for a small patch has fewer pixels to map.",
+    "**Attention**: the same image with large and with small patches.",
+    "**Parameters**: they decrease with the patch size, because a small patch has fewer pixels to map.",
 )
 frame.own_links(
     lesson,
@@ -47,19 +48,20 @@ frame.own_links(
     {"Attention of the class token": ("attention/page.py", ":material/visibility:", {"token": "0", "image": "val-3"})},
 )
 
-if frame.answer(guessed):
+if guessed := frame.answer(guessed):
     best = max(variants, key=lambda variant: figures[variant.name].mean())
     others = [v for v in variants if v is not best and contrast(figures[best.name], figures[v.name]) == "alike"]
     finest, coarsest = figures[variants[-1].name], figures[variants[0].name]
-    close = f" (not told apart from it: {', '.join(v.title for v in others)})" if others else ""
+    close = f" (no measurable difference: {', '.join(v.title for v in others)})" if others else ""
     frame.verdict(
         guessed,
         guessed if guessed in [variant.title for variant in others] else best.title,
-        f"{best.title} names most, {figures[best.name].mean():.1%}{close}. "
+        f"{best.title} has the highest accuracy, {figures[best.name].mean():.1%}{close}. "
         + (
-            "In so much training the finest is best, as the textbook has it."
+            "With this training the smallest patches are best, as the textbook expects."
             if best is variants[-1]
-            else "So finer is not better all the way, in so much training: more tokens are also more to learn."
+            else "So with this training, smaller patches are not always better: more tokens are also harder to learn "
+            "from."
         ),
     )
     shown = frame.dots(lesson, mine)
@@ -68,22 +70,25 @@ if frame.answer(guessed):
         plots.measured_dots(shown, quantity="Accuracy on new scenes", guessing=0.2),
         "Validation accuracy with patches of 32, 16, 8 and 4 pixels",
     )
-    frame.show_measurements(lesson, {"Processor": ("seconds", ".0f"), "On the object": ("on_object", ".0%")}, own=shown)
-    tokens = variants[-1].config.model.grid ** 2
+    frame.show_measurements(
+        lesson, {"CPU seconds": ("seconds", ".0f"), "On the object": ("on_object", ".0%")}, own=shown
+    )
+    tokens = variants[-1].vit_config.grid ** 2
     if contrast(coarsest, figures["p16"]) == "better":
         st.markdown(
-            f"**Coarser is not worse all the way.** {variants[0].title} ({coarsest.mean():.1%}) is better than "
-            f"{variants[1].title} ({figures['p16'].mean():.1%}): without anything to attend to it is an MLP that sees "
-            f"all pixels at once, with {count(variants[0].parameters)} parameters against "
+            f"**Larger patches are not always worse.** {variants[0].title} ({coarsest.mean():.1%}) is better than "
+            f"{variants[1].title} ({figures['p16'].mean():.1%}): with a single patch, the network is an MLP that sees "
+            f"all pixels at once, with {count(variants[0].parameters)} parameters instead of "
             f"{count(variants[1].parameters)}."
         )
     st.markdown(
-        f"**Cost.** {tokens} tokens took {finest.mean('seconds') / coarsest.mean('seconds'):.1f} times the processor "
-        "seconds of one, less than their number, since reading, augmenting and validating images costs the same.\n\n"
-        f"**Maps.** With {variants[-1].title} {finest.mean('on_object'):.0%} of the class token's attention in the "
-        f"last block lies on the object, which fills {finest.mean('by_area'):.0%} of the image; with "
+        f"**Cost.** {tokens} tokens took {finest.mean('seconds') / coarsest.mean('seconds'):.1f} times the CPU seconds "
+        "of one token. The factor is smaller than the number of tokens because reading, augmenting and validating "
+        "images costs the same.\n\n"
+        f"**Maps.** With {variants[-1].title}, {finest.mean('on_object'):.0%} of the class token's attention in the "
+        f"last block is on the object, which covers {finest.mean('by_area'):.0%} of the image; with "
         f"{variants[1].title} it is {figures['p16'].mean('on_object'):.0%}. A coarse map cannot follow an outline, "
-        "whatever the network knows."
+        "whatever the network has learned."
     )
-    frame.provenance("patches", "*Processor*: seconds on one thread.")
+    frame.provenance("patches", "*CPU seconds*: on one thread.")
 frame.go_on(lesson)

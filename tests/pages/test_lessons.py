@@ -68,7 +68,7 @@ def test_the_answer_is_told_after_the_guess_and_not_before(home, lesson):
     assert app.title[0].value == lesson.title
     assert not app.error
     assert app.radio[0].value is None
-    assert "Choose an answer above" in words(app)
+    assert "Answer above (or skip the guess)" in words(app)
     assert not [*app.success, *app.warning, *app.info, *app.get("plotly_chart")]
     right = 0
     for option in app.radio[0].options:
@@ -169,7 +169,7 @@ def test_the_button_queues_what_is_missing_as_ordinary_runs(home, launched):
     assert set(found) == {variant.name for variant in EXPERIMENTS[lesson.experiment]}
     assert len(launched) == len(found) - 1
     assert mine.name not in launched
-    assert "You have trained, or are training, all of them." in words(app)
+    assert "You have trained, or are training, all of these runs." in words(app)
 
 
 def test_ones_own_run_stands_beside_the_measured_figures(home, launched):
