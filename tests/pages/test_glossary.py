@@ -1,4 +1,4 @@
-"""The glossary: every term that a page explains is in it, none is for nothing, and all can be found."""
+"""The glossary: it has every term that a page explains and no other, and all can be found."""
 
 import ast
 
@@ -11,7 +11,7 @@ from tests.pages.opening import open_page
 
 
 def explained() -> set[str]:
-    """The terms that the pages ask for: written out in the call, or in a table that the module calls ``TERMS``."""
+    """Return the terms that the pages ask for, in calls of ``term`` and in tables called ``TERMS``."""
     found = set()
     for path in (ROOT / "pages").rglob("*.py"):
         tree = ast.parse(path.read_text())
@@ -30,14 +30,14 @@ def test_every_term_that_is_used_exists_and_none_is_unused():
     assert set(GLOSSARY) - used == set()
 
 
-def test_an_entry_is_a_sentence_or_two():
+def test_an_entry_is_short():
     for name, (words, formula) in GLOSSARY.items():
         assert words.endswith((".", ").")), name
         assert len(words) <= 260, name
         assert "$" not in words + formula, name
 
 
-def test_help_says_first_what_is_so_here():
+def test_help_starts_with_the_sentence_about_this_control():
     help_ = term("patch", "CKA", here="Row by row.")
     assert help_.startswith("Row by row.\n\n**Patch**: One of the squares")
     assert "**CKA**: Centred kernel alignment" in help_
