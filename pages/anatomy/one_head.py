@@ -10,7 +10,8 @@ from pages.ui.wording import term
 from vit import plots
 from vit.config import TransformerConfig
 from vit.errors import UserError
-from vit.explain.anatomy.arithmetic import ArithmeticStep, head_arithmetic
+from vit.explain.anatomy.arithmetic import head_arithmetic
+from vit.explain.anatomy.step import ArithmeticStep
 from vit.runs import Run
 
 VIEW = 320  # pixels a side of the picture beside the controls

@@ -7,7 +7,7 @@ import numpy as np
 from vit import plots
 
 if TYPE_CHECKING:  # torch comes with the first model
-    from vit.explain.heads.portraits import Portraits
+    from vit.explain.heads.portrait_result import Portraits
 
 INTRO = (
     "Each point is one head, measured over many validation images: how far it attends, how evenly, and to what. Choose "

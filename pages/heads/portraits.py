@@ -32,7 +32,7 @@ from vit.pictures import overlays
 from vit.runs import Run
 
 if TYPE_CHECKING:  # torch comes with the first model
-    from vit.explain.heads.portraits import Portraits
+    from vit.explain.heads.portrait_result import Portraits
 
 SAMPLES = {"200": 200, "500": 500, "all": None}
 DEFAULT_SAMPLE = "500"
@@ -305,7 +305,7 @@ def show_portraits(run: Run, config: TransformerConfig, portraits: "Portraits") 
 
 def show_names() -> None:
     """Show the thresholds of the names."""
-    from vit.explain.heads.portraits import NAMES
+    from vit.explain.heads.portrait_result import NAMES
 
     with st.expander("How heads get their names", icon=":material/label:"):
         st.markdown(help.NAMING)

@@ -2,7 +2,8 @@
 
 from vit.explain.faithfulness.measure import measure_faithfulness
 from vit.explain.faithfulness.result import MEASURES, Faithfulness
-from vit.explain.heads.portraits import Portraits, portraits
+from vit.explain.heads.portrait_result import Portraits
+from vit.explain.heads.portraits import portraits
 from vit.explain.interventions.cover import FILLS, cover
 from vit.explain.maps.attention import (
     FUSIONS,

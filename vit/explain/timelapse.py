@@ -11,7 +11,7 @@ from typing import Literal
 import numpy as np
 from torch import Tensor
 
-from vit.explain.heads.portraits import patch_distances
+from vit.explain.heads.portrait_result import patch_distances
 from vit.explain.maps.target import Target
 from vit.explain.recording import attention_arrays, capture, token_rows
 from vit.explain.tokens.logit_lens import summary_lens

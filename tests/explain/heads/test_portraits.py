@@ -14,7 +14,8 @@ from vit.config import DEPARTURES, CNNConfig, ReferenceConfig
 from vit.data.records import Split
 from vit.errors import DataError, ExplainError
 from vit.explain.heads import portraits as heads
-from vit.explain.heads.portraits import ORDER, portraits
+from vit.explain.heads.portrait_result import ORDER
+from vit.explain.heads.portraits import portraits
 from vit.networks import build_model
 
 GRID = 4

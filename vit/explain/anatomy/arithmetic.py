@@ -6,10 +6,7 @@ departures that its switches do not correct.
 """
 
 import copy
-from collections.abc import Sequence
-from dataclasses import dataclass, replace
 
-import numpy as np
 import torch
 import torch.nn.functional as F
 from einops import einsum, rearrange
@@ -17,47 +14,20 @@ from torch import Tensor, nn
 
 from vit.config import DEPARTURES, ReferenceConfig, TransformerConfig
 from vit.errors import ExplainError
+from vit.explain.anatomy.embedding import embedding_steps
+from vit.explain.anatomy.step import (
+    ArithmeticStep,
+    latex_first,
+    latex_number,
+    latex_sum,
+    latex_terms,
+    layer_norm_step,
+    to_array,
+)
 from vit.explain.recording import Recordable
 from vit.model import LayerScale
 from vit.networks import Block, Network, Transformer, blocks_of
 from vit.reference import AttentionHead, SelfAttention
-
-TERMS = 3
-"""Number of terms shown in a worked-out sum."""
-
-
-@dataclass(frozen=True)
-class ArithmeticStep:
-    """One step of the computation.
-
-    Attributes:
-        name: its name in the model's record, if it is recorded.
-        title: the heading shown to the user.
-        formula: the formula, LaTeX.
-        words: an explanation in one to three sentences.
-        axes: the rows and the columns of ``value`` in einops letters; ``(r w)`` are the patches row by row, ``n`` and
-            ``m`` all tokens.
-        value: float32 matrix.
-        worked: one number of the chosen token, worked out, LaTeX; empty if there is none.
-    """
-
-    name: str
-    title: str
-    formula: str
-    words: str
-    axes: tuple[str, str]
-    value: np.ndarray
-    worked: str = ""
-
-    @property
-    def of_patches(self) -> bool:
-        """Whether the rows are only the patches, without prefix tokens."""
-        return self.axes[0] == "(r w)"
-
-    @property
-    def is_share(self) -> bool:
-        """Whether the numbers are shares of 1; otherwise they are signed."""
-        return self.name == "attention"
 
 
 def head_arithmetic(
@@ -93,7 +63,7 @@ def head_arithmetic(
         model = copy.deepcopy(model).eval()  # a copy, since other threads may be using the model
     images = images[:1].to(next(model.parameters()).device, torch.float32)
     with torch.no_grad():
-        tokens, steps = _embed(model, images, token)
+        tokens, steps = embedding_steps(model, images, token)
         if layer > 1:
             for block in list(model.blocks)[: layer - 1]:
                 tokens = block(tokens[None], {})[0]
@@ -133,112 +103,7 @@ def head_weights(block: Block, head: int) -> list[tuple[Tensor, Tensor | None]]:
     return list(zip(weight, bias, strict=True))
 
 
-# The steps
-
-
-def _embed(model: Transformer, images: Tensor, token: int) -> tuple[Tensor, list[ArithmeticStep]]:
-    """Return the tokens that enter the first block, ``n e``, and the steps from the image to them."""
-    config, prefix = model.config, model.num_prefix_tokens
-    patch = token - prefix if token >= prefix else None  # its number among the patches, from 0
-    steps = []
-    stem = getattr(model.patch_embed, "proj", model.patch_embed)
-    if isinstance(stem, nn.Conv2d):
-        p = config.patch_size
-        patches = rearrange(images[0], "c (r p1) (w p2) -> (r w) (c p1 p2)", p1=p, p2=p)
-        weight = rearrange(stem.weight, "e c p1 p2 -> e (c p1 p2)")
-        embedded = F.linear(patches, weight, stem.bias)
-        steps.append(
-            ArithmeticStep(
-                "patches",
-                "The patches",
-                r"P = \operatorname{patches}(\text{image})",
-                f"The image is cut into squares of {p} by {p} pixels. Each square is one row: all red values, then all "
-                "green, then all blue ones, normalised as in training.",
-                ("(r w)", "(c p1 p2)"),
-                _array(patches),
-            )
-        )
-        bias, worked = stem.bias, ""
-        if patch is not None:
-            product = (patches[patch] * weight[0]).sum()
-            total = "" if bias is None else f"{_sum(product, bias[0])} = "
-            worked = rf"x_{{{token},1}} = p_{{{token}}} \cdot w_1{'' if bias is None else ' + b_1'} = {total}"
-            worked += _number(embedded[patch, 0])
-        steps.append(
-            ArithmeticStep(
-                "embedded_patches",
-                "Patch to token",
-                r"X = P\,W_E^\top" + ("" if bias is None else " + b_E"),
-                "One linear map, the same for every patch, turns its pixels into a vector of embed_dim numbers.",
-                ("(r w)", "e"),
-                _array(embedded),
-                worked,
-            )
-        )
-    else:
-        embedded = stem(images)[0]
-        steps.append(
-            ArithmeticStep(
-                "embedded_patches",
-                "Image to patch tokens",
-                r"X = \operatorname{stem}(\text{image})",
-                "This network has a convolutional stem instead of a linear map of each patch. Its convolutions also "
-                "see a few pixels beyond the patch's edge. The tokens below are the output of the stem.",
-                ("(r w)", "e"),
-                _array(embedded),
-            )
-        )
-    first = [one[0] for one in (model.cls_token, getattr(model, "reg_token", None)) if one is not None]
-    bare = torch.cat([*first, embedded])
-    positions = model.pos_embed[0]
-    place = token - (len(bare) - len(positions))  # row of this token's position embedding; negative if it has none
-    tokens = bare.clone()
-    tokens[-len(positions) :] += positions
-    formula, words = _joined(config.prefix_names, len(positions) < len(bare))
-    added = rf" + e_{{{token},1}} = {_sum(bare[token, 0], positions[place, 0])}" if place >= 0 else ""
-    first_norm = getattr(model, "norm_pre", None)
-    pre_norm = isinstance(first_norm, nn.LayerNorm)
-    steps.append(
-        ArithmeticStep(
-            "joined" if pre_norm else "tokens",
-            "The tokens",
-            formula,
-            words,
-            ("n", "e"),
-            _array(tokens),
-            rf"z_{{{token},1}} = x_{{{token},1}}{added} = {_number(tokens[token, 0])}",
-        )
-    )
-    if isinstance(first_norm, nn.LayerNorm):
-        tokens, step = _norm(first_norm, tokens, token)
-        words = "This network also normalises each token to mean 0 and deviation 1 before its first layer."
-        steps.append(replace(step, name="tokens", title="The norm before the first layer", words=words))
-    return tokens, steps
-
-
-def _joined(prefix: Sequence[str], bare: bool) -> tuple[str, str]:
-    """Return the formula and the explanation of how the tokens are joined.
-
-    Args:
-        prefix: names of the tokens before the patches.
-        bare: whether these have no position embedding.
-    """
-    if not prefix:
-        words = "Each patch's position embedding is added: without it the network could not tell where a patch was."
-        return r"Z = X + E_\text{pos}", words
-    registers = sum(name != "class token" for name in prefix)
-    names = [r"x_\text{class}"] * (registers < len(prefix)) + [r"x_\text{reg}"] * (registers > 0)
-    front = ";\\ ".join(names)
-    extra = "one register" if registers == 1 else f"{registers} registers, tokens whose output is not used,"
-    said = [one for one, there in (("the class token", registers < len(prefix)), (extra, registers)) if there]
-    many = len(prefix) > 1
-    put = f"{' and '.join(said)} {'are' if many else 'is'} put in front"
-    put = put[0].upper() + put[1:]
-    where = "without it the network could not tell where a patch was."
-    if bare:
-        formula = rf"Z = [\,{front};\ X + E_\text{{pos}}\,]"
-        return formula, f"Each patch's position embedding is added: {where} {put}, with no position."
-    return rf"Z = [\,{front};\ X\,] + E_\text{{pos}}", f"{put}, and each token's position embedding is added: {where}"
+# The steps of a block
 
 
 def _entry(tokens: Tensor, layer: int) -> ArithmeticStep:
@@ -248,7 +113,7 @@ def _entry(tokens: Tensor, layer: int) -> ArithmeticStep:
         rf"Z = Z^{{({layer - 1})}}",
         f"The tokens after layer {layer - 1}, which are the input of layer {layer}.",
         ("n", "e"),
-        _array(tokens),
+        to_array(tokens),
     )
 
 
@@ -258,7 +123,7 @@ def _attend(model: Transformer, tokens: Tensor, layer: int, head: int, token: in
     d, whole, t = config.head_dim, "projection" in right, token
     steps = []
 
-    normed, step = _norm(block.norm1, tokens, t)
+    normed, step = layer_norm_step(block.norm1, tokens, t)
     steps.append(step)
     slices = [None if whole else slice(one * d, (one + 1) * d) for one in range(config.num_heads)]
     if not whole:
@@ -283,8 +148,8 @@ def _attend(model: Transformer, tokens: Tensor, layer: int, head: int, token: in
             f"tokens that attend, columns the tokens attended to. Worked out for token {t} and the token that it "
             f"attends to most, {j}.",
             ("n", "m"),
-            _array(product),
-            rf"s_{{{t},{j}}} = q_{{{t}}} \cdot k_{{{j}}} = {_terms(q[t] * k[j])} = {_number(product[t, j])}",
+            to_array(product),
+            rf"s_{{{t},{j}}} = q_{{{t}}} \cdot k_{{{j}}} = {latex_terms(q[t] * k[j])} = {latex_number(product[t, j])}",
         )
     )
     if "scaling" in right:
@@ -296,8 +161,8 @@ def _attend(model: Transformer, tokens: Tensor, layer: int, head: int, token: in
                 f"A sum of d_k = {d} products has a deviation that grows with √d_k. Dividing by √d_k keeps the softmax "
                 "from saturating in wide heads.",
                 ("n", "m"),
-                _array(scores[head]),
-                rf"s'_{{{t},{j}}} = {_number(product[t, j])} / \sqrt{{{d}}} = {_number(scores[head][t, j])}",
+                to_array(scores[head]),
+                rf"s'_{{{t},{j}}} = {latex_number(product[t, j])} / \sqrt{{{d}}} = {latex_number(scores[head][t, j])}",
             )
         )
     steps.append(_softmax(scores[head], attention[head], t, j, over_keys="softmax" in right))
@@ -309,9 +174,9 @@ def _attend(model: Transformer, tokens: Tensor, layer: int, head: int, token: in
             r"O = A\,V",
             "Each token gets the sum of all tokens' values, weighted by its attention.",
             ("n", "d"),
-            _array(weighted),
-            rf"o_{{{t},1}} = \textstyle\sum_m a_{{{t},m}}\, v_{{m,1}} = {_terms(attention[head][t] * v[:, 0])} "
-            rf"= {_number(weighted[t, 0])}",
+            to_array(weighted),
+            rf"o_{{{t},1}} = \textstyle\sum_m a_{{{t},m}}\, v_{{m,1}} = {latex_terms(attention[head][t] * v[:, 0])} "
+            rf"= {latex_number(weighted[t, 0])}",
         )
     )
     if "scaling" not in right:
@@ -323,8 +188,8 @@ def _attend(model: Transformer, tokens: Tensor, layer: int, head: int, token: in
                 "This network divides after the product with V. This makes the output smaller and has no effect on the "
                 "softmax.",
                 ("n", "d"),
-                _array(out[head]),
-                rf"o'_{{{t},1}} = {_number(weighted[t, 0])} / \sqrt{{{d}}} = {_number(out[head][t, 0])}",
+                to_array(out[head]),
+                rf"o'_{{{t},1}} = {latex_number(weighted[t, 0])} / \sqrt{{{d}}} = {latex_number(out[head][t, 0])}",
             )
         )
     together = torch.cat(out, dim=1)
@@ -341,8 +206,8 @@ def _attend(model: Transformer, tokens: Tensor, layer: int, head: int, token: in
             f"The other heads do the same with their own Q, K and V. The output of head {head + 1} is in columns "
             f"{first + 1} to {first + d} of each row.",
             ("n", "(h d)"),
-            _array(together),
-            rf"c_{{{t},{first + 1}}} = {mine.lower()}_{{{t},1}} = {_number(together[t, first])}",
+            to_array(together),
+            rf"c_{{{t},{first + 1}}} = {mine.lower()}_{{{t},1}} = {latex_number(together[t, first])}",
         )
     )
     added = together
@@ -357,9 +222,9 @@ def _attend(model: Transformer, tokens: Tensor, layer: int, head: int, token: in
                 "A linear map of each token combines the outputs of the heads, so that each head can write to the "
                 "whole embedding.",
                 ("n", "e"),
-                _array(added),
+                to_array(added),
                 rf"u_{{{t},1}} = c_{{{t}}} \cdot w_1 + b_1 "
-                rf"= {_sum((together[t] * linear.weight[0]).sum(), linear.bias[0])} = {_number(added[t, 0])}",
+                rf"= {latex_sum((together[t] * linear.weight[0]).sum(), linear.bias[0])} = {latex_number(added[t, 0])}",
             )
         )
     letter = "U" if "output" in right else "C"
@@ -373,9 +238,9 @@ def _attend(model: Transformer, tokens: Tensor, layer: int, head: int, token: in
                 "Each channel is multiplied by a learned factor. It starts small, so a block changes the tokens little "
                 "at first and more as training proceeds.",
                 ("n", "e"),
-                _array(scaled),
-                rf"s_{{{t},1}} = u_{{{t},1}}\,\gamma_1 = {_number(added[t, 0])} \cdot {_number(scale.gamma[0])} "
-                rf"= {_number(scaled[t, 0])}",
+                to_array(scaled),
+                rf"s_{{{t},1}} = u_{{{t},1}}\,\gamma_1 = {latex_number(added[t, 0])} \cdot "
+                rf"{latex_number(scale.gamma[0])} = {latex_number(scaled[t, 0])}",
             )
         )
         added, letter = scaled, "S"
@@ -393,23 +258,6 @@ def _head(q: Tensor, k: Tensor, v: Tensor, *, right: tuple[str, ...]) -> tuple[T
     return scores, attention, out if "scaling" in right else out * root
 
 
-def _norm(norm: nn.LayerNorm, tokens: Tensor, t: int) -> tuple[Tensor, ArithmeticStep]:
-    mean, variance = tokens.mean(dim=1, keepdim=True), tokens.var(dim=1, keepdim=True, correction=0)
-    normed = (tokens - mean) / torch.sqrt(variance + norm.eps) * norm.weight + norm.bias
-    return normed, ArithmeticStep(
-        "norm1",
-        "Layer norm",
-        r"\hat z = \gamma\,\dfrac{z - \mu}{\sqrt{\sigma^2 + \varepsilon}} + \beta",
-        "Each token is normalised to mean 0 and deviation 1, then scaled and shifted by learned numbers, so that "
-        "tokens with large values do not dominate.",
-        ("n", "e"),
-        _array(normed),
-        rf"\hat z_{{{t},1}} = {_number(norm.weight[0])} \cdot \dfrac{{{_number(tokens[t, 0])} - "
-        rf"{_signed(mean[t])}}}{{{_number(torch.sqrt(variance[t] + norm.eps))}}} + {_signed(norm.bias[0])} "
-        rf"= {_number(normed[t, 0])}",
-    )
-
-
 def _slice(value: Tensor, head: int, d: int) -> ArithmeticStep:
     return ArithmeticStep(
         "slice",
@@ -418,7 +266,7 @@ def _slice(value: Tensor, head: int, d: int) -> ArithmeticStep:
         f"Head {head + 1} of this network gets only its own {d} numbers of each token. They are flattened: "
         f"{len(value)} tokens of {d} numbers become one row of {value.numel()}.",
         ("n", "d"),
-        _array(value),
+        to_array(value),
     )
 
 
@@ -442,8 +290,8 @@ def _projected(letter: str, value: Tensor, t: int, whole: bool, biased: bool) ->
         f"{letter} = {formula}",
         words + ("" if whole else f" Here every number depends on all tokens, so row {t} is not only about token {t}."),
         ("n", "d"),
-        _array(value),
-        rf"{low}_{{{t}}} = ({_first(value[t])})",
+        to_array(value),
+        rf"{low}_{{{t}}} = ({latex_first(value[t])})",
     )
 
 
@@ -462,12 +310,12 @@ def _softmax(scores: Tensor, attention: Tensor, t: int, j: int, *, over_keys: bo
         )
         below = rf"\sum_n e^{{s_{{n,{j}}}}}"
     worked = (
-        rf"a_{{{t},{j}}} = e^{{{_number(scores[t, j])}}} \big/ {below} = {_number(one)} / {_number(total)} "
-        rf"= {_number(attention[t, j])}"
+        rf"a_{{{t},{j}}} = e^{{{latex_number(scores[t, j])}}} \big/ {below} = {latex_number(one)} / "
+        rf"{latex_number(total)} = {latex_number(attention[t, j])}"
         if torch.isfinite(total)
         else ""
     )
-    return ArithmeticStep("attention", "The softmax", formula, words, ("n", "m"), _array(attention), worked)
+    return ArithmeticStep("attention", "The softmax", formula, words, ("n", "m"), to_array(attention), worked)
 
 
 def _residuals(block: Block, tokens: Tensor, added: Tensor, layer: int, t: int, *, letter: str) -> list[ArithmeticStep]:
@@ -482,9 +330,9 @@ def _residuals(block: Block, tokens: Tensor, added: Tensor, layer: int, t: int, 
             "The output of the attention is added to the tokens that entered the block: a block changes tokens, it "
             "does not replace them.",
             ("n", "e"),
-            _array(after),
-            rf"z'_{{{t},1}} = z_{{{t},1}} + {letter.lower()}_{{{t},1}} = {_sum(tokens[t, 0], added[t, 0])} "
-            rf"= {_number(after[t, 0])}",
+            to_array(after),
+            rf"z'_{{{t},1}} = z_{{{t},1}} + {letter.lower()}_{{{t},1}} = {latex_sum(tokens[t, 0], added[t, 0])} "
+            rf"= {latex_number(after[t, 0])}",
         ),
         ArithmeticStep(
             "layer_tokens",
@@ -492,39 +340,8 @@ def _residuals(block: Block, tokens: Tensor, added: Tensor, layer: int, t: int, 
             rf"Z^{{({layer})}} = Z' + \operatorname{{MLP}}(\operatorname{{LN}}(Z'))",
             "The second half of the block, in one step. Its output is the input of the next layer.",
             ("n", "e"),
-            _array(left),
-            rf"z^{{({layer})}}_{{{t},1}} = {_sum(after[t, 0], left[t, 0] - after[t, 0])} = {_number(left[t, 0])}",
+            to_array(left),
+            rf"z^{{({layer})}}_{{{t},1}} = {latex_sum(after[t, 0], left[t, 0] - after[t, 0])} "
+            rf"= {latex_number(left[t, 0])}",
         ),
     ]
-
-
-# Numbers in LaTeX
-
-
-def _array(value: Tensor) -> np.ndarray:
-    return value.detach().float().cpu().numpy()
-
-
-def _number(value: Tensor | float) -> str:
-    mantissa, _, exponent = f"{float(value):.3g}".partition("e")
-    return rf"{mantissa}\cdot10^{{{int(exponent)}}}" if exponent else mantissa
-
-
-def _signed(value: Tensor | float) -> str:
-    """Format a number that follows a sign: negative numbers get parentheses."""
-    return _number(value) if float(value) >= 0 else f"({_number(value)})"
-
-
-def _first(values: Tensor) -> str:
-    """Format the first numbers, with dots for the others."""
-    return r",\ ".join([_number(one) for one in values[: TERMS + 1]] + [r"\dots"] * (len(values) > TERMS + 1))
-
-
-def _sum(first: Tensor, second: Tensor) -> str:
-    return f"{_number(first)} + {_signed(second)}"
-
-
-def _terms(terms: Tensor) -> str:
-    """Format the largest terms of a sum in descending order, with dots for the others."""
-    largest = terms[terms.abs().argsort(descending=True)[:TERMS]]
-    return " + ".join(_signed(one) for one in largest) + (r" + \dots" if len(terms) > TERMS else "")

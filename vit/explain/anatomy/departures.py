@@ -14,7 +14,7 @@ from einops import rearrange
 from torch import Tensor, nn
 
 from vit.config import Departure
-from vit.explain.anatomy.arithmetic import ArithmeticStep
+from vit.explain.anatomy.step import ArithmeticStep
 from vit.reference import EncoderBlock, ReferenceViT
 
 SMALL: dict[str, Any] = {"image_size": 32, "patch_size": 8, "embed_dim": 16, "num_heads": 4, "depth": 1}
