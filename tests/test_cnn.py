@@ -1,4 +1,4 @@
-"""The convolutional baselines, and that a run of it keeps its running statistics."""
+"""The convolutional baselines; a run keeps their running statistics."""
 
 import numpy as np
 import pytest
@@ -42,7 +42,7 @@ def test_the_residual_network_is_as_large_as_the_default_vit():
 
 
 @pytest.mark.parametrize("block", [1, 3])
-def test_a_residual_block_adds_what_its_convolutions_make_to_what_came_in(block):
+def test_a_residual_block_adds_its_convolutions_to_its_input(block):
     torch.manual_seed(0)
     layers = CNN(CNNConfig(residual=True)).eval().blocks
     x = torch.rand(2, layers[block].conv1.in_channels, 16, 16)
@@ -63,7 +63,7 @@ def test_it_takes_images_of_any_size_from_32(size, residual):
 
 
 @pytest.mark.parametrize("residual", [False, True])
-def test_it_goes_on_from_the_disk_as_if_never_interrupted_statistics_included(home, residual):
+def test_a_resumed_training_equals_an_uninterrupted_one_including_statistics(home, residual):
     run = runs.create("cnn", config(residual, snapshots=0))
     events = []
     for event in fit(run.config, DATA):

@@ -1,4 +1,4 @@
-"""Changes to heads in a forward pass, against the networks written out head by head."""
+"""Changes to heads in a forward pass, compared with plain implementations of single heads."""
 
 import math
 import threading
@@ -32,7 +32,7 @@ def course(*mended: str) -> ReferenceViT:
 
 
 def strong(model):
-    """With weights so large that heads differ, and matter."""
+    """A network with weights large enough that its heads differ and have an effect."""
     for name, weight in model.named_parameters():
         if ".attn." in name and weight.ndim == 2:
             torch.nn.init.normal_(weight, std=0.4)
@@ -56,7 +56,7 @@ def edit(change: str, n: int, d: int) -> HeadEdit:
 
 
 def edited(scores, v, softmax_dim: int, after: float, change: HeadEdit, image: int, head: int):
-    """One head of one image, ``scores (n m)`` and ``v (m d)``, entry by entry: what it hands on ``(n d)``."""
+    """Compute the output ``(n d)`` of one head for one image from ``scores (n m)`` and ``v (m d)``."""
 
     def of(values):
         return values[image % len(values), head % values.shape[1]]
@@ -101,7 +101,7 @@ def written_out_vit(model: ViT, images, change: HeadEdit):
 
 
 def written_out_course(model: ReferenceViT, images, change: HeadEdit):
-    """The same of the course network, or of its mended form."""
+    """Compute logits and attention of the course network, with or without its switches."""
     tokens, seen, d = model.embed(images), None, 8
     mended = bool(model.config.mended)
     for index, block in enumerate(model.blocks):
@@ -124,7 +124,7 @@ def written_out_course(model: ReferenceViT, images, change: HeadEdit):
 
 @pytest.mark.parametrize("change", CHANGES)
 @pytest.mark.parametrize("settings", [{"pool": "cls", "stem": "patch"}, {"pool": "mean", "stem": "conv"}])
-def test_a_changed_vit_computes_what_is_written_out(images, settings, change):
+def test_a_changed_vit_equals_the_plain_implementation(images, settings, change):
     model = vit(**settings)
     one = edit(change, 17, 8)
     logits, attention = written_out_vit(model, images, one)
@@ -136,7 +136,7 @@ def test_a_changed_vit_computes_what_is_written_out(images, settings, change):
 
 @pytest.mark.parametrize("change", CHANGES)
 @pytest.mark.parametrize("mended", [(), DEPARTURES])
-def test_a_changed_course_network_computes_what_is_written_out(images, mended, change):
+def test_a_changed_course_network_equals_the_plain_implementation(images, mended, change):
     model = course(*mended)
     one = edit(change, 5, 8)
     logits, attention = written_out_course(model, images, one)
@@ -152,8 +152,8 @@ def test_recorded_unrecorded_and_unchanged_passes_agree(images, make):
     n = model.config.num_tokens
     changes = {0: edit("zero", n, 8), 1: edit("all", n, 8)}
     torch.testing.assert_close(model(images, record={}, edits=changes), model(images, edits=changes))
-    for nothing in ({}, {0: HeadEdit()}, {1: HeadEdit(ablated=torch.zeros(1, 3, 1, 1))}):
-        torch.testing.assert_close(model(images, edits=nothing), model(images), atol=1e-5, rtol=1e-5)
+    for unchanged in ({}, {0: HeadEdit()}, {1: HeadEdit(ablated=torch.zeros(1, 3, 1, 1))}):
+        torch.testing.assert_close(model(images, edits=unchanged), model(images), atol=1e-5, rtol=1e-5)
 
 
 @pytest.mark.parametrize("make", [vit, course])
@@ -165,7 +165,7 @@ def test_the_last_blocks_alone_give_the_same(images, make):
 
 
 @pytest.mark.parametrize("make", [vit, course])
-def test_two_threads_change_nothing_for_each_other(images, make):
+def test_edits_in_one_thread_do_not_affect_another(images, make):
     model = make()
     weights = {name: weight.clone() for name, weight in model.state_dict().items()}
     changes = [None, {LAYER: edit("all", model.config.num_tokens, 8)}]
@@ -194,6 +194,6 @@ def test_two_threads_change_nothing_for_each_other(images, make):
         {"output": torch.ones(1, 1, 2, 2)},
     ],
 )
-def test_half_a_change_is_refused(half):
+def test_an_incomplete_change_is_refused(half):
     with pytest.raises(ValueError, match=r"pattern and replaced|output needs ablated"):
         HeadEdit(**half)

@@ -1,4 +1,4 @@
-"""Scores against torchmetrics, and what predictions are made of."""
+"""Scores, compared with torchmetrics, and predictions."""
 
 import json
 
@@ -66,7 +66,7 @@ def test_evaluating_a_run_agrees_with_what_training_measured_and_with_single_pre
     np.testing.assert_allclose(predict(model, info, [picture])[0], evaluation.probabilities[3], atol=1e-5)
 
 
-def test_pictures_of_any_size_are_brought_to_the_models_square(trained):
+def test_pictures_of_any_size_are_resized_for_the_model(trained):
     model, info = load_checkpoint("tiny")
     pictures = [Image.new("RGB", size, "red") for size in ((500, 40), (7, 9), (32, 32))]
     assert all(model_view(info, picture).shape == (32, 32, 3) for picture in pictures)

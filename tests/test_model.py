@@ -1,4 +1,4 @@
-"""The model against its equation, against timm, and against its own recording."""
+"""The model, compared with its equation, with timm, and with its own record."""
 
 import pytest
 import timm
@@ -60,7 +60,7 @@ def timm_model(pool: str) -> torch.nn.Module:
 
 
 def timm_attention(model: torch.nn.Module, images: torch.Tensor) -> torch.Tensor:
-    """timm's own attention weights of each block, through its unfused path: (b depth h n m)."""
+    """Return timm's attention weights of each block from its unfused path: (b depth h n m)."""
     seen = []
     for block in model.blocks:
         block.attn.fused_attn = False
@@ -87,7 +87,7 @@ def test_weights_go_into_timm_and_back_with_equal_logits_and_attention(pool):
         torch.testing.assert_close(ours(images), theirs(images), atol=1e-5, rtol=1e-4)
 
 
-def test_a_patch_moves_only_its_own_token_in_the_embedding():
+def test_a_patch_affects_only_its_own_embedded_token():
     embedding, images = make(stem="patch").patch_embed, torch.randn(1, 3, 32, 32)
     changed = images.clone()
     changed[0, :, 8:16, 24:32] += 1  # row 1, column 3 of a 4 x 4 grid
@@ -127,7 +127,7 @@ def test_stochastic_depth_keeps_the_mean_of_its_branch():
         ({"num_haeds": 3}, "num_haeds"),
     ],
 )
-def test_settings_that_cannot_be_are_refused_by_name(settings, named):
+def test_invalid_settings_are_refused_by_name(settings, named):
     with pytest.raises(SettingsError, match=named):
         ViTConfig(**settings)
 
@@ -165,13 +165,13 @@ def test_filters_of_the_stem_are_used_with_mean_zero_and_deviation_one():
 @pytest.mark.parametrize(
     ("old", "new"), [((14, 14), (7, 7)), ((7, 7), (14, 14)), ((16, 16), (14, 14)), ((4, 6), (5, 3))]
 )
-def test_positions_of_another_grid_are_timms(old, new, prefix):
+def test_interpolated_positions_equal_timm_s(old, new, prefix):
     positions = torch.randn(1, prefix + old[0] * old[1], 12)
     theirs = timm.layers.resample_abs_pos_embed(positions, list(new), list(old), num_prefix_tokens=prefix)
     assert torch.equal(interpolate_positions(positions, old, new, prefix), theirs)
 
 
-def test_the_same_grid_is_left_alone_and_half_stays_half():
+def test_positions_of_the_same_grid_are_unchanged_and_keep_half_precision():
     positions = torch.randn(1, 17, 8).half()
     assert interpolate_positions(positions, (4, 4), (4, 4), 1) is positions
     assert interpolate_positions(positions, (4, 4), (6, 6), 1).dtype is torch.half

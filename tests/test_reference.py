@@ -1,4 +1,4 @@
-"""The course network against the facts of its report, and against its own equations written out."""
+"""The course network, compared with the facts of its report and with its equations."""
 
 import numpy as np
 import pytest
@@ -14,7 +14,7 @@ from vit.reference import ReferenceViT
 SMALL = {"image_size": 32, "patch_size": 8, "embed_dim": 16}
 RUNGS = [DEPARTURES[:count] for count in range(len(DEPARTURES) + 1)]
 MENDED = [*RUNGS, *((name,) for name in DEPARTURES[1:])]
-"""Every rung of the ladder from the course's network to the textbook's, and every switch by itself."""
+"""Every step from the course network to the standard design, and every switch alone."""
 
 
 def make(attention: str = "matmul", **settings) -> ReferenceViT:
@@ -62,7 +62,7 @@ def test_matmul_and_einsum_give_the_same_logits_and_gradients_with_the_same_weig
 
 
 def written_out(block: torch.nn.Module, before: torch.Tensor, mended: tuple[str, ...], heads: int) -> tuple:
-    """A block by the report's equations, each replaced by the textbook's where it is mended: its maps, its tokens."""
+    """Compute maps and tokens of a block by the report's equations, or the standard ones where a switch is on."""
     b, n, e = before.shape
     d = e // heads
     normed = block.norm1(before)
@@ -90,7 +90,7 @@ def written_out(block: torch.nn.Module, before: torch.Tensor, mended: tuple[str,
 
 
 @pytest.mark.parametrize(("mended", "heads"), [*((one, 2) for one in MENDED), ((), 1), ((), 4), (DEPARTURES, 4)])
-def test_a_block_is_the_report_s_equations_with_what_is_mended_put_right(images, mended, heads):
+def test_a_block_follows_the_report_s_equations_and_its_switches(images, mended, heads):
     model = make(num_heads=heads, mended=mended)
     record = capture(model, images)
     maps, tokens = written_out(model.blocks[1], record.layers[0].tokens, mended, heads)
@@ -120,7 +120,7 @@ def test_the_axis_that_sums_to_1_is_the_one_it_names_and_the_softmax_is_of_the_s
         torch.testing.assert_close(layer["scores"], products / 8**0.5 if "scaling" in mended else products)
 
 
-def test_each_switch_changes_the_weights_as_the_textbook_has_them():
+def test_each_switch_gives_the_weights_of_the_standard_design():
     shapes = {mended: {k: tuple(v.shape) for k, v in make(mended=mended).state_dict().items()} for mended in MENDED}
     course = shapes[()]
     assert (course["blocks.0.attn.heads.0.q.weight"], course["blocks.0.mlp.fc1.weight"]) == ((136, 136), (544, 272))
@@ -139,7 +139,7 @@ def test_each_switch_changes_the_weights_as_the_textbook_has_them():
 
 
 @pytest.mark.parametrize("attention", ["matmul", "einsum"])
-def test_all_mended_its_attention_is_the_vit_s_with_the_same_weights(images, attention):
+def test_with_all_switches_the_attention_equals_the_vit_s(images, attention):
     model = make(attention, mended=DEPARTURES)
     own, textbook = model.blocks[0].attn, MultiHeadAttention(embed_dim=16, num_heads=2, dropout=0.0)
     with torch.no_grad():
@@ -150,7 +150,7 @@ def test_all_mended_its_attention_is_the_vit_s_with_the_same_weights(images, att
     torch.testing.assert_close(own(tokens), textbook(tokens), atol=1e-6, rtol=1e-5)
 
 
-def test_all_mended_a_token_s_query_is_of_that_token_alone(images):
+def test_with_all_switches_a_query_depends_on_its_token_only(images):
     for mended, alone in ((DEPARTURES, True), (("projection",), True), ((), False)):
         block = make(mended=mended).blocks[0]
         tokens = torch.randn(1, 17, 16, requires_grad=True)
@@ -193,13 +193,13 @@ def test_the_graph_reaches_every_layer_s_attention(images):
         (("projection", "mlp"), "over the queries"),
     ],
 )
-def test_it_refuses_what_follows_patches_from_layer_to_layer(images, method, mended, reason):
+def test_methods_that_follow_patches_through_layers_are_refused(images, method, mended, reason):
     with pytest.raises(TypeError, match=reason):
         method(make(mended=mended), images)
 
 
 @pytest.mark.parametrize("mended", [("projection", "softmax", "mlp"), DEPARTURES])
-def test_once_positions_are_not_mixed_its_attention_can_be_followed(images, mended):
+def test_attention_can_be_followed_if_positions_are_not_mixed(images, mended):
     model = make(mended=mended)
     record = capture(model, images, grad=True)
     assert record.caveat == ""
@@ -222,7 +222,7 @@ def test_once_positions_are_not_mixed_its_attention_can_be_followed(images, mend
     ("mended", "mixed", "over_queries"),
     [((), True, True), (("softmax",), True, False), (("projection", "mlp"), False, True), (DEPARTURES, False, False)],
 )
-def test_what_stands_beside_its_maps_is_true_of_this_network(images, mended, mixed, over_queries):
+def test_the_caveat_matches_the_switches(images, mended, mixed, over_queries):
     caveat = capture(make(mended=mended), images).caveat
     assert ("mixes positions" in caveat) is mixed
     assert ("columns of a map sum to 1" in caveat) is over_queries
@@ -236,6 +236,6 @@ def test_it_takes_any_batch_and_other_grids_and_refuses_images_of_another_size(i
         make()(torch.zeros(1, 3, 64, 64))
 
 
-def test_a_network_beyond_a_billion_parameters_is_refused_in_a_sentence():
+def test_a_network_of_more_than_a_billion_parameters_is_refused():
     with pytest.raises(SettingsError, match="billion parameters: choose larger patches"):
         ReferenceConfig(patch_size=4)

@@ -1,4 +1,4 @@
-"""The diagram and the table of layers: they say what the networks are."""
+"""The diagram and the table of layers, compared with the networks."""
 
 import subprocess
 import sys
@@ -64,7 +64,7 @@ def test_the_shapes_of_a_convolutional_network_are_what_leaves_its_blocks(config
 
 
 @pytest.mark.parametrize("config", CONFIGS, ids=lambda config: config.title)
-def test_letters_and_numbers_of_a_shape_are_as_many(config):
+def test_a_shape_has_as_many_letters_as_numbers(config):
     for stage in diagram(config, batch=3):
         for branch in stage.branches:
             for part in branch.parts:
@@ -74,7 +74,7 @@ def test_letters_and_numbers_of_a_shape_are_as_many(config):
                 assert part.shape[0] == 3
 
 
-def test_what_departs_is_marked_in_the_course_network_and_fades_as_it_is_mended():
+def test_departures_of_the_course_network_are_marked_until_their_switch_is_on():
     def departing(config) -> int:
         return sum(part.departs for stage in diagram(config) for branch in stage.branches for part in branch.parts)
 

@@ -1,4 +1,4 @@
-"""The counts that the Train page shows, against the networks themselves."""
+"""The costs shown on the Train page, compared with those of the networks."""
 
 import sys
 import weakref
@@ -67,7 +67,7 @@ def test_parameters_and_operations_are_those_of_the_model(model):
 
 
 class Live(TorchDispatchMode):
-    """Bytes of the tensors that are alive, and the most that were."""
+    """Track the bytes of all live tensors, and their peak."""
 
     def __init__(self) -> None:
         super().__init__()
@@ -91,7 +91,7 @@ class Live(TorchDispatchMode):
 
 @contextmanager
 def autocast(device: str) -> Iterator[None]:
-    """As in a step on the GPU; :class:`torch.autocast` would want to see one."""
+    """Imitate autocast on a GPU; :class:`torch.autocast` itself needs one."""
     torch.set_autocast_dtype("cuda", torch.bfloat16)
     torch.set_autocast_enabled("cuda", device == "cuda")
     torch.set_autocast_cache_enabled(False)
@@ -186,7 +186,7 @@ def test_processes_share_a_batch_and_each_has_a_runtime():
     assert memory(2, "cpu") > memory(1, "cpu") + estimate.RUNTIME_BYTES["cpu"]
 
 
-@pytest.mark.skipif(not sys.platform.startswith("linux"), reason="only glibc is told")
+@pytest.mark.skipif(not sys.platform.startswith("linux"), reason="only glibc has malloc_trim")
 def test_free_memory_between_tensors_goes_back_to_the_system():
     size = 2**20
     tensors = [torch.ones(size // 4) for _ in range(300)]
@@ -213,7 +213,7 @@ def test_memory_grows_with_batch_depth_and_tokens_and_bounds_what_fits():
     )
 
 
-def test_the_course_network_outgrows_a_device_by_its_weights():
+def test_the_course_network_s_weights_exceed_the_memory_of_a_device():
     def training(device="cpu", keep="training_loss"):
         recipe = RECIPES["course"].model_copy(update={"keep": keep})
         return estimate.training_bytes(RunConfig(model=ReferenceConfig(), training=recipe), device)
@@ -222,7 +222,7 @@ def test_the_course_network_outgrows_a_device_by_its_weights():
     # The weights, gradients and moments, and at the writing of the resume file thrice the weights, as bytes and a file.
     assert training(keep="last") == pytest.approx(10 * weights, rel=0.01)
     assert training() == pytest.approx(11 * weights, rel=0.01)
-    assert training("cuda") == pytest.approx(4.5 * weights, rel=0.06)  # there the file is written elsewhere
+    assert training("cuda") == pytest.approx(4.5 * weights, rel=0.06)  # with CUDA the file is not written in GPU memory
     config = RunConfig(model=ReferenceConfig(patch_size=8), training=RECIPES["course"])
     assert estimate.count_parameters(config.model) > 14 * 52_213_253
     assert not estimate.fits(config, Device("cuda", "GPU", int(12e9), 0))
@@ -265,7 +265,7 @@ def test_speed_of_an_epoch_is_that_of_all_its_steps_wherever_the_kept_weights_we
     assert speeds.measured_speeds("cpu") == (before,)
 
 
-def test_the_speed_of_one_network_tells_nothing_of_another_s(trained):
+def test_the_measured_speed_of_another_network_is_not_used(trained):
     (speed,) = speeds.measured_speeds("cpu")
     assert speed.network == "vit"
     for model, measured in ((tiny_config().model, True), (CNNConfig(image_size=32), False)):
@@ -274,7 +274,7 @@ def test_the_speed_of_one_network_tells_nothing_of_another_s(trained):
         assert estimate.estimate(config, train_count=60, speeds=(own,)).measured is measured
 
 
-def test_without_any_run_the_time_is_a_guess_and_says_so(home):
+def test_without_a_run_the_time_is_marked_as_not_measured(home):
     assert speeds.measured_speeds("cpu") == ()
     config = RunConfig(model=ViTConfig(image_size=32), data=DataConfig(image_size=32))
     cost = estimate.estimate(config, train_count=5000, val_count=1000)

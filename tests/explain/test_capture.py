@@ -1,4 +1,4 @@
-"""The recorded pass and the maps that are read from it."""
+"""The recorded forward pass and its maps."""
 
 import threading
 from dataclasses import replace
@@ -49,7 +49,7 @@ def test_attention_out_is_the_difference_that_the_block_adds_before_its_mlp(imag
     torch.testing.assert_close(record.layers[1].tokens, after_attention + inner)
 
 
-def test_a_model_in_training_mode_is_captured_in_eval_mode_and_left_as_it_was(images):
+def test_a_model_in_training_mode_is_captured_in_eval_mode_and_not_changed(images):
     model = make(dropout=0.5)
     expected = capture(model, images).logits
     model.train()
@@ -65,7 +65,7 @@ def test_graph_reaches_every_layers_attention_with_frozen_weights(images):
 
 
 @pytest.mark.parametrize("model", [CNN(CNNConfig()), torch.nn.Sequential(torch.nn.Conv2d(3, 4, 3))])
-def test_a_convolutional_network_is_refused_with_a_word_on_grad_cam(images, model):
+def test_a_convolutional_network_is_refused_with_a_hint_at_grad_cam(images, model):
     with pytest.raises(TypeError, match="Grad-CAM"):
         capture(model, images)
 
@@ -84,7 +84,7 @@ def test_maps_of_a_token_are_its_rows_of_the_matrix(images, pool):
         np.testing.assert_allclose(total, 1, rtol=1e-5)
 
 
-def test_the_course_network_s_summary_is_the_mean_of_all_rows_and_even(images):
+def test_the_course_network_s_summary_row_is_uniform(images):
     torch.manual_seed(0)
     record = capture(ReferenceViT(image_size=32, patch_size=8, embed_dim=16), images)
     matrix = attention_arrays(record, image=1)
@@ -125,7 +125,7 @@ def test_the_captured_maps_give_the_model_s_own_logits(images, settings):
     torch.testing.assert_close(recompute(model, images, record), model(images), atol=1e-5, rtol=1e-5)
 
 
-def test_other_maps_than_those_that_were_used_give_other_logits(images):
+def test_changed_maps_give_different_logits(images):
     model = make()
     record = capture(model, images)
     wrong = [replace(layer, attention=layer.attention.flip(-1)) for layer in record.layers]
@@ -133,7 +133,7 @@ def test_other_maps_than_those_that_were_used_give_other_logits(images):
     assert (seen - model(images)).abs().max() > 1e-3
 
 
-def test_the_course_network_s_maps_are_the_attention_that_was_used_too(images):
+def test_the_captured_maps_of_the_course_network_give_its_logits(images):
     torch.manual_seed(0)
     model = ReferenceViT(image_size=32, patch_size=8, embed_dim=16).eval()
     torch.testing.assert_close(recompute(model, images, capture(model, images)), model(images), atol=1e-5, rtol=1e-5)

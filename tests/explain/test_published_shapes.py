@@ -1,5 +1,4 @@
-"""Everything that explains a network explains those in the shapes of published ones: no class token, registers, norms
-before and after, no head."""
+"""All explanations work for the shapes of published networks: no class token, registers, extra norms, no head."""
 
 import numpy as np
 import pytest
@@ -82,7 +81,7 @@ def test_the_record_is_of_all_tokens_and_its_rows_sum_to_one(name, images):
 
 
 @every
-def test_a_token_s_number_is_the_summary_a_patch_or_one_before_the_patches(name, images):
+def test_token_numbers_mean_summary_patches_and_prefix_tokens(name, images):
     config = SHAPES[name]
     record, prefix = capture(MODELS[name], images[:1]), config.num_prefix_tokens
     attention = attention_arrays(record)
@@ -96,7 +95,7 @@ def test_a_token_s_number_is_the_summary_a_patch_or_one_before_the_patches(name,
 
 
 @every
-def test_every_method_that_the_network_can_give_is_a_finite_map_and_the_others_say_why_not(name, images):
+def test_available_methods_give_finite_maps_and_the_others_raise_a_reason(name, images):
     model, config = MODELS[name], SHAPES[name]
     given = methods_for(config)
     assert set(given) == (set(METHODS) if config.num_classes else {"last", "rollout"})
@@ -126,7 +125,7 @@ def test_rollout_is_the_product_of_half_attention_and_half_identity(name, images
 
 
 @with_classes
-def test_the_lens_ends_with_the_model_s_own_answer(name, images):
+def test_the_lens_ends_with_the_model_s_prediction(name, images):
     model, config = MODELS[name], SHAPES[name]
     record = capture(model, images)
     lens = summary_lens(model, record)
@@ -225,7 +224,7 @@ def test_filters_and_positions_are_those_of_the_patches(name):
 
 
 @with_classes
-def test_what_needs_classes_runs_where_there_are_any(name):
+def test_functions_that_need_classes_run_if_there_are_any(name):
     model, config = MODELS[name], SHAPES[name]
     split, info = split_of(config.num_classes), info_of(config)
     chosen = sample(model, info, split)
@@ -236,7 +235,7 @@ def test_what_needs_classes_runs_where_there_are_any(name):
 
 
 @without
-def test_what_needs_classes_says_so_where_there_are_none(name, images):
+def test_functions_that_need_classes_raise_if_there_are_none(name, images):
     model, config = MODELS[name], SHAPES[name]
     split, info = split_of(0), info_of(config)
     record, chosen = capture(model, images), sample(model, info, split)
@@ -250,7 +249,7 @@ def test_what_needs_classes_says_so_where_there_are_none(name, images):
             asked()
 
 
-def test_what_stands_before_the_patches_is_called_by_its_name():
+def test_prefix_tokens_have_names():
     assert SHAPES["registers"].prefix_names == ("class token", *(f"register {number}" for number in range(1, 5)))
     assert SHAPES["registers-alone"].prefix_names == ("register 1", "register 2")
     assert SHAPES["thousand"].prefix_names == ()
@@ -263,7 +262,7 @@ def test_what_stands_before_the_patches_is_called_by_its_name():
     assert plots.attention_matrix(matrix, (4, 4), ()).layout.xaxis.ticktext[0] == "row 1"
 
 
-def test_a_network_with_more_attention_than_is_kept_is_refused_with_a_size_that_would_do():
+def test_too_much_attention_is_refused_with_a_possible_image_size():
     large = ViTConfig(
         **{"image_size": 518, "patch_size": 14, "embed_dim": 384, "depth": 12, "num_heads": 6},
         **{"stem": "patch", "pool": "cls", "num_classes": 0},

@@ -1,4 +1,4 @@
-"""One image through several networks: what a single look at each gives, written out."""
+"""One image through several networks, compared with each network alone."""
 
 import gc
 import weakref
@@ -26,7 +26,7 @@ def images():
 
 
 def snapshots(**settings) -> dict[int, ViT]:
-    """Networks that differ, as those of the epochs of a run do."""
+    """Different networks, as after different epochs of a run."""
     models = {}
     for scale, epoch in enumerate(EPOCHS):
         models[epoch] = make(**settings)
@@ -39,7 +39,7 @@ def snapshots(**settings) -> dict[int, ViT]:
 
 
 @pytest.mark.parametrize("settings", SETTINGS)
-def test_each_frame_is_what_capture_gives_of_its_network(images, settings):
+def test_each_frame_equals_the_capture_of_its_network(images, settings):
     models = snapshots(**settings)
     lapse = time_lapse(models.get, EPOCHS, images)
     assert lapse.epochs == EPOCHS
@@ -56,7 +56,7 @@ def test_each_frame_is_what_capture_gives_of_its_network(images, settings):
 
 
 @pytest.mark.parametrize("settings", SETTINGS)
-def test_the_lens_is_the_head_on_the_summary_token_of_each_stage_and_ends_at_the_answer(images, settings):
+def test_the_lens_applies_the_head_to_each_state_and_ends_with_the_prediction(images, settings):
     models = snapshots(**settings)
     lapse = time_lapse(models.get, EPOCHS, images)
     for place, model in enumerate(models.values()):
@@ -88,7 +88,7 @@ def test_head_statistics_are_sums_over_patches_and_the_patches_they_look_at(imag
             assert lapse.distance[place, layer, head] == pytest.approx(np.mean(distances), rel=1e-5)
 
 
-def test_an_even_head_lies_on_the_reference_lines_and_a_head_of_one_link_at_zero():
+def test_uniform_attention_has_the_reference_values_and_a_single_link_has_zero():
     lapse = time_lapse(snapshots().get, EPOCHS[:1], torch.zeros(1, 3, 32, 32))
     even, own = np.full((17, 17), 1 / 17), np.eye(17)
     assert attention_entropy(even, 1) == pytest.approx(lapse.even_entropy)
@@ -112,7 +112,7 @@ def test_shares_of_a_map_add_up_to_one_and_keep_their_signs():
     np.testing.assert_allclose(shares, [[[0.25, 0.75], [0, 0]], [[-0.25, 0.25], [0.5, 0]], [[0, 0], [0, 0]]])
 
 
-def test_networks_are_loaded_one_at_a_time_and_let_go(images):
+def test_only_one_network_is_in_memory_at_a_time(images):
     last, counted = [], []
 
     def load(epoch: int) -> ViT:

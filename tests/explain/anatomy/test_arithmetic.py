@@ -1,4 +1,4 @@
-"""The arithmetic of a head: every step is what the model itself says."""
+"""The arithmetic of a head: every step equals the value that the model records."""
 
 import numpy as np
 import pytest
@@ -21,7 +21,7 @@ CONFIGS = [
 
 
 def trained_like(config) -> torch.nn.Module:
-    """A model none of whose weights is zero or one, in training mode, as a careless caller may have it."""
+    """A model in training mode, without weights that are exactly zero or one."""
     model = build_model(config, seed=0)
     generator = torch.Generator().manual_seed(1)
     for parameter in model.parameters():
@@ -36,7 +36,7 @@ def equal(value: np.ndarray, expected: torch.Tensor) -> None:
 @pytest.mark.parametrize(
     "config", CONFIGS, ids=lambda config: f"{config.name}-{'-'.join(getattr(config, 'mended', ()))}"
 )
-def test_every_step_is_what_the_model_records(config):
+def test_every_step_equals_the_recorded_value(config):
     model = trained_like(config)
     images = torch.randn(2, 3, 32, 32, generator=torch.Generator().manual_seed(2))
     record: dict = {}
@@ -61,7 +61,7 @@ def test_every_step_is_what_the_model_records(config):
 
 
 @pytest.mark.parametrize("config", [CONFIGS[0], CONFIGS[1], CONFIGS[3]], ids=lambda config: config.name)
-def test_the_first_layer_begins_with_the_patches_and_the_embedding_s_own_numbers(config):
+def test_the_first_layer_starts_with_the_patches_and_the_embedding(config):
     model = trained_like(config)
     images = torch.randn(1, 3, 32, 32, generator=torch.Generator().manual_seed(2))
     steps = {step.name: step for step in head_arithmetic(model, images, layer=1, head=1)}
@@ -78,7 +78,7 @@ def test_the_first_layer_begins_with_the_patches_and_the_embedding_s_own_numbers
     assert "patches" not in {step.name for step in head_arithmetic(model, images, layer=2, head=1)}
 
 
-def test_each_value_has_the_shape_that_its_letters_say():
+def test_each_value_has_the_shape_of_its_letters():
     config = ViTConfig(**SMALL, depth=1, num_heads=2, stem="patch")
     sizes = {"(r w)": 16, "(c p1 p2)": 192, "n": 17, "m": 17, "e": 16, "d": 8, "(h d)": 16}
     for model_config in (config, ReferenceConfig(**SMALL)):
@@ -86,7 +86,7 @@ def test_each_value_has_the_shape_that_its_letters_say():
             assert step.value.shape == tuple(sizes[axis] for axis in step.axes), step.name
 
 
-def test_the_course_network_s_walk_names_its_departures():
+def test_the_steps_of_the_course_network_include_its_departures():
     images = torch.randn(1, 3, 32, 32)
     course = "norm1 slice q k v product attention weighted head heads residual layer_tokens"
     textbook = "norm1 q k v product scores attention weighted heads out residual layer_tokens"
@@ -101,7 +101,7 @@ def test_the_course_network_s_walk_names_its_departures():
 
 
 @pytest.mark.parametrize("token", [0, 1, 16])
-def test_a_worked_number_is_the_chosen_token_s(token):
+def test_a_worked_number_belongs_to_the_chosen_token(token):
     model = trained_like(CONFIGS[0])
     images = torch.randn(1, 3, 32, 32, generator=torch.Generator().manual_seed(2))
     for step in head_arithmetic(model, images, layer=2, head=2, token=token):

@@ -1,4 +1,4 @@
-"""What the departures change: the examples show what the words beside them say."""
+"""The examples show the effects of the departures."""
 
 import numpy as np
 import pytest
@@ -19,7 +19,7 @@ from vit.networks import build_model
 
 
 @pytest.mark.parametrize(("reach", "switch"), [(query_reach, "projection"), (mlp_reach, "mlp")])
-def test_positions_mix_until_the_departure_is_mended(reach, switch):
+def test_positions_mix_until_the_switch_is_on(reach, switch):
     off = ~np.eye(17, dtype=bool)
     assert (reach()[off] > 1e-4).all()
     mended = reach((switch,))
@@ -28,7 +28,7 @@ def test_positions_mix_until_the_departure_is_mended(reach, switch):
 
 
 @pytest.mark.parametrize(("reach", "switch"), [(slice_reach, "projection"), (output_reach, "output")])
-def test_heads_have_only_their_slice_until_the_departure_is_mended(reach, switch):
+def test_heads_have_only_their_slice_until_the_switch_is_on(reach, switch):
     own = np.kron(np.eye(4), np.ones((1, 4))).astype(bool)
     course, mended = reach(), reach((switch,))
     assert course.shape == mended.shape == (4, 16)
@@ -37,7 +37,7 @@ def test_heads_have_only_their_slice_until_the_departure_is_mended(reach, switch
     assert (mended > 1e-4).all()
 
 
-def test_the_softmax_s_axis_decides_which_sums_are_1():
+def test_the_axis_of_the_softmax_decides_which_sums_are_1():
     q, k, v = random_qkv()
     course, textbook = attend(q, k, v), attend(q, k, v, ("softmax", "scaling"))
     np.testing.assert_allclose(course.column_sums, 1, rtol=1e-5)
@@ -54,7 +54,7 @@ def test_scaling_before_the_softmax_spreads_the_attention():
 
 
 @pytest.mark.parametrize("mended", [(), ("softmax",), ("scaling",), ("softmax", "scaling")])
-def test_the_ways_are_the_network_s_own(mended):
+def test_attend_equals_the_attention_of_the_network(mended):
     model = build_model(ReferenceConfig(image_size=32, patch_size=8, embed_dim=16, mended=mended), seed=0)
     steps = head_arithmetic(model, torch.randn(1, 3, 32, 32), layer=2, head=1)
     values = {step.name: step.value for step in steps}

@@ -23,7 +23,7 @@ def norms(filters: np.ndarray) -> np.ndarray:
 
 
 @pytest.mark.parametrize("config", [ViTConfig(**SMALL, stem="patch"), ReferenceConfig(**SMALL)], ids=lambda it: it.name)
-def test_patch_filters_are_the_embedding_s_weights_the_strongest_first(config):
+def test_patch_filters_are_the_embedding_s_weights_by_descending_norm(config):
     model = build_model(config, seed=0)
     weight = getattr(model.patch_embed, "proj", model.patch_embed).weight.detach().numpy()
     filters = patch_filters(model)
@@ -42,7 +42,7 @@ def test_the_first_convolution_s_filters_are_those_that_it_applies(config):
     np.testing.assert_allclose(np.sort(by_hand), np.sort(answers), atol=1e-5)
 
 
-def test_without_patches_there_are_no_patch_filters_and_without_positions_no_similarity():
+def test_networks_without_patches_or_positions_are_refused():
     with pytest.raises(TypeError, match="convolutional stem"):
         patch_filters(build_model(ViTConfig(**SMALL, stem="conv")))
     with pytest.raises(TypeError, match="no patch filters"):
@@ -51,7 +51,7 @@ def test_without_patches_there_are_no_patch_filters_and_without_positions_no_sim
         position_similarity(CNN(CNNConfig()))
 
 
-def test_principal_components_rebuild_the_filters_that_they_come_from():
+def test_principal_components_reconstruct_the_filters():
     random = np.random.default_rng(0)
     base = np.linalg.qr(random.normal(size=(48, 3)))[0].T
     filters = (random.normal(size=(20, 3)) * (5, 2, 1)) @ base

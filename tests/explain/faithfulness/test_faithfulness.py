@@ -1,4 +1,4 @@
-"""Curves, measures, intervals and comparisons against written-out loops; and that only the truth beats chance."""
+"""Curves, measures, intervals and comparisons, compared with loops; only the true map beats chance."""
 
 import json
 import threading
@@ -84,7 +84,7 @@ def test_curves_are_the_probabilities_of_images_covered_patch_by_patch(settings)
                     np.testing.assert_allclose(found[row, f, k], expected, atol=1e-5)
 
 
-def test_no_covered_image_is_shown_to_the_model_twice():
+def test_the_model_runs_once_for_each_distinct_covered_image():
     seen = []
 
     class Counting(nn.Module):
@@ -149,7 +149,7 @@ def test_measures_of_masks_by_loops():
         assert iou[index] == pytest.approx(len(theirs & named) / len(theirs | named))
 
 
-def test_images_whose_object_fills_half_of_no_patch_are_left_out_and_counted():
+def test_images_without_a_patch_on_the_object_are_left_out_and_counted():
     split = split_of(8)
     split.masks[2] = 0
     split.masks[5] = 0
@@ -180,10 +180,10 @@ def test_intervals_are_percentiles_of_means_of_resampled_images():
         assert (found.low, found.high) == pytest.approx(tuple(np.percentile(means, [2.5, 97.5])))
 
 
-def test_an_interval_is_as_wide_as_the_theory_says():
+def test_the_width_of_an_interval_is_that_of_theory():
     found = intervals(np.random.default_rng(0).normal(5, 2, size=(400, 1)))[0]
     assert (found.high - found.low) / 2 == pytest.approx(1.96 * 2 / 20, rel=0.1)
-    with pytest.raises(ValueError, match="no images"):
+    with pytest.raises(ValueError, match="at least one image"):
         intervals(np.empty((0, 2)))
 
 
@@ -209,7 +209,7 @@ def test_the_gaussian_is_highest_in_the_middle_and_the_same_in_all_corners():
 
 
 @pytest.mark.parametrize("labels", [np.repeat(np.arange(5), 40), np.arange(200) % 5])
-def test_images_are_spread_over_a_split_whether_its_classes_are_sorted_or_take_turns(labels):
+def test_picked_images_cover_all_classes_of_sorted_and_alternating_splits(labels):
     chosen = pick_images(200, 25)
     assert (chosen // 8).tolist() == list(range(25))
     assert set(labels[chosen]) == set(range(5))
@@ -290,7 +290,7 @@ def test_a_uniform_map_has_the_curves_of_the_random_order(judged):
     assert judged.advantages["flat"]["deletion_mean"].mean <= 0
 
 
-def test_a_method_is_held_against_the_best_row_of_chance_its_untrained_self_among_them(judged):
+def test_a_method_is_compared_with_its_best_control_including_untrained_weights(judged):
     for name in ("truth", "noise", "flat"):
         rivals = ["uniform", "gaussian", "random", f"{name}-untrained"]
         assert {row.name for row in judged.chance_rows(name)} == set(rivals)
@@ -308,7 +308,7 @@ def test_a_method_is_held_against_the_best_row_of_chance_its_untrained_self_amon
             assert (found.low, found.high) == pytest.approx((expected.low, expected.high), abs=1e-12)
 
 
-def test_a_map_that_owes_nothing_to_training_is_told_of(judged):
+def test_a_map_that_does_not_depend_on_training_is_reported(judged):
     assert verdict(judged, "truth").learned
     for name in ("noise", "flat"):
         assert "not better on any curve than its own map" in verdict(judged, name).sentence
@@ -317,7 +317,7 @@ def test_a_map_that_owes_nothing_to_training_is_told_of(judged):
     assert (own.mean, own.against) == (pytest.approx(np.mean(values[0] - values[1])), "truth-untrained")
 
 
-def test_maps_on_untrained_weights_are_judged_by_the_trained_model():
+def test_maps_from_untrained_weights_are_evaluated_with_the_trained_model():
     split, model = split_of(6), make(num_classes=5)
     result = measure_faithfulness(model, split, **HALF, images=6, methods={"rollout": FAST["rollout"]})
     untrained = result.row("rollout-untrained")
@@ -332,7 +332,7 @@ def test_maps_on_untrained_weights_are_judged_by_the_trained_model():
         np.testing.assert_allclose(row.curve("insertion", "mean")[:, -1], whole.amax(dim=1), atol=1e-5)
 
 
-def test_it_is_the_same_each_time_and_another_with_another_seed():
+def test_the_result_depends_only_on_the_seed():
     model, split = make(num_classes=5), split_of(30)
     one, two, other = (
         measure_faithfulness(model, split, **HALF, images=7, methods={"chefer": FAST["chefer"]}, seed=seed)
@@ -343,14 +343,14 @@ def test_it_is_the_same_each_time_and_another_with_another_seed():
     json.dumps(one.to_dict(), allow_nan=False)
 
 
-def test_without_masks_there_are_curves_alone():
+def test_without_masks_only_the_curves_are_measured():
     result = measure_faithfulness(make(num_classes=5), split_of(6, masks=False), **HALF, images=6)
     assert list(result.measures) == ["deletion_mean", "deletion_blur", "insertion_mean", "insertion_blur"]
     assert result.to_dict()["images_with_object"] is None
     assert {row.name for row in result.methods} == set(FAST)
 
 
-def test_a_convolutional_network_is_judged_on_squares_by_what_it_can_give():
+def test_a_convolutional_network_is_measured_on_squares_with_its_available_methods():
     model = make_cnn()
     result = measure_faithfulness(model, split_of(5), **HALF, images=5)
     assert [row.name for row in result.methods] == ["gradcam"]
@@ -360,7 +360,7 @@ def test_a_convolutional_network_is_judged_on_squares_by_what_it_can_give():
     np.testing.assert_allclose(result.row("gradcam").maps[:, 0, 0], own[:, 0, 0], atol=1e-5)
 
 
-def test_what_a_network_cannot_give_is_left_out_with_the_reason():
+def test_unavailable_methods_are_left_out_with_the_reason():
     torch.manual_seed(0)
     course = ReferenceViT(image_size=32, patch_size=8, embed_dim=16, num_heads=2, depth=1).eval().requires_grad_(False)
     result = measure_faithfulness(course, split_of(5), **HALF, images=5, methods=FAST)
@@ -378,7 +378,7 @@ def test_maps_of_another_grid_are_averaged_or_interpolated():
     np.testing.assert_allclose(on_grid(coarse, (4, 4))[0], [[0, 1, 3, 4]] * 4)
 
 
-def test_progress_rises_to_its_total_and_slow_methods_report_within():
+def test_progress_reaches_its_total_and_slow_methods_report_in_between():
     seen = []
     methods = {name: METHODS[name] for name in ("rollout", "occlusion")}
     measure_faithfulness(
@@ -403,7 +403,7 @@ def test_a_stop_raised_by_progress_ends_the_work():
     assert (torch.get_num_threads(), threading.active_count()) == (cores, threads)
 
 
-def test_a_walk_shows_the_images_behind_the_curve_of_the_table():
+def test_curve_frames_are_the_images_of_the_measured_curve():
     split, model = split_of(6), make(num_classes=5)
     result = measure_faithfulness(model, split, **HALF, images=6, methods={"chefer": FAST["chefer"]})
     view = np.moveaxis(split.images[4], 0, -1)
@@ -420,7 +420,7 @@ def test_a_walk_shows_the_images_behind_the_curve_of_the_table():
 
 
 @pytest.mark.parametrize("make_one", [lambda: make(stem="conv"), make, make_cnn])
-def test_a_settled_network_answers_as_the_network_does_and_leaves_it_alone(make_one):
+def test_folded_weights_give_equal_logits_and_do_not_change_the_network(make_one):
     model, images = make_one(), torch.randn(3, 3, 32, 32, generator=torch.Generator().manual_seed(0))
     before = {name: weight.clone() for name, weight in model.state_dict().items()}
     torch.testing.assert_close(fold_standardised_weights(model)(images), model(images), rtol=0, atol=0)
@@ -428,7 +428,7 @@ def test_a_settled_network_answers_as_the_network_does_and_leaves_it_alone(make_
         torch.testing.assert_close(weight, before[name], rtol=0, atol=0)
 
 
-def test_maps_that_share_a_pass_are_those_of_each_method_by_itself():
+def test_maps_that_share_a_pass_equal_those_of_each_method_alone():
     model, images = (
         make(stem="conv", pool="mean"),
         torch.randn(3, 3, 32, 32, generator=torch.Generator().manual_seed(0)),
@@ -445,7 +445,7 @@ def test_maps_that_share_a_pass_are_those_of_each_method_by_itself():
 # Workers
 
 
-def test_workers_have_one_core_each_and_leave_the_callers_as_they_were():
+def test_each_worker_has_one_core_and_the_caller_s_number_is_restored():
     cores = torch.get_num_threads()
     torch.set_num_threads(2)
     try:

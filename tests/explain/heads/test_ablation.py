@@ -1,4 +1,4 @@
-"""Importance of heads and pruning against loops: one head at a time, one whole pass each."""
+"""Importance of heads and pruning, compared with loops of one full forward pass for each head."""
 
 import math
 
@@ -27,7 +27,7 @@ NETWORKS = [
 
 
 def whole_pass(model, one, edit=None, gone=()):
-    """Right or not, and the loss, image by image; ``gone`` heads ``(layer, head)`` hand on ``edit``'s output."""
+    """Correctness and loss of each image, where the output of the ``gone`` heads ``(layer, head)`` is ``edit``'s."""
     right, losses = [], []
     for image, label in zip(tensors(one), one.labels, strict=True):
         hooks = []
@@ -36,7 +36,7 @@ def whole_pass(model, one, edit=None, gone=()):
             d = model.config.embed_dim // model.config.num_heads
             part = slice(d * head, d * (head + 1))
             value = 0 if edit is None else edit.heads[layer, head]
-            # What the projection reads is cut, or, in the course network, what the attention hands on.
+            # Changes the input of the projection, or in the course network the output of the attention.
             if getattr(attn, "proj", None) is not None:
                 hooks.append(attn.proj.register_forward_pre_hook(replacing(part, value)))
             else:
@@ -68,7 +68,7 @@ def replacing_output(part, value):
 
 
 @pytest.mark.parametrize("make", NETWORKS)
-def test_losses_without_each_head_are_those_of_whole_passes(make):
+def test_losses_without_each_head_equal_those_of_full_passes(make):
     model, one = make(), split(12)
     means = validation_means(model, sample(model, INFO, one))
     found = head_importance(model, sample(model, INFO, one), means)
@@ -139,7 +139,7 @@ def test_the_gradient_is_the_slope_of_the_loss():
 
 
 @pytest.mark.parametrize("make", NETWORKS)
-def test_a_pruning_curve_is_that_of_whole_passes(make):
+def test_a_pruning_curve_equals_that_of_full_passes(make):
     model, one = make(), split(9)
     heads = [(layer, head) for layer in range(model.config.depth) for head in range(3)]
     order = heads[::-1][1:] + heads[-1:]
@@ -162,7 +162,7 @@ def test_a_curve_of_many_heads_has_few_points_with_both_ends():
     assert (found.gone[0], found.gone[-1], len(found.gone)) == (0, 32, POINTS_MAX)
 
 
-def test_the_order_begins_with_the_head_that_is_missed_least():
+def test_the_order_starts_with_the_least_important_head():
     model, one = vit(), split(40)
     batches = sample(model, INFO, one)
     found = head_importance(model, batches, validation_means(model, batches))
@@ -186,7 +186,7 @@ def test_ranking_and_measuring_share_no_image():
     np.testing.assert_allclose(found.select(RANKED).without["zero"].loss, first.without["zero"].loss, atol=1e-5)
 
 
-def test_batches_of_any_size_give_the_same(monkeypatch):
+def test_the_batch_size_does_not_change_the_result(monkeypatch):
     model, one = vit(), split(10)
     batches = sample(model, INFO, one)
     means = validation_means(model, batches)
@@ -209,7 +209,7 @@ def test_standard_errors_are_those_of_paired_differences():
 
 
 @pytest.mark.parametrize(("wins", "losses", "chance"), [(5, 0, True), (6, 0, False), (0, 6, False), (9, 2, True)])
-def test_an_accuracy_counts_as_lost_by_an_exact_sign_test(wins, losses, chance):
+def test_a_loss_of_accuracy_is_tested_by_an_exact_sign_test(wins, losses, chance):
     right = np.ones(100, dtype=bool)
     right[:losses] = False
     after = np.ones(100, dtype=bool)
@@ -221,7 +221,7 @@ def test_an_accuracy_counts_as_lost_by_an_exact_sign_test(wins, losses, chance):
     assert bool(found.by_chance) == chance
 
 
-def test_progress_counts_to_the_end_and_a_stop_stops():
+def test_progress_reaches_its_total_and_can_stop_the_work():
     model = vit()
     batches = sample(model, INFO, split(70))
     means, seen = validation_means(model, batches), []
@@ -256,7 +256,7 @@ def test_a_convolutional_network_has_an_outcome_and_no_heads():
             work()
 
 
-def test_changes_of_a_batch_have_the_outcome_of_each_image():
+def test_the_outcome_of_a_batch_with_edits_equals_that_of_single_images():
     model, one = vit(), split(8)
     edits = to_edits(model, [Change(1, 2, "zero"), Change(2, 1, "zero")])
     right, losses = whole_pass(model, one, None, [(0, 1), (1, 0)])

@@ -1,4 +1,4 @@
-"""CKA against its formulas, written out, and between networks of every kind."""
+"""CKA, compared with plain implementations of its formulas, for every kind of network."""
 
 import numpy as np
 import pytest
@@ -68,7 +68,7 @@ def test_cka_equals_both_formulas():
 
 
 @pytest.mark.parametrize("unbiased", [True, False])
-def test_a_layer_is_like_itself_turned_and_scaled_and_not_like_itself_stretched(unbiased):
+def test_cka_is_invariant_to_rotation_and_scale_but_not_to_stretching(unbiased):
     x = features(1, 12)
     turn = np.linalg.qr(np.random.default_rng(5).normal(size=(12, 12)))[0]
     turned, stretched = 7 * x @ turn - 4, x * np.geomspace(1, 100, 12)
@@ -77,7 +77,7 @@ def test_a_layer_is_like_itself_turned_and_scaled_and_not_like_itself_stretched(
     assert layer_similarity.cka(x @ x.T, stretched @ stretched.T, unbiased=unbiased) < 0.95
 
 
-def test_what_has_nothing_in_common_is_near_zero_without_bias_and_high_with_it():
+def test_independent_features_have_unbiased_cka_near_zero_and_high_biased_cka():
     random = np.random.default_rng(3)
     x, y = random.normal(size=(30, 2000)), random.normal(size=(30, 2000))
     assert abs(layer_similarity.cka(x @ x.T, y @ y.T)) < 0.1
@@ -121,7 +121,7 @@ def test_similarity_of_two_networks_equals_the_formula_on_their_recorded_tokens(
     assert found[3, 2] == pytest.approx(nguyen(x, y), abs=1e-5)
 
 
-def test_a_network_is_like_itself_and_the_map_is_symmetric(images):
+def test_a_network_compared_with_itself_is_symmetric_with_ones_on_the_diagonal(images):
     found = layer_similarity.similarity(layer_similarity.grams(make(), info_of(make()), images))
     np.testing.assert_allclose(np.diag(found), 1)
     np.testing.assert_allclose(found, found.T)
@@ -147,7 +147,7 @@ def test_networks_of_any_kind_and_size_can_be_compared(images):
     assert np.isfinite(found).all()
 
 
-def test_progress_reaches_its_total_and_a_stop_takes_effect(images):
+def test_progress_reaches_its_total_and_can_stop_the_work(images):
     told = []
     layer_similarity.grams(make(), info_of(make()), images, progress=lambda *it: told.append(it))
     assert told[-1] == (120, 120)

@@ -1,4 +1,4 @@
-"""Portraits of heads: each number against loops over its definition, names on patterns whose answer is known."""
+"""Portraits of heads: numbers compared with loops, and names checked on patterns with a known result."""
 
 from types import SimpleNamespace
 
@@ -292,14 +292,14 @@ LOW = np.where(np.arange(TOKENS) == 0, 0.1, 1.0)
         (by_content, None, "content"),
         (class_token, LOW, "sink"),
         (class_token, None, "positional"),  # it takes much from the class token, so this is no parking
-        (wandering, None, "content"),  # everybody gathers from one patch
+        (wandering, None, "content"),  # all patches attend to one patch
     ],
 )
-def test_heads_are_named_by_what_they_do(pattern, lengths, name):
+def test_heads_get_the_expected_names(pattern, lengths, name):
     assert look(pattern, lengths=lengths).names.tolist() == [[name]]
 
 
-def test_the_numbers_of_patterns_whose_answer_is_known():
+def test_the_numbers_of_known_patterns():
     seen = look(even)
     assert seen.entropy_share[0, 0] == pytest.approx(1)
     assert seen.effective_tokens[0, 0] == pytest.approx(17, rel=1e-5)
@@ -323,7 +323,7 @@ def test_the_numbers_of_patterns_whose_answer_is_known():
     assert look(by_content, images=200).by_place[0, 0] < 0.15
 
 
-def test_a_sink_hands_on_little_and_is_not_one_place():
+def test_a_sink_has_short_values_and_is_not_a_fixed_patch():
     values = np.ones(TOKENS)
     low_everywhere = look(wandering, images=16, lengths=values)
     assert low_everywhere.focus_rate[0, 0] == 1
@@ -340,7 +340,7 @@ def test_a_sink_hands_on_little_and_is_not_one_place():
     assert (same.sink_share[0, 0], same.names[0, 0]) == (0, "positional")
 
 
-def test_heads_are_listed_by_what_they_do_and_how_far_they_look():
+def test_heads_are_sorted_by_name_and_distance():
     patterns = [even, by_content, left, near, class_token]
     split = split_of(12)
     split.images[:, 0, 0, 0] = np.arange(12)
@@ -351,7 +351,7 @@ def test_heads_are_listed_by_what_they_do_and_how_far_they_look():
     assert sorted(seen.order()) == list(np.ndindex(1, 5))
 
 
-def test_the_images_that_drive_a_head_are_those_to_which_it_adds_most():
+def test_driving_images_are_those_to_which_the_head_adds_most():
     model, split = make(tiny_config().model), split_of(20)
     seen = portraits(model, info_of(model), split, count=12)
     rows = seen.images
@@ -367,7 +367,7 @@ def test_the_images_that_drive_a_head_are_those_to_which_it_adds_most():
         assert chance == pytest.approx(4 * np.mean(split.labels[rows] == label))
 
 
-def test_what_has_no_rows_is_refused_in_a_sentence():
+def test_networks_without_attention_rows_are_refused():
     with pytest.raises(ExplainError, match="no heads"):
         portraits(CNN(CNNConfig(image_size=32)).eval(), info_of(None), split_of(5))
     course = build_model(ReferenceConfig(image_size=32, patch_size=8, embed_dim=16), seed=0)

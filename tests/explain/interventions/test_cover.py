@@ -1,4 +1,4 @@
-"""Covered images, pixel by pixel."""
+"""Covered images, compared pixel by pixel."""
 
 import math
 
@@ -14,7 +14,7 @@ def images():
     return torch.randn(2, 3, 9, 8, generator=torch.Generator().manual_seed(0))
 
 
-def test_every_pixel_belongs_to_one_patch_also_where_the_grid_does_not_divide_the_image():
+def test_every_pixel_belongs_to_one_patch_for_any_image_size():
     place = patch_of_pixel((2, 3), (5, 8)).numpy()
     assert place.tolist() == [[0, 0, 0, 1, 1, 1, 2, 2]] * 3 + [[3, 3, 3, 4, 4, 4, 5, 5]] * 2
 

@@ -1,4 +1,4 @@
-"""From chosen changes to a changed pass, means over validation images, and the text of a link."""
+"""Changes to heads and patches: edits, means over validation images, and the text of a link."""
 
 from types import SimpleNamespace
 
@@ -44,7 +44,7 @@ def images():
 
 
 @pytest.mark.parametrize("make", [vit, course])
-def test_means_are_those_of_all_images_one_by_one(make):
+def test_means_equal_those_of_single_images(make):
     model, one = make(), split(70)
     means = validation_means(model, sample(model, INFO, one))
     heads, attention = 0, 0
@@ -103,7 +103,7 @@ def test_changes_of_several_heads_and_layers_act_together(images):
 
 
 def test_a_mean_without_means_is_refused():
-    with pytest.raises(ValueError, match=r"1\.2m puts a mean"):
+    with pytest.raises(ValueError, match=r"1\.2m needs the means"):
         to_edits(vit(), [Change(1, 2, "mean")])
 
 
@@ -112,7 +112,7 @@ def test_a_convolutional_network_has_no_heads_to_change():
         to_edits(CNN(CNNConfig()), [Change(1, 1, "zero")])
 
 
-def test_text_goes_there_and_back_in_the_order_of_the_heads():
+def test_text_round_trip_is_in_the_order_of_the_heads():
     changes = [
         Change(12, 3, "uniform"),
         Change(2, 4, "temperature", 0.7071),
@@ -148,7 +148,7 @@ def test_text_goes_there_and_back_in_the_order_of_the_heads():
         ("1.2z-1.2u", "already has a change"),
     ],
 )
-def test_text_of_another_form_gets_a_sentence(text, said):
+def test_malformed_text_is_refused(text, said):
     with pytest.raises(SettingsError, match=said):
         changes_from_text(text, 2, 4)
 
@@ -167,7 +167,7 @@ def test_shuffled_patches_are_the_same_patches_in_other_places(images):
     assert not torch.equal(mixed, shuffle(images, (4, 4), 8))
 
 
-def test_shuffling_takes_patches_that_differ_by_a_pixel_too():
+def test_patches_whose_sizes_differ_by_a_pixel_can_be_shuffled():
     image = torch.arange(30.0).view(1, 1, 5, 6)
     order = patch_order((2, 3), 1)
     mixed = shuffle(image, (2, 3), 1)
@@ -180,7 +180,7 @@ def test_shuffling_takes_patches_that_differ_by_a_pixel_too():
             assert torch.equal(seen, image[0, 0, source, 2 * here[1] : 2 * here[1] + 2])
 
 
-def test_an_altered_picture_is_shuffled_first_and_covered_then():
+def test_a_picture_is_shuffled_first_and_then_covered():
     view = np.random.default_rng(0).integers(0, 256, (32, 32, 3), dtype=np.uint8)
     assert alter(view, (4, 4), (), seed=0) is view
     order, mixed = patch_order((4, 4), 3), alter(view, (4, 4), (6, 16), "mean", 3)
@@ -195,20 +195,20 @@ def test_an_altered_picture_is_shuffled_first_and_covered_then():
             np.testing.assert_array_equal(seen, own)
 
 
-def test_numbers_of_patches_go_to_text_and_back():
+def test_patch_numbers_round_trip_through_text():
     assert patches_to_text([12, 3, 1, 2, 7, 13, 2]) == "1-3.7.12-13"
     assert patches_from_text("1-3.7.12-13", 16) == (1, 2, 3, 7, 12, 13)
     assert (patches_to_text([]), patches_from_text("", 16)) == ("", ())
 
 
 @pytest.mark.parametrize("text", ["0", "17", "5-3", "1-17", "1,2", "1-", "x", "1..2", "-1", "1-2-3"])
-def test_patches_that_are_not_there_get_a_sentence(text):
-    with pytest.raises(SettingsError, match="names"):
+def test_malformed_or_missing_patches_are_refused(text):
+    with pytest.raises(SettingsError, match="1-3.7|do not exist"):
         patches_from_text(text, 16)
 
 
 @pytest.mark.parametrize("make", [vit, course])
-def test_an_answer_is_that_of_the_changed_pass(images, make):
+def test_run_with_edits_returns_the_output_of_the_changed_pass(images, make):
     model = make()
     edits = to_edits(model, [Change(1, 2, "zero"), Change(2, 3, "uniform")])
     found = run_with_edits(model, images, edits)
@@ -217,7 +217,7 @@ def test_an_answer_is_that_of_the_changed_pass(images, make):
     assert found.record.grid == model.grid
 
 
-def test_a_convolutional_network_answers_unless_it_is_to_be_changed(images):
+def test_a_convolutional_network_runs_only_without_edits(images):
     torch.manual_seed(0)
     model = CNN(CNNConfig(image_size=32)).eval()
     found = run_with_edits(model, images)

@@ -1,4 +1,4 @@
-"""Integrated gradients and occlusion against their definitions, written out, on every kind of network."""
+"""Integrated gradients and occlusion, compared with plain implementations, for every kind of network."""
 
 from itertools import pairwise
 
@@ -58,7 +58,7 @@ def test_integrated_gradients_are_the_integral_of_the_gradient_from_the_mean_col
         np.testing.assert_allclose(heat, np.array(expected), atol=1e-5 * max(1, np.abs(heat).max()))
 
 
-def test_their_sum_is_the_score_less_that_of_the_blank_image():
+def test_integrated_gradients_sum_to_the_gain_over_the_blank_image():
     model, images = make(stem="patch"), pictures(32)
     target = Target(torch.tensor([2, 0]), against=1)
     with torch.no_grad():
@@ -73,7 +73,7 @@ def test_their_sum_is_the_score_less_that_of_the_blank_image():
 
 
 @MODELS
-def test_occlusion_is_the_fall_of_the_score_without_one_square(model, side, grid):
+def test_occlusion_is_the_drop_of_the_score_without_one_square(model, side, grid):
     images, labels = pictures(side), [3, 1]
     seen = occlusion(model, images, Target(torch.tensor(labels), against=0))
     assert (seen < 0).any()
@@ -99,7 +99,7 @@ def test_each_image_s_likeliest_class_on_the_whole_image_is_explained_when_none_
 
 
 @pytest.mark.parametrize("method", [integrated_gradients, occlusion])
-def test_it_makes_no_difference_how_many_images_go_at_once(method, monkeypatch):
+def test_the_batch_size_does_not_change_the_maps(method, monkeypatch):
     model, images = make(), torch.cat([pictures(32), 1 - pictures(32)])
     labels = Target(torch.tensor([0, 1, 2, 3]))
     together = method(model, images, labels)
@@ -109,7 +109,7 @@ def test_it_makes_no_difference_how_many_images_go_at_once(method, monkeypatch):
 
 
 @pytest.mark.parametrize(("method", "total"), [(integrated_gradients, 2 * 50), (occlusion, 2 * (16 + 1))])
-def test_progress_is_told_and_its_stop_is_heard(method, total, monkeypatch):
+def test_progress_is_reported_and_can_stop_the_work(method, total, monkeypatch):
     monkeypatch.setattr(attribution, "BATCH_MAX", 4)
     told = []
     method(make(), pictures(32), 1, progress=lambda done, of: told.append((done, of)))
@@ -128,7 +128,7 @@ def test_progress_is_told_and_its_stop_is_heard(method, total, monkeypatch):
 
 
 @pytest.mark.parametrize("method", [integrated_gradients, occlusion])
-def test_a_model_in_training_mode_is_asked_in_eval_mode_and_left_as_it_was(method):
+def test_a_model_in_training_mode_is_run_in_eval_mode_and_not_changed(method):
     model, images = make(dropout=0.5), pictures(32)
     expected = method(model, images, 1)
     model.train()

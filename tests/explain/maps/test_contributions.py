@@ -1,4 +1,4 @@
-"""What each token contributes, against the vectors themselves, one by one."""
+"""Contributions of tokens, compared with the norms of the single vectors."""
 
 import numpy as np
 import pytest

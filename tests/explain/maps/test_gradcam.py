@@ -1,4 +1,4 @@
-"""Grad-CAM against its definition, written out, on models that sessions share."""
+"""Grad-CAM, compared with a plain implementation, on models that threads share."""
 
 import threading
 
@@ -16,7 +16,7 @@ from vit.reference import ReferenceViT
 
 
 def make_cnn(**settings) -> torch.nn.Module:
-    """A frozen one whose running statistics are not those of its birth, and whose classes differ in every channel."""
+    """A frozen network with changed running statistics, whose classes differ in every channel."""
     model = build_model(CNNConfig(image_size=32, **settings), seed=0)
     random = torch.Generator().manual_seed(1)
     with torch.no_grad():
@@ -104,7 +104,7 @@ def test_threads_over_one_model_get_the_maps_and_predictions_of_their_own_image(
     assert not wrong
 
 
-def test_a_network_without_convolution_blocks_is_refused_with_what_to_take_instead(images):
+def test_a_network_without_convolution_blocks_is_refused_with_an_alternative(images):
     with pytest.raises(ExplainError, match="chefer for a transformer"):
         grad_cam(make(), images)
 

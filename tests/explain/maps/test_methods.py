@@ -1,4 +1,4 @@
-"""Each map that is made from attention against its definition, written out."""
+"""Each attention-based map, compared with a plain implementation of its definition."""
 
 import numpy as np
 import pytest
@@ -88,7 +88,7 @@ def test_rollout_is_the_product_of_half_attention_half_identity(images, settings
 @KINDS
 @pytest.mark.parametrize("fusion", ["mean", "max", "min"])
 @pytest.mark.parametrize("discard", [0.0, 0.9])
-def test_rollout_fuses_heads_leaves_the_smallest_out_and_keeps_rows_of_one(images, settings, fusion, discard):
+def test_rollout_combines_heads_drops_the_smallest_weights_and_normalises_rows(images, settings, fusion, discard):
     model = make(**settings)
     for image, seen in zip(images, rollout(model, images, fusion=fusion, discard=discard), strict=True):
         product = np.eye(17)
@@ -100,7 +100,7 @@ def test_rollout_fuses_heads_leaves_the_smallest_out_and_keeps_rows_of_one(image
         np.testing.assert_allclose(seen, summary(model, product), atol=1e-6)
 
 
-def test_each_image_loses_its_own_smallest_weights_but_never_the_first_token_s_for_itself():
+def test_the_smallest_weights_of_each_image_are_dropped_except_the_first_token_s_own():
     random = torch.rand(2, 17, 17, generator=torch.Generator().manual_seed(0)) + 0.1
     random[:, 0, 0] = 1e-3
     kept = leave_out_smallest(random, 0.5)
@@ -113,8 +113,8 @@ def test_each_image_loses_its_own_smallest_weights_but_never_the_first_token_s_f
 @pytest.mark.parametrize(
     "wrong", [{"fusion": "median"}, {"discard": 1.0}, {"discard": -0.1}, {"discard": float("nan")}]
 )
-def test_settings_that_cannot_be_are_refused(images, wrong):
-    with pytest.raises(ValueError, match="choose one"):
+def test_invalid_options_are_refused(images, wrong):
+    with pytest.raises(ValueError, match="choose"):
         rollout(make(), images, **wrong)
 
 
@@ -145,7 +145,7 @@ def test_attention_times_gradient_is_that_of_the_last_layer(images, settings):
         np.testing.assert_allclose(seen, summary(model, weighted.clip(min=0).mean(axis=0)), atol=1e-7, rtol=1e-5)
 
 
-def test_its_gradient_is_the_change_of_the_score_when_one_link_is_a_little_stronger(images):
+def test_the_gradient_equals_a_finite_difference_of_the_score(images):
     model = make(pool="cls", stem="patch", depth=2).double()
     record: dict = {}
     model(images[:1].double(), record=record)
@@ -164,7 +164,7 @@ def test_its_gradient_is_the_change_of_the_score_when_one_link_is_a_little_stron
 
 @KINDS
 @pytest.mark.parametrize("discard", [0.0, 0.5])
-def test_gradient_rollout_is_the_product_of_what_raises_the_score_less_what_stays_in_place(images, settings, discard):
+def test_gradient_rollout_is_the_product_of_positive_weights_without_the_identity_path(images, settings, discard):
     model = make(**settings)
     for image, seen in zip(images, gradient_rollout(model, images, 2, discard=discard), strict=True):
         product = stays = np.eye(17)
@@ -197,7 +197,7 @@ def test_grad_cam_of_a_transformer_weighs_the_channels_that_enter_its_last_block
         np.testing.assert_allclose(seen.ravel(), np.maximum(expected, 0), atol=1e-5 * np.abs(expected).max())
 
 
-def test_maps_of_a_batch_are_those_of_its_images_one_by_one_however_it_is_cut(images, monkeypatch):
+def test_maps_of_a_batch_equal_those_of_single_images(images, monkeypatch):
     model = make()
     images = torch.cat([images, images.flip(0) + 1])
     labels = torch.tensor([3, 0, 2, 2])
@@ -213,7 +213,7 @@ def test_maps_of_a_batch_are_those_of_its_images_one_by_one_however_it_is_cut(im
             np.testing.assert_allclose(maps[index], alone[0], atol=1e-6, err_msg=name)
 
 
-def test_nothing_is_left_on_the_shared_model(images):
+def test_the_shared_model_is_not_changed(images):
     model = make().train()
     relevance_maps(model, images, 1)
     assert model.training
@@ -240,7 +240,7 @@ def course(*mended: str) -> ReferenceViT:
     ],
     ids=lambda model: model.config.title,
 )
-def test_the_methods_named_for_a_network_are_those_that_it_can_give(images, model):
+def test_methods_for_lists_the_available_methods(images, model):
     offered = methods_for(model)
     assert offered == methods_for(model.config)
     assert (reason_unavailable(model) == "") is (len(offered) == len(METHODS))

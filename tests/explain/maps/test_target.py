@@ -1,4 +1,4 @@
-"""What a map explains: one logit, or the distance between two."""
+"""The explained score: one logit, or the difference between two."""
 
 import pytest
 import torch
@@ -21,7 +21,7 @@ LOGITS = torch.tensor([[1.0, 5.0, 2.0], [4.0, 0.0, 3.0]])
         (Target.of(Target(2, 1)), [-3, 3]),
     ],
 )
-def test_the_score_is_the_logit_or_how_far_it_is_ahead(target, scores):
+def test_the_score_is_a_logit_or_a_difference_of_logits(target, scores):
     assert target.score(LOGITS).tolist() == scores
 
 

@@ -1,4 +1,4 @@
-"""The logit lens against the head's arithmetic, written out."""
+"""The logit lens, compared with a plain implementation."""
 
 import numpy as np
 import pytest
@@ -19,7 +19,7 @@ def images():
 
 
 def trained_like(**settings) -> ViT:
-    """A model whose norm and head are not those of the initialisation, which hide a missing weight or bias."""
+    """A model whose norm and head have other weights than at initialisation, so that none can be forgotten."""
     model = make(**settings)
     for parameter in (*model.norm.parameters(), *model.head.parameters()):
         torch.nn.init.normal_(parameter, std=0.7)
@@ -38,7 +38,7 @@ def answer(model: ViT, read: np.ndarray) -> np.ndarray:
 
 
 @pytest.mark.parametrize("network", NETWORKS)
-def test_the_lens_norms_pools_and_reads_every_state(images, network):
+def test_the_lens_applies_norm_pooling_and_head_to_every_state(images, network):
     model = trained_like(**network)
     record = capture(model, images)
     summary, each = summary_lens(model, record), token_lens(model, record)
@@ -54,13 +54,13 @@ def test_the_lens_norms_pools_and_reads_every_state(images, network):
 
 
 @pytest.mark.parametrize("network", NETWORKS)
-def test_after_the_last_layer_the_lens_is_the_models_own_answer(images, network):
+def test_after_the_last_layer_the_lens_is_the_model_s_prediction(images, network):
     model = trained_like(**network)
     own = model(images).softmax(dim=1).numpy()
     np.testing.assert_allclose(summary_lens(model, capture(model, images))[:, -1], own, atol=1e-5)
 
 
-def test_where_the_head_reads_the_mean_the_answer_is_the_mean_of_the_patches_logits(images):
+def test_with_mean_pooling_the_logits_are_the_mean_of_the_patches_logits(images):
     model = trained_like(pool="mean")
     record = capture(model, images)
     logits = np.log(token_lens(model, record)[:, -1, 1:].astype(np.float64)).mean(axis=1)
@@ -96,5 +96,5 @@ def test_the_mended_course_network_has_a_lens_on_every_token(images):
 @pytest.mark.parametrize(
     ("likeliest", "state"), [([1, 1, 1], 0), ([0, 1, 1], 1), ([1, 0, 1], 2), ([2, 0, 1, 1, 1], 2), ([3], 0)]
 )
-def test_an_answer_is_settled_where_it_changes_no_more(likeliest, state):
+def test_a_prediction_is_stable_from_the_last_change_on(likeliest, state):
     assert prediction_stable_from(np.eye(4)[likeliest]) == state

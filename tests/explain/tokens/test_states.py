@@ -1,4 +1,4 @@
-"""Similarity, principal components and norms of tokens against their definitions, written out."""
+"""Similarity, principal components, norms and parts of tokens, compared with plain implementations."""
 
 import numpy as np
 import pytest
@@ -28,7 +28,7 @@ def images():
 
 
 def states(record: Record) -> np.ndarray:
-    """``(b l n e)``, gathered by hand."""
+    """Collect ``(b l n e)`` without the tested function."""
     return np.stack([record.embedded.numpy(), *(layer.tokens.numpy() for layer in record.layers)], axis=1)
 
 
@@ -79,7 +79,7 @@ def test_the_course_networks_summary_is_compared_as_the_mean_of_all_tokens(image
     np.testing.assert_allclose(similarity_to(record, [0], centre=False)[:, 0], expected, atol=1e-5)
 
 
-def test_a_single_patch_resembles_nothing_once_the_mean_is_taken_out(images):
+def test_a_single_patch_has_similarity_zero_after_centring(images):
     record = capture(make(patch_size=32, depth=1), images)
     np.testing.assert_array_equal(token_similarity(record)[:, :, 1], 0)
     assert principal_components(record).colours.shape == (2, 1, 1, 3)
@@ -88,7 +88,7 @@ def test_a_single_patch_resembles_nothing_once_the_mean_is_taken_out(images):
 
 
 @pytest.mark.parametrize("network", NETWORKS)
-def test_norms_are_the_lengths_of_all_tokens_the_prefix_among_them(images, network):
+def test_norms_are_those_of_all_tokens_including_the_prefix(images, network):
     record = capture(make(**network), images)
     expected = [[[np.sqrt((token**2).sum()) for token in state] for state in image] for image in states(record)]
     np.testing.assert_allclose(token_norms(record), expected, rtol=1e-5)
@@ -113,15 +113,15 @@ def test_components_are_those_of_a_singular_value_decomposition_of_the_patches(i
 
 
 def stack_of(layers: list[np.ndarray]) -> Record:
-    """A record whose patch tokens ``(n e)`` are these, one a state, after a class token of zeros."""
+    """A record with these patch tokens ``(n e)``, one array for each state, after a class token of zeros."""
     record = capture(make(depth=len(layers) - 1, embed_dim=4, num_heads=1), torch.zeros(1, 3, 32, 32))
     tokens = [torch.from_numpy(np.vstack([np.zeros(4), layer])[None]).float() for layer in layers]
     rest = [type(old)(**vars(old) | {"tokens": new}) for old, new in zip(record.layers, tokens[1:], strict=True)]
     return Record(**vars(record) | {"embedded": tokens[0], "layers": tuple(rest)})
 
 
-def test_alignment_keeps_the_colours_of_what_stays_the_same():
-    """Two directions that change places in size, and one that is turned round, keep their colour and sign."""
+def test_alignment_keeps_the_colours_of_unchanged_directions():
+    """Two directions that swap their order of variance, and one that changes sign, keep colour and sign."""
     random = np.random.default_rng(0)
     base = random.normal(size=(16, 4))
     base = np.linalg.qr(base - base.mean(axis=0))[0]
@@ -137,7 +137,7 @@ def test_alignment_keeps_the_colours_of_what_stays_the_same():
     assert abs(np.corrcoef(alone.scores[0, ..., 0].ravel(), alone.scores[1, ..., 0].ravel())[0, 1]) < 0.5
 
 
-def test_colours_do_not_depend_on_the_sign_that_the_decomposition_came_with(images):
+def test_colours_do_not_depend_on_the_sign_of_the_decomposition(images):
     record = capture(make(), images)
     turned = Record(**vars(record) | {"embedded": -record.embedded})
     one, other = (principal_components(it, align=False).scores[0] for it in (record, turned))
@@ -147,7 +147,7 @@ def test_colours_do_not_depend_on_the_sign_that_the_decomposition_came_with(imag
         assert other[..., component].ravel()[peak] > 0
 
 
-def test_the_mended_course_network_has_its_tokens_too(images):
+def test_the_corrected_course_network_has_token_states(images):
     torch.manual_seed(0)
     record = capture(ReferenceViT(image_size=32, patch_size=8, embed_dim=16, mended=DEPARTURES), images)
     assert token_similarity(record).shape == (2, 3, 17, 17)
@@ -172,12 +172,12 @@ def test_the_parts_of_a_token_sum_to_what_enters_the_first_block(settings):
 
 
 @pytest.mark.parametrize("patch", [0, 17])
-def test_a_patch_that_there_is_not_is_refused(patch):
+def test_a_patch_that_does_not_exist_is_refused(patch):
     model = ViT(ViTConfig(image_size=32, embed_dim=16, num_heads=2))
     with pytest.raises(ValueError, match="choose 1 to 16"):
         token_parts(model, torch.zeros(1, 3, 32, 32), patch)
 
 
-def test_effective_tokens_count_those_that_share_evenly():
+def test_effective_tokens_of_uniform_attention_are_their_number():
     rows = np.array([[1, 0, 0, 0], [0.5, 0.5, 0, 0], [0.25] * 4], dtype=np.float32)
     np.testing.assert_allclose(effective_tokens(rows), [1, 2, 4], rtol=1e-6)
