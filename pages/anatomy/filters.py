@@ -10,7 +10,7 @@ from vit import plots
 from vit.errors import ExplainError, UserError
 from vit.explain.anatomy import filters
 from vit.networks import Network
-from vit.plots.anatomy import every
+from vit.plots.anatomy import map_spacing
 from vit.runs import Run
 
 SHEET_COLUMNS = 16
@@ -75,7 +75,7 @@ def show_positions(model: Network) -> None:
             alt="A map for each patch: how similar its position embedding is to the others",
         )
         words = st.container(width=300)
-    each = every(similarity.shape[0])
+    each = map_spacing(similarity.shape[0])
     if each > 1:
         words.caption(f"Of {similarity.shape[0]} × {similarity.shape[1]} patches one in {each} each way has its map.")
     words.caption(

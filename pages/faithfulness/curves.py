@@ -15,7 +15,7 @@ from pages.ui.text import plain
 from pages.ui.wording import term
 from vit.classes import class_names_of
 from vit.pictures import overlays
-from vit.plots.faithfulness import Curve, faithfulness_curves, walk_curve
+from vit.plots.faithfulness import Curve, faithfulness_curves, image_curve
 from vit.runs import Run
 
 if TYPE_CHECKING:  # torch comes with the first model
@@ -134,7 +134,7 @@ def show_walk(run: Run, picked: PickedImage, seen: "CurveFrames", kind: str, fil
     name = f"{run.name}-{picked.id}-{kind}-{fill}"
     st.markdown(f"**This image**: area under the curve {area:.3f}")
     st.plotly_chart(
-        walk_curve(seen.shares, seen.probabilities, kind),
+        image_curve(seen.shares, seen.probabilities, kind),
         key="walk_curve",
         config=plotly_config(name),
         alt=f"Probability of the class along the {kind} curve of this image",
@@ -143,7 +143,7 @@ def show_walk(run: Run, picked: PickedImage, seen: "CurveFrames", kind: str, fil
     downloads(
         name,
         key="walk",
-        picture=lambda: overlays.sheet(
+        picture=lambda: overlays.titled_grid(
             [Image.fromarray(it).resize((SIDE, SIDE), Image.Resampling.NEAREST) for it in seen.frames],
             [f"{share:.0%}: {probability:.1%}" for share, probability in steps],
             columns=6,

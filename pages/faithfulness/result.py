@@ -10,7 +10,7 @@ import streamlit as st
 from pages.faithfulness.help import MEASURES, NO_MASKS, NO_OBJECT
 from pages.ui.downloads import downloads, plotly_config
 from pages.ui.text import plain
-from vit.pictures.colours import PALETTE, RIGHT, tinted
+from vit.pictures.colours import PALETTE, RIGHT, with_opacity
 from vit.plots.faithfulness import Comparison, advantage_forest
 from vit.runs import Run
 
@@ -24,7 +24,7 @@ BADGES = {
 }
 FEW = 100  # images
 BETTER, CHANCE = (
-    f"background-color: {tinted(colour, share)}" for colour, share in ((RIGHT, 0.2), (PALETTE["grey"], 0.14))
+    f"background-color: {with_opacity(colour, share)}" for colour, share in ((RIGHT, 0.2), (PALETTE["grey"], 0.14))
 )
 
 

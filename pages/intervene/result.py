@@ -232,7 +232,7 @@ def _picture(rows: np.ndarray, seen: Seen, grid: tuple[int, int], *, signed: boo
     top = overlays.shared_top(np.abs(maps))
     pictures = [overlays.signed_overlay(seen.view, one, top=top) for one in maps.reshape(-1, *grid)]
     titles = [f"layer {layer}, head {head}" for layer in range(1, depth + 1) for head in range(1, heads + 1)]
-    return overlays.sheet(pictures, titles, columns=heads)
+    return overlays.titled_grid(pictures, titles, columns=heads)
 
 
 # The accuracy

@@ -198,7 +198,7 @@ def gallery(
         downloads.downloads(
             f"{run.name}-{picked.id}-relevance",
             key="all_maps",
-            picture=lambda: overlays.sheet(
+            picture=lambda: overlays.titled_grid(
                 [
                     relevance_maps.draw(view, maps[name], method.signed, relevance_maps.SMALL)
                     for name, method in methods.items()

@@ -59,7 +59,7 @@ def show(image_tokens: ImageTokens) -> None:
     downloads(
         f"{image_tokens.name}-components",
         key="components",
-        picture=lambda: token_tiles.sheet(tiles, image_tokens.states),
+        picture=lambda: token_tiles.tile_sheet(tiles, image_tokens.states),
         arrays=lambda: {"scores": found.scores, "shares": found.shares, "colours": found.colours},
         table=lambda: rows(image_tokens, found.scores),
     )

@@ -190,7 +190,7 @@ def show_classes(image_tokens: ImageTokens, patches: np.ndarray, shown: list[int
     downloads(
         f"{image_tokens.name}-lens-patches",
         key="lens_patches",
-        picture=lambda: token_tiles.sheet(tiles, image_tokens.states, legend=entries),
+        picture=lambda: token_tiles.tile_sheet(tiles, image_tokens.states, legend=entries),
         arrays=lambda: {
             "probabilities": patches,
             "class_names": np.array(image_tokens.class_names),

@@ -89,4 +89,4 @@ def picture(image_tokens: ImageTokens) -> Image.Image:
     maps = image_tokens.norms[:, image_tokens.record.prefix_tokens :].reshape(-1, *image_tokens.record.grid)
     top = overlays.shared_top(maps)
     tiles = [overlays.overlay(image_tokens.view, one, top=top, side=token_tiles.TILE) for one in maps]
-    return token_tiles.sheet(tiles, image_tokens.states)
+    return token_tiles.tile_sheet(tiles, image_tokens.states)

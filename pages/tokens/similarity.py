@@ -91,7 +91,7 @@ def picture(image_tokens: ImageTokens, token: int, centre: bool) -> Image.Image:
     maps = image_tokens.similarity([token], centre=centre)[:, 0, record.prefix_tokens :].reshape(-1, *record.grid)
     top = float(np.percentile(np.abs(maps), 99))
     tiles = [token_tiles.signed_tile(image_tokens.view, one, top=top) for one in maps]
-    return token_tiles.sheet([token_tiles.outlined(it, record.grid, token) for it in tiles], image_tokens.states)
+    return token_tiles.tile_sheet([token_tiles.outlined(it, record.grid, token) for it in tiles], image_tokens.states)
 
 
 def arrays(image_tokens: ImageTokens, centre: bool) -> dict[str, np.ndarray]:

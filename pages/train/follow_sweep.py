@@ -72,7 +72,7 @@ def show_sweep(name: str, active: bool) -> None:
         st.rerun()
     show_state(found)
     chart = st.plotly_chart(
-        plots.sweep_heat(found),
+        plots.sweep_heatmap(found),
         key="sweep_map",
         on_select="rerun",
         selection_mode="points",

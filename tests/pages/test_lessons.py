@@ -175,7 +175,7 @@ def test_the_button_queues_what_is_missing_as_ordinary_runs(home, launched):
 def test_ones_own_run_stands_beside_the_measured_figures(home, launched):
     finished("mine", EXPERIMENTS["heads"][2].seeded(4), 0.4242)
     app = guessed("heads")
-    assert '"Yours"' in app.get("plotly_chart")[0].proto.spec
+    assert '"Your runs"' in app.get("plotly_chart")[0].proto.spec
     assert "42.4%" in app.table[0].value.to_string()
     assert queries(app, "See your run") == [{"runs": "mine"}]
     assert queries(app, "Attention of the class token") == [{"run": "mine", "token": "0"}]

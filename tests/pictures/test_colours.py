@@ -1,4 +1,4 @@
-"""The colours: told apart with any colour vision, legible in both themes, and written down in one place."""
+"""The colours: distinguishable with any colour vision, legible in both themes, and defined in one place."""
 
 import itertools
 import re
@@ -8,7 +8,17 @@ import numpy as np
 import pytest
 
 from tests.helpers.serving import ROOT
-from vit.pictures.colours import CATEGORICAL, PALETTE, SEQUENTIAL, SIGNED, THEMES, contrast, on_scale, rgb, tinted
+from vit.pictures.colours import (
+    CATEGORICAL,
+    PALETTE,
+    SEQUENTIAL,
+    SIGNED,
+    THEMES,
+    contrast,
+    ink_on_scale,
+    rgb,
+    with_opacity,
+)
 
 VISIONS = {
     "normal": np.eye(3),
@@ -22,26 +32,26 @@ VISIONS = {
         [[1.255528, -0.076749, -0.178779], [-0.078411, 0.930809, 0.147602], [0.004733, 0.691367, 0.303900]]
     ),
 }
-"""How linear red, green and blue are seen: Machado, Oliveira and Fernandes 2009, severity 1."""
+"""Linear RGB as seen with each colour vision: Machado, Oliveira and Fernandes 2009, severity 1."""
 
 TO_XYZ = np.array([[0.4124, 0.3576, 0.1805], [0.2126, 0.7152, 0.0722], [0.0193, 0.1192, 0.9505]])
 WHITE = TO_XYZ.sum(axis=1)
 
 LITERAL = re.compile(r"#(?:[0-9a-fA-F]{8}|[0-9a-fA-F]{6}|[0-9a-fA-F]{3,4})\b|\b(?:rgb|hsl)a?\(\s*\d[^)]*\)")
 PURE = re.compile(r"#(?:000|fff)\b|rgba?\((?:0[ ,]+0[ ,]+0|255[ ,]+255[ ,]+255)\b", re.IGNORECASE)
-"""Black and white, whole or as a veil."""
+"""Black and white, opaque or transparent."""
 
 CAPTION = int(re.search(r"currentcolor (\d+)%", (ROOT / "pages/ui/theme.css").read_text())[1]) / 100
-"""How much of the text's colour a caption has."""
+"""Opacity of a caption's text colour."""
 
 ELSEWHERE = {
-    "vit/pictures/colours.py": "the one place",
-    "pages/ui/widgets/patch_board/index.js": "the mean grey of a patch that was just covered, until the picture comes",
+    "vit/pictures/colours.py": "the definition",
+    "pages/ui/widgets/patch_board/index.js": "the grey of a patch that was just covered, until the new picture arrives",
 }
 
 
 def lab(colours, vision: str) -> np.ndarray:
-    """CIE L*a*b* (D65) of colours ``(n 3)``, 0 to 255, as this vision sees them."""
+    """Return CIE L*a*b* (D65) of colours ``(n 3)``, 0 to 255, as seen with this colour vision."""
     part = np.asarray(colours, dtype=float) / 255
     linear = np.where(part <= 0.04045, part / 12.92, ((part + 0.055) / 1.055) ** 2.4)
     xyz = np.clip(linear @ VISIONS[vision].T, 0, 1) @ TO_XYZ.T / WHITE
@@ -50,18 +60,18 @@ def lab(colours, vision: str) -> np.ndarray:
 
 
 def nearest(colours, vision: str) -> float:
-    """The smallest distance of two of the colours, CIE76: 2.3 is just noticed side by side."""
+    """Return the smallest CIE76 distance between two of the colours; 2.3 is just noticeable side by side."""
     places = lab([rgb(colour) for colour in colours], vision)
     return min(float(np.linalg.norm(one - other)) for one, other in itertools.combinations(places, 2))
 
 
 @pytest.mark.parametrize("vision", VISIONS)
-def test_categories_are_told_apart_with_any_colour_vision(vision):
+def test_categories_are_distinguishable_with_any_colour_vision(vision):
     assert nearest(PALETTE.values(), vision) > 13  # 4 where the grey is #8A8F98
 
 
 @pytest.mark.parametrize("vision", VISIONS)
-def test_negative_and_positive_are_told_apart(vision):
+def test_negative_and_positive_are_distinguishable(vision):
     assert nearest(SIGNED, vision) > 50
 
 
@@ -79,7 +89,7 @@ def test_numbers_on_the_scale_can_be_read():
     ends = np.array([rgb(colour) for colour in SEQUENTIAL], dtype=float)
     for share in np.linspace(0, 1, 101):
         ground = [np.interp(share * (len(ends) - 1), range(len(ends)), channel) for channel in ends.T]
-        assert contrast(rgb(on_scale(share)), tuple(ground)) >= 4.5
+        assert contrast(rgb(ink_on_scale(share)), tuple(ground)) >= 4.5
 
 
 @pytest.mark.parametrize("theme", THEMES)
@@ -123,12 +133,12 @@ def test_the_streamlit_theme_is_the_one_of_the_library():
         assert {key: theme[name][key] for key in keys.values()} == {key: colours[own] for own, key in keys.items()}
 
 
-def test_no_colour_stands_anywhere_else():
+def test_colours_are_defined_nowhere_else():
     found = {}
     for folder, kind in itertools.product(("vit", "pages"), ("py", "js", "css")):
         for path in (ROOT / folder).rglob(f"*.{kind}"):
             name = path.relative_to(ROOT).as_posix()
-            if name.startswith("vit/data/scenes/"):  # what is drawn there are things, which have colours of their own
+            if name.startswith("vit/data/scenes/"):  # drawn objects have their own colours
                 continue
             stray = [one for one in LITERAL.findall(path.read_text()) if not PURE.match(one)]
             if stray:
@@ -137,5 +147,5 @@ def test_no_colour_stands_anywhere_else():
     assert set(found) == set(ELSEWHERE), "nothing is left to allow there"
 
 
-def test_a_tint_is_what_css_and_plotly_take():
-    assert tinted("#0072B2", 0.25) == "rgba(0,114,178,0.25)"
+def test_an_opacity_is_written_as_css_and_plotly_expect():
+    assert with_opacity("#0072B2", 0.25) == "rgba(0,114,178,0.25)"

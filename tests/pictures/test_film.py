@@ -1,4 +1,4 @@
-"""Films: what comes out is what went in, for as long as was asked."""
+"""Films: frames and durations match the pictures and the requested seconds."""
 
 import io
 
@@ -15,7 +15,7 @@ TITLES = ("before", "between", "after")
 
 @pytest.fixture
 def pictures() -> list[Image.Image]:
-    """Three noisy pictures of odd sides, each with a bright patch at another place."""
+    """Three noisy pictures with odd sides, each with a bright patch at a different place."""
     random = np.random.default_rng(0)
     frames = []
     for place in range(3):
@@ -30,7 +30,7 @@ def patch(frame: np.ndarray, place: int) -> np.ndarray:
     return frame[20 * place + 3 : 20 * place + 13, 33:43].reshape(-1, 3).mean(axis=0)
 
 
-def test_a_gif_has_a_frame_for_each_picture_at_the_asked_pace_and_holds_the_last(pictures):
+def test_a_gif_shows_each_picture_for_the_requested_time_and_the_last_one_longer(pictures):
     with Image.open(io.BytesIO(film.gif(pictures, 0.4))) as image:
         assert (image.format, image.size, image.n_frames) == ("GIF", (101, 75), 3)
         assert image.info["loop"] == 0
@@ -41,7 +41,7 @@ def test_a_gif_has_a_frame_for_each_picture_at_the_asked_pace_and_holds_the_last
 
 
 def test_a_rare_colour_survives_in_a_gif():
-    # Of two hundred thousand pixels of all colours sixteen are of one: the palette must have it all the same.
+    # Only 16 of 200,000 pixels have this colour; the palette must still contain it.
     pixels = np.random.default_rng(0).integers(0, 140, (450, 450, 3), dtype=np.uint8)
     pixels[10:14, 10:14] = (253, 231, 37)
     with Image.open(io.BytesIO(film.gif([Image.fromarray(pixels)]))) as image:
@@ -50,7 +50,7 @@ def test_a_rare_colour_survives_in_a_gif():
 
 
 @pytest.mark.parametrize("seconds", [0.25, 0.7, 2.0])
-def test_an_mp4_decodes_to_the_pictures_with_even_sides_at_the_asked_pace(pictures, seconds):
+def test_an_mp4_decodes_to_the_pictures_with_even_sides_and_the_requested_duration(pictures, seconds):
     with av.open(io.BytesIO(film.mp4(pictures, seconds))) as container:
         stream = container.streams.video[0]
         assert (stream.codec_context.name, stream.codec_context.pix_fmt) == ("h264", "yuv420p")
@@ -63,7 +63,7 @@ def test_an_mp4_decodes_to_the_pictures_with_even_sides_at_the_asked_pace(pictur
 
 @pytest.mark.parametrize("make", film.MAKERS.values())
 @pytest.mark.parametrize("seconds", [0.0, -1.0, 60.0, float("nan")])
-def test_a_pace_that_no_film_has_is_refused(pictures, make, seconds):
+def test_seconds_out_of_bounds_are_refused(pictures, make, seconds):
     with pytest.raises(SettingsError, match=r"0\.1 to 10"):
         make(pictures, seconds)
 
@@ -73,7 +73,7 @@ def test_a_film_of_one_picture_is_a_film(pictures, make):
     assert make(pictures[:1], 0.5)
 
 
-def test_heads_of_all_frames_have_one_scale():
+def test_heads_of_all_frames_share_one_colour_scale():
     maps = np.zeros((2, 1, 2, 4, 4), dtype=np.float32)
     maps[0, :, :, 0, 0] = 0.1
     maps[1] = 0.5
@@ -81,11 +81,11 @@ def test_heads_of_all_frames_have_one_scale():
     first, second = film.head_pictures(view, maps, [1], [1, 2], TITLES[:2])
     assert first.size == second.size
     dim, bright = (np.asarray(one)[60:80, 110:125].reshape(-1, 3).mean(axis=0) for one in (first, second))
-    assert bright[1] > 200 > dim[1] + 30  # the first is a fifth of what the second has, and shown so
+    assert bright[1] > 200 > dim[1] + 30  # the first value is a fifth of the second
     np.testing.assert_array_equal(np.asarray(first)[:20, -20:], 255)  # on white
 
 
-def test_maps_of_a_method_have_a_scale_each_and_signs_their_colours():
+def test_maps_of_a_method_have_their_own_scale_and_a_colour_for_each_sign():
     maps = np.zeros((2, 2, 2), dtype=np.float32)
     maps[0] = [[1e-6, 0], [0, 0]]
     maps[1] = [[5.0, 0], [0, -5.0]]
@@ -101,7 +101,7 @@ def test_maps_of_a_method_have_a_scale_each_and_signs_their_colours():
     assert negative[2] > negative[0]  # blue
 
 
-def test_a_long_title_widens_all_frames_alike():
+def test_a_long_title_widens_all_frames_equally():
     view = np.zeros((32, 32, 3), dtype=np.uint8)
     pictures = film.head_pictures(view, np.ones((2, 2, 1, 4, 4)), [1, 2], [1], ["short", "a title that is long " * 4])
     assert len({picture.size for picture in pictures}) == 1
@@ -109,7 +109,7 @@ def test_a_long_title_widens_all_frames_alike():
     film.mp4(pictures)
 
 
-def test_titles_name_the_epoch_what_was_measured_and_what_is_shown():
+def test_titles_name_the_epoch_the_accuracy_and_the_map():
     assert film.epoch_title(0, None) == "Before training"
     assert film.epoch_title(12, 0.9741) == "After epoch 12: validation accuracy 97.4%"
     assert film.epoch_title(3, None, film.token_title(0, (8, 8))) == "After epoch 3 · from the summary token"

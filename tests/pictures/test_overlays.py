@@ -1,4 +1,4 @@
-"""Maps laid over an image."""
+"""Maps drawn over an image."""
 
 import numpy as np
 
@@ -12,7 +12,7 @@ def rgb(colour: str) -> np.ndarray:
     return np.array([int(colour[place : place + 2], 16) for place in (1, 3, 5)], dtype=float)
 
 
-def test_a_signed_map_has_a_colour_for_each_sign_and_lets_the_image_through_at_zero():
+def test_a_signed_map_has_a_colour_for_each_sign_and_is_transparent_at_zero():
     heat = np.array([[-2.0, 0.0], [1.0, 8.0]])
     pixels = np.asarray(overlays.signed_overlay(VIEW, heat, top=2.0, side=64), dtype=float)[16::32, 16::32]
     negative, positive = rgb(SIGNED[0]), rgb(SIGNED[1])
@@ -22,7 +22,7 @@ def test_a_signed_map_has_a_colour_for_each_sign_and_lets_the_image_through_at_z
     np.testing.assert_allclose(pixels[1, 1], 128 + overlays.OPACITY * (positive - 128), atol=2)  # beyond the top: full
 
 
-def test_a_map_of_nothing_is_the_image():
+def test_a_map_of_zeros_leaves_the_image_unchanged():
     for lay in (overlays.overlay, overlays.signed_overlay):
         np.testing.assert_array_equal(np.asarray(lay(VIEW, np.zeros((2, 2)), top=0.0, side=16)), 128)
 
@@ -32,7 +32,7 @@ def test_a_sheet_has_every_picture_in_its_place():
         overlays.overlay(np.full((4, 4, 3), shade, np.uint8), np.zeros((1, 1)), top=1, side=32)
         for shade in (9, 99, 199)
     ]
-    sheet = np.asarray(overlays.sheet(pictures, ["one", "two", "three"], columns=2))
+    sheet = np.asarray(overlays.titled_grid(pictures, ["one", "two", "three"], columns=2))
     step, down = 32 + overlays.GAP, 32 + overlays.LABEL + overlays.GAP
     assert sheet.shape == (2 * down, 2 * step, 4)
     for index, shade in enumerate((9, 99, 199)):

@@ -1,4 +1,4 @@
-"""Figures of interventions: that they say what the numbers say."""
+"""Figures of interventions: check what they draw against the numbers."""
 
 import numpy as np
 
@@ -6,7 +6,7 @@ from vit import plots
 from vit.plots.ablation import CELL, MARGIN
 
 
-def test_probabilities_stand_in_pairs_with_their_change():
+def test_probabilities_are_drawn_in_pairs_with_their_change():
     figure = plots.probability_change(["a", "b", "c"], [0.1, 0.7, 0.2], [0.5, 0.3004, 0.2], top=2)
     before, after = figure.data
     assert list(before.customdata) == list(after.customdata) == ["b", "a"]
@@ -17,14 +17,14 @@ def test_probabilities_stand_in_pairs_with_their_change():
     assert list(same.text) == ["60.0%", "40.0%"]
 
 
-def test_a_class_that_becomes_likely_is_shown_though_it_was_not():
+def test_a_class_that_becomes_likely_is_shown():
     before = np.array([0.5, 0.2, 0.1, 0.1, 0.06, 0.04, 0.0])
     after = np.array([0.02, 0.02, 0.02, 0.02, 0.01, 0.01, 0.9])
     names = plots.probability_change(list("abcdefg"), before, after).data[0].customdata
     assert list(names) == ["a", "b", "c", "d", "e", "g"]
 
 
-def test_foreign_class_names_are_no_markup():
+def test_class_names_with_markup_are_escaped():
     figure = plots.probability_change(["<b>cat</b>", "a & b"], [0.7, 0.3], [0.3, 0.7])
     assert list(figure.data[0].customdata) == ["&lt;b&gt;cat&lt;/b&gt;", "a &amp; b"]
     assert list(figure.layout.yaxis.ticktext) == ["&lt;b&gt;cat&lt;/b&gt;", "a &amp; b"]

@@ -1,9 +1,9 @@
-"""Figures of faithfulness: that they say what the numbers say."""
+"""Figures of faithfulness: check what they draw against the numbers."""
 
 import numpy as np
 
 from vit.pictures.colours import PALETTE
-from vit.plots.faithfulness import Comparison, Curve, advantage_forest, faithfulness_curves, walk_curve
+from vit.plots.faithfulness import Comparison, Curve, advantage_forest, faithfulness_curves, image_curve
 
 SHARES = np.linspace(0, 1, 11)
 
@@ -13,7 +13,7 @@ def curve(title: str, role: str, height: float) -> Curve:
     return Curve(title, role, mean, mean - 0.1, mean + 0.1)
 
 
-def test_methods_are_coloured_and_chance_is_grey_and_dashed():
+def test_methods_are_coloured_and_controls_are_grey_and_dashed():
     figure = faithfulness_curves(
         [
             curve("One", "method", 0.1),
@@ -38,12 +38,12 @@ def test_methods_are_coloured_and_chance_is_grey_and_dashed():
     assert "shown" in faithfulness_curves([], SHARES, "insertion").layout.xaxis.title.text
 
 
-def test_no_two_methods_look_alike():
+def test_each_method_has_its_own_line_style():
     figure = faithfulness_curves([curve(str(number), "method", 0.5) for number in range(8)], SHARES, "deletion")
     assert len({(trace.line.color, trace.line.dash, trace.marker.symbol) for trace in figure.data}) == 8
 
 
-def test_a_comparison_stands_where_its_interval_puts_it():
+def test_a_comparison_is_sorted_by_its_interval():
     comparisons = [
         Comparison("Deletion", "Rollout", "Random order", 0.1, 0.05, 0.2),
         Comparison("Deletion", "Chefer", "Centred Gaussian", 0.1, -0.05, 0.2),
@@ -64,13 +64,13 @@ def test_a_comparison_stands_where_its_interval_puts_it():
     assert figure.layout.xaxis.zeroline
 
 
-def test_each_state_has_its_place_in_the_legend_even_without_a_point():
+def test_the_legend_names_every_state_even_without_a_point():
     figure = advantage_forest([Comparison("Deletion", "Rollout", "Random order", 0.1, 0.05, 0.2)])
     assert len(figure.data) == 3
     assert list(figure.data[2].x) == [None]
 
 
-def test_a_walk_fills_the_area_that_is_measured():
-    trace = walk_curve(SHARES, SHARES**2, "insertion").data[0]
+def test_the_curve_of_an_image_fills_the_area_under_it():
+    trace = image_curve(SHARES, SHARES**2, "insertion").data[0]
     assert trace.fill == "tozeroy"
     np.testing.assert_allclose(trace.y, SHARES**2)

@@ -1,4 +1,4 @@
-"""Figures of heads and layers: that they say what the numbers say."""
+"""Figures of heads and layers: check what they draw against the numbers."""
 
 import numpy as np
 import pytest
@@ -7,7 +7,7 @@ from vit import plots
 
 
 def points(figure) -> dict:
-    """Value by head, of all traces but the ring."""
+    """Return the value of each head, from all traces except the ring."""
     return {
         told[0]: y for trace in figure.data if trace.name for y, told in zip(trace.y, trace.customdata, strict=True)
     }

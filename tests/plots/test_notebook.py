@@ -1,4 +1,4 @@
-"""Figures for notebooks: maps over the image, the confusion matrix, the curves; and what ``from vit import`` gives."""
+"""Figures for notebooks: maps over the image, confusion matrix and curves; and the names of ``from vit import``."""
 
 import subprocess
 import sys
@@ -13,13 +13,13 @@ from vit.errors import RunError, SettingsError
 
 
 def drawn(figure, x: float, y: float) -> float:
-    """The number of the cell over a point of the figure."""
+    """Return the value of the cell at a point of the figure."""
     heatmap = figure.data[0]
     column, row = (np.searchsorted(edges, at) - 1 for edges, at in ((heatmap.x, x), (heatmap.y, y)))
     return heatmap.z[row, column]
 
 
-def test_a_grid_of_heads_has_each_number_where_its_patch_is():
+def test_a_grid_of_heads_has_each_value_at_its_patch():
     maps = np.random.default_rng(0).random((2, 3, 4, 5), dtype=np.float32)
     figure = plots.head_grid(maps, np.zeros((8, 10, 3), np.uint8))
     tiles = zip(figure.layout.images, np.ndindex(2, 3), strict=True)
@@ -33,7 +33,7 @@ def test_a_grid_of_heads_has_each_number_where_its_patch_is():
     assert figure.layout.yaxis.range[0] > figure.layout.yaxis.range[1] == 0, "the first layer is at the top"
 
 
-def test_maps_side_by_side_are_each_on_their_own_scale_and_signed_ones_let_through_at_zero():
+def test_maps_side_by_side_have_their_own_scale_and_signed_maps_are_transparent_at_zero():
     figure = plots.map_row({"<b>": np.array([[0.0, 2.0]]), "b": np.array([[-8.0, 4.0]])}, signed=True)
     assert [value for value in figure.data[0].z[0] if not np.isnan(value)] == [0, 1, -1, 0.5]
     assert list(figure.layout.xaxis.ticktext) == ["&lt;b&gt;", "b"]
@@ -71,7 +71,7 @@ def test_training_curves_take_the_epochs_of_the_metrics():
     assert all(list(trace.x) == [1, 2] for trace in figure.data)
 
 
-def test_every_name_is_there_and_import_stays_light():
+def test_every_public_name_exists_and_the_import_stays_light():
     heavy = "{'torch', 'numpy', 'pydantic', 'plotly'} & set(sys.modules)"
     assert subprocess.run([sys.executable, "-c", f"import sys, vit; sys.exit(bool({heavy}))"]).returncode == 0
     assert all(getattr(vit, name) is not None for name in vit.__all__)
@@ -80,7 +80,7 @@ def test_every_name_is_there_and_import_stays_light():
         _ = vit.nothing
 
 
-def test_configure_takes_the_names_of_the_flags():
+def test_configure_accepts_the_names_of_the_flags():
     config = vit.configure(num_heads=2, image_size=32, depth=3, mended=None, epochs=1)
     assert (config.model.num_heads, config.model.embed_dim, config.model.depth) == (2, 64, 3)
     assert config.data.class_names == ("airplane", "bus", "cat", "dog", "pizza")
@@ -90,7 +90,7 @@ def test_configure_takes_the_names_of_the_flags():
         vit.configure(model="resnet")
 
 
-def test_a_training_in_a_script_says_each_epoch_and_leaves_a_run(home, capsys):
+def test_a_training_in_a_script_prints_each_epoch_and_writes_a_run(home, capsys):
     settings = {"num_heads": 2, "embed_dim": 16, "image_size": 32, "stem": "patch", "epochs": 2, "batch_size": 20}
     run = vit.train(vit.configure(**settings, train_images=60, val_images=30), "mine")
     assert capsys.readouterr().out.startswith("epoch 1 of 2: loss ")

@@ -1,4 +1,4 @@
-"""Figures: that they say what the numbers say."""
+"""Figures: check what they draw against the numbers."""
 
 import subprocess
 import sys
@@ -22,7 +22,7 @@ def test_probability_bars_are_sorted_labelled_and_limited():
     assert list(bars.x) == [0.55, 0.3, 0.1]
 
 
-def test_foreign_class_names_are_no_markup():
+def test_class_names_with_markup_are_escaped():
     figure = plots.probability_bars(["<b>cat</b>", "a & b"], [0.7, 0.3])
     assert list(figure.data[0].customdata) == ["&lt;b&gt;cat&lt;/b&gt;", "a &amp; b"]
     assert list(figure.layout.yaxis.ticktext) == ["&lt;b&gt;cat&lt;/b&gt;", "a &amp; b"]
@@ -43,7 +43,7 @@ def test_the_attention_matrix_names_query_and_key_on_hover():
     np.testing.assert_array_equal(heatmap.z, matrix)
 
 
-def test_one_strong_link_does_not_leave_the_matrix_dark():
+def test_a_single_large_value_does_not_darken_the_matrix():
     matrix = np.full((17, 17), 0.05, dtype=np.float32)
     matrix[3, 4] = 0.9
     assert plots.attention_matrix(matrix, (4, 4)).data[0].zmax == pytest.approx(0.05)
@@ -92,13 +92,13 @@ def test_a_curve_of_a_long_run_keeps_five_hundred_points_with_both_ends():
     assert steps == sorted(steps)
 
 
-def test_each_step_of_a_short_run_stands_in_the_loss_curve():
+def test_the_loss_curve_of_a_short_run_has_every_step():
     points = plots.loss_curve(metrics(30, 3))["data"]["values"]
     assert [point["x"] for point in points if point["series"] == "Each step"] == list(range(1, 31))
     assert [point["x"] for point in points if point["series"] == "Validation"] == [10, 20, 30]
 
 
-def test_curves_leave_out_what_was_not_measured():
+def test_curves_leave_out_missing_measurements():
     line = {"event": "epoch", "epoch": 1, "step": 5, "train_loss": 1.0, "val_loss": None, "train_accuracy": 0.5}
     assert {point["series"] for point in plots.loss_curve([line])["data"]["values"]} == {"Training, epoch mean"}
     assert {point["series"] for point in plots.accuracy_curve([line])["data"]["values"]} == {"Training"}

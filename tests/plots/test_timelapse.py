@@ -1,4 +1,4 @@
-"""Figures of a time-lapse: that they say what the numbers say."""
+"""Figures of a time-lapse: check what they draw against the numbers."""
 
 import numpy as np
 import pytest
@@ -29,7 +29,7 @@ def test_neighbouring_layers_can_be_told_apart(depth):
     assert len(set(colours)) >= min(depth, 7)
 
 
-def test_of_many_classes_the_likeliest_have_a_line_and_the_chosen_always():
+def test_with_many_classes_only_the_most_probable_and_the_chosen_one_have_a_line():
     probabilities = np.full((3, 20), 0.01)
     probabilities[1, 3], probabilities[2, 17] = 0.5, 0.4
     figure = plots.class_lines(probabilities, EPOCHS, 8, [f"class {index}" for index in range(20)], 11)
@@ -40,14 +40,14 @@ def test_of_many_classes_the_likeliest_have_a_line_and_the_chosen_always():
     assert figure.layout.shapes[0].x0 == figure.layout.shapes[0].x1 == 8
 
 
-def test_foreign_class_names_are_no_markup():
+def test_class_names_with_markup_are_escaped():
     figure = plots.class_lines(np.full((3, 2), 0.5), EPOCHS, 0, ["<b>cat</b>", "%{x}"], 0)
     shown = ["&lt;b&gt;cat&lt;/b&gt;", "&#37;{x}"]
     assert [line.name for line in figure.data] == shown
     assert [line.hovertemplate.partition("<br>")[0] for line in figure.data] == shown
 
 
-def test_accuracies_are_those_that_were_measured_with_a_dot_at_the_frames():
+def test_accuracies_match_the_history_and_have_a_dot_at_each_frame():
     history = {
         epoch: {"train_accuracy": epoch / 10, "val_accuracy": None if epoch == 2 else 0.5} for epoch in (1, 2, 4)
     }
@@ -57,9 +57,9 @@ def test_accuracies_are_those_that_were_measured_with_a_dot_at_the_frames():
     assert list(training.marker.size) == [0, 0, 8]
 
 
-def test_the_lens_has_a_row_a_stage_a_column_an_epoch_and_frames_the_chosen():
+def test_the_lens_has_one_row_per_stage_and_one_column_per_epoch_and_frames_the_chosen_epoch():
     lens = np.array([[0.1, 0.2], [0.3, 0.9], [0.5, 0.6]])
-    figure = plots.lens_heat(lens, EPOCHS, 8, "dog")
+    figure = plots.lens_heatmap(lens, EPOCHS, 8, "dog")
     np.testing.assert_array_equal(figure.data[0].z, lens.T)
     assert list(figure.data[0].y) == ["Before layer 1", "After layer 1"]
     assert (figure.layout.shapes[0].x0, figure.layout.shapes[0].x1) == (1.5, 2.5)
@@ -69,4 +69,4 @@ def test_the_lens_has_a_row_a_stage_a_column_an_epoch_and_frames_the_chosen():
 
 
 def test_a_lens_of_many_epochs_is_not_crowded_with_numbers():
-    assert not plots.lens_heat(np.zeros((20, 13)), range(20), 0, "dog").layout.annotations
+    assert not plots.lens_heatmap(np.zeros((20, 13)), range(20), 0, "dog").layout.annotations

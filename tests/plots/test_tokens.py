@@ -1,4 +1,4 @@
-"""Figures and pictures of tokens: that they say what the numbers say."""
+"""Figures and pictures of tokens: check what they draw against the numbers."""
 
 import numpy as np
 import pytest
@@ -32,7 +32,7 @@ def test_without_other_classes_there_is_no_line_for_them():
     assert [trace.name for trace in figure.data] == ["a", "b"]
 
 
-def test_norms_have_a_dot_for_each_patch_and_lines_for_what_is_named():
+def test_norms_have_a_dot_for_each_patch_and_a_line_for_each_named_token():
     norms = np.arange(15, dtype=float).reshape(3, 5)
     names = plots.token_names((2, 2))
     dots, median, summary, chosen = plots.norm_spread(norms, STATES, names, 1, 3).data
@@ -45,7 +45,7 @@ def test_norms_have_a_dot_for_each_patch_and_lines_for_what_is_named():
     assert len(plots.norm_spread(norms, STATES, names, 1, 0).data) == 3
 
 
-def test_class_tiles_take_the_class_colour_where_sure_and_let_the_grey_image_through_where_not():
+def test_class_tiles_show_the_class_colour_where_confident_and_the_grey_image_elsewhere():
     view = np.zeros((8, 8, 3), dtype=np.uint8)
     view[..., 0] = 200
     colours = [PALETTE["blue"], PALETTE["orange"]]
@@ -75,12 +75,12 @@ def test_colour_tiles_are_the_colours():
 @pytest.mark.parametrize(("count", "columns", "rows"), [(3, 3, 1), (13, 7, 2)])
 def test_a_sheet_holds_every_tile_in_rows(count, columns, rows):
     tiles = [Image.new("RGB", (10, 10), (index, 0, 0)) for index in range(1, count + 1)]
-    pixels = np.asarray(token_tiles.sheet(tiles, ["x"] * count))
+    pixels = np.asarray(token_tiles.tile_sheet(tiles, ["x"] * count))
     assert set(pixels[pixels[..., 3] == 255][:, 0]) >= set(range(1, count + 1))
     step = 10 + token_tiles.GAP
     assert pixels.shape[1] == columns * step - token_tiles.GAP
     assert pixels.shape[0] == rows * (step + token_tiles.LABEL) - token_tiles.GAP
-    keyed = np.asarray(token_tiles.sheet(tiles, ["x"] * count, legend=[("#123456", "a"), ("#abcdef", "b")]))
+    keyed = np.asarray(token_tiles.tile_sheet(tiles, ["x"] * count, legend=[("#123456", "a"), ("#abcdef", "b")]))
     assert (keyed[: len(pixels)] == pixels).all()
     for colour in ("#123456", "#abcdef"):
         assert (keyed[len(pixels) :, :, :3] == rgb(colour)).all(axis=-1).any()

@@ -23,8 +23,8 @@ from vit.errors import DataError, RunError, SettingsError
 from vit.exports import run_zip
 from vit.exports.report.report import report
 from vit.pictures import film
-from vit.pictures.token_tiles import sheet
-from vit.plots.base import literal, told
+from vit.pictures.token_tiles import tile_sheet
+from vit.plots.base import escaped, hover_name
 from vit.support import untrusted_text
 
 DIRECTION = re.compile("[\u200e\u200f\u061c\u202a-\u202e\u2066-\u2069]")
@@ -94,7 +94,7 @@ def test_a_cell_of_a_table_is_no_formula_where_a_spreadsheet_opens_it():
 
 @pytest.mark.parametrize("name", foreign_names.ANY_NAMES)
 def test_a_name_holds_nothing_that_plotly_reads(name):
-    for text in (literal(name), told(name).replace("<br>", "")):
+    for text in (escaped(name), hover_name(name).replace("<br>", "")):
         assert not set("<>$%") & set(text)
         assert re.fullmatch(r"(&(amp|lt|gt|quot|#x27|#36|#37);|[^&])*", text)
 
@@ -107,7 +107,7 @@ def test_no_figure_holds_a_name_as_it_was_written(name):
         plots.probability_bars(classes, shares),
         plots.probability_change(classes, shares, shares),
         plots.class_lines(frames, epochs, 0, classes, 0),
-        plots.lens_heat(frames, epochs, 0, name),
+        plots.lens_heatmap(frames, epochs, 0, name),
         plots.lens_curves(frames, ["a", "b"], classes, [0]),
         plots.lens_curves(frames, ["a", "b"], classes, [1]),
         plots.layer_similarity(np.eye(2), [name, "b"], [name, "b"], titles=(name, name)),
@@ -117,7 +117,7 @@ def test_no_figure_holds_a_name_as_it_was_written(name):
 
 
 def test_pictures_take_names_of_several_lines_and_of_any_length():
-    tile = sheet(
+    tile = tile_sheet(
         [plots.head_sheet([["a"]], np.zeros((1, 1)))], ["a"], legend=[("#000000", it) for it in foreign_names.ANY_NAMES]
     )
     assert tile.width < 300

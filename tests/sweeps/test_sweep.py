@@ -207,7 +207,7 @@ def test_the_map_shows_accuracy_as_colour_and_every_other_state_with_a_frame_tha
     for run, state, accuracy in zip(all_, states, (0.5, None, 0.2, 0.75, None, 0.6), strict=True):
         end(run, state, accuracy)
     runs.delete(all_[5])
-    figure = plots.sweep_heat(seen()).to_dict()
+    figure = plots.sweep_heatmap(seen()).to_dict()
     heat, targets = figure["data"][0], figure["data"][-1]
     assert heat["z"] == [[0.5, None, 0.2], [0.75, None, None]]
     assert heat["colorbar"]["title"]["text"] == "Validation accuracy"
@@ -231,10 +231,10 @@ def test_the_map_tells_the_range_over_seeds_and_how_far_a_run_is(home, started):
     all_ = sweep.start(grid(heads=(1,), depths=(1,), seeds=(0, 1)))
     end(all_[0], accuracy=0.5)
     end(all_[1], accuracy=0.625)
-    assert plots.sweep_heat(seen()).layout.annotations[0].text == "<b>56.2%</b><br>50.0 to 62.5<br>n = 2"
+    assert plots.sweep_heatmap(seen()).layout.annotations[0].text == "<b>56.2%</b><br>50.0 to 62.5<br>n = 2"
     with runs.run_lock(all_[1].path):
         runs.update_status(all_[1].path, state="running", best=None, validated=False, step=3, steps_total=6, epoch=1)
-        figure = plots.sweep_heat(seen())
+        figure = plots.sweep_heatmap(seen())
     assert figure.layout.annotations[0].text == "<b>50.0%</b><br>n = 1, training"
     assert "epoch 2 of 2" in figure.data[-1].customdata[0]
 

@@ -1,6 +1,6 @@
-"""The colours of every figure, page and report: one meaning each, and told apart with any colour vision.
+"""The colours of all figures, pages and reports, chosen for every kind of colour vision.
 
-``tests/pictures/test_colours.py`` simulates colour blindness over them, and holds the Streamlit theme to this file.
+``tests/pictures/test_colours.py`` simulates colour blindness and checks that the Streamlit theme uses these colours.
 """
 
 PALETTE = {
@@ -12,13 +12,13 @@ PALETTE = {
     "purple": "#CC79A7",
     "grey": "#72777F",
 }
-"""Colours of series: those of Okabe and Ito 2008, without their yellow, which cannot be seen on white.
+"""Colours of series: the palette of Okabe and Ito (2008) without yellow, which is hard to see on white.
 
-The grey is darker than is usual: a lighter one and the purple are the same to a deuteranope.
+The grey is darker than usual, because with deuteranopia a lighter grey looks like the purple.
 """
 
 CATEGORICAL = tuple(colour for name, colour in PALETTE.items() if name != "grey")
-"""Colours of classes and other categories, in the order in which they are given out; grey is for the rest."""
+"""Colours of classes and other categories, in order of use; grey is for all remaining ones."""
 
 SEQUENTIAL = (
     "#440154",
@@ -32,13 +32,13 @@ SEQUENTIAL = (
     "#b5de2b",
     "#fde725",
 )
-"""Colours of amounts such as attention, small to large: Viridis, even in lightness."""
+"""Colours of amounts such as attention, from small to large: Viridis, whose lightness rises evenly."""
 
 SIGNED = (PALETTE["blue"], PALETTE["vermilion"])
-"""Colours of signed amounts and of differences, negative and positive, which fade out towards zero."""
+"""Colours of negative and positive amounts; they become transparent towards zero."""
 
 RIGHT, WRONG = PALETTE["blue"], PALETTE["vermilion"]
-"""Colours of answers that are right, or better than chance, and of errors."""
+"""Colours of correct answers (also of results better than chance) and of errors."""
 
 CLEAR = "rgba(0,0,0,0)"
 
@@ -62,38 +62,44 @@ THEMES = {
         "link": "#A9B3FF",
     },
 }
-"""What surrounds the figures, in pages and reports; quiet words are for reports, Streamlit has its own."""
+"""Colours around the figures, in pages and reports. ``quiet`` is for secondary text in reports only."""
 
 _INKS = ("#000000", "#FFFFFF")
 
 
 def rgb(colour: str) -> tuple[int, int, int]:
-    """Red, green and blue of ``#rrggbb``, 0 to 255."""
+    """Return red, green and blue of ``#rrggbb``, 0 to 255."""
     red, green, blue = (int(colour[place : place + 2], 16) for place in (1, 3, 5))
     return red, green, blue
 
 
-def tinted(colour: str, share: float) -> str:
-    """The colour as CSS and Plotly take it, that opaque."""
-    return f"rgba({','.join(map(str, rgb(colour)))},{share:.3g})"
+def with_opacity(colour: str, opacity: float) -> str:
+    """Return ``#rrggbb`` with an opacity, in the notation of CSS and Plotly."""
+    return f"rgba({','.join(map(str, rgb(colour)))},{opacity:.3g})"
 
 
-def on_scale(share: float) -> str:
-    """The colour of a number that stands on :data:`SEQUENTIAL` at ``share``: of black and white the plainer one."""
+def ink_on_scale(share: float) -> str:
+    """Return black or white, whichever has more contrast on :data:`SEQUENTIAL` at ``share`` (0 to 1)."""
     place = min(max(share, 0.0), 1.0) * (len(SEQUENTIAL) - 1)
     low = min(int(place), len(SEQUENTIAL) - 2)
-    ends = zip(rgb(SEQUENTIAL[low]), rgb(SEQUENTIAL[low + 1]), strict=True)
-    ground = tuple(start + (end - start) * (place - low) for start, end in ends)
-    return max(_INKS, key=lambda ink: contrast(rgb(ink), ground))
+    between = place - low
+    red, green, blue = (
+        start + (end - start) * between
+        for start, end in zip(rgb(SEQUENTIAL[low]), rgb(SEQUENTIAL[low + 1]), strict=True)
+    )
+    return max(_INKS, key=lambda ink: contrast(rgb(ink), (red, green, blue)))
 
 
 def contrast(one: tuple[float, float, float], other: tuple[float, float, float]) -> float:
-    """Contrast of two colours, 0 to 255, from 1 to 21: 4.5 is what small words need (WCAG 2.2, 1.4.3)."""
+    """Return the contrast of two colours (channels 0 to 255), from 1 to 21.
+
+    Small text needs at least 4.5 (WCAG 2.2, 1.4.3).
+    """
     light, dark = sorted((luminance(one), luminance(other)), reverse=True)
     return (light + 0.05) / (dark + 0.05)
 
 
 def luminance(colour: tuple[float, float, float]) -> float:
-    """Relative luminance of a colour, 0 to 255, from 0 (black) to 1 (white) (WCAG 2.2)."""
+    """Return the relative luminance of a colour (channels 0 to 255), from 0 (black) to 1 (white) (WCAG 2.2)."""
     linear = (part / 255 / 12.92 if part <= 10.31475 else ((part / 255 + 0.055) / 1.055) ** 2.4 for part in colour)
     return sum(weight * part for weight, part in zip((0.2126, 0.7152, 0.0722), linear, strict=True))

@@ -1,4 +1,4 @@
-"""Images as data URLs, for pages and figures that contain their images."""
+"""Encode images as data URLs, for pages and figures that contain their images."""
 
 import base64
 import io
@@ -11,6 +11,7 @@ def data_url(image: Image.Image, kind: str = "png", **options: Any) -> str:
     """Return an image as a data URL.
 
     Args:
+        image: the image.
         kind: file format, ``png`` or ``webp``.
         options: passed to Pillow's ``save``, for example ``quality``.
     """

@@ -1,4 +1,4 @@
-"""Maps of a time-lapse as a film: a picture an epoch, and the pictures as a GIF or an MP4."""
+"""Draw the maps of a time-lapse, one picture per epoch, and encode them as a GIF or an MP4."""
 
 import io
 from collections.abc import Sequence
@@ -13,27 +13,27 @@ from vit.pictures.colours import THEMES
 from vit.support.untrusted_text import bare
 
 SECONDS = 0.7
-"""How long a picture is shown, where nothing else was asked for."""
+"""Default seconds per picture."""
 
 SECONDS_MIN, SECONDS_MAX = 0.1, 10.0
 
 HOLD = 1.5
-"""Seconds that the last picture of a GIF is shown for longer: it goes on from the start, and the end is the result."""
+"""Extra seconds for the last picture of a GIF, which shows the trained network, before the GIF starts again."""
 
 _TITLE, _MARGIN, _INK = 30, 8, THEMES["light"]["quiet"]
 _TITLE_COLUMNS = 100
-_QUALITY = "16"  # constant rate factor of H.264: squares keep their edges
+_QUALITY = "16"  # constant rate factor of H.264, low enough that patches keep sharp edges
 
 
 def epoch_title(epoch: int, accuracy: float | None, shown: str = "") -> str:
-    """What stands over a picture: the epoch, its validation accuracy where that was measured, and what is shown."""
-    said = f"After epoch {epoch}" if epoch else "Before training"
+    """Return the title of a picture: the epoch, its validation accuracy if measured, and what is shown."""
+    when = f"After epoch {epoch}" if epoch else "Before training"
     measured = "" if accuracy is None else f": validation accuracy {accuracy:.1%}"
-    return said + measured + (f" \N{MIDDLE DOT} {shown}" if shown else "")
+    return when + measured + (f" \N{MIDDLE DOT} {shown}" if shown else "")
 
 
 def token_title(token: int, grid: tuple[int, int]) -> str:
-    """From which token the maps are, with the patch's row and column from 1."""
+    """Return a phrase that names the token of the maps: token 0 is the summary token, patches count from 1."""
     if not token:
         return "from the summary token"
     row, column = divmod(token - 1, grid[1])
@@ -43,26 +43,27 @@ def token_title(token: int, grid: tuple[int, int]) -> str:
 def head_pictures(
     view: np.ndarray, maps: np.ndarray, layers: Sequence[int], heads: Sequence[int], titles: Sequence[str]
 ) -> list[Image.Image]:
-    """A picture a frame with a tile for each head; all on one scale of colours, so that amounts can be compared.
+    """Draw one picture per frame with a tile for each head; all frames share one colour scale.
 
     Args:
         view: the image, ``(h w c)`` uint8.
         maps: ``(frame layers heads rows columns)``.
-        layers, heads: their numbers, from 1.
-        titles: one a frame.
+        layers: numbers of the layers, from 1.
+        heads: numbers of the heads, from 1.
+        titles: one per frame.
     """
     top = overlays.shared_top(maps)
     return _titled([overlays.attention_grid(view, frame, layers, heads, top=top) for frame in maps], titles)
 
 
 def map_pictures(view: np.ndarray, maps: np.ndarray, titles: Sequence[str], *, signed: bool) -> list[Image.Image]:
-    """A picture a frame with its one map, each on its own scale of colours.
+    """Draw one picture per frame with a single map; each frame has its own colour scale.
 
     Args:
         view: the image, ``(h w c)`` uint8.
         maps: ``(frame rows columns)``.
-        titles: one a frame.
-        signed: whether numbers below 0 have a colour of their own.
+        titles: one per frame.
+        signed: whether negative values get a colour of their own.
     """
     side = 4 * overlays.TILE
     draw = overlays.signed_overlay if signed else overlays.overlay
@@ -70,7 +71,7 @@ def map_pictures(view: np.ndarray, maps: np.ndarray, titles: Sequence[str], *, s
 
 
 def _titled(pictures: Sequence[Image.Image], titles: Sequence[str]) -> list[Image.Image]:
-    """Pictures of one size on white, each below its title."""
+    """Place each picture on white below its title; all results have one size."""
     font, titles = ImageFont.load_default(16), [bare(title, _TITLE_COLUMNS) for title in titles]
     width = max(pictures[0].width, *(int(font.getlength(title)) + 1 for title in titles)) + 2 * _MARGIN
     sheets = []
@@ -83,10 +84,14 @@ def _titled(pictures: Sequence[Image.Image], titles: Sequence[str]) -> list[Imag
 
 
 def gif(pictures: Sequence[Image.Image], seconds: float = SECONDS) -> bytes:
-    """An endless GIF, ``seconds`` a picture, the last held for :data:`HOLD` more.
+    """Encode pictures as an endless GIF that shows the last one :data:`HOLD` seconds longer.
 
-    All pictures share 256 colours, and others are mixed of neighbouring pixels. Of a picture that equals the one before
-    no frame is made; that one is shown for longer.
+    All pictures share 256 colours; other colours are dithered. Pillow merges a picture that equals the one before into
+    one longer frame.
+
+    Args:
+        pictures: pictures of one size.
+        seconds: seconds per picture.
 
     Raises:
         SettingsError: ``seconds`` is out of bounds.
@@ -102,19 +107,23 @@ def gif(pictures: Sequence[Image.Image], seconds: float = SECONDS) -> bytes:
 
 
 def _palette(pictures: Sequence[Image.Image]) -> Image.Image:
-    """256 colours, one of them near each colour of the pictures, however rare: a bright patch is what one looks for."""
+    """Return 256 colours that cover all colours of the pictures, including rare ones such as a single bright patch."""
     seen = np.zeros(64**3, dtype=bool)
     for picture in pictures:
-        channels = np.asarray(picture, dtype=np.int32) // 4  # six bits of each, as fine as the palette can be
+        channels = np.asarray(picture, dtype=np.int32) // 4  # six bits per channel
         seen[channels @ (64**2, 64, 1)] = True
     colours = 4 * np.stack(np.unravel_index(np.flatnonzero(seen), (64, 64, 64)), axis=-1) + 2
     return Image.fromarray(colours[None].astype(np.uint8)).quantize(256, method=Image.Quantize.MAXCOVERAGE)
 
 
 def mp4(pictures: Sequence[Image.Image], seconds: float = SECONDS) -> bytes:
-    """H.264 in an MP4, one frame a picture, in the pixel format (yuv420p) that every player shows.
+    """Encode pictures as an H.264 MP4, one frame per picture, in the widely supported pixel format yuv420p.
 
-    It wants even sides: an odd one is shown with its last row or column of pixels twice.
+    The format requires even sides: the last row or column of pixels is repeated where a side is odd.
+
+    Args:
+        pictures: pictures of one size.
+        seconds: seconds per picture.
 
     Raises:
         SettingsError: ``seconds`` is out of bounds.
@@ -141,14 +150,14 @@ def _even(picture: Image.Image) -> Image.Image:
 
 
 def check_seconds(seconds: float) -> None:
-    """Refuse a pace that no film has.
+    """Check the seconds per picture.
 
     Raises:
-        SettingsError: with the bounds.
+        SettingsError: they are out of bounds; the message names the bounds.
     """
     if not SECONDS_MIN <= seconds <= SECONDS_MAX:
-        raise SettingsError(f"A film cannot show a frame for {seconds:g} s: take {SECONDS_MIN:g} to {SECONDS_MAX:g}.")
+        raise SettingsError(f"seconds = {seconds:g} is out of bounds: choose {SECONDS_MIN:g} to {SECONDS_MAX:g}.")
 
 
 MAKERS = {".gif": gif, ".mp4": mp4}
-"""The kinds of film, by the ending of a file's name."""
+"""Encoders by file extension."""

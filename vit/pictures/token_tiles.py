@@ -1,4 +1,4 @@
-"""What each token holds as pictures, a tile for the tokens after each layer. numpy and Pillow alone."""
+"""Draw the contents of the tokens as tiles, one per layer, with numpy and Pillow only."""
 
 from collections.abc import Sequence
 
@@ -12,38 +12,41 @@ TILE = 192  # pixels a side
 GAP, LABEL = 8, 26
 LEGEND_COLUMNS = 60
 OPACITY = 0.85
-PALE = 0.55  # how far a photograph under class colours fades, so that its own colours are not taken for theirs
+PALE = 0.55
+"""Contrast that the grey image keeps below class colours, so that the two are not confused."""
 
 
 def colour_tile(colours: np.ndarray, side: int = TILE) -> Image.Image:
-    """Patches in their colours ``(rows columns 3)``, each in [0, 1]."""
+    """Draw each patch in its colour, ``(rows columns 3)`` in [0, 1]."""
     return Image.fromarray((colours * 255).round().astype(np.uint8)).resize((side, side), Image.Resampling.NEAREST)
 
 
 def class_tile(
     view: np.ndarray, likeliest: np.ndarray, probability: np.ndarray, colours: Sequence[str], side: int = TILE
 ) -> Image.Image:
-    """Each patch in the colour of its likeliest class, the more so the surer; the image in grey behind it.
+    """Draw each patch in the colour of its most probable class over the grey image, more opaque where more probable.
 
     Args:
-        view: the image as the model sees it, ``(h w c)`` uint8.
-        likeliest: ``(rows columns)``, places in ``colours``.
-        probability: ``(rows columns)``, of that class.
+        view: the image as the model receives it, ``(h w c)`` uint8.
+        likeliest: most probable class of each patch as an index into ``colours``, ``(rows columns)``.
+        probability: probability of that class, ``(rows columns)``.
+        colours: one colour for each class.
+        side: side of the tile in pixels.
     """
     grey = Image.fromarray(view).convert("L").resize((side, side), Image.Resampling.BICUBIC)
     grey = grey.point(lambda value: int(255 - (255 - value) * PALE)).convert("RGB")
-    return _laid_over(grey, np.array([*map(rgb, colours)])[likeliest], OPACITY * probability)
+    return _blend(grey, np.array([*map(rgb, colours)])[likeliest], OPACITY * probability)
 
 
 def signed_tile(view: np.ndarray, values: np.ndarray, *, top: float, side: int = TILE) -> Image.Image:
-    """Signed values ``(rows columns)`` over the image ``(h w c)`` uint8, opaque at ``top`` and at its negative."""
+    """Draw signed values ``(rows columns)`` over the image ``(h w c)`` uint8, most opaque at ``top`` and ``-top``."""
     image = Image.fromarray(view).convert("RGB").resize((side, side), Image.Resampling.BICUBIC)
     share = np.clip(np.abs(values) / (top or 1), 0, 1)
-    return _laid_over(image, np.array([*map(rgb, SIGNED)])[(values >= 0).astype(int)], OPACITY * np.sqrt(share))
+    return _blend(image, np.array([*map(rgb, SIGNED)])[(values >= 0).astype(int)], OPACITY * np.sqrt(share))
 
 
 def outlined(tile: Image.Image, grid: tuple[int, int], token: int) -> Image.Image:
-    """The tile with the chosen patch, from 1, in a frame; 0 for none."""
+    """Return the tile with a frame around the chosen patch, numbered from 1; 0 for no frame."""
     if not token:
         return tile
     tile, (row, column) = tile.copy(), divmod(token - 1, grid[1])
@@ -54,17 +57,20 @@ def outlined(tile: Image.Image, grid: tuple[int, int], token: int) -> Image.Imag
     return tile
 
 
-def sheet(
+def tile_sheet(
     tiles: Sequence[Image.Image],
     names: Sequence[str],
     *,
     columns: int = 7,
     legend: Sequence[tuple[str, str]] = (),
 ) -> Image.Image:
-    """Tiles with their names above, in rows, on clear ground: for light and dark pages.
+    """Arrange tiles in rows, each below its name, on a transparent background for light and dark pages.
 
     Args:
-        legend: colours with what they stand for, a line each, below the tiles.
+        tiles: tiles of one size.
+        names: the name of each tile.
+        columns: tiles in a row.
+        legend: colours and their meanings, one line each below the tiles.
     """
     columns = min(columns, len(tiles))
     width, height = tiles[0].width + GAP, tiles[0].height + GAP + LABEL
@@ -82,7 +88,7 @@ def sheet(
     return result
 
 
-def _laid_over(image: Image.Image, colours: np.ndarray, opacity: np.ndarray) -> Image.Image:
+def _blend(image: Image.Image, colours: np.ndarray, opacity: np.ndarray) -> Image.Image:
     layer, mask = (
         Image.fromarray(it.astype(np.uint8)).resize(image.size, Image.Resampling.NEAREST)
         for it in (colours, 255 * opacity)

@@ -1,19 +1,19 @@
-"""Arrays in, figures out: Plotly for what is looked at, Vega-Lite for curves that grow while one watches.
+"""Draw figures from arrays: Plotly figures, and Vega-Lite specs for curves that grow during training.
 
-Nothing here knows torch or Streamlit.
+This package imports neither torch nor Streamlit.
 """
 
 from vit.plots.ablation import head_sheet, probability_change, pruning_curve
 from vit.plots.anatomy import activation_curves, position_maps
-from vit.plots.curves import POINTS_MAX, accuracy_curve, learning_rate_curve, loss_curve, thin
+from vit.plots.curves import POINTS_MAX, accuracy_curve, learning_rate_curve, loss_curve
 from vit.plots.evaluation import confusion_matrix, training_curves
 from vit.plots.heads import HEAD_COLOURS, heads_by_depth, layer_similarity
 from vit.plots.lessons import measured_dots, measured_lines
 from vit.plots.maps import head_grid, map_row
 from vit.plots.predictions import attention_matrix, probability_bars, reliability, token_names
 from vit.plots.runs import COMPARED_MAX, compared_curves, cost_scatter, gap_curves
-from vit.plots.sweep import sweep_heat
-from vit.plots.timelapse import accuracy_lines, class_lines, head_lines, lens_heat
+from vit.plots.sweep import sweep_heatmap
+from vit.plots.timelapse import accuracy_lines, class_lines, head_lines, lens_heatmap
 from vit.plots.tokens import lens_curves, norm_spread
 
 __all__ = [
@@ -36,7 +36,7 @@ __all__ = [
     "layer_similarity",
     "learning_rate_curve",
     "lens_curves",
-    "lens_heat",
+    "lens_heatmap",
     "loss_curve",
     "map_row",
     "measured_dots",
@@ -47,8 +47,7 @@ __all__ = [
     "probability_change",
     "pruning_curve",
     "reliability",
-    "sweep_heat",
-    "thin",
+    "sweep_heatmap",
     "token_names",
     "training_curves",
 ]

@@ -1,4 +1,4 @@
-"""Figures of what a change does: probabilities before and after, importance of all heads, accuracy as heads go."""
+"""Figures of ablations: probabilities before and after a change, importance of heads, accuracy as heads are removed."""
 
 from collections.abc import Mapping, Sequence
 
@@ -6,25 +6,32 @@ import numpy as np
 import plotly.graph_objects as go
 from PIL import Image, ImageDraw, ImageFont
 
-from vit.pictures.colours import CLEAR, PALETTE, SIGNED, rgb, tinted
-from vit.plots.base import figure, tick, told
+from vit.pictures.colours import CLEAR, PALETTE, SIGNED, rgb, with_opacity
+from vit.plots.base import figure, hover_name, short_name
 
 RANKINGS = {"loss": "blue", "gradient": "vermilion", "gradient-by-layer": "orange"}
 """The colour of each ranking in a pruning curve."""
 
 CELL, GAP, MARGIN = 72, 4, 84  # pixels of a head sheet
-STRONG = 0.75  # of a colour, beyond which text on it is white
+WHITE_TEXT_FROM = 0.75  # share of a colour from which text on it is white
 
 
 def probability_change(
     labels: Sequence[str], before: Sequence[float], after: Sequence[float], *, top: int = 6
 ) -> go.Figure:
-    """Class probabilities ``(k,)`` before and after a change, as pairs of bars; the likeliest before come first."""
+    """Draw class probabilities before and after a change as pairs of bars, sorted by the probability before.
+
+    Args:
+        labels: class names, ``k``.
+        before: probabilities ``(k,)``.
+        after: probabilities ``(k,)``.
+        top: number of classes to show, those with the largest probability before or after.
+    """
     first, second = np.asarray(before, dtype=float), np.asarray(after, dtype=float)
     shown = np.argsort(-np.maximum(first, second), kind="stable")[:top]
     shown = shown[np.argsort(-first[shown], kind="stable")]
-    names = [tick(labels[index]) for index in shown]
-    whole = [told(labels[index]) for index in shown]
+    names = [short_name(labels[index]) for index in shown]
+    whole = [hover_name(labels[index]) for index in shown]
     places = np.arange(len(shown))
 
     def bars(name: str, values: np.ndarray, colour: str, text: list[str], offset: float) -> dict:
@@ -56,7 +63,7 @@ def probability_change(
         height=46 * len(shown) + 72,
         showlegend=True,
         legend={"orientation": "h", "y": 1.02, "yanchor": "bottom", "x": 0},
-        # The axis is longer than 1, for the text beside a bar that fills it.
+        # The axis is longer than 1 to leave room for the text beside a full bar.
         xaxis={
             "range": [0, 1.5],
             "tickvals": [0, 0.5, 1],
@@ -90,16 +97,16 @@ def pruning_curve(
     quantity: str,
     share: bool,
 ) -> go.Figure:
-    """What is left as heads go: a line for each ranking, and the random orders as their mean and range.
+    """Draw accuracy or loss as heads are removed: a line for each ranking, and mean and range of random orders.
 
     Args:
-        gone: how many heads are gone at each point, ``(s)``.
-        ranked: of each of :data:`RANKINGS`, ``(s)``.
-        random: of random orders, ``(seeds s)``.
-        titles: what each ranking is called.
-        errors: standard errors of ``ranked``, told on hover.
-        quantity: of the vertical axis.
-        share: it is a share of 1.
+        gone: number of removed heads at each point, ``(s)``.
+        ranked: values of each ranking of :data:`RANKINGS`, ``(s)``.
+        random: values of random orders, ``(seeds s)``.
+        titles: the name of each ranking.
+        errors: standard errors of ``ranked``, shown on hover.
+        quantity: title of the vertical axis.
+        share: whether values are shares of 1, shown as percentages.
     """
     x, number = list(gone), ".1%" if share else ".3f"
     edge = {"type": "scatter", "mode": "lines", "x": x, "line": {"width": 0}, "hoverinfo": "skip", "showlegend": False}
@@ -109,7 +116,7 @@ def pruning_curve(
         | {
             "y": random.max(axis=0).tolist(),
             "fill": "tonexty",
-            "fillcolor": tinted(PALETTE["grey"], 0.28),
+            "fillcolor": with_opacity(PALETTE["grey"], 0.28),
             "name": f"Range of {len(random)} random orders",
             "showlegend": True,
         },
@@ -120,7 +127,7 @@ def pruning_curve(
             "x": x,
             "y": random.mean(axis=0).tolist(),
             "line": {"color": PALETTE["grey"], "width": 2, "dash": "dash"},
-            "hovertemplate": f"random order: %{{y:{number}}}<br>%{{x}} heads gone<extra></extra>",
+            "hovertemplate": f"random order: %{{y:{number}}}<br>%{{x}} heads removed<extra></extra>",
         },
     ]
     for name, values in ranked.items():
@@ -136,7 +143,7 @@ def pruning_curve(
                 "line": {"color": PALETTE[RANKINGS[name]], "width": 2.5},
                 "marker": {"size": 5},
                 "hovertemplate": f"by {titles[name]}: %{{y:{number}}} ± %{{customdata:{number}}}<br>"
-                "%{x} heads gone<extra></extra>",
+                "%{x} heads removed<extra></extra>",
             }
         )
     return figure(
@@ -145,7 +152,7 @@ def pruning_curve(
         showlegend=True,
         legend={"orientation": "h", "y": 1.02, "yanchor": "bottom", "x": 0},
         xaxis={
-            "title": {"text": "Heads gone"},
+            "title": {"text": "Heads removed"},
             "range": [-0.02 * x[-1], 1.02 * x[-1]],
             "fixedrange": True,
             "zeroline": False,
@@ -160,11 +167,12 @@ def pruning_curve(
 
 
 def head_sheet(texts: Sequence[Sequence[str]], tones: np.ndarray) -> Image.Image:
-    """Every head as a coloured square with its number, layers down: the board of the page as a picture.
+    """Draw every head as a coloured square with its text, one row per layer, as a picture of the page's board.
 
     Args:
-        texts: ``(depth h)``.
-        tones: ``(depth h)`` from -1 to 1: how much of which of :data:`vit.pictures.colours.SIGNED`.
+        texts: the text of each head, ``(depth h)``.
+        tones: the colour of each head, ``(depth h)`` from -1 to 1: negative values are drawn in the first and positive
+            ones in the second colour of :data:`vit.pictures.colours.SIGNED`, the larger the stronger.
     """
     depth, heads = tones.shape
     step = CELL + GAP
@@ -180,6 +188,6 @@ def head_sheet(texts: Sequence[Sequence[str]], tones: np.ndarray) -> Image.Image
             colour = SIGNED[0] if tone < 0 else SIGNED[1]
             mixed = tuple(round(255 + (part - 255) * abs(tone)) for part in rgb(colour))
             pen.rectangle((left, top, left + CELL, top + CELL), mixed, PALETTE["grey"])
-            ink = "white" if abs(tone) > STRONG else "black"
+            ink = "white" if abs(tone) > WHITE_TEXT_FROM else "black"
             pen.multiline_text((left + CELL // 2, top + CELL // 2), texts[layer][head], ink, font, "mm", align="center")
     return sheet

@@ -1,4 +1,4 @@
-"""Figures of the Anatomy page: how similar positions are, and two activation functions."""
+"""Figures of the Anatomy page: similarity of position embeddings, and two activation functions."""
 
 import numpy as np
 import plotly.graph_objects as go
@@ -7,20 +7,20 @@ from vit.pictures.colours import PALETTE
 from vit.plots.base import SCALE, figure
 
 HOVERED_MAX = 20_000
-"""Beyond so many numbers the hover text leaves out which patches they belong to; it would be megabytes."""
+"""With more values, the hover text does not name the patches, because it would take megabytes."""
 
 MAPS_MAX = 20
-"""Of a grid with more patches a side every second one has a map, or every third, and so on."""
+"""With more patches per side, only every second one (or third, and so on) has a map."""
 
 
 def position_maps(similarity: np.ndarray) -> go.Figure:
-    """Each patch's similarity to all others ``(r w r w)`` as a grid of maps, a map where its patch is.
+    """Draw the similarity of each patch to all others, ``(r w r w)``, as a grid of maps, one at each patch.
 
-    Colours end at the 99th percentile of the pairs, for each patch's similarity to itself, 1, would leave the rest
-    dark.
+    The colour scale ends at the 99th percentile of the pairs, because each patch's similarity to itself, 1, would leave
+    the rest dark.
     """
     rows, columns = similarity.shape[:2]
-    each = every(rows)
+    each = map_spacing(rows)
     down, across = range(0, rows, each), range(0, columns, each)
     sheet = np.full((len(down) * (rows + 1) - 1, len(across) * (columns + 1) - 1), np.nan, dtype=np.float32)
     hovered = similarity.size <= HOVERED_MAX
@@ -57,13 +57,13 @@ def position_maps(similarity: np.ndarray) -> go.Figure:
         height=500,
         xaxis={
             **axis,
-            "title": {"text": "Column of the patch"},
+            "title": {"text": "Column of the map's patch"},
             "tickvals": middles["x"][::step],
             "ticktext": [c + 1 for c in across][::step],
         },
         yaxis={
             **axis,
-            "title": {"text": "Row of the patch"},
+            "title": {"text": "Row of the map's patch"},
             "tickvals": middles["y"][::step],
             "ticktext": [r + 1 for r in down][::step],
             "autorange": "reversed",
@@ -73,13 +73,13 @@ def position_maps(similarity: np.ndarray) -> go.Figure:
     )
 
 
-def every(rows: int) -> int:
-    """Of so many patches a side each so-many-th has a map of its own in :func:`position_maps`."""
+def map_spacing(rows: int) -> int:
+    """Return ``k`` if every ``k``-th of ``rows`` patches has a map in :func:`position_maps`."""
     return -(-rows // MAPS_MAX)
 
 
 def activation_curves(curves: dict[str, np.ndarray]) -> go.Figure:
-    """ReLU and GELU over their input: ``x``, ``relu`` and ``gelu``, one length."""
+    """Draw ReLU and GELU; ``curves`` holds ``x``, ``relu`` and ``gelu``, arrays of one length."""
     traces = [
         {
             "type": "scatter",
@@ -97,6 +97,6 @@ def activation_curves(curves: dict[str, np.ndarray]) -> go.Figure:
         height=240,
         showlegend=True,
         legend={"orientation": "h", "y": 1.02, "yanchor": "bottom", "x": 0},
-        xaxis={"title": {"text": "What goes in"}, "fixedrange": True, "zeroline": False},
-        yaxis={"title": {"text": "What comes out"}, "fixedrange": True, "zeroline": False},
+        xaxis={"title": {"text": "Input"}, "fixedrange": True, "zeroline": False},
+        yaxis={"title": {"text": "Output"}, "fixedrange": True, "zeroline": False},
     )

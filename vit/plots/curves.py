@@ -1,17 +1,20 @@
-"""Curves that grow while one watches: Vega-Lite specs, dicts that any front end can draw."""
+"""Curves that grow during training, as Vega-Lite specs (plain dicts)."""
 
 from collections.abc import Iterable, Sequence
+from typing import TypeVar
 
 import numpy as np
 
 from vit.pictures.colours import PALETTE
 
+Point = TypeVar("Point")
+
 POINTS_MAX = 500
-"""A curve on a page has no more points than this: more cannot be seen, and would be sent again every second."""
+"""Maximum number of points of a curve: more are not visible, and all are sent again every second."""
 
 
-def thin(points: Sequence[dict], limit: int = POINTS_MAX) -> list[dict]:
-    """At most ``limit`` of the points, evenly spaced, the first and the last among them."""
+def subsample(points: Sequence[Point], limit: int = POINTS_MAX) -> list[Point]:
+    """Return at most ``limit`` evenly spaced points, including the first and the last."""
     if len(points) <= limit:
         return list(points)
     return [points[index] for index in np.linspace(0, len(points) - 1, limit).round().astype(int)]
@@ -24,7 +27,7 @@ def _events(metrics: Iterable[dict], kind: str) -> list[dict]:
 def _curve(
     points: list[dict], *, x: str, y: str, colours: dict[str, str], layers: list[dict], y_format: str = "~g"
 ) -> dict:
-    """A Vega-Lite spec over points ``{x, value, series}``, each layer a mark for some of the series."""
+    """Return a Vega-Lite spec of points ``{x, value, series}``; each layer is a mark for some of the series."""
     encoding = {
         "x": {
             "field": "x",
@@ -69,10 +72,10 @@ _LINE = {"type": "line", "strokeWidth": 2.5, "point": {"size": 36}}
 
 
 def loss_curve(metrics: Iterable[dict]) -> dict:
-    """Vega-Lite spec of the loss: of every step's batch, and of training and validation at the end of each epoch."""
+    """Return a spec of the loss of each step, and of training and validation loss at the end of each epoch."""
     metrics = list(metrics)
-    epochs = thin(_events(metrics, "epoch"), POINTS_MAX // 5)
-    steps = thin(_events(metrics, "step"), POINTS_MAX - 2 * len(epochs))
+    epochs = subsample(_events(metrics, "epoch"), POINTS_MAX // 5)
+    steps = subsample(_events(metrics, "step"), POINTS_MAX - 2 * len(epochs))
     points = (
         _series(steps, "step", "loss", "Each step")
         + _series(epochs, "step", "train_loss", "Training, epoch mean")
@@ -92,8 +95,8 @@ def loss_curve(metrics: Iterable[dict]) -> dict:
 
 
 def accuracy_curve(metrics: Iterable[dict]) -> dict:
-    """Vega-Lite spec of training and validation accuracy at the end of each epoch."""
-    epochs = thin(_events(metrics, "epoch"), POINTS_MAX // 2)
+    """Return a spec of training and validation accuracy at the end of each epoch."""
+    epochs = subsample(_events(metrics, "epoch"), POINTS_MAX // 2)
     points = _series(epochs, "epoch", "train_accuracy", "Training") + _series(
         epochs, "epoch", "val_accuracy", "Validation"
     )
@@ -102,8 +105,8 @@ def accuracy_curve(metrics: Iterable[dict]) -> dict:
 
 
 def learning_rate_curve(metrics: Iterable[dict]) -> dict:
-    """Vega-Lite spec of the learning rate of every step."""
-    points = _series(thin(_events(metrics, "step")), "step", "lr", "Learning rate")
+    """Return a spec of the learning rate of each step."""
+    points = _series(subsample(_events(metrics, "step")), "step", "lr", "Learning rate")
     colours = {"Learning rate": PALETTE["green"]}
     layers = [{"mark": {"type": "line", "strokeWidth": 2}}]
     return _curve(points, x="Step", y="Learning rate", colours=colours, layers=layers, y_format=".1~e")

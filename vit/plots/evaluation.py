@@ -1,4 +1,4 @@
-"""How a training went and how good its model is, as figures that stand by themselves in a notebook."""
+"""Training curves and confusion matrix as complete figures for notebooks."""
 
 from collections.abc import Iterable, Mapping, Sequence
 
@@ -6,14 +6,14 @@ import numpy as np
 import plotly.graph_objects as go
 
 from vit.pictures.colours import PALETTE
-from vit.plots.base import SCALE, figure, literal, tick
+from vit.plots.base import SCALE, escaped, figure, short_name
 
 WRITTEN_MAX = 20
-"""Up to so many classes each cell has its count written in."""
+"""Up to this many classes, each cell shows its count."""
 
 
 def training_curves(metrics: Iterable[Mapping]) -> go.Figure:
-    """Loss and accuracy of every epoch beside each other, from the lines of ``metrics.jsonl``: ``run.metrics()[0]``."""
+    """Draw loss and accuracy of each epoch side by side, from the lines of ``metrics.jsonl`` (``run.metrics()[0]``)."""
     epochs = [line for line in metrics if line.get("event") == "epoch"]
     traces = [
         {
@@ -47,10 +47,10 @@ def training_curves(metrics: Iterable[Mapping]) -> go.Figure:
 
 
 def confusion_matrix(counts: np.ndarray, names: Sequence[str]) -> go.Figure:
-    """Counts ``(k k)``, true classes down and predicted ones across, in the colour of their share of the row."""
+    """Draw counts ``(k k)``, rows true and columns predicted, coloured by their share of the row."""
     counts = np.asarray(counts)
     shares = counts / np.maximum(counts.sum(axis=1, keepdims=True), 1)
-    whole = [literal(name) for name in names]
+    whole = [escaped(name) for name in names]
     heatmap = {
         "type": "heatmap",
         "z": shares,
@@ -73,7 +73,7 @@ def confusion_matrix(counts: np.ndarray, names: Sequence[str]) -> go.Figure:
         },
     } | ({"text": counts.tolist(), "texttemplate": "%{text}"} if len(names) <= WRITTEN_MAX else {})
     places = list(range(0, len(names), max(1, round(len(names) / 40))))
-    ticks = {"tickmode": "array", "tickvals": places, "ticktext": [tick(names[place]) for place in places]}
+    ticks = {"tickmode": "array", "tickvals": places, "ticktext": [short_name(names[place]) for place in places]}
     axis = {"showgrid": False, "zeroline": False, "ticks": "", "constrain": "domain", "automargin": True} | ticks
     return figure(
         [heatmap],

@@ -1,4 +1,4 @@
-"""Figures of faithfulness: deletion and insertion curves, and how far each method is ahead of chance."""
+"""Figures of faithfulness: deletion and insertion curves, and the advantage of methods over control maps."""
 
 from collections.abc import Sequence
 from itertools import cycle, groupby, product
@@ -10,12 +10,15 @@ import plotly.graph_objects as go
 from vit.pictures.colours import PALETTE
 from vit.plots.base import figure
 
+CurveKind = Literal["deletion", "insertion"]
+CurveRole = Literal["method", "chance", "untrained"]
+
 _COLOURS = ("blue", "orange", "green", "vermilion", "sky", "purple")
-_SYMBOLS = (("solid", "circle"), ("dash", "diamond"))  # beyond so many colours they begin anew with another line
+_SYMBOLS = (("solid", "circle"), ("dash", "diamond"))  # used once all colours with the first style are taken
 _CHANCE_DASHES = ("dash", "dashdot", "longdash")
-_AXIS_TITLES = {
-    "deletion": "Share of patches that are covered, most relevant first",
-    "insertion": "Share of patches that are shown, most relevant first",
+_AXIS_TITLES: dict[CurveKind, str] = {
+    "deletion": "Share of patches covered, most relevant first",
+    "insertion": "Share of patches shown, most relevant first",
 }
 _SHARES = {
     "tickformat": ".0%",
@@ -24,22 +27,30 @@ _SHARES = {
     "fixedrange": True,
     "zeroline": False,
 }
-_MARGIN = {"l": 0, "r": 20, "t": 8, "b": 0}  # on the right half of the last tick's label
+_MARGIN = {"l": 0, "r": 20, "t": 8, "b": 0}  # right: half of the last tick's label
 _ROW = 20  # pixels of a line of the forest plot
 
 
 class Curve(NamedTuple):
-    """A curve, mean over images, with the interval of each point: ``(s)`` each."""
+    """A mean curve over images, with the interval of each point.
+
+    Attributes:
+        title: name in the legend.
+        role: a method, a control map, or a method with untrained weights.
+        mean: ``(s)``.
+        low: lower end of the interval, ``(s)``.
+        high: upper end of the interval, ``(s)``.
+    """
 
     title: str
-    role: Literal["method", "chance", "untrained"]
+    role: CurveRole
     mean: np.ndarray
     low: np.ndarray
     high: np.ndarray
 
 
 class Comparison(NamedTuple):
-    """By how much a method is better than a row of chance on one measure: a mean and its interval."""
+    """Mean advantage of a method over a control map on one measure, with its interval."""
 
     measure: str
     method: str
@@ -49,13 +60,13 @@ class Comparison(NamedTuple):
     high: float
 
 
-def faithfulness_curves(
-    curves: Sequence[Curve], shares: np.ndarray, kind: Literal["deletion", "insertion"]
-) -> go.Figure:
-    """Mean curves over images: methods in colour, chance in grey, methods on untrained weights thin and grey.
+def faithfulness_curves(curves: Sequence[Curve], shares: np.ndarray, kind: CurveKind) -> go.Figure:
+    """Draw mean curves: methods in colour, control maps grey and dashed, untrained weights grey, thin and dotted.
 
     Args:
+        curves: the curves, in the order of the legend.
         shares: ``(s)``, the share of patches at each point.
+        kind: whether patches are covered or shown.
     """
     looks, dashes = cycle(product(_SYMBOLS, _COLOURS)), cycle(_CHANCE_DASHES)
     traces, named = [], False
@@ -72,7 +83,7 @@ def faithfulness_curves(
             {
                 "type": "scatter",
                 "mode": "lines" if untrained else "lines+markers",
-                "name": "Methods on untrained weights" if untrained else curve.title,
+                "name": "Methods with untrained weights" if untrained else curve.title,
                 "legendgroup": curve.role if untrained else curve.title,
                 "showlegend": not (untrained and named),
                 "x": shares.tolist(),
@@ -92,12 +103,12 @@ def faithfulness_curves(
         legend={"orientation": "h", "y": 1.02, "yanchor": "bottom", "x": 0},
         margin=_MARGIN,
         xaxis={**_SHARES, "title": {"text": _AXIS_TITLES[kind]}},
-        yaxis={"title": {"text": "Probability of the class, mean"}, "rangemode": "tozero", "fixedrange": True},
+        yaxis={"title": {"text": "Mean probability of the class"}, "rangemode": "tozero", "fixedrange": True},
     )
 
 
-def walk_curve(shares: np.ndarray, probabilities: np.ndarray, kind: Literal["deletion", "insertion"]) -> go.Figure:
-    """One image's curve with the area under it filled, both ``(s)``."""
+def image_curve(shares: np.ndarray, probabilities: np.ndarray, kind: CurveKind) -> go.Figure:
+    """Draw one image's curve, probabilities ``(s)`` over shares of patches ``(s)``, with the area under it filled."""
     trace = {
         "type": "scatter",
         "mode": "lines+markers",
@@ -112,20 +123,20 @@ def walk_curve(shares: np.ndarray, probabilities: np.ndarray, kind: Literal["del
         height=260,
         margin=_MARGIN,
         xaxis={**_SHARES, "title": {"text": _AXIS_TITLES[kind]}},
-        yaxis={"title": {"text": "Probability"}, "range": [0, 1.03], "fixedrange": True},
+        yaxis={"title": {"text": "Probability of the class"}, "range": [0, 1.03], "fixedrange": True},
     )
 
 
 def advantage_forest(comparisons: Sequence[Comparison]) -> go.Figure:
-    """How much better than chance each method is, by measure: a point, its interval, and the line of no difference.
+    """Draw the advantage of each method over its best control as a forest plot: mean, interval, and a line at zero.
 
     Args:
-        comparisons: those of one measure stand together.
+        comparisons: grouped by measure.
     """
     states = {
         "better than chance": ("green", "circle", lambda it: it.low > 0),
         "no better: the interval includes zero": ("grey", "circle-open", lambda it: it.low <= 0 <= it.high),
-        "worse than the best row of chance": ("vermilion", "x", lambda it: it.high < 0),
+        "worse than the best control map": ("vermilion", "x", lambda it: it.high < 0),
     }
     places, ticks = [], []
     for measure, group in groupby(comparisons, key=lambda it: it.measure):
@@ -143,7 +154,7 @@ def advantage_forest(comparisons: Sequence[Comparison]) -> go.Figure:
                 "type": "scatter",
                 "mode": "markers",
                 "name": name,
-                "x": means or [None],  # an empty trace would have no place in the legend
+                "x": means or [None],  # a trace without points is missing from the legend
                 "y": rows or [None],
                 "marker": {
                     "color": PALETTE[colour],
@@ -161,7 +172,7 @@ def advantage_forest(comparisons: Sequence[Comparison]) -> go.Figure:
                 },
                 "customdata": [[it.low, it.high, it.method, it.measure, it.against] for _, it in chosen],
                 "hovertemplate": "%{customdata[2]}, %{customdata[3]}<br>%{x:+.3f} [%{customdata[0]:+.3f}, "
-                "%{customdata[1]:+.3f}]<br>against: %{customdata[4]}<extra></extra>",
+                "%{customdata[1]:+.3f}]<br>compared with: %{customdata[4]}<extra></extra>",
             }
         )
     return figure(
@@ -170,7 +181,7 @@ def advantage_forest(comparisons: Sequence[Comparison]) -> go.Figure:
         showlegend=True,
         legend={"orientation": "h", "y": 1.0, "yanchor": "bottom", "x": 0},
         xaxis={
-            "title": {"text": "Better than the best row of chance by"},
+            "title": {"text": "Advantage over the best control map"},
             "zeroline": True,
             "zerolinewidth": 2,
             "zerolinecolor": PALETTE["grey"],

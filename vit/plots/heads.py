@@ -1,4 +1,4 @@
-"""Figures of the Heads page: a number of every head against depth, and how alike layers are."""
+"""Figures of the Heads page: a value of every head by layer, and the similarity of layers."""
 
 from collections.abc import Mapping, Sequence
 
@@ -6,7 +6,7 @@ import numpy as np
 import plotly.graph_objects as go
 
 from vit.pictures.colours import PALETTE
-from vit.plots.base import SCALE, figure, literal
+from vit.plots.base import SCALE, escaped, figure
 
 HEAD_COLOURS = {
     "local": PALETTE["blue"],
@@ -19,10 +19,10 @@ HEAD_COLOURS = {
 _SYMBOLS = dict(zip(HEAD_COLOURS, ("circle", "square", "diamond", "cross", "triangle-up", "x"), strict=True))
 
 SPREAD = 0.5
-"""The heads of a layer lie side by side within this part of the way to the next layer."""
+"""Width over which the heads of a layer are spread, in distances between layers."""
 
 WRITTEN_MAX = 10
-"""Up to so many rows and columns each cell of a similarity has its number written in."""
+"""Up to this many rows and columns, each cell shows its number."""
 
 
 def heads_by_depth(
@@ -36,16 +36,17 @@ def heads_by_depth(
     number: str = ".3~g",
     top: float | None = None,
 ) -> go.Figure:
-    """One number of every head ``(depth h)`` against the layer it is in, as in Dosovitskiy et al. (2021), fig. 7 right.
+    """Draw one value of every head by layer, as in Dosovitskiy et al. (2021), fig. 7, right.
 
     Args:
-        names: ``(depth h)``, of :data:`HEAD_COLOURS`: colour and symbol of a point.
-        quantity: what the number is, as the axis says it.
-        reference: what it would be in the case that these words name, drawn as a dashed line.
-        chosen: layer and head, from 0, of the point with a ring around it.
-        hover: what is told of each head below its number, as Plotly reads it.
-        number: how it is written, as d3 formats it.
-        top: where the axis ends; None leaves it to the numbers.
+        values: the values, ``(depth h)``.
+        names: the kind of each head, ``(depth h)``, from :data:`HEAD_COLOURS`: its colour and symbol.
+        quantity: title of the vertical axis.
+        reference: a name and its value, drawn as a dashed line.
+        chosen: layer and head, from 0, of the point with a ring.
+        hover: further hover text for each head, already escaped.
+        number: d3 format of the values.
+        top: upper end of the axis; None fits the values.
     """
     depth, heads = values.shape
     places = np.arange(1, depth + 1)[:, None] + SPREAD * ((np.arange(heads) + 0.5) / heads - 0.5)
@@ -99,7 +100,7 @@ def heads_by_depth(
             }
         ],
         xaxis={
-            "title": {"text": "Layer; the heads of one side by side"},
+            "title": {"text": "Layer (its heads side by side)"},
             "range": [0.5, depth + 0.5],
             "dtick": max(1, round(depth / 12)),
             "tick0": 1,
@@ -121,22 +122,24 @@ def heads_by_depth(
 def layer_similarity(
     values: np.ndarray, down: Sequence[str], across: Sequence[str], *, titles: tuple[str, str]
 ) -> go.Figure:
-    """How alike stages are, ``(down across)`` from 0 to 1, as a heat map; the first stage is at the bottom left.
+    """Draw the similarity of stages as a heat map, with the first stage at the bottom left.
 
     Args:
-        down, across: what the stages are called.
-        titles: of the two axes: vertical and horizontal.
+        values: similarities, ``(down across)`` from 0 to 1; NaN where there is none.
+        down: names of the rows.
+        across: names of the columns.
+        titles: titles of the vertical and the horizontal axis.
     """
     values = np.asarray(values, dtype=float)
     rows, columns = values.shape
     written = max(rows, columns) <= WRITTEN_MAX
     text = [["" if np.isnan(value) else f"{value:.2f}" for value in row] for row in values]
-    told = [["no value" if np.isnan(value) else f"{value:.3f}" for value in row] for row in values]
+    values_text = [["no value" if np.isnan(value) else f"{value:.3f}" for value in row] for row in values]
     heatmap = {
         "type": "heatmap",
         "z": [[None if np.isnan(value) else float(value) for value in row] for row in values],
         "customdata": [
-            [[literal(down[row]), literal(across[column]), told[row][column]] for column in range(columns)]
+            [[escaped(down[row]), escaped(across[column]), values_text[row][column]] for column in range(columns)]
             for row in range(rows)
         ],
         "zmin": 0.0,
@@ -152,12 +155,12 @@ def layer_similarity(
     return figure(
         [heatmap],
         height=int(np.clip(46 * rows + 150, 330, 640)),
-        xaxis=axis | {"title": {"text": literal(titles[1])}, "tickangle": -40} | _ticks(across),
-        yaxis=axis | {"title": {"text": literal(titles[0])}} | _ticks(down),
+        xaxis=axis | {"title": {"text": escaped(titles[1])}, "tickangle": -40} | _ticks(across),
+        yaxis=axis | {"title": {"text": escaped(titles[0])}} | _ticks(down),
     )
 
 
 def _ticks(names: Sequence[str]) -> dict:
     step = max(1, round(len(names) / 14))
     places = list(range(0, len(names), step))
-    return {"tickmode": "array", "tickvals": places, "ticktext": [literal(names[place]) for place in places]}
+    return {"tickmode": "array", "tickvals": places, "ticktext": [escaped(names[place]) for place in places]}

@@ -1,4 +1,4 @@
-"""Figures of the lessons: what was measured from several seeds, and a person's own runs beside it."""
+"""Figures of the lessons: measurements over several seeds, and the visitor's own runs."""
 
 from collections.abc import Mapping, Sequence
 from typing import NamedTuple
@@ -6,28 +6,31 @@ from typing import NamedTuple
 import plotly.graph_objects as go
 
 from vit.pictures.colours import PALETTE
-from vit.plots.base import figure, literal, told
+from vit.plots.base import escaped, figure, hover_name
 
-MEASURED, YOURS, KNOWS_NOTHING = "Measured", "Yours", "A map that knows nothing"
-_ROW = 44  # pixels of a line
+MEASURED, YOURS, CONTROL = "Measured", "Your runs", "Control map"
+_ROW = 44  # pixels of a row
 _LEGEND = {"orientation": "h", "x": 0, "y": 1, "yanchor": "bottom", "xanchor": "left"}
 _SERIES = (("blue", "circle"), ("orange", "square"), ("green", "triangle-up"))
 
 
 class Own(NamedTuple):
-    """One run of a person: its name and what it reached."""
+    """A run of the visitor: its name and its value."""
 
     name: str
     value: float
 
 
 class Dot(NamedTuple):
-    """One line of :func:`measured_dots`, or one point of :func:`measured_lines`.
+    """One row of :func:`measured_dots`, or one point of :func:`measured_lines`.
 
     Attributes:
-        low, high: the range over seeds.
-        own: a person's runs of the same settings.
-        chance: whether it knows nothing.
+        title: the name of the row.
+        mean: mean over seeds.
+        low: smallest value over seeds.
+        high: largest value over seeds.
+        own: the visitor's runs with the same settings.
+        chance: whether it is a control map.
     """
 
     title: str
@@ -39,17 +42,18 @@ class Dot(NamedTuple):
 
 
 def measured_dots(dots: Sequence[Dot], *, quantity: str, form: str = ".0%", guessing: float | None = None) -> go.Figure:
-    """A line for each thing that was measured, the first on top: mean, range over seeds, and a person's own runs.
+    """Draw one row per measurement, the first on top: mean, range over seeds, and the visitor's own runs.
 
     Args:
-        quantity: what is measured, with its unit.
-        form: of a number, in d3's notation.
-        guessing: where a guess without looking would stand; a dotted line.
+        dots: the rows.
+        quantity: title of the horizontal axis, with the unit.
+        form: d3 format of the values.
+        guessing: the value of random guessing, drawn as a dotted line.
     """
     traces = []
     for name, chance, colour, symbol in (
         (MEASURED, False, "blue", "circle"),
-        (KNOWS_NOTHING, True, "grey", "square"),
+        (CONTROL, True, "grey", "square"),
     ):
         shown = [dot for dot in dots if dot.chance is chance]
         if not shown:
@@ -60,7 +64,7 @@ def measured_dots(dots: Sequence[Dot], *, quantity: str, form: str = ".0%", gues
                 "mode": "markers",
                 "name": name,
                 "x": [dot.mean for dot in shown],
-                "y": [literal(dot.title) for dot in shown],
+                "y": [escaped(dot.title) for dot in shown],
                 "error_x": _range(shown) | {"color": PALETTE[colour]},
                 "marker": {"size": 11, "symbol": symbol, "color": PALETTE[colour]},
                 "hovertemplate": f"%{{y}}: %{{x:{form}}}<extra></extra>",
@@ -74,9 +78,9 @@ def measured_dots(dots: Sequence[Dot], *, quantity: str, form: str = ".0%", gues
                 "mode": "markers",
                 "name": YOURS,
                 "x": [run.value for _, run in own],
-                "y": [literal(dot.title) for dot, _ in own],
+                "y": [escaped(dot.title) for dot, _ in own],
                 "marker": {"size": 11, "symbol": "diamond-open", "color": PALETTE["vermilion"], "line": {"width": 2}},
-                "customdata": [told(run.name) for _, run in own],
+                "customdata": [hover_name(run.name) for _, run in own],
                 "hovertemplate": f"%{{customdata}}: %{{x:{form}}}<extra></extra>",
             }
         )
@@ -93,7 +97,7 @@ def measured_dots(dots: Sequence[Dot], *, quantity: str, form: str = ".0%", gues
         shapes=line,
         annotations=words,
         xaxis={
-            "title": {"text": literal(quantity)},
+            "title": {"text": escaped(quantity)},
             "tickformat": form,
             "range": [min(ends) - pad, max(ends) + pad],
             "fixedrange": True,
@@ -103,7 +107,7 @@ def measured_dots(dots: Sequence[Dot], *, quantity: str, form: str = ".0%", gues
             "autorange": "reversed",
             "fixedrange": True,
             "automargin": True,
-            "categoryarray": [literal(dot.title) for dot in dots],
+            "categoryarray": [escaped(dot.title) for dot in dots],
         },
     )
 
@@ -111,11 +115,13 @@ def measured_dots(dots: Sequence[Dot], *, quantity: str, form: str = ".0%", gues
 def measured_lines(
     series: Mapping[str, Mapping[int, Dot]], *, quantity: str, across: str, form: str = ".0%"
 ) -> go.Figure:
-    """A line for each thing that was measured at several amounts, the range over seeds at each, own runs as outlines.
+    """Draw a line for each series with the range over seeds at each amount, and the visitor's runs as outlines.
 
     Args:
-        series: by title, then by amount; amounts stand at equal distances.
-        across: what the amounts are.
+        series: points by title, then by amount; amounts are drawn at equal distances.
+        quantity: title of the vertical axis.
+        across: title of the horizontal axis.
+        form: d3 format of the values.
     """
     traces = []
     for (title, points), (colour, symbol) in zip(series.items(), _SERIES, strict=False):
@@ -125,13 +131,13 @@ def measured_lines(
             {
                 "type": "scatter",
                 "mode": "lines+markers",
-                "name": literal(title),
+                "name": escaped(title),
                 "x": places,
                 "y": [dot.mean for dot in dots],
                 "error_y": _range(dots) | {"color": PALETTE[colour]},
                 "marker": {"size": 10, "symbol": symbol},
                 "line": {"color": PALETTE[colour]},
-                "hovertemplate": f"{literal(title)}, %{{x}}: %{{y:{form}}}<extra></extra>",
+                "hovertemplate": f"{escaped(title)}, %{{x}}: %{{y:{form}}}<extra></extra>",
             }
         )
         own = [(place, run) for place, dot in zip(places, dots, strict=True) for run in dot.own]
@@ -140,11 +146,11 @@ def measured_lines(
                 {
                     "type": "scatter",
                     "mode": "markers",
-                    "name": literal(f"{YOURS}: {title}"),
+                    "name": escaped(f"{YOURS}: {title}"),
                     "x": [place for place, _ in own],
                     "y": [run.value for _, run in own],
                     "marker": {"size": 13, "symbol": f"{symbol}-open", "color": PALETTE[colour], "line": {"width": 2}},
-                    "customdata": [told(run.name) for _, run in own],
+                    "customdata": [hover_name(run.name) for _, run in own],
                     "hovertemplate": f"%{{customdata}}: %{{y:{form}}}<extra></extra>",
                 }
             )
@@ -154,8 +160,8 @@ def measured_lines(
         margin={"l": 0, "r": 24, "t": 8, "b": 0},
         showlegend=True,
         legend=_LEGEND,
-        xaxis={"title": {"text": literal(across)}, "type": "category", "fixedrange": True},
-        yaxis={"title": {"text": literal(quantity)}, "tickformat": form, "fixedrange": True, "zeroline": False},
+        xaxis={"title": {"text": escaped(across)}, "type": "category", "fixedrange": True},
+        yaxis={"title": {"text": escaped(quantity)}, "tickformat": form, "fixedrange": True, "zeroline": False},
     )
 
 
@@ -171,10 +177,10 @@ def _range(dots: Sequence[Dot]) -> dict:
 
 
 def _guessing(at: float) -> tuple[list[dict], list[dict]]:
-    """A dotted line, and its name at the foot of it."""
+    """Return a dotted line and its label."""
     grey = PALETTE["grey"]
     line = {"type": "line", "x0": at, "x1": at, "yref": "paper", "y0": 0, "y1": 1}
-    words = {"x": at, "yref": "paper", "y": 0, "text": "guessing", "font": {"color": grey}, "showarrow": False}
+    words = {"x": at, "yref": "paper", "y": 0, "text": "random guessing", "font": {"color": grey}, "showarrow": False}
     return (
         [line | {"line": {"color": grey, "dash": "dot", "width": 1.5}}],
         [words | {"xanchor": "left", "yanchor": "bottom", "xshift": 4}],

@@ -1,4 +1,4 @@
-"""Maps over the image: of every head of every layer, or of several methods, as one figure each."""
+"""Maps over the image as one figure: all heads of all layers, or several methods."""
 
 from collections.abc import Mapping, Sequence
 
@@ -9,25 +9,25 @@ from PIL import Image
 from vit.pictures.colours import SEQUENTIAL, SIGNED, rgb
 from vit.pictures.data_url import data_url
 from vit.pictures.overlays import OPACITY, shared_top
-from vit.plots.base import figure, literal
+from vit.plots.base import escaped, figure
 from vit.support.untrusted_text import lines_of
 
 TILE, WIDEST = 150, 900
-"""Pixels of a tile on the screen, and of all tiles of a row."""
+"""Side of a tile and maximum width of a row of tiles, in pixels."""
 TITLE_COLUMNS = 20
 GAP = 0.06
-"""Between tiles, as a share of one."""
+"""Gap between tiles, as a share of a tile."""
 
 _STEPS = 21
 
 
 def head_grid(maps: np.ndarray, view: np.ndarray | None = None, *, top: float | None = None) -> go.Figure:
-    """What one token attends to in every head: a row a layer, a column a head, on one scale of colours.
+    """Draw what one token attends to in every head: one row per layer, one column per head, one colour scale.
 
     Args:
-        maps: ``(depth h rows columns)``, as :func:`vit.explain.token_maps` gives them.
-        view: the image that lies below, ``(h w c)`` uint8; small numbers let it through. None for none.
-        top: what gets the brightest colour; None is the 99th percentile.
+        maps: ``(depth h rows columns)``, as returned by :func:`vit.explain.token_maps`.
+        view: the image below the maps, ``(h w c)`` uint8; small values are transparent. None for no image.
+        top: the value with the brightest colour; None is the 99th percentile.
     """
     depth, heads = maps.shape[:2]
     return _tiles(
@@ -36,16 +36,18 @@ def head_grid(maps: np.ndarray, view: np.ndarray | None = None, *, top: float | 
         [f"Layer {layer + 1}" for layer in range(depth)],
         [f"Head {head + 1}" for head in range(heads)],
         top=shared_top(maps) if top is None else top,
-        told="%{customdata}attention %{z:.4f}<extra></extra>",
+        hover="%{customdata}attention %{z:.4f}<extra></extra>",
     )
 
 
 def map_row(maps: Mapping[str, np.ndarray], view: np.ndarray | None = None, *, signed: bool = False) -> go.Figure:
-    """Maps ``(rows columns)`` of one size side by side, by their titles, each in shares of its own largest number.
+    """Draw maps of one size side by side, each relative to its own largest value.
 
     Args:
-        view: the image that lies below, ``(h w c)`` uint8; small numbers let it through. None for none.
-        signed: numbers below zero mean the contrary: :data:`vit.pictures.colours.SIGNED`.
+        maps: maps ``(rows columns)`` by their titles.
+        view: the image below the maps, ``(h w c)`` uint8; small values are transparent. None for no image.
+        signed: whether values may be negative, which are drawn in the first colour of
+            :data:`vit.pictures.colours.SIGNED`.
     """
     stacked = np.stack([np.asarray(one, dtype=np.float32) for one in maps.values()])
     tops = np.abs(stacked).max(axis=(1, 2), keepdims=True)
@@ -57,7 +59,7 @@ def map_row(maps: Mapping[str, np.ndarray], view: np.ndarray | None = None, *, s
         list(maps),
         top=1.0,
         signed=signed,
-        told="%{customdata}%{z:.0%} of the largest<extra></extra>",
+        hover="%{customdata}%{z:.0%} of the largest value<extra></extra>",
     )
 
 
@@ -68,17 +70,17 @@ def _tiles(
     across: Sequence[str],
     *,
     top: float,
-    told: str,
+    hover: str,
     signed: bool = False,
 ) -> go.Figure:
-    """Maps ``(down across rows columns)`` as one heatmap with gaps in it: subplots would take twenty times as long."""
+    """Draw maps ``(down across rows columns)`` as one heat map with gaps, which is 20 times as fast as subplots."""
     tall, wide, rows, columns = maps.shape
     sheet = np.full((tall * (rows + 1) - 1, wide * (columns + 1) - 1), np.nan, dtype=np.float32)
     words = np.full(sheet.shape, "", dtype=object)
     for row, column in np.ndindex(tall, wide):
         place = np.s_[row * (rows + 1) :, column * (columns + 1) :]
         sheet[place][:rows, :columns] = maps[row, column]
-        name = ", ".join(literal(part) for part in (down[row], across[column]) if part)
+        name = ", ".join(escaped(part) for part in (down[row], across[column]) if part)
         words[place][:rows, :columns] = [
             [f"<b>{name}</b><br>patch r{y + 1} c{x + 1}<br>" for x in range(columns)] for y in range(rows)
         ]
@@ -93,7 +95,7 @@ def _tiles(
         "colorscale": _scale(signed, clear=view is not None),
         "showscale": False,
         "hoverongaps": False,
-        "hovertemplate": told,
+        "hovertemplate": hover,
     }
     side = min(TILE, WIDEST // wide)
     axis = {"showgrid": False, "zeroline": False, "ticks": "", "constrain": "domain", "fixedrange": True}
@@ -114,7 +116,7 @@ def _length(tiles: int) -> float:
 
 
 def _edges(tiles: int, cells: int) -> list[float]:
-    """Where cells begin and end, and the gaps between tiles."""
+    """Return the edges of all cells along one axis, with gaps between tiles."""
     return [tile * (1 + GAP) + cell / cells for tile in range(tiles) for cell in range(cells + 1)]
 
 
@@ -124,18 +126,17 @@ def _middles(names: Sequence[str]) -> dict:
 
 
 def _title(name: str) -> str:
-    return "<br>".join(literal(line) for line in lines_of(name, TITLE_COLUMNS, 2))
+    return "<br>".join(escaped(line) for line in lines_of(name, TITLE_COLUMNS, 2))
 
 
 def _under(view: np.ndarray, tall: int, wide: int) -> list[dict]:
-    """The image below each tile."""
     source = data_url(Image.fromarray(view))
     one = {"source": source, "xref": "x", "yref": "y", "sizex": 1, "sizey": 1, "sizing": "stretch", "layer": "below"}
     return [one | {"x": column * (1 + GAP), "y": row * (1 + GAP)} for row in range(tall) for column in range(wide)]
 
 
 def _scale(signed: bool, *, clear: bool) -> list[list]:
-    """Colours from the smallest number to the largest; ``clear``, the nearer to zero the more they let through."""
+    """Return the colour scale from the smallest value to the largest; ``clear``: transparent towards zero."""
     palette = np.array([*map(rgb, SEQUENTIAL)], dtype=float)
     low, high = map(rgb, SIGNED)
     scale = []

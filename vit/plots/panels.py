@@ -1,4 +1,4 @@
-"""The curves of a training as charts: their lines, and the places of ticks and points on any canvas."""
+"""Charts of a training: their lines, and the positions of ticks and points on any canvas."""
 
 import math
 from collections.abc import Callable, Iterable, Mapping, Sequence
@@ -7,14 +7,22 @@ from typing import NamedTuple
 import numpy as np
 
 from vit.pictures.colours import PALETTE
-from vit.plots import thin
+from vit.plots.curves import subsample
 
 DOTS_MAX = 60
-"""A curve with at most this many points has a dot at each."""
+"""A curve with at most this many points has a dot at each point."""
 
 
 class Line(NamedTuple):
-    """One curve: its values, its colour, and whether it is drawn thin because its values are many and noisy."""
+    """One curve.
+
+    Attributes:
+        name: its name in the legend.
+        xs: x values.
+        ys: y values.
+        colour: its colour.
+        thin: whether to draw it thin and pale, for many noisy values.
+    """
 
     name: str
     xs: Sequence[float]
@@ -24,7 +32,14 @@ class Line(NamedTuple):
 
 
 class Panel(NamedTuple):
-    """One chart: the titles of its axes, its lines, and how to write a value of the y axis."""
+    """One chart.
+
+    Attributes:
+        x: title of the x axis.
+        y: title of the y axis.
+        lines: its curves.
+        words: formats a value of the y axis.
+    """
 
     x: str
     y: str
@@ -62,8 +77,8 @@ def panels(metrics: Iterable[Mapping]) -> list[Panel]:
         Loss and, after the first epoch, accuracy; an empty list before the first step.
     """
     metrics = list(metrics)
-    steps = thin([line for line in metrics if line["event"] == "step"])
-    epochs = thin([line for line in metrics if line["event"] == "epoch"])
+    steps = subsample([line for line in metrics if line["event"] == "step"])
+    epochs = subsample([line for line in metrics if line["event"] == "epoch"])
     if not steps:
         return []
     where, numbers = ([line[name] for line in epochs] for name in ("step", "epoch"))
@@ -86,7 +101,11 @@ def lay_out(panel: Panel, *, left: float, top: float, right: float, bottom: floa
     Values that are not finite are left out, and so are lines without values.
 
     Args:
-        left, top, right, bottom: edges of the area between the axes, in the canvas's units.
+        panel: the chart.
+        left: left edge of the area between the axes, in the canvas's units.
+        top: top edge.
+        right: right edge.
+        bottom: bottom edge.
     """
     lines = [line for line in map(_finite, panel.lines) if len(line.xs)]
     every_x, every_y = (np.concatenate([getattr(line, axis) for line in lines]) for axis in ("xs", "ys"))
@@ -123,4 +142,5 @@ def round_values(low: float, high: float) -> list[float]:
 
 def _finite(line: Line) -> Line:
     kept = np.isfinite(line.ys)
-    return line._replace(xs=np.asarray(line.xs, float)[kept], ys=np.asarray(line.ys, float)[kept])
+    xs, ys = (np.asarray(values, float)[kept].tolist() for values in (line.xs, line.ys))
+    return line._replace(xs=xs, ys=ys)

@@ -7,14 +7,14 @@ import numpy as np
 import plotly.graph_objects as go
 
 from vit.pictures.colours import CLEAR, PALETTE
-from vit.plots.base import SCALE, figure, tick, told
+from vit.plots.base import SCALE, figure, hover_name, short_name
 
 SURE_COUNT = 20
-"""A bar over so many images is drawn in full colour."""
+"""A bar of at least this many images is drawn in full colour."""
 
 
 class Calibration(Protocol):
-    """What :func:`reliability` draws; arrays have one entry a bin, ``edges`` one more."""
+    """The data of :func:`reliability`; arrays have one entry per bin, ``edges`` one more."""
 
     edges: np.ndarray
     confidence: np.ndarray
@@ -24,7 +24,7 @@ class Calibration(Protocol):
 
 
 def probability_bars(labels: Sequence[str], probabilities: Sequence[float], *, top: int = 10) -> go.Figure:
-    """Class probabilities ``(k,)`` as horizontal bars with their values, the most probable first and in colour."""
+    """Draw class probabilities ``(k,)`` as horizontal bars, sorted, with the most probable class in colour."""
     values = np.asarray(probabilities, dtype=float)
     order = np.argsort(-values, kind="stable")[:top]
     bars = {
@@ -36,18 +36,18 @@ def probability_bars(labels: Sequence[str], probabilities: Sequence[float], *, t
         "textposition": "outside",
         "cliponaxis": False,
         "marker": {"color": [PALETTE["blue"]] + [PALETTE["grey"]] * (len(order) - 1), "cornerradius": 3},
-        "customdata": [told(labels[index]) for index in order],
+        "customdata": [hover_name(labels[index]) for index in order],
         "hovertemplate": "%{customdata}: %{x:.2%}<extra></extra>",
     }
     return figure(
         [bars],
         height=28 * len(order) + 16,
         bargap=0.3,
-        # The axis is longer than 1, for the value beside a bar that fills it.
+        # The axis is longer than 1 to leave room for the value beside a full bar.
         xaxis={"range": [0, 1.3], "visible": False, "fixedrange": True},
         yaxis={
             "tickvals": list(range(len(order))),
-            "ticktext": [tick(labels[index]) for index in order],
+            "ticktext": [short_name(labels[index]) for index in order],
             "range": [len(order) - 0.5, -0.5],
             "fixedrange": True,
             "automargin": True,
@@ -60,24 +60,24 @@ def probability_bars(labels: Sequence[str], probabilities: Sequence[float], *, t
 
 
 CLASS_TOKEN = ("class token",)
-"""What stands before the patches in most networks."""
+"""Tokens before the patches in most networks."""
 
 
 def token_names(grid: tuple[int, int], prefix: Sequence[str] = CLASS_TOKEN) -> list[str]:
-    """What each token is called, in the order of an attention matrix: those before the patches, then the patches, row
-    by row.
+    """Return the name of each token in the order of an attention matrix: prefix tokens, then patches row by row.
 
     Args:
-        prefix: of :attr:`vit.config.TransformerConfig.prefix_names`.
+        grid: rows and columns of patches.
+        prefix: names of the tokens before the patches, from :attr:`vit.config.TransformerConfig.prefix_names`.
     """
     rows, columns = grid
     return [*prefix, *(f"patch r{row + 1} c{column + 1}" for row in range(rows) for column in range(columns))]
 
 
 def _ticks(names: Sequence[str], grid: tuple[int, int], prefix: Sequence[str]) -> dict[str, str]:
-    """The tokens that get a tick, with its text: the first one, and the first patch of eight rows or so."""
+    """Return the tokens with a tick and their labels: the first token, and the first patch of about eight rows."""
     step = max(1, grid[0] // 8)
-    # The first row lies beside the class token, where a second tick would run into the first.
+    # No tick for the first row, because it would overlap the tick of the class token.
     rows = {names[len(prefix) + row * grid[1]]: f"row {row + 1}" for row in range(step, grid[0], step)}
     if not prefix:
         return {names[0]: "row 1"} | rows
@@ -87,13 +87,15 @@ def _ticks(names: Sequence[str], grid: tuple[int, int], prefix: Sequence[str]) -
 def attention_matrix(
     matrix: np.ndarray, grid: tuple[int, int], prefix: Sequence[str] = CLASS_TOKEN, quantity: str = "attention"
 ) -> go.Figure:
-    """One head's attention ``(n m)``, queries down and keys across, as a heatmap with the numbers on hover.
+    """Draw one head's attention as a heat map, queries down and keys across, with values on hover.
 
-    Colours end at the 99th percentile, for a single strong link would leave the rest dark.
+    The colour scale ends at the 99th percentile, because a single large value would leave the rest dark.
 
     Args:
-        prefix: as in :func:`token_names`.
-        quantity: what a number is called, where it is another than the attention.
+        matrix: attention, ``(n m)``.
+        grid: rows and columns of patches.
+        prefix: names of the tokens before the patches, as in :func:`token_names`.
+        quantity: the name of the values, if they are not attention.
     """
     names = token_names(grid, prefix)
     matrix = np.asarray(matrix, dtype=np.float32)
@@ -138,9 +140,9 @@ def attention_matrix(
 
 
 def reliability(calibration: Calibration) -> go.Figure:
-    """A reliability diagram: how often it is right, by how sure it was (Guo et al. 2017).
+    """Draw a reliability diagram: accuracy by confidence (Guo et al. 2017).
 
-    Empty bins are left out, and those of few images are pale: with ten the accuracy is only known to about 0.15.
+    Empty bins are left out. Bins of few images are pale: with ten images the accuracy is only known to about 0.15.
     """
     count = np.asarray(calibration.count)
     edges = np.asarray(calibration.edges, dtype=float)
@@ -155,7 +157,7 @@ def reliability(calibration: Calibration) -> go.Figure:
         "width": (np.diff(edges)[filled] * 0.92).tolist(),
         "marker": {"color": PALETTE["blue"], "opacity": np.clip(count[filled] / SURE_COUNT, 0.25, 1).tolist()},
         "customdata": np.stack([confidence, count[filled]], axis=-1).tolist(),
-        "hovertemplate": "right: %{y:.1%}<br>mean confidence: %{customdata[0]:.1%}<br>"
+        "hovertemplate": "accuracy: %{y:.1%}<br>mean confidence: %{customdata[0]:.1%}<br>"
         "%{customdata[1]:.0f} images<extra></extra>",
     }
     ideal = {

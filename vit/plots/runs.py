@@ -1,4 +1,4 @@
-"""Runs side by side: their curves as Vega-Lite specs, what they reach for what they cost as Plotly figures."""
+"""Compare runs: curves as Vega-Lite specs, and accuracy by cost as a Plotly figure."""
 
 import math
 from collections.abc import Iterable, Mapping, Sequence
@@ -7,11 +7,11 @@ from typing import Any, Literal, Protocol
 import plotly.graph_objects as go
 
 from vit.pictures.colours import PALETTE
-from vit.plots.base import figure, literal
-from vit.plots.curves import POINTS_MAX, thin
+from vit.plots.base import escaped, figure
+from vit.plots.curves import POINTS_MAX, subsample
 
 COMPARED_MAX = len(PALETTE)
-"""So many runs have a colour of their own."""
+"""Maximum number of compared runs: one per colour."""
 
 TRAINING, VALIDATION = "Training", "Validation"
 _AXES = {"epoch": "Epoch", "seconds": "Seconds of training"}
@@ -20,7 +20,7 @@ _KIND_COLOURS = ("blue", "vermilion", "orange", "green", "purple")
 
 
 class Point(Protocol):
-    """What :func:`cost_scatter` draws of a run."""
+    """The data of a run in :func:`cost_scatter`."""
 
     name: str
     kind: str
@@ -33,18 +33,18 @@ class Point(Protocol):
 def compared_curves(
     histories: Mapping[str, Iterable[dict]], what: Literal["loss", "accuracy"], *, x: str = "epoch"
 ) -> dict:
-    """Vega-Lite spec of the epochs of several runs: training dashed, validation solid, a colour a run.
+    """Return a Vega-Lite spec of several runs by epoch: training dashed, validation solid, one colour per run.
 
     Args:
         histories: the lines of ``metrics.jsonl`` of each run, by its name; at most :data:`COMPARED_MAX` runs.
-        what: both are taken at the end of each epoch.
-        x: ``"epoch"`` or ``"seconds"``.
+        what: the quantity, as measured at the end of each epoch.
+        x: the horizontal axis, ``"epoch"`` or ``"seconds"``.
     """
     limit = POINTS_MAX // (2 * max(1, len(histories)))
     points = [
         {"x": line[x], "value": line[field], "run": name, "split": split}
         for name, lines in histories.items()
-        for line in thin(_epochs(lines), limit)
+        for line in subsample(_epochs(lines), limit)
         for field, split in ((f"train_{what}", TRAINING), (f"val_{what}", VALIDATION))
         if line.get(field) is not None
     ]
@@ -56,18 +56,18 @@ def compared_curves(
 
 
 def gap_curves(histories: Mapping[str, Iterable[dict]], *, x: str = "epoch") -> dict:
-    """Vega-Lite spec of training accuracy less validation accuracy at each epoch of several runs, around zero."""
+    """Return a Vega-Lite spec of training accuracy minus validation accuracy by epoch for several runs."""
     limit = POINTS_MAX // max(1, len(histories))
     points = [
         {"x": line[x], "value": line["train_accuracy"] - line["val_accuracy"], "run": name}
         for name, lines in histories.items()
-        for line in thin(_epochs(lines), limit)
+        for line in subsample(_epochs(lines), limit)
         if line.get("train_accuracy") is not None and line.get("val_accuracy") is not None
     ]
-    spec = _spec(points, list(histories), x, "Training less validation", "+%")
+    spec = _spec(points, list(histories), x, "Training minus validation accuracy", "+%")
     rule = {"type": "rule", "color": PALETTE["grey"], "aria": False}
     zero = {"mark": rule, "data": {"values": [{}]}, "encoding": _ZERO}
-    # The rule has no run and no place on the x axis, so what all lines share is theirs alone.
+    # The rule has no run and no x value, so the encoding of the lines must not apply to it.
     spec["layer"] = [zero, {"mark": _LINE, "encoding": spec.pop("encoding")}]
     return spec
 
@@ -112,11 +112,12 @@ def _spec(points: list[dict], names: list[str], x: str, y: str, y_format: str) -
 
 
 def cost_scatter(points: Iterable[Point], cost: Literal["parameters", "seconds"], kinds: Sequence[str]) -> go.Figure:
-    """Validation accuracy of runs against their parameters or their seconds of training, on a logarithmic axis.
+    """Draw validation accuracy of runs against their parameters or seconds of training on a logarithmic axis.
 
     Args:
         points: runs; those without an accuracy or a cost are left out.
-        kinds: every kind of network there is; a kind has the same colour and symbol whichever others are shown.
+        cost: the horizontal axis.
+        kinds: all kinds of network; each keeps its colour and symbol whichever others are shown.
     """
     shown = [point for point in points if point.val_accuracy is not None and getattr(point, cost)]
     traces = [
@@ -131,7 +132,7 @@ def cost_scatter(points: Iterable[Point], cost: Literal["parameters", "seconds"]
         xaxis={"type": "log", "title": {"text": title}, "fixedrange": True, "dtick": 1, "tickformat": "~s"}
         | _decades([getattr(point, cost) for point in shown]),
         yaxis={
-            "title": {"text": "Accuracy"},
+            "title": {"text": "Validation accuracy"},
             "tickformat": ".0%",
             "fixedrange": True,
             "automargin": True,
@@ -148,7 +149,7 @@ def _trace(points: Sequence[Point], kind: str, cost: str, place: int) -> dict[st
         "x": [getattr(point, cost) for point in points],
         "y": [point.val_accuracy for point in points],
         "customdata": [
-            [literal(point.name), literal(point.device), f"{point.parameters:,}", f"{point.seconds or 0:,.0f}"]
+            [escaped(point.name), escaped(point.device), f"{point.parameters:,}", f"{point.seconds or 0:,.0f}"]
             for point in points
         ],
         "marker": {
@@ -163,7 +164,7 @@ def _trace(points: Sequence[Point], kind: str, cost: str, place: int) -> dict[st
 
 
 def _decades(values: Sequence[float]) -> dict[str, Any]:
-    """A logarithmic axis that reaches from the power of ten below the values to the one above."""
+    """Return the range of a logarithmic axis, from the power of ten below the values to the one above."""
     if not values:
         return {}
     return {"range": [math.floor(math.log10(min(values)) - 0.02), math.ceil(math.log10(max(values)) + 0.02)]}

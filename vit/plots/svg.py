@@ -1,4 +1,4 @@
-"""Curves as SVG: a few kilobytes that print well and follow the page's colours in light and dark."""
+"""Draw curves as small SVGs that print well and follow the light or dark colours of the page."""
 
 from xml.etree.ElementTree import Element, SubElement, tostring
 

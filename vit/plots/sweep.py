@@ -1,11 +1,11 @@
-"""A sweep as a heat map: validation accuracy over heads and depth, and what each cell is at."""
+"""Heat map of a sweep: validation accuracy by heads and depth, and the state of each cell."""
 
 from collections.abc import Sequence
 from typing import Any, Protocol
 
 import plotly.graph_objects as go
 
-from vit.pictures.colours import CLEAR, PALETTE, on_scale, tinted
+from vit.pictures.colours import CLEAR, PALETTE, ink_on_scale, with_opacity
 from vit.plots.base import SCALE, figure
 
 STATES = {
@@ -15,13 +15,13 @@ STATES = {
     "stopped": ("Stopped", PALETTE["grey"], "solid"),
     "open": ("Open: a run is missing", PALETTE["grey"], "dot"),
 }
-"""What frames a cell that is not finished: what it is called, the colour and the dash of its frame."""
+"""Frames of unfinished cells: name, colour and dash by state."""
 
 _WORDS = {"running": "training", "queued": "waiting", "finished": "finished", "failed": "failed", "stopped": "stopped"}
-_EMPTY = tinted(PALETTE["grey"], 0.16)
+_EMPTY = with_opacity(PALETTE["grey"], 0.16)
 _CELL_HEIGHT = 64
-_NARROW = 5
-"""Beyond so many columns a cell has room for its mean only."""
+_DETAILED_COLUMNS_MAX = 5
+"""With more columns, a cell shows only its mean."""
 
 
 class Point(Protocol):
@@ -42,7 +42,7 @@ class Member(Protocol):
 
 
 class Cell(Protocol):
-    """One number of heads and depth: its mean accuracy, the accuracies of its seeds, its runs, and what it is at."""
+    """One combination of heads and depth: its runs, its state, its mean accuracy and the accuracies of its seeds."""
 
     heads: int
     depth: int
@@ -55,17 +55,17 @@ class Cell(Protocol):
 
 
 class Sweep(Protocol):
-    """What :func:`sweep_heat` draws."""
+    """The data of :func:`sweep_heatmap`."""
 
     heads: Sequence[int]
     depths: Sequence[int]
     cells: Sequence[Cell]
 
 
-def sweep_heat(sweep: Sweep) -> go.Figure:
-    """Mean accuracy of each cell as its colour and its text, heads across and depth up; frames tell what is not done.
+def sweep_heatmap(sweep: Sweep) -> go.Figure:
+    """Draw the mean accuracy of each cell as colour and text, heads across and depth up; frames mark unfinished cells.
 
-    The last trace has one point a cell, in the order of ``sweep.cells``: what is pointed at and clicked.
+    The last trace has one invisible point per cell, in the order of ``sweep.cells``, for hovering and clicking.
     """
     columns = {heads: place for place, heads in enumerate(sweep.heads)}
     rows = {depth: place for place, depth in enumerate(sweep.depths)}
@@ -100,7 +100,7 @@ def sweep_heat(sweep: Sweep) -> go.Figure:
         "marker": {"symbol": "square", "size": 30, "opacity": 0},
         "selected": {"marker": {"opacity": 0}},
         "unselected": {"marker": {"opacity": 0}},
-        "customdata": [_told(cell) for cell in sweep.cells],
+        "customdata": [_hover_text(cell) for cell in sweep.cells],
         "hovertemplate": "%{customdata}<extra></extra>",
         "showlegend": False,
     }
@@ -112,19 +112,19 @@ def sweep_heat(sweep: Sweep) -> go.Figure:
         yaxis=axis | _ticks(rows) | {"title": {"text": "Depth (blocks)"}, "automargin": True},
         shapes=[_frame(cell, place) for cell, place in zip(sweep.cells, places, strict=True) if cell.state in STATES],
         annotations=[
-            _text(cell, place, low, high, narrow=len(columns) > _NARROW)
+            _text(cell, place, low, high, narrow=len(columns) > _DETAILED_COLUMNS_MAX)
             for cell, place in zip(sweep.cells, places, strict=True)
         ],
         showlegend=True,
         legend={"orientation": "h", "y": 1.02, "yanchor": "bottom", "x": 0, "itemclick": False},
         hovermode="closest",
-        hoverdistance=-1,  # the nearest cell, wherever in it the pointer is
+        hoverdistance=-1,  # hover anywhere in a cell selects it
         clickmode="event+select",
     )
 
 
 def _range(scores: Sequence[float]) -> tuple[float, float]:
-    """From the worst to the best cell; a little around a single value."""
+    """Return the colour range: from the worst to the best cell, widened if they are nearly equal."""
     if not scores:
         return 0.0, 1.0
     low, high = min(scores), max(scores)
@@ -140,7 +140,7 @@ def _ticks(places: dict[int, int]) -> dict[str, Any]:
 
 
 def _legend(states: set[str]) -> list[dict[str, Any]]:
-    """An entry for each frame that is on the figure."""
+    """Return a legend entry for each kind of frame in the figure."""
     return [
         {
             "type": "scatter",
@@ -172,10 +172,10 @@ def _frame(cell: Cell, place: tuple[int, int]) -> dict[str, Any]:
 
 
 def _text(cell: Cell, place: tuple[int, int], low: float, high: float, *, narrow: bool) -> dict[str, Any]:
-    """The mean, the range over seeds and their number, and what the cell is at; in short lines, for a narrow page."""
+    """Return the annotation of a cell: mean, range over seeds, number of seeds, and state, in short lines."""
     found = {"x": place[0], "y": place[1], "text": "<br>".join(_lines(cell, narrow)), "showarrow": False}
     if cell.accuracy is not None:
-        found["font"] = {"color": on_scale((cell.accuracy - low) / (high - low))}
+        found["font"] = {"color": ink_on_scale((cell.accuracy - low) / (high - low))}
     return found
 
 
@@ -198,8 +198,8 @@ def _state(cell: Cell) -> str:
     return _WORDS.get(cell.state, cell.state)
 
 
-def _told(cell: Cell) -> str:
-    """All that there is to say of a cell, in lines."""
+def _hover_text(cell: Cell) -> str:
+    """Return the hover text of a cell: accuracy, and the state of each run."""
     lines = [f"<b>{cell.heads} head{'s' if cell.heads > 1 else ''}, depth {cell.depth}</b>"]
     if cell.accuracy is not None:
         several = len(cell.accuracies)

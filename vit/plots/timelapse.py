@@ -1,4 +1,4 @@
-"""What changed from epoch to epoch: heads, answers, the logit lens. The epoch that is looked at is a line across."""
+"""Figures of a training by epoch, with the chosen epoch marked: heads, class probabilities, accuracy, logit lens."""
 
 from collections.abc import Iterable, Mapping, Sequence
 from typing import Any
@@ -6,14 +6,14 @@ from typing import Any
 import numpy as np
 import plotly.graph_objects as go
 
-from vit.pictures.colours import CATEGORICAL, PALETTE, SEQUENTIAL, on_scale
-from vit.plots.base import SCALE, figure, tick, told
+from vit.pictures.colours import CATEGORICAL, PALETTE, SEQUENTIAL, ink_on_scale
+from vit.plots.base import SCALE, figure, hover_name, short_name
 
 LINES_MAX = len(CATEGORICAL)
-"""So many classes have a line of their own."""
+"""Maximum number of classes with a line."""
 
 WRITTEN_MAX = 80
-"""Cells of the lens, up to which each has its number written in."""
+"""Up to this many cells of the lens, each cell shows its number."""
 
 _HEIGHT = 300
 _INK = PALETTE["grey"]
@@ -22,15 +22,15 @@ _INK = PALETTE["grey"]
 def head_lines(
     values: np.ndarray, epochs: Sequence[int], at: int, *, quantity: str, reference: tuple[str, float], unit: str = ""
 ) -> go.Figure:
-    """One number of every head through training: a line a head, in the colour of its layer.
+    """Draw one value of every head by epoch: one line per head, in the colour of its layer.
 
     Args:
         values: ``(frame depth h)``.
-        epochs: of the frames.
-        at: the epoch that is looked at.
-        quantity: what the number is, as the axis says it.
+        epochs: the epoch of each frame.
+        at: the chosen epoch.
+        quantity: title of the vertical axis.
         reference: a name and its value, drawn as a dashed line.
-        unit: of the number, on hover.
+        unit: unit of the values, for the hover text.
     """
     _, depth, heads = values.shape
     traces = []
@@ -55,12 +55,13 @@ def head_lines(
 def class_lines(
     probabilities: np.ndarray, epochs: Sequence[int], at: int, names: Sequence[str], chosen: int
 ) -> go.Figure:
-    """The answer to one image through training: a line a class, the chosen one bold.
+    """Draw the class probabilities of one image by epoch: one line per class, the chosen one bold.
 
     Args:
-        probabilities: ``(frame k)``; of many classes the :data:`LINES_MAX` that were ever likeliest have a line.
-        epochs: of the frames.
-        at: the epoch that is looked at.
+        probabilities: ``(frame k)``; only the :data:`LINES_MAX` classes with the largest maximum have a line.
+        epochs: the epoch of each frame.
+        at: the chosen epoch.
+        names: the class names, ``k``.
         chosen: index of the class that is always shown.
     """
     order = [int(index) for index in np.argsort(-probabilities.max(axis=0), kind="stable") if index != chosen]
@@ -68,8 +69,8 @@ def class_lines(
     traces = [
         _line(epochs, probabilities[:, index], colour, width=4 if index == chosen else 2)
         | {
-            "name": tick(names[index]),
-            "hovertemplate": f"{told(names[index])}<br>epoch %{{x}}: %{{y:.1%}}<extra></extra>",
+            "name": short_name(names[index]),
+            "hovertemplate": f"{hover_name(names[index])}<br>epoch %{{x}}: %{{y:.1%}}<extra></extra>",
         }
         for index, colour in zip(shown, CATEGORICAL, strict=False)
     ]
@@ -78,12 +79,12 @@ def class_lines(
 
 
 def accuracy_lines(history: Mapping[int, Mapping], epochs: Sequence[int], at: int) -> go.Figure:
-    """Training and validation accuracy of every epoch, with a dot at those that have a frame.
+    """Draw training and validation accuracy by epoch, with a dot at each epoch that has a frame.
 
     Args:
-        history: what was measured, by epoch.
-        epochs: of the frames.
-        at: the epoch that is looked at.
+        history: the metrics of each epoch.
+        epochs: the epoch of each frame.
+        at: the chosen epoch.
     """
     traces = []
     for field, name, colour in (
@@ -107,14 +108,14 @@ def accuracy_lines(history: Mapping[int, Mapping], epochs: Sequence[int], at: in
     return _figure(traces, epochs, at, axis)
 
 
-def lens_heat(probabilities: np.ndarray, epochs: Sequence[int], at: int, name: str) -> go.Figure:
-    """The logit lens of one class through training: what the head would say after each layer, a column an epoch.
+def lens_heatmap(probabilities: np.ndarray, epochs: Sequence[int], at: int, name: str) -> go.Figure:
+    """Draw the logit lens of one class: its probability after each layer (rows) by epoch (columns).
 
     Args:
-        probabilities: ``(frame, depth + 1)`` of the class.
-        epochs: of the frames.
-        at: the epoch that is looked at, which is framed.
-        name: of the class.
+        probabilities: the probability of the class, ``(frame, depth + 1)``.
+        epochs: the epoch of each frame.
+        at: the chosen epoch, which is framed.
+        name: the class.
     """
     depth = probabilities.shape[1] - 1
     stages = ["Before layer 1", *(f"After layer {layer}" for layer in range(1, depth + 1))]
@@ -131,12 +132,12 @@ def lens_heat(probabilities: np.ndarray, epochs: Sequence[int], at: int, name: s
         "xgap": 2,
         "ygap": 2,
         "colorbar": {
-            "title": {"text": f"Probability of {tick(name)}", "side": "right"},
+            "title": {"text": f"Probability of {short_name(name)}", "side": "right"},
             "thickness": 12,
             "outlinewidth": 0,
             "tickformat": ".0%",
         },
-        "hovertemplate": f"epoch %{{x}}, %{{y}}<br>{told(name)}: %{{z:.1%}}<extra></extra>",
+        "hovertemplate": f"epoch %{{x}}, %{{y}}<br>{hover_name(name)}: %{{z:.1%}}<extra></extra>",
     }
     place = columns.index(str(at))
     frame = {"x0": place - 0.5, "x1": place + 0.5, "y0": -0.5, "y1": depth + 0.5, "type": "rect"}
@@ -145,21 +146,21 @@ def lens_heat(probabilities: np.ndarray, epochs: Sequence[int], at: int, name: s
         [heat],
         height=max(_HEIGHT, 28 * (depth + 1) + 90),
         xaxis={**plain, "type": "category", "title": {"text": "Epoch"}},
-        yaxis={**plain, "automargin": True, "title": {"text": "Where the head reads"}},
+        yaxis={**plain, "automargin": True, "title": {"text": "Layer whose tokens are classified"}},
         shapes=[frame | {"line": {"color": PALETTE["vermilion"], "width": 3}}],
         annotations=_written(z) if z.size <= WRITTEN_MAX and len(epochs) <= 12 else [],
     )
 
 
 def _written(z: np.ndarray) -> list[dict[str, Any]]:
-    """The probability of each cell, in the ink that its colour allows."""
+    """Return the probability of each cell as an annotation in black or white."""
     return [
         {
             "x": column,
             "y": row,
             "text": f"{z[row, column]:.0%}",
             "showarrow": False,
-            "font": {"color": on_scale(float(z[row, column]))},
+            "font": {"color": ink_on_scale(float(z[row, column]))},
         }
         for row, column in np.ndindex(z.shape)
     ]
@@ -179,7 +180,10 @@ def _line(
 
 
 def _layer_colours(depth: int) -> list[str]:
-    """First to last; a series of colours where there are few layers, else steps of the scale that show on any page."""
+    """Return a colour for each layer: categorical for few layers, otherwise steps of the sequential scale.
+
+    The ends of the scale are left out, because they are hard to see on a dark or a light page.
+    """
     if depth < len(PALETTE):
         return list(PALETTE.values())[:depth]
     steps = SEQUENTIAL[2:-1]

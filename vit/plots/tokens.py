@@ -1,4 +1,4 @@
-"""Figures of the tokens layer by layer: class probabilities through depth, and the lengths of the tokens."""
+"""Figures of the tokens by layer: class probabilities (logit lens) and norms of the tokens."""
 
 import itertools
 from collections.abc import Sequence
@@ -7,15 +7,15 @@ import numpy as np
 import plotly.graph_objects as go
 
 from vit.pictures.colours import CATEGORICAL, PALETTE
-from vit.plots.base import TOLD_COLUMNS, figure, literal, tick
+from vit.plots.base import HOVER_COLUMNS, escaped, figure, short_name
 
 OTHERS = PALETTE["grey"]
-"""The colour of the classes that have none of their own of :data:`vit.pictures.colours.CATEGORICAL`."""
+"""Colour of all classes without a colour from :data:`vit.pictures.colours.CATEGORICAL`."""
 
 PREFIX_COLOURS = ("vermilion", "purple", "blue", "green")
-"""Of the tokens before the patches, the class token first; further registers have them again, dotted."""
+"""Colours of the tokens before the patches, the class token first; further registers repeat them with dotted lines."""
 
-DEPTH = {"text": "The tokens after"}
+DEPTH = {"text": "Tokens after"}
 
 
 def lens_curves(
@@ -26,29 +26,32 @@ def lens_curves(
     *,
     true: int | None = None,
 ) -> go.Figure:
-    """Class probabilities ``(l k)`` through depth, a line for each class of ``shown`` and one for all others together.
+    """Draw class probabilities by layer: one line for each class of ``shown``, and one for all others together.
 
     Args:
-        states: what the tokens are after, ``l`` names.
+        probabilities: ``(l k)``.
+        states: names of the ``l`` stages.
         class_names: ``k`` names.
-        shown: classes drawn in colour, :data:`vit.pictures.colours.CATEGORICAL` in this order; hovering names the
-            largest of the others.
-        true: the image's class, whose line is broad; None where it is not known.
+        shown: classes drawn in the colours of :data:`vit.pictures.colours.CATEGORICAL`, in this order. The hover text
+            names the most probable other class.
+        true: the image's class, drawn with a thick line; None if unknown.
     """
     traces = [
         {
-            "name": tick(class_names[label]) + (" (true)" if label == true else ""),
+            "name": short_name(class_names[label]) + (" (true)" if label == true else ""),
             "y": probabilities[:, label].tolist(),
             "line": {"color": colour, "width": 4 if label == true else 2},
             "marker": {"size": 9 if label == true else 6},
-            "hovertemplate": f"{literal(class_names[label], TOLD_COLUMNS)}: %{{y:.1%}}<extra></extra>",
+            "hovertemplate": f"{escaped(class_names[label], HOVER_COLUMNS)}: %{{y:.1%}}<extra></extra>",
         }
         for label, colour in zip(shown, CATEGORICAL, strict=False)
     ]
     rest = np.setdiff1d(np.arange(probabilities.shape[1]), shown)
     if rest.size:
         most = rest[probabilities[:, rest].argmax(axis=1)]
-        named = [f"{tick(class_names[label])} {probabilities[state, label]:.1%}" for state, label in enumerate(most)]
+        named = [
+            f"{short_name(class_names[label])} {probabilities[state, label]:.1%}" for state, label in enumerate(most)
+        ]
         traces.append(
             {
                 "name": f"{rest.size} others",
@@ -81,18 +84,18 @@ def lens_curves(
 
 
 def norm_spread(norms: np.ndarray, states: Sequence[str], names: Sequence[str], prefix: int, token: int) -> go.Figure:
-    """The length of every token ``(l n)``: a dot a patch, spread a little to the sides, and a line for each token that
-    stands before the patches.
+    """Draw the norm of every token by layer: a dot per patch, and a line for each token before the patches.
 
     Args:
-        states: what the tokens are after, ``l`` names.
-        names: ``n`` names of the tokens.
-        prefix: how many tokens stand before the patches.
-        token: the chosen patch, from 1, which gets a line too; 0 for none.
+        norms: ``(l n)``.
+        states: names of the ``l`` stages.
+        names: names of the ``n`` tokens.
+        prefix: number of tokens before the patches.
+        token: the chosen patch, from 1, which also gets a line; 0 for none.
     """
     patches = norms[:, prefix:]
     count = patches.shape[1]
-    # Golden-ratio steps fill the width evenly, and a patch keeps its place from layer to layer.
+    # Golden-ratio steps spread the dots evenly, and a patch keeps its offset in every layer.
     aside = ((np.arange(count) * 0.618034) % 1 - 0.5) * 0.5
     dots = {
         "type": "scatter",
@@ -137,5 +140,5 @@ def norm_spread(norms: np.ndarray, states: Sequence[str], names: Sequence[str], 
             "zeroline": False,
             "showgrid": False,
         },
-        yaxis={"title": {"text": "Length of the token"}, "rangemode": "tozero", "fixedrange": True},
+        yaxis={"title": {"text": "Norm (length) of the token"}, "rangemode": "tozero", "fixedrange": True},
     )

@@ -21,7 +21,7 @@ from vit.exports.privacy import last_name, without_paths, without_private_settin
 from vit.exports.report import html
 from vit.flags import command_line
 from vit.pictures import overlays
-from vit.pictures.colours import RIGHT, WRONG, tinted
+from vit.pictures.colours import RIGHT, WRONG, with_opacity
 from vit.plots import svg
 from vit.plots.panels import panels
 from vit.runs import Run, comparison
@@ -187,12 +187,12 @@ def _confusions(result: "Evaluation") -> dict[str, Any]:
     }
     if len(names) > CLASSES_MAX:
         side = max(1, 600 // len(names)) * len(names)
-        picture = Image.fromarray(overlays.colours(shares)).resize((side, side), Image.Resampling.NEAREST)
+        picture = Image.fromarray(overlays.to_colours(shares)).resize((side, side), Image.Resampling.NEAREST)
         return content | {"picture": picture}
 
     def cell(row: int, column: int) -> tuple[int, str]:
         colour = RIGHT if row == column else WRONG
-        return matrix[row, column], tinted(colour, OPACITY * shares[row, column])
+        return matrix[row, column], with_opacity(colour, OPACITY * shares[row, column])
 
     return content | {
         "names": names,
@@ -226,7 +226,7 @@ def _attentions(model: "Network", images: "Tensor", views: list[np.ndarray]) -> 
     if record.normalised_over == "query":  # the summary token's map would be uniform
         sentence = f"The whole map of each head: queries down, keys across. {record.caveat}"
         maps = [attention_arrays(record, image) for image in range(len(views))]
-        views = [np.full_like(view, overlays.colours(np.zeros(()))) for view in views]
+        views = [np.full_like(view, overlays.to_colours(np.zeros(()))) for view in views]
     else:
         summary = {"cls": "the class token", "mean": "the mean of the patches", "all": "the mean of all tokens"}
         sentence = f"What {summary[record.pool]}, which the classifier reads, attends to in each head of each layer. "
