@@ -7,7 +7,7 @@ import numpy as np
 import streamlit as st
 
 from pages.heads.pruning import show_pruning
-from pages.intervene.head_controls import MANY
+from pages.intervene.head_controls import WIDE_BUTTON_HEADS_MAX
 from pages.ui import cached_models, link_state, run_picker
 from pages.ui.background import Progress, background
 from pages.ui.downloads import downloads
@@ -211,7 +211,7 @@ def show_board(
         for layer in range(depth)
     ]
     tones = estimate.value / (np.abs(estimate.value).max() or 1) * np.where(estimate.by_chance, PALE, 1)
-    with st.container(width=min(940, 110 + (96 if heads <= MANY else 60) * heads)):
+    with st.container(width=min(940, 110 + (96 if heads <= WIDE_BUTTON_HEADS_MAX else 60) * heads)):
         head_board(
             texts,
             tones,

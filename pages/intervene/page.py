@@ -1,125 +1,128 @@
-"""Intervene: change heads or the image, and see the answer, the maps and the accuracy follow."""
+"""Intervene: change heads or the image, and compare the answer, the maps and the accuracy."""
 
 import streamlit as st
 
-from pages.intervene.head_controls import MANY, choose_changes
+from pages.intervene.head_controls import WIDE_BUTTON_HEADS_MAX, choose_changes
 from pages.intervene.patch_controls import choose_patches
 from pages.intervene.result import (
-    grid_of,
-    means_of,
-    see,
+    answer_image,
+    head_means,
+    patch_grid,
     show_accuracy,
-    show_answer,
-    show_likeness,
+    show_answer_change,
+    show_feature_change,
     show_maps,
-    show_sentence,
+    show_probabilities,
 )
 from pages.ui import answer, cached_models, image_picker, run_picker, text
 from pages.ui.widgets.map_grid import forget_browsers
 from vit.classes import class_names_of
+from vit.config import TransformerConfig
 from vit.errors import UserError
-from vit.explain.interventions.head_changes import NEED_MEANS, changes_to_text
+from vit.explain.interventions.head_changes import NEED_MEANS, Change, changes_to_text
 from vit.explain.passes.memory import require_room
 from vit.runs import Run
 
 INTRO = (
-    "Looking says where a head looks, not whether it matters. Here you change something and see the model's mind "
-    "change, or not: switch heads off or alter them, cover or shuffle patches of the image, and the answer, the maps "
-    "and the accuracy follow."
+    "Attention shows where a head looks. Switch things off to see whether it matters: switch off or alter heads, cover "
+    "or shuffle patches of the image, and compare the answer, the maps and the accuracy before and after."
 )
 
 NO_ANSWER = (
-    "This model was published as features, without classes, so there is no answer to follow: the line above says how "
-    "far its features turn, and the maps below change all the same."
+    "This model was published without classes, so it gives features and no answer. The line above shows how much the "
+    "features change; the maps below change too."
 )
 
 NO_HEADS = (
-    "This network is convolutional: it has no attention heads that could be switched off, and no maps behind its "
-    "answer. What you can change is the image: cover or shuffle parts of it, here {rows} × {columns} squares."
+    "This network is convolutional: it has no attention heads to switch off, and no attention maps. You can still "
+    "change the image: cover or shuffle its squares, here {rows} × {columns}."
 )
 
-WHAT_IT_IS = """
-**What it is.** A map shows what a head looks at. Whether that matters is another question, and the way to answer it is
-to change the head and run the model again. If the answer stays, the head was not needed for it, however telling its map
-looks.
+HELP = """
+**What this page does.** A map shows where a head looks. To find out whether that matters, change the head and run the
+model again. If the answer stays the same, this answer did not depend on the head, however clear its map looks.
 
-**Off, zero or mean.** *Zero* takes away everything that the head hands on, also what is the same for every image and
-what the layers after it are used to: they then work on numbers that they have never met, and some of the damage comes
-from that. *Mean* puts the head's average output over validation images in its place, position by position: the layers
-after it get what they are used to, and only the news about this image is missing. So mean ablation is the fairer
-measure of what a head tells about an image, and zero ablation the harsher one.
+**Off (zero) and off (mean).** *Zero* removes the whole output of the head, including the part that is the same for
+every image. Later layers then receive values that never occur in training, and this causes some of the damage. *Mean*
+replaces the output with the head's average over validation images, position by position. Later layers receive typical
+values, and only the information about this image is missing. So mean ablation measures more fairly what a head
+contributes about an image; zero ablation is harsher.
 
-**Why a head can be off without harm.** Tokens go past every head as well as through it (each layer adds to them), other
-heads may have gathered the same, and the layers after it can do without. This is redundancy, not proof that the head
-does nothing: switch off two heads that do the same job, and the answer may break where each alone was harmless. Heads
-of a layer can be switched off together by a click on the layer's name.
+**Why switching off a head may change nothing.** The residual stream carries tokens past every head, other heads may
+provide the same information, and later layers may not need it. This is redundancy; it does not prove that the head does
+nothing. If two heads do the same job, the answer may change only when both are off. Click the label of a layer to
+switch off all its heads.
 
-**What replacing the pattern tests.** A head does two things: it decides where to look (the pattern), and hands on what
-it finds there. *Even pattern* and *mean pattern* keep the second and take the decision away. If little changes, the
-head works as an average, and its map explains little, for any map would have done. The mean pattern keeps habits of
-place, such as "look at the left neighbour"; the even one takes these too.
+**What replacing the pattern tests.** A head does two things: its pattern decides where to look, and its values decide
+what to copy from there. *Uniform pattern* and *mean pattern* keep the values and replace the pattern. If the answer
+hardly changes, the head works as an average and its map explains little, because any map would give the same result.
+The mean pattern keeps habits that depend on position, such as "look at the left neighbour"; the uniform pattern removes
+these too.
 
-**Temperature.** Divides the numbers that the softmax is taken of: at 0.5 a head looks almost at its favourites alone,
-at 4 at nearly everything. It tells how sharply a head has to look.
+**Temperature.** The attention scores are divided by the temperature before the softmax. At 0.5 a head looks almost only
+at its highest-scoring tokens, at 4 at nearly all tokens. This tests how focused the head has to be.
 
-**Covering and shuffling.** Covered patches tell what the answer needs; shuffled ones whether it needs the arrangement
-or the pieces alone. Both make images that the model has never met, so a wrong answer may come from the strangeness: try
-the other fill, and compare with covering a part that should not matter.
+**Covering and shuffling.** Covering a patch tests whether the answer needs it. Shuffling tests whether the answer needs
+the arrangement of the patches or only their content. Both give images unlike the training images, so a wrong answer may
+come from that alone. Try the other fill, and compare with covering a part that should not matter.
 
-**What it is not.** One image is one case: the accuracy below says what a change does on many. And a change outside
-training is unfair to the network in any case: had it been trained without the head, it would do better than this.
+**Limits.** One image is one case; the accuracy below shows the effect on many. And the network was trained with all its
+heads: a network trained without a head would do better than this one with the head switched off.
 """
 
-WHAT_IT_IS_CNN = """
-**What it is.** Covered parts tell what the answer needs; shuffled ones whether it needs the arrangement or the pieces
-alone. A convolutional network looks at small neighbourhoods first, so it often keeps its answer longer than one would
-think when the pieces are shuffled, if texture and colour decide.
+CNN_HELP = """
+**What this page does.** Covering a part of the image tests whether the answer needs it. Shuffling tests whether the
+answer needs the arrangement of the parts or only their content. A convolutional network first looks at small
+neighbourhoods, so when texture and colour are enough, its answer often survives shuffling.
 
-**What it is not.** Both make images that the network has never met, so a wrong answer may come from the strangeness:
-try the other fill, and compare with covering a part that should not matter. A covered patch has edges of its own; the
-blur has fewer.
+**Limits.** Covered and shuffled images are unlike the training images, so a wrong answer may come from that alone. Try
+the other fill, and compare with covering a part that should not matter. A covered patch adds artificial edges; the blur
+adds fewer.
 """
 
 
 @st.fragment
-def explore(run: Run, picked: cached_models.PickedImage) -> None:
-    """What a click on a head or a patch changes, and nothing else."""
-    before = see(run, picked.image)
-    record, changes = before.answer.record, ()  # a convolutional network has neither record nor heads
+def show_intervention(run: Run, picked: cached_models.PickedImage) -> None:
+    """Show the controls and their effect; a click on a head or a patch reruns only this part of the page."""
+    config = run.config.model
+    before = answer_image(run, picked.image)
+    record = before.answer.record
+    changes: tuple[Change, ...] = ()
     if record is not None and record.caveat:
         st.warning(record.caveat, icon=":material/info:")
     names = class_names_of(run.config)
     answer.show_answer(picked, names, before.answer.probabilities)
-    said, board = st.container(), st.container()
-    in_row = record is not None and run.config.model.num_heads <= MANY  # more have no room in a third of the page
+    summary, board = st.container(), st.container()
+    # Boards with more heads do not fit in a third of the page.
+    in_row = isinstance(config, TransformerConfig) and config.num_heads <= WIDE_BUTTON_HEADS_MAX
     with st.grid(3 if in_row else 2, min_column_width=270, gap="medium") as row:
-        if record is not None:
+        if isinstance(config, TransformerConfig) and record is not None:
             with row.cell() if in_row else board:
-                changes = choose_changes(run.config.model, over_queries=record.normalised_over == "query")
+                changes = choose_changes(config, over_queries=record.normalised_over == "query")
         with row.cell():
-            tampering = choose_patches(before.view, grid_of(run))
+            image_change = choose_patches(before.view, patch_grid(run))
         result = row.cell()
     try:
         with result:
-            means = means_of(run, changes)
+            means = head_means(run, changes)
             if means is None and any(change.kind in NEED_MEANS for change in changes):
                 return
-            after = see(run, picked.image, changes_to_text(changes), tampering, means)
-            answers = (before.answer.probabilities, after.answer.probabilities)
+            after = answer_image(run, picked.image, changes_to_text(changes), image_change, means)
+            probabilities = (before.answer.probabilities, after.answer.probabilities)
             if names:
-                show_answer(names, *answers)
+                show_probabilities(names, *probabilities)
             else:
                 run_picker.show_no_classes(run, NO_ANSWER)
-        with said:
-            changed = bool(changes) or tampering.anything
+        with summary:
+            changed = bool(changes) or image_change.is_active
             if names:
-                show_sentence(names, *answers, changed=changed)
+                show_answer_change(names, *probabilities, changed=changed)
             else:
-                show_likeness(before, after, changed=changed)
+                show_feature_change(before, after, changed=changed)
         if record is None:
             return
-        version = f"{cached_models.version(run, picked.id)}/{changes_to_text(changes)}/{tampering}"
-        show_maps(run, picked.id, before, after, version, shuffled=bool(tampering.seed))
+        version = f"{cached_models.version(run, picked.id)}/{changes_to_text(changes)}/{image_change}"
+        show_maps(run, picked.id, before, after, version, shuffled=bool(image_change.seed))
         if names:
             show_accuracy(run, changes, means)
     except UserError as error:
@@ -143,10 +146,10 @@ try:
     if picked is None:
         st.stop()
     if convolutional:
-        rows, columns = grid_of(run)
+        rows, columns = patch_grid(run)
         st.info(NO_HEADS.format(rows=rows, columns=columns), icon=":material/info:")
-    explore(run, picked)
+    show_intervention(run, picked)
 except UserError as error:
     text.show_error(error)
-with st.expander("What an intervention is, and what it is not", icon=":material/help:"):
-    st.markdown(WHAT_IT_IS_CNN if convolutional else WHAT_IT_IS)
+with st.expander("How to read an intervention, and its limits", icon=":material/help:"):
+    st.markdown(CNN_HELP if convolutional else HELP)

@@ -1,4 +1,4 @@
-"""What is done to the image: patches are covered by clicking them, or all of them shuffled."""
+"""Cover patches of the image by clicking them, or shuffle all patches."""
 
 import random
 from dataclasses import dataclass
@@ -6,7 +6,7 @@ from dataclasses import dataclass
 import numpy as np
 import streamlit as st
 
-from pages.intervene.head_controls import as_checked, checked
+from pages.intervene.head_controls import parse_text_field, rerun_if_changed
 from pages.ui import link_state
 from pages.ui.widgets.boards import patch_board
 from vit.explain.interventions.cover import FILLS, Fill
@@ -16,75 +16,83 @@ SEED_MAX = 9999
 
 
 @dataclass(frozen=True)
-class Tampering:
-    """What was done to the image: the numbers of covered patches, what they show, the seed of the shuffling or 0."""
+class ImageChange:
+    """Patches to cover and shuffle.
+
+    Attributes:
+        covered: numbers of the covered patches, from 1, row by row.
+        fill: what covered patches show.
+        seed: seed of the shuffled order; 0 keeps the patches in place.
+    """
 
     covered: tuple[int, ...]
     fill: Fill
     seed: int
 
     @property
-    def anything(self) -> bool:
-        """Whether the image is another one."""
+    def is_active(self) -> bool:
+        """Whether the image differs from the original."""
         return bool(self.covered or self.seed)
 
-    def on(self, view: np.ndarray, grid: tuple[int, int]) -> np.ndarray:
-        """The picture ``(h w c)`` uint8 with it."""
+    def apply(self, view: np.ndarray, grid: tuple[int, int]) -> np.ndarray:
+        """Return the image ``(h w c)`` uint8 with patches covered and shuffled."""
         return alter(view, grid, self.covered, self.fill, self.seed)
 
 
-def choose_patches(view: np.ndarray, grid: tuple[int, int]) -> Tampering:
-    """The board, and the controls of what a covered patch shows and of the shuffling."""
+def choose_patches(view: np.ndarray, grid: tuple[int, int]) -> ImageChange:
+    """Show the board of patches with its controls and return the chosen change of the image."""
     count = grid[0] * grid[1]
-    covered = checked("covered", lambda text: patches_from_text(text, count), patches_to_text)
+    covered = parse_text_field("covered", lambda text: patches_from_text(text, count), patches_to_text)
     link_state.bounded("shuffle", 0, SEED_MAX, 0)
-    link_state.among("fill", FILLS, "mean")
-    st.markdown("**The image**")
+    link_state.among("fill", dict(FILLS.items()), "mean")
+    default_fill: Fill = "mean"
+    st.markdown("**Image**")
     board = st.container()
     with st.container(horizontal=True, vertical_alignment="bottom"):
         fill = st.segmented_control(
             "Covered patches show",
             list(FILLS),
-            default="mean",
+            default=default_fill,
             required=True,
-            format_func=FILLS.get,
+            format_func=FILLS.__getitem__,
             key="fill",
             bind="query-params",
             persist_state="session",
-            help="The image's mean colour, or a blur in which the rough colours stay and shapes go.",
+            help="The image's mean colour, or a blur that keeps rough colours and removes shapes.",
         )
         seed = st.number_input(
-            "Shuffle",
+            "Shuffle seed",
             0,
             SEED_MAX,
             0,
             key="shuffle",
             bind="query-params",
             width=120,
-            help="0 leaves the patches in place; every other number is an order of its own.",
+            help="0 keeps the patches in place; every other number gives a different order.",
         )
     with st.container(horizontal=True):
         st.button("Shuffle patches", icon=":material/shuffle:", key="shuffle_now", on_click=_shuffle)
         st.button(
-            "Uncover all",
+            "Restore image",
             icon=":material/layers_clear:",
             key="uncover",
             disabled=not (covered or seed),
             on_click=_uncover,
-            help="Uncovers every patch and puts shuffled ones back.",
+            help="Uncover every patch and undo the shuffling.",
         )
-    tampering = Tampering(covered, fill, seed)
+    image_change = ImageChange(covered, fill, seed)
     with board:
-        patch_board(tampering.on(view, grid), covered, grid, key="patch_cover", on_cover=_cover)
+        patch_board(image_change.apply(view, grid), covered, grid, key="patch_cover", on_cover=_cover)
     shown = st.text_input(
         "Covered patches as text",
         key="covered",
         bind="query-params",
         placeholder="none",
-        help=f"As in the link: numbers from 1 to {count}, row by row, and ranges, with dots between: 1-3.7",
+        help=f"The same text as in the link: patch numbers from 1 to {count}, row by row, and ranges, with dots "
+        "between them. Example: 1-3.7",
     )
-    as_checked(shown, patches_to_text(covered))
-    return tampering
+    rerun_if_changed(shown, patches_to_text(covered))
+    return image_change
 
 
 def _cover(patches: list[int]) -> None:

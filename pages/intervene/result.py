@@ -1,4 +1,4 @@
-"""What a change did: the answer before and after, the maps behind it, and the accuracy on validation images."""
+"""Show the effect of a change: the answer before and after, the maps, and the accuracy on validation images."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -8,7 +8,7 @@ import numpy as np
 import streamlit as st
 from PIL import Image
 
-from pages.intervene.patch_controls import Tampering
+from pages.intervene.patch_controls import ImageChange
 from pages.ui import cached_models, link_state
 from pages.ui.background import background, tasks
 from pages.ui.downloads import downloads, plotly_config
@@ -32,27 +32,30 @@ from vit.pictures import overlays
 from vit.runs import Run
 
 if TYPE_CHECKING:  # torch comes with the first model
-    from torch import nn
-
+    from vit.explain.heads.ablation import Outcome
     from vit.explain.passes.sample import Sample
+    from vit.networks import Network
 
 MEAN_IMAGES = 200
-"""Means of heads are over so many validation images."""
+"""Validation images over which head outputs and patterns are averaged."""
 
 MEASURED_IMAGES = 500
-"""Accuracy is measured on so many."""
+"""Validation images on which the accuracy is measured."""
 
 AUTO_FLOPS = 2e11
-"""It is measured without being asked for where it takes fewer operations than this, a few seconds."""
+"""The accuracy is measured without a click when it takes fewer operations than this (a few seconds)."""
 
 COMPARED = {"before": "Before", "after": "After", "difference": "Difference"}
-SAME_WAY = 0.9  # cosines from here on are called the same way
-SEEN_POINTS = 0.05  # a change of fewer points of probability would be rounded away
+SIMILAR_COSINE, NEARLY_EQUAL_COSINE = 0.9, 0.99
+VISIBLE_POINTS = 0.05
+"""Smallest change of a probability, in percentage points, that rounding to one decimal may show."""
+
+NOTHING_CHANGED = "Nothing is changed yet. Click a head or a patch of the image."
 
 
 @dataclass(frozen=True)
-class Seen:
-    """The image as the model saw it, ``(h w c)`` uint8, and what it made of it."""
+class ImageAnswer:
+    """The image as the model receives it, ``(h w c)`` uint8, and the model's answer."""
 
     view: np.ndarray
     answer: ModelOutput
@@ -61,33 +64,49 @@ class Seen:
 @st.cache_resource(
     max_entries=4, show_spinner=False, hash_funcs={Run: lambda run: f"{run.path}:{run.stamp}", Means: lambda _: None}
 )
-def see(
-    run: Run, image: Image.Image, changes: str = "", tampering: Tampering | None = None, means: Means | None = None
-) -> Seen:
-    """What the run's model makes of an image, changed or not."""
+def answer_image(
+    run: Run,
+    image: Image.Image,
+    changes: str = "",
+    image_change: ImageChange | None = None,
+    means: Means | None = None,
+) -> ImageAnswer:
+    """Run the run's model on an image, with the given changes of heads and of the image.
+
+    Args:
+        run: the run whose model answers.
+        image: the original image.
+        changes: changes of heads, as the link writes them.
+        image_change: patches to cover and shuffle.
+        means: the means over validation images, for changes that need them.
+    """
     from vit.evaluation import model_view
     from vit.explain.interventions.head_changes import run_with_edits, to_edits
 
     model, info = cached_models.load_model(run)
     view = model_view(info, image)
-    if tampering is not None:
-        view = tampering.on(view, grid_of(run))
-    config = run.config.model
-    edits = to_edits(model, changes_from_text(changes, config.depth, config.num_heads), means) if changes else None
-    return Seen(view, run_with_edits(model, cached_models.model_input(info, Image.fromarray(view)), edits))
+    if image_change is not None:
+        view = image_change.apply(view, patch_grid(run))
+    config, edits = run.config.model, None
+    if changes and isinstance(config, TransformerConfig):
+        edits = to_edits(model, changes_from_text(changes, config.depth, config.num_heads), means)
+    return ImageAnswer(view, run_with_edits(model, cached_models.model_input(info, Image.fromarray(view)), edits))
 
 
 CNN_GRID = (8, 8)
 
 
-def grid_of(run: Run) -> tuple[int, int]:
-    """The run's patches; a convolutional network has none, so its image is cut into 8 x 8."""
+def patch_grid(run: Run) -> tuple[int, int]:
+    """Return rows and columns of the run's patches; an image for a convolutional network is cut into 8 x 8 squares."""
     config = run.config.model
     return (config.grid, config.grid) if isinstance(config, TransformerConfig) else CNN_GRID
 
 
-def means_of(run: Run, changes: Sequence[Change]) -> Means | None:
-    """The validation means, where a change needs them; None, and progress or a sentence, until they are there.
+def head_means(run: Run, changes: Sequence[Change]) -> Means | None:
+    """Return the means over validation images if a change needs them, and show progress until they are computed.
+
+    Returns:
+        None if no change needs them, or while they are being computed.
 
     Raises:
         DataError: the data set is gone.
@@ -98,7 +117,9 @@ def means_of(run: Run, changes: Sequence[Change]) -> Means | None:
     if not any(change.kind in NEED_MEANS for change in changes):
         return None
     model, info = cached_models.load_model(run)
-    chosen = sample(model, info, cached_models.validation(run).val, MEAN_IMAGES)
+    split = cached_models.validation(run).val
+    assert split is not None  # it is the split that validation() loads
+    chosen = sample(model, info, split, MEAN_IMAGES)
     return background(
         ("head means", *cached_models.measured_on(run)),
         lambda progress: validation_means(model, chosen, progress),
@@ -110,42 +131,49 @@ def means_of(run: Run, changes: Sequence[Change]) -> Means | None:
 # The answer
 
 
-def sentence(names: Sequence[str], before: np.ndarray, after: np.ndarray) -> str:
-    """What became of the class that was the answer, and which one is now."""
+def answer_change(names: Sequence[str], before: np.ndarray, after: np.ndarray) -> str:
+    """Return a sentence on how the probability of the former top class changed, and which class is the top class now.
+
+    Args:
+        names: the classes.
+        before: class probabilities ``(k,)`` before the change.
+        after: class probabilities ``(k,)`` after it.
+    """
     was, now = int(before.argmax()), int(after.argmax())
-    share, moved = f"{before[was]:.1%}", 100 * abs(after[was] - before[was]) >= SEEN_POINTS
+    share, moved = f"{before[was]:.1%}", 100 * abs(after[was] - before[was]) >= VISIBLE_POINTS
     verb = "falls" if after[was] < before[was] else "rises"
-    said = f"**{plain(names[was])}** {f'{verb} from {share} to {after[was]:.1%}' if moved else f'stays at {share}'}"
+    first = f"**{plain(names[was])}** {f'{verb} from {share} to {after[was]:.1%}' if moved else f'stays at {share}'}"
     if now != was:
-        return f"{said}; now **{plain(names[now])}**, {after[now]:.1%}."
-    return f"{said}; the answer stays." if moved else f"{said}."
+        return f"{first}; the answer is now **{plain(names[now])}**, {after[now]:.1%}."
+    return f"{first}; the answer does not change." if moved else f"{first}."
 
 
-def show_sentence(names: Sequence[str], before: np.ndarray, after: np.ndarray, *, changed: bool) -> None:
-    """What the changes did to the answer, in a line."""
+def show_answer_change(names: Sequence[str], before: np.ndarray, after: np.ndarray, *, changed: bool) -> None:
+    """Show in one line how the changes affect the answer."""
     best = int(before.argmax())
-    said = (
-        f"**{plain(names[best])}**, {before[best]:.1%}. Nothing is changed yet: click a head, or a patch of the image."
-    )
-    st.markdown(f"##### {sentence(names, before, after) if changed else said}")
+    unchanged = f"**{plain(names[best])}**, {before[best]:.1%}. {NOTHING_CHANGED}"
+    st.markdown(f"##### {answer_change(names, before, after) if changed else unchanged}")
 
 
-def show_likeness(before: Seen, after: Seen, *, changed: bool) -> None:
-    """What the changes did to the features of a network without classes, in a line."""
-    from vit.explain.interventions.head_changes import output_similarity
+def show_feature_change(before: ImageAnswer, after: ImageAnswer, *, changed: bool) -> None:
+    """Show in one line how the changes affect the features of a network without classes."""
+    from vit.explain.interventions.head_changes import likeness
 
-    cosine = output_similarity(before.answer, after.answer)
-    said = f"The features point {'nearly ' if cosine > 0.99 else ''}the way they did: a cosine of **{cosine:.3f}**."
-    if cosine < SAME_WAY:
-        said = f"The features have turned: the cosine with what they were is **{cosine:.3f}**."
-    st.markdown(f"##### {said if changed else 'Nothing is changed yet: click a head, or a patch of the image.'}")
+    cosine = likeness(before.answer, after.answer)
+    if cosine >= NEARLY_EQUAL_COSINE:
+        sentence = f"The features hardly change: cosine similarity to the original **{cosine:.3f}**."
+    elif cosine >= SIMILAR_COSINE:
+        sentence = f"The features change a little: cosine similarity to the original **{cosine:.3f}**."
+    else:
+        sentence = f"The features change a lot: cosine similarity to the original **{cosine:.3f}**."
+    st.markdown(f"##### {sentence if changed else NOTHING_CHANGED}")
 
 
-def show_answer(names: Sequence[str], before: np.ndarray, after: np.ndarray) -> None:
-    """The probabilities as pairs of bars."""
-    st.markdown("**The answer**")
+def show_probabilities(names: Sequence[str], before: np.ndarray, after: np.ndarray) -> None:
+    """Show class probabilities before and after the changes as pairs of bars."""
+    st.markdown("**Answer**")
     st.plotly_chart(
-        plots.probability_change(names, before, after),
+        plots.probability_change(names, before.tolist(), after.tolist()),
         key="intervene_bars",
         config=plotly_config("before-and-after"),
         alt="Class probabilities before and after the changes",
@@ -164,9 +192,25 @@ def show_answer(names: Sequence[str], before: np.ndarray, after: np.ndarray) -> 
 
 
 @st.fragment
-def show_maps(run: Run, image_id: str, before: Seen, after: Seen, version: str, *, shuffled: bool) -> None:
-    """Every head of every layer before, after, or the difference."""
-    record, attention = before.answer.record, before.answer.attention
+def show_maps(
+    run: Run, image_id: str, before: ImageAnswer, after: ImageAnswer, version: str, *, shuffled: bool
+) -> None:
+    """Show the maps of all heads before or after the changes, or the difference.
+
+    Args:
+        run: the run.
+        image_id: names the image in downloads.
+        before: the answer without changes, of a transformer.
+        after: the answer with them.
+        version: identifies the maps for the browser's cache.
+        shuffled: whether the patches were shuffled.
+    """
+    config, record, attention = run.config.model, before.answer.record, before.answer.attention
+    attention_after = after.answer.attention
+    assert isinstance(config, TransformerConfig)
+    assert record is not None
+    assert attention is not None
+    assert attention_after is not None
     depth, heads = attention.shape[:2]
     link_state.among("compared", COMPARED, "after")
     with st.container(horizontal=True, vertical_alignment="bottom"):
@@ -175,20 +219,20 @@ def show_maps(run: Run, image_id: str, before: Seen, after: Seen, version: str, 
             list(COMPARED),
             default="after",
             required=True,
-            format_func=COMPARED.get,
+            format_func=COMPARED.__getitem__,
             key="compared",
             bind="query-params",
             wrap=False,
         )
-        others = tokens_before(run.config.model)
+        others = tokens_before(config)
         token, layer, head = pick_token_layer_head(depth, heads, record.grid, others=others)
         scale_controls()
     if shuffled and compared == "difference":
-        st.caption("The patches were shuffled, so the difference is between places, not between what lies there.")
+        st.caption("The patches were shuffled, so the difference compares positions, which now show other patches.")
     shown, signed = before if compared == "before" else after, compared == "difference"
 
     def maps(tokens: Sequence[int]) -> np.ndarray:
-        rows = {name: _rows(one, tokens) for name, one in (("before", before), ("after", after))}
+        rows = {name: _token_rows(one, tokens) for name, one in (("before", before), ("after", after))}
         return rows[compared][None] if compared in rows else (rows["after"] - rows["before"])[None]
 
     map_grid(
@@ -213,24 +257,29 @@ def show_maps(run: Run, image_id: str, before: Seen, after: Seen, version: str, 
     downloads(
         f"{run.name}-{image_id}-maps-{compared}",
         key="intervene_maps",
-        picture=lambda: _picture(maps([token])[0, 0, :, :, record.prefix_tokens :], shown, record.grid, signed=signed),
-        arrays=lambda: {"before": attention, "after": after.answer.attention},
+        picture=lambda: _maps_image(
+            maps([token])[0, 0, :, :, record.prefix_tokens :], shown, record.grid, signed=signed
+        ),
+        arrays=lambda: {"before": attention, "after": attention_after},
     )
 
 
-def _rows(seen: Seen, tokens: Sequence[int]) -> np.ndarray:
-    """``(tokens depth h m)``."""
-    return np.stack([token_rows(seen.answer.record, seen.answer.attention, token) for token in tokens])
+def _token_rows(image_answer: ImageAnswer, tokens: Sequence[int]) -> np.ndarray:
+    """Return what the tokens attend to in every head, ``(tokens depth h m)``."""
+    record, attention = image_answer.answer.record, image_answer.answer.attention
+    assert record is not None
+    assert attention is not None
+    return np.stack([token_rows(record, attention, token) for token in tokens])
 
 
-def _picture(rows: np.ndarray, seen: Seen, grid: tuple[int, int], *, signed: bool) -> Image.Image:
-    """Maps ``(depth h m)`` over the image as one picture, a row a layer."""
+def _maps_image(rows: np.ndarray, shown: ImageAnswer, grid: tuple[int, int], *, signed: bool) -> Image.Image:
+    """Draw maps ``(depth h m)`` over the image as one picture, one row per layer."""
     maps = rows.reshape(*rows.shape[:2], *grid)
     depth, heads = maps.shape[:2]
     if not signed:
-        return overlays.attention_grid(seen.view, maps, range(1, depth + 1), range(1, heads + 1))
+        return overlays.attention_grid(shown.view, maps, range(1, depth + 1), range(1, heads + 1))
     top = overlays.shared_top(np.abs(maps))
-    pictures = [overlays.signed_overlay(seen.view, one, top=top) for one in maps.reshape(-1, *grid)]
+    pictures = [overlays.signed_overlay(shown.view, one, top=top) for one in maps.reshape(-1, *grid)]
     titles = [f"layer {layer}, head {head}" for layer in range(1, depth + 1) for head in range(1, heads + 1)]
     return overlays.titled_grid(pictures, titles, columns=heads)
 
@@ -239,7 +288,12 @@ def _picture(rows: np.ndarray, seen: Seen, grid: tuple[int, int], *, signed: boo
 
 
 def show_accuracy(run: Run, changes: Sequence[Change], means: Means | None) -> None:
-    """Validation accuracy with the changes of heads, against without.
+    """Show validation accuracy and loss with and without the changes of heads.
+
+    Args:
+        run: the run.
+        changes: the changes of heads.
+        means: the means over validation images, for changes that need them.
 
     Raises:
         DataError: the data set is gone.
@@ -250,16 +304,16 @@ def show_accuracy(run: Run, changes: Sequence[Change], means: Means | None) -> N
 
     st.subheader("On validation images", anchor=False, help=term("validation"))
     if not changes:
-        st.caption("Change a head, and the accuracy with and without the change is measured here.")
+        st.caption("Change a head to measure the accuracy with and without the change.")
         return
     model, info = cached_models.load_model(run)
     chosen = sample(model, info, cached_models.judged(run), MEASURED_IMAGES)
     edits = to_edits(model, changes, means)
     key = ("changed accuracy", *cached_models.measured_on(run), changes_to_text(changes))
-    stop_others(key)
+    stop_outdated_task(key)
     found = background(
         key,
-        lambda progress: (unchanged(model, chosen, key[1:-1]), measure_outcome(model, chosen, edits, progress)),
+        lambda progress: (unchanged_outcome(model, chosen, key[1:-1]), measure_outcome(model, chosen, edits, progress)),
         label=f"Measure the accuracy on {chosen.images:,} images",
         auto=count(run.config.model).flops * chosen.images < AUTO_FLOPS,
     )
@@ -267,7 +321,7 @@ def show_accuracy(run: Run, changes: Sequence[Change], means: Means | None) -> N
         return
     before, after = found
     lost, gained = accuracy_lost(before, after), loss_gained(before, after)
-    points, nats = signed(-100 * lost.value, 1), signed(gained.value, 3)
+    points, nats = signed_number(-100 * float(lost.value), 1), signed_number(float(gained.value), 3)
     with st.grid(4, min_column_width=150):
         st.metric("Accuracy before", f"{before.accuracy:.1%}", border=True)
         _metric("Accuracy after", f"{after.accuracy:.1%}", points and f"{points} points", "normal")
@@ -275,15 +329,15 @@ def show_accuracy(run: Run, changes: Sequence[Change], means: Means | None) -> N
         _metric("Loss after", f"{after.mean_loss:.3f}", nats, "inverse")
     verdict = "which is within chance" if lost.by_chance else "which is more than chance"
     st.caption(
-        f"On {chosen.images:,} validation images, with the heads as changed above and the images as they are. The "
-        f"accuracy changes by {points or 0} ± {100 * lost.error:.1f} points (standard error of the paired difference), "
-        f"{verdict}; the loss, which also sees answers that stay right and get less sure, by {nats or 0} ± "
-        f"{gained.error:.3f}.".replace("-", "−")
+        f"On {chosen.images:,} validation images, with the head changes above and unchanged images. The accuracy "
+        f"changes by {points or 0} ± {100 * lost.error:.1f} points (standard error of the paired difference), "
+        f"{verdict}. The loss changes by {nats or 0} ± {gained.error:.3f}; it also reflects answers that stay correct "
+        "and become less confident.".replace("-", "−")
     )
 
 
-def signed(value: float, digits: int) -> str:
-    """Such as "+0.3" or "-1.2"; empty where so few digits leave nothing."""
+def signed_number(value: float, digits: int) -> str:
+    """Format a number with its sign, such as "+0.3" or "-1.2"; return an empty string if it rounds to zero."""
     text = f"{value:+.{digits}f}"
     return text if float(text) else ""
 
@@ -300,15 +354,15 @@ def _metric(label: str, value: str, change: str, colours: Literal["normal", "inv
 
 
 @st.cache_data(max_entries=8, show_spinner=False)
-def unchanged(_model: "nn.Module", _sample: "Sample", on: tuple):
-    """The outcome of the model as it is, once for each of :func:`pages.ui.cached_models.measured_on`."""
+def unchanged_outcome(_model: "Network", _sample: "Sample", on: tuple) -> "Outcome":
+    """Measure the unchanged model, cached by :func:`pages.ui.cached_models.measured_on`."""
     from vit.explain.heads.ablation import measure_outcome
 
     return measure_outcome(_model, _sample)
 
 
-def stop_others(key: tuple) -> None:
-    """End what was being measured for earlier changes, so that a row of clicks does not queue up."""
+def stop_outdated_task(key: tuple) -> None:
+    """Stop the measurement of earlier changes, so that repeated clicks do not queue up."""
     before = st.session_state.get("intervene_task")
     if before not in (None, key) and (task := tasks().find(before)) is not None and not task.finished:
         task.stop()

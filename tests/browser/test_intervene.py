@@ -1,4 +1,4 @@
-"""The boards of the Intervene page, clicked, drawn upon and walked by keyboard."""
+"""The boards of the Intervene page: clicking, dragging and keyboard navigation."""
 
 import re
 
@@ -8,7 +8,7 @@ from playwright.sync_api import expect
 pytestmark = pytest.mark.browser
 
 
-def test_heads_and_patches_are_changed_by_mouse_and_keyboard_and_the_link_keeps_it(trained, page):
+def test_mouse_and_keyboard_change_heads_and_patches_and_the_link_stores_them(trained, page):
     page.goto("/intervene?run=tiny&image=val-1")
     heads, changes, covered = (
         page.locator(".board button.head"),

@@ -1,4 +1,4 @@
-"""Intervene: heads and patches are changed from controls and links, and answer, maps and accuracy follow."""
+"""Intervene: change heads and patches from controls and links, and check the answer, the maps and the accuracy."""
 
 import json
 import time
@@ -9,8 +9,8 @@ import torch
 from PIL import Image
 from streamlit.testing.v1 import AppTest
 
-from pages.intervene.head_controls import clicked
-from pages.intervene.result import sentence
+from pages.intervene.head_controls import toggle_changes
+from pages.intervene.result import answer_change
 from pages.ui import cached_models, text
 from tests.pages.opening import open_page
 from tests.pages.test_anatomy import train
@@ -29,14 +29,14 @@ def texts(app: AppTest) -> str:
     return " ".join(element.value for kind in ("markdown", "caption", "subheader", "info") for element in app.get(kind))
 
 
-def said(app: AppTest) -> str:
-    """The sentence about the answer; empty until it is there."""
+def answer_line(app: AppTest) -> str:
+    """Return the sentence about the answer; empty until it is shown."""
     return next((one.value[6:] for one in app.markdown if one.value.startswith("##### ")), "")
 
 
 @pytest.fixture
 def strong(several) -> None:
-    """The trained runs, with weights so large that every head matters to the answer."""
+    """Trained runs whose weights are so large that every head affects the answer."""
     for name in ("tiny", "tiny-deep"):
         strengthen(name)
 
@@ -55,15 +55,15 @@ def strengthen(name: str) -> None:
     weights.save_model(path, state, info.metrics)
 
 
-def sent(app: AppTest, word: str) -> dict:
-    """The data of the component that has this word in it."""
+def component_data(app: AppTest, word: str) -> dict:
+    """Return the data of the component that has this key."""
     found = [element.proto for element in app.get("bidi_component")]
     found = [json.loads(proto.mixed.json or proto.json) for proto in found]
     return next(one for one in found if word in one)
 
 
 def wait(app: AppTest, until) -> None:
-    """Look again until background work is through."""
+    """Rerun the page until background work is done."""
     end = time.monotonic() + 60
     while not until():
         assert time.monotonic() < end
@@ -73,7 +73,7 @@ def wait(app: AppTest, until) -> None:
 
 
 def answer(name: str, index: int, changes: str = "", covered=(), fill="mean", seed=0) -> dict[str, float]:
-    """Class probabilities of a validation image, from the library alone."""
+    """Return the class probabilities of a validation image, computed with the library alone."""
     run = runs.find_run(name)
     model, info = weights.load_checkpoint(run.path)
     split = data.load(run.config.data, splits=("val",)).val
@@ -84,8 +84,8 @@ def answer(name: str, index: int, changes: str = "", covered=(), fill="mean", se
     return dict(zip(info.class_names, logits[0].softmax(0).tolist(), strict=True))
 
 
-def told(before: dict, after: dict) -> str:
-    return sentence(list(before), np.array(list(before.values())), np.array(list(after.values())))
+def expected_line(before: dict, after: dict) -> str:
+    return answer_change(list(before), np.array(list(before.values())), np.array(list(after.values())))
 
 
 def test_without_a_run_the_page_leads_to_train(home):
@@ -93,7 +93,7 @@ def test_without_a_run_the_page_leads_to_train(home):
     assert "No trained run yet" in app.markdown[-1].value
 
 
-def test_unchanged_it_says_the_answer_and_what_can_be_done(trained):
+def test_without_changes_the_page_shows_the_answer_and_what_to_click(trained):
     app = open_page("intervene", image="val-3")
     best, share = max(answer("tiny", 3).items(), key=lambda one: one[1])
     assert f"**{best}**, {share:.1%}. Nothing is changed yet" in texts(app)
@@ -113,26 +113,26 @@ def test_a_link_reproduces_changes_cover_fill_and_shuffle(strong):
     app = open_page("intervene", run="tiny-deep", image="val-2", action="temperature", **link)
     assert [app.text_input(key=key).value for key in ("changes", "covered")] == [link["changes"], link["covered"]]
     assert app.number_input(key="shuffle").value == 7
-    board, patches, grid = sent(app, "texts"), sent(app, "covered"), sent(app, "rowNames")
-    assert board["texts"] == [["on", "off"], ["even", "on"], ["on", "t 0.5"]]
+    board, patches, grid = component_data(app, "texts"), component_data(app, "covered"), component_data(app, "rowNames")
+    assert board["texts"] == [["on", "off"], ["uniform", "on"], ["on", "t 0.5"]]
     assert sorted(board["pressed"]) == [[1, 2], [2, 1], [3, 2]]
     assert patches["covered"] == [1, 2, 3, 9]
-    assert (grid["signed"], grid["title"], len(grid["rowNames"])) == (True, "After less before", 3)
+    assert (grid["signed"], grid["title"], len(grid["rowNames"])) == (True, "After minus before", 3)
     assert "Temperature" in [slider.label for slider in app.get("select_slider")]
     after = answer("tiny-deep", 2, link["changes"], (1, 2, 3, 9), "blur", 7)
-    assert said(app) == told(answer("tiny-deep", 2), after)
+    assert answer_line(app) == expected_line(answer("tiny-deep", 2), after)
     assert after != answer("tiny-deep", 2, "", (1, 2, 3, 9), "blur", 7)
 
 
 @pytest.mark.parametrize("changes", ["1.1m", "2.2p", "1.1m-2.2p-1.2z"])
-def test_means_are_those_over_validation_images(strong, changes):
+def test_means_are_taken_over_validation_images(strong, changes):
     app = open_page("intervene", run="tiny", image="val-5", changes=changes)
-    wait(app, lambda: said(app))
-    assert said(app) == told(answer("tiny", 5), answer("tiny", 5, changes))
-    assert "stays at" not in said(app)
+    wait(app, lambda: answer_line(app))
+    assert answer_line(app) == expected_line(answer("tiny", 5), answer("tiny", 5, changes))
+    assert "stays at" not in answer_line(app)
 
 
-def test_accuracy_with_the_changes_is_that_over_all_validation_images(strong):
+def test_accuracy_with_the_changes_is_measured_on_all_validation_images(strong):
     app = open_page("intervene", run="tiny", changes="1.1z-1.2z-2.1z-2.2z")
     wait(app, lambda: len(app.metric) == 4)
     run = runs.find_run("tiny")
@@ -148,7 +148,7 @@ def test_accuracy_with_the_changes_is_that_over_all_validation_images(strong):
 
 
 @pytest.mark.parametrize(
-    ("link", "said"),
+    ("link", "message"),
     [
         ({"changes": "1.9z"}, "does not exist"),
         ({"changes": "<b>"}, "is not a change"),
@@ -156,66 +156,66 @@ def test_accuracy_with_the_changes_is_that_over_all_validation_images(strong):
         ({"covered": "a"}, "is not a list of patches"),
     ],
 )
-def test_a_link_to_what_is_not_there_is_emptied_with_a_word(trained, link, said):
+def test_an_invalid_link_is_cleared_with_a_message(trained, link, message):
     app = open_page("intervene", **link)
-    assert said in app.toast[0].value
+    assert message in app.toast[0].value
     assert [app.text_input(key=key).value for key in ("changes", "covered")] == ["", ""]
     assert "Nothing is changed yet" in texts(app)
 
 
-def test_foreign_choices_in_a_link_give_way_to_the_usual_ones(trained):
+def test_unknown_choices_in_a_link_are_replaced_by_the_defaults(trained):
     app = open_page("intervene", action="explode", fill="lava", compared="q", shuffle="-3", temperature="9")
     assert app.number_input(key="shuffle").value == 0
     assert [one.value for one in app.get("segmented_control")[:2]] == ["mean", "after"]
 
 
-def test_typed_changes_take_effect_and_reset_takes_them_back(trained):
+def test_typed_changes_take_effect_and_reset_removes_them(trained):
     app = open_page("intervene")
     app.text_input(key="changes").set_value("2.1u-1.1z").run()
     assert app.text_input(key="changes").value == "1.1z-2.1u"
-    assert sent(app, "texts")["texts"] == [["off", "on"], ["even", "on"]]
+    assert component_data(app, "texts")["texts"] == [["off", "on"], ["uniform", "on"]]
     app.button(key="changes_reset").click().run()
     assert not app.exception
     assert app.text_input(key="changes").value == ""
     assert "Nothing is changed yet" in texts(app)
 
 
-def test_shuffling_takes_an_order_and_uncovering_puts_everything_back(strong):
+def test_shuffling_draws_an_order_and_restoring_undoes_every_image_change(strong):
     app = open_page("intervene", run="tiny", covered="4-6")
     app.button(key="shuffle_now").click().run()
     seed = app.number_input(key="shuffle").value
     assert seed > 0
-    assert said(app) == told(answer("tiny", 0), answer("tiny", 0, "", (4, 5, 6), "mean", seed))
+    assert answer_line(app) == expected_line(answer("tiny", 0), answer("tiny", 0, "", (4, 5, 6), "mean", seed))
     app.button(key="uncover").click().run()
     assert (app.number_input(key="shuffle").value, app.text_input(key="covered").value) == (0, "")
-    assert sent(app, "covered")["covered"] == []
+    assert component_data(app, "covered")["covered"] == []
 
 
-def test_the_temperature_slider_moves_the_heads_that_have_one(trained):
+def test_the_temperature_slider_changes_the_heads_that_have_a_temperature(trained):
     app = open_page("intervene", changes="1.1z-1.2t2-2.1t0.5", action="temperature")
     app.get("select_slider")[0].set_value(4.0).run()
     assert not app.exception
     assert app.text_input(key="changes").value == "1.1z-1.2t4-2.1t4"
 
 
-def test_a_run_with_fewer_layers_drops_changes_that_it_cannot_have(several):
+def test_a_run_with_fewer_layers_drops_changes_of_missing_layers(several):
     app = open_page("intervene", run="tiny-deep", changes="3.1z")
     app.selectbox(key="run").set_value("tiny").run()
     assert not app.exception
     assert app.text_input(key="changes").value == ""
 
 
-def test_a_convolutional_network_has_an_image_to_change_and_no_heads(trained):
+def test_a_convolutional_network_has_only_the_image_to_change(trained):
     train("cnn", CNNConfig(image_size=32))
     app = open_page("intervene", run="cnn", covered="1-64", changes="1.1z")
     assert not app.error
     assert "no attention heads" in texts(app)
     assert len(app.get("bidi_component")) == 1
-    covered = said(app)
+    covered = answer_line(app)
     assert "falls" in covered or "rises" in covered
     app = open_page("intervene", run="cnn", shuffle="5")
     assert not app.error
-    assert said(app) not in ("", covered)
+    assert answer_line(app) not in ("", covered)
 
 
 def test_the_course_network_s_heads_can_be_changed_and_its_caveat_is_shown(trained):
@@ -225,40 +225,40 @@ def test_the_course_network_s_heads_can_be_changed_and_its_caveat_is_shown(train
     assert not app.error
     assert "mixes positions" in app.warning[0].value
     assert "the columns of a pattern sum to 1" in texts(app)
-    assert said(app) == told(answer("course", 0), answer("course", 0, "1.1z-1.2u-2.1t0.5"))
-    assert "stays at" not in said(app)
+    assert answer_line(app) == expected_line(answer("course", 0), answer("course", 0, "1.1z-1.2u-2.1t0.5"))
+    assert "stays at" not in answer_line(app)
 
 
-def test_a_picture_can_be_changed_when_the_data_set_is_gone(trained, monkeypatch):
+def test_an_uploaded_image_can_be_changed_when_the_data_set_is_gone(trained, monkeypatch):
     picture = save_picture(Image.fromarray(np.random.default_rng(0).integers(0, 256, (60, 90, 3), dtype=np.uint8)))
     monkeypatch.setattr(data, "load", lambda *_, **__: (_ for _ in ()).throw(DataError("It is gone.")))
     cached_models._validation.clear()
     app = open_page("intervene", image=f"pic-{picture}", covered="1-8")
-    assert said(app)
-    assert sent(app, "covered")["covered"] == list(range(1, 9))
+    assert answer_line(app)
+    assert component_data(app, "covered")["covered"] == list(range(1, 9))
     app = open_page("intervene", image=f"pic-{picture}", changes="1.1m")
     assert {error.value for error in app.error} == {text.plain("It is gone.")}
 
 
-def test_a_click_sets_a_head_and_a_second_one_takes_it_back():
+def test_a_click_sets_a_head_and_a_second_click_undoes_it():
     zero, sharp = Change(1, 1, "zero"), Change(1, 1, "temperature", 0.5)
-    once = clicked((), zero, 2, 1, (2, 2))
+    once = toggle_changes((), zero, 2, 1, (2, 2))
     assert once == (Change(2, 1, "zero"),)
-    assert clicked(once, zero, 2, 1, (2, 2)) == ()
-    assert clicked(once, sharp, 2, 1, (2, 2)) == (Change(2, 1, "temperature", 0.5),)
-    layer = clicked(once, zero, 2, 0, (2, 2))
+    assert toggle_changes(once, zero, 2, 1, (2, 2)) == ()
+    assert toggle_changes(once, sharp, 2, 1, (2, 2)) == (Change(2, 1, "temperature", 0.5),)
+    layer = toggle_changes(once, zero, 2, 0, (2, 2))
     assert set(layer) == {Change(2, 1, "zero"), Change(2, 2, "zero")}
-    assert clicked(layer, zero, 2, 0, (2, 2)) == ()
-    assert len(clicked(layer, zero, 0, 0, (2, 2))) == 4
-    assert set(clicked((), zero, 0, 2, (2, 2))) == {Change(1, 2, "zero"), Change(2, 2, "zero")}
+    assert toggle_changes(layer, zero, 2, 0, (2, 2)) == ()
+    assert len(toggle_changes(layer, zero, 0, 0, (2, 2))) == 4
+    assert set(toggle_changes((), zero, 0, 2, (2, 2))) == {Change(1, 2, "zero"), Change(2, 2, "zero")}
 
 
-def test_the_sentence_says_what_became_of_the_answer():
+def test_the_sentence_describes_the_change_of_the_answer():
     names = ["cat", "dog"]
-    for before, after, said in (
-        ([0.079, 0.921], [0.597, 0.403], "**dog** falls from 92.1% to 40.3%; now **cat**, 59.7%."),
-        ([0.079, 0.921], [0.2, 0.8], "**dog** falls from 92.1% to 80.0%; the answer stays."),
-        ([0.4, 0.6], [0.1, 0.9], "**dog** rises from 60.0% to 90.0%; the answer stays."),
+    for before, after, expected in (
+        ([0.079, 0.921], [0.597, 0.403], "**dog** falls from 92.1% to 40.3%; the answer is now **cat**, 59.7%."),
+        ([0.079, 0.921], [0.2, 0.8], "**dog** falls from 92.1% to 80.0%; the answer does not change."),
+        ([0.4, 0.6], [0.1, 0.9], "**dog** rises from 60.0% to 90.0%; the answer does not change."),
         ([0.4, 0.6], [0.4001, 0.5999], "**dog** stays at 60.0%."),
     ):
-        assert sentence(names, np.array(before), np.array(after)) == said
+        assert answer_change(names, np.array(before), np.array(after)) == expected

@@ -107,8 +107,8 @@ def draw_gathering(run: Run, scene: TourImage, look: cached_models.Look, states:
 
 def show_decision(run: Run, scene: TourImage) -> None:
     """Show step 6."""
-    from pages.intervene.patch_controls import Tampering
-    from pages.intervene.result import grid_of, see, sentence
+    from pages.intervene.patch_controls import ImageChange
+    from pages.intervene.result import answer_change, answer_image, patch_grid
     from vit.explain.interventions.head_changes import Change, changes_to_text
     from vit.explain.interventions.patch_changes import patches_to_text
 
@@ -116,15 +116,15 @@ def show_decision(run: Run, scene: TourImage) -> None:
     of = f"tour_changes/{scene.picked.id}"  # every image has its own changes
     covered, off = st.session_state.get(of, ((), ()))
     changes = changes_to_text(Change(layer, head, "zero") for layer, head in off)
-    before = see(run, scene.picked.image)
-    after = see(run, scene.picked.image, changes, Tampering(covered, "mean", 0))
+    before = answer_image(run, scene.picked.image)
+    after = answer_image(run, scene.picked.image, changes, ImageChange(covered, "mean", 0))
     st.markdown(
         "A last learned matrix turns the summary into one score per class, and a softmax turns the scores into "
         "probabilities. Does the answer depend on what you expect? **Cover patches** with a click or **switch heads "
         "off**, and see how it changes."
     )
     st.markdown(
-        sentence(names, before.answer.probabilities, after.answer.probabilities)
+        answer_change(names, before.answer.probabilities, after.answer.probabilities)
         if covered or off
         else f"Without changes, the model predicts **{plain(names[int(before.answer.probabilities.argmax())])}**, "
         f"{before.answer.probabilities.max():.1%}."
@@ -135,7 +135,7 @@ def show_decision(run: Run, scene: TourImage) -> None:
             patch_board(
                 after.view,
                 covered,
-                grid_of(run),
+                patch_grid(run),
                 key="tour_cover",
                 on_cover=lambda patches: st.session_state.update({of: (tuple(patches), off)}),
             )
