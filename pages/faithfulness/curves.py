@@ -1,4 +1,4 @@
-"""Deletion and insertion, step by step on one image, and the mean curves over all that were measured."""
+"""Show deletion and insertion step by step on one image, and the mean curves over all measured images."""
 
 from typing import TYPE_CHECKING
 
@@ -15,19 +15,20 @@ from pages.ui.text import plain
 from pages.ui.wording import term
 from vit.classes import class_names_of
 from vit.pictures import overlays
-from vit.plots.faithfulness import Curve, faithfulness_curves, image_curve
+from vit.plots.faithfulness import Curve, CurveKind, CurveRole, faithfulness_curves, image_curve
 from vit.runs import Run
 
 if TYPE_CHECKING:  # torch comes with the first model
     from vit.explain import Faithfulness
     from vit.explain.faithfulness.measure import CurveFrames
+    from vit.explain.interventions.cover import Fill
 
 SIDE = 192  # pixels of a picture
 
 
 @cached
-def walked(run: Run, image: Image.Image, number: int, method: str, kind: str, fill: str) -> "CurveFrames":
-    """One curve of one image; ``number`` settles ties as in the table."""
+def walked(run: Run, image: Image.Image, number: int, method: str, kind: CurveKind, fill: "Fill") -> "CurveFrames":
+    """Return one curve of one image; ``number`` seeds the random order of ties, as in the table."""
     from vit.cnn import CNN
     from vit.evaluation import model_view
     from vit.explain import METHODS
@@ -40,22 +41,24 @@ def walked(run: Run, image: Image.Image, number: int, method: str, kind: str, fi
     return curve_frames(model, view, METHODS[method], mean=info.mean, std=info.std, kind=kind, fill=fill, number=number)
 
 
-def controls(run: Run) -> tuple[str, str, str]:
-    """Method, kind and fill, bound to the address."""
+def choose_curve(run: Run) -> tuple[str, CurveKind, "Fill"]:
+    """Choose the method, the kind of curve and the fill of covered patches, bound to the link."""
     from vit.explain import FILLS, methods_for
 
     titles = {name: method.title for name, method in methods_for(run.config.model).items()}
     first = next((name for name in ("chefer", "gradcam") if name in titles), next(iter(titles)))
     link_state.named("method", titles)
-    link_state.among("fill", FILLS, "mean")
+    link_state.among("fill", dict(FILLS.items()), "mean")
+    default_kind: CurveKind = "deletion"
+    default_fill: Fill = "mean"
     if link_state.stored("kind") not in KINDS:
-        link_state.settle("kind", "deletion")
+        link_state.settle("kind", default_kind)
     with st.container(horizontal=True, vertical_alignment="bottom"):
         method = st.selectbox(
             "Map",
             list(titles),
             index=None,
-            format_func=titles.get,
+            format_func=titles.__getitem__,
             placeholder=titles[first],
             key="method",
             bind="query-params",
@@ -64,7 +67,7 @@ def controls(run: Run) -> tuple[str, str, str]:
         kind = st.segmented_control(
             "Curve",
             list(KINDS),
-            default="deletion",
+            default=default_kind,
             required=True,
             key="kind",
             bind="query-params",
@@ -73,42 +76,42 @@ def controls(run: Run) -> tuple[str, str, str]:
         fill = st.segmented_control(
             "Covered patches show",
             list(FILLS),
-            default="mean",
+            default=default_fill,
             required=True,
-            format_func=FILLS.get,
+            format_func=FILLS.__getitem__,
             key="fill",
             bind="query-params",
             persist_state="session",
         )
-    return method if method in titles else first, kind or "deletion", fill or "mean"
+    # An empty value in a link gives None, although the controls are required.
+    return method if method in titles else first, kind or default_kind, fill or default_fill
 
 
 @st.fragment
-def explore(run: Run, picked: PickedImage, result: "Faithfulness | None") -> None:
-    """One image covered step by step, and beside it what all images give, where they were measured."""
+def show_step_by_step(run: Run, picked: PickedImage, result: "Faithfulness | None") -> None:
+    """Cover one image step by step, and show the mean curves of all images if they were measured."""
     from vit.explain import METHODS
 
-    method, kind, fill = controls(run)
+    method, kind, fill = choose_curve(run)
     st.markdown(KINDS[kind])
     number = int(picked.id.removeprefix("val-")) if picked.id.startswith("val-") else 0
     seen = walked(run, picked.image, number, method, kind, fill)
-    show_strip(run, picked, seen, METHODS[method].title, METHODS[method].signed, kind, fill)
+    show_covered_images(run, picked, seen, METHODS[method].title, kind, signed=METHODS[method].signed)
     with st.grid(2, min_column_width=400, gap="large") as row:
         with row.cell():
-            show_walk(run, picked, seen, kind, fill)
+            show_image_curve(run, picked, seen, kind, fill)
         with row.cell():
-            show_mean(run, result, kind, fill)
+            show_mean_curves(run, result, kind, fill)
 
 
-def show_strip(
-    run: Run, picked: PickedImage, seen: "CurveFrames", title: str, signed: bool, kind: str, fill: str
+def show_covered_images(
+    run: Run, picked: PickedImage, seen: "CurveFrames", title: str, kind: CurveKind, *, signed: bool
 ) -> None:
-    """The map, then the eleven images with the probability under each."""
+    """Show the map, then the image at each step with the probability under it."""
     label = class_names_of(run.config)[seen.label]
     verb = "covered" if kind == "deletion" else "shown"
     st.caption(
-        f"{plain(picked.title[:1].upper() + picked.title[1:])}; under each image, how likely the network finds "
-        f"{plain(label)}."
+        f"{plain(picked.title[:1].upper() + picked.title[1:])}. Under each image: the probability of {plain(label)}."
     )
     with st.grid("auto", min_column_width=130):
         with st.container(gap="xsmall"):
@@ -128,8 +131,8 @@ def show_strip(
                 st.markdown(f":small[{share:.0%} {verb}  \n**{probability:.1%}**]")
 
 
-def show_walk(run: Run, picked: PickedImage, seen: "CurveFrames", kind: str, fill: str) -> None:
-    """The image's own curve."""
+def show_image_curve(run: Run, picked: PickedImage, seen: "CurveFrames", kind: CurveKind, fill: "Fill") -> None:
+    """Show the curve of this image and the area under it."""
     area = float(np.trapezoid(seen.probabilities, seen.shares))
     name = f"{run.name}-{picked.id}-{kind}-{fill}"
     st.markdown(f"**This image**: area under the curve {area:.3f}")
@@ -137,7 +140,7 @@ def show_walk(run: Run, picked: PickedImage, seen: "CurveFrames", kind: str, fil
         image_curve(seen.shares, seen.probabilities, kind),
         key="walk_curve",
         config=plotly_config(name),
-        alt=f"Probability of the class along the {kind} curve of this image",
+        alt=f"Probability of the class at each step of {kind}, for this image",
     )
     steps = list(zip(seen.shares.tolist(), seen.probabilities.tolist(), strict=True))
     downloads(
@@ -158,11 +161,11 @@ def show_walk(run: Run, picked: PickedImage, seen: "CurveFrames", kind: str, fil
     )
 
 
-def show_mean(run: Run, result: "Faithfulness | None", kind: str, fill: str) -> None:
-    """The mean curve of every method and of chance."""
+def show_mean_curves(run: Run, result: "Faithfulness | None", kind: CurveKind, fill: "Fill") -> None:
+    """Show the mean curve of every method and every control map."""
     if result is None:
         st.markdown("**All images**")
-        st.caption("Measure above, and the mean curves of all methods stand here beside those of chance.")
+        st.caption("The mean curves of all methods and control maps appear here after the measurement above.")
         return
     st.markdown(f"**All {len(result.images)} images**: mean curves")
     curves = mean_curves(result, kind, fill)
@@ -170,24 +173,24 @@ def show_mean(run: Run, result: "Faithfulness | None", kind: str, fill: str) -> 
         faithfulness_curves(curves, result.counts / result.counts[-1], kind),
         key="mean_curves",
         config=plotly_config(f"{run.name}-{kind}-{fill}"),
-        alt=f"Mean {kind} curves of every method and of chance",
+        alt=f"Mean {kind} curves of every method and control map",
     )
     best = "lowest" if kind == "deletion" else "highest"
     st.caption(
-        f"The {best} curve is best. Grey rows know nothing: a coloured curve among them explains nothing either. Hover "
-        "for intervals; click a name to hide a curve, twice to see it alone."
+        f"The {best} curve is best. Grey curves are control maps: a coloured curve among them explains nothing either. "
+        "Hover for intervals. Click a name to hide its curve; double-click to show it alone."
     )
 
 
-def mean_curves(result: "Faithfulness", kind: str, fill: str) -> list[Curve]:
-    """The mean curves in the order of the table; the uniform map's is the random order's, and is left out."""
+def mean_curves(result: "Faithfulness", kind: CurveKind, fill: "Fill") -> list[Curve]:
+    """Return the mean curves in the order of the table, without the uniform map, whose curve is the random order's."""
     found = []
     for row in result.rows:
         if row.name == "uniform":
             continue
         points = result.mean_curve(row, kind, fill)
         mean, low, high = (np.array([getattr(point, name) for point in points]) for name in ("mean", "low", "high"))
-        role = "method" if not row.chance else "untrained" if row.method else "chance"
+        role: CurveRole = "method" if not row.chance else "untrained" if row.method else "chance"
         title = "Random order, uniform map" if row.name == "random" else row.title
         found.append(Curve(title, role, mean, low, high))
     return found

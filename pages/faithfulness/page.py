@@ -1,12 +1,13 @@
-"""Faithfulness: whether the maps of a run tell the truth, method by method, beside chance."""
+"""Faithfulness: test whether the maps of a run show what its network uses, and compare them with control maps."""
 
+from functools import partial
 from typing import TYPE_CHECKING
 
 import streamlit as st
 
 from pages.faithfulness import curves
 from pages.faithfulness import result as faithfulness_result
-from pages.faithfulness.help import INTRO, NO_CLASSES, WHAT_IT_IS
+from pages.faithfulness.help import HELP, INTRO, NO_CLASSES
 from pages.ui import cached_models, image_picker, link_state, run_picker, text
 from pages.ui.background import Progress, background
 from pages.ui.cached_models import import_captum
@@ -23,7 +24,7 @@ SIZES = ("25", "100", "300")
 
 
 def measure(run: Run, split: Split, images: int, names: tuple[str, ...], progress: Progress) -> "Faithfulness":
-    """The measurement, in a thread of its own."""
+    """Measure the faithfulness of the methods in ``names``; runs in a background thread."""
     from vit.explain import METHODS, measure_faithfulness
 
     import_captum()
@@ -39,8 +40,8 @@ def measure(run: Run, split: Split, images: int, names: tuple[str, ...], progres
     )
 
 
-def choose(run: Run) -> tuple[int, tuple[str, ...]]:
-    """How many images, and which methods."""
+def choose_measurement(run: Run) -> tuple[int, tuple[str, ...]]:
+    """Choose the number of images and the methods."""
     from vit.explain import methods_for
 
     if link_state.stored("n") not in SIZES:
@@ -52,18 +53,20 @@ def choose(run: Run) -> tuple[int, tuple[str, ...]]:
         required=True,
         key="n",
         bind="query-params",
-        help="Validation images, spread evenly over all of them. More take longer and make intervals narrower.",
+        help="Number of validation images, spread evenly over the data set. More images take longer and make intervals "
+        "narrower.",
     )
     methods = methods_for(run.config.model)
     slow = [method.title for method in methods.values() if not method.fast]
-    every = st.toggle(
-        "Slow methods too",
+    include_slow = st.toggle(
+        "Include slow methods",
         key="slow",
         bind="query-params",
-        help=f"{' and '.join(slow)}: they run the network dozens of times for each map, so this takes two to three "
-        "times as long.",
+        help=f"Includes {' and '.join(slow)}. They run the network dozens of times for each map, so the measurement "
+        "takes two to three times as long.",
     )
-    return int(chosen or "100"), tuple(name for name, method in methods.items() if every or method.fast)
+    # An empty value in a link gives None, although the control is required.
+    return int(chosen or "100"), tuple(name for name, method in methods.items() if include_slow or method.fast)
 
 
 st.title("Faithfulness", anchor=False)
@@ -88,32 +91,32 @@ try:
         text.show_error(error)
     if split is not None:
         with choices:
-            count, names = choose(run)
+            count, names = choose_measurement(run)
         result = background(
             ("faithfulness", *cached_models.measured_on(run), count, *names),
-            lambda progress: measure(run, split, count, names, progress),
+            partial(measure, run, split, count, names),
             label=f"Measure on {min(count, len(split))} images",
         )
     if split is not None and result is None:
         from vit.explain import reason_unavailable
 
         st.caption(
-            f"{len(names)} method{'s' if len(names) > 1 else ''}, each on trained and untrained weights. For a small "
-            f"network 100 images take a minute or so. {reason_unavailable(run.config.model)}"
+            f"{len(names)} method{'s' if len(names) > 1 else ''}, each with trained and untrained weights. For a "
+            f"small network, 100 images take about a minute. {reason_unavailable(run.config.model)}"
         )
     if result is not None:
         st.subheader("Verdict", anchor=False)
         faithfulness_result.show_verdict(result)
-        st.subheader("The table", anchor=False)
-        faithfulness_result.show_table(run, result)
+        st.subheader("All measures", anchor=False)
+        faithfulness_result.show_measures(run, result)
         faithfulness_result.show_advantages(run, result)
     st.subheader("Step by step", anchor=False)
     with st.container(horizontal=True, vertical_alignment="bottom"):
         picked = image_picker.pick_image(run)
     if picked is not None:
-        curves.explore(run, picked, result)
+        curves.show_step_by_step(run, picked, result)
 except UserError as error:
     text.show_error(error)
     st.stop()
-with st.expander("What faithfulness is, and what it is not", icon=":material/help:"):
-    st.markdown(WHAT_IT_IS)
+with st.expander("How to read faithfulness, and its limits", icon=":material/help:"):
+    st.markdown(HELP)

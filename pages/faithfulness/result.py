@@ -1,4 +1,4 @@
-"""What was measured: the verdict in words, the table, and how far each method is ahead of chance."""
+"""Show a measurement: the verdict, the table of all measures, and the advantage of each method over control maps."""
 
 from collections.abc import Iterator
 from typing import TYPE_CHECKING
@@ -16,20 +16,21 @@ from vit.runs import Run
 
 if TYPE_CHECKING:  # torch comes with the first model
     from vit.explain import Faithfulness
+    from vit.explain.faithfulness.result import Measure
 
 BADGES = {
-    "evidence": ":green-badge[:material/check: evidence]",
-    "partly": ":orange-badge[:material/contrast: in part]",
-    "decoration": ":gray-badge[:material/brush: decoration]",
+    "evidence": ":green-badge[:material/check: supported]",
+    "partly": ":orange-badge[:material/contrast: partly supported]",
+    "decoration": ":gray-badge[:material/close: not supported]",
 }
-FEW = 100  # images
-BETTER, CHANCE = (
+FEW_IMAGES = 100
+BETTER_STYLE, CONTROL_STYLE = (
     f"background-color: {with_opacity(colour, share)}" for colour, share in ((RIGHT, 0.2), (PALETTE["grey"], 0.14))
 )
 
 
 def show_verdict(result: "Faithfulness") -> None:
-    """Which maps are evidence and which decoration, then a sentence for each."""
+    """Show which maps are supported, and the comparison of each method with the control maps."""
     from vit.explain.faithfulness.verdict import strongest_chance_map, summary, verdicts
 
     with st.container(border=True):
@@ -38,11 +39,13 @@ def show_verdict(result: "Faithfulness") -> None:
             st.markdown(f"**{first}**:{rest}")
         count = len(result.images)
         few = (
-            " So few images leave intervals wide: what is no better here may be better on more." if count < FEW else ""
+            " With few images the intervals are wide: a method that is no better here may be better on more images."
+            if count < FEW_IMAGES
+            else ""
         )
         st.caption(
-            f"On {count} validation images. Evidence is what beats the best row of chance on all four curves, "
-            f"decoration what does so on none. The row that was hardest to beat: {strongest_chance_map(result)}.{few}"
+            f"On {count} validation images. Supported: better than the best control map on all four curves. Not "
+            f"supported: on no curve. The control that was hardest to beat: {strongest_chance_map(result)}.{few}"
         )
     lines = [
         f"- {BADGES[found.kind]} **{result.row(name).title}**: {found.sentence}."
@@ -53,47 +56,49 @@ def show_verdict(result: "Faithfulness") -> None:
         st.caption(f"Left out: {plain(name)}. {plain(reason)}")
 
 
-def table(result: "Faithfulness") -> pd.DataFrame:
-    """A row for each method and each row of chance, a column for each measure: the mean and its interval."""
+def measures_table(result: "Faithfulness") -> pd.DataFrame:
+    """Return mean and interval of each measure (columns) for each method and control map (rows)."""
     rows = []
     for row in result.rows:
-        cells = {"Map": row.title, "Kind": "chance" if row.chance else "method"}
+        cells = {"Map": row.title, "Kind": "control" if row.chance else "method"}
         for name, measure in result.measures.items():
             score, advantage = result.scores[row.name][name], result.advantages.get(row.name, {}).get(name)
             mark = " ✓" if advantage is not None and advantage.better else ""
-            cells[header(measure)] = f"{score.mean:.3f} [{score.low:.2f}, {score.high:.2f}]{mark}"
+            cells[column_title(measure)] = f"{score.mean:.3f} [{score.low:.2f}, {score.high:.2f}]{mark}"
         rows.append(cells)
     return pd.DataFrame(rows)
 
 
-def header(measure) -> str:
-    """A measure's title with an arrow in the direction that is good."""
+def column_title(measure: "Measure") -> str:
+    """Return a measure's title with an arrow in the direction of better values."""
     return f"{measure.title} {'↑' if measure.sign > 0 else '↓'}"
 
 
 def _style(row: pd.Series) -> list[str]:
-    if row["Kind"] == "chance":
-        return [CHANCE] * len(row)
-    return [BETTER if str(cell).endswith("✓") else "" for cell in row]
+    if row["Kind"] == "control":
+        return [CONTROL_STYLE] * len(row)
+    return [BETTER_STYLE if str(cell).endswith("✓") else "" for cell in row]
 
 
-def show_table(run: Run, result: "Faithfulness") -> None:
-    """The table, what its signs mean, and its numbers to take along."""
-    frame = table(result)
+def show_measures(run: Run, result: "Faithfulness") -> None:
+    """Show the table of all measures with its legend and downloads."""
+    frame = measures_table(result)
     st.dataframe(
         frame.style.apply(_style, axis=1),
         hide_index=True,
         height=35 * (len(frame) + 1) + 3,
         column_config={
             "Map": st.column_config.TextColumn(pinned=True, width=250),
-            "Kind": st.column_config.TextColumn(width=70, help="A method, or a row of chance that it is held against."),
+            "Kind": st.column_config.TextColumn(
+                width=70, help="A method, or a control map that methods are compared with."
+            ),
         }
-        | {header(it): st.column_config.TextColumn(help=MEASURES[name]) for name, it in result.measures.items()},
-        alt="Every measure of every method and row of chance",
+        | {column_title(it): st.column_config.TextColumn(help=MEASURES[name]) for name, it in result.measures.items()},
+        alt="Every measure of every method and control map",
     )
     st.caption(
         "Mean over the images and its 95 % interval. ↓ less is better, ↑ more is better. ✓ and blue: better than the "
-        "best row of chance, by the interval of the paired differences below. Grey: rows of chance."
+        "best control map, judged by the interval of the paired differences below. Grey: control maps."
     )
     if result.object_shares is None:
         st.caption(NO_MASKS)
@@ -101,19 +106,19 @@ def show_table(run: Run, result: "Faithfulness") -> None:
         st.caption(NO_OBJECT)
     elif left := int((~result.counted).sum()):
         st.caption(
-            f"In {left} of the {len(result.images)} images the object fills half of no patch; the last three columns "
+            f"In {left} of the {len(result.images)} images no patch is at least half object; the last three columns "
             "leave them out."
         )
     downloads(
         f"{run.name}-faithfulness",
         key="faithfulness",
-        arrays=lambda: arrays(result),
-        table=lambda: list(numbers(result)),
+        arrays=lambda: image_arrays(result),
+        table=lambda: list(measure_records(result)),
     )
 
 
-def numbers(result: "Faithfulness") -> Iterator[dict]:
-    """The table as one row for each map and measure."""
+def measure_records(result: "Faithfulness") -> Iterator[dict]:
+    """Yield one record for each map and measure, for the download of the table."""
     for row in result.rows:
         for name in result.measures:
             score, advantage = result.scores[row.name][name], result.advantages.get(row.name, {}).get(name)
@@ -132,8 +137,8 @@ def numbers(result: "Faithfulness") -> Iterator[dict]:
             }
 
 
-def arrays(result: "Faithfulness") -> dict[str, np.ndarray]:
-    """Maps, orders, curves and values of every image."""
+def image_arrays(result: "Faithfulness") -> dict[str, np.ndarray]:
+    """Return maps, orders, curves and values of every image, for the download of arrays."""
     found = {"images": result.images, "labels": result.labels, "counts": result.counts}
     if result.object_shares is not None:
         found["object_shares"] = result.object_shares
@@ -144,16 +149,16 @@ def arrays(result: "Faithfulness") -> dict[str, np.ndarray]:
 
 
 def show_advantages(run: Run, result: "Faithfulness") -> None:
-    """The paired differences, those of the curves beside those of the masks."""
-    st.subheader("How far ahead of chance", anchor=False)
+    """Show the paired differences between methods and control maps, for the curves and for the masks."""
+    st.subheader("Advantage over control maps", anchor=False)
     st.caption(
-        "For each image, the method against its best row of chance; the point is the mean of these differences, the "
-        "bar its 95 % interval. A bar that touches the line at 0: no better than chance. Right of it is better, "
-        "whichever way the measure counts."
+        "For each image, the method is compared with its best control map. The point is the mean of these differences, "
+        "the bar its 95 % interval. Right of the line at 0 is better, for every measure. A bar that touches the line "
+        "means: no better than chance."
     )
     groups = {
-        "What the network itself loses and gains": [name for name, it in result.measures.items() if not it.of_masks],
-        "Whether the map finds the object": [name for name, it in result.measures.items() if it.of_masks],
+        "Effect on the network's answer": [name for name, it in result.measures.items() if not it.of_masks],
+        "Overlap with the object": [name for name, it in result.measures.items() if it.of_masks],
     }
     shown = {title: names for title, names in groups.items() if names}
     with st.grid(len(shown), min_column_width=400, gap="large") as row:
@@ -164,12 +169,12 @@ def show_advantages(run: Run, result: "Faithfulness") -> None:
                     advantage_forest(comparisons(result, names)),
                     key=f"forest_{index}",
                     config=plotly_config(f"{run.name}-advantages-{index + 1}"),
-                    alt=f"{title}: each method's mean advantage over chance, with its interval",
+                    alt=f"{title}: mean advantage of each method over its best control map, with its interval",
                 )
 
 
 def comparisons(result: "Faithfulness", names: list[str]) -> list[Comparison]:
-    """Every method's comparison with chance on some measures, a measure after the other."""
+    """Return the comparison of every method with its best control map, grouped by measure."""
     found = []
     for name in names:
         for row in result.methods:

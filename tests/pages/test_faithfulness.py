@@ -1,4 +1,4 @@
-"""Faithfulness: the verdict, the table and the figures say what was measured; one image step by step before that."""
+"""Faithfulness: the verdict, the table and the figures match the measurement; one image is covered step by step."""
 
 import csv
 import io
@@ -34,7 +34,7 @@ def train(name: str, model, **data_settings) -> None:
 
 @pytest.fixture
 def few(trained):
-    """The run "tiny" with eight validation images."""
+    """Give the run "tiny" eight validation images."""
     run = runs.find_run("tiny")
     settings = run.config.data.model_copy(update={"val_images": 8})
     runs.write_config(run.path, run.config.model_copy(update={"data": settings}))
@@ -45,7 +45,7 @@ def texts(app: AppTest) -> str:
 
 
 def measured(app: AppTest) -> AppTest:
-    """The page after a click on the button that measures, once the table is there."""
+    """Click the button that measures and return the page when the table is shown."""
     (start,) = (button for button in app.button if button.label.startswith("Measure on"))
     start.click().run()
     end = time.monotonic() + 60
@@ -71,7 +71,7 @@ def test_without_a_run_the_page_leads_to_train(home):
     assert "No trained run yet" in open_page("faithfulness").markdown[-1].value
 
 
-def test_before_anything_is_measured_one_image_is_covered_step_by_step(trained):
+def test_one_image_is_covered_step_by_step_before_any_measurement(trained):
     app = open_page("faithfulness", image="val-3", method="rollout", kind="insertion", fill="blur")
     model, info, split = parts("tiny")
     view = np.moveaxis(split.images[3], 0, -1)
@@ -89,14 +89,14 @@ def test_before_anything_is_measured_one_image_is_covered_step_by_step(trained):
     assert [it.value for it in app.get("segmented_control")] == ["100", "insertion", "blur"]
 
 
-def test_the_page_shows_what_was_measured_and_says_it_in_a_sentence_a_method(few):
+def test_the_page_shows_the_measurement_and_a_sentence_for_each_method(few):
     app = measured(open_page("faithfulness", n="25"))
     model, info, split = parts("tiny")
     fast = {name: method for name, method in methods_for(model).items() if method.fast}
     result = measure_faithfulness(model, split, mean=info.mean, std=info.std, images=8, methods=fast)
     table = app.dataframe[0].value
     assert table["Map"].tolist() == [row.title for row in result.rows]
-    assert table["Kind"].tolist() == ["method"] * 6 + ["chance"] * 9
+    assert table["Kind"].tolist() == ["method"] * 6 + ["control"] * 9
     for name, measure in result.measures.items():
         (column,) = (title for title in table if title.startswith(measure.title))
         assert column.endswith("↑" if measure.sign > 0 else "↓")
@@ -108,7 +108,7 @@ def test_the_page_shows_what_was_measured_and_says_it_in_a_sentence_a_method(few
     for name, found in verdicts(result).items():
         assert f"**{result.row(name).title}**: {found.sentence}." in said
     assert "On 8 validation images" in said
-    assert "So few images" in said
+    assert "With few images" in said
     curves_forest, objects_forest, _, curves = charts(app)
     assert [
         len([x for trace in it["data"] for x in trace["x"] if x is not None]) for it in (curves_forest, objects_forest)
@@ -131,7 +131,7 @@ def test_a_link_reproduces_the_view(several):
     assert any(button.label == "Measure on 30 images" for button in app.button)
 
 
-def test_values_that_do_not_exist_give_way_to_the_usual_ones(trained):
+def test_unknown_values_in_a_link_are_replaced_by_the_defaults(trained):
     app = open_page("faithfulness", n="7", method="tarot", kind="x", fill="red")
     assert [it.value for it in app.get("segmented_control")] == ["100", "deletion", "mean"]
     app = open_page("faithfulness", fill="mean colour", method=METHODS["rollout"].title)  # as Streamlit writes them
@@ -141,7 +141,7 @@ def test_values_that_do_not_exist_give_way_to_the_usual_ones(trained):
     assert "less is better" in texts(app)
 
 
-def test_slow_methods_come_on_demand(trained):
+def test_slow_methods_are_included_on_demand(trained):
     app = open_page("faithfulness", n="25")
     app.toggle(key="slow").set_value(True).run()
     assert "8 methods" in texts(app)
@@ -154,13 +154,13 @@ def test_a_convolutional_network_has_a_table_of_grad_cam(home):
     assert "no attention" in texts(open_page("faithfulness", n="100"))
 
 
-def test_the_course_network_is_judged_by_what_it_can_give(home):
+def test_the_course_network_is_measured_with_its_only_method(home):
     train("course", ReferenceConfig(image_size=32, patch_size=8, embed_dim=16, num_heads=2, depth=1))
     app = measured(open_page("faithfulness", n="25"))
     table = app.dataframe[0].value
     assert table[table["Kind"] == "method"]["Map"].tolist() == [METHODS["last"].title]
     badges = [colour for colour in ("green", "orange", "gray") if f":{colour}-badge" in texts(app)]
-    assert len(badges) == 1  # one verdict for one method; which one hangs on the training of a moment
+    assert len(badges) == 1  # one verdict for one method; which one depends on the training
 
 
 def test_without_masks_their_columns_are_absent_and_a_sentence_says_why(home, photo_zip):
@@ -173,10 +173,10 @@ def test_without_masks_their_columns_are_absent_and_a_sentence_says_why(home, ph
         "Insertion (mean colour) ↑",
         "Insertion (blur) ↑",
     ]
-    assert "does not say where the object is" in texts(app)
+    assert "has no object masks" in texts(app)
 
 
-def test_a_data_set_that_is_gone_gets_a_sentence(trained, photo_zip, tmp_path):
+def test_a_missing_data_set_gives_an_error(trained, photo_zip, tmp_path):
     copy = tmp_path / "gone.zip"
     shutil.copy(photo_zip, copy)
     run = runs.find_run("tiny")
@@ -191,7 +191,7 @@ def test_downloads_hold_every_number(few):
     model, info, split = parts("tiny")
     methods = {"rollout": METHODS["rollout"]}
     result = measure_faithfulness(model, split, mean=info.mean, std=info.std, images=8, methods=methods)
-    rows = list(faithfulness_result.numbers(result))
+    rows = list(faithfulness_result.measure_records(result))
     assert len(rows) == 5 * 7
     first = next(row for row in rows if (row["map"], row["measure"]) == ("rollout", "deletion_blur"))
     assert first["mean"] == result.scores["rollout"]["deletion_blur"].mean
@@ -199,7 +199,7 @@ def test_downloads_hold_every_number(few):
     assert {row["better_than_chance"] for row in rows if row["kind"] == "chance"} == {None}
     writer = csv.DictWriter(io.StringIO(), rows[0].keys())
     writer.writerows(rows)
-    arrays = faithfulness_result.arrays(result)
+    arrays = faithfulness_result.image_arrays(result)
     assert arrays["rollout/maps"].shape == (8, 4, 4)
     np.testing.assert_array_equal(arrays["rollout/curves"], result.row("rollout").curves)
     np.savez(io.BytesIO(), **arrays)
