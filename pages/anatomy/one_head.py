@@ -1,4 +1,6 @@
-"""One head: its arithmetic on one image, step by step."""
+"""Show the arithmetic of one head on one image, step by step."""
+
+from collections.abc import Sequence
 
 import streamlit as st
 from PIL import Image, ImageDraw
@@ -17,23 +19,32 @@ from vit.runs import Run
 VIEW = 320  # pixels a side of the picture beside the controls
 
 READING = """
-Each step is computed from the ones above it and the trained weights, and equals what the model itself computes.
-The line of numbers works one entry out for the chosen token; the strip below a map is that token's row.
+Each step is computed from the steps above it and the trained weights, and gives the same numbers as the model itself.
+The line of numbers works out one entry for the chosen token. The strip below a map is the row of that token.
 
-**Colours.** :orange[Orange] is positive, :blue[blue] negative, and what fades into the page is near zero; the scale of
-each map ends at the 99th percentile of its sizes. Attention, which has no sign, runs from dark (none) to yellow (much),
-as on the Attention page. Hover over a cell for its number.
+**Colours.** :orange[Orange] is positive, :blue[blue] is negative, and values near zero fade into the background. The
+scale of each map ends at the 99th percentile of its absolute values. Attention has no sign: it runs from dark (none) to
+yellow (much), as on the Attention page. Hover over a cell for its number.
 
-**Letters.** n and m count all tokens (n asks, m is asked), e the numbers of a token, d those of one head, h the heads;
-(r w) are the patches row by row, (c p1 p2) the pixels of one patch, colour by colour.
+**Letters.** n and m count all tokens (n as queries, m as keys); e is the width of a token, d the width of a head, h the
+number of heads; (r w) are the patches row by row, (c p1 p2) the pixels of one patch, channel by channel.
 """
 
 
 @st.cache_data(max_entries=12, show_spinner=False)
-def steps_of(
+def head_steps(
     path: str, stamp: int, layer: int, head: int, token: int, image: Image.Image
 ) -> tuple[tuple[ArithmeticStep, ...], Image.Image]:
-    """The steps, with the numbers of the token in this row worked out, and the image as the model sees it."""
+    """Return the steps of one head and the image as the model receives it.
+
+    Args:
+        path: the run's folder.
+        stamp: the version of its weights.
+        layer: from 1.
+        head: from 1.
+        token: the row of the token whose numbers are worked out.
+        image: the original image.
+    """
     from vit.data.batches import to_tensor
     from vit.evaluation import model_view
 
@@ -44,29 +55,31 @@ def steps_of(
 
 
 def controls(config: TransformerConfig) -> tuple[int, int, int]:
-    """The same numbers as on the Attention page, but that 0 is the first token, of which there may be none before the
-    patches: token, layer, head."""
+    """Choose token, layer and head, with the same numbers as on the Attention page.
+
+    Token 0 is the first token before the patches; without such tokens the first patch, 1, comes first.
+    """
     grid, zero = (config.grid, config.grid), config.prefix_names[0] if config.num_prefix_tokens else ""
     token = view_pickers.pick_token(grid, label="Token", zero=zero, others=tokens_before(config))
     layer, head = view_pickers.pick_layer(config.depth), view_pickers.pick_head(config.num_heads)
     return token, layer, head
 
 
-def row_of(config: TransformerConfig, token: int) -> int:
-    """The row in which the chosen token stands in the network."""
+def token_row(config: TransformerConfig, token: int) -> int:
+    """Return the row of the chosen token in the network's sequence."""
     prefix, patches = config.num_prefix_tokens, config.grid**2
     if token > patches:
         return token - patches - 1
     return prefix + token - 1 if token else 0
 
 
-def said_before(config: TransformerConfig) -> str:
-    """What stands before the patches, such as "the class token and 4 registers"."""
+def first_tokens(config: TransformerConfig) -> str:
+    """Return a phrase for the first tokens of the sequence, such as "the class token and 4 registers"."""
     return words_before(tokens_before(config)) if config.num_prefix_tokens else "the patches"
 
 
-def outlined(image: Image.Image, config: TransformerConfig, token: int) -> Image.Image:
-    """The picture with the chosen patch framed."""
+def frame_patch(image: Image.Image, config: TransformerConfig, token: int) -> Image.Image:
+    """Enlarge the image and draw a frame around the chosen patch."""
     side = max(1, VIEW // image.width) * image.width  # a whole multiple keeps the pixels crisp
     picture = image.resize((side, side), Image.Resampling.NEAREST)
     if 1 <= token <= config.grid**2:
@@ -79,13 +92,13 @@ def outlined(image: Image.Image, config: TransformerConfig, token: int) -> Image
 
 
 def token_names(config: TransformerConfig) -> list[str]:
-    """Each token's number and place."""
+    """Return the number and position of each token."""
     names = plots.token_names((config.grid, config.grid), config.prefix_names)
     return [f"{index}, {name}" for index, name in enumerate(names)]
 
 
-def class_names_of(axis: str, length: int, config: TransformerConfig) -> list[str]:
-    """What the rows or the columns along one axis are called."""
+def axis_names(axis: str, length: int, config: TransformerConfig) -> list[str]:
+    """Return the names of the rows or columns along an axis, given in einops letters."""
     match axis:
         case "n":
             return token_names(config)
@@ -94,8 +107,10 @@ def class_names_of(axis: str, length: int, config: TransformerConfig) -> list[st
         case "(r w)":
             return token_names(config)[config.num_prefix_tokens :]
         case "(c p1 p2)":
-            p, colours = config.patch_size, ("red", "green", "blue")
-            colours = colours if config.in_channels == len(colours) else range(1, config.in_channels + 1)
+            p = config.patch_size
+            colours: Sequence[str | int] = ("red", "green", "blue")
+            if config.in_channels != len(colours):
+                colours = range(1, config.in_channels + 1)
             return [f"{c} y{y + 1} x{x + 1}" for c in colours for y in range(p) for x in range(p)]
         case "(h d)":
             return [f"head {i // config.head_dim + 1}, number {i % config.head_dim + 1}" for i in range(length)]
@@ -104,10 +119,10 @@ def class_names_of(axis: str, length: int, config: TransformerConfig) -> list[st
 
 
 def show_step(number: int, step: ArithmeticStep, config: TransformerConfig, at: int) -> None:
-    """One row: the words and the maths, and beside them the numbers; ``at`` is the row of the chosen token."""
+    """Show one step: explanation and formula, and beside them the values; ``at`` is the row of the chosen token."""
     rows, columns = step.value.shape
-    among = at - config.num_prefix_tokens  # the patches; below 0 it is none
-    mark = at if not step.of_patches else among if among >= 0 else None
+    patch = at - config.num_prefix_tokens  # negative for the tokens before the patches
+    mark = at if not step.of_patches else patch if patch >= 0 else None
     with st.container(border=True), st.grid(2, min_column_width=300, gap="medium") as cells:
         with cells.cell():
             st.markdown(f"**{number}. {step.title}**  \n{step.words}")
@@ -120,26 +135,26 @@ def show_step(number: int, step: ArithmeticStep, config: TransformerConfig, at: 
                 step.value,
                 key=f"step_{step.name}",
                 label=f"Heat map of {step.title.lower()}",
-                row_names=class_names_of(step.axes[0], rows, config),
-                column_names=class_names_of(step.axes[1], columns, config),
+                row_names=axis_names(step.axes[0], rows, config),
+                column_names=axis_names(step.axes[1], columns, config),
                 mark=mark,
                 share=step.is_share,
             )
 
 
 @st.fragment
-def explore(run: Run, picked: cached_models.PickedImage, config: TransformerConfig) -> None:
-    """What the choice of a token, a layer or a head changes."""
+def show_steps(run: Run, picked: cached_models.PickedImage, config: TransformerConfig) -> None:
+    """Show the controls and all steps; a change of token, layer or head reruns only this part of the page."""
     picture, numbers = st.columns([1, 3], vertical_alignment="top")
     with numbers:
         with st.container(horizontal=True):
             token, layer, head = controls(config)
         st.caption(READING, help=term("query", "key", "value", "softmax"))
-        at = row_of(config, token)
+        at = token_row(config, token)
         if at != token:
-            st.caption(f"In the formulas it is token {at}: they count from 0, {said_before(config)} first.")
-    steps, view = steps_of(str(run.path), run.stamp, layer, head, at, picked.image)
-    picture.image(outlined(view, config, token), width="stretch", alt=f"{picked.title} as the model sees it")
+            st.caption(f"In the formulas this is token {at}: they count from 0, starting with {first_tokens(config)}.")
+    steps, view = head_steps(str(run.path), run.stamp, layer, head, at, picked.image)
+    picture.image(frame_patch(view, config, token), width="stretch", alt=f"{picked.title} as the model receives it")
     with numbers:
         answer.attention_link(run, picked.id, label="See this head over the image", layer=layer, head=head, token=token)
     for number, step in enumerate(steps, start=1):
@@ -147,18 +162,18 @@ def explore(run: Run, picked: cached_models.PickedImage, config: TransformerConf
 
 
 def show(run: Run) -> None:
-    """The part of the page."""
+    """Show the part "One head" of the page."""
     config = run.config.model
     if not isinstance(config, TransformerConfig):
         st.caption(
-            f"This run is a {config.title}: it has no heads, so there is no arithmetic of attention to follow. "
-            "Choose a run of a transformer, or see this network's diagram and filters."
+            f"This run is a {config.title}. It has no attention heads. Choose a run of a transformer, or see the parts "
+            "Network and Filters and positions."
         )
         return
     try:
         with st.container(horizontal=True, vertical_alignment="bottom"):
             picked = image_picker.pick_image(run)
         if picked is not None:
-            explore(run, picked, config)
+            show_steps(run, picked, config)
     except UserError as error:
         text.show_error(error)

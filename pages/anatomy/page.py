@@ -1,4 +1,4 @@
-"""Anatomy: the model explained on the model."""
+"""Anatomy: the parts of a network and what they compute, on the trained weights of a run."""
 
 import streamlit as st
 
@@ -7,7 +7,7 @@ from pages.ui import run_picker
 PARTS = ("Network", "One head", "Course and textbook", "Filters and positions")
 
 st.title("Anatomy", anchor=False)
-st.caption("What a network is made of, and what it computes: shown on the trained weights of a run.")
+st.caption("The parts of a network and what they compute, shown on the trained weights of a run.")
 with st.container(horizontal=True, vertical_alignment="bottom"):
     run = run_picker.pick_run(width=240)
     if run is not None:
@@ -17,7 +17,7 @@ with st.container(horizontal=True, vertical_alignment="bottom"):
 if run is None:
     st.stop()
 
-# Each part imports what it needs, torch as a rule, when it is chosen.
+# Each part is imported when it is chosen, because most of them import torch.
 match part:
     case "Network":
         from pages.anatomy.network import show

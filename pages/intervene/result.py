@@ -157,9 +157,9 @@ def show_answer_change(names: Sequence[str], before: np.ndarray, after: np.ndarr
 
 def show_feature_change(before: ImageAnswer, after: ImageAnswer, *, changed: bool) -> None:
     """Show in one line how the changes affect the features of a network without classes."""
-    from vit.explain.interventions.head_changes import likeness
+    from vit.explain.interventions.head_changes import output_similarity
 
-    cosine = likeness(before.answer, after.answer)
+    cosine = output_similarity(before.answer, after.answer)
     if cosine >= NEARLY_EQUAL_COSINE:
         sentence = f"The features hardly change: cosine similarity to the original **{cosine:.3f}**."
     elif cosine >= SIMILAR_COSINE:

@@ -1,4 +1,4 @@
-"""Anatomy: every part of it for every kind of run, from controls and from links."""
+"""Anatomy: every part of the page for every kind of run, from controls and from links."""
 
 import json
 
@@ -38,7 +38,7 @@ def texts(app: AppTest) -> str:
 
 
 def maps(app: AppTest) -> list[dict]:
-    """What each heat map gets, its numbers left out."""
+    """Return the data of each heat map, without its values."""
     found = [element.proto for element in app.get("bidi_component")]
     return [json.loads(proto.mixed.json or proto.json) for proto in found]
 
@@ -73,19 +73,19 @@ def test_the_course_network_has_every_part(course, part):
 
 
 @pytest.mark.parametrize("part", PARTS)
-def test_a_cnn_has_what_it_can_and_says_what_it_cannot(cnn, part):
+def test_a_cnn_has_the_parts_that_apply_and_explains_the_others(cnn, part):
     app = open_page("anatomy", run="cnn", part=part)
     assert not app.error
     assert {
         "Network": "Every layer",
-        "One head": "no arithmetic of attention",
+        "One head": "has no attention heads",
         "Course and textbook": "Seven departures",
         "Filters and positions": "no position embedding",
     }[part] in texts(app)
     assert bool(maps(app)) == (part == "Course and textbook")
 
 
-def test_a_link_gives_the_layer_head_and_token_and_numbers_out_of_bounds_are_brought_into_them(trained):
+def test_a_link_sets_layer_head_and_token_within_their_bounds(trained):
     app = open_page("anatomy", part="One head", image="val-7", token="5", layer="2", head="2")
     assert [app.number_input(key=key).value for key in ("token", "layer", "head")] == [5, 2, 2]
     assert "head 2" in texts(app).lower()
@@ -101,20 +101,20 @@ def test_the_heat_maps_have_the_shapes_and_names_of_their_steps(course):
     for one in shown:
         assert (len(one["rowNames"]), len(one["columnNames"])) == (one["rows"], one["columns"])
     assert shown[0]["rowNames"][2] == "3, patch r1 c3"
-    assert [one["mark"] for one in shown[:3]] == [2, 2, 3]  # the first two have no row for the class token
+    assert [one["mark"] for one in shown[:3]] == [2, 2, 3]  # the first two steps have no row for the class token
     assert [one["label"] for one in shown if one["share"]] == ["Heat map of the softmax"]
 
 
-def test_the_examples_can_take_the_run_s_own_queries(course):
+def test_the_examples_can_use_the_queries_of_the_run(course):
     app = open_page("anatomy", run="course", part="Course and textbook")
-    drawn = texts(app)
-    app.get("segmented_control")[-1].set_value("of this run").run()
+    random = texts(app)
+    app.get("segmented_control")[-1].set_value("from this run").run()
     assert not app.exception
     assert app.number_input(key="head").value == 1
-    assert texts(app) != drawn
+    assert texts(app) != random
 
 
-def test_other_settings_have_their_own_diagram_and_impossible_ones_a_sentence(trained):
+def test_other_settings_have_their_own_diagram_and_impossible_ones_an_error(trained):
     link = {"shapes": "other settings", "net": "reference", "net_image": "64", "net_patch": "16"}
     app = open_page("anatomy", **link, net_heads="2", net_width="64", net_depth="2", batch="16")
     assert {"52,213,253", "859 M"} <= {metric.value for metric in app.metric}

@@ -22,7 +22,7 @@ from pages.ui.background import Task  # noqa: E402
 from tests.pages.opening import open_page  # noqa: E402
 from tests.published import models  # noqa: E402
 from tests.published.hub import serving_hub  # noqa: E402
-from tests.published.test_fetching import NAME, point_to  # noqa: E402
+from tests.published.test_download import NAME, point_to  # noqa: E402
 from vit import runs  # noqa: E402
 from vit.published import catalogue, guess_architecture  # noqa: E402
 
