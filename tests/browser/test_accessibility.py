@@ -1,4 +1,4 @@
-"""Every page of the router by the rules of axe-core: nothing serious, in light and dark, wide and narrow."""
+"""Check every page with axe-core: no serious finding in the light and dark theme, wide and narrow."""
 
 import shutil
 from importlib.resources import files
@@ -16,13 +16,13 @@ pytestmark = pytest.mark.browser
 EVERY = ("wcag2a", "wcag2aa", "wcag21a", "wcag21aa", "wcag22aa", "best-practice")
 CHANGES = ("color-contrast", "scrollable-region-focusable", "target-size")
 VIEWS = (("light", 1400, EVERY), ("dark", 800, CHANGES))
-"""Theme, width, and the rules or groups of rules: where the rest was judged before, those whose verdict may differ."""
+"""Theme, width, and rules. The second view checks only the rules whose result may differ from the first view."""
 
 ALLOWED = {
     "list": {"[data-testid=stSidebarNavItems]": "Streamlit sets each section of the navigation in a div of its list"},
-    "listitem": {"[data-testid=stSidebarNavItems] li": "the same, seen from the items"},
+    "listitem": {"[data-testid=stSidebarNavItems] li": "the same finding, reported for the items"},
 }
-"""Findings in Streamlit's own markup that cannot be changed from here: rule, selector, reason."""
+"""Findings in Streamlit's own markup, which we cannot change: rule, selector, reason."""
 
 JUDGE = """async ([runOnly, allowed]) => {
   const found = await axe.run(document, {runOnly, resultTypes: ["violations"], elementRef: true, preload: false})

@@ -1,4 +1,4 @@
-"""What is drawn by our own components is reached and used without a pointer."""
+"""Our own components can be reached and used with the keyboard alone."""
 
 import re
 
@@ -10,12 +10,12 @@ from tests.browser.test_main_job import settled
 pytestmark = pytest.mark.browser
 
 
-def focus_is_seen(element: Locator) -> bool:
+def has_visible_focus(element: Locator) -> bool:
     style, width = element.evaluate("one => [getComputedStyle(one).outlineStyle, getComputedStyle(one).outlineWidth]")
     return style != "none" and float(width.removesuffix("px")) >= 2
 
 
-def test_the_maps_of_all_heads_and_the_confusion_matrix(trained, page: Page):
+def test_the_head_grid_and_the_confusion_matrix_work_with_the_keyboard(trained, page: Page):
     page.goto("/attention?run=tiny&image=val-3")
     grid, picker = page.locator(".attention"), page.locator(".attention .picker canvas")
     expect(grid).to_have_attribute("data-token", "0")
@@ -27,20 +27,20 @@ def test_the_maps_of_all_heads_and_the_confusion_matrix(trained, page: Page):
     for key, token in (("ArrowRight", "1"), ("ArrowRight", "2"), ("ArrowDown", "6")):
         page.keyboard.press(key)
         expect(grid).to_have_attribute("data-token", token)
-    assert focus_is_seen(picker)
+    assert has_visible_focus(picker)
     expect(picker).to_have_attribute("aria-label", re.compile("Chosen: patch r2 c2"))
     expect(page.locator(".attention figcaption[aria-live]")).to_have_text("From patch r2 c2")
     page.wait_for_url(re.compile(r"token=6\b"))
 
     tiles = page.locator(".attention .tile")
-    expect(page.locator(".attention .tile[tabindex='0']")).to_have_count(1)  # four heads, one stop on the way
+    expect(page.locator(".attention .tile[tabindex='0']")).to_have_count(1)  # four heads, one tab stop
     page.keyboard.press("Tab")
     page.keyboard.press("Tab")
     expect(tiles.nth(0)).to_be_focused()
     page.keyboard.press("ArrowDown")
     page.keyboard.press("ArrowRight")
     expect(tiles.nth(3)).to_be_focused()
-    assert focus_is_seen(tiles.nth(3))
+    assert has_visible_focus(tiles.nth(3))
     page.keyboard.press("Enter")
     expect(grid).to_have_attribute("data-layer", "2")
     expect(tiles.nth(3)).to_have_attribute("aria-pressed", "true")
