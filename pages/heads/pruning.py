@@ -48,7 +48,7 @@ def show_pruning(
     model, info = cached_models.load_model(run)
     chosen = sample(model, info, split, images, MEASURED)
     orders: dict[str, Sequence[tuple[int, int]]] = {
-        name: importance.of(RANKED).order(name, ablation) for name in RANKING
+        name: importance.select(RANKED).order(name, ablation) for name in RANKING
     }
     result: Pruning | None = background(
         ("pruning", *cached_models.measured_on(run), images, ablation),
@@ -96,7 +96,7 @@ def show_pruning(
     )
     st.markdown(describe_pruning(result, config.depth * config.num_heads))
     st.caption(
-        f"Ranked on {len(importance.of(RANKED).before.loss):,} images, measured on {chosen.images:,} others. Removed "
+        f"Ranked on {len(importance.select(RANKED).before.loss):,} images, measured on {chosen.images:,} others. Removed "
         f"heads output {'zeros' if ablation == 'zero' else 'their mean'}. The grey band is the range of {SEEDS} random "
         "orders."
     )
