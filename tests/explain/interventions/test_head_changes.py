@@ -203,7 +203,7 @@ def test_patch_numbers_round_trip_through_text():
 
 @pytest.mark.parametrize("text", ["0", "17", "5-3", "1-17", "1,2", "1-", "x", "1..2", "-1", "1-2-3"])
 def test_malformed_or_missing_patches_are_refused(text):
-    with pytest.raises(SettingsError, match="1-3.7|do not exist"):
+    with pytest.raises(SettingsError, match=r"1-3\.7|do not exist"):
         patches_from_text(text, 16)
 
 
