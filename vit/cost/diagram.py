@@ -137,21 +137,24 @@ class _Parts:
         return Part("Linear map to the classes", "b k", (self.batch, classes), counts)
 
     def tokens(self, model: TransformerConfig, name: str, counts: Counts, *, departs: bool = False) -> Part:
-        """A part whose output is all tokens."""
+        """Return a part whose output is all tokens."""
         return Part(name, "b n e", (self.batch, model.num_tokens, model.embed_dim), counts, departs)
 
     def maps(self, name: str, width: int, side: int, counts: Counts) -> Part:
-        """A part whose output is ``width`` feature maps."""
+        """Return a part whose output is ``width`` feature maps."""
         return Part(name, "b e r w", (self.batch, width, side, side), counts)
 
     def norm(self, model: TransformerConfig, read: int) -> Part:
-        """A layer norm of the first ``read`` tokens. It keeps its input, and two statistics of each token."""
+        """Return a layer norm of the first ``read`` tokens. It keeps its input and two statistics of each token."""
         stream = FLOAT * read * model.embed_dim
         memory = activations(kept=(stream, 2 * FLOAT * read), beside=2 * stream)
         return self.tokens(model, "Layer norm", Counts(2 * model.embed_dim) + memory)
 
     def patches(self, model: TransformerConfig, *, copied: bool, bias: bool = True) -> tuple[Part, ...]:
-        """Patches and their embedding; they are ``copied`` out of the image (ViT) or read in place (course network)."""
+        """Return the patches and their embedding.
+
+        The patches are ``copied`` out of the image (ViT) or read in place (course network).
+        """
         p, positions, e, low = model.patch_size, model.grid**2, model.embed_dim, self.low
         size, image, pixels = model.num_tokens * e, model.in_channels * model.image_size**2, model.in_channels * p**2
         memory = activations(
@@ -166,7 +169,7 @@ class _Parts:
         )
 
     def attention(self, model: TransformerConfig, right: tuple[str, ...], *, bias: bool = True) -> tuple[Part, ...]:
-        """From the normalised tokens to the output that is added to them.
+        """Return the parts from the normalised tokens to the output of the attention.
 
         Args:
             model: the settings of the network.
@@ -210,7 +213,10 @@ class _Parts:
         )
 
     def conv_stem(self, model: ViTConfig) -> tuple[Part, ...]:
-        """The image is copied in channels-last layout. Pooling, group norm (in float32) and ReLU keep their inputs."""
+        """Return the convolutional stem.
+
+        The image is copied in channels-last layout. Pooling, group norm (in float32) and ReLU keep their inputs.
+        """
         parts, side, e, low = [], model.image_size, model.embed_dim, self.low
         counts = activations(kept=(low * model.in_channels * side**2,))
         for width_in, width in pairwise((model.in_channels, *model.stem_widths)):
@@ -236,7 +242,7 @@ class _Parts:
         return (*parts, Part("Positions in a row", "b (r w) e", (self.batch, positions, e)))
 
     def prefix(self, model: ViTConfig) -> tuple[Part, ...]:
-        """Position embeddings and the tokens before the patches, in the order in which they are added."""
+        """Return the position embeddings and the prefix tokens in the order in which they are added."""
         e, registers, size = model.embed_dim, model.reg_tokens, model.num_tokens * model.embed_dim
         names = ["class token"] if model.class_token else []
         names += [f"{registers} register{'s' if registers > 1 else ''}"] if registers else []
@@ -250,7 +256,7 @@ class _Parts:
         return (of_patches, *([self.tokens(model, " and ".join(names).capitalize(), prefix + memory)] if names else []))
 
     def block(self, model: ViTConfig, read: int) -> tuple[Branch, ...]:
-        """An encoder block of whose output only the first ``read`` tokens are used."""
+        """Return an encoder block of which only the first ``read`` output tokens are used."""
         e, n, low = model.embed_dim, model.num_tokens, self.low
         hidden = round(e * model.mlp_ratio)
         out = low * read * e if model.layer_scale else 0  # the scale's gradient needs what it scales
@@ -336,7 +342,11 @@ class _Parts:
     # The convolutional networks
 
     def cnn(self, model: CNNConfig) -> tuple[Stage, ...]:
-        """Batch norm keeps its input, ReLU its output, pooling also indices; a convolution's input is kept already."""
+        """Return the stages of a convolutional network.
+
+        Batch norm keeps its input, ReLU its output, and pooling also its indices. The input of a convolution is the
+        output of another part, which keeps it.
+        """
         side, plan = model.image_size, cnn_blocks.blocks(model)
         stages = [_plain(self.image(model, activations(kept=(self.cast * model.in_channels * side**2,))))]
         for block in plan:
@@ -348,7 +358,7 @@ class _Parts:
         return (*stages, _plain(mean, self.classifier(width, model.num_classes)))
 
     def conv_block(self, block: cnn_blocks.Block, side: int, first: bool) -> Stage:
-        """A block of the plain network; the ``first`` one needs no gradient of its input."""
+        """Return a block of the plain network; the ``first`` one needs no gradient of its input."""
         width, low, out = block.width_out, self.low, block.side_out(side)
         before, full, pooled = block.width_in * side**2, width * side**2, width * out**2
         read = 0 if first else before

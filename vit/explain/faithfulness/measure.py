@@ -171,7 +171,7 @@ def measure_faithfulness(
         untrained = build_model(model.config, seed=mix_seed(seed, 1)).eval().requires_grad_(False).to(device)
     numbers = pick_images(len(split), images, seed)
     inputs = normalise(torch.from_numpy(np.array(split.images[numbers])), mean, std).to(device)
-    labels = _likeliest(model, inputs)
+    labels = _predicted_classes(model, inputs)
     given, refused = available_methods(model, methods, inputs[:1], Target(labels[:1]))
 
     grid, names, asked = grid_of(model), _names(given), fold_standardised_weights(model)
@@ -212,7 +212,7 @@ def _names(given: Mapping[str, Method]) -> list[tuple[str, str, str, bool]]:
 
 
 @torch.no_grad()  # not inference mode, because gradient methods use these labels in their graph
-def _likeliest(model: Network, inputs: Tensor) -> Tensor:
+def _predicted_classes(model: Network, inputs: Tensor) -> Tensor:
     return torch.cat([model(inputs[start : start + BATCH]).argmax(dim=1) for start in range(0, len(inputs), BATCH)])
 
 
@@ -267,7 +267,7 @@ def curve_frames(
     require_classes(model.config)
     pixels = torch.from_numpy(np.array(view)).permute(2, 0, 1)[None]
     inputs = normalise(pixels, mean, std).to(next(model.parameters()).device)
-    labels = _likeliest(model, inputs)
+    labels = _predicted_classes(model, inputs)
     heat = method.function(model, inputs, Target(labels))
     grid = grid_of(model)
     heat = on_grid(heat, grid)[0]
