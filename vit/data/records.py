@@ -1,4 +1,4 @@
-"""What the data room hands out: arrays of a split, a data set, and what is known of a source before it is read."""
+"""Records of the data package: the arrays of a split, a data set, and a description of a source."""
 
 from dataclasses import dataclass
 
@@ -12,8 +12,8 @@ class Split:
     Attributes:
         images: uint8 (n c h w), c = 3.
         labels: int64 (n,), indices into the class names.
-        masks: uint8 (n h w), 1 on the object, where the source knows it.
-        files: name of each image within its source; empty strings where it has none.
+        masks: uint8 (n h w), 1 on the object; None if the source has no masks.
+        files: name of each image within its source; empty strings for drawn scenes.
     """
 
     images: np.ndarray
@@ -27,7 +27,7 @@ class Split:
 
 @dataclass(frozen=True)
 class Skipped:
-    """A file that was left out, and why, as a sentence."""
+    """A file that was left out, and a sentence that says why."""
 
     file: str
     reason: str
@@ -35,7 +35,7 @@ class Skipped:
 
 @dataclass(frozen=True)
 class ImageData:
-    """A data set at one image size; a split that was not asked for is None."""
+    """A data set at one image size; a split that was not loaded is None."""
 
     source: str
     class_names: tuple[str, ...]
@@ -44,18 +44,28 @@ class ImageData:
     val: Split | None
     skipped: tuple[Skipped, ...] = ()
 
+    def splits(self) -> tuple[Split, Split]:
+        """Return the training and the validation split.
+
+        Raises:
+            ValueError: one of them was not loaded.
+        """
+        if self.train is None or self.val is None:
+            raise ValueError("This needs both splits: load the data without the argument splits.")
+        return self.train, self.val
+
 
 @dataclass(frozen=True)
 class DataInfo:
-    """What is known of a source before its images are read.
+    """Description of a source before its images are read.
 
     Attributes:
         source: the name or the absolute path that :func:`vit.data.load` takes.
-        image_size: natural side in pixels; of a folder, the median shorter side of a few images.
-        auto_image_size: the side that "auto" means: the natural one, at most 64, as a multiple of 8 from 32 up.
+        image_size: natural side in pixels; for a folder, the median shorter side of a few images.
+        auto_image_size: the side for "auto": the natural side as a multiple of 8, from 32 to 64.
         ready: False for a data set of the catalog that is not downloaded yet.
         download_bytes: size of that download.
-        skipped: what the scan already left out.
+        skipped: files that the scan left out.
     """
 
     source: str

@@ -1,6 +1,6 @@
-"""All that going on with a training needs, as of one of its steps, and whether it is of the training that goes on.
+"""The state that a resume needs, and the check whether it fits the training that is resumed.
 
-A file with it may be cut short, be of another run or come from anyone, so nothing in it is believed.
+A checkpoint file may be truncated, belong to another run or come from an untrusted source, so everything is checked.
 """
 
 import math
@@ -21,15 +21,15 @@ WINDOW = "window"
 
 @dataclass(frozen=True)
 class Checkpoint:
-    """All that going on needs; the tensors are the training's own, valid until its next event.
+    """The state that a resume needs. The tensors are the training's own, valid until its next event.
 
     Attributes:
-        tensors: ``model.*`` the weights, ``optimizer.<index>.*`` the optimiser's state of each parameter. Within an
-            epoch, with ``keep="training_loss"``, also ``kept.*``, the weights of the lowest running loss of the epoch,
-            and ``window``, float64 (w,), the losses since the running loss was last taken; each where there are any.
-        position: complete ``epoch``, ``step`` done, ``seconds`` trained; ``best`` and ``tie``, the score to beat, once
-            there is one. ``loss_sum``, ``right`` and ``seen`` are what the epoch under way has come to, 0 at its
-            beginning, and ``kept_step`` is the step of ``kept.*``.
+        tensors: ``model.*`` are the weights, ``optimizer.<index>.*`` the optimiser's state of each parameter. Within an
+            epoch, ``keep="training_loss"`` adds ``kept.*``, the weights of the epoch's lowest running loss, and
+            ``window``, float64 (w,), the losses since the last running loss; each only if there are any.
+        position: ``epoch`` complete epochs, ``step`` steps, ``seconds`` of training; ``best`` and ``tie``, the score
+            to beat, once there is one. ``loss_sum``, ``right`` and ``seen`` are the totals of the current epoch, and
+            ``kept_step`` is the step of ``kept.*``.
     """
 
     tensors: dict[str, Tensor]
@@ -37,9 +37,7 @@ class Checkpoint:
 
 
 def is_position(position: Mapping[str, Any]) -> bool:
-    """Whether scalars are those of a :class:`Checkpoint`: its names and no others, finite, and none below zero that
-    cannot be.
-    """
+    """Return whether these values can be the position of a :class:`Checkpoint`: known names, finite, in range."""
     return (
         set(_REQUIRED) <= set(position) <= {*_COUNTS, *_NUMBERS}
         and all(type(position.get(name, 0)) is int and position.get(name, 0) >= 0 for name in _COUNTS)
@@ -49,29 +47,32 @@ def is_position(position: Mapping[str, Any]) -> bool:
 
 
 def mismatch(checkpoint: Checkpoint, model: nn.Module, optimizer: AdamW, window: int | None) -> str:
-    """Why this training cannot go on from a checkpoint whose position is one: a clause; empty where it can.
+    """Return why a checkpoint with a valid position does not fit this training, as a clause; empty if it fits.
 
     Args:
-        window: how many losses ``window`` has to hold; None where the training keeps no running loss.
+        checkpoint: the checkpoint to check.
+        model: the network that is trained.
+        optimizer: its optimiser.
+        window: the number of losses that ``window`` must hold; None if the training keeps no running loss.
     """
     expected = _expected(checkpoint.position, model, optimizer, window)
     for name in sorted(expected.keys() ^ checkpoint.tensors.keys()):
-        return f"{name[:60]} is {'missing' if name in expected else 'not of this training'}"
+        return f"{name[:60]} is {'missing' if name in expected else 'not part of this training'}"
     for name, tensor in checkpoint.tensors.items():
         if (tensor.shape, tensor.dtype) != (expected[name].shape, expected[name].dtype):
-            return f"{name} is of another network"
+            return f"{name} belongs to another network"
         kind, _, what = name.rpartition(".")
         if kind.startswith("optimizer.") or name == WINDOW:
             lowest = 0 if what in ("step", "exp_avg_sq") else -math.inf
             if not bool((tensor.isfinite() & (tensor >= lowest)).all()):
-                return f"{name} holds numbers that cannot be"
+                return f"{name} has impossible values"
     return ""
 
 
 def _expected(
     position: Mapping[str, float], model: nn.Module, optimizer: AdamW, window: int | None
 ) -> dict[str, Tensor]:
-    """A tensor of the right shape and type for every name that there should be."""
+    """Return a tensor of the right shape and type for every expected name."""
     weights = model.state_dict()
     expected = {f"model.{name}": value for name, value in weights.items()}
     expected |= {f"optimizer.{name}": value for name, value in optimizer.state().items()}
@@ -83,4 +84,6 @@ def _expected(
 
 
 def _is_finite(value: object) -> bool:
-    return type(value) in (int, float) and abs(value) < 1e300 and math.isfinite(value)
+    if isinstance(value, bool) or not isinstance(value, int | float):
+        return False
+    return abs(value) < 1e300 and math.isfinite(value)

@@ -16,7 +16,7 @@ from itertools import product
 import torch
 from torch import Tensor, nn
 
-from vit.config import TrainingConfig
+from vit.config import TrainingConfig, TransformerConfig
 
 EPS = 1e-8
 MOMENTS = ("exp_avg", "exp_avg_sq")
@@ -49,11 +49,12 @@ def layer_scale(name: str, depth: int, layer_decay: float) -> float:
 
 
 @dataclass(frozen=True)
-class _Group:
+class ParameterGroup:
     """Parameters with the same weight decay and learning rate, and their moments."""
 
     parameters: list[Tensor]
-    moments: tuple[list[Tensor], ...]
+    exp_avgs: list[Tensor]
+    exp_avg_sqs: list[Tensor]
     weight_decay: float
     scale: float
 
@@ -65,7 +66,9 @@ class AdamW:
     parameters have no state.
 
     Args:
-        layer_decay: the learning rate of each layer is this times that of the layer after it: :func:`layer_scale`.
+        model: the network; its parameters must be on their device already.
+        config: learning rate, weight decay and betas.
+        layer_decay: factor of the learning rate from each layer to the layer below it: :func:`layer_scale`.
 
     Attributes:
         parameters: all of them; those with weight decay come first.
@@ -76,7 +79,7 @@ class AdamW:
     def __init__(self, model: nn.Module, config: TrainingConfig, layer_decay: float = 1.0) -> None:
         named = [(name, parameter) for name, parameter in model.named_parameters() if parameter.requires_grad]
         named.sort(key=lambda item: _is_free(*item))  # stable: keeps the model's order
-        self.parameters = [parameter for _, parameter in named]
+        self.parameters: list[Tensor] = [parameter for _, parameter in named]
         self.decayed = [parameter for name, parameter in named if not _is_free(name, parameter)]
         self.betas = config.betas
         device = self.parameters[0].device
@@ -86,14 +89,18 @@ class AdamW:
         self._moments = {name: [torch.zeros_like(parameter) for parameter in self.parameters] for name in MOMENTS}
         scales = [1.0] * len(named)
         if layer_decay != 1:
-            scales = [layer_scale(name, model.config.depth, layer_decay) for name, _ in named]
-        self._groups = []
+            network: object = model.config
+            if not isinstance(network, TransformerConfig):
+                raise TypeError("layer_decay needs a network with transformer blocks.")
+            scales = [layer_scale(name, network.depth, layer_decay) for name, _ in named]
+        state: list[list[Tensor]] = [self.parameters, *self._moments.values()]
+        self.groups = []
         for scale, free in product(sorted(set(scales)), (False, True)):
             rows = [row for row, item in enumerate(named) if scales[row] == scale and _is_free(*item) == free]
-            moments = tuple([self._moments[name][row] for row in rows] for name in MOMENTS)
+            parameters, exp_avgs, exp_avg_sqs = ([tensors[row] for row in rows] for tensors in state)
             weight_decay = 0.0 if free else config.weight_decay
             if rows:
-                self._groups.append(_Group([self.parameters[row] for row in rows], moments, weight_decay, scale))
+                self.groups.append(ParameterGroup(parameters, exp_avgs, exp_avg_sqs, weight_decay, scale))
         self._public = None if has_kernel() else self._public_optimizer()
 
     def zero_grad(self) -> None:
@@ -106,15 +113,19 @@ class AdamW:
         """Update every parameter with its gradient."""
         self._step += 1
         if self._public is not None:
-            for group, settings in zip(self._groups, self._public.param_groups, strict=True):
+            for group, settings in zip(self.groups, self._public.param_groups, strict=True):
                 settings["lr"] = self._lr(group)
             self._public.step()
             return
-        for group in self._groups:
+        for group in self.groups:
+            gradients = [parameter.grad for parameter in group.parameters if parameter.grad is not None]
+            if len(gradients) < len(group.parameters):
+                raise RuntimeError("A trained parameter has no gradient.")
             torch._fused_adamw_(
                 group.parameters,
-                [parameter.grad for parameter in group.parameters],
-                *group.moments,
+                gradients,
+                group.exp_avgs,
+                group.exp_avg_sqs,
                 [],
                 [self._step] * len(group.parameters),
                 lr=self._lr(group),
@@ -128,11 +139,11 @@ class AdamW:
 
     def state(self) -> dict[str, Tensor]:
         """Return the state's tensors by ``<index>.<name>``, numbered and named as in ``torch.optim.AdamW``."""
-        found = {}
+        tensors: dict[str, Tensor] = {}
         for index in range(len(self.parameters)):
-            found |= {f"{index}.{name}": self._moments[name][index] for name in MOMENTS}
-            found[f"{index}.step"] = self._step.clone()  # copies: a safetensors file cannot share tensors
-        return found
+            tensors |= {f"{index}.{name}": self._moments[name][index] for name in MOMENTS}
+            tensors[f"{index}.step"] = self._step.clone()  # copies: a safetensors file cannot share tensors
+        return tensors
 
     @torch.no_grad()
     def load(self, state: Mapping[str, Tensor]) -> None:
@@ -145,7 +156,7 @@ class AdamW:
             for settings in self._public.state.values():
                 settings["step"].copy_(self._step)
 
-    def _lr(self, group: _Group) -> Tensor:
+    def _lr(self, group: ParameterGroup) -> Tensor:
         return self.lr if group.scale == 1 else self.lr * group.scale
 
     def _public_optimizer(self) -> torch.optim.AdamW:
@@ -153,12 +164,16 @@ class AdamW:
 
         It is fused where torch has a fused kernel for the device.
         """
-        groups = [{"params": group.parameters, "weight_decay": group.weight_decay} for group in self._groups]
-        settings = {"lr": self.lr, "betas": self.betas, "eps": EPS, "capturable": self.lr.is_cuda}
+        groups = [{"params": group.parameters, "weight_decay": group.weight_decay} for group in self.groups]
+
+        def build(fused: bool | None) -> torch.optim.AdamW:
+            capturable = self.lr.is_cuda
+            return torch.optim.AdamW(groups, self.lr, self.betas, EPS, capturable=capturable, fused=fused)
+
         try:
-            optimizer = torch.optim.AdamW(groups, fused=True, **settings)
+            optimizer = build(fused=True)
         except RuntimeError:
-            optimizer = torch.optim.AdamW(groups, **settings)
+            optimizer = build(fused=None)
         for index, parameter in enumerate(self.parameters):
             moments = {name: self._moments[name][index] for name in MOMENTS}
             optimizer.state[parameter] = {"step": self._step.clone(), **moments}

@@ -1,7 +1,7 @@
 """One step of a training: a batch, forward, backward, update.
 
-On a GPU steps of this size wait for their launches, not for arithmetic. So nothing is asked of the device until the
-losses are read, and the whole step, from the gathering of the images to the update, is one CUDA graph.
+On a GPU, kernel launches limit steps of this size, not arithmetic. So the host does not wait for the device until the
+losses are read, and the whole step, from gathering the images to the update, is one CUDA graph.
 """
 
 from collections.abc import Iterator
@@ -17,14 +17,14 @@ from vit.distributed import ALONE, World
 from vit.trainer.optimizer import AdamW
 
 WARM_UP = 3
-"""Steps before the capture: libraries choose their kernels in them, and allocate."""
+"""Steps before the capture, in which libraries choose their kernels and allocate memory."""
 
 
 class Stepper:
-    """Takes steps, and holds their losses on the device until they are asked for.
+    """Takes steps and keeps their losses on the device until they are read.
 
     Attributes:
-        eager: why steps are not captured as a CUDA graph, a clause; empty where they are, or may yet be.
+        eager: why steps are not captured as a CUDA graph, as a clause; empty if they are or will be.
     """
 
     def __init__(
@@ -36,59 +36,63 @@ class Stepper:
         self.random = any(getattr(module, "p", 0) or getattr(module, "probability", 0) for module in model.modules())
         self.eager = self._why_eager()
         self._graph: torch.cuda.CUDAGraph | None = None
-        self._rows: Tensor | None = None  # what a captured step reads and writes, always in the same place
-        self._result: Tensor | None = None
-        self._warm = 0
-        self._aside = torch.cuda.Stream(self.device) if not self.eager else None
+        self._rows = self._result = torch.empty(0)  # the fixed memory that a captured step reads and writes
+        self._warm_ups = 0
+        self._warm_up_stream = torch.cuda.Stream(self.device) if not self.eager else None
         self._results = torch.zeros(len(batches), 2, device=self.device)
-        self._held = 0
+        self._unread = 0
 
     def take(self, rows: Tensor, *, epoch: int, step: int, position: int, lr: float) -> None:
-        """One step on these rows of the split; nothing is waited for.
+        """Take one step without waiting for the device.
 
         Args:
-            step: of the training, from 0; dropout is drawn from it.
-            position: of the step in its epoch, from 0; augmentation is drawn from it.
+            rows: rows of the split, int64 (b,).
+            epoch: number of the epoch, from 1.
+            step: step of the training, from 0; it determines dropout.
+            position: step within the epoch, from 0; it determines augmentation.
+            lr: learning rate.
         """
         self.optimizer.lr.fill_(lr)
         self.batches.seed(epoch, position)
-        other = (self.world.rank,) if self.world.rank else ()  # each has other images, and other dropout
-        with self._random(mix_seed(self.recipe.seed, epoch, step, *other)):
+        rank = (self.world.rank,) if self.world.rank else ()  # each rank has its own images and its own dropout
+        with self._seeded(mix_seed(self.recipe.seed, epoch, step, *rank)):
             result = self._run(rows)
-        self._results[self._held].copy_(result)
-        self._held += 1
+        self._results[self._unread].copy_(result)
+        self._unread += 1
 
     def results(self) -> list[tuple[float, int]]:
-        """Loss and right answers of each step since they were last asked for; this waits for the device."""
-        held, self._held = self._results[: self._held].tolist(), 0
-        return [(loss, int(right)) for loss, right in held]
+        """Return the loss and the number of correct answers of each step since the last call; waits for the device."""
+        values, self._unread = self._results[: self._unread].tolist(), 0
+        return [(loss, int(right)) for loss, right in values]
 
     def _run(self, rows: Tensor) -> Tensor:
         if self.eager or len(rows) < self.batches.batch_size:  # the last batch of an epoch may be smaller
             return self._step(rows)
-        if self._graph is None and self._warm < WARM_UP:
-            self._warm += 1
-            return self._apart(rows)
-        if self._graph is None and not self._capture(rows):
+        if self._graph is None and self._warm_ups < WARM_UP:
+            self._warm_ups += 1
+            return self._step_on_own_stream(rows)
+        if self._graph is None:
+            self._graph = self._capture(rows)
+        if self._graph is None:
             return self._step(rows)
         self._rows.copy_(rows)
         self._graph.replay()
         return self._result
 
     def _step(self, rows: Tensor) -> Tensor:
-        """The step itself; float32 (2,): the batch's mean loss, and how many of it are right."""
+        """Take the step and return float32 (2,): the mean loss of the batch and the number of correct answers."""
         part = self.world.part(len(rows))
         share = (part.stop - part.start) / len(rows)
-        if not share:  # more processes than images: take part in the sum, with nothing
+        if not share:  # more ranks than images: this rank takes part in the sums with weight 0
             part = slice(0, 1)
         images, labels = self.batches.batch(rows, part)
-        # A weight's copy in bf16 is used once a step, so there is nothing to keep, and a graph must not keep it.
+        # A bf16 copy of a weight is used once per step, so caching it saves nothing, and a graph must not cache it.
         with torch.autocast("cuda", torch.bfloat16, enabled=self.device.type == "cuda", cache_enabled=False):
             logits = self.network(images)
         logits = logits.float()
         loss = F.cross_entropy(logits, labels, label_smoothing=self.recipe.label_smoothing)
         self.optimizer.zero_grad()
-        # Gradients are averaged over processes as if all had as many images.
+        # DDP averages gradients as if all ranks had equally many images.
         (loss * (share * self.world.size) if self.world.size > 1 else loss).backward()
         if self.recipe.clip_norm:
             nn.utils.clip_grad_norm_(self.optimizer.parameters, self.recipe.clip_norm)
@@ -106,17 +110,20 @@ class Stepper:
             return "the images do not fit into the GPU's memory"
         return ""
 
-    def _apart(self, rows: Tensor) -> Tensor:
-        """A step on a stream of its own, as a capture asks of what precedes it."""
+    def _step_on_own_stream(self, rows: Tensor) -> Tensor:
+        """Take a step on a separate stream, as PyTorch requires for warm-up steps before a capture."""
+        stream = self._warm_up_stream
+        if stream is None:
+            return self._step(rows)
         current = torch.cuda.current_stream(self.device)
-        self._aside.wait_stream(current)
-        with torch.cuda.stream(self._aside):
+        stream.wait_stream(current)
+        with torch.cuda.stream(stream):
             result = self._step(rows)
-        current.wait_stream(self._aside)
+        current.wait_stream(stream)
         return result
 
-    def _capture(self, rows: Tensor) -> bool:
-        """Record the step; it is not taken by that. False, and the reason in ``eager``, where it cannot be."""
+    def _capture(self, rows: Tensor) -> torch.cuda.CUDAGraph | None:
+        """Record the step without taking it; if that fails, return None and set ``eager`` to the reason."""
         graph = torch.cuda.CUDAGraph()
         graph.register_generator_state(self.batches.generator)
         self._rows = rows.clone()
@@ -126,16 +133,15 @@ class Stepper:
                 self._result = self._step(self._rows)
         except RuntimeError as error:
             torch.cuda.synchronize(self.device)
-            fresh = torch.Generator(self.device)  # the other may believe that it is still being captured
+            fresh = torch.Generator(self.device)  # the registered one may still count as being captured
             self.batches.generator = fresh.manual_seed(self.batches.generator.initial_seed())
             self.eager = f"the capture failed ({str(error).splitlines()[0][:200]})"
-            return False
-        self._graph = graph
-        return True
+            return None
+        return graph
 
     @contextmanager
-    def _random(self, seed: int) -> Iterator[None]:
-        """Dropout and stochastic depth are drawn from the seed; the caller's own random numbers go on untouched."""
+    def _seeded(self, seed: int) -> Iterator[None]:
+        """Draw dropout and stochastic depth from the seed, and leave the caller's random state unchanged."""
         if not self.random:
             yield
             return

@@ -1,0 +1,71 @@
+"""The events that a training yields."""
+
+from dataclasses import dataclass, field
+
+from torch import Tensor
+
+from vit.trainer.checkpoint import Checkpoint
+
+
+@dataclass(frozen=True)
+class Step:
+    """One optimiser step.
+
+    Attributes:
+        step, epoch: numbers from 1.
+        loss: mean loss of the batch.
+        seconds: training time so far.
+    """
+
+    step: int
+    epoch: int
+    loss: float
+    lr: float
+    images_per_second: float
+    seconds: float
+
+
+@dataclass(frozen=True)
+class Epoch:
+    """One pass over the training images, and the validation after it.
+
+    Attributes:
+        train_loss, train_accuracy: means over the pass, on augmented images and while the weights changed.
+        kept: whether there are new weights to keep.
+        weights: the weights to keep, valid until the next event: those at the end of the epoch, or, with
+            ``keep="training_loss"``, those of a step within it.
+        best: metrics of these weights.
+    """
+
+    epoch: int
+    step: int
+    train_loss: float
+    train_accuracy: float
+    val_loss: float
+    val_accuracy: float
+    lr: float
+    seconds: float
+    kept: bool
+    best: dict[str, float] = field(repr=False, compare=False)
+    weights: dict[str, Tensor] = field(repr=False, compare=False)
+    checkpoint: Checkpoint = field(repr=False, compare=False)
+
+
+@dataclass(frozen=True)
+class Snapshot:
+    """Weights during training: float16 after an epoch, or, if ``final``, as they were when training was stopped."""
+
+    epoch: int
+    step: int
+    weights: dict[str, Tensor] = field(repr=False, compare=False)
+    final: bool = False
+
+
+@dataclass(frozen=True)
+class Note:
+    """A sentence for the log about how the training runs."""
+
+    text: str
+
+
+Event = Step | Epoch | Snapshot | Checkpoint | Note
