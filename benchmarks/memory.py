@@ -108,7 +108,7 @@ class Meter:
             torch.cuda.empty_cache()
             torch.cuda.reset_peak_memory_stats()
             return torch.cuda.memory_allocated()
-        heap.give_back()
+        heap.return_free_memory()
         Path("/proc/self/clear_refs").write_text("5")
         return self._read("VmRSS")
 

@@ -1,4 +1,4 @@
-"""Vision Transformers to train, predict with and look into.
+"""Train Vision Transformers, predict with them and look inside them.
 
 ```python
 from vit import METHODS, Target, capture, configure, load_checkpoint
@@ -9,13 +9,13 @@ train(configure(dataset="scenes", num_heads=4, depth=2, epochs=3), "mine")
 model, info = load_checkpoint("mine")
 images = model_input(info, "picture.jpg")  # (b c h w), normalised
 record = capture(model, images)  # .attention (b depth head query key)
-plots.head_grid(token_maps(record, token=0))  # a figure that shows itself
+plots.head_grid(token_maps(record, token=0))  # a Plotly figure
 why = METHODS["chefer"].function
 why(model, images, Target(label=3, against=2))  # (b rows columns)
 ```
 
-What is named here is loaded when it is first asked for, so that ``import vit`` stays light: a waiting job and the
-command line's help need no torch.
+Names are imported on first use, so that ``import vit`` stays light: a waiting job and the command line's help do not
+need torch.
 """
 
 from importlib import import_module

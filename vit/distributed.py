@@ -1,8 +1,8 @@
-"""The ranks of a data-parallel training: how they meet, exchange tensors and name the rank that failed.
+"""The ranks of a data-parallel training: process group, collectives, and which rank failed first.
 
-PyTorch's elastic launcher starts the ranks and tells each its place by environment variables, whether a user calls
-``torchrun`` or a job calls the launcher (:mod:`vit.jobs.rank_processes`). Nothing here imports torch before the ranks
-meet.
+PyTorch's elastic launcher starts the ranks and sets their environment variables, whether a user calls ``torchrun`` or a
+job calls the launcher (:mod:`vit.jobs.rank_processes`). This module imports torch only when the process group is
+created.
 """
 
 import hashlib
@@ -26,12 +26,12 @@ if TYPE_CHECKING:
     from torch.distributed import Store
 
 VARIABLES = ("RANK", "WORLD_SIZE", "LOCAL_RANK", "LOCAL_WORLD_SIZE", "MASTER_ADDR", "MASTER_PORT")
-"""Environment variables with which a launcher tells a process its rank."""
+"""Environment variables that a launcher sets for each rank."""
 
 START_TIMEOUT = timedelta(days=30)
-"""How long the ranks wait for rank 0, which may wait for its turn or decode images for hours."""
+"""How long the ranks wait for rank 0, which may wait in the device queue or decode images for hours."""
 STEP_TIMEOUT = timedelta(minutes=30)
-"""How long a collective operation may take during training; then the rank ends with an error."""
+"""How long a collective operation may take during training; after that, the rank ends with an error."""
 FAILURE_SECONDS = 5.0
 """How long rank 0 waits for the notes of the other ranks after it has lost a connection."""
 
@@ -46,7 +46,7 @@ class RankFailed(UserError):
 
 @dataclass(frozen=True)
 class World:
-    """The ranks that train together, as seen by one of them. With one process every method is a no-op.
+    """The ranks that train together (the world size) and this process's rank; every method is a no-op with one process.
 
     Attributes:
         rank: number of this process, from 0.
@@ -65,7 +65,7 @@ class World:
         return self.size == 1
 
     def part(self, count: int) -> slice:
-        """Return this rank's part of ``count`` items; the parts of all ranks in order are all items."""
+        """Return this rank's slice of ``count`` items; the slices of all ranks, in order, cover all items."""
         return slice(count * self.rank // self.size, count * (self.rank + 1) // self.size)
 
     def add(self, tensor: "Tensor") -> "Tensor":
@@ -181,8 +181,8 @@ class World:
         """Leave a note for rank 0 that this rank ends; the sentence is empty when another rank failed first."""
         self._store(timedelta(seconds=FAILURE_SECONDS)).set(f"failure {self.rank}", sentence)
 
-    def cause(self, error: Exception) -> Exception:
-        """On rank 0, replace a lost connection by a :class:`RankFailed` that names the rank which failed first.
+    def root_cause(self, error: Exception) -> Exception:
+        """On rank 0, turn a lost connection into a :class:`RankFailed` that names the rank that failed first.
 
         Every rank that loses a connection or fails leaves a note, so a rank without one has died.
         """
@@ -206,7 +206,7 @@ class World:
 
     def _first_failure(self, notes: dict[int, str]) -> RankFailed | None:
         sentences = ((rank, sentence) for rank, sentence in notes.items() if sentence)
-        return next((RankFailed(failures.of_rank(rank, self.size, text)) for rank, text in sentences), None)
+        return next((RankFailed(failures.describe_rank(rank, self.size, text)) for rank, text in sentences), None)
 
     def _notes(self, store: "Store") -> dict[int, str]:
         keys = {rank: f"failure {rank}" for rank in range(1, self.size)}
@@ -224,7 +224,7 @@ ALONE = World()
 
 
 def world() -> World:
-    """Return this process's place among the ranks, read from the launcher's environment variables."""
+    """Return the ranks and this process's own rank, from the launcher's environment variables."""
     try:
         rank, size, local_rank, local_size = (int(os.environ[name]) for name in VARIABLES[:4])
     except (KeyError, ValueError):
@@ -237,8 +237,8 @@ def launched() -> bool:
     return "RANK" in os.environ and "WORLD_SIZE" in os.environ
 
 
-def launch_mark() -> str:
-    """Return a text that is the same for all processes of one ``torchrun``, also after restarts; empty without it."""
+def launch_id() -> str:
+    """Return an id that all processes of one ``torchrun`` share, also after restarts; empty without ``torchrun``."""
     if not launched() or "TORCHELASTIC_RUN_ID" not in os.environ:
         return ""
     name = os.environ["TORCHELASTIC_RUN_ID"]

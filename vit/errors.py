@@ -1,16 +1,16 @@
-"""Errors that a person can act on.
+"""Errors that a user can correct.
 
 The message of a :class:`UserError` is one sentence that says what was wrong and what would be right. The command line
-prints it and exits with 2, a page shows it in place of the answer; anything else that is raised is a defect of ours.
+prints it and exits with 2, and a page shows it instead of a result. Any other exception is a bug.
 """
 
 
 class UserError(ValueError):
-    """Something in the person's hands is wrong: a setting, a file, a name."""
+    """A mistake that the user can correct: a setting, a file, a name."""
 
 
 class SettingsError(UserError):
-    """Settings that cannot be: the message names the setting and its bounds."""
+    """Invalid settings; the message names the setting and its bounds."""
 
 
 class DataError(UserError):

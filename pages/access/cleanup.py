@@ -116,7 +116,7 @@ def _delete_expired_runs(before: float) -> None:
         if run.config.owner and _changed(run.path) < before:
             with suppress(UserError, OSError):  # it is at work, or somebody was faster
                 runs.delete(run)
-    runs.remove_remains()
+    runs.remove_abandoned()
 
 
 def _delete_expired_visitor(visitor: Path, before: float, used: set[str]) -> None:

@@ -275,7 +275,7 @@ def _check_again(run: Run) -> None:
     _check_turn(limits)
     cleanup.check_disk(limits, max(0, disk_bytes(config) - run.size_bytes))
     if config != run.config:
-        with runs.holding(run):
+        with runs.exclusive_access(run):
             runs.write_config(run.path, config)
 
 

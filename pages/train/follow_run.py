@@ -64,7 +64,7 @@ def follow(bar: DeltaGenerator) -> None:
 def news(run: Run) -> Hashable:
     """Changes with all that the page says of an active run."""
     state = run.state
-    return state, run.written, queue.places().get(run.name) if state == "queued" else None
+    return state, run.written, queue.positions().get(run.name) if state == "queued" else None
 
 
 def pace(run: Run) -> float:
@@ -158,7 +158,7 @@ def show_state(run: Run, status: runs.Status) -> None:
 
 def queue_sentence(run: Run) -> str:
     """The place in the queue of a run that waits."""
-    words = queue.place_words(queue.places().get(run.name, 1))
+    words = queue.position_text(queue.positions().get(run.name, 1))
     return f"{words[0].upper()}{words[1:]}; it begins by itself, as soon as the device is free."
 
 
@@ -170,7 +170,7 @@ def show_action(run: Run, status: runs.Status) -> None:
     clicked = False
     if active:
         clicked = button("Stop", icon=":material/stop:", key="stop", help=reason or None, args=(access.stop, run))
-    elif status.state != "finished" and run.can_go_on and not run.at_limit:
+    elif status.state != "finished" and run.can_resume and not run.at_limit:
         clicked = button(
             "Resume", icon=":material/resume:", key="resume", help=reason or None, args=(access.resume, run)
         )

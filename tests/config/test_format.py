@@ -88,7 +88,7 @@ def test_one_that_was_stopped_within_an_epoch_goes_on_as_it_would_have(old):
 def test_they_go_into_a_zip_and_come_out_of_it(old, tmp_path):
     for name, told in old.items():
         run = runs.find_run(name)
-        run_zip.pack(run, tmp_path / "run.zip", resume=run.can_go_on)
+        run_zip.pack(run, tmp_path / "run.zip", resume=run.can_resume)
         again = run_zip.unpack(tmp_path / "run.zip")
         assert (again.config, again.snapshots) == (run.config, run.snapshots)
         np.testing.assert_allclose(probabilities(again), told["probabilities"], atol=1e-5)

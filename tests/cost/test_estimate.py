@@ -192,7 +192,7 @@ def test_free_memory_between_tensors_goes_back_to_the_system():
     tensors = [torch.ones(size // 4) for _ in range(300)]
     kept, full = tensors[::30], psutil.Process().memory_info().rss
     del tensors
-    heap.give_back()
+    heap.return_free_memory()
     assert psutil.Process().memory_info().rss < full - 200 * size
     assert all(tensor.sum() == size // 4 for tensor in kept)
 

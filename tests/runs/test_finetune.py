@@ -175,7 +175,7 @@ def test_layer_decay_is_timms_by_parameter_name():
     ours = {id(parameter): name for name, parameter in model.named_parameters()}
     found = {
         ours[id(parameter)]: (group.scale, group.weight_decay)
-        for group in optimizer._groups
+        for group in optimizer.groups
         for parameter in group.parameters
     }
     assert found.keys() == expected.keys()
@@ -202,7 +202,7 @@ def test_with_one_rate_the_optimiser_is_the_default_one(plain):
     config = tuned(plain)
     model = networks.build_model(config.model, seed=0)
     whole = AdamW(model, config.training, layer_decay=1.0)
-    assert [len(group.parameters) for group in whole._groups] == [
+    assert [len(group.parameters) for group in whole.groups] == [
         len(whole.decayed),
         len(whole.parameters) - len(whole.decayed),
     ]
@@ -223,7 +223,7 @@ def test_a_killed_fine_tuning_goes_on_bit_by_bit_without_the_run_that_it_started
     runs.update_status(run.path, state="failed")
     given = finetune.initial_weights(config)
     network, info = weights.load_checkpoint(run.path)
-    assert (info.metrics, run.can_go_on) == ({"epoch": 0, "validated": False}, True)
+    assert (info.metrics, run.can_resume) == ({"epoch": 0, "validated": False}, True)
     assert all(torch.equal(network.state_dict()[name], value) for name, value in given.items())
     runs.delete(plain)
     jobs.prepare_resume(run)
@@ -248,8 +248,8 @@ def test_a_start_that_is_gone_before_the_job_begins_ends_it_with_a_sentence(plai
         made("plain", ViTConfig(**TINY | {"depth": 1}))
     status = jobs.execute(run)
     assert status.state == "failed"
-    words = {"replaced": "is another network by now", "emptied": "has no weights"}
-    assert words.get(happens, "is gone, or is called otherwise") in status.message
+    words = {"replaced": "has changed", "emptied": "has no weights"}
+    assert words.get(happens, "was deleted or renamed") in status.message
     assert status.message.count(".") == 1
 
 
@@ -277,7 +277,7 @@ def test_fit_refuses_weights_that_are_none_or_of_another_network(plain):
         given | {"extra": torch.ones(3)},
         {"norm.bias": given["norm.bias"]},
     ):
-        with pytest.raises(TrainingFailed, match="not of this network"):
+        with pytest.raises(TrainingFailed, match="do not fit this network"):
             fit(config, DATA, initial=wrong)
 
 
@@ -285,7 +285,7 @@ def test_what_cannot_be_is_refused_in_a_sentence(home):
     course, cnn = made("course", ReferenceConfig(image_size=32, patch_size=16, embed_dim=16)), made("cnn", CNNConfig())
     with pytest.raises(SettingsError, match="choose 32 pixels"):
         tuned(course, size=64)
-    with pytest.raises(SettingsError, match="goes by the blocks of a transformer"):
+    with pytest.raises(SettingsError, match="needs the blocks of a transformer"):
         tuned(cnn, layer_decay=0.5)
     with pytest.raises(SettingsError, match="leave one of them out"):
         StartConfig(run="a", frozen=True, layer_decay=0.5)

@@ -133,7 +133,7 @@ def test_cutting_metrics_drops_later_steps_and_mends_a_half_line(run):
     offset = run.metrics()[1]
     with (run.path / "metrics.jsonl").open("ab") as file:
         file.write(b'{"event":"st')
-    runs.cut_metrics(run.path, 3)
+    runs.truncate_metrics(run.path, 3)
     assert (run.path / "metrics.jsonl").read_text().splitlines() == [
         json.dumps(it, separators=(",", ":")) for it in lines[:3]
     ]
@@ -160,7 +160,7 @@ def test_what_a_killed_write_left_behind_is_swept_and_nothing_else(run):
     half = [run.path / ".model.safetensors-x_1", run.path / "snapshots" / ".00002.safetensors-ab"]
     for file in kept + half:
         file.touch()
-    runs.sweep(run.path)
+    runs.remove_leftovers(run.path)
     assert all(file.exists() for file in kept)
     assert not any(file.exists() for file in half)
 

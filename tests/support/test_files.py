@@ -9,7 +9,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from vit.support.files import json_lines, remove_remains, safetensors_metadata, tail, write_atomic
+from vit.support.files import json_lines, remove_temporary_files, safetensors_metadata, tail, write_atomic
 
 
 def test_a_file_is_replaced_whole_and_readable_by_all(tmp_path):
@@ -47,7 +47,7 @@ def test_a_process_killed_while_it_writes_leaves_the_old_file_and_remains_that_a
     assert path.read_bytes() == b"old"
     assert len(list(tmp_path.iterdir())) == 2
     (tmp_path / ".lock").touch()
-    remove_remains(tmp_path)
+    remove_temporary_files(tmp_path)
     assert sorted(file.name for file in tmp_path.iterdir()) == [".lock", "last.safetensors"]
 
 

@@ -244,7 +244,7 @@ def test_a_zip_from_a_stranger_becomes_a_run_with_a_name_of_ours_or_none(home, h
     found = []
     with suppress(RunError):
         found = [run_zip.unpack(file).name]
-    assert all(map(runs.possible_name, found))
+    assert all(map(runs.is_valid_name, found))
     assert [it.name for it in (home / "checkpoints").iterdir()] == found
     assert not foreign_names.written_outside(home)
 

@@ -97,7 +97,7 @@ def _write(kind: str, found: Run, arguments: argparse.Namespace, result: dict[st
             from vit.exports import run_zip
 
             with arguments.out.open("wb") as file:
-                run_zip.pack(found, file, resume=found.can_go_on)
+                run_zip.pack(found, file, resume=found.can_resume)
             return []
         case "tensorboard":
             from vit.exports import tensorboard

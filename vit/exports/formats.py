@@ -116,7 +116,7 @@ def make(run: Run, form: str, progress: Progress) -> Path:
     check(form)
     target = _place(run, form)
     try:
-        with zips.scratch(target.parent) as beside:
+        with zips.temporary_folder(target.parent) as beside:
             part = beside / target.name
             if form == "hub":
                 from vit import hub

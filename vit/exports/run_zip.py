@@ -115,7 +115,7 @@ def unpack(
     if name is not None and (checkpoints_dir() / runs.check_name(name)).exists():
         raise RunError(f"There is a run {name!r} already: choose another name, such as {runs.free_name(name)!r}.")
     try:
-        with zips.scratch(checkpoints_dir()) as beside:
+        with zips.temporary_folder(checkpoints_dir()) as beside:
             with zips.open_zip(file, title_, _ENTRIES_MAX) as archive:
                 found, folder = _members(archive, title_)
                 _unpack(archive, found, beside, title_, min(bytes_max or BYTES_MAX, BYTES_MAX), adapt)
@@ -132,7 +132,7 @@ def unpack(
 def _called(text: str) -> str:
     """Return a text as a valid run name."""
     name = re.sub(r"[^a-z0-9._-]+", "-", re.sub(r"\.zip$", "", text.lower()))[:64].strip("._-")
-    return name if runs.possible_name(name) else "run"
+    return name if runs.is_valid_name(name) else "run"
 
 
 def _members(archive: zipfile.ZipFile, title_: str) -> tuple[dict[str, zipfile.ZipInfo], str]:

@@ -142,7 +142,7 @@ def create_run(loaded: Loaded, name: str | None = None, *, adapt: Adapt | None =
     what = f"The published model {config.published}. {' '.join(loaded.remarks)}".strip()
     status = Status(state="finished", message=what, ticket=0, started=now.timestamp(), ended=time.time())
     try:
-        with zips.scratch(folder) as beside:
+        with zips.temporary_folder(folder) as beside:
             runs.write_config(beside, config)
             runs.write_status(beside, status)
             save_file(loaded.weights, beside / runs.MODEL)
@@ -169,4 +169,4 @@ def _taken(name: str) -> UserError:
 def _slug(text: str) -> str:
     """Return a model's name as a valid run name."""
     name = re.sub(r"[^a-z0-9._-]+", "-", text.lower())[:59].strip("._-")
-    return name if runs.possible_name(name) else "published"
+    return name if runs.is_valid_name(name) else "published"

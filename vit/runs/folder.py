@@ -1,11 +1,13 @@
-"""What lies in a run's folder, and how it is written: the names of the files, the lock, the status, the metrics.
+"""The files of a run's folder and how they are written: lock, status, metrics.
 
-Who works on a run holds its lock, and a held lock, not a process id, is proof of life; only the holder writes.
+The process that works on a run holds its lock, and only that process writes. A held lock, not a process id, proves that
+it is alive.
 """
 
 import json
 import os
 import shutil
+import sys
 from contextlib import suppress
 from functools import lru_cache
 from pathlib import Path
@@ -17,12 +19,10 @@ from pydantic import ConfigDict, Field
 from vit.config import SCHEDULER_ID, RunConfig
 from vit.config.base import Settings
 from vit.errors import SettingsError
-from vit.support.files import json_lines, overwrite, remove_remains, safetensors_metadata, tail, write_atomic
+from vit.support.files import json_lines, overwrite, remove_temporary_files, safetensors_metadata, tail, write_atomic
 
-try:
+if sys.platform != "win32":
     import fcntl
-except ImportError:  # Windows
-    fcntl = None
 
 State = Literal["queued", "running", "finished", "stopped", "failed"]
 ACTIVE = ("queued", "running")
@@ -31,28 +31,29 @@ MODEL, LAST, SNAPSHOTS = "model.safetensors", "last.safetensors", "snapshots"
 PICTURE = "attention.png"
 TENSORBOARD = "tensorboard"
 STOP = ".stop"
-"""Asks for the end of a run whose worker may be on another machine, where no signal reaches it."""
+"""A file that asks a run to stop whose worker may be on another machine, where no signal reaches it."""
 
-_MADE = (LAST, METRICS, TENSORBOARD, SNAPSHOTS, PICTURE, MODEL)
-"""What a training makes, and what is made of its weights; first of all what a resume would go on from."""
-_MEASURED = ("epoch", "step", "train_loss", "train_accuracy", "val_loss", "val_accuracy", "lr", "seconds")
+_RESULTS = (LAST, METRICS, TENSORBOARD, SNAPSHOTS, PICTURE, MODEL)
+"""The files that a training makes, in the order of deletion: first the one that a resume would use."""
+_EPOCH_METRICS = ("epoch", "step", "train_loss", "train_accuracy", "val_loss", "val_accuracy", "lr", "seconds")
 _METRICS_TAIL = 2**17
 
 
 class Status(Settings):
-    """How a run fares; ``status.json`` of its folder.
+    """The status of a run, as in ``status.json``.
 
     Attributes:
-        message: one sentence for a person: what is being done, or why it ended.
-        ticket: place in the queue of the device; nanoseconds since 1970 when the run was created or resumed.
-        pid: the process that works on it, None until that has begun.
-        started, ended: seconds since 1970; ``started`` is when the device was its own.
-        epoch: complete epochs. step, steps_total: optimiser steps.
+        message: one sentence for the user: what the run is doing, or why it ended.
+        ticket: order in the queue of the device: nanoseconds since 1970 when the run was created or resumed.
+        pid: id of the process that works on the run; None before it has started.
+        started, ended: seconds since 1970; ``started`` is when the run got the device.
+        epoch: complete epochs.
+        step, steps_total: optimiser steps.
         device: ``cpu``, ``cuda`` or ``mps``.
-        best: what was measured with the kept weights: epoch, val_accuracy, val_loss and so on.
-        validated: whether the kept weights have been measured at all; the initial weights have not.
-        launch: the mark of the ``torchrun`` that works on it, which begins again where one of its processes dies.
-        placed: the mark of who places it, where that is not the queue of its device: see :func:`is_placed`.
+        best: metrics of the kept weights: epoch, val_accuracy, val_loss and so on.
+        validated: whether the kept weights were validated; initial weights are not.
+        launch: id of the ``torchrun`` that works on the run, also after it has restarted its processes.
+        placed: id of the program that schedules the run instead of the device queue: see :func:`is_placed`.
     """
 
     model_config = ConfigDict(frozen=True, extra="ignore")
@@ -73,13 +74,16 @@ class Status(Settings):
 
 
 def run_lock(path: Path) -> FileLock:
-    """The lock that the process at work on a run holds."""
+    """Return the lock that the process working on a run holds."""
     return FileLock(path / LOCK)
 
 
 def is_locked(path: Path) -> bool:
-    """Whether a process works on the run. Asking holds a share of the lock for an instant, so takers should retry."""
-    if fcntl is None:
+    """Return whether a process works on the run.
+
+    The check itself holds a shared lock for an instant, so whoever acquires the lock should retry.
+    """
+    if sys.platform == "win32":
         with suppress(FileNotFoundError):
             return _is_taken(path)
         return False
@@ -87,10 +91,10 @@ def is_locked(path: Path) -> bool:
         handle = os.open(path / LOCK, os.O_RDONLY | os.O_NONBLOCK)
     except (FileNotFoundError, NotADirectoryError):
         return False
-    except PermissionError:  # another user's run is taken at its word
+    except PermissionError:  # another user's run, whose lock cannot be checked
         return True
     try:
-        fcntl.flock(handle, fcntl.LOCK_SH | fcntl.LOCK_NB)  # a share: two who ask never take each other for a job
+        fcntl.flock(handle, fcntl.LOCK_SH | fcntl.LOCK_NB)  # shared, so that two readers do not block each other
     except OSError:
         return True
     finally:
@@ -99,12 +103,17 @@ def is_locked(path: Path) -> bool:
 
 
 def placer(path: Path, mark: str) -> Path:
-    """The folder whose lock is held by the program of this mark, which places the run in ``path``, while it lives."""
+    """Return the folder whose lock the scheduling program with this id holds while it is alive.
+
+    Args:
+        path: folder of a run.
+        mark: id of the program.
+    """
     return path.parent / ".locks" / mark
 
 
 def is_placed(path: Path, status: Status) -> bool:
-    """Whether a living program sees to it that the run finds a machine, and another one where that is lost."""
+    """Return whether a running program (a sweep on a Ray cluster) schedules the run and retries lost workers."""
     return bool(status.placed) and is_locked(placer(path, status.placed))
 
 
@@ -119,20 +128,20 @@ def _is_taken(path: Path) -> bool:
 
 
 def read_status(path: Path) -> Status:
-    """The status as it was last written, which for a job killed since is not the truth: see ``Run.status``.
+    """Return the status as it was last written; for a job that was killed since, ``Run.status`` has the true one.
 
-    Where it is lost, it is what the other files of the run tell.
+    If ``status.json`` is missing or damaged, the status is recovered from the other files of the run.
     """
     try:
         stat = (path / STATUS).stat()
         status = _parse_status(path / STATUS, stat.st_ino, stat.st_mtime_ns, stat.st_size)
     except FileNotFoundError:
-        state = "finished" if (path / MODEL).is_file() else "failed"
+        state: State = "finished" if (path / MODEL).is_file() else "failed"
         return _recovered(path, state, "It has no status.json.")
     except (OSError, SettingsError) as error:
         return _recovered(path, "failed", f"Its status.json cannot be read ({reason(error)}): resume it or start over.")
     # A job writes its weights before its status, and may be killed between the two.
-    best = measured(path) if status.state in ACTIVE else None
+    best = kept_metrics(path) if status.state in ACTIVE else None
     return status if best is None else status.model_copy(update={"best": best, "validated": True})
 
 
@@ -144,7 +153,7 @@ def _parse_status(path: Path, _inode: int, _mtime_ns: int, _size: int) -> Status
 def _recovered(path: Path, state: State, message: str) -> Status:
     epochs = (line for line in json_lines(tail(path / METRICS, _METRICS_TAIL)) if line.get("event") == "epoch")
     last = max(epochs, key=lambda line: line.get("step", 0), default={})
-    best = measured(path)
+    best = kept_metrics(path)
     try:
         return Status(
             state=state,
@@ -158,28 +167,27 @@ def _recovered(path: Path, state: State, message: str) -> Status:
         return Status(state=state, message=message)
 
 
-def measured(path: Path) -> dict[str, Any] | None:
-    """What was measured with the kept weights, as their own file says; None where it does not."""
+def kept_metrics(path: Path) -> dict[str, Any] | None:
+    """Return the metrics stored in the file of the kept weights; None if it has none."""
     try:
         stat = (path / MODEL).stat()
     except OSError:
         return None
-    found = _parse_measured(path / MODEL, stat.st_ino, stat.st_mtime_ns, stat.st_size)
+    found = _parse_kept_metrics(path / MODEL, stat.st_ino, stat.st_mtime_ns, stat.st_size)
     return dict(found) if found else None
 
 
 @lru_cache(maxsize=512)
-def _parse_measured(path: Path, _inode: int, _mtime_ns: int, _size: int) -> dict[str, Any] | None:
+def _parse_kept_metrics(path: Path, _inode: int, _mtime_ns: int, _size: int) -> dict[str, Any] | None:
     try:
         found = {name: json.loads(text) for name, text in safetensors_metadata(path).items()}
     except (ValueError, RecursionError):
         return None
-    numbers = all(type(found.get(name)) in (int, float) for name in _MEASURED)
-    return {name: found[name] for name in _MEASURED} if numbers and found.get("validated") is True else None
+    numbers = all(type(found.get(name)) in (int, float) for name in _EPOCH_METRICS)
+    return {name: found[name] for name in _EPOCH_METRICS} if numbers and found.get("validated") is True else None
 
 
 def write_status(path: Path, status: Status) -> None:
-    """Replace ``status.json``."""
     write_atomic(path / STATUS, status.model_dump_json(indent=2).encode())
 
 
@@ -190,10 +198,10 @@ def update_status(path: Path, **changes: Any) -> Status:
     return status
 
 
-def last_word(path: Path, status: Status) -> None:
-    """Write how a run ended by all means: where the disk takes no new file, over the old one.
+def write_final_status(path: Path, status: Status) -> None:
+    """Write the final status of a run; on a full disk, overwrite the old file in place.
 
-    Where not even that is possible, readers find that nobody holds the lock any more.
+    If even that fails, readers notice the end of the run because its lock is free.
     """
     try:
         write_status(path, status)
@@ -203,23 +211,22 @@ def last_word(path: Path, status: Status) -> None:
 
 
 def write_config(path: Path, config: RunConfig) -> None:
-    """Replace ``config.json``."""
     write_atomic(path / CONFIG, config.model_dump_json(indent=2).encode())
 
 
 def append_metrics(path: Path, lines: list[dict[str, Any]], *, durable: bool = False) -> None:
-    """Append lines to ``metrics.jsonl``, readable at once; ``durable`` waits until the disk has them."""
+    """Append lines to ``metrics.jsonl``, readable at once; ``durable`` also flushes them to the disk."""
     data = "".join(json.dumps(line, separators=(",", ":")) + "\n" for line in lines).encode()
     with (path / METRICS).open("ab", buffering=0) as file:
         rest = memoryview(data)
-        while rest:  # a disk that gets full takes a part first, and then says so
+        while rest:  # on a full disk the first write may be partial, and only the next one fails
             rest = rest[file.write(rest) :]
         if durable:
             os.fsync(file.fileno())
 
 
-def cut_metrics(path: Path, step: int) -> None:
-    """Drop what ``metrics.jsonl`` says of later steps, and a half-written last line."""
+def truncate_metrics(path: Path, step: int) -> None:
+    """Remove later steps and a half-written last line from ``metrics.jsonl``."""
     try:
         lines = list(json_lines((path / METRICS).read_bytes()))
     except FileNotFoundError:
@@ -228,27 +235,28 @@ def cut_metrics(path: Path, step: int) -> None:
     write_atomic(path / METRICS, "".join(kept).encode())
 
 
-def sweep(path: Path) -> None:
+def remove_leftovers(path: Path) -> None:
     """Remove the half-written files that a killed job left in a run's folder."""
     for folder in (path, path / SNAPSHOTS):
-        remove_remains(folder)
+        remove_temporary_files(folder)
 
 
 def clear(path: Path) -> None:
-    """Delete what a training has made: curves, weights, snapshots. Settings, status and log stay; so do targets of
-    links.
+    """Delete metrics, weights, snapshots and other results of a training; keep settings, status and log.
+
+    Symbolic links are removed, their targets are not.
     """
-    sweep(path)
-    for name in _MADE:
-        made = path / name
-        if made.is_dir() and not made.is_symlink():
-            shutil.rmtree(made)
+    remove_leftovers(path)
+    for name in _RESULTS:
+        result = path / name
+        if result.is_dir() and not result.is_symlink():
+            shutil.rmtree(result)
         else:
-            made.unlink(missing_ok=True)
+            result.unlink(missing_ok=True)
 
 
 def reason(error: Exception) -> str:
-    """Why, in the middle of a sentence and without its full stop."""
+    """Return the text of an error for the middle of a sentence, without a full stop."""
     if isinstance(error, OSError):
         return (error.strerror or str(error)).lower()
     return (str(error) if isinstance(error, SettingsError) else repr(error)).rstrip(".")

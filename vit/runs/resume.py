@@ -1,4 +1,4 @@
-"""The file of a run that a resume needs: weights, optimizer state and position."""
+"""The file of a run that a resume needs: weights, optimiser state and position."""
 
 from pathlib import Path
 

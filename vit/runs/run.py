@@ -1,4 +1,4 @@
-"""One run, as its folder tells it."""
+"""One run, read from its folder."""
 
 import os
 import re
@@ -34,17 +34,17 @@ from vit.support.files import json_lines, tail
 
 SHIPPED_RUN = "scenes-vit"
 AT_LIMIT = "Stopped at its limit"
-"""How the last word on a run begins that was ended by its ``max_seconds``."""
+"""Start of the final status message of a run that reached its ``max_seconds``."""
 START_GRACE = 30.0
-"""Seconds that a queued run may go without a process: the time that a new process needs to take its lock."""
+"""Seconds that a queued run may have no process: a new process needs time to take its lock."""
 
-_LAST_WORDS = 2**16
-"""Bytes of the log in which the reason of a death is looked for: a library's backtrace may follow it."""
+_END_OF_LOG = 2**16
+"""Bytes of the log that are searched for the reason of a failure; a library's backtrace may follow it."""
 
 
 @dataclass(frozen=True)
 class Run:
-    """One run, read afresh from its folder at each question.
+    """One run; every property reads its folder again.
 
     Attributes:
         path: absolute path of the folder.
@@ -54,7 +54,6 @@ class Run:
 
     @property
     def name(self) -> str:
-        """The folder's name."""
         return self.path.name
 
     @property
@@ -72,74 +71,74 @@ class Run:
 
     @property
     def status(self) -> Status:
-        """The true status: a job that says it is at work, and whose lock nobody holds, has failed."""
+        """The true status: a run that is marked as active but whose lock is free has failed."""
         status = read_status(self.path)
-        if not status.ticket and is_locked(self.path):  # its status.json is lost, but somebody is at work
+        if not status.ticket and is_locked(self.path):  # status.json is lost, but a process works on the run
             return status.model_copy(update={"state": "running"})
         if status.state not in ACTIVE or is_locked(self.path):
             return status
-        if is_placed(self.path, status):  # by one who lives, and who tries again where its worker was lost
+        if is_placed(self.path, status):  # the scheduling program retries a run whose worker was lost
             return status.model_copy(update={"state": "queued"})
-        begins = status.state == "queued" and status.pid is None  # a process that has begun takes the lock first
-        if begins and time.time() - status.ticket / 1e9 < START_GRACE:
+        starting = status.state == "queued" and status.pid is None  # a process takes the lock before it writes its pid
+        if starting and time.time() - status.ticket / 1e9 < START_GRACE:
             return status
-        status = read_status(self.path)  # it may have ended, in order, since the first look
+        status = read_status(self.path)  # it may have ended normally since the first read
         if status.state not in ACTIVE:
             return status
-        sentence = failures.of_death(None, self.last_words)
+        sentence = failures.describe_death(None, self.end_of_log)
         return status.model_copy(update={"state": "failed", "message": sentence})
 
     @property
     def state(self) -> State:
-        """``queued``, ``running``, ``finished``, ``stopped`` or ``failed``; the true one."""
+        """The true state: ``queued``, ``running``, ``finished``, ``stopped`` or ``failed``."""
         return self.status.state
 
     @property
     def active(self) -> bool:
-        """Whether a process works on it, or is about to."""
+        """Whether the run is queued or running."""
         return self.state in ACTIVE
 
     @property
     def best(self) -> dict[str, Any] | None:
-        """What was measured with the kept weights (epoch, val_accuracy, val_loss), None before the first validation."""
+        """Metrics of the kept weights (epoch, val_accuracy, val_loss and so on); None before the first validation."""
         status = read_status(self.path)
         return status.best if status.validated else None
 
     @property
     def has_weights(self) -> bool:
-        """Whether there is a model to load; possibly the initial, untrained one."""
+        """Whether there is a model to load; it may be the initial, untrained one."""
         return (self.path / MODEL).is_file()
 
     @property
-    def can_go_on(self) -> bool:
-        """Whether there is the file that a resume goes on from."""
+    def can_resume(self) -> bool:
+        """Whether there is a resume checkpoint."""
         return (self.path / LAST).is_file()
 
     @property
     def at_limit(self) -> bool:
-        """Whether it was ended by its own ``max_seconds``."""
+        """Whether the run was stopped by its ``max_seconds``."""
         status = self.status
         return status.state == "stopped" and status.message.startswith(AT_LIMIT)
 
     @property
     def snapshots(self) -> list[int]:
-        """Epochs of which fp16 weights are kept, ascending."""
+        """Epochs with a float16 snapshot, ascending."""
         numbers = (re.search(r"(\d+)\.safetensors$", file.name) for file in (self.path / SNAPSHOTS).glob("*"))
         return sorted(int(number[1]) for number in numbers if number)
 
     @property
     def size_bytes(self) -> int:
-        """Bytes of all its files."""
+        """Size of all files in bytes."""
         sizes = 0
         for file in self.path.rglob("*"):
-            with suppress(OSError):  # a job at work renames its files
-                stat = file.lstat()  # of a link itself: what it points to is not freed by deleting the run
+            with suppress(OSError):  # a running job renames files
+                stat = file.lstat()  # the size of a link itself: deleting the run does not delete its target
                 sizes += stat.st_size if S_ISREG(stat.st_mode) or S_ISLNK(stat.st_mode) else 0
         return sizes
 
     @property
     def stamp(self) -> int:
-        """Changes with the kept weights, which a training replaces as it gets better; 0 where there are none."""
+        """A number that changes whenever the kept weights are replaced; 0 if there are none."""
         try:
             return (self.path / MODEL).stat().st_mtime_ns
         except OSError:
@@ -147,25 +146,25 @@ class Run:
 
     @property
     def written(self) -> tuple[tuple[int, int], ...]:
-        """Changes whenever its job tells something: time and bytes of status, metrics and log; no file is read."""
+        """A value that changes whenever the job writes: time and size of status, metrics and log. Reads no file."""
         return tuple(_time_and_bytes(self.path / name) for name in (STATUS, METRICS, LOG))
 
     @property
     def picture(self) -> Path | None:
-        """The attention of all its heads as an image file, where one was made for it."""
+        """An image file of the attention of all heads, if there is one."""
         return self.path / PICTURE if (self.path / PICTURE).is_file() else None
 
     @property
     def shipped(self) -> bool:
-        """Whether it came with the project."""
+        """Whether the run is part of the project."""
         return self.name == SHIPPED_RUN
 
     def metrics(self, offset: int = 0) -> tuple[list[dict[str, Any]], int]:
-        """The lines of ``metrics.jsonl`` from a byte offset on, and the offset to go on from.
+        """Return the lines of ``metrics.jsonl`` from a byte offset, and the offset for the next call.
 
-        Each line is a dict with ``event`` ("step" or "epoch") and the fields of the trainer's record. A last line that
-        is still being written is left for the next call. A resume cuts the file back to the resumed step: a caller who
-        keeps lines should key them by step, and an offset past the end starts over.
+        Each line is a dict with ``event`` ("step" or "epoch") and the fields of the trainer's event. A last line that
+        is still being written is left for the next call. A resume truncates the file to the resumed step, so callers
+        should key lines by step; an offset past the end starts from the beginning.
         """
         try:
             with (self.path / METRICS).open("rb") as file:
@@ -180,17 +179,17 @@ class Run:
 
     @property
     def latest(self) -> dict[str, Any] | None:
-        """The last whole line of ``metrics.jsonl``, None before the first step; only the file's end is read."""
+        """The last complete line of ``metrics.jsonl``; None before the first step. Reads only the end of the file."""
         lines = list(json_lines(tail(self.path / METRICS, 4096)))
         return lines[-1] if lines else None
 
     @property
-    def last_words(self) -> str:
-        """The end of the log, long enough to find in it why a process died."""
-        return tail(self.path / LOG, _LAST_WORDS).decode(errors="replace")
+    def end_of_log(self) -> str:
+        """The end of the log, long enough to contain the reason of a failure."""
+        return tail(self.path / LOG, _END_OF_LOG).decode(errors="replace")
 
     def log(self, lines: int = 100) -> str:
-        """The last lines of the log; an empty string when there is none."""
+        """Return the last lines of the log; an empty string if there is none."""
         return "\n".join(tail(self.path / LOG, 200 * lines).decode(errors="replace").splitlines()[-lines:])
 
 

@@ -1,4 +1,4 @@
-"""The weights that a run left along the way, epoch by epoch, and what was measured at them."""
+"""The weights and metrics of a run after each epoch."""
 
 from typing import TYPE_CHECKING
 
@@ -10,9 +10,9 @@ if TYPE_CHECKING:  # pages list epochs without torch
 
 
 def epochs(run: Run) -> list[int]:
-    """Epochs whose weights can be had, ascending, 0 (before training) the first; empty where there are no snapshots.
+    """Return the epochs whose weights are available, ascending, starting with 0 (before training).
 
-    A run that is still training, and will leave some, has epoch 0 from its start.
+    The list is empty if the run has no snapshots and will not write any.
     """
     kept = run.snapshots
     if not kept and not (run.config.training.snapshots and run.active):
@@ -21,7 +21,7 @@ def epochs(run: Run) -> list[int]:
 
 
 def stamp(run: Run, epoch: int) -> int:
-    """Changes with the weights of an epoch; 0 for initial weights, which no file holds, and for a file that is gone."""
+    """Return a number that changes when the snapshot of an epoch is replaced; 0 if there is no file."""
     from vit.runs.weights import snapshot_path
 
     try:
@@ -31,12 +31,12 @@ def stamp(run: Run, epoch: int) -> int:
 
 
 def load(run: Run, epoch: int) -> "Network":
-    """The network as it was after an epoch, in eval mode and frozen.
+    """Return the network as it was after an epoch, in eval mode and frozen.
 
-    Epoch 0 is drawn anew from the run's seed, in the way in which the training drew it.
+    The weights of epoch 0 are generated from the run's seed, exactly as the training did.
 
     Raises:
-        RunError: there is no snapshot of this epoch, or it is damaged.
+        RunError: the snapshot of this epoch is missing or damaged.
     """
     from vit.runs.weights import load_snapshot
 
@@ -46,12 +46,12 @@ def load(run: Run, epoch: int) -> "Network":
 
 
 def initial(config: RunConfig) -> "Network":
-    """The network before its first step, in eval mode and frozen."""
+    """Return the network before its first step, in eval mode and frozen."""
     from vit.networks import build_model
 
     return build_model(config.model, seed=config.training.seed).eval().requires_grad_(False)
 
 
 def history(run: Run) -> dict[int, dict]:
-    """What was measured at the end of each epoch, by its number: the epoch lines of the metrics."""
+    """Return the epoch lines of the metrics, by epoch."""
     return {line["epoch"]: line for line in run.metrics()[0] if line.get("event") == "epoch"}

@@ -1,13 +1,12 @@
-"""A run is a folder: settings, metrics, status, weights.
+"""List, create, rename and delete runs.
 
-::
+A run is a folder::
 
     checkpoints/<run>/  config.json  metrics.jsonl  status.json  model.safetensors  last.safetensors
                         snapshots/  log.txt  .lock
 
-Every file is written beside, flushed to disk with its folder, and renamed once; only ``metrics.jsonl`` grows line by
-line. Who works on a run holds its lock, and a held lock, not a process id, is proof of life. How the files are written
-is in :mod:`vit.runs.folder`.
+Every file is written under a temporary name, flushed to disk with its folder, and renamed once; only ``metrics.jsonl``
+grows line by line. :mod:`vit.runs.folder` writes the files and describes the lock.
 """
 
 import os
@@ -31,11 +30,11 @@ from vit.runs.folder import (
     LOG,
     Status,
     clear,
-    last_word,
     reason,
     run_lock,
     update_status,
     write_config,
+    write_final_status,
     write_status,
 )
 from vit.runs.run import Run
@@ -45,18 +44,18 @@ from vit.support.untrusted_text import is_reserved
 
 _NAME_MAX = 64
 _PART_MAX = 29
-"""Letters of data and start in the name of a run that starts from another."""
+"""Characters for the data set and for the other run in the suggested name of a fine-tuning run."""
 _STALE_SECONDS = 24 * 3600
-"""After so long nobody is at work any more on a folder that has no name yet."""
+"""Age after which a temporary run folder counts as abandoned."""
 
 
 def list_runs() -> list[Run]:
-    """All readable runs, newest first."""
+    """Return all readable runs, newest first."""
     return _survey()[0]
 
 
 def broken_runs() -> list[tuple[str, str]]:
-    """Folders that look like runs but cannot be read, or have names that no run has: (name, sentence)."""
+    """Return (name, reason) of the folders that look like runs but cannot be read or have an invalid name."""
     return _survey()[1]
 
 
@@ -74,7 +73,7 @@ def _survey() -> tuple[list[Run], list[tuple[str, str]]]:
 
 
 def find_run(name: str) -> Run:
-    """The run of a name; for names that come from a link, since it never leaves the folder of runs.
+    """Return the run with this name. It never leaves the folder of runs, so the name may come from a link.
 
     Raises:
         RunError: there is no such run, or it cannot be read.
@@ -83,7 +82,7 @@ def find_run(name: str) -> Run:
 
 
 def get_run(name_or_path: str | Path) -> Run:
-    """The run of a name, or in a folder anywhere when a path is given.
+    """Return the run with this name, or the run in the folder with this path.
 
     Raises:
         RunError: there is no such run, or it cannot be read.
@@ -105,74 +104,74 @@ def _open(path: Path) -> Run:
 
 
 def create(name: str | None, config: RunConfig) -> Run:
-    """Make the folder of a new run, queued for its device.
+    """Create the folder of a new run, queued for its device.
 
     Raises:
-        RunError: the name is taken or cannot be a folder's name, or the folder cannot be written.
-        SettingsError: this machine lacks the device, or room on it for the processes.
+        RunError: the name is taken or invalid, or the folder cannot be written.
+        SettingsError: this machine does not have the device, or not enough of it for the processes.
     """
     device = resolve(config.training.device, config.training.processes)
     config = config.model_copy(update={"created": datetime.now(UTC).isoformat(timespec="microseconds")})
     path = checkpoints_dir() / (suggest_name(config) if name is None else check_name(name))
-    beside = path.with_name(f".{secrets.token_hex(8)}.part")  # a run appears under its name when it is whole
+    temporary = path.with_name(f".{secrets.token_hex(8)}.part")  # the run gets its name when it is complete
     with _writing(path):
-        beside.mkdir(parents=True)
-        remove_remains()
+        temporary.mkdir(parents=True)
+        remove_abandoned()
         try:
-            write_config(beside, config)
-            write_status(beside, Status(ticket=time.time_ns(), device=device, message="Starting."))
-            beside.rename(path)  # it takes the place of an empty folder, and of nothing else
+            write_config(temporary, config)
+            write_status(temporary, Status(ticket=time.time_ns(), device=device, message="Starting."))
+            temporary.rename(path)  # replaces an empty folder, but nothing else
         except OSError as error:
-            shutil.rmtree(beside, ignore_errors=True)
+            shutil.rmtree(temporary, ignore_errors=True)
             if not path.exists() and not path.is_symlink():
                 raise
-            if name is None:  # somebody else was faster with the same suggestion
+            if name is None:  # another process took the suggested name meanwhile
                 return create(None, config)
-            what = "a run" if (path / CONFIG).exists() else "something else in the folder of runs that is called"
-            raise RunError(f"There is {what} {name!r} already: choose another name.") from error
+            what = "a run" if (path / CONFIG).exists() else "another file or folder in the folder of runs called"
+            raise RunError(f"There is already {what} {name!r}: choose another name.") from error
         sync_folder(path.parent)
     return Run(path)
 
 
 def requeue(run: Run) -> None:
-    """Give a run that has ended a new place in the queue, to be resumed."""
+    """Queue a run that has ended again, to be resumed."""
     changes = {"ticket": time.time_ns(), "pid": None, "started": None, "ended": None, "message": "Starting."}
     device = device_of(run)
-    with holding(run), _writing(run.path):
+    with exclusive_access(run), _writing(run.path):
         update_status(run.path, state="queued", device=device, placed="", **changes)
 
 
 def start_over(run: Run) -> None:
-    """Delete what a run that is not active has made, and queue it from the beginning, with its settings.
+    """Delete the results of a run that is not active, and queue it again from the beginning.
 
     Raises:
         RunError: it is active, its settings cannot be read, or its folder cannot be written.
-        SettingsError: this machine lacks the device; then nothing is deleted.
+        SettingsError: this machine does not have the device; then nothing is deleted.
     """
     device = device_of(run)
-    with holding(run), _writing(run.path):
-        # Whoever finds it half deleted, after a crash, finds a run that can begin.
-        last_word(run.path, Status(state="stopped", device=device, message="Stopped while it was about to start over."))
+    with exclusive_access(run), _writing(run.path):
+        # If this crashes halfway, the run can still be started over.
+        write_final_status(
+            run.path, Status(state="stopped", device=device, message="Stopped while it was about to start over.")
+        )
         clear(run.path)
         write_status(run.path, Status(ticket=time.time_ns(), device=device, message="Starting over."))
         with suppress(OSError), (run.path / LOG).open("a", encoding="utf-8") as log:
-            log.write(f"{time.strftime('%H:%M:%S')}  Started over: all that is above is of weights that are gone.\n")
+            log.write(f"{time.strftime('%H:%M:%S')}  Started over: the lines above belong to deleted weights.\n")
 
 
 def device_of(run: Run) -> str:
-    """The device that a run would be trained on now.
+    """Return the device that a run would be trained on now.
 
     Raises:
-        SettingsError: this machine lacks it.
+        SettingsError: this machine does not have it.
     """
     return resolve(run.config.training.device)
 
 
 def suggest_name(config: RunConfig) -> str:
-    """A free name that tells data, depth and heads, such as ``scenes-d4-h4-2``, another network than the ViT, or what
-    the run starts from.
-    """
-    from vit.data import title  # it brings numpy and Pillow, which a waiting job has no use for
+    """Return a free name from the data and the network (``scenes-d4-h4-2``), or from the run that it starts from."""
+    from vit.data import title  # imports numpy and Pillow, which a waiting job does not need
 
     source = Path(title(config.data.source)).stem.lower()
     slug = re.sub(r"[^a-z0-9]+", "-", source).strip("-")[:40].strip("-") or "images"
@@ -184,7 +183,7 @@ def suggest_name(config: RunConfig) -> str:
 
 
 def free_name(base: str) -> str:
-    """``base`` where no run is called so, or else ``base-2`` and so on."""
+    """Return ``base`` if the name is free, or else ``base-2`` and so on."""
     taken = {path.name for path in checkpoints_dir().glob("*")}
     name, number = base, 2
     while name in taken:
@@ -193,21 +192,20 @@ def free_name(base: str) -> str:
 
 
 def check_name(name: str) -> str:
-    """The name itself, when a run may be called so.
+    """Return the name if it is valid for a run.
 
     Raises:
-        RunError: it may not; the sentence says what a name is made of.
+        RunError: it is not; the message says what a valid name is.
     """
-    if not possible_name(name):
+    if not is_valid_name(name):
         raise RunError(
-            f"A run cannot be called {name[:60]!r}: take up to 64 small letters, digits, dots, hyphens and "
-            "underscores, a letter or digit at either end, and no name that a system reserves."
+            f"A run cannot be called {name[:60]!r}: use up to 64 lowercase letters, digits, dots, hyphens and "
+            "underscores, with a letter or digit at both ends, and no name that Windows reserves."
         )
     return name
 
 
-def possible_name(name: str) -> bool:
-    """Whether a run may be called so."""
+def is_valid_name(name: str) -> bool:
     return RUN_NAME.fullmatch(name) is not None and not is_reserved(name)
 
 
@@ -215,75 +213,75 @@ def rename(run: Run, name: str) -> Run:
     """Rename a run that is not active.
 
     Raises:
-        RunError: it is active, or the name is taken or impossible.
+        RunError: it is active, or the name is taken or invalid.
     """
     target = _own_folder(run).with_name(check_name(name))
-    with holding(run), _writing(run.path):
+    with exclusive_access(run), _writing(run.path):
         if target.exists() or target.is_symlink():
-            raise RunError(f"There is a run {name!r} already: choose another name, such as {free_name(name)!r}.")
+            raise RunError(f"There is already a run {name!r}: choose another name, such as {free_name(name)!r}.")
         run.path.rename(target)
         sync_folder(target.parent)
     return Run(target)
 
 
 def delete(run: Run) -> None:
-    """Delete a run that is not active, with all its files; of links in it, the links and not their targets.
+    """Delete a run that is not active, with all its files. Symbolic links are removed, their targets are not.
 
     Raises:
-        RunError: it is active, or not in the folder of runs, or another file system is mounted in it.
+        RunError: it is active or not in the folder of runs, or another file system is mounted in it.
     """
     path = _own_folder(run)
     mounts = [folder for folder, *_ in os.walk(path) if os.path.ismount(folder)]
     if mounts:
         raise RunError(f"Another disk is mounted at {mounts[0]}: unmount it first, so that nothing on it is deleted.")
-    with holding(run), _writing(path):
-        doomed = path.with_name(f".deleted-{path.name}-{time.time_ns()}")
-        path.rename(doomed)  # at once, so nobody finds half a run
+    with exclusive_access(run), _writing(path):
+        deleted = path.with_name(f".deleted-{path.name}-{time.time_ns()}")
+        path.rename(deleted)  # one atomic step, so that no reader sees half a run
         sync_folder(path.parent)
-    shutil.rmtree(doomed, ignore_errors=True)
-    remove_remains()
-    if doomed.exists():
-        raise RunError(f"The run {run.name!r} is deleted, but not all of its files: delete {doomed} by hand.")
+    shutil.rmtree(deleted, ignore_errors=True)
+    remove_abandoned()
+    if deleted.exists():
+        raise RunError(f"The run {run.name!r} is deleted, but some of its files are left: delete {deleted} by hand.")
 
 
-def remove_remains() -> None:
-    """Delete what killed processes left in the folder of runs: half deleted runs, and, when old, half made ones."""
-    for doomed in checkpoints_dir().glob(".deleted-*"):
-        shutil.rmtree(doomed, ignore_errors=True)
-    for beside in checkpoints_dir().glob(".*.part"):
+def remove_abandoned() -> None:
+    """Delete what killed processes left in the folder of runs: half-deleted runs and old half-created ones."""
+    for deleted in checkpoints_dir().glob(".deleted-*"):
+        shutil.rmtree(deleted, ignore_errors=True)
+    for temporary in checkpoints_dir().glob(".*.part"):
         with suppress(OSError):
-            if time.time() - beside.stat().st_mtime > _STALE_SECONDS:
-                shutil.rmtree(beside, ignore_errors=True)
+            if time.time() - temporary.stat().st_mtime > _STALE_SECONDS:
+                shutil.rmtree(temporary, ignore_errors=True)
 
 
 def _own_folder(run: Run) -> Path:
-    """The run's folder, where it lies in the folder of runs and is no link and no way out of it."""
+    """Return the run's folder; raise a RunError if it is not directly in the folder of runs, or is a link."""
     own = checkpoints_dir().resolve() / run.name
     if run.path.parent.resolve() != own.parent or run.path.resolve() != own or run.name.startswith("."):
-        raise RunError(f"The run {run.name!r} is not in {checkpoints_dir()}: change it where it is.")
+        raise RunError(f"The run {run.name!r} is not in {checkpoints_dir()}: rename or delete its folder by hand.")
     return run.path
 
 
 @contextmanager
 def _writing(path: Path) -> Iterator[None]:
-    """What the system refuses becomes a sentence."""
+    """Raise errors of the file system as a RunError."""
     try:
         yield
     except OSError as error:
-        sentence = f"The run's folder {path} cannot be written: {reason(error)}{failures.remedy(error)}."
+        sentence = f"The run's folder {path} cannot be written: {reason(error)}{failures.disk_advice(error)}."
         raise RunError(sentence) from error
 
 
 @contextmanager
-def holding(run: Run) -> Iterator[None]:
-    """Hold the lock of a run on which no job works.
+def exclusive_access(run: Run) -> Iterator[None]:
+    """Hold the lock of a run that is not active.
 
     Raises:
-        RunError: a job works on it, or is about to.
+        RunError: the run is active, or its folder cannot be written.
     """
     busy = RunError(f"The run {run.name!r} is {run.state}: stop it first.")
     end = time.monotonic() + 0.3
-    while run.active:  # as is one that has just died, while its server writes how
+    while run.active:  # a run whose process has just died also counts as active until its final status is written
         if time.monotonic() > end:
             raise busy
         time.sleep(0.02)

@@ -1,4 +1,4 @@
-"""Tensors on disk: a run's kept weights, what a resume needs, the snapshots. Safetensors only, never a pickle."""
+"""Read and write a run's tensors: kept weights, resume checkpoint, snapshots. Safetensors files, never pickles."""
 
 import json
 from collections.abc import Mapping
@@ -22,14 +22,15 @@ from vit.support.files import write_atomic
 
 @dataclass(frozen=True)
 class CheckpointInfo:
-    """What goes with a model's weights.
+    """Information about a model's weights.
 
     Attributes:
         class_names: in the order of the logits.
-        mean, std: the per-channel normalisation of pixels in [0, 1].
-        image_size: pixels a side.
+        mean, std: normalisation per channel, of pixels in [0, 1].
+        image_size: pixels per side.
         dataset: the source that the run was trained on.
-        metrics: of the kept weights: ``epoch``, ``validated``, and, once validated, ``val_accuracy`` and ``val_loss``.
+        metrics: metrics of these weights: ``epoch``, ``validated``, and, if validated, ``val_accuracy`` and
+            ``val_loss``.
         config: all settings of the run.
     """
 
@@ -43,12 +44,12 @@ class CheckpointInfo:
 
     @property
     def crop_pct(self) -> float:
-        """What share of an image's centre square is looked at, for each side."""
+        """Share of each side of the image's centre square that is used."""
         return self.config.data.crop_pct
 
     @property
     def interpolation(self) -> Interpolation:
-        """How that is brought to its size."""
+        """Interpolation with which images are resized."""
         return self.config.data.interpolation
 
 
@@ -63,21 +64,22 @@ def read_tensors(path: Path, advice: str = "train the run again") -> tuple[dict[
             metadata = {key: json.loads(value) for key, value in (file.metadata() or {}).items()}
             return {name: file.get_tensor(name) for name in file.keys()}, metadata  # noqa: SIM118
     except FileNotFoundError:
-        raise RunError(f"The run {path.parent.name!r} has no {path.name}; train it first.") from None
+        raise RunError(f"The run {path.parent.name!r} has no {path.name}: train it first.") from None
     except (SafetensorError, ValueError, RecursionError, OSError) as error:
-        raise RunError(f"The file {path.name} of {path.parent.name!r} is damaged ({error}); {advice}.") from None
+        raise RunError(f"The file {path.name} of {path.parent.name!r} is damaged ({error}): {advice}.") from None
 
 
 def save_model(run: Path, weights: Mapping[str, Tensor], metrics: Mapping) -> None:
-    """Write the weights that the run keeps, and in their metadata which epoch they are of and how good."""
+    """Write the kept weights of a run, with their epoch and metrics as metadata."""
     write_tensors(run / MODEL, weights, metrics)
 
 
 def load_checkpoint(run: str | Path, *, device: str = "cpu") -> tuple[Network, CheckpointInfo]:
-    """The kept model of a run, in eval mode and frozen, so that threads may share it.
+    """Return the kept model of a run, in eval mode and frozen, so that threads may share it.
 
     Args:
         run: a run's name, or a path to its folder.
+        device: where to put the model.
 
     Raises:
         RunError: there is no such run, it has no weights yet, or its files are damaged.
@@ -88,31 +90,29 @@ def load_checkpoint(run: str | Path, *, device: str = "cpu") -> tuple[Network, C
 
 
 def load_snapshot(run: str | Path, epoch: int, *, device: str = "cpu") -> tuple[Network, CheckpointInfo]:
-    """The model as it was after ``epoch``, from its fp16 snapshot."""
+    """Return the model as it was after ``epoch``, from its float16 snapshot."""
     found = get_run(run)
     tensors, metrics = read_tensors(snapshot_path(found.path, epoch))
     return _model(found, tensors, device), _info(found, metrics)
 
 
 def snapshot_path(run: Path, epoch: int) -> Path:
-    """Where the snapshot of one epoch lies."""
     return run / SNAPSHOTS / f"{epoch:05d}.safetensors"
 
 
 def save_snapshot(run: Path, epoch: int, weights: Mapping[str, Tensor]) -> None:
-    """Write one fp16 snapshot."""
     write_tensors(snapshot_path(run, epoch), weights, {"epoch": epoch})
 
 
 def _model(run: Run, tensors: dict[str, Tensor], device: str) -> Network:
-    with torch.device("meta"):  # no weights are drawn that are replaced at once: a ViT-B/16 takes seconds to draw
+    with torch.device("meta"):  # skips random weights that are replaced at once; a ViT-B/16 takes seconds for them
         model = build_model(run.config.model)
     kept = model.state_dict()
     tensors = {name: tensor.to(kept[name].dtype) if name in kept else tensor for name, tensor in tensors.items()}
     try:
-        model.load_state_dict(tensors, assign=True)  # fp16 snapshots have become float32
+        model.load_state_dict(tensors, assign=True)  # float16 snapshots were converted to float32 above
     except RuntimeError:
-        raise RunError(f"The weights of {run.name!r} do not fit its config.json; train the run again.") from None
+        raise RunError(f"The weights of {run.name!r} do not fit its config.json: train the run again.") from None
     return model.eval().requires_grad_(False).to(device)
 
 

@@ -1,4 +1,4 @@
-"""Files that survive a crash: written beside, flushed with their folder, renamed once; and lines cut short by one."""
+"""Write files so that they survive a crash, and read files that a crash may have truncated."""
 
 import json
 import os
@@ -9,27 +9,27 @@ from pathlib import Path
 from typing import Any
 
 HEADER_MAX = 2**24
-"""Bytes of a safetensors header that are read; those of a network of 48 blocks are a hundred thousand."""
+"""Longest safetensors header that is read; a network of 48 blocks has about 100,000 bytes."""
 
 
 def write_atomic(path: Path, data: bytes) -> None:
-    """Write a file so that a reader, or a loss of power, meets the old one or the new one and never a part."""
-    handle, beside = tempfile.mkstemp(dir=path.parent, prefix=f".{path.name}-")
+    """Write a file under a temporary name, flush it and rename it, so that no reader ever sees a part of it."""
+    handle, temporary = tempfile.mkstemp(dir=path.parent, prefix=f".{path.name}-")
     try:
         with os.fdopen(handle, "wb") as file:
             file.write(data)
             file.flush()
             os.fsync(file.fileno())
-        os.chmod(beside, 0o644)  # a temporary file is its owner's alone
-        os.replace(beside, path)
+        os.chmod(temporary, 0o644)  # temporary files are readable only by their owner
+        os.replace(temporary, path)
     except BaseException:
-        Path(beside).unlink(missing_ok=True)
+        Path(temporary).unlink(missing_ok=True)
         raise
     sync_folder(path.parent)
 
 
 def overwrite(path: Path, data: bytes) -> None:
-    """Write over an existing file, in the room that it has: for a disk that takes no new one. A crash may damage it."""
+    """Overwrite an existing file in place, which also works on a full disk. A crash may damage the file."""
     with path.open("r+b") as file:
         file.write(data)
         file.truncate()
@@ -37,14 +37,17 @@ def overwrite(path: Path, data: bytes) -> None:
         os.fsync(file.fileno())
 
 
-def remove_remains(folder: Path) -> None:
-    """Remove what :func:`write_atomic` of a killed process left beside; only who alone writes there may call it."""
+def remove_temporary_files(folder: Path) -> None:
+    """Remove the temporary files that :func:`write_atomic` left when its process was killed.
+
+    Call this only while no other process writes into the folder.
+    """
     for file in folder.glob(".*.*-*"):
         file.unlink(missing_ok=True)
 
 
 def sync_folder(path: Path) -> None:
-    """Flush a folder's entries to disk, where the system can."""
+    """Flush a folder's entries to disk, if the system supports it."""
     if os.name != "posix":
         return
     handle = os.open(path, os.O_RDONLY)
@@ -61,7 +64,7 @@ def free_bytes(folder: Path) -> int:
 
 
 def tail(path: Path, size: int) -> bytes:
-    """The last bytes of a file, ``size`` at most; none where it does not exist or cannot be read."""
+    """Return the last bytes of a file, at most ``size``; no bytes if it does not exist or cannot be read."""
     try:
         with path.open("rb") as file:
             file.seek(max(0, file.seek(0, os.SEEK_END) - size))
@@ -71,9 +74,9 @@ def tail(path: Path, size: int) -> bytes:
 
 
 def safetensors_metadata(path: Path) -> dict[str, str]:
-    """The texts in the header of a safetensors file, without its tensors; none where there is no such header.
+    """Return the metadata of a safetensors file without reading its tensors; empty if the header is invalid.
 
-    The layout is 8 bytes, the header's length as a little-endian number, and then the header as JSON.
+    The file starts with the header's length (8 bytes, little-endian), and then the header as JSON.
     """
     try:
         with path.open("rb") as file:
@@ -85,7 +88,7 @@ def safetensors_metadata(path: Path) -> dict[str, str]:
 
 
 def json_lines(data: bytes) -> Iterator[dict[str, Any]]:
-    """The objects of a JSON lines file; a line that a crash cut short is left out."""
+    """Yield the objects of a JSON lines file; lines that a crash has truncated are left out."""
     for line in data.splitlines():
         try:
             value = json.loads(line)

@@ -1,4 +1,4 @@
-"""The devices of this machine, found without torch: a waiting job and the first page of the app stay light."""
+"""Find the devices of this machine without torch, so that a waiting job and the first page of the app stay light."""
 
 import ctypes
 import importlib.util
@@ -16,14 +16,14 @@ from vit.errors import SettingsError
 
 @dataclass(frozen=True)
 class Device:
-    """Something to train on.
+    """A device to train on.
 
     Attributes:
-        name: ``cpu``, ``cuda`` or ``mps``, as torch says it.
-        title: what a person calls it, such as "CPU, 2 cores".
-        memory_bytes: all of its memory that this process may use.
-        free_bytes: what is free of it now.
-        count: how many of them there are; the other numbers are the first one's.
+        name: torch's name: ``cpu``, ``cuda`` or ``mps``.
+        title: name for the user, such as "CPU, 2 cores".
+        memory_bytes: memory that this process may use.
+        free_bytes: memory that is free now.
+        count: number of such devices; the other fields describe the first one.
     """
 
     name: str
@@ -34,7 +34,7 @@ class Device:
 
 
 def devices() -> list[Device]:
-    """The devices that a run can be trained on, fastest first; the CPU is always the last."""
+    """Return the devices that a run can be trained on, fastest first; the CPU is always last."""
     total, free = _memory()
     cores = cpu_cores()
     found = [Device("cpu", f"CPU, {cores} core{'s' if cores > 1 else ''}", total, free)]
@@ -47,37 +47,38 @@ def devices() -> list[Device]:
 
 
 def resolve(name: str, processes: int = 1) -> str:
-    """The device behind a setting: ``auto`` is the fastest one that is here.
+    """Return the name of the device for a setting; ``auto`` is the fastest device of this machine.
 
     Args:
-        processes: so many are to train on it together.
+        name: ``auto`` or the name of a device.
+        processes: number of processes that train on it together.
 
     Raises:
-        SettingsError: this machine has no such device, or no room on it for so many.
+        SettingsError: this machine has no such device, or not enough of it for the processes.
     """
     found = devices()
     names = [device.name for device in found]
     if name != "auto" and name not in names:
-        raise SettingsError(f"device = {name!r} is not on this machine: choose auto or one of {', '.join(names)}.")
+        raise SettingsError(f"This machine has no device {name!r}: choose auto or one of {', '.join(names)}.")
     device = found[0 if name == "auto" else names.index(name)]
     if processes > (most := _room(device)):
         there = f"{device.count} GPU{'s' if device.count > 1 else ''}" if device.name != "cpu" else device.title
-        raise SettingsError(f"processes = {processes} is too many for this machine ({there}): choose {most} at most.")
+        raise SettingsError(f"processes = {processes} is too many for this machine ({there}): choose at most {most}.")
     return device.name
 
 
 def processes(wanted: int, name: str) -> int:
-    """So many processes as are wanted to train on a device together, or as there is room for."""
+    """Return the number of processes that can train on a device together, at most ``wanted``."""
     return min(wanted, next((_room(device) for device in devices() if device.name == name), 1))
 
 
 def _room(device: Device) -> int:
-    """How many processes can train on it together: one a GPU, or one a core of the processor, but always two."""
+    """Return how many processes can train on a device: one for each GPU, or one for each CPU core but at least two."""
     return {"cuda": device.count, "cpu": max(2, cpu_cores())}.get(device.name, 1)
 
 
 def processor() -> str:
-    """The processor's name, as exactly as the system tells it."""
+    """Return the name of the processor."""
     try:
         lines = Path("/proc/cpuinfo").read_text(errors="replace").splitlines()
     except OSError:
@@ -87,7 +88,7 @@ def processor() -> str:
 
 
 def cpu_cores() -> int:
-    """Cores that this process may use: its affinity, and the quota of its control group."""
+    """Return the number of cores that this process may use, by its affinity and the quota of its control group."""
     affinity = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
     quota = _read_words("cpu.max")
     if len(quota) == 2 and quota[0].isdigit():
@@ -96,7 +97,7 @@ def cpu_cores() -> int:
 
 
 def _memory() -> tuple[int, int]:
-    """Total and free bytes of main memory, no more than the control group (a container) allows."""
+    """Return total and free bytes of main memory, limited by the control group (a container)."""
     memory = psutil.virtual_memory()
     total, free = memory.total, memory.available
     for limit_file, used_file, stat_key in (
@@ -113,7 +114,7 @@ def _memory() -> tuple[int, int]:
 
 
 def _read_words(file: str) -> list[str]:
-    """The words of one file of this process's control group (version 2, or version 1's memory controller)."""
+    """Return the words of a file of this process's control group (version 2, or the memory controller of version 1)."""
     for folder in _control_groups():
         try:
             return (folder / file).read_text().split()
@@ -134,13 +135,13 @@ def _control_groups() -> tuple[Path, ...]:
         _, controllers, path = line.split(":", 2)
         if controllers in ("", "memory"):
             base = root / controllers
-            folders += [base / path.lstrip("/"), base]  # inside a container the group's own path may not be mounted
+            folders += [base / path.lstrip("/"), base]  # in a container the group's own path may not be mounted
     return tuple(folders)
 
 
 @cache
 def _torch_built_for_cuda() -> bool:
-    """Whether the installed torch can use CUDA at all; its version file says so without the import."""
+    """Return whether the installed torch supports CUDA, from its version file and without importing it."""
     spec = importlib.util.find_spec("torch")
     if spec is None or spec.origin is None:
         return False
@@ -151,7 +152,7 @@ def _torch_built_for_cuda() -> bool:
 
 @cache
 def _cuda_card() -> tuple[str, int, bytes, int] | None:
-    """Name, bytes of memory and bus address of the first CUDA device, and how many there are, from the driver."""
+    """Return name, bytes of memory and bus address of the first CUDA device, and the number of devices."""
     driver = _library("nvcuda.dll" if sys.platform == "win32" else "libcuda.so.1")
     count, device = ctypes.c_int(), ctypes.c_int()
     if driver is None or driver.cuInit(0) or driver.cuDeviceGetCount(ctypes.byref(count)) or count.value < 1:
@@ -171,7 +172,7 @@ class _NvmlMemory(ctypes.Structure):
 
 
 def _cuda_free(bus_id: bytes, total: int) -> int:
-    """Free bytes of a card by NVML: the driver's own question would need a context, which costs memory and time."""
+    """Return the free bytes of a card from NVML; the driver's own call needs a context, which costs memory and time."""
     nvml = _library("nvml.dll" if sys.platform == "win32" else "libnvidia-ml.so.1")
     if nvml is None or nvml.nvmlInit_v2():
         return total

@@ -1,13 +1,14 @@
-"""The C library's memory: what is freed stays with the process, in holes that a next, larger tensor does not fit."""
+"""Return freed heap memory to the operating system."""
 
 import ctypes
 import sys
 
 
-def give_back() -> None:
-    """Return to the system what is free, between two phases that want it in other pieces; a few hundredths of a second.
+def return_free_memory() -> None:
+    """Return the free memory of the C library (malloc_trim), which takes a few hundredths of a second.
 
-    Only glibc is told; other libraries do as they like.
+    Freed memory otherwise stays with the process, in gaps that are too small for larger tensors. Only glibc has this
+    call; with other libraries this does nothing.
     """
     if sys.platform.startswith("linux"):
         trim = getattr(ctypes.CDLL(None), "malloc_trim", None)

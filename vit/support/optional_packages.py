@@ -1,4 +1,4 @@
-"""Packages that only some of what this program does needs, and that need not be installed."""
+"""Packages that only some features need and that may not be installed."""
 
 from importlib import import_module
 from importlib.util import find_spec
@@ -8,25 +8,26 @@ from vit.errors import UserError
 
 
 def missing(*packages: str) -> list[str]:
-    """Those of the packages that are not installed."""
+    """Return the packages that are not installed."""
     return [name for name in packages if find_spec(name) is None]
 
 
 def check(purpose: str, *packages: str) -> None:
-    """Raise a UserError with the line that installs what is missing of these packages, unless all are there.
+    """Raise a UserError with the command that installs the missing packages, if there are any.
 
     Args:
-        purpose: what they are for, the beginning of the sentence: "Writing ONNX".
+        purpose: what they are for, as the start of the sentence: "Writing ONNX".
+        packages: names that can be imported and installed.
     """
     if absent := missing(*packages):
-        raise UserError(f"{purpose} needs what is not installed here: pip install {' '.join(absent)}.")
+        raise UserError(f"{purpose} needs packages that are not installed here: pip install {' '.join(absent)}.")
 
 
 def require(purpose: str, *packages: str) -> ModuleType:
-    """Import the first of these packages, once all of them are there.
+    """Import and return the first of these packages.
 
     Raises:
-        UserError: as :func:`check`.
+        UserError: one of them is not installed, see :func:`check`.
     """
     check(purpose, *packages)
     return import_module(packages[0])

@@ -1,8 +1,8 @@
-"""Text from elsewhere on a screen: what people called classes, files and runs, harmless there and as they wrote it.
+"""Escape untrusted names of classes, files and runs for HTML, Markdown, terminals and tables.
 
-Names are kept as they are; they are made fit only where they are shown. :func:`shown` holds what is true of every
-screen, and each medium adds its own quoting: :func:`as_html` here, Plotly in :mod:`vit.plots.base`, Markdown with the
-pages. Nothing in a name is ever taken for a path: folders and files get theirs from :mod:`vit.data.files.zips`.
+Names are stored unchanged and escaped only where they are shown. :func:`shown` does what every screen needs, and each
+medium adds its own escapes: :func:`as_html` and :func:`as_markdown` here, Plotly in :mod:`vit.plots.base`. No name is
+used as a path; :mod:`vit.data.files.zips` makes safe names for folders and files.
 """
 
 import re
@@ -12,13 +12,13 @@ from html import escape
 from vit.errors import SettingsError
 
 MARKS_MAX = 4
-"""Accents on one letter; a tower of them would cover the lines around it."""
+"""Accents on one letter; more of them would cover the lines above and below."""
 
 CLASS_NAME_MAX = 1000
-"""Characters of a class's name; a folder's has 255 bytes at most."""
+"""Characters of a class name."""
 
 UNSHOWABLE = "\ufffd"
-_JOINERS = "\u200c\u200d"  # which Persian, and families of emoji, are written with
+_JOINERS = "\u200c\u200d"  # used in Persian and in composed emoji
 _NO_FORMULA = "\u2060"
 _ISOLATE, _END = "\u2068", "\u2069"
 _DEVICE = re.compile(r"(con|prn|aux|nul|com\d|lpt\d)(\..*)?", re.IGNORECASE)
@@ -26,13 +26,14 @@ _PLAIN_ASCII = re.compile(r"[ -~]*")
 
 
 def shown(text: object, most: int | None = None) -> str:
-    """A text in one line, without what would act on the text around it.
+    """Return a text in one line, without characters that affect the text around it.
 
-    Control characters are replaced, invisible ones and those that turn the writing direction dropped, accents bounded.
-    What is written from right to left is isolated, so that it does not change places with a number beside it.
+    Control characters are replaced, invisible characters and changes of the writing direction are removed, and accents
+    are limited. Right-to-left text is isolated, so that a number next to it does not move.
 
     Args:
-        most: columns of a fixed-width font; in a longer text the middle gives way to an ellipsis.
+        text: the untrusted text.
+        most: columns of a fixed-width font; the middle of a longer text is replaced by an ellipsis.
     """
     line = _line(text, most)
     if any(it > "\u0590" and unicodedata.bidirectional(it) in ("R", "AL", "AN") for it in line):
@@ -41,40 +42,40 @@ def shown(text: object, most: int | None = None) -> str:
 
 
 def bare(text: object, most: int | None = None) -> str:
-    """:func:`shown` for what knows nothing of writing direction and joined characters: pictures and terminals."""
+    """Return :func:`shown` for images and terminals, which do not support writing direction and joined characters."""
     return _line(text, most).translate(dict.fromkeys(map(ord, _JOINERS)))
 
 
 def on_terminal(text: object) -> str:
-    """A text of several lines, without what a terminal would take for a command."""
+    """Return a text of several lines without terminal control sequences."""
     return "\n".join(_tamed(line) for line in str(text).replace("\r\n", "\n").split("\n"))
 
 
 def as_html(text: object, most: int | None = None) -> str:
-    """:func:`shown`, in HTML: as the content of an element, or of an attribute in quotes."""
+    """Return :func:`shown` for HTML: the content of an element or of a quoted attribute."""
     return escape(shown(text, most))
 
 
 def as_markdown(text: object, most: int | None = None) -> str:
-    """:func:`shown`, in Markdown that HTML may stand in, as hubs and forges show it."""
+    """Return :func:`shown` for Markdown that allows HTML, as on GitHub or Hugging Face."""
     escaped = re.sub(r"([\\`*_{}\[\]()#+\-.!|$~^=:@])", r"\\\1", escape(shown(text, most), quote=False))
-    # An unseen joiner keeps addresses from becoming links, which escapes do not.
+    # Escapes do not keep addresses from becoming links; an invisible joiner does.
     return re.sub(r"(www(?=\\\.)|\\[:@])", "\\1\u2060", escaped, flags=re.IGNORECASE)
 
 
 def in_cell(text: object) -> str:
-    """:func:`shown` in a table that a spreadsheet may open: an unseen mark keeps it from being taken for a formula."""
+    """Return :func:`shown` for a table cell; an invisible character keeps spreadsheets from running it as a formula."""
     line = shown(text)
     return _NO_FORMULA + line if is_formula(line) else line
 
 
 def is_formula(text: str) -> bool:
-    """Whether a spreadsheet would take a text for a formula, which may call programs."""
+    """Return whether a spreadsheet would treat a text as a formula, which may call programs."""
     return text.startswith(("=", "+", "-", "@", "\t", "\r", "\n"))
 
 
 def lines_of(text: object, width: int, most: int) -> list[str]:
-    """:func:`shown` in ``most`` lines of ``width`` columns, broken at spaces where there are any."""
+    """Return :func:`shown` in at most ``most`` lines of ``width`` columns, broken at spaces if possible."""
     left, lines = _line(text, width * most), []
     while left:
         cut = max(1, _fitting(left, width))
@@ -86,20 +87,20 @@ def lines_of(text: object, width: int, most: int) -> list[str]:
 
 
 def is_reserved(text: str) -> bool:
-    """Whether Windows gives the name to a device, so that no file or folder there can have it."""
+    """Return whether Windows reserves the name for a device, so that no file or folder can have it."""
     return _DEVICE.fullmatch(text) is not None
 
 
 def is_unicode(text: str) -> bool:
-    """Whether a text is characters alone; a file's name may hold bytes that are none."""
+    """Return whether a text is valid Unicode; the name of a file may contain bytes that are not."""
     return not any("\ud800" <= it <= "\udfff" for it in text)
 
 
 def check_unicode(text: str) -> str:
-    """The text itself, where it can be written into a file.
+    """Return the text if it is valid Unicode.
 
     Raises:
-        SettingsError: it is not characters alone.
+        SettingsError: it is not.
     """
     if not is_unicode(text):
         raise SettingsError(f"The name {text[:60]!r} is not in UTF-8: rename it.")
@@ -107,23 +108,23 @@ def check_unicode(text: str) -> str:
 
 
 def check_classes(names: tuple[str, ...]) -> tuple[str, ...]:
-    """The names themselves, where classes can be called so.
+    """Return the names if they are valid class names.
 
     Raises:
-        SettingsError: one is not characters alone, empty or endless, or two are the same.
+        SettingsError: a name is not valid Unicode, empty or too long, or two names are the same.
     """
     seen: set[str] = set()
     for name in map(check_unicode, names):
         if not 1 <= len(name) <= CLASS_NAME_MAX:
-            raise SettingsError(f"A class cannot be called {name[:60]!r}: take 1 to {CLASS_NAME_MAX} characters.")
+            raise SettingsError(f"A class cannot be called {name[:60]!r}: use 1 to {CLASS_NAME_MAX} characters.")
         if name in seen:
-            raise SettingsError(f"The class {name[:60]!r} stands twice in class_names: call one of the two otherwise.")
+            raise SettingsError(f"The class {name[:60]!r} is twice in class_names: rename one of the two.")
         seen.add(name)
     return names
 
 
 def columns(text: str) -> int:
-    """How many columns of a fixed-width font a text takes: Chinese characters and emoji are two wide, accents none."""
+    """Return the width of a text in columns of a fixed-width font: 2 for Chinese and emoji, 0 for accents."""
     return sum(map(_width, text))
 
 
@@ -138,7 +139,7 @@ def _tamed(line: str) -> str:
     kept, marks = [], 0
     for it in line:
         kind = unicodedata.category(it)
-        if kind in ("Cc", "Cs") and it != "\t":  # Cs: half a character
+        if kind in ("Cc", "Cs") and it != "\t":  # Cs: half of a surrogate pair
             it = UNSHOWABLE
         elif kind == "Cf" and it not in _JOINERS:
             continue
@@ -153,13 +154,13 @@ def _shortened(line: str, most: int) -> str:
         return line
     head = line[: _fitting(line, (most - 1) - (most - 1) // 3)]
     tail = line[len(line) - _fitting(line[::-1], (most - 1) // 3) :]
-    while tail and _width(tail[0]) == 0:  # an accent without its letter
+    while tail and _width(tail[0]) == 0:  # an accent that has lost its letter
         tail = tail[1:]
     return f"{head.rstrip(' ' + _JOINERS)}…{tail.lstrip()}"
 
 
 def _fitting(line: str, most: int) -> int:
-    """How many characters of the beginning fit."""
+    """Return how many characters of the beginning fit into ``most`` columns."""
     width = 0
     for place, it in enumerate(line):
         width += _width(it)
