@@ -84,7 +84,7 @@ def active_runs() -> list[runs.Run]:
 
 def job_news() -> tuple:
     """Changes with what is said of the runs at work."""
-    places = queue.places()
+    places = queue.positions()
     return tuple((run.name, places.get(run.name) or how_far(run.status)) for run in active_runs())
 
 
@@ -101,14 +101,14 @@ def show_jobs(shown: list[str]) -> None:
     active = active_runs()
     if [run.name for run in active] != shown:
         st.rerun()
-    places = queue.places()
+    places = queue.positions()
     active.sort(key=lambda run: places.get(run.name, 0))
     working = sum(run.name not in places for run in active)
     for run in active[: working + WAITING_SHOWN]:
         # Not ?run=: where the page that is left has a run picker, Streamlit takes that parameter for its own.
         st.page_link("train/page.py", label=run.name, icon=":material/show_chart:", query_params={"follow": run.name})
         if run.name in places:
-            st.caption(f":material/hourglass_empty: {queue.place_words(places[run.name])}")
+            st.caption(f":material/hourglass_empty: {queue.position_text(places[run.name])}")
             continue
         share, words = how_far(run.status)
         st.progress(share, text=words)

@@ -76,7 +76,7 @@ def show_table(found: list[Summary]) -> None:
     chosen = [names.index(name) for name in st.session_state["runs"]]
     # At every run, even where it is the same: a table that is drawn anew in a fragment forgets its ticks otherwise.
     st.session_state["runs_table"] = {"selection": {"rows": sorted(chosen), "columns": [], "cells": []}}
-    places = queue.places()
+    places = queue.positions()
     rows = [row(run, places.get(run.name)) for run in found]
     absent = [name for name in ("Heads", "Depth", "Mended", "Starts from") if all(line[name] is None for line in rows)]
     st.dataframe(
@@ -113,7 +113,7 @@ def choose(names: list[str]) -> list[str]:
 def board_news() -> tuple:
     """Changes with all that the table and the comparison say of the runs."""
     told = [(run.name, run.state, run.written, run.stamp) for run in access.my_runs()]
-    return *told, *queue.places().items()
+    return *told, *queue.positions().items()
 
 
 def show_board(active: list[str]) -> None:

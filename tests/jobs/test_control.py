@@ -248,7 +248,7 @@ def test_only_a_run_that_can_go_on_is_resumed(trained):
     ],
 )
 def test_a_failure_says_in_one_sentence_what_to_change(home, error, expected):
-    sentence = failures.advice(home / "one", error)
+    sentence = failures.describe_exception(home / "one", error)
     assert expected in sentence
     assert "\n" not in sentence
 

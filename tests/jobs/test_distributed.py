@@ -56,10 +56,10 @@ def test_torchrun_trains_as_one_process_does_and_goes_on_by_itself_after_the_dea
     command = [*TORCHRUN, "--max-restarts", "1", "-m", "vit", "train", *FLAGS.split(), "--epochs", str(ENDLESS)]
     with subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True) as torchrun:
         run = wait_for(runs.list_runs)[0]
-        wait_for(lambda: run.status.step > 20 and run.can_go_on)
+        wait_for(lambda: run.status.step > 20 and run.can_resume)
         before = run.status.step
         os.kill(of_rank(torchrun.pid, 1), signal.SIGKILL)
-        wait_for(lambda: "Rank 1 of 2 failed: it ended without a word" in run.log())
+        wait_for(lambda: "Rank 1 of 2 failed: it ended without an error message" in run.log())
 
         alone = trainer.fit(run.config, data.load(run.config.data))
         expected = list(islice((event.loss for event in alone if isinstance(event, trainer.Step)), 60))
@@ -106,7 +106,7 @@ def test_a_killed_rank_ends_the_run_with_its_name_and_a_resume_with_one_process_
     jobs.prepare_resume(run)
     assert jobs.execute(run, resume=True, report=interrupt).state == "stopped"
     assert len(losses(run)) == done + 3
-    assert "Begun with processes 2, goes on with 1" in run.log()
+    assert "Started with processes 2, resumed with 1" in run.log()
     assert run.config.training.processes == 2
 
 
@@ -114,7 +114,7 @@ def test_ranks_stop_together_resume_and_end_with_their_job(jobs_end):  # noqa: F
     run = jobs.start(config(ENDLESS, processes=2), "one")
     processes = ranks(run)
     waiting = jobs.start(config(ENDLESS, processes=2), "two")
-    wait_for(lambda: "Waiting for its turn" in waiting.status.message)
+    wait_for(lambda: "Waiting for the device" in waiting.status.message)
     assert not any("libtorch" in file.path for file in psutil.Process(waiting.status.pid).memory_maps())
     jobs.stop(waiting)
     assert jobs.stop(run).state == "stopped"
@@ -197,7 +197,7 @@ def test_the_train_page_offers_the_gpus_it_finds_where_there_is_more_than_one(tw
 
 
 def test_more_processes_than_gpus_are_refused_before_anything_is_made_and_a_resume_takes_what_is_there(two_gpus):
-    with pytest.raises(SettingsError, match=r"processes = 4 is too many for this machine \(2 GPUs\): choose 2"):
+    with pytest.raises(SettingsError, match=r"processes = 4 is too many for this machine \(2 GPUs\): choose at most 2"):
         runs.create("one", config(device="cuda", processes=4))
     assert runs.list_runs() == []
     assert hardware.processes(4, "cuda") == 2

@@ -203,7 +203,7 @@ def test_something_in_the_way_of_a_file_is_named(home, in_the_way, name):
     obstacle.touch()
     assert jobs.execute(run).state == run.state == "failed"
     assert name in run.status.message
-    assert "mend that, then resume it" in run.status.message
+    assert "fix that, then resume it" in run.status.message
 
 
 def test_a_folder_of_runs_that_is_a_file_and_a_log_that_is_a_folder_are_told_before_a_run_begins(home):

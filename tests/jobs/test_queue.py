@@ -41,9 +41,9 @@ def test_twenty_queued_runs_of_which_ten_are_killed_all_end_in_a_true_state(jobs
     with device_taken():
         queue = [jobs.start(config(ENDLESS if n in at_work else 1), f"run-{n:02}") for n in range(20)]
         wait_for(lambda: all(run.status.pid for run in queue))
-        assert turns.places() == {run.name: n + 1 for n, run in enumerate(queue)}
+        assert turns.positions() == {run.name: n + 1 for n, run in enumerate(queue)}
         wait_for(lambda: all("turn" in run.status.message for run in queue))
-        assert turns.place_words(turns.places()["run-00"]) == "next in the queue"
+        assert turns.position_text(turns.positions()["run-00"]) == "next in the queue"
         waiting = [psutil.Process(run.status.pid) for run in queue]
         before = sum(sum(process.cpu_times()[:2]) for process in waiting)
         time.sleep(1)
@@ -56,7 +56,7 @@ def test_twenty_queued_runs_of_which_ten_are_killed_all_end_in_a_true_state(jobs
             time.sleep(dice.uniform(0, 0.05))
         wait_for(lambda: all(queue[n].state == "failed" for n in in_line), 5)
         left = [run for n, run in enumerate(queue) if n not in in_line]
-        assert turns.places() == {run.name: place for place, run in enumerate(left, 1)}
+        assert turns.positions() == {run.name: place for place, run in enumerate(left, 1)}
 
     for n in sorted(at_work):
         wait_for(lambda n=n: queue[n].state == "running")
@@ -75,7 +75,7 @@ def test_twenty_queued_runs_of_which_ten_are_killed_all_end_in_a_true_state(jobs
     assert sorted(gaps)[len(gaps) // 2] < 1
     wait_for(lambda: not job_processes())  # no zombie is left
     wait_for(lambda: jobs.poll() == 0)  # once its watcher has let go of each
-    assert turns.places() == {}
+    assert turns.positions() == {}
     assert not any(runs.is_locked(run.path) for run in queue)
     with device_taken():
         pass
@@ -94,7 +94,7 @@ def test_a_run_is_started_over_whatever_it_is_doing(jobs_end):  # noqa: F811
         status = runs.read_status(run.path)
         assert (status.state, status.epoch, status.step, status.best) == ("queued", 0, 0, None)
         assert status.ticket > ticket
-        assert not any((run.has_weights, run.can_go_on, run.metrics()[0]))
+        assert not any((run.has_weights, run.can_resume, run.metrics()[0]))
         assert run.config.training.epochs == ENDLESS
 
     with device_taken():
@@ -192,7 +192,7 @@ def test_a_run_whose_device_is_gone_or_whose_settings_are_lost_keeps_what_it_has
     with pytest.raises(RunError, match="cannot be read"):
         jobs.restart(run)
     assert run.has_weights
-    assert run.can_go_on
+    assert run.can_resume
     assert run.state == "finished"
 
 
@@ -211,18 +211,18 @@ def test_who_waits_longest_is_next_on_each_device_and_the_dead_do_not_count(home
     runs.update_status(queue[1].path, device="cuda")
     old = time.time_ns() - int((START_GRACE + 1) * 1e9)
     runs.update_status(queue[0].path, ticket=old)  # its process never came
-    assert turns.places() == {"run-1": 1, "run-2": 1, "run-3": 2}
+    assert turns.positions() == {"run-1": 1, "run-2": 1, "run-3": 2}
     runs.update_status(queue[2].path, state="running")
     with runs.run_lock(queue[2].path):
-        assert turns.places() == {"run-1": 1, "run-3": 1}
-    assert turns.place_words(3) == "number 3 in the queue"
+        assert turns.positions() == {"run-1": 1, "run-3": 1}
+    assert turns.position_text(3) == "number 3 in the queue"
 
 
 @pytest.mark.parametrize(
     ("code", "log", "said"),
     [
         (-9, "", "perhaps because memory ran out"),
-        (-15, "", "ended from outside"),
+        (-15, "", "stopped before it could write its status"),
         (-7, "", "leave the decoded images alone"),
         (-11, "", "crashed (SIGSEGV)"),
         (-6, "terminate called after throwing an instance of 'std::bad_alloc'", "Memory ran out"),
@@ -232,15 +232,15 @@ def test_who_waits_longest_is_next_on_each_device_and_the_dead_do_not_count(home
             "Memory ran out",
         ),
         (1, "ModuleNotFoundError: No module named 'torch'", "(ModuleNotFoundError: No module named 'torch')"),
-        (None, "12:00:01  Training.\n", "without a word (Training, at 12:00:01)"),
+        (None, "12:00:01  Training.\n", "without an error message (Training, at 12:00:01)"),
         (None, "Fatal Python error: Bus error\n\nThread 0x0 (most recent call first):\n  File x", "decoded images"),
-        (None, f"Fatal Python error: Bus error\n12:00:01  {failures.BEGINS}\n", "without a word: resume it"),
-        (None, "", "without a word: resume it or start over"),
+        (None, f"Fatal Python error: Bus error\n{failures.PROCESS_STARTS}\n", "without an error message: resume it"),
+        (None, "", "without an error message: resume it or start over"),
         (None, "x" * 5000, "): resume it or start over"),
     ],
 )
 def test_how_a_process_died_is_told_in_a_sentence(code, log, said):
-    sentence = failures.of_death(code, log)
+    sentence = failures.describe_death(code, log)
     assert said in sentence
     assert "\n" not in sentence
     assert len(sentence) < 300

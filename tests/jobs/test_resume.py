@@ -152,7 +152,7 @@ def test_a_job_killed_from_outside_while_it_loads_and_while_it_trains_ends_bit_b
     while run.active:
         time.sleep(0.05)
     assert run.config.environment.threads == 1
-    assert "Begun with" not in run.log()
+    assert "Started with" not in run.log()
     whole = runs.create("whole", config(epochs=12, threads=1))
     jobs.execute(whole)
     assert outcome(run) == outcome(whole)
@@ -165,7 +165,7 @@ def test_what_has_changed_since_a_run_was_begun_stands_in_its_log(home):
     runs.write_config(run.path, run.config.model_copy(update={"environment": begun}))
     jobs.prepare_resume(run)
     assert jobs.execute(run, resume=True).state == "finished"
-    assert "Begun with torch 1.0, the processor Abacus, threads 3, goes on with " in run.log()
+    assert "Started with torch 1.0, the processor Abacus, threads 3, resumed with " in run.log()
     assert run.config.environment == begun
 
 

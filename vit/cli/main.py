@@ -36,7 +36,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
         The exit status: 0, 1 if a training failed, 2 for bad input.
     """
     words = sys.argv[1:] if arguments is None else arguments
-    if distributed.launch_mark():
+    if distributed.launch_id():
         rank_processes.end_with_parent()
     if distributed.world().rank:  # only rank 0 prints
         if words[:1] and words[0] in TRAINING and not {"-h", "--help"} & set(words):

@@ -1,7 +1,7 @@
-"""A job is a process that works on one run, in a session of its own: the tab, the browser and the server may go away.
+"""Start, stop and resume jobs. A job is a process in a separate session, so it outlives the browser and the server.
 
-It holds the run's lock while it lives, waits for its device by ticket (the order of creation) before it imports torch,
-and writes all that happens into the run's folder, where every reader finds it: see :mod:`vit.jobs.worker`.
+It holds the run's lock while it lives, waits for its device by ticket (order of creation) before it imports torch, and
+writes everything into the run's folder: see :mod:`vit.jobs.worker`.
 """
 
 import contextlib
@@ -30,15 +30,15 @@ STOP_PATIENCE = 2.0
 
 _children: list[subprocess.Popen] = []
 _SIGNALLED = (-signal.SIGTERM, -signal.SIGINT, -signal.SIGHUP)
-"""Exit statuses of a job that was asked to end before it could listen."""
+"""Exit statuses of a job that was asked to stop before it had its signal handlers."""
 
 
 def start(config: RunConfig, name: str | None = None) -> Run:
-    """Make a run and start its job; where the device is busy, the job waits its turn.
+    """Create a run and start its job; if the device is busy, the job waits in the queue.
 
     Raises:
-        RunError: the name is taken or impossible, or the process cannot be started.
-        SettingsError: this machine lacks the device.
+        RunError: the name is taken or invalid, or the process cannot be started.
+        SettingsError: this machine does not have the device.
     """
     run = runs.create(name, config)
     _launch(run, "train")
@@ -46,52 +46,53 @@ def start(config: RunConfig, name: str | None = None) -> Run:
 
 
 def resume(run: Run) -> None:
-    """Start a job that goes on after the run's last complete epoch (from the beginning when there is none).
+    """Start a job that continues a run after its last complete epoch, or from the beginning if there is none.
 
     Raises:
-        RunError: the run is active, is finished, or has lost the file that going on needs.
+        RunError: the run is active or finished, or its resume checkpoint is missing.
     """
     prepare_resume(run)
     _launch(run, "resume")
 
 
 def prepare_resume(run: Run) -> None:
-    """Check that a run can go on, and queue it again; see :func:`resume`."""
+    """Check that a run can be resumed, and queue it again; see :func:`resume`."""
     _check_trained_here(run)
     status = run.status
     if status.state == "finished":
-        raise RunError(f"The run {run.name!r} is finished: start a new one with more epochs.")
+        raise RunError(f"The run {run.name!r} is finished: start a new run with more epochs.")
     if run.at_limit:
-        raise RunError(f"The run {run.name!r} has had its {run.config.training.max_seconds:g} s: start a new one.")
-    if status.epoch and not run.can_go_on:
-        raise RunError(f"The run {run.name!r} has no {runs.LAST}, which going on needs: start it over.")
+        limit = run.config.training.max_seconds
+        raise RunError(f"The run {run.name!r} has reached its time limit of {limit:g} s: start a new run.")
+    if status.epoch and not run.can_resume:
+        raise RunError(f"The run {run.name!r} has no {runs.LAST}, which a resume needs: start it over.")
     runs.requeue(run)
 
 
-def relaunched() -> Run | None:
-    """The run that ``torchrun`` had its processes work on before one of them died and it started all anew."""
-    mark = distributed.launch_mark() if distributed.restarts() else ""
+def relaunched_run() -> Run | None:
+    """Return the run that the processes of this ``torchrun`` worked on before it restarted them; None without one."""
+    mark = distributed.launch_id() if distributed.restarts() else ""
     marked = (run for run in runs.list_runs() if mark and runs.read_status(run.path).launch == mark)
     return next(marked, None)
 
 
 def restart(run: Run) -> None:
-    """Begin a run anew, with its name and settings; a job that works on it is stopped, and what it has made is deleted.
+    """Start a run over with its name and settings: stop its job, delete its results and start a new job.
 
     Raises:
-        RunError: its settings cannot be read, its job belongs to somebody else or does not end, or the folder cannot
-            be written.
-        SettingsError: this machine lacks the device; then nothing is deleted.
+        RunError: its settings cannot be read, its job belongs to another user or does not end, or the folder cannot be
+            written.
+        SettingsError: this machine does not have the device; then nothing is deleted.
     """
     prepare_restart(run)
     _launch(run, "train")
 
 
 def prepare_restart(run: Run) -> None:
-    """Stop a run where it is at work, delete what it has made, and queue it again; see :func:`restart`."""
+    """Stop a run if it is active, delete its results, and queue it again; see :func:`restart`."""
     _check_trained_here(run)
     config = run.config
-    runs.device_of(run)  # raises before anything is lost
+    runs.device_of(run)  # raises before anything is deleted
     if config.start:
         finetune.find_start(config.start, config.owner)
     stop(run)
@@ -99,29 +100,29 @@ def prepare_restart(run: Run) -> None:
 
 
 def _check_trained_here(run: Run) -> None:
-    """Raise a RunError for a published model, of which there is no training to go on with or to repeat."""
+    """Raise a RunError for a published model, whose training cannot be resumed or repeated."""
     if run.config.published:
         raise RunError(
-            f"The run {run.name!r} is a published model, which was not trained here: fine-tune it in a run of its own."
+            f"The run {run.name!r} is a published model that was not trained here: fine-tune it in a new run."
         )
 
 
 def stop(run: Run) -> Status:
-    """End a run's job within 3 seconds, queued or running, its kept weights in place; no effect on one that has ended.
+    """Stop a queued or running run within 3 seconds and keep its weights; no effect on a run that has ended.
 
     Raises:
-        RunError: the process belongs to somebody else, or does not end.
+        RunError: the process belongs to another user, or does not end.
     """
     begun, asked, killed = time.monotonic(), False, False
     while True:
         try:
             with runs.run_lock(run.path).acquire(timeout=0):
-                status = runs.read_status(run.path)  # nobody is at work: it ended, was killed, or has not begun
-                if status.state in runs.ACTIVE or killed:  # of one that was killed, its server may have told already
+                status = runs.read_status(run.path)  # no process works on it: it ended, was killed, or has not started
+                if status.state in runs.ACTIVE or killed:  # the server may already have marked a killed job as failed
                     message = f"Stopped after {status.epoch} complete epochs." if status.epoch else "Stopped."
                     changes = {"state": "stopped", "message": message, "ended": time.time()}
                     status = status.model_copy(update=changes)
-                    runs.last_word(run.path, status)
+                    runs.write_final_status(run.path, status)
                 return status
         except Timeout:
             pass
@@ -130,7 +131,7 @@ def stop(run: Run) -> Status:
         waited = time.monotonic() - begun
         pid = _worker_of(run)
         if waited > STOP_PATIENCE + 1:
-            raise RunError(f"The job of {run.name!r} (process {pid}) does not end: stop it by hand.")
+            raise RunError(f"The job of {run.name!r} (process {pid}) does not stop: end the process by hand.")
         if not killed and waited > STOP_PATIENCE:
             killed = _signal(run, pid, signal.SIGKILL)
         elif not asked:
@@ -141,10 +142,10 @@ def stop(run: Run) -> Status:
 
 
 def poll() -> int:
-    """How many jobs of this process are alive; those that have ended are reaped."""
+    """Reap the jobs of this process that have ended, and return how many are alive."""
     for child in list(_children):
         if child.poll() is not None:
-            with contextlib.suppress(ValueError):  # its own watcher was faster
+            with contextlib.suppress(ValueError):  # its watcher thread was faster
                 _children.remove(child)
     return len(_children)
 
@@ -155,7 +156,7 @@ def _launch(run: Run, command: str) -> None:
     ticket = runs.read_status(run.path).ticket
     try:
         with (run.path / runs.LOG).open("ab") as log:
-            log.write(f"{time.strftime('%H:%M:%S')}  {failures.BEGINS}\n".encode())
+            log.write(f"{time.strftime('%H:%M:%S')}  {failures.PROCESS_STARTS}\n".encode())
             log.flush()
             child = subprocess.Popen(
                 [sys.executable, "-m", "vit.jobs", command, "--ticket", str(ticket), "--run", str(run.path)],
@@ -167,32 +168,32 @@ def _launch(run: Run, command: str) -> None:
                 start_new_session=True,
             )
     except OSError as error:
-        why = f"{error.strerror or error}{failures.remedy(error) or ': free some memory and try again'}"
+        why = f"{error.strerror or error}{failures.disk_advice(error) or ': free some memory and try again'}"
         sentence = f"The job's process could not be started ({why})."
         status = runs.read_status(run.path).model_copy(update={"state": "failed", "message": sentence})
-        runs.last_word(run.path, status)
+        runs.write_final_status(run.path, status)
         raise RunError(sentence) from None
     _children.append(child)
     threading.Thread(target=_watch, args=(child, run, ticket), name=f"job {run.name}", daemon=True).start()
 
 
 def _watch(child: subprocess.Popen, run: Run, ticket: int) -> None:
-    """Reap the job when it ends, so that no zombie is left, and say why it died when it could not."""
+    """Wait for the job to end and reap it; if it died without writing its final status, write the reason."""
     code = child.wait()
     poll()
     state = "stopped" if code in _SIGNALLED else "failed"
-    why = failures.of_death(code, run.last_words)
+    why = failures.describe_death(code, run.end_of_log)
     if not (run.path / runs.STATUS).is_file():  # the run has been deleted
         return
     with contextlib.suppress(OSError, Timeout), runs.run_lock(run.path).acquire(timeout=LOCK_PATIENCE):
         status = runs.read_status(run.path)
         if status.state in runs.ACTIVE and status.ticket == ticket:  # not queued again since
             changes = {"state": state, "message": why, "ended": time.time()}
-            runs.last_word(run.path, status.model_copy(update=changes))
+            runs.write_final_status(run.path, status.model_copy(update=changes))
 
 
 def _worker_of(run: Run) -> int | None:
-    """The process that works on a run: by its status, or where that is lost, by its command and the lock it holds."""
+    """Return the id of the process that works on a run, from its status or else from its command and its lock."""
     if pid := runs.read_status(run.path).pid:
         return pid
     for process in psutil.process_iter():
@@ -209,11 +210,11 @@ def _holds_lock(process: psutil.Process, run: Run) -> bool:
 
 
 def _signal(run: Run, pid: int | None, number: signal.Signals) -> bool:
-    """Signal the job, once it is sure that the process is the one that holds the run's lock."""
+    """Signal the process if it holds the run's lock, and return whether it was signalled."""
     try:
         if pid is None or not _holds_lock(psutil.Process(pid), run):
             return False
-        if number == signal.SIGKILL and os.getsid(pid) == pid:  # the leader of its own session: take its group along
+        if number == signal.SIGKILL and os.getsid(pid) == pid:  # the leader of a session: kill its whole group
             os.killpg(pid, number)
         else:
             os.kill(pid, number)

@@ -11,7 +11,7 @@ from vit.config import Environment
 from vit.support import hardware
 
 THREADS_MAX = 64
-"""Upper bound for the threads that a run's record may ask for, unless the machine has more cores."""
+"""Upper bound for the recorded number of threads, unless the machine has more cores."""
 
 _TITLES = {
     "vit": "this program's version",
@@ -37,7 +37,7 @@ def set_threads(chosen: int | None, recorded: Environment | None, sharing: int =
     """
     import torch
 
-    possible = range(1, max(os.cpu_count() or 1, THREADS_MAX) + 1)  # the run may come from an untrusted source
+    possible = range(1, max(os.cpu_count() or 1, THREADS_MAX) + 1)  # the record may come from an untrusted source
     if not chosen and recorded and _like(recorded, sharing) and recorded.threads in possible:
         chosen = recorded.threads
     own = max(1, hardware.cpu_cores() // sharing) if sharing > 1 else torch.get_num_threads()
@@ -48,7 +48,7 @@ def _like(recorded: Environment, sharing: int) -> bool:
     return recorded.processor == hardware.processor() and (recorded.processes > 1) == (sharing > 1)
 
 
-def environment(device: str, processes: int = 1) -> Environment:
+def current_environment(device: str, processes: int = 1) -> Environment:
     """Return the current environment for a training on a device with a number of processes."""
     import torch
 
@@ -64,11 +64,11 @@ def environment(device: str, processes: int = 1) -> Environment:
     )
 
 
-def departures(begun: Environment, now: Environment) -> str:
+def describe_changes(begun: Environment, now: Environment) -> str:
     """Return a sentence on what differs between the environments of a run and its resume; empty if nothing does."""
     changed = [name for name in _TITLES if getattr(begun, name) != getattr(now, name)]
     if not changed:
         return ""
     before = ", ".join(f"{_TITLES[name]} {getattr(begun, name)}" for name in changed)
     after = ", ".join(str(getattr(now, name)) for name in changed)
-    return f"Begun with {before}, goes on with {after}: losses may differ in the last digits."
+    return f"Started with {before}, resumed with {after}: losses may differ in the last digits."

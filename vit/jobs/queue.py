@@ -1,7 +1,7 @@
-"""Whose turn it is on a device: one run at a time, first come first served by ticket.
+"""The queue of each device: one run at a time, in the order of tickets.
 
-A job holds its device's lock while it trains, so one that dies frees the device, and a server that starts anew finds
-the queue as it was: it is nothing but the tickets in the runs' folders.
+A job holds its device's lock while it trains, so a job that dies frees the device. The queue consists only of the
+tickets in the runs' folders, so it survives a restart of the server.
 """
 
 from collections.abc import Callable, Iterator
@@ -15,14 +15,15 @@ from vit.runs import Run, Status
 
 
 @contextmanager
-def turn(run: Run, wait: Callable[[], None]) -> Iterator[None]:
-    """Hold the run's device, once it is free and no living job with an older ticket waits for it.
+def hold_device(run: Run, wait: Callable[[], None]) -> Iterator[None]:
+    """Wait until the run's device is free and no job with an older ticket waits for it, then hold the device.
 
     Args:
-        wait: called as long as it is not this run's turn; it sleeps a little, and may raise to give up.
+        run: the queued run.
+        wait: called repeatedly while the run waits; it sleeps a little, and may raise to give up.
     """
     mine = runs.read_status(run.path)
-    if mine.placed:  # where and when it trains is somebody else's choice
+    if mine.placed:  # another program schedules this run
         yield
         return
     folder = checkpoints_dir() / ".locks"
@@ -30,11 +31,11 @@ def turn(run: Run, wait: Callable[[], None]) -> Iterator[None]:
     lock = FileLock(folder / f"{mine.device}.lock")
     before = None
     while True:
-        # Each job watches the one before it, and only the first the device: a long queue costs no more than a short.
+        # Each job watches the job before it, and only the first one watches the device, so long queues stay cheap.
         if before is None or not _waits(before, mine):
             before = _last_before(run, mine)
         if before is None and _take(lock):
-            before = _last_before(run, mine)  # one with an older ticket may have come just now
+            before = _last_before(run, mine)  # a job with an older ticket may have been queued meanwhile
             if before is None:
                 break
             lock.release()
@@ -45,8 +46,8 @@ def turn(run: Run, wait: Callable[[], None]) -> Iterator[None]:
         lock.release()
 
 
-def places() -> dict[str, int]:
-    """The waiting runs by name, and each one's place in the queue of its device; 1 is the next."""
+def positions() -> dict[str, int]:
+    """Return the position of each waiting run in the queue of its device, by name; 1 is next."""
     statuses = [(run.name, run.status) for run in runs.list_runs()]
     queued = [(name, status) for name, status in statuses if status.state == "queued" and not status.placed]
     waiting = sorted((status.ticket, name, status.device) for name, status in queued)
@@ -57,8 +58,8 @@ def places() -> dict[str, int]:
     return found
 
 
-def place_words(place: int) -> str:
-    """A place in the queue as a person says it."""
+def position_text(place: int) -> str:
+    """Return a phrase for a position in the queue."""
     return "next in the queue" if place == 1 else f"number {place} in the queue"
 
 
@@ -71,13 +72,13 @@ def _take(lock: FileLock) -> bool:
 
 
 def _last_before(run: Run, mine: Status) -> Run | None:
-    """The run whose turn comes just before, None for the first."""
+    """Return the run directly before this one in the queue; None for the first."""
     before = [other for other in runs.list_runs() if other.path != run.path and _waits(other, mine)]
     return max(before, key=lambda other: runs.read_status(other.path).ticket, default=None)
 
 
 def _waits(other: Run, mine: Status) -> bool:
-    """Whether another run waits for the same device with an older ticket; the files are asked before the locks."""
+    """Return whether another run waits for the same device with an older ticket; checks files before locks."""
     status = runs.read_status(other.path)
     before = status.state == "queued" and status.device == mine.device and status.ticket < mine.ticket
     return before and not status.placed and other.state == "queued"

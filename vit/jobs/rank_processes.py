@@ -1,7 +1,7 @@
 """Start, supervise and stop the ranks of a job with PyTorch's elastic launcher.
 
-The job's process holds the run's lock and the device's turn, and runs the launcher. The ranks are its children; rank 0
-writes the run's folder while they train, and the job writes how the run ended.
+The job's process holds the locks of the run and of the device, and runs the launcher. The ranks are its children; rank
+0 writes the run's folder while they train, and the job writes the final status.
 """
 
 import ctypes
@@ -34,7 +34,7 @@ _PR_SET_PDEATHSIG = 1
 
 
 class _Interrupted(Exception):
-    """SIGTERM or SIGINT came before the launcher had handlers of its own."""
+    """SIGTERM or SIGINT arrived before the launcher had installed its handlers."""
 
 
 def train(run: Run, processes: int, *, resume: bool, report: Callable[[Any], None] | None) -> None:
@@ -44,6 +44,9 @@ def train(run: Run, processes: int, *, resume: bool, report: Callable[[Any], Non
     handlers.
 
     Args:
+        run: the run to train.
+        processes: number of ranks.
+        resume: continue after the last complete epoch.
         report: called with each status message and each line of ``metrics.jsonl`` that rank 0 writes.
 
     Raises:
@@ -57,13 +60,13 @@ def train(run: Run, processes: int, *, resume: bool, report: Callable[[Any], Non
         for number in SIGNALS:
             signal.signal(number, interrupt)
     error_files = run.path / ERROR_FILES
-    shutil.rmtree(error_files, ignore_errors=True)  # of a job that was killed
+    shutil.rmtree(error_files, ignore_errors=True)  # left by a job that was killed
     _let_ranks_import_this_project()
     try:
         with _reporting(run, report):
             _launch(run, processes, error_files, resume)
     except _Interrupted:
-        pass  # as below
+        pass  # nothing has been trained yet
     finally:
         shutil.rmtree(error_files, ignore_errors=True)
 
@@ -119,10 +122,10 @@ def _describe(error: "ChildFailedError", run: Run, processes: int) -> RankFailed
     """Name the rank that failed first, from its error file or, where it was killed, from its exit code."""
     rank, failure = error.get_first_failure()
     if not isinstance(failure.message, dict):
-        why = failures.of_death(failure.exitcode, run.last_words)
-        return RankFailed(failures.of_rank(rank, processes, why))
-    why = failure.message["message"].partition(": ")[2]  # behind the name of the exception
-    failed = RankFailed(failures.of_rank(rank, processes, why))
+        why = failures.describe_death(failure.exitcode, run.end_of_log)
+        return RankFailed(failures.describe_rank(rank, processes, why))
+    why = failure.message["message"].partition(": ")[2]  # without the name of the exception
+    failed = RankFailed(failures.describe_rank(rank, processes, why))
     failed.add_note(f"Rank {rank}:\n{failure.message['extraInfo']['py_callstack']}")
     return failed
 
@@ -146,7 +149,7 @@ def _reporting(run: Run, report: Callable[[Any], None] | None) -> Iterator[None]
     def size() -> int:
         return metrics.stat().st_size if metrics.is_file() else 0
 
-    def follow(offset: int, message: str) -> None:
+    def follow(report: Callable[[Any], None], offset: int, message: str) -> None:
         last = False
         while not last:
             last = ended.wait(POLL_SECONDS)
@@ -158,7 +161,8 @@ def _reporting(run: Run, report: Callable[[Any], None] | None) -> Iterator[None]
             for line in lines:
                 report(SimpleNamespace(**line))
 
-    thread = threading.Thread(target=follow, args=(size(), runs.read_status(run.path).message), name="report")
+    message = runs.read_status(run.path).message
+    thread = threading.Thread(target=follow, args=(report, size(), message), name="report")
     thread.start()
     try:
         yield
