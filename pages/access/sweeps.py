@@ -9,8 +9,8 @@ from vit.sweeps.config import SweepConfig
 
 
 def my_sweeps() -> dict[str, list[Run]]:
-    """:func:`vit.sweeps.sweep.sweeps` of the runs that who is looking may see, the newest sweep first."""
-    return sweep.sweeps(my_runs())
+    """:func:`vit.sweeps.sweep.group_by_sweep` of the runs that who is looking may see, the newest sweep first."""
+    return sweep.group_by_sweep(my_runs())
 
 
 def start_sweep(config: SweepConfig) -> list[Run]:
@@ -22,7 +22,7 @@ def start_sweep(config: SweepConfig) -> list[Run]:
     limits = bounds()
     if limits is not None:
         config = config.model_copy(update={"base": limits.owned(config.base, require_visitor())})
-        missing, left = len(sweep.open_points(config, my_runs())), room()
+        missing, left = len(sweep.missing_points(config, my_runs())), room()
         if missing > left:
             raise RunError(f"These are {missing} runs, and you can start {left or 'none'} now: choose fewer.")
     return sweep.start(config, start, among=my_runs())

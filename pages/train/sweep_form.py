@@ -38,7 +38,7 @@ def offer_sweep(config: RunConfig, info: DataInfo, devices: Sequence[Device]) ->
         )
         try:
             wanted = choose_grid(config, devices)
-            missing = sweep.open_points(wanted, access.my_runs())
+            missing = sweep.missing_points(wanted, access.my_runs())
         except UserError as error:
             show_error(error)
             return

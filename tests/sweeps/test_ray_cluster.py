@@ -66,7 +66,7 @@ def test_a_run_whose_worker_is_killed_is_finished_by_another_and_given_up_where_
     [third] = sweep.start(grid("third", ENDLESS, heads=(1,)), cluster.begin)
     assert "failed" not in states  # it was never given up
     assert third.state == "queued"  # there are two cores
-    assert queue.places() == {}  # and nobody's turn on this machine is taken
+    assert queue.positions() == {}  # and nobody's turn on this machine is taken
     (third.path / folder.STOP).touch()  # as somebody on another machine asks for its end
     assert cluster.poll() == []
     os.kill(wait_for(lambda: other.status.epoch and other.status.pid), signal.SIGKILL)
@@ -99,16 +99,16 @@ def test_it_listens_on_the_loopback_interface_sends_no_statistics_and_leaves_not
 
 
 def test_a_gpu_is_given_to_one_run_and_what_no_machine_has_is_refused(cluster, monkeypatch):
-    assert cluster.demands(config(threads=None)) == {"num_cpus": 1}
-    assert cluster.demands(config(threads=2)) == {"num_cpus": 2}
+    assert cluster.resources(config(threads=None)) == {"num_cpus": 1}
+    assert cluster.resources(config(threads=2)) == {"num_cpus": 2}
     with pytest.raises(SettingsError, match="No machine of the Ray cluster has 3 CPU cores"):
-        cluster.demands(config(threads=3))
+        cluster.resources(config(threads=3))
     with pytest.raises(SettingsError, match="no GPU"):
         cluster.begin(config(device="cuda"), "one")
     assert not (checkpoints_dir() / "one").exists()
     monkeypatch.setattr(cluster, "has_gpus", True)
-    assert cluster.demands(config(device="auto")) == {"num_cpus": 1, "num_gpus": 1}
-    assert cluster.demands(config(device="cpu", threads=2)) == {"num_cpus": 2}
+    assert cluster.resources(config(device="auto")) == {"num_cpus": 1, "num_gpus": 1}
+    assert cluster.resources(config(device="cpu", threads=2)) == {"num_cpus": 2}
 
 
 def test_waiting_runs_are_alive_as_long_as_the_program_that_placed_them(home):
@@ -124,13 +124,13 @@ def test_waiting_runs_are_alive_as_long_as_the_program_that_placed_them(home):
     assert run.state == "failed"
     runs.requeue(run)  # in the queue of this machine, for good
     assert runs.read_status(run.path).placed == ""
-    assert queue.places() == {"one": 1}
+    assert queue.positions() == {"one": 1}
 
 
 def test_a_machine_that_does_not_see_the_folder_says_so(home):
     said = ray_cluster.work("/no/such/folder/one", 1, {})
     assert said.startswith("The machine ")
-    assert "does not see the folder /no/such/folder/one: let VIT_CHECKPOINTS be a path" in said
+    assert "does not see the folder /no/such/folder/one: set VIT_CHECKPOINTS to a path" in said
 
 
 def test_a_task_does_nothing_for_a_run_that_was_stopped_or_is_somebody_else_s_by_now(home):

@@ -96,7 +96,7 @@ def test_a_run_from_before_sweeps_is_read_and_stands_alone(home):
     del text["sweep"]
     (run.path / runs.CONFIG).write_text(json.dumps(text))
     assert runs.get_run("old").config.sweep == ""
-    assert sweep.sweeps(runs.list_runs()) == {}
+    assert sweep.group_by_sweep(runs.list_runs()) == {}
 
 
 # Start, stop, go on
@@ -128,8 +128,10 @@ def test_what_is_missing_is_known_from_the_runs_that_are_there(home, started):
         all_ = sweep.start(wanted)
         end(all_[2])
         runs.delete(all_[2])
-        found = sweep.sweeps(runs.list_runs())[same]
-        assert [run.config.model for run in sweep.start(sweep.whole(found))] == [wanted.config(Point(1, 3, 0)).model]
+        found = sweep.group_by_sweep(runs.list_runs())[same]
+        assert [run.config.model for run in sweep.start(sweep.config_of(found))] == [
+            wanted.config(Point(1, 3, 0)).model
+        ]
 
 
 def test_a_sweep_of_that_name_with_other_settings_is_not_mixed_with_it(home, started):

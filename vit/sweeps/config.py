@@ -1,4 +1,4 @@
-"""What a sweep is made from: a grid of heads, depths and seeds over one run's settings; the source of its bounds."""
+"""The settings of a sweep and their bounds: a grid of heads, depths and seeds over the settings of one run."""
 
 from collections.abc import Iterator
 from itertools import product
@@ -7,16 +7,16 @@ from typing import Annotated, Literal, NamedTuple, Self
 from pydantic import Field, field_validator, model_validator
 
 from vit import runs
-from vit.config import DEPTHS, HEADS, RunConfig, TrainingConfig, TransformerConfig
+from vit.config import DEPTHS, HEADS, ModelConfig, RunConfig, TrainingConfig, TransformerConfig
 from vit.config.base import Settings
 from vit.errors import SettingsError
 
 RUNS_MAX = 96
-"""Runs of a sweep: each that waits is a process of some 20 MB."""
+"""Runs of a sweep; each waiting run is a process of about 20 MB."""
 SEEDS_MAX = 10
-"""So many seeds, from one on, are offered by the controls of the app."""
+"""The largest number of seeds that the app offers."""
 NAME_MAX = 44
-"""Letters of a sweep's name, which leaves room for heads, depth and seed in the names of its runs."""
+"""Length of a sweep's name, which leaves room for heads, depth and seed in the names of its runs."""
 
 _Seed = Annotated[int, Field(ge=TrainingConfig.limits("seed").low, le=TrainingConfig.limits("seed").high)]
 _HeadCount = Annotated[int, Field(ge=HEADS[0], le=HEADS[-1])]
@@ -24,7 +24,7 @@ _BlockCount = Annotated[int, Field(ge=DEPTHS[0], le=DEPTHS[-1])]
 
 
 class Point(NamedTuple):
-    """One place of the grid."""
+    """One point of the grid."""
 
     heads: int
     depth: int
@@ -32,14 +32,14 @@ class Point(NamedTuple):
 
 
 class SweepConfig(Settings):
-    """What a sweep is made from.
+    """The settings of a sweep.
 
     Attributes:
-        name: of the sweep; the run at 4 heads, depth 2 and seed 0 is called ``<name>-h4-d2-s0``.
+        name: name of the sweep; the run at 4 heads, depth 2 and seed 0 is called ``<name>-h4-d2-s0``.
         base: all other settings, the same for every run.
-        heads, depths, seeds: the values of the grid's axes, in ascending order and each once.
-        same: what stays the same as heads are added: the width of a ``head``, so that the token gets wider
-            (``embed_dim = heads * head_dim``, as on the Train page), or the width of the ``token``, which they share.
+        heads, depths, seeds: the values of the grid's axes, ascending and without duplicates.
+        same: what stays constant as heads are added: the width of a ``head``, so that the token gets wider
+            (``embed_dim = heads * head_dim``, as on the Train page), or the width of the ``token``.
     """
 
     name: str
@@ -52,10 +52,10 @@ class SweepConfig(Settings):
     @field_validator("name")
     @classmethod
     def _can_be_a_name(cls, name: str) -> str:
-        if len(name) > NAME_MAX or not runs.possible_name(name):
+        if len(name) > NAME_MAX or not runs.is_valid_name(name):
             raise SettingsError(
-                f"A sweep cannot be called {name[:60]!r}: take up to {NAME_MAX} small letters, digits, dots, hyphens "
-                "and underscores, a letter or digit at either end, and no name that a system reserves."
+                f"A sweep cannot be called {name[:60]!r}: use up to {NAME_MAX} lowercase letters, digits, dots, "
+                "hyphens and underscores, with a letter or digit at both ends, and no name that Windows reserves."
             )
         return name
 
@@ -67,33 +67,30 @@ class SweepConfig(Settings):
     @model_validator(mode="after")
     def _can_be_trained(self) -> Self:
         if self.base.start:
-            raise SettingsError("A sweep draws its networks anew, and does not start from one: leave --start out.")
-        if not isinstance(self.base.model, TransformerConfig):
-            raise SettingsError(
-                f"The network {self.base.model.name} has no heads: sweep over a Vision Transformer or course network."
-            )
+            raise SettingsError("A sweep trains its networks from scratch: leave --start out.")
+        transformer_of(self.base.model)
         if self.size > RUNS_MAX:
-            raise SettingsError(f"These are {self.size:,} runs, and a sweep has {RUNS_MAX} at most: choose fewer.")
+            raise SettingsError(f"These are {self.size:,} runs, but a sweep has at most {RUNS_MAX}: choose fewer.")
         for point in self.points():
             self.config(point)
         return self
 
     @property
     def size(self) -> int:
-        """How many runs there are."""
+        """Number of runs."""
         return len(self.heads) * len(self.depths) * len(self.seeds)
 
     def points(self) -> Iterator[Point]:
-        """The grid in the order of training: the whole of it with the first seed, then with the second."""
+        """Return the points in the order of training: the whole grid with the first seed, then with the second."""
         return (Point(heads, depth, seed) for seed, depth, heads in product(self.seeds, self.depths, self.heads))
 
     def config(self, point: Point) -> RunConfig:
-        """The settings of one run.
+        """Return the settings of the run at a point.
 
         Raises:
-            SettingsError: with so many heads or blocks the network cannot be.
+            SettingsError: the network cannot have this number of heads or blocks.
         """
-        model = self.base.model
+        model = transformer_of(self.base.model)
         width = point.heads * model.head_dim if self.same == "head" else model.embed_dim
         changes = {"num_heads": point.heads, "depth": point.depth, "embed_dim": width}
         return self.base.model_copy(
@@ -105,10 +102,28 @@ class SweepConfig(Settings):
         )
 
     def run_name(self, point: Point) -> str:
-        """What the run at a point is called."""
+        """Return the name of the run at a point."""
         return runs.check_name(f"{self.name}-h{point.heads}-d{point.depth}-s{point.seed}")
 
 
+def transformer_of(model: ModelConfig) -> TransformerConfig:
+    """Return the settings of a network, checked to have heads.
+
+    Raises:
+        SettingsError: the network has no heads.
+    """
+    if not isinstance(model, TransformerConfig):
+        raise SettingsError(
+            f"The network {model.name} has no heads: sweep over a Vision Transformer or the course network."
+        )
+    return model
+
+
 def point_of(config: RunConfig) -> Point:
-    """The place of a run in the grid of its sweep."""
-    return Point(config.model.num_heads, config.model.depth, config.training.seed)
+    """Return the point of a run in the grid of its sweep.
+
+    Raises:
+        SettingsError: the network has no heads.
+    """
+    model = transformer_of(config.model)
+    return Point(model.num_heads, model.depth, config.training.seed)

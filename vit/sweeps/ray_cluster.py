@@ -1,9 +1,9 @@
-"""A sweep on a Ray cluster: Ray's scheduler places its runs, one a GPU, or else on as many CPU cores as it has threads.
+"""A sweep on a Ray cluster: Ray schedules each run on one GPU, or on as many CPU cores as the run has threads.
 
-The runs lie in the folder of runs, which all machines must see under the same path, and the program too (or it is
-installed there). A run is a Ray task, in a worker process of its own; where that is lost, Ray tries the task again
-elsewhere, and the run goes on after its last complete epoch. The program that started the sweep holds a lock as proof
-that it lives, and with it the waiting runs (:func:`vit.runs.folder.is_placed`); when it ends, so do its runs.
+All machines must see the folder of runs, and this program, under the same path. A run is a Ray task in a separate
+worker process. If the worker is lost, Ray retries the task on another one, and the run continues after its last
+complete epoch. The program that started the sweep holds a lock while it lives; this lock shows that the waiting runs
+are scheduled (:func:`vit.runs.folder.is_placed`). When the program ends, its runs end too.
 """
 
 import os
@@ -31,28 +31,28 @@ from vit.runs import Run, folder
 from vit.support import optional_packages
 
 LOCAL = "local"
-"""The address that starts a Ray of this machine's own, which listens on the loopback interface alone."""
+"""The address that starts Ray on this machine, reachable only from this machine."""
 RETRIES = 3
-"""So many times a run is tried again whose worker was lost."""
+"""How often a run is retried after its worker was lost."""
 
 _OBJECTS_BYTES = 80 * 2**20
-"""Ray's store of objects, which nothing is put into; the least that it takes."""
+"""Size of Ray's object store, which is not used here; the smallest that Ray accepts."""
 _LOCK_PATIENCE = 120.0
-"""Seconds after which a shared file system has given up the lock of a machine that was lost."""
+"""Seconds after which a shared file system has released the lock of a lost machine."""
 _END_PATIENCE = 10.0
 _KNOCK_PATIENCE = 10.0
 _STALE_SECONDS = 600.0
 _WAITING = "Waiting for a place on the Ray cluster."
-_AGAIN = "Its worker was lost; it is tried again."
+_AGAIN = "Its worker was lost: the run is tried again."
 
 
 @contextmanager
 def cluster(address: str, *, cores: int | None = None) -> Iterator["Cluster"]:
-    """Connect to the Ray cluster at an address; on leaving, what is still at work is stopped.
+    """Connect to a Ray cluster; on exit, stop the runs that are still active.
 
     Args:
-        address: :data:`LOCAL`, ``auto``, or where the cluster's head listens (``host:6379``, ``ray://host:10001``).
-        cores: of a local Ray, how many CPU cores it hands out; all where it is left out.
+        address: :data:`LOCAL`, ``auto``, or the address of the cluster's head (``host:6379``, ``ray://host:10001``).
+        cores: number of CPU cores that a local Ray may use; all if it is left out.
 
     Raises:
         SettingsError: Ray is not installed, or there is no cluster.
@@ -62,17 +62,17 @@ def cluster(address: str, *, cores: int | None = None) -> Iterator["Cluster"]:
     if address == LOCAL:
         options |= {"num_cpus": cores, "object_store_memory": _OBJECTS_BYTES, "include_dashboard": False}
     try:
-        _knock(address)
+        _check_reachable(address)
         ray.init(**options)
     except (OSError, ValueError, RuntimeError, AssertionError) as error:
         raise SettingsError(
             f"There is no Ray cluster at {address!r} ({_first_line(error)}): start one with ray start --head, "
-            f"or take --ray {LOCAL}."
+            f"or use --ray {LOCAL}."
         ) from error
     mark = secrets.token_hex(16)
     place = folder.placer(checkpoints_dir() / "any", mark)
     try:
-        _sweep(place.parent)
+        _remove_dead_locks(place.parent)
         place.mkdir(parents=True)
         with FileLock(place / folder.LOCK), _end_in_order():
             found = Cluster(ray, mark)
@@ -89,7 +89,7 @@ def cluster(address: str, *, cores: int | None = None) -> Iterator["Cluster"]:
 
 @contextmanager
 def _end_in_order() -> Iterator[None]:
-    """A request to end, as ``ray job stop`` makes it, is an interrupt; Ray's own answer is to abort."""
+    """Treat SIGTERM (sent by ``ray job stop``) as an interrupt; Ray's own handler would abort the process."""
     if threading.current_thread() is not threading.main_thread():
         yield
         return
@@ -97,11 +97,11 @@ def _end_in_order() -> Iterator[None]:
     try:
         yield
     finally:
-        signal.signal(signal.SIGTERM, before or signal.SIG_DFL)  # None is a handler that is not Python's
+        signal.signal(signal.SIGTERM, before or signal.SIG_DFL)  # None: the handler was not set from Python
 
 
-def _sweep(places: Path) -> None:
-    """Remove the folders of programs that were killed."""
+def _remove_dead_locks(places: Path) -> None:
+    """Remove the lock folders of programs that were killed."""
     for place in places.glob("*"):
         with suppress(OSError):
             old = SCHEDULER_ID.fullmatch(place.name) and time.time() - place.stat().st_mtime > _STALE_SECONDS
@@ -109,12 +109,12 @@ def _sweep(places: Path) -> None:
                 shutil.rmtree(place)
 
 
-def _knock(address: str) -> None:
-    """Whether somebody listens at an address of a host and a port; Ray itself would wait for minutes.
+def _check_reachable(address: str) -> None:
+    """Raise an error at once if nothing listens at an address; Ray itself would wait for minutes.
 
     Raises:
-        OSError: nobody does.
-        ValueError: the port is none.
+        OSError: no connection can be made.
+        ValueError: the port is not a valid number.
     """
     parts = urlsplit(address if "://" in address else f"ray://{address}")
     if parts.hostname and parts.port:
@@ -122,19 +122,19 @@ def _knock(address: str) -> None:
 
 
 def _ray(address: str) -> Any:
-    """The library, without statistics of its use being sent, and where it is local without a port that others reach."""
+    """Import Ray without usage statistics and, for a local Ray, without ports that other machines can reach."""
     os.environ["RAY_USAGE_STATS_ENABLED"] = "0"
     if address == LOCAL:
-        os.environ["RAY_ENABLE_WINDOWS_OR_OSX_CLUSTER"] = "0"  # "no cluster": it listens on the loopback interface
-        os.environ.setdefault("RAY_AUTH_TOKEN", secrets.token_hex(32))  # or else one is left in the home folder
+        os.environ["RAY_ENABLE_WINDOWS_OR_OSX_CLUSTER"] = "0"  # makes Ray listen on the loopback interface only
+        os.environ.setdefault("RAY_AUTH_TOKEN", secrets.token_hex(32))  # else Ray writes one to the home folder
     return optional_packages.require("--ray", "ray")
 
 
 class Cluster:
-    """Runs on a Ray cluster, from their start to their end.
+    """Starts, watches and stops runs on a Ray cluster.
 
     Attributes:
-        tasks: the runs that wait or are at work, by the task of each.
+        tasks: the active runs, by their Ray task.
     """
 
     def __init__(self, ray: Any, mark: str) -> None:
@@ -143,14 +143,14 @@ class Cluster:
         self.has_gpus = ray.cluster_resources().get("GPU", 0) >= 1
 
     def begin(self, config: RunConfig, name: str) -> Run:
-        """Make a run and hand it to Ray, as :func:`vit.jobs.start` makes one and starts its job.
+        """Create a run and submit it to Ray; the counterpart of :func:`vit.jobs.start`.
 
         Raises:
-            SettingsError: the cluster has not what the run asks for.
-            RunError: the name is taken or impossible, or the folder cannot be written.
+            SettingsError: the cluster lacks resources that the run needs.
+            RunError: the name is taken or invalid, or the folder cannot be written.
         """
-        self.demands(config)
-        # Which machine has which device is not known before the run has its place.
+        self.resources(config)
+        # The device is chosen on the machine that Ray selects.
         device = "auto" if config.training.device == "cuda" else config.training.device
         config = config.model_copy(update={"training": config.training.model_copy(update={"device": device})})
         run = runs.create(name, config)
@@ -158,47 +158,47 @@ class Cluster:
         return run
 
     def resume(self, run: Run) -> None:
-        """Hand a run that has ended to Ray again, to go on after its last complete epoch; see :func:`vit.jobs.resume`.
+        """Submit a run that has ended to Ray again; it continues after its last complete epoch.
 
         Raises:
-            RunError: it cannot go on.
-            SettingsError: the cluster has not what the run asks for.
+            RunError: the run cannot be resumed, see :func:`vit.jobs.resume`.
+            SettingsError: the cluster lacks resources that the run needs.
         """
-        self.demands(run.config)
+        self.resources(run.config)
         jobs.prepare_resume(run)
         self._submit(run)
 
-    def demands(self, config: RunConfig) -> dict[str, int]:
-        """What of a machine a run takes for itself, in Ray's words.
+    def resources(self, config: RunConfig) -> dict[str, int]:
+        """Return the resources that Ray reserves for a run.
 
         Raises:
-            SettingsError: no machine of the cluster has so much.
+            SettingsError: no machine of the cluster has these resources.
         """
         training = config.training
         if training.device == "cuda" and not self.has_gpus:
-            raise SettingsError("The Ray cluster has no GPU: take --device auto or cpu.")
+            raise SettingsError("The Ray cluster has no GPU: use --device auto or cpu.")
         if self.has_gpus and training.device in ("auto", "cuda"):
             return {"num_cpus": 1, "num_gpus": 1}
         cores = training.threads or 1
         most = max(int(node["Resources"].get("CPU", 0)) for node in self.ray.nodes() if node["Alive"])
         if cores > most:
-            raise SettingsError(f"No machine of the Ray cluster has {cores} CPU cores: take --threads {most} at most.")
+            raise SettingsError(f"No machine of the Ray cluster has {cores} CPU cores: use at most --threads {most}.")
         return {"num_cpus": cores}
 
     def _submit(self, run: Run) -> None:
         (run.path / folder.STOP).unlink(missing_ok=True)
         status = runs.update_status(run.path, placed=self.mark, message=_WAITING)
         places = {"VIT_CHECKPOINTS": str(checkpoints_dir()), "VIT_DATA": str(data_dir())}
-        # A worker process does one run and ends: what torch has taken of a device goes with it.
-        options = {"max_retries": RETRIES, "max_calls": 1, "name": run.name, **self.demands(run.config)}
-        task = self.ray.remote(**options)(_portable())
+        # A worker process ends after one run, which frees all the memory that torch holds on a device.
+        options = {"max_retries": RETRIES, "max_calls": 1, "name": run.name, **self.resources(run.config)}
+        task = self.ray.remote(**options)(_remote_function())
         self.tasks[task.remote(str(project_root()), str(run.path), status.ticket, places)] = run
 
     def poll(self) -> list[str]:
-        """Look after the runs: note which have ended, and end those that somebody asked to stop.
+        """Record which runs have ended, and stop those that were asked to stop.
 
         Returns:
-            What kept runs from being done, a sentence each.
+            One sentence for each run that could not be completed.
         """
         for task, run in self.tasks.items():
             if (run.path / folder.STOP).exists():
@@ -211,7 +211,8 @@ class Cluster:
 
     def _ended(self, task: Any) -> str:
         run = self.tasks.pop(task)
-        state, said = "failed", ""
+        state: runs.State = "failed"
+        said = ""
         try:
             said = self.ray.get(task)
         except self.ray.exceptions.TaskCancelledError:
@@ -219,13 +220,13 @@ class Cluster:
         except self.ray.exceptions.WorkerCrashedError:
             said = f"Its worker was lost {RETRIES + 1} times, perhaps because memory ran out: resume it or start over."
         except self.ray.exceptions.RayError as error:
-            said = f"Ray could not run it ({_first_line(error)}): mend that, then resume it."
+            said = f"Ray could not run it ({_first_line(error)}): fix that, then resume it."
         if run.path.is_dir():
-            _last_word(run, state, said or "Stopped.")
+            _write_final_status(run, state, said or "Stopped.")
         return f"{run.name}: {said}" if said else ""
 
     def stop(self) -> None:
-        """Stop all that wait or are at work, each after its step, with its kept weights in place."""
+        """Stop all active runs after their current step; they keep their weights."""
         for task in self.tasks:
             self.ray.cancel(task)
         end = time.monotonic() + _END_PATIENCE
@@ -234,8 +235,8 @@ class Cluster:
             time.sleep(0.1)
 
 
-def _portable() -> Callable[..., str]:
-    """What Ray does on another machine, as a function that brings its own code: a worker finds ``vit`` by it."""
+def _remote_function() -> Callable[..., str]:
+    """Return the function that Ray runs on a worker; Ray sends its code along, and it makes ``vit`` importable."""
 
     def place(root: str, path: str, ticket: int, places: dict[str, str]) -> str:
         import sys
@@ -245,44 +246,44 @@ def _portable() -> Callable[..., str]:
         try:
             from vit.sweeps.ray_cluster import work
         except ImportError as error:
-            return f"A worker of the Ray cluster has not this program ({error}): let it lie in {root} there, too."
+            return f"A worker of the Ray cluster cannot import this program ({error}): copy it to {root} there."
         return work(path, ticket, places)
 
     return place
 
 
 def work(path: str, ticket: int, places: dict[str, str]) -> str:
-    """Do one run, in a Ray worker: begin it, or go on with it where a worker was lost.
+    """Train one run in a Ray worker, or continue it if an earlier worker was lost.
 
     Args:
         path: the run's folder.
-        ticket: of its status, as it was handed over; with another one it is no longer this task's.
-        places: environment variables that say where things lie.
+        ticket: ticket of the run's status when it was submitted; if the run has another one, do nothing.
+        places: environment variables with the folders of runs and data.
 
     Returns:
-        What kept it from being done, in one sentence; empty where nothing did, and its status tells the rest.
+        A sentence on why the run could not be trained; empty if it was, and its status has the result.
     """
     os.environ.update(places)
     run = Run(Path(path))
     if not (run.path / runs.CONFIG).is_file():
         return (
             f"The machine {platform.node()} of the Ray cluster does not see the folder {path}: "
-            "let VIT_CHECKPOINTS be a path that all of its machines share."
+            "set VIT_CHECKPOINTS to a path that all machines share."
         )
     try:
-        if _take(run, ticket):
-            worker.execute(run, resume=run.can_go_on, ticket=ticket)
+        if _claim(run, ticket):
+            worker.execute(run, resume=run.can_resume, ticket=ticket)
     except UserError as error:
         return str(error)
     return ""
 
 
-def _take(run: Run, ticket: int) -> bool:
-    """Queue the run for this process, also where another one was at work on it before; whether it is still to be done.
+def _claim(run: Run, ticket: int) -> bool:
+    """Queue the run for this process, and return whether it still has to be trained.
 
     Raises:
-        RunError: a process works on it.
-        SettingsError: this machine lacks the device.
+        RunError: another process works on it.
+        SettingsError: this machine does not have the device.
     """
     try:
         with runs.run_lock(run.path).acquire(timeout=_LOCK_PATIENCE):
@@ -290,23 +291,23 @@ def _take(run: Run, ticket: int) -> bool:
             if status.ticket != ticket or status.state not in runs.ACTIVE:
                 return False
             message = _WAITING if status.pid is None else _AGAIN
-            device = runs.device_of(run)  # of this machine
+            device = runs.device_of(run)  # on this machine
             runs.update_status(run.path, state="queued", pid=None, device=device, message=message)
     except Timeout:
-        raise RunError(f"Another process works on the run {run.name!r}: wait for it, or stop it.") from None
+        raise RunError(f"Another process works on the run {run.name!r}: wait until it ends, or stop it.") from None
     if status.pid is not None:
         with (run.path / runs.LOG).open("a", encoding="utf-8") as log:
             log.write(f"{time.strftime('%H:%M:%S')}  {_AGAIN}\n")
     return True
 
 
-def _last_word(run: Run, state: runs.State, message: str) -> None:
-    """Write how a run ended whose worker could not."""
+def _write_final_status(run: Run, state: runs.State, message: str) -> None:
+    """Write the final status of a run whose worker could not."""
     with suppress(Timeout, OSError), runs.run_lock(run.path).acquire(timeout=1):
         status = runs.read_status(run.path)
         if status.state in runs.ACTIVE:
             changes = {"state": state, "message": message, "ended": time.time()}
-            runs.last_word(run.path, status.model_copy(update=changes))
+            runs.write_final_status(run.path, status.model_copy(update=changes))
 
 
 def _first_line(error: Exception) -> str:

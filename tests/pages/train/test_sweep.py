@@ -75,7 +75,7 @@ def test_what_cannot_be_a_sweep_gets_a_sentence_and_no_start(home):
     assert "Choose at least one number of heads and one depth" in texts(app)
     app.pills(key="sweep_heads").set_value([1, 2, 3, 4, 5, 6, 7, 8, 9])
     app.pills(key="sweep_depths").set_value(list(DEPTHS)).run()
-    assert "These are 108 runs, and a sweep has 96 at most" in texts(app)
+    assert "These are 108 runs, but a sweep has at most 96" in texts(app)
     assert "sweep_start" not in buttons(app)
     app.pills(key="network").set_value("cnn").run()
     assert not app.exception
