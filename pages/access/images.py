@@ -35,7 +35,7 @@ def weights_file(file: BinaryIO) -> Iterator[Path]:
     if limits is not None:
         cleanup.check_disk(limits, check_upload(file, limits))
     try:
-        with zips.scratch(data_dir()) as folder:
+        with zips.temporary_folder(data_dir()) as folder:
             path = folder / "weights.safetensors"
             with path.open("wb") as target:
                 shutil.copyfileobj(file, target)

@@ -197,7 +197,7 @@ def test_threads_may_ask_at_once_and_one_decodes(photos, decoded):
 
 def test_classes_that_are_no_longer_the_runs_are_refused(photos):
     assert load(config(photos, class_names=("cat", "dog"))).class_names == ("cat", "dog")
-    with pytest.raises(DataError, match=r"photos no longer has the classes cat, cow but cat, dog"):
+    with pytest.raises(DataError, match=r"classes of photos have changed from cat, cow to cat, dog"):
         load(config(photos, class_names=("cat", "cow")))
 
 
@@ -213,7 +213,7 @@ def test_a_full_disk_is_a_sentence(photos, monkeypatch):
         raise OSError(28, "No space left on device")
 
     monkeypatch.setattr(cache, "_decoded", full)
-    with pytest.raises(DataError, match=r"cannot be kept .*No space left on device"):
+    with pytest.raises(DataError, match=r"cannot be written to .*No space left on device"):
         load(config(photos))
 
 

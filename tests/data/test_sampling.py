@@ -22,7 +22,7 @@ def test_the_split_is_the_seeds():
 def test_two_images_are_enough_for_a_split_and_one_is_not():
     train, val = split_off(np.array([0, 0, 1, 1]), ("a", "b"), seed=0)
     assert len(train) == len(val) == 2
-    with pytest.raises(DataError, match="'b' has a single image"):
+    with pytest.raises(DataError, match="'b' has only one image"):
         split_off(np.array([0, 0, 1]), ("a", "b"), seed=0)
 
 
@@ -42,5 +42,5 @@ def test_a_subset_of_more_than_all_is_all():
 
 
 def test_a_subset_has_room_for_each_class():
-    with pytest.raises(DataError, match="2 images cannot show 3 classes"):
+    with pytest.raises(DataError, match="2 images are too few for 3 classes"):
         subset(LABELS, 2, seed=0)

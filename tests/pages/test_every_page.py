@@ -75,7 +75,9 @@ def test_every_page_says_what_to_do_where_there_is_nothing_to_show(state, traine
         assert not app.exception, name
         assert app.title, name
         if state == "a run whose images are gone":
-            assert all("put it back there, or" in error.value.replace("\\", "") for error in app.error), name
+            assert all(
+                "choose an existing folder or zip of images, or" in error.value.replace("\\", "") for error in app.error
+            ), name
             continue
         assert not app.error, name
         if any(EMPTY in one.value for one in app.markdown):

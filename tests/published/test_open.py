@@ -59,7 +59,7 @@ def test_a_file_becomes_a_run_that_works_with_every_explanation(file):
 def test_missing_images_are_reported_in_a_sentence(file):
     source = open_file(file).config.data.source
     assert title(source) == "not on this machine"
-    with pytest.raises(DataError, match="not here, since it came trained"):
+    with pytest.raises(DataError, match="pretrained model, and the images that it was trained on are not here"):
         describe(source)
 
 

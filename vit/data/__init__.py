@@ -1,7 +1,7 @@
-"""Data sets: drawn scenes, folders and zips of images, and well-known sets, as arrays that training reads.
+"""Data sets as arrays: drawn scenes, folders and zips of images, and well-known sets.
 
-Everything is decoded once, brought to one size and memory-mapped; :mod:`vit.data.batches` turns it into tensors.
-This module does not import torch.
+Images are decoded once, resized to one size and memory-mapped; :mod:`vit.data.batches` turns them into tensors. This
+module does not import torch.
 """
 
 from collections.abc import Iterable
@@ -11,12 +11,12 @@ from pathlib import Path
 import numpy as np
 
 from vit.config import AUTO_IMAGE_SIZE_MAX, DataConfig
-from vit.data.cache import Progress, cache_key, fetch, is_made
+from vit.data.cache import Progress, cache_key, cached_split, is_cached
 from vit.data.catalog import catalog
 from vit.data.files.images import Square
 from vit.data.files.uploads import list_uploads, store_upload, upload_title
 from vit.data.records import DataInfo, ImageData, Skipped, Split
-from vit.data.sources import SCENES, Origin, find
+from vit.data.sources import SCENES, DataSource, find
 from vit.errors import DataError
 
 __all__ = [
@@ -35,18 +35,18 @@ __all__ = [
 
 SPLITS = ("train", "val")
 NOT_HERE = "not on this machine"
-"""What is said of the images of a published model."""
+"""Title of the images of a published model."""
 
 
 def describe(source: str, *, seed: int = 0) -> DataInfo:
-    """What is known of a source from its names and a few headers, without decoding it.
+    """Describe a source from its file names and a few headers, without decoding its images.
 
     Args:
         source: ``scenes``, a name of the catalog, or a path to a folder or zip.
-        seed: of the 80/20 split where there are no validation images.
+        seed: seed of the 80/20 split if the source has no validation images.
 
     Raises:
-        DataError: nothing of that name, or no set of images in classes.
+        DataError: there is no such source, or it is not a set of images in classes.
     """
     found = find(source)
     size = found.image_size()
@@ -67,21 +67,21 @@ def describe(source: str, *, seed: int = 0) -> DataInfo:
 
 
 def load(config: DataConfig, *, splits: tuple[str, ...] = SPLITS, progress: Progress | None = None) -> ImageData:
-    """The images of a source, decoded on the first call and memory-mapped from then on.
+    """Return the images of a source; they are decoded on the first call and memory-mapped afterwards.
 
     Args:
-        config: source and size; ``class_names``, where given, must be the source's.
-        splits: only these are made.
-        progress: called with (images done, images in all).
+        config: source and size; ``class_names``, if given, must be those of the source.
+        splits: the splits to load.
+        progress: called with (images done, images in total).
 
     Raises:
-        DataError: the source is gone, has other classes than before, or cannot be read.
+        DataError: the source is gone, its classes have changed, or it cannot be read.
     """
     found = find(config.source)
     if config.class_names and config.class_names != found.class_names:
         raise DataError(
-            f"{title(config.source)} no longer has the classes {_listed(config.class_names)} but "
-            f"{_listed(found.class_names)}: put the former images back, or start a new run."
+            f"The classes of {title(config.source)} have changed from {_listed(config.class_names)} to "
+            f"{_listed(found.class_names)}: restore the original images, or start a new run."
         )
     limits = {"train": config.train_images, "val": config.val_images}
     counts = {split: min(limits[split] or 2**62, found.count(split, config.seed)) for split in splits}
@@ -92,7 +92,7 @@ def load(config: DataConfig, *, splits: tuple[str, ...] = SPLITS, progress: Prog
     for split in splits:
         key = _key(config, found, split)
         plan = partial(found.plan, split, limits[split], config.seed, square)
-        loaded[split], left_out = fetch(key, config.image_size, plan, partial(_report, progress, done, total))
+        loaded[split], left_out = cached_split(key, config.image_size, plan, partial(_report, progress, done, total))
         skipped.extend(left_out)
         done += counts[split]
     if progress:
@@ -108,35 +108,34 @@ def load(config: DataConfig, *, splits: tuple[str, ...] = SPLITS, progress: Prog
 
 
 def is_prepared(config: DataConfig) -> bool:
-    """Whether both splits are decoded, or drawn, so that :func:`load` has nothing to do.
+    """Return whether both splits are already decoded (or drawn), so that :func:`load` returns at once.
 
     Raises:
         DataError: the source is gone.
     """
     found = find(config.source)
-    return all(is_made(_key(config, found, split)) for split in SPLITS)
+    return all(is_cached(_key(config, found, split)) for split in SPLITS)
 
 
 def sample(source: str, count: int, *, image_size: int = 64, seed: int = 0) -> list[tuple[np.ndarray, str]]:
-    """A few training images uint8 (h w c) with the names of their classes; the classes take turns.
+    """Return a few training images, uint8 (h w c), with their class names; the classes alternate.
 
     Raises:
         DataError: the source cannot be read.
     """
     found = find(source)
-    if source == SCENES:
-        with found.plan("train", count, seed, Square(image_size)) as plan:
+    with found.plan("train", count if source == SCENES else None, seed, Square(image_size)) as plan:
+        if plan.fill is not None:
             images = np.empty((len(plan.labels), 3, image_size, image_size), np.uint8)
             plan.fill(images, np.empty((len(images), image_size, image_size), np.uint8), lambda done, total: None)
             return [(image.transpose(1, 2, 0), found.class_names[row % 5]) for row, image in enumerate(images)]
-    with found.plan("train", None, seed, Square(image_size)) as plan:
-        rows = _turns(plan.labels, count, seed)
-        pairs = zip(plan.read(rows), plan.labels[rows], strict=True)
+        rows = _alternating(plan.labels, count, seed)
+        pairs = zip(plan.rows(rows), plan.labels[rows], strict=True)
         return [(image, found.class_names[label]) for image, label in pairs if not isinstance(image, DataError)]
 
 
 def sources(owner: str = "") -> list[DataInfo]:
-    """What can be chosen without naming a path: scenes, the catalog, and those uploads of an owner that can be read."""
+    """Return the sources that need no path: scenes, the catalog, and the readable uploads of an owner."""
     return [*_described((SCENES, *catalog.CATALOG)), *_described(list_uploads(owner))]
 
 
@@ -145,7 +144,7 @@ def _described(names: Iterable[str]) -> list[DataInfo]:
     for name in names:
         try:
             found.append(describe(name))
-        except DataError:  # an upload whose folder somebody changed is no choice
+        except DataError:  # an upload whose folder was changed and cannot be read
             continue
     return found
 
@@ -154,8 +153,8 @@ def _square(config: DataConfig) -> Square:
     return Square(config.image_size, config.crop_pct, config.interpolation)
 
 
-def _key(config: DataConfig, found: Origin, split: str) -> str:
-    """Name of a split in the cache."""
+def _key(config: DataConfig, found: DataSource, split: str) -> str:
+    """Return the name of a split in the cache."""
     limit = {"train": config.train_images, "val": config.val_images}[split]
     return cache_key(split, *_square(config), found.key(split, limit, config.seed))
 
@@ -165,8 +164,8 @@ def _report(progress: Progress | None, before: int, total: int, done: int, _: in
         progress(min(before + done, total), total)
 
 
-def _turns(labels: np.ndarray, count: int, seed: int) -> np.ndarray:
-    """Rows of ``count`` images: one of each class in a shuffled order, then a second of each, and so on."""
+def _alternating(labels: np.ndarray, count: int, seed: int) -> np.ndarray:
+    """Return ``count`` rows: one image of each class in a shuffled order, then a second of each, and so on."""
     order = np.random.default_rng(seed).permutation(len(labels))
     place = np.empty(len(labels), dtype=np.int64)
     for label in np.unique(labels):
@@ -180,7 +179,7 @@ def _canonical(source: str) -> str:
 
 
 def title(source: str) -> str:
-    """What a person calls a source: a folder without its path, an upload without the mark of its content."""
+    """Return the title of a source: a folder without its path, an upload without the hash of its content."""
     if not source:
         return NOT_HERE
     if source in catalog.CATALOG:

@@ -1,7 +1,7 @@
 """Decoded images on disk: one folder for each split at each size, built once and memory-mapped from then on.
 
-A folder appears under its final name only when it is whole; a lock lets two processes ask for the same one at once.
-Rows are written as they are decoded, so a set may be larger than memory.
+A folder gets its final name only when it is complete; with a lock, two processes may request the same folder at once.
+Rows are written as they are decoded, so a data set may be larger than memory.
 """
 
 import errno
@@ -22,51 +22,65 @@ from vit.errors import DataError
 from vit.paths import data_dir
 
 LAYOUT = 2
-"""Counts up when what is written, or how images are decoded, changes."""
+"""Increased when the format of the files or the decoding of images changes."""
 
 CHUNK = 512
-"""Rows decoded between two writes and two calls of the progress."""
+"""Rows that are decoded between two calls of the progress."""
 
 Progress = Callable[[int, int], None]
 Row = np.ndarray | DataError
-"""Image uint8 (h w c), or why there is none."""
+"""Image uint8 (h w c), or the reason why it cannot be decoded."""
+Read = Callable[[np.ndarray], Iterable[Row]]
+"""Row numbers -> their images, in the same order."""
+Fill = Callable[[np.ndarray, np.ndarray, Progress], None]
+"""Writes images uint8 (n c h w) and masks uint8 (n h w) into arrays."""
 
 
 @dataclass(frozen=True)
 class Plan:
-    """How a split is made: read row by row, or filled in as a whole.
+    """How to make a split: read it row by row, or fill whole arrays.
 
     Attributes:
         labels: int64 (n,) class of each row.
         files: name of each row.
-        read: row numbers -> what lies in them, in the same order.
-        fill: writes images uint8 (n c h w) and masks uint8 (n h w) itself; then there is no ``read``.
+        read: reads rows; None if there is ``fill``.
+        fill: fills the arrays of the whole split; None if there is ``read``.
         every_class: whether each class must keep an image when unreadable files are left out.
     """
 
     class_names: tuple[str, ...]
     labels: np.ndarray
     files: Sequence[str]
-    read: Callable[[np.ndarray], Iterable[Row]] | None = None
-    fill: Callable[[np.ndarray, np.ndarray, Progress], None] | None = None
+    read: Read | None = None
+    fill: Fill | None = None
     every_class: bool = True
+
+    def rows(self, rows: np.ndarray) -> Iterable[Row]:
+        """Read rows.
+
+        Raises:
+            ValueError: the split can only be filled as a whole.
+        """
+        if self.read is None:
+            raise ValueError("This split cannot be read row by row.")
+        return self.read(rows)
 
 
 def cache_key(*parts: object) -> str:
-    """Name of a split in the cache: a hash of all that its content depends on."""
+    """Return the name of a split in the cache: a hash of everything that its content depends on."""
     text = json.dumps([LAYOUT, *parts], default=str, separators=(",", ":"))
     return hashlib.sha256(text.encode()).hexdigest()[:32]
 
 
-def is_made(key: str) -> bool:
-    """Whether the split of this key is in the cache."""
+def is_cached(key: str) -> bool:
+    """Return whether the split with this key is in the cache."""
     return (data_dir() / "cache" / key / "index.json").is_file()
 
 
-def fetch(
+def cached_split(
     key: str, size: int, plan: Callable[[], AbstractContextManager[Plan]], progress: Progress
 ) -> tuple[Split, tuple[Skipped, ...]]:
-    """The split of this key from the cache; made by ``plan`` when it is not there yet.
+    """Return the split with this key from the cache; if it is not there, make it by ``plan``.
 
     Raises:
         DataError: no image of some class can be decoded, or the disk is full.
@@ -75,7 +89,7 @@ def fetch(
     folder = root / key
     if (found := _read(folder)) is not None:
         with suppress(OSError):
-            os.utime(folder)  # by its age it is known whether anybody still uses it
+            os.utime(folder)  # the clean-up deletes folders by age
         return found
     try:
         root.mkdir(parents=True, exist_ok=True)
@@ -85,7 +99,7 @@ def fetch(
                     _build(folder, size, made, progress)
                 found = _read(folder)
     except OSError as error:
-        raise DataError(f"The decoded images cannot be kept in {root}: {error.strerror or error}.") from error
+        raise DataError(f"The decoded images cannot be written to {root}: {error.strerror or error}.") from error
     if found is None:
         raise DataError(f"The decoded images in {folder} cannot be read back: check the disk.")
     return found
@@ -97,7 +111,7 @@ def _read(folder: Path) -> tuple[Split, tuple[Skipped, ...]] | None:
         images = np.load(folder / "images.npy", mmap_mode="r")
         labels = np.load(folder / "labels.npy")
         masks = np.load(folder / "masks.npy", mmap_mode="r") if index["masks"] else None
-    except (OSError, ValueError, KeyError, EOFError):  # absent, or cut off by a crash: it is built anew
+    except (OSError, ValueError, KeyError, EOFError):  # absent, or truncated by a crash: it is built again
         return None
     if len(images) != len(labels):
         return None
@@ -106,40 +120,42 @@ def _read(folder: Path) -> tuple[Split, tuple[Skipped, ...]] | None:
 
 
 def _build(folder: Path, size: int, plan: Plan, progress: Progress) -> None:
-    """Make all rows in a folder beside, then rename it. The caller holds the lock."""
-    beside = folder.with_name(f"{folder.name}.part")
-    for remains in (beside, folder):
-        shutil.rmtree(remains, ignore_errors=True)
-    beside.mkdir()
+    """Write all rows into a temporary folder, then rename it. The caller holds the lock."""
+    temporary = folder.with_name(f"{folder.name}.part")
+    for leftover in (temporary, folder):
+        shutil.rmtree(leftover, ignore_errors=True)
+    temporary.mkdir()
     try:
-        kept, skipped = (_filled if plan.fill else _decoded)(beside, size, plan, progress)
+        if plan.fill:
+            kept, skipped = _filled(temporary, size, len(plan.labels), plan.fill, progress)
+        else:
+            kept, skipped = _decoded(temporary, size, plan, progress)
         _check_classes(plan, kept, skipped)
-        np.save(beside / "labels.npy", plan.labels[kept].astype(np.int64))
+        np.save(temporary / "labels.npy", plan.labels[kept].astype(np.int64))
         index = {
             "masks": plan.fill is not None,
             "files": [plan.files[row] for row in kept],
             "skipped": [(entry.file, entry.reason) for entry in skipped],
         }
-        (beside / "index.json").write_text(json.dumps(index), "utf-8")
-        beside.rename(folder)
+        (temporary / "index.json").write_text(json.dumps(index), "utf-8")
+        temporary.rename(folder)
     finally:
-        shutil.rmtree(beside, ignore_errors=True)
+        shutil.rmtree(temporary, ignore_errors=True)
 
 
-def _filled(folder: Path, size: int, plan: Plan, progress: Progress) -> tuple[list[int], list[Skipped]]:
-    count = len(plan.labels)
-    shapes = {"images.npy": (count, 3, size, size), "masks.npy": (count, size, size)}
-    arrays = [np.lib.format.open_memmap(folder / name, "w+", np.uint8, shape) for name, shape in shapes.items()]
-    for name in shapes:
+def _filled(folder: Path, size: int, count: int, fill: Fill, progress: Progress) -> tuple[list[int], list[Skipped]]:
+    images = np.lib.format.open_memmap(folder / "images.npy", "w+", np.uint8, (count, 3, size, size))
+    masks = np.lib.format.open_memmap(folder / "masks.npy", "w+", np.uint8, (count, size, size))
+    for name in ("images.npy", "masks.npy"):
         _reserve(folder / name)
-    plan.fill(*arrays, progress)
-    for array in arrays:
-        array.flush()
+    fill(images, masks, progress)
+    images.flush()
+    masks.flush()
     return list(range(count)), []
 
 
 def _reserve(path: Path) -> None:
-    """Take the room of a whole file on the disk: writing to a memory map that finds none kills the process."""
+    """Allocate the disk space of a file; writing to a memory map on a full disk would kill the process."""
     if hasattr(os, "posix_fallocate"):
         with path.open("r+b") as file:
             try:
@@ -156,7 +172,7 @@ def _decoded(folder: Path, size: int, plan: Plan, progress: Progress) -> tuple[l
     with closing(_Rows(folder / "images.npy", (3, size, size), total)) as images:
         for start in range(0, total, CHUNK):
             rows = np.arange(start, min(start + CHUNK, total))
-            for row, image in zip(rows.tolist(), plan.read(rows), strict=True):
+            for row, image in zip(rows.tolist(), plan.rows(rows), strict=True):
                 if isinstance(image, DataError):
                     skipped.append(Skipped(plan.files[row], str(image)))
                 else:
@@ -167,7 +183,7 @@ def _decoded(folder: Path, size: int, plan: Plan, progress: Progress) -> tuple[l
 
 
 def _check_classes(plan: Plan, kept: list[int], skipped: list[Skipped]) -> None:
-    """Skipped files may have been the only ones of a class, or of all."""
+    """Raise a DataError if the skipped files were all images of a class, or of the split."""
     lost = np.setdiff1d(plan.labels, plan.labels[kept])
     if not len(lost) or (kept and not plan.every_class):
         return
@@ -175,7 +191,8 @@ def _check_classes(plan: Plan, kept: list[int], skipped: list[Skipped]) -> None:
     first = next(entry for entry in skipped if entry.file == plan.files[rows[0]])
     name = plan.class_names[lost[0]]
     raise DataError(
-        f"No file of the class {name!r} can be read as an image, of {len(rows)}: {first.file}, {_lower(first.reason)}"
+        f"None of the {len(rows)} files of the class {name!r} can be read as an image: {first.file}, "
+        f"{_lower(first.reason)}"
     )
 
 
@@ -184,7 +201,7 @@ def _lower(sentence: str) -> str:
 
 
 class _Rows:
-    """A .npy file of uint8 rows whose number is known at the end: NumPy leaves room for it in the header."""
+    """Writes a .npy file of uint8 rows whose number is known only at the end; NumPy's header has room for it."""
 
     def __init__(self, path: Path, shape: tuple[int, ...], expected: int) -> None:
         self._shape, self._count = shape, 0

@@ -1,4 +1,4 @@
-"""Which images of a data set are taken: seeded, stratified by class, the same ones each time."""
+"""Choose images of a data set: seeded and stratified by class."""
 
 import numpy as np
 
@@ -8,20 +8,22 @@ VAL_SHARE = 0.2
 
 
 def split_off(labels: np.ndarray, class_names: tuple[str, ...], seed: int) -> tuple[np.ndarray, np.ndarray]:
-    """Rows for training and rows for validation, one in five of each class and at least one.
+    """Return the rows for training and for validation; validation gets one in five of each class, at least one.
 
     Args:
         labels: (n,) class of each row.
+        class_names: names of the classes.
+        seed: seed of the choice.
 
     Raises:
-        DataError: a class has a single image, so that it cannot be in both.
+        DataError: a class has only one image, which cannot be in both splits.
     """
     train, val = [], []
     for label, name in enumerate(class_names):
         rows = np.flatnonzero(labels == label)
         if len(rows) < 2:
             raise DataError(
-                f"The class {name!r} has a single image: it needs at least two, one to train on and one to validate."
+                f"The class {name!r} has only one image: add images, since training and validation need one each."
             )
         rows = np.random.default_rng([seed, label]).permutation(rows)
         count = max(1, round(VAL_SHARE * len(rows)))
@@ -31,17 +33,19 @@ def split_off(labels: np.ndarray, class_names: tuple[str, ...], seed: int) -> tu
 
 
 def subset(labels: np.ndarray, count: int | None, seed: int) -> np.ndarray:
-    """Sorted rows of a stratified choice of ``count`` images; all rows where ``count`` is None or larger than all.
+    """Return the sorted rows of a stratified choice of ``count`` images; all rows if ``count`` is None or too large.
 
     Raises:
-        DataError: fewer images than classes.
+        DataError: ``count`` is smaller than the number of classes.
     """
     if count is None or count >= len(labels):
         return np.arange(len(labels))
     sizes = np.bincount(labels)
     if count < np.count_nonzero(sizes):
-        raise DataError(f"{count} images cannot show {np.count_nonzero(sizes)} classes: choose at least one of each.")
-    # Largest remainder: quotas add up to the count, each within one of proportional, and none is left without.
+        raise DataError(
+            f"{count} images are too few for {np.count_nonzero(sizes)} classes: choose one per class or more."
+        )
+    # Largest remainder: quotas add up to the count, differ from proportional by less than one, and are at least one.
     exact = sizes * (count / len(labels))
     quota = np.maximum(np.floor(exact).astype(int), sizes > 0)
     while quota.sum() != count:

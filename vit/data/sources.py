@@ -1,4 +1,4 @@
-"""The kinds of data set, each behind the same few questions."""
+"""The kinds of data set behind one interface."""
 
 from collections.abc import Iterator
 from contextlib import AbstractContextManager, contextmanager
@@ -18,30 +18,35 @@ from vit.errors import DataError
 SCENES = "scenes"
 
 
-class Origin(Protocol):
-    """What a kind of data set knows of itself. ``split`` is ``"train"`` or ``"val"``."""
+class DataSource(Protocol):
+    """Interface of a data set. ``split`` is ``"train"`` or ``"val"``."""
 
-    class_names: tuple[str, ...]
-    skipped: tuple[Skipped, ...]
+    @property
+    def class_names(self) -> tuple[str, ...]:
+        """Names of the classes."""
+
+    @property
+    def skipped(self) -> tuple[Skipped, ...]:
+        """Files that were left out."""
 
     def count(self, split: str, seed: int) -> int:
-        """Images of the split."""
+        """Return the number of images of the split."""
 
     def image_size(self) -> int:
-        """Natural side in pixels."""
+        """Return the natural side in pixels."""
 
     def key(self, split: str, count: int | None, seed: int) -> tuple:
-        """All that decides the content of the split, as values that JSON can write."""
+        """Return everything that the content of the split depends on, as values that JSON can represent."""
 
     def plan(self, split: str, count: int | None, seed: int, square: Square) -> AbstractContextManager[Plan]:
-        """How the split, or ``count`` images of it, is made."""
+        """Return how to make the split, or ``count`` images of it."""
 
 
 class Scenes:
     """The drawn data set (:mod:`vit.data.scenes`)."""
 
-    class_names = scenes.CLASSES
-    skipped = ()
+    class_names: tuple[str, ...] = scenes.CLASSES
+    skipped: tuple[Skipped, ...] = ()
 
     def count(self, split: str, seed: int) -> int:
         return scenes.SPLIT_COUNTS[split]
@@ -54,24 +59,24 @@ class Scenes:
 
     @contextmanager
     def plan(self, split: str, count: int | None, seed: int, square: Square) -> Iterator[Plan]:
-        size = square.size  # they are drawn as squares, of which nothing is cut off
+        size = square.size  # scenes are drawn as squares and not cropped
         low, high = scenes.IMAGE_SIZES[0], scenes.IMAGE_SIZES[-1]
         if not low <= size <= high:
-            raise DataError(f"Scenes are drawn at {low} to {high} pixels, not at {size}: choose an image size there.")
+            raise DataError(f"Scenes cannot be drawn at {size} pixels: choose an image size from {low} to {high}.")
         total = min(count or self.count(split, seed), self.count(split, seed))
 
         def fill(images: np.ndarray, masks: np.ndarray, progress: Progress) -> None:
             scenes.draw_many(total, split=split, image_size=size, seed=seed, progress=progress, out=(images, masks))
 
-        # The classes take turns, so the first scenes are as balanced as all of them.
+        # The classes alternate, so any number of first scenes is balanced.
         yield Plan(self.class_names, np.arange(total) % len(self.class_names), [""] * total, fill=fill)
 
 
-def find(source: str) -> Origin:
-    """The data set of this name or path.
+def find(source: str) -> DataSource:
+    """Return the data set with this name or path.
 
     Raises:
-        DataError: there is none, or it is no set of images in classes.
+        DataError: there is none, or it is not a set of images in classes.
     """
     if source == SCENES:
         return Scenes()
@@ -79,13 +84,13 @@ def find(source: str) -> Origin:
         return catalog.CATALOG[source]
     if not source:
         raise DataError(
-            "The images that this model was trained on are not here, since it came trained: take pictures or a data "
-            "set of your own."
+            "This is a pretrained model, and the images that it was trained on are not here: use your own images or "
+            "another data set."
         )
     path = Path(source).expanduser().absolute()
     if not path.exists():
         raise DataError(
-            f"There is no data set {source!r}: put it back there, or name a folder or a zip of images, or one of "
+            f"There is no data set {source!r}: choose an existing folder or zip of images, or one of "
             f"{', '.join((SCENES, *catalog.CATALOG))}."
         )
     return folders.scan(path)

@@ -259,7 +259,7 @@ def other_size(content: bytes) -> bytes:
     ("harm", "reason"),
     [
         (None, "404"),
-        (cut_off, "cut off"),
+        (cut_off, "truncated"),
         (other_size, "other dimensions"),
         (lambda content: b"<html>", "not an image"),
         (lambda content: b"", "empty"),
@@ -301,7 +301,9 @@ def test_trouble_that_stays_ends_in_a_sentence(home, world):
     world.publish()
     broken = [name for name in world.server.files if name.startswith("train2017")]
     world.server.trouble = {f"/{name}": [503] * 100 for name in broken}
-    with pytest.raises(DataError, match=r"Too many images of the class '\w+' cannot be had, the last .*503.*try again"):
+    with pytest.raises(
+        DataError, match=r"Too many images of the class '\w+' cannot be downloaded, the last one is .*503.*try again"
+    ):
         catalog.download("coco5")
     assert not catalog.is_ready("coco5")
     world.server.trouble = {}
@@ -315,7 +317,9 @@ def test_a_server_that_lost_all_images_is_not_asked_for_each(home, world, monkey
     monkeypatch.setattr(coco, "THREADS", 1)
     world.publish()
     world.server.files = {"annotations.zip": world.server.files["annotations.zip"]}
-    with pytest.raises(DataError, match=r"More than 3 images of COCO \(five classes\) cannot be had, the last .*404"):
+    with pytest.raises(
+        DataError, match=r"More than 3 images of COCO \(five classes\) cannot be downloaded, the last one is .*404"
+    ):
         catalog.download("coco5")
     assert len(world.server.requests) < 10
 
@@ -366,7 +370,7 @@ def test_annotations_that_broke_off_are_gone_on_with(home, world):
     world.server.resumes = True
     size = len(world.server.files["annotations.zip"])
     world.server.trouble = {"/annotations.zip": ["cut", *[500] * 3]}
-    with pytest.raises(DataError, match="the server says 500"):
+    with pytest.raises(DataError, match="HTTP status 500"):
         catalog.download("coco5")
     assert (part(home) / "annotations_trainval2017.zip").stat().st_size == size // 2
     catalog.download("coco5")
@@ -433,7 +437,7 @@ def test_too_few_images_of_a_class_says_how_many_there_are(home, world):
     world.annotations = [entry for entry in world.annotations if entry["category_id"] != coco.CATEGORIES["pizza"]]
     world.add(("pizza", BOX))
     world.publish()
-    with pytest.raises(DataError, match="hold 1 images that suit the class 'pizza', and 3 are needed"):
+    with pytest.raises(DataError, match="have 1 suitable images of the class 'pizza', and 3 are needed"):
         catalog.download("coco5")
     assert world.server.requests == ["/annotations.zip"]
 
@@ -444,7 +448,7 @@ def test_too_few_images_of_a_class_says_how_many_there_are(home, world):
 def test_a_file_name_that_is_not_cocos_is_refused(home, world, name):
     world.images[0]["file_name"] = name
     world.publish()
-    with pytest.raises(DataError, match="no file name of COCO's"):
+    with pytest.raises(DataError, match="not a file name of COCO's"):
         catalog.download("coco5")
     assert world.server.requests == ["/annotations.zip"]
 
@@ -473,7 +477,7 @@ def damaged_member(world: Coco) -> bytes:
 @pytest.mark.parametrize("make", [without_annotations, cut_json, damaged_member, lambda world: b"no zip"])
 def test_a_damaged_zip_is_a_sentence(home, world, make):
     world.publish(make(world))
-    with pytest.raises(DataError, match="does not hold COCO's instance annotations, or is damaged") as caught:
+    with pytest.raises(DataError, match="is damaged or does not contain COCO's instance annotations") as caught:
         catalog.download("coco5")
     assert "\n" not in str(caught.value)
 
@@ -496,7 +500,7 @@ def test_a_damaged_zip_is_a_sentence(home, world, make):
 def test_annotations_of_another_shape_are_a_sentence(world, annotated, change):
     change(world)
     path = annotated(world)
-    with pytest.raises(DataError, match="does not hold COCO's instance annotations, or is damaged: remove it"):
+    with pytest.raises(DataError, match="is damaged or does not contain COCO's instance annotations: remove it"):
         coco.read_annotations(path, lambda: None)
 
 
@@ -504,7 +508,7 @@ def test_annotations_of_another_shape_are_a_sentence(world, annotated, change):
 def test_json_of_another_kind_is_a_sentence(tmp_path, text):
     path = tmp_path / "instances.json"
     path.write_bytes(text.encode("latin-1"))
-    with pytest.raises(DataError, match="does not hold COCO's instance annotations"):
+    with pytest.raises(DataError, match="does not contain COCO's instance annotations"):
         coco.read_annotations(path, lambda: None)
 
 

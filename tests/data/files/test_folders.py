@@ -187,7 +187,7 @@ def test_unreadable_files_are_skipped_and_listed(home, kind):
 def test_a_class_of_unreadable_files_is_an_error_that_names_it(home, kind):
     path = layouts(["train/a/1.png", "train/b/1.txt", "val/a/1.png", "val/b/1.png"], home, kind)
     with pytest.raises(
-        DataError, match=r"No file of the class 'b' can be read as an image, of 1: train/b/1\.txt, .*not an image"
+        DataError, match=r"None of the 1 files of the class 'b' can be read as an image: train/b/1\.txt, .*not an image"
     ):
         load(DataConfig(source=str(path), image_size=8))
     assert not [entry for entry in (home / "data" / "cache").iterdir() if entry.suffix == ".part"]

@@ -348,7 +348,7 @@ def test_a_training_ends_in_order_at_its_limit(trained):
     assert run.has_weights
     assert run.best["epoch"] <= status.epoch
     assert run.latest["seconds"] < 4
-    with pytest.raises(RunError, match=r"has had its 1\.5 s: start a new one"):
+    with pytest.raises(RunError, match=r"has reached its time limit of 1\.5 s: start a new run"):
         jobs.resume(run)
 
 

@@ -25,7 +25,7 @@ from contextlib import AbstractContextManager, ExitStack
 from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
-from typing import Any, BinaryIO, NamedTuple
+from typing import IO, Any, NamedTuple
 
 import ijson
 import numpy as np
@@ -34,7 +34,7 @@ from PIL import Image
 
 from vit.data.cache import Plan, Progress
 from vit.data.catalog.download import Archive, Unreachable, fetch_archive, fetch_bytes
-from vit.data.catalog.entry import Listed
+from vit.data.catalog.entry import CatalogEntry
 from vit.data.files import folders
 from vit.data.files.images import FILE_BYTES_MAX, Square, fit_square, open_image
 from vit.data.records import Skipped
@@ -114,7 +114,7 @@ class Slot(NamedTuple):
 
 
 @dataclass(frozen=True, kw_only=True)
-class Coco5(Listed):
+class Coco5(CatalogEntry):
     """The data set's entry in the catalog.
 
     Attributes:
@@ -162,6 +162,7 @@ class Coco5(Listed):
         Files of an earlier, interrupted call are kept.
 
         Args:
+            root: folder of the data set.
             progress: called with the bytes done and the bytes in total; every image counts as :data:`IMAGE_BYTES`.
 
         Raises:
@@ -206,8 +207,8 @@ class Coco5(Listed):
             wanted = [split for split, count in self.counts.items() for _ in range(count // len(self.class_names))]
             if len(found) < len(wanted):
                 raise DataError(
-                    f"The annotations hold {len(found):,} images that suit the class {name!r}, and {len(wanted):,} are "
-                    "needed: use COCO's own instances_train2017.json."
+                    f"The annotations have {len(found):,} suitable images of the class {name!r}, and {len(wanted):,} "
+                    "are needed: use COCO's own instances_train2017.json."
                 )
             slots += [Slot(split, name, next(order)) for split in wanted]
             spares[name] = order
@@ -217,8 +218,8 @@ class Coco5(Listed):
         if (spare := next(spares[class_name], None)) is None:
             last = skipped[-1]
             raise DataError(
-                f"Too many images of the class {class_name!r} cannot be had, the last {last.file} ({last.reason}): "
-                "try again later."
+                f"Too many images of the class {class_name!r} cannot be downloaded, the last one is {last.file} "
+                f"({last.reason}): try again later."
             )
         return spare
 
@@ -249,8 +250,8 @@ class Coco5(Listed):
                     done += 1
                 elif (failures := failures + 1) > SKIPPED_MAX:
                     raise DataError(
-                        f"More than {SKIPPED_MAX} images of {self.title} cannot be had, the last {problem.file} "
-                        f"({problem.reason}): try again later."
+                        f"More than {SKIPPED_MAX} images of {self.title} cannot be downloaded, the last one is "
+                        f"{problem.file} ({problem.reason}): try again later."
                     )
         yield from ((slot, future.result()) for slot, future in zip(slots, futures, strict=True))
 
@@ -275,9 +276,9 @@ class Coco5(Listed):
             return Skipped(name, str(error))
         pixels = fit_square(image.crop(slot.candidate.square()), SIDE)
         path.parent.mkdir(parents=True, exist_ok=True)
-        beside = path.with_suffix(".part")
-        Image.fromarray(pixels).save(beside, "PNG")
-        beside.replace(path)
+        temporary = path.with_suffix(".part")
+        Image.fromarray(pixels).save(temporary, "PNG")
+        temporary.replace(path)
         return None
 
 
@@ -293,20 +294,21 @@ def read_annotations(path: Path, tick: Callable[[], None]) -> dict[str, list[Can
     """
     try:
         with ExitStack() as stack:
+            file: IO[bytes]
             if path.suffix == ".zip":
                 file = stack.enter_context(stack.enter_context(zipfile.ZipFile(path)).open(ANNOTATIONS))
             else:
                 file = stack.enter_context(path.open("rb"))
             return _candidates(file, tick)
-    except DataError:  # is a ValueError, too
+    except DataError:  # DataError is a ValueError, which _DAMAGE includes
         raise
     except _DAMAGE as error:
         raise DataError(
-            f"{path} does not hold COCO's instance annotations, or is damaged: remove it, and download again."
+            f"{path} is damaged or does not contain COCO's instance annotations: remove it and download it again."
         ) from error
 
 
-def _candidates(file: BinaryIO, tick: Callable[[], None]) -> dict[str, list[Candidate]]:
+def _candidates(file: IO[bytes], tick: Callable[[], None]) -> dict[str, list[Candidate]]:
     names = {number: name for name, number in CATEGORIES.items()}
     images: dict[int, tuple[int, int]] = {}
     classes: dict[int, set[str]] = {}
@@ -319,7 +321,8 @@ def _candidates(file: BinaryIO, tick: Callable[[], None]) -> dict[str, list[Cand
             image_id, name = int(item["id"]), str(item["file_name"])
             if name != _file_name(image_id):  # the name becomes part of an address and of a path
                 raise DataError(
-                    f"The annotations name an image {name[:80]!r}, which is no file name of COCO's train2017."
+                    f"The annotations name an image {name[:80]!r}, which is not a file name of COCO's train2017: use "
+                    "COCO's own instances_train2017.json."
                 )
             images[image_id] = (int(item["width"]), int(item["height"]))
         elif key == "annotations" and item["category_id"] in names:
@@ -345,7 +348,7 @@ def _candidates(file: BinaryIO, tick: Callable[[], None]) -> dict[str, list[Cand
     return found
 
 
-def _items(file: BinaryIO) -> Iterator[tuple[str, Any]]:
+def _items(file: IO[bytes]) -> Iterator[tuple[str, Any]]:
     """Yield the elements of the lists and objects in a JSON object in file order, each with the key of its list.
 
     Only one element is in memory at a time. Outlines are left out: they are most of the file, and none is needed.

@@ -1,4 +1,4 @@
-"""Files from the web: with retries, and going on where an earlier try ended."""
+"""Download files with retries; an interrupted download is resumed."""
 
 import hashlib
 import http.client
@@ -16,19 +16,19 @@ from vit.errors import DataError
 TIMEOUT_SECONDS = 30
 ATTEMPTS = 4
 BACKOFF_SECONDS = 0.5
-"""Before the second attempt; doubled before each further one."""
+"""Pause before the second attempt; doubled before each further attempt."""
 
 _BLOCK = 2**18
 _ROOM = 3
-"""Free disk space a download needs, in its own size: the archive, its content, and some."""
-_PASSING = (408, 425, 429)
-"""Refusals that may be over a moment later, as errors of the server (5xx) may."""
+"""Free disk space that a download needs, in multiples of its size: the archive, its content, and a reserve."""
+_TEMPORARY_STATUS = (408, 425, 429)
+"""HTTP statuses after which a later attempt may succeed, as after server errors (5xx)."""
 _BROKEN = (http.client.HTTPException, TimeoutError, ConnectionError)
-"""What a connection that was made and then fails raises."""
+"""Errors of a connection that was established and then failed."""
 
 
 class Archive(NamedTuple):
-    """A file to fetch: its address, its place below the root, and its checksum of one of two kinds."""
+    """A file to download: its address, its path below the root, and its MD5 or SHA-256 checksum."""
 
     url: str
     path: str
@@ -37,15 +37,15 @@ class Archive(NamedTuple):
 
 
 class Unreachable(DataError):
-    """No connection to the server can be made, so there is no use in asking it for other files."""
+    """No connection to the server can be made, so other files cannot be downloaded either."""
 
 
-class _Passing(Exception):
-    """An attempt failed in a way that another may not.
+class _Temporary(Exception):
+    """An attempt failed, but a later one may succeed.
 
     Attributes:
-        error: what to say when no attempt is left.
-        restart: whether what came so far is of no use.
+        error: the error to raise after the last attempt.
+        restart: whether the part downloaded so far cannot be used.
     """
 
     def __init__(self, error: DataError, restart: bool = False) -> None:
@@ -53,14 +53,14 @@ class _Passing(Exception):
 
 
 def fetch_archive(title: str, archive: Archive, root: Path, before: int = 0) -> Iterator[tuple[int, int]]:
-    """Fetch an archive of the data set ``title`` to its place below ``root``; what lies there already is gone on from.
+    """Download an archive of the data set ``title`` to its path below ``root``; a partial file is resumed.
 
     Yields:
-        bytes fetched so far, those ``before`` included, and the size of this archive.
+        bytes downloaded so far, including ``before``, and the size of this archive.
 
     Raises:
-        DataError: no connection, not there any more, too little disk space, or other content than the published one,
-            which is removed then. What came before a connection broke is kept.
+        DataError: there is no connection, the file is no longer offered, there is too little disk space, or the content
+            differs from the published file and is removed. A partial download is kept.
     """
     path = root / archive.path
     path.parent.mkdir(parents=True, exist_ok=True)
@@ -71,10 +71,10 @@ def fetch_archive(title: str, archive: Archive, root: Path, before: int = 0) -> 
                 for done, size in _transfer(title, archive.url, path):
                     yield before + done, size
                 break
-            except _Passing as failure:
+            except _Temporary as failure:
                 if failure.restart:
                     path.unlink()
-                yield before + done, size  # whoever counts along may want to stop
+                yield before + done, size  # so that the caller can stop
                 _pause(attempt, failure)
         if not _is_whole(path, archive):
             path.unlink()
@@ -86,15 +86,16 @@ def fetch_archive(title: str, archive: Archive, root: Path, before: int = 0) -> 
 
 
 def fetch_bytes(url: str, limit: int, stop: threading.Event) -> bytes:
-    """The content of a small file.
+    """Download a small file and return its content.
 
     Args:
-        limit: no more than this and one byte are read.
-        stop: once set, a failed attempt is not repeated.
+        url: address of the file.
+        limit: at most one byte more than this is read.
+        stop: if set, a failed attempt is not repeated.
 
     Raises:
-        Unreachable: no connection.
-        DataError: the server does not hand out the file, or only a part of it.
+        Unreachable: there is no connection.
+        DataError: the server does not deliver the file, or only a part of it.
     """
     for attempt in range(ATTEMPTS):
         try:
@@ -102,9 +103,9 @@ def fetch_bytes(url: str, limit: int, stop: threading.Event) -> bytes:
                 size = int(response.headers.get("Content-Length") or 0)
                 content = response.read(limit + 1)
             if len(content) < min(size, limit):
-                raise _Passing(DataError(f"The file broke off after {len(content):,} of {size:,} bytes: try again."))
+                raise _Temporary(DataError(f"The file broke off after {len(content):,} of {size:,} bytes: try again."))
             return content
-        except _Passing as failure:
+        except _Temporary as failure:
             _pause(attempt, failure, stop)
     raise AssertionError("the last attempt either returns or raises")
 
@@ -118,16 +119,16 @@ def _is_whole(path: Path, archive: Archive) -> bool:
 
 
 def _transfer(title: str, url: str, path: Path) -> Iterator[tuple[int, int]]:
-    """One attempt; yields bytes fetched so far and bytes in all."""
+    """Make one attempt; yield bytes downloaded so far and bytes in total."""
     done = path.stat().st_size if path.exists() else 0
     with _opened(title, url, start=done) as response:
-        if response.status != http.HTTPStatus.PARTIAL_CONTENT:  # the server sends the whole file all the same
+        if response.status != http.HTTPStatus.PARTIAL_CONTENT:  # the server sends the whole file nevertheless
             done = 0
         size = done + int(response.headers.get("Content-Length") or 0)
         if (size - done) * _ROOM > (free := shutil.disk_usage(path.parent).free):
             raise DataError(
                 f"{title} needs {(size - done) * _ROOM / 2**30:.1f} GB of disk space and {free / 2**30:.1f} GB are "
-                "free: make room, or set VIT_DATA to another disk."
+                "free: free some space, or set VIT_DATA to a folder on another disk."
             )
         with path.open("ab" if done else "wb") as file:
             while block := response.read(_BLOCK):
@@ -135,30 +136,33 @@ def _transfer(title: str, url: str, path: Path) -> Iterator[tuple[int, int]]:
                 done += len(block)
                 yield done, size
     if done < size:
-        raise _Passing(DataError(f"The download of {title} broke off after {done:,} of {size:,} bytes: try again."))
+        raise _Temporary(DataError(f"The download of {title} broke off after {done:,} of {size:,} bytes: try again."))
 
 
 @contextmanager
 def _opened(what: str, url: str, start: int = 0) -> Iterator[http.client.HTTPResponse]:
-    """The answer of the server; all that goes wrong while it is read becomes one of our errors."""
+    """Open an address, and translate errors of the connection and of the server."""
     headers = {"User-Agent": "vit"} | ({"Range": f"bytes={start}-"} if start else {})
     try:
         with urllib.request.urlopen(urllib.request.Request(url, headers=headers), timeout=TIMEOUT_SECONDS) as response:
             yield response
     except urllib.error.HTTPError as error:
         beyond = error.code == http.HTTPStatus.REQUESTED_RANGE_NOT_SATISFIABLE
-        if beyond or error.code >= 500 or error.code in _PASSING:
-            refused = DataError(f"{what} cannot be had from {url} now (the server says {error.code}): try again later.")
-            raise _Passing(refused, restart=beyond) from error
-        raise DataError(f"{what} is not at {url} any more (the server says {error.code}).") from error
-    except (urllib.error.URLError, *_BROKEN) as error:
-        made = isinstance(error, _BROKEN)
-        reason = error if made else error.reason
-        sentence = f"{what} cannot be downloaded from {url} ({reason}): check the connection and try again."
-        raise _Passing(DataError(sentence) if made else Unreachable(sentence)) from error
+        if beyond or error.code >= 500 or error.code in _TEMPORARY_STATUS:
+            sentence = f"{what} cannot be downloaded from {url} now (HTTP status {error.code}): try again later."
+            raise _Temporary(DataError(sentence), restart=beyond) from error
+        raise DataError(f"{what} is no longer at {url} (HTTP status {error.code}).") from error
+    except _BROKEN as error:
+        raise _Temporary(DataError(_connection_sentence(what, url, error))) from error
+    except urllib.error.URLError as error:
+        raise _Temporary(Unreachable(_connection_sentence(what, url, error.reason))) from error
 
 
-def _pause(attempt: int, failure: _Passing, stop: threading.Event | None = None) -> None:
-    """Wait before the next attempt; raises the failure where there is none."""
+def _connection_sentence(what: str, url: str, reason: object) -> str:
+    return f"{what} cannot be downloaded from {url} ({reason}): check the connection and try again."
+
+
+def _pause(attempt: int, failure: _Temporary, stop: threading.Event | None = None) -> None:
+    """Wait before the next attempt; after the last one, raise the failure."""
     if attempt + 1 == ATTEMPTS or (stop or threading.Event()).wait(BACKOFF_SECONDS * 2**attempt):
         raise failure.error from failure.__cause__

@@ -1,4 +1,4 @@
-"""What the catalog knows of a data set, whatever it is made of."""
+"""The base class of the catalog's entries."""
 
 from contextlib import AbstractContextManager
 from dataclasses import dataclass
@@ -12,13 +12,13 @@ from vit.errors import DataError
 
 
 @dataclass(frozen=True, kw_only=True)
-class Listed:
-    """A data set of the catalog: an :class:`vit.data.sources.Origin` that can be fetched.
+class CatalogEntry:
+    """A data set of the catalog: an :class:`vit.data.sources.DataSource` that can be downloaded.
 
     Attributes:
-        counts: images of ``train`` and ``val``; what others call test is ``val`` here.
-        size: natural side in pixels, of photographs of many sizes a typical one.
-        resumes: whether a download goes on from what an earlier one left.
+        counts: number of images in ``train`` and ``val``; a published test split is ``val`` here.
+        size: natural side in pixels; a typical one for photographs of many sizes.
+        resumes: whether an interrupted download is resumed.
     """
 
     name: str
@@ -42,33 +42,34 @@ class Listed:
         return self.size
 
     def root(self) -> Path | None:
-        """Where the set lies; None where it does not."""
+        """Return the folder of the data set; None if it is not on this machine."""
         raise NotImplementedError
 
     def build(self, root: Path, progress: Progress) -> None:
-        """Fetch the set into ``root``, which becomes its folder once this returns.
+        """Download the data set into ``root``.
 
         Args:
-            progress: called with bytes fetched and bytes in all; what it raises ends the work.
+            root: a temporary folder, which the caller then renames.
+            progress: called with bytes downloaded and bytes in total; an exception from it ends the download.
 
         Raises:
-            DataError: no connection, a broken or altered download, or too little disk space.
+            DataError: there is no connection, a damaged or altered download, or too little disk space.
         """
         raise NotImplementedError
 
     def key(self, split: str, count: int | None, seed: int) -> tuple:
-        """All that decides the content of the split."""
+        """Return everything that the content of the split depends on."""
         raise NotImplementedError
 
     def plan(self, split: str, count: int | None, seed: int, square: Square) -> AbstractContextManager[Plan]:
-        """How :mod:`vit.data.cache` makes a split."""
+        """Return the plan by which :mod:`vit.data.cache` makes a split."""
         raise NotImplementedError
 
     def ready_root(self) -> Path:
-        """Where the set lies.
+        """Return the folder of the data set.
 
         Raises:
-            DataError: it does not.
+            DataError: it is not downloaded yet.
         """
         if (root := self.root()) is None:
             raise DataError(

@@ -1,8 +1,8 @@
-"""Data sets that ``torchvision.datasets`` knows.
+"""Data sets of ``torchvision.datasets``.
 
-A set is looked for in ``<name>/`` of the folder of data sets and in that folder itself, in torchvision's layout. The
-archives are fetched here, for the sake of progress and clear errors; their addresses, checksums, unpacking and reading
-are torchvision's.
+A data set is looked up in ``<name>/`` of the folder of data sets and in that folder itself, in torchvision's layout.
+This module downloads the archives, to report progress and clear errors; addresses, checksums, unpacking and reading are
+torchvision's.
 """
 
 from collections.abc import Callable, Iterator, Sequence
@@ -17,7 +17,7 @@ import numpy as np
 
 from vit.data.cache import Plan, Progress, Row
 from vit.data.catalog.download import Archive, fetch_archive
-from vit.data.catalog.entry import Listed
+from vit.data.catalog.entry import CatalogEntry
 from vit.data.files.images import Square, fit_square, open_image
 from vit.data.sampling import subset
 from vit.errors import DataError
@@ -34,7 +34,7 @@ class Opened(NamedTuple):
     paths: Sequence[Path] = ()
 
     def image(self, row: int, square: Square) -> Row:
-        """Image uint8 (size size c), or why there is none."""
+        """Return the image of a row, uint8 (size size c), or the reason why it cannot be decoded."""
         if not self.paths:
             return fit_square(self.data[row][0].convert("RGB"), *square)
         try:
@@ -43,18 +43,18 @@ class Opened(NamedTuple):
             return error
 
     def file(self, row: int) -> str:
-        """Name of a row's file, its folder included; empty where it has none."""
+        """Return the folder and name of a row's file; empty if it has no file."""
         return "/".join(self.paths[row].parts[-2:]) if self.paths else ""
 
 
 @dataclass(frozen=True, kw_only=True)
-class TorchvisionSet(Listed):
+class TorchvisionSet(CatalogEntry):
     """A data set that torchvision unpacks and reads.
 
     Attributes:
-        marker: a file or folder that is there when the set is.
-        archives: what has to be fetched.
-        open: root, split, whether to unpack first -> the split.
+        marker: a file or folder that exists if the data set is complete.
+        archives: returns the archives to download.
+        open: takes root, split and whether to unpack first; returns the split.
     """
 
     marker: str
@@ -62,17 +62,17 @@ class TorchvisionSet(Listed):
     open: Callable[[Path, str, bool], Opened]
 
     def root(self) -> Path | None:
-        """Where the set lies; None where it does not."""
+        """Return the folder of the data set; None if it is not on this machine."""
         places = (data_dir() / self.name, data_dir())
         return next((place for place in places if (place / self.marker).exists()), None)
 
     def build(self, root: Path, progress: Progress) -> None:
-        """Fetch the archives into ``root`` and unpack them there."""
+        """Download the archives into ``root`` and unpack them there."""
         archives, done = self.archives(), 0
         for archive in archives:
             before = done
             for done, size in fetch_archive(self.title, archive, root, before):
-                # Several archives: those to come are known by the published size of all.
+                # The size of later archives is known only from the published size of all archives.
                 progress(done, max(before + size, self.download_bytes, done))
         progress(done, done)
         for split in self.counts:
@@ -81,13 +81,13 @@ class TorchvisionSet(Listed):
             (root / archive.path).unlink()
 
     def key(self, split: str, count: int | None, seed: int) -> tuple:
-        """All that decides the content of the split."""
+        """Return everything that the content of the split depends on."""
         status = (self.ready_root() / self.marker).stat()
         return ("catalog", self.name, status.st_size, status.st_mtime_ns, split, count, seed if count else None)
 
     @contextmanager
     def plan(self, split: str, count: int | None, seed: int, square: Square) -> Iterator[Plan]:
-        """How :mod:`vit.data.cache` makes a split."""
+        """Yield the plan by which :mod:`vit.data.cache` makes a split."""
         opened = self.read(self.ready_root(), split)
         labels = np.asarray(opened.labels, dtype=np.int64)
         chosen = subset(labels, count, seed)
@@ -100,7 +100,7 @@ class TorchvisionSet(Listed):
             yield Plan(self.class_names, labels[chosen], files, lambda rows: pool.map(decode, rows))
 
     def read(self, root: Path, split: str, unpack: bool = False) -> Opened:
-        """The split as torchvision reads it.
+        """Return the split as torchvision reads it.
 
         Raises:
             DataError: files are missing or differ from the published ones.
@@ -118,7 +118,7 @@ class TorchvisionSet(Listed):
         return root / self.marker.split("/")[0]
 
 
-# torchvision is imported where it is first needed: it brings torch along, which takes seconds.
+# torchvision is imported on first use, because it imports torch, which takes seconds.
 
 
 def _dataset(kind: str) -> Any:
@@ -158,7 +158,7 @@ def _imagenette_archives() -> list[Archive]:
 
 
 def _open_imagenette(root: Path, split: str, unpack: bool) -> Opened:
-    # Its loader would decode the image; the path will do.
+    # The default loader would decode the image; only the path is needed.
     data = _dataset("Imagenette")(root, split=split, size="160px", download=unpack, loader=Path)
     paths, labels = zip(*(data[row] for row in range(len(data))), strict=True)
     return Opened([names[0] for names in data.classes], labels, data, paths)

@@ -1,9 +1,10 @@
-"""Decodes one image in a process of its own, within limits: for formats whose headers do not tell what they cost.
+"""Decode one image in a separate process with limits, for formats whose headers do not show the cost of decoding.
 
-A file of two kilobytes that calls itself 16 pixels wide can hold an AV1 image of a hundred million, and only its
-decoder finds out. So AVIF and JPEG 2000 are decoded where memory and time have an end, and a crash takes nobody along.
+A file of two kilobytes that claims to be 16 pixels wide can contain an AV1 image of a hundred million pixels, and only
+the decoder notices. So AVIF and JPEG 2000 are decoded in a process with limited memory and time, whose crash does no
+harm::
 
-    python -P decoder.py FORMAT BYTES SECONDS < file
+    python -P decoder_process.py FORMAT BYTES SECONDS < file
 
 It prints a line "MODE WIDTH HEIGHT EXIF_BYTES", the EXIF block and the pixels.
 """
@@ -19,46 +20,49 @@ from PIL import Image
 MEMORY_MAX = 900 * 2**20
 PROCESSOR_SECONDS_MAX = 4
 SECONDS_MAX = 15
-"""Of waiting for it, on a machine that has other things to do."""
+"""Time limit of the whole process; longer than the processor time, because the machine may be busy."""
 _two_at_a_time = BoundedSemaphore(2)
 _PLAIN = ("1", "L", "LA", "RGB", "RGBA", "CMYK", "I;16", "I", "F")
 
 
-class Refused(Exception):
-    """The process did not come to an image; ``args[0]`` is True where it was stopped at a limit."""
+class DecodingFailed(Exception):
+    """The process could not decode the image; ``args[0]`` is True if it was stopped at a limit."""
 
 
 def decode(data: bytes, kind: str) -> tuple[Image.Image, bytes]:
-    """The first image of a file of this format, and its EXIF block.
+    """Return the first image of a file of this format, and its EXIF block.
 
     Raises:
-        Refused: it cannot be decoded, or not within the limits.
+        DecodingFailed: it cannot be decoded, or not within the limits.
     """
+    import numpy as np  # not at the top: the limited process does not need it
+
     limits = [str(MEMORY_MAX), str(PROCESSOR_SECONDS_MAX)]
     command = [sys.executable, "-P", str(Path(__file__)), kind, *limits]
     try:
         with _two_at_a_time:
             done = subprocess.run(command, input=data, capture_output=True, timeout=SECONDS_MAX, check=False)
     except subprocess.TimeoutExpired:
-        raise Refused(True) from None
+        raise DecodingFailed(True) from None
     if done.returncode != 0:
-        raise Refused(b"MemoryError" in done.stderr or done.returncode < 0)
+        raise DecodingFailed(b"MemoryError" in done.stderr or done.returncode < 0)
     head, _, rest = done.stdout.partition(b"\n")
     mode, width, height, exif = head.decode().split()
-    image = Image.frombuffer(mode, (int(width), int(height)), memoryview(rest)[int(exif) :], "raw", mode, 0, 1)
+    pixels = np.frombuffer(rest, np.uint8, offset=int(exif))  # no copy of the bytes
+    image = Image.frombuffer(mode, (int(width), int(height)), pixels, "raw", mode, 0, 1)
     return image, rest[: int(exif)]
 
 
 def _main(kind: str, memory: int, seconds: int) -> None:
     try:
         import resource
-    except ImportError:  # Windows has no such limit; the time is bounded all the same
+    except ImportError:  # Windows has no such limits; the caller still limits the time
         pass
     else:
         resource.setrlimit(resource.RLIMIT_AS, (memory, memory))
         resource.setrlimit(resource.RLIMIT_CPU, (seconds, seconds + 1))
         resource.setrlimit(resource.RLIMIT_CORE, (0, 0))
-    image = Image.open(io.BytesIO(sys.stdin.buffer.read()), formats=[kind])
+    image: Image.Image = Image.open(io.BytesIO(sys.stdin.buffer.read()), formats=[kind])
     image.load()
     exif = image.info.get("exif", b"")
     if image.mode not in _PLAIN:

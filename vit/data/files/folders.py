@@ -1,9 +1,9 @@
 """Folders and zips of images in ImageFolder layout: a folder for each class, under train/ and val/ or directly.
 
     photos/train/cat/1.jpg  photos/val/cat/2.jpg      with validation images
-    photos/cat/1.jpg        photos/dog/2.jpg          one in five is split off
+    photos/cat/1.jpg        photos/dog/2.jpg          one in five is used for validation
 
-The outermost folder may be missing. A zip is read as it is, without being unpacked.
+The outermost folder may be missing. A zip is read without being unpacked.
 """
 
 import os
@@ -29,14 +29,14 @@ from vit.support.untrusted_text import is_unicode
 
 TRAIN = ("train", "training")
 VAL = ("val", "valid", "validation", "test")
-"""In this order: the first that is there is used."""
+"""Names of the validation folder; the first one that exists is used."""
 
 _LOOSE_SUFFIXES = (".jpg", ".jpeg", ".png", ".webp", ".gif", ".bmp", ".tif", ".tiff")
 _SIZE_SAMPLES = 9
 
 
 class File(NamedTuple):
-    """A file of the set: its name within it, its class, and what changes when it does."""
+    """An image file: its name within the data set, its class, and its size with its time or checksum."""
 
     name: str
     label: int
@@ -45,11 +45,11 @@ class File(NamedTuple):
 
 @dataclass(frozen=True)
 class Index:
-    """What a folder or zip holds, from its names alone.
+    """The content of a folder or zip, from its file names.
 
     Attributes:
         path: the folder or zip.
-        train, val: the files of each split; ``val`` is empty where one in five is split off training.
+        train, val: the files of each split; ``val`` is empty if one in five training images is used for validation.
         skipped: images that belong to no class.
     """
 
@@ -60,7 +60,7 @@ class Index:
     skipped: tuple[Skipped, ...]
 
     def files(self, split: str, *, seed: int = 0, count: int | None = None) -> list[File]:
-        """The files of ``train`` or ``val``, stratified down to ``count`` of them."""
+        """Return the files of ``train`` or ``val``, or a stratified choice of ``count`` of them."""
         files = list(self.val if split == "val" and self.val else self.train)
         labels = np.array([file.label for file in files])
         if not self.val:
@@ -73,7 +73,7 @@ class Index:
         return len(self.files(split, seed=seed))
 
     def image_size(self) -> int:
-        """Median shorter side of a few images, in pixels.
+        """Return the median shorter side of a few images, in pixels.
 
         Raises:
             DataError: none of them can be read.
@@ -91,16 +91,18 @@ class Index:
         return int(np.median(sizes))
 
     def key(self, split: str, count: int | None, seed: int) -> tuple:
-        """What the content of a split depends on."""
+        """Return everything that the content of a split depends on."""
         return ("folder", str(self.path), self.class_names, self.files(split, seed=seed, count=count))
 
     @contextmanager
     def plan(self, split: str, count: int | None, seed: int, square: Square) -> Iterator[Plan]:
-        """How :mod:`vit.data.cache` makes a split."""
+        """Yield the plan by which :mod:`vit.data.cache` makes a split."""
         files = self.files(split, seed=seed, count=count)
         names = [file.name for file in files]
         labels = np.array([file.label for file in files], dtype=np.int64)
-        every_class = split == "train" or bool(self.val)  # the one image split off a small class may be unreadable
+        every_class = split == "train" or bool(
+            self.val
+        )  # a small class may have one validation image, and that unreadable
         with reader(self.path) as content, ThreadPoolExecutor(cpu_cores()) as pool:
             decode = partial(_decode, content, square=square)
 
@@ -116,16 +118,17 @@ def _decode(content: Callable[[str], Path | bytes], name: str, *, square: Square
         source = content(name)
         return fit_square(open_image(source, name="The file", at_least=square.whole), *square)
     except DataError as error:
-        if isinstance(source, Path) and not source.exists():  # its name was there a moment ago
-            raise DataError(f"{name} was deleted while the images were read: put it back, and start again.") from error
+        if isinstance(source, Path) and not source.exists():  # it existed during the scan
+            raise DataError(f"{name} was deleted while the images were read: put it back and start again.") from error
         return error
 
 
 def scan(path: Path, name: str = "") -> Index:
-    """Find classes and files of a folder or zip, called ``name`` in messages.
+    """Find the classes and files of a folder or zip, called ``name`` in messages.
 
     Raises:
-        DataError: no such layout, fewer than two classes, a class without images, or train and val differ in classes.
+        DataError: the layout is different, there are fewer than two classes, a class has no images, or train and val
+            have different classes.
     """
     name = name or path.name or str(path)
     if path.is_dir():
@@ -139,7 +142,7 @@ def scan(path: Path, name: str = "") -> Index:
 
 @contextmanager
 def reader(path: Path) -> Iterator[Callable[[str], Path | bytes]]:
-    """Name of a file within the set -> its path, or its content where the set is a zip."""
+    """Yield a function from the name of a file to its path, or to its content if the data set is a zip."""
     if path.is_dir():
         yield path.joinpath
         return
@@ -158,7 +161,7 @@ Parts = tuple[str, ...]
 
 
 def _walk(root: Path) -> tuple[dict[Parts, tuple[int, int]], set[Parts]]:
-    """Visible files with size and time, and visible folders. Links are followed, but never back into a folder above."""
+    """Return visible files with size and time, and visible folders; follow links, except to a parent folder."""
     files: dict[Parts, tuple[int, int]] = {}
     folders: set[Parts] = set()
     pending: list[tuple[Path, Parts, tuple[tuple[int, int], ...]]] = [(root, (), (_inode(root.stat()),))]
@@ -170,7 +173,7 @@ def _walk(root: Path) -> tuple[dict[Parts, tuple[int, int]], set[Parts]]:
                 if zips.is_hidden(entry.name):
                     continue
                 if not is_unicode(entry.name):
-                    raise DataError(f"{folder.name} holds a name that is not in UTF-8, {entry.name!r}: rename it.")
+                    raise DataError(f"{folder.name} contains a name that is not in UTF-8, {entry.name!r}: rename it.")
                 if entry.is_dir():
                     if (inode := _inode(entry.stat())) not in above:
                         folders.add(here)
@@ -205,12 +208,14 @@ def _layout(path: Path, name: str, files: dict[Parts, tuple[int, int]], folders:
     top = {folder[-1].lower(): folder for folder in folders if folder[:-1] == base}
     with_folders = {folder[:-1] for folder in folders}
     vals = [top[key] for key in VAL if key in top]
-    # A class may be called "train" as well: the split holds folders, or has validation beside it.
+    # A class may also be called "train"; a split contains folders, or there is a validation folder too.
     train = next((top[key] for key in TRAIN if key in top and (vals or top[key] in with_folders)), None)
     val = next((folder for folder in vals if folder in with_folders), None)
     if train is None and vals and len(vals) == len(top):
         raise DataError(f"{name} has {vals[0][-1]}/ but no train/: add the training images in a folder train/.")
-    root, val = (base, None) if train is None else (train, val)
+    root = base if train is None else train
+    if train is None:
+        val = None
     class_names = tuple(sorted(folder[-1] for folder in folders if folder[:-1] == root))
     place = f"{name}, {root[-1]}/" if train else name
     if len(class_names) < 2:
@@ -219,7 +224,7 @@ def _layout(path: Path, name: str, files: dict[Parts, tuple[int, int]], folders:
             "put the images into at least two folders, one for each class."
         )
     if val is not None:
-        _same_classes(name, class_names, {folder[-1] for folder in folders if folder[:-1] == val}, train, val)
+        _same_classes(name, class_names, {folder[-1] for folder in folders if folder[:-1] == val}, root, val)
     return Index(
         path,
         class_names,
@@ -230,7 +235,7 @@ def _layout(path: Path, name: str, files: dict[Parts, tuple[int, int]], folders:
 
 
 def _unwrap(folders: set[Parts]) -> Parts:
-    """The folder that holds train/ or the classes: the outermost that is not a mere wrapping."""
+    """Return the folder that contains train/ or the classes, without folders that only wrap another folder."""
     base: Parts = ()
     while True:
         inside = [folder for folder in folders if folder[:-1] == base]
@@ -270,7 +275,7 @@ def _labelled(
 
 
 def _loose(files: dict[Parts, tuple[int, int]], roots: tuple[Parts, ...]) -> tuple[Skipped, ...]:
-    """Images that lie beside the class folders; nothing tells their class."""
+    """Return images outside the class folders, whose class is unknown."""
     return tuple(
         Skipped("/".join(parts), "The image lies outside the folders of the classes.")
         for parts in sorted(files)

@@ -1,7 +1,7 @@
-"""What an image file says before a decoder sees it: small files can be made that cost gigabytes or minutes.
+"""Check image files before decoding: small files can be made that need gigabytes or minutes to decode.
 
-Decoders protect themselves against few of them. Here the headers are read that tell what decoding would cost, and what
-plays no part in the pixels (profiles, comments, the rest of an animation) is not handed on at all.
+Decoders protect themselves against few of them. This module estimates the cost of decoding from the headers, and
+removes parts that do not affect the pixels (profiles, comments, later frames of an animation).
 """
 
 import re
@@ -10,12 +10,12 @@ import struct
 from vit.errors import DataError
 
 SCANS_MAX = 10**9
-"""Pixels times scans of a progressive JPEG: each scan goes over all pixels, however few bytes it has."""
+"""Pixels times scans of a progressive JPEG: each scan visits all pixels, even if it has few bytes."""
 PIECES_MAX = 100_000
 """Chunks of a PNG, blocks before the image of a GIF, strips or tiles of a TIFF."""
 SLOW_BYTES_MAX = 3 * 2**20
 SLOW_PIXELS_MAX = 4_000_000
-"""Of the few variants of BMP and PPM that are decoded value by value, in Python."""
+"""Limits for the variants of BMP and PPM that Pillow decodes value by value in Python."""
 _SCANS_OF_ANY_MAX = 1000
 _VALUES_MAX = 2**20
 _TILE_PIXELS_MAX = 2**24
@@ -23,7 +23,7 @@ _TILE_PIXELS_MAX = 2**24
 _PNG = b"\x89PNG\r\n\x1a\n"
 _PNG_KEPT = (b"IHDR", b"PLTE", b"tRNS", b"IDAT", b"IEND")
 _JPEG_KEPT = {0xE0, 0xEE}
-"""Of the application segments: JFIF and Adobe, which say how the colours are meant."""
+"""Application segments that are kept: JFIF and Adobe, which define the colours."""
 _MARKER = re.compile(rb"\xff+([\x01-\xcf\xd8-\xfe])")
 _ORIENTATION = 0x0112
 _TIFF_SIZES = {1: 1, 2: 1, 3: 2, 4: 4, 5: 8, 6: 1, 7: 1, 8: 2, 9: 4, 10: 8, 11: 4, 12: 8, 13: 4, 16: 8, 17: 8, 18: 8}
@@ -31,11 +31,11 @@ _TIFF_BYTES = (1, 2, 6, 7)
 _STRIPS, _TILES, _TILE_WIDTH, _TILE_LENGTH = 273, 324, 322, 323
 
 
-def screen(data: bytes, name: str) -> tuple[bytes, int]:
-    """An image file as it may be decoded, and how its camera was held (EXIF orientation, 0 where it is not said).
+def check_and_strip(data: bytes, name: str) -> tuple[bytes, int]:
+    """Return the bytes to decode, and the EXIF orientation (0 if there is none).
 
     Raises:
-        DataError: decoding it would cost more than any honest image of its size does.
+        DataError: decoding would cost far more than for any normal image of this size.
     """
     try:
         if data.startswith(b"\xff\xd8"):
@@ -44,7 +44,7 @@ def screen(data: bytes, name: str) -> tuple[bytes, int]:
             return _png(data, name)
         if re.match(rb"(II|MM)(\0\*|\*\0|\+\0)", data):
             _tiff(data, name)
-        elif data.startswith(b"MM\0+"):  # the two readers that a TIFF passes through take it for different things
+        elif data.startswith(b"MM\0+"):  # Pillow and libtiff interpret this header differently
             raise _costly(name)
         elif data.startswith((b"GIF87a", b"GIF89a")):
             _gif(data, name)
@@ -52,13 +52,13 @@ def screen(data: bytes, name: str) -> tuple[bytes, int]:
             _bmp(data, name)
         elif re.match(rb"P[0-6fFy]", data):
             _ppm(data, name)
-    except (struct.error, IndexError):  # a header that is cut off; the decoder says what it makes of it
+    except (struct.error, IndexError):  # a truncated header, which the decoder reports
         pass
     return data, 0
 
 
 def orientation(exif: bytes) -> int:
-    """The orientation that an EXIF block tells, 0 where it tells none; nothing else of the block is read."""
+    """Return the orientation in an EXIF block, 0 if there is none; nothing else of the block is read."""
     exif = exif.removeprefix(b"Exif\0\0")
     order = {b"II": "<", b"MM": ">"}.get(exif[:2])
     if order is None:
@@ -76,13 +76,14 @@ def orientation(exif: bytes) -> int:
 
 
 def _costly(name: str) -> DataError:
-    return DataError(f"{name} is built so that decoding it takes far too long: save it anew as JPEG or PNG.")
+    return DataError(f"{name} would take far too long to decode: save it again as JPEG or PNG.")
 
 
 def _jpeg(data: bytes, name: str) -> tuple[bytes, int]:
-    """Without its metadata, which may be longer than the image; the scans are counted on the way."""
-    view, kept, turn, pixels, scans, at = memoryview(data), [b"\xff\xd8"], 0, 0, 0, 2
-    exif = False  # whether the first block was met; the others do not count
+    """Return a JPEG without its metadata, which may be longer than the image, and count its scans."""
+    kept: list[bytes | memoryview] = [b"\xff\xd8"]
+    view, turn, pixels, scans, at = memoryview(data), 0, 0, 0, 2
+    exif = False  # whether the first EXIF block was found; later ones are ignored
     for _ in range(PIECES_MAX):
         found = _MARKER.search(data, at)
         if found is None or found[1] == b"\xd9":
@@ -99,7 +100,7 @@ def _jpeg(data: bytes, name: str) -> tuple[bytes, int]:
         if marker == 0xDA:
             scans += 1
             if scans == 1:
-                kept.append(view[found.start() :])  # from here on all of it
+                kept.append(view[found.start() :])  # the rest of the file
             if scans * pixels > SCANS_MAX or scans > _SCANS_OF_ANY_MAX:
                 break
         elif not scans:
@@ -120,8 +121,9 @@ def _turn_of_xmp(body: bytes) -> int:
 
 
 def _png(data: bytes, name: str) -> tuple[bytes, int]:
-    """The still image alone: neither texts and profiles, which may be bombs, nor the frames of an animation."""
-    view, kept, exif, at = memoryview(data), [_PNG], b"", len(_PNG)
+    """Return a PNG without texts and profiles, which may expand to gigabytes, and without animation frames."""
+    kept: list[bytes | memoryview] = [_PNG]
+    view, exif, at = memoryview(data), b"", len(_PNG)
     for _ in range(PIECES_MAX):
         if at + 8 > len(data):
             break
@@ -139,7 +141,7 @@ def _png(data: bytes, name: str) -> tuple[bytes, int]:
 
 
 def _tiff(data: bytes, name: str) -> None:
-    """The first directory: tables that fill the memory, and tiles that are larger than an image."""
+    """Check the first directory for tables that would fill the memory and for tiles larger than an image."""
     order, big = ("<" if data[:2] == b"II" else ">"), b"+" in data[2:4]
     (start,) = struct.unpack_from(f"{order}Q", data, 8) if big else struct.unpack_from(f"{order}L", data, 4)
     (count,) = struct.unpack_from(f"{order}{'Q' if big else 'H'}", data, start)
@@ -164,7 +166,7 @@ def _tiff(data: bytes, name: str) -> None:
 
 
 def _gif(data: bytes, name: str) -> None:
-    """Blocks before the first image; each is read by itself."""
+    """Check the number of blocks before the first image, each of which is read separately."""
     flags = data[10]
     at = 13 + (3 << (flags & 7) + 1 if flags & 0x80 else 0)
     for _ in range(PIECES_MAX):
@@ -189,7 +191,7 @@ def _bmp(data: bytes, name: str) -> None:
 def _ppm(data: bytes, name: str) -> None:
     kind, head = data[1:2], data[2 : 2**16]
     tokens = re.sub(rb"#[^\r\n]*", b" ", head).split(maxsplit=4)
-    if len(tokens) < (2 if kind in b"14" else 3):  # a comment without end is read letter by letter
+    if len(tokens) < (2 if kind in b"14" else 3):  # Pillow would read an endless comment byte by byte
         raise DataError(f"{name} is a damaged image and cannot be decoded.")
     raw = kind in b"4fF" or (kind in b"56" and tokens[2] == b"255") or (kind == b"5" and tokens[2] == b"65535")
     if not raw and len(data) > SLOW_BYTES_MAX:

@@ -1,8 +1,8 @@
-"""One image file -> a square uint8 array, whatever the file is.
+"""Decode an untrusted image file into a square uint8 array.
 
-Files come from strangers, so they are judged by their content and not by their name, and their bytes and pixels are
-limited before anything is decoded. Decoding stays within 5 s and half a gigabyte more than was taken before: large
-images are decoded one at a time, and what no network looks at is reduced as early as it can be.
+Files are identified by their content and not by their name, and their bytes and pixels are limited before anything is
+decoded. Decoding takes at most 5 s and half a gigabyte of additional memory: large images are decoded one at a time and
+reduced as early as possible.
 """
 
 import io
@@ -23,19 +23,19 @@ from vit.errors import DataError
 
 FILE_BYTES_MAX = 64 * 2**20
 PIXELS_MAX = 64_000_000
-"""Below the count from which Pillow itself warns of a decompression bomb."""
+"""Lower than the number of pixels at which Pillow warns of a decompression bomb."""
 
 DETAIL = 1024
-"""No network here, and no page, looks at more pixels a side."""
+"""The most pixels per side that a network or a page uses."""
 
 FORMATS = ("JPEG", "PNG", "WEBP", "GIF", "BMP", "TIFF", "PPM", "JPEG2000", "AVIF")
-"""The formats that are tried. Pillow knows more, but some of them start other programs (EPS) or have no signature."""
+"""Formats that are accepted. Pillow knows more, but some start other programs (EPS) or have no signature."""
 
 HEAVY_PIXELS_MAX = 24_000_000
 _HEAVY = ("WEBP", "TIFF", "JPEG2000", "AVIF")
-"""Formats whose decoders take up to 24 bytes for each pixel, so they may have fewer."""
-_APART = {"JPEG2000": 32 * 2**20, "AVIF": 32 * 2**20}
-"""Formats that are decoded in a process of their own, and their bytes: the time goes with these."""
+"""Formats with a lower limit, because their decoders need up to 24 bytes per pixel."""
+_SEPARATE_PROCESS = {"JPEG2000": 32 * 2**20, "AVIF": 32 * 2**20}
+"""Formats that are decoded in a separate process, and their largest number of bytes, which bounds the time."""
 _LARGE = 8_000_000
 _BAND = 2_000_000
 """Pixels that are converted at a time."""
@@ -53,47 +53,47 @@ _UPRIGHT = {
 
 
 def open_image(source: Path | bytes | BinaryIO, *, name: str = "", at_least: int = DETAIL) -> Image.Image:
-    """Decode an image file to upright RGB; of an animation the first frame, of transparency what lies on white.
+    """Decode an image file to upright RGB, with transparency on white; of an animation, decode the first frame.
 
     Args:
         source: path, content, or binary stream.
-        name: what the file is called in an error; a path is called by its own name.
-        at_least: the shorter side that is needed in the end. An image of many times that is reduced on the way, a JPEG
-            before it is decoded, any other where it has over 8 million pixels; never to under twice ``at_least``.
+        name: name of the file in errors; by default the name of the path.
+        at_least: the shorter side that is needed in the end. Much larger images are reduced, but never to less than
+            twice this: a JPEG before it is decoded, other formats if they have over 8 million pixels.
 
     Raises:
-        DataError: not an image, cut off, too large, or made to cost too much.
+        DataError: the file is not an image, is truncated or too large, or would cost too much to decode.
     """
     name = name or (source.name if isinstance(source, Path) else "The file")
-    data, turn = header_checks.screen(_content(source, name), name)
+    data, turn = header_checks.check_and_strip(_content(source, name), name)
     image = _opened(data, name)
     large = image.width * image.height > _LARGE
     with _one_at_a_time if large else nullcontext(), image:
-        if image.format in _APART:
-            image, exif = _decoded_apart(data, image, name)
+        if image.format in _SEPARATE_PROCESS:
+            image, exif = _decoded_in_process(data, image, image.format, name)
         else:
             _load(image, at_least, name)
             exif = image.info.get("exif", b"")
         try:
             factor = max(1, min(image.size) // (2 * at_least)) if large else 1
             return _upright(_to_rgb(image, factor), turn or header_checks.orientation(exif))
-        except Exception as error:  # such as a palette that is not whole
+        except Exception as error:  # such as an incomplete palette
             raise _damaged(name) from error
 
 
 def natural_size(source: Path | bytes | BinaryIO) -> int:
-    """Shorter side of an image in pixels, from its header alone.
+    """Return the shorter side of an image in pixels, from its header.
 
     Raises:
-        DataError: not an image, or too large.
+        DataError: the file is not an image, or too large.
     """
-    data, _ = header_checks.screen(_content(source, "The file"), "The file")
+    data, _ = header_checks.check_and_strip(_content(source, "The file"), "The file")
     with _opened(data, "The file") as image:
         return min(image.size)
 
 
 class Square(NamedTuple):
-    """What a network looks at of an image: the settings of :class:`vit.config.DataConfig` by these names."""
+    """How an image is cropped and resized for a network: the settings of :class:`vit.config.DataConfig`."""
 
     size: int
     crop_pct: float = 1.0
@@ -101,17 +101,17 @@ class Square(NamedTuple):
 
     @property
     def whole(self) -> int:
-        """Pixels a side of the centre square of which ``size`` are looked at."""
+        """Side of the resized centre square, in pixels, of which the inner ``size`` are used."""
         return math.floor(self.size / self.crop_pct)
 
 
 def fit_square(
     image: Image.Image, size: int, crop_pct: float = 1.0, interpolation: Interpolation = "bicubic"
 ) -> np.ndarray:
-    """Centre square of an RGB image, resized with antialiasing: uint8 (size size c).
+    """Return the centre square of an RGB image, resized with antialiasing: uint8 (size size c).
 
-    The pixels are those of timm's and torchvision's evaluation: the shorter side is resized to ``size / crop_pct``, and
-    of that the centre is taken. An image that has the size already is left as it is, since it may be such a square.
+    As in timm's and torchvision's evaluation, the shorter side is resized to ``size / crop_pct`` and the centre is
+    cropped. An image that already has the size is returned unchanged, since it may be such a crop.
     """
     if image.size == (size, size):
         return np.asarray(image)
@@ -120,7 +120,7 @@ def fit_square(
 
 
 def crop_square(image: Image.Image, size: int, crop_pct: float = 1.0) -> Image.Image:
-    """The part of an image that :func:`fit_square` looks at, with all the pixels that it has."""
+    """Return the part of an image that :func:`fit_square` uses, at full resolution."""
     if image.size == (size, size):
         return image
     left, top, right, bottom = _looked_at(image.size, Square(size, crop_pct))
@@ -128,7 +128,7 @@ def crop_square(image: Image.Image, size: int, crop_pct: float = 1.0) -> Image.I
 
 
 def _looked_at(sides: tuple[int, int], square: Square) -> tuple[float, float, float, float]:
-    """Left, top, right and bottom, in pixels of an image with these sides."""
+    """Return left, top, right and bottom of the used part, in pixels of an image with these sides."""
     spans = []
     for side in sides:
         resized = square.whole * side // min(sides)
@@ -154,7 +154,7 @@ def _content(source: Path | bytes | BinaryIO, name: str) -> bytes:
 
 
 def _opened(data: bytes, name: str) -> Image.Image:
-    """Read the header: format and dimensions are known, no pixel is decoded yet."""
+    """Open an image and read its format and size from the header; no pixel is decoded yet."""
     try:
         image = Image.open(io.BytesIO(data), formats=_formats())
     except (Image.DecompressionBombError, Image.DecompressionBombWarning) as error:
@@ -163,12 +163,12 @@ def _opened(data: bytes, name: str) -> Image.Image:
         if data[4:8] == b"ftyp":
             raise DataError(f"{name} is a HEIC image or a video: save it as JPEG or PNG first.") from error
         raise DataError(f"{name} is not an image that can be read: use JPEG, PNG, WebP, GIF, BMP or TIFF.") from error
-    except Exception as error:  # a header that only looks like one
+    except Exception as error:  # a damaged header
         raise _damaged(name) from error
     limit = HEAVY_PIXELS_MAX if image.format in _HEAVY else PIXELS_MAX
     if image.width * image.height > limit:
         raise _too_large(name, limit)
-    if len(data) > (most := _APART.get(image.format, FILE_BYTES_MAX)):
+    if len(data) > (most := _SEPARATE_PROCESS.get(image.format or "", FILE_BYTES_MAX)):
         raise DataError(f"{name} is larger than {most // 2**20} MB, the most for {image.format}: save it as JPEG.")
     return image
 
@@ -179,16 +179,16 @@ def _load(image: Image.Image, at_least: int, name: str) -> None:
         image.draft("RGB", (image.width // scale, image.height // scale))
     try:
         image.load()
-    except Exception as error:  # the decoders raise whatever a broken file makes them stumble on
+    except Exception as error:  # for a damaged file, the decoders raise many kinds of exceptions
         if "truncated" in str(error).lower() or isinstance(error, EOFError):
-            raise DataError(f"{name} is cut off: only a part of the image is there.") from error
+            raise DataError(f"{name} is truncated: use a complete copy of the file.") from error
         raise _damaged(name) from error
 
 
-def _decoded_apart(data: bytes, image: Image.Image, name: str) -> tuple[Image.Image, bytes]:
+def _decoded_in_process(data: bytes, image: Image.Image, kind: str, name: str) -> tuple[Image.Image, bytes]:
     try:
-        decoded, exif = decoder_process.decode(data, image.format)
-    except decoder_process.Refused as error:
+        decoded, exif = decoder_process.decode(data, kind)
+    except decoder_process.DecodingFailed as error:
         if error.args[0]:
             raise DataError(f"{name} takes too much time or memory to decode: save it as JPEG or PNG.") from error
         raise _damaged(name) from error
@@ -210,17 +210,17 @@ def _too_large(name: str, limit: int) -> DataError:
 @cache
 def _formats() -> list[str]:
     Image.init()
-    return [kind for kind in FORMATS if kind in Image.OPEN]  # an older Pillow stumbles over a name it does not know
+    return [kind for kind in FORMATS if kind in Image.OPEN]  # Pillow fails on a format that it does not have
 
 
 def _upright(image: Image.Image, orientation: int) -> Image.Image:
-    """Turn the image as its camera says (EXIF orientation)."""
+    """Turn the image upright by its EXIF orientation."""
     turn = _UPRIGHT.get(orientation)
     return image if turn is None else image.transpose(turn)
 
 
 def _to_rgb(image: Image.Image, factor: int) -> Image.Image:
-    """As RGB, ``factor`` times smaller: band by band, since a copy of a large image is a quarter of a gigabyte."""
+    """Convert to RGB, ``factor`` times smaller, band by band: a copy of a large image has a quarter of a gigabyte."""
     deep = image.mode in ("I", "F") or image.mode.startswith("I;16")
     low, high = _range(image) if deep else (0.0, 0.0)
 
@@ -242,14 +242,14 @@ def _to_rgb(image: Image.Image, factor: int) -> Image.Image:
 
 
 def _bands(image: Image.Image, factor: int) -> Iterator[tuple[int, Image.Image]]:
-    """Parts of the whole width, each a multiple of ``factor`` rows, with the row that they begin at."""
+    """Yield bands of the full width, each a multiple of ``factor`` rows, with their first row."""
     rows = max(1, _BAND // image.width // factor) * factor
     for top in range(0, image.height, rows):
         yield top, image.crop((0, top, image.width, min(image.height, top + rows)))
 
 
 def _range(image: Image.Image) -> tuple[float, float]:
-    """The smallest and the largest value that is a number."""
+    """Return the smallest and the largest value, ignoring NaN."""
     extremes = [
         (float(values.min()), float(values.max())) for _, band in _bands(image, 1) for values in [_values(band)]
     ]
@@ -261,7 +261,7 @@ def _values(image: Image.Image) -> np.ndarray:
 
 
 def _deep_grey(image: Image.Image, low: float, high: float) -> Image.Image:
-    """16-bit, 32-bit and float greyscale -> 8 bits; Pillow's own conversion would clip at 255."""
+    """Convert 16-bit, 32-bit and float greyscale to 8 bits; Pillow's own conversion would clip at 255."""
     values = _values(image)
     if image.mode.startswith("I;16"):
         values = values / 257

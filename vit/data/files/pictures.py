@@ -1,4 +1,4 @@
-"""Pictures that people upload, under the hash of their content: a link to a view finds its picture again."""
+"""Uploaded pictures, stored under the hash of their content, so that links to a view can find them again."""
 
 import hashlib
 import io
@@ -14,50 +14,54 @@ from vit.errors import DataError
 from vit.paths import owned_dir
 
 KEPT, KEPT_OF_VISITOR = 200, 50
-"""The newest so many are kept; of each visitor where there are owners."""
+"""Number of newest pictures that are kept, without owners and for each visitor."""
 
 SIDE_MAX = DETAIL
-"""Longer pictures are reduced to this side."""
+"""Larger pictures are reduced to this side."""
 
 _ID = re.compile(r"[0-9a-f]{16}")
 
 
 def save_picture(image: Image.Image, owner: str = "") -> str:
-    """Keep a picture, as RGB of at most 1024 pixels a side; the same picture has the same id each time.
+    """Store a picture as RGB of at most 1024 pixels per side, and return its id; equal pictures have equal ids.
 
     Args:
-        owner: whose it is (:attr:`vit.config.RunConfig.owner`); nobody else finds it then.
+        image: the picture.
+        owner: id of the visitor who owns it (:attr:`vit.config.RunConfig.owner`); others cannot open it.
+
+    Raises:
+        DataError: the picture cannot be written.
     """
-    image = image if image.mode == "RGB" else image.convert("RGB")  # no copy of a large one
+    image = image if image.mode == "RGB" else image.convert("RGB")  # does not copy a large image
     scale = SIDE_MAX / max(image.size)
     if scale < 1:
-        size = tuple(max(1, round(side * scale)) for side in image.size)
+        size = (max(1, round(image.width * scale)), max(1, round(image.height * scale)))
         image = image.resize(size, Image.Resampling.BICUBIC, reducing_gap=2.0)
-    size = b"%d %d " % image.size
-    picture_id = hashlib.sha256(size + image.tobytes()).hexdigest()[:16]
+    prefix = b"%d %d " % image.size
+    picture_id = hashlib.sha256(prefix + image.tobytes()).hexdigest()[:16]
     path = _path(picture_id, owner)
     try:
         path.parent.mkdir(parents=True, exist_ok=True)
         if path.exists():
-            path.touch()  # looked at again: newest
+            path.touch()  # makes it the newest
             return picture_id
         content = io.BytesIO()
         image.save(content, "PNG")
-        beside = path.with_name(f".{secrets.token_hex(8)}")
-        beside.write_bytes(content.getvalue())
-        beside.replace(path)
+        temporary = path.with_name(f".{secrets.token_hex(8)}")
+        temporary.write_bytes(content.getvalue())
+        temporary.replace(path)
     except OSError as error:
-        raise DataError(f"The picture cannot be kept in {path.parent}: {error.strerror or error}.") from error
+        raise DataError(f"The picture cannot be written to {path.parent}: {error.strerror or error}.") from error
     for old in list_pictures(owner)[KEPT_OF_VISITOR if owner else KEPT :]:
         _path(old, owner).unlink(missing_ok=True)
     return picture_id
 
 
 def open_picture(picture_id: str, owner: str = "") -> Image.Image:
-    """A kept picture of this owner as RGB.
+    """Open a stored picture of this owner as RGB.
 
     Raises:
-        DataError: there is none of this id, or no longer.
+        DataError: there is no picture with this id, or no longer.
     """
     gone = DataError("This picture is no longer kept: upload it again.")
     if not _ID.fullmatch(picture_id):
@@ -70,7 +74,7 @@ def open_picture(picture_id: str, owner: str = "") -> Image.Image:
 
 
 def list_pictures(owner: str = "") -> list[str]:
-    """Ids of the kept pictures of this owner, newest first."""
+    """Return the ids of the stored pictures of this owner, newest first."""
     try:
         with os.scandir(_path("", owner).parent) as entries:
             found = [(entry.stat().st_mtime_ns, entry.name.removesuffix(".png")) for entry in entries]

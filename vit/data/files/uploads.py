@@ -1,7 +1,7 @@
-"""Zips that people send through the browser: unpacked once, under limits, into a folder of their own.
+"""Unpack uploaded zips once, within limits, each into its own folder.
 
-Nothing in such a file is believed. Names are checked before anything is written (:mod:`vit.data.files.zips`), and bytes
-are counted while they are expanded, whatever sizes the file declares.
+Such files are untrusted. Names are checked before anything is written (:mod:`vit.data.files.zips`), and bytes are
+counted while they are expanded, because declared sizes may be wrong.
 """
 
 import hashlib
@@ -18,17 +18,17 @@ from vit.paths import OWNER, owned_dir
 
 BYTES_MAX = 8 * 2**30
 RATIO_MAX = 100
-"""Photographs hardly compress; a file that grows a hundredfold is made to fill the disk."""
+"""Largest expansion. Photographs hardly compress; a file that grows a hundredfold is made to fill the disk."""
 RATIO_FREE_BYTES = 32 * 2**20
-"""Up to here the ratio does not matter."""
+"""The ratio is not checked below this size."""
 
 _TINY_BYTES, _TINY_MAX = 32, 1000
-"""No image is that short; files without content cost the sender nothing, and the disk an entry each."""
+"""Shorter than any image, and how many such files are allowed: each costs an entry on the disk."""
 _SIGNATURES = re.compile(
     rb"PK\x03\x04|PK\x05\x06|\x1f\x8b\x08|BZh|\xfd7zXZ\x00|7z\xbc\xaf\x27\x1c|Rar!\x1a\x07|\x28\xb5\x2f\xfd|.{257}ustar",
     re.DOTALL,
 )
-"""How zip, gzip, bzip2, xz, 7z, RAR, zstd and tar files begin, whatever their names."""
+"""The first bytes of zip, gzip, bzip2, xz, 7z, RAR, zstd and tar files."""
 
 
 def store_upload(
@@ -36,35 +36,36 @@ def store_upload(
 ) -> str:
     """Unpack an uploaded zip and return its source, the path of the folder.
 
-    The folder is named after the file and its content, so the same upload a second time is found and not unpacked.
+    The folder's name contains the file's name and a hash of its content, so the same upload is unpacked only once.
 
     Args:
-        name: what the file is called; only for the folder's name and for messages.
-        file: seekable, binary.
-        owner: whose it is (:attr:`vit.config.RunConfig.owner`); it is not offered to anybody else then.
-        bytes_max, entries_max: what the zip may hold once it is expanded, where that is less than usual.
+        name: name of the file, for the folder's name and for messages.
+        file: seekable binary stream.
+        owner: id of the visitor who owns it (:attr:`vit.config.RunConfig.owner`); it is not offered to others.
+        bytes_max: limit of the expanded size, if lower than :data:`BYTES_MAX`.
+        entries_max: limit of the number of entries, if lower than usual.
 
     Raises:
-        DataError: not a zip, unsafe or too large, or not a set of images in classes. Nothing is left behind then.
+        DataError: not a zip, unsafe or too large, or not a set of images in classes. Nothing is left on the disk.
     """
     title = Path(name.replace("\\", "/")).name[:80] or "The upload"
     target = _folder(owner) / f"{zips.slug(name)}-{_digest(file)}"
     if target.is_dir():
         return str(target)
     try:
-        with zips.scratch(_folder(owner)) as beside:
+        with zips.temporary_folder(_folder(owner)) as temporary:
             with zips.open_zip(file, title, entries_max or zips.ENTRIES_MAX) as archive:
-                _unpack(archive, title, beside, file.seek(0, os.SEEK_END), bytes_max or BYTES_MAX)
-            folders.scan(beside, title)
+                _unpack(archive, title, temporary, file.seek(0, os.SEEK_END), bytes_max or BYTES_MAX)
+            folders.scan(temporary, title)
             if not target.is_dir():  # the same upload may have been unpacked in another tab meanwhile
-                beside.rename(target)
+                temporary.rename(target)
     except OSError as error:
         raise DataError(f"{title} cannot be unpacked: {error.strerror or error}.") from error
     return str(target)
 
 
 def list_uploads(owner: str = "") -> list[str]:
-    """Sources of the stored uploads of this owner, newest first."""
+    """Return the sources of the stored uploads of this owner, newest first."""
     if not _folder(owner).is_dir():
         return []
     found = [entry for entry in _folder(owner).iterdir() if entry.is_dir() and not entry.name.startswith(".")]
@@ -72,7 +73,7 @@ def list_uploads(owner: str = "") -> list[str]:
 
 
 def upload_title(source: str) -> str | None:
-    """Name of an upload without the mark of its content; None for what is no upload."""
+    """Return the name of an upload without the hash of its content; None if the source is not an upload."""
     path = Path(source)
     owner = path.parent.parent.name if OWNER.fullmatch(path.parent.parent.name) else ""
     return re.sub(r"-[0-9a-f]{12}$", "", path.name) if path.parent == _folder(owner) else None
@@ -84,9 +85,11 @@ def _folder(owner: str) -> Path:
 
 def _digest(file: BinaryIO) -> str:
     file.seek(0)
-    digest = hashlib.file_digest(file, "sha256").hexdigest()[:12]
+    digest = hashlib.sha256()
+    while block := file.read(2**20):
+        digest.update(block)
     file.seek(0)
-    return digest
+    return digest.hexdigest()[:12]
 
 
 def _unpack(archive: zipfile.ZipFile, name: str, folder: Path, packed: int, bytes_max: int) -> None:
@@ -105,13 +108,13 @@ def _unpack(archive: zipfile.ZipFile, name: str, folder: Path, packed: int, byte
         before, done = done, _unpack_file(archive, member, path, name, done, limit, packed)
         tiny += done - before < _TINY_BYTES
         if tiny > _TINY_MAX:
-            raise DataError(f"{name} holds over {_TINY_MAX:,} empty files: leave out what is no image.")
+            raise DataError(f"{name} contains over {_TINY_MAX:,} empty files: leave out files that are not images.")
 
 
 def _unpack_file(
     archive: zipfile.ZipFile, member: zips.Member, path: Path, name: str, done: int, limit: int, packed: int
 ) -> int:
-    """Write one member; returns the bytes expanded so far, all members together."""
+    """Write one member and return the number of bytes expanded so far, of all members."""
     start = done
     try:
         with path.open("xb") as target:
@@ -125,7 +128,7 @@ def _unpack_file(
                     raise DataError(f"{name} expands to over {RATIO_MAX} times its size: pack photographs, not a bomb.")
                 target.write(chunk)
     except FileExistsError as error:
-        raise DataError(f"{name} holds two files of the same name, {path.name!r}: pack it again.") from error
+        raise DataError(f"{name} contains two files of the same name, {path.name!r}: pack it again.") from error
     return done
 
 

@@ -1,4 +1,4 @@
-"""Zip files of strangers: what they hold is judged before a byte is expanded, and counted while it is."""
+"""Read untrusted zip files: check their entries before anything is expanded, and count bytes while expanding."""
 
 import re
 import secrets
@@ -21,20 +21,20 @@ from vit.support.untrusted_text import is_reserved
 
 ENTRIES_MAX = 200_000
 DIRECTORY_BYTES_MAX = 64 * 2**20
-"""Of a zip's table of contents, which is read into memory as a whole."""
+"""Size of a zip's central directory, which is read into memory as a whole."""
 
 HIDDEN = frozenset({"__MACOSX", "Thumbs.db", "desktop.ini", "ehthumbs.db", "$RECYCLE.BIN"})
 _METHODS = (zipfile.ZIP_STORED, zipfile.ZIP_DEFLATED)
-"""The others may ask for gigabytes to unpack a few bytes (LZMA), or grow a thousandfold at a time (bzip2)."""
+"""Other methods may need gigabytes to unpack a few bytes (LZMA) or expand a thousandfold (bzip2)."""
 _ARCHIVE_SUFFIXES = (".zip", ".tar", ".tgz", ".gz", ".bz2", ".xz", ".zst", ".7z", ".rar", ".tbz2", ".txz", ".jar")
 _UNWANTED = re.compile(r'[\x00-\x1f\x7f<>:"|?*]')
 _NAME_MAX = 200
 _ENTRY = b"PK\x01\x02"
 _HEADER_BYTES = 30
-_SCRATCH = ".unpacking"
+_TEMPORARY = ".unpacking"
 
 _BROKEN = (zipfile.BadZipFile, zlib.error, RuntimeError, EOFError, ValueError, struct.error, OverflowError)
-"""What a damaged zip makes the standard library raise."""
+"""Exceptions of the standard library for a damaged zip."""
 
 
 Parts = tuple[str, ...]
@@ -52,21 +52,23 @@ class Member(NamedTuple):
 
 
 def is_hidden(part: str) -> bool:
-    """Whether a file or folder of this name is the operating system's and not the user's."""
+    """Return whether a file or folder of this name belongs to the operating system and not to the user."""
     return part.startswith(".") or part in HIDDEN
 
 
 @contextmanager
-def scratch(folder: Path) -> Iterator[Path]:
-    """A new folder within ``folder``, gone in the end unless it was renamed; and what killed processes left goes, too.
+def temporary_folder(folder: Path) -> Iterator[Path]:
+    """Create a temporary folder in ``folder``, and delete it at the end unless it was renamed.
+
+    Temporary folders that killed processes left are deleted too.
 
     Raises:
-        OSError: it cannot be made.
+        OSError: the folder cannot be created.
     """
     folder.mkdir(parents=True, exist_ok=True)
-    for lock in folder.glob(f".*{_SCRATCH}.lock"):
+    for lock in folder.glob(f".*{_TEMPORARY}.lock"):
         _remove_unheld(lock)
-    path = folder / f".{secrets.token_hex(8)}{_SCRATCH}"
+    path = folder / f".{secrets.token_hex(8)}{_TEMPORARY}"
     lock = path.with_name(f"{path.name}.lock")
     with FileLock(lock):
         try:
@@ -78,7 +80,7 @@ def scratch(folder: Path) -> Iterator[Path]:
 
 
 def _remove_unheld(lock: Path) -> None:
-    """Remove a folder that no living process fills: such a one holds its lock."""
+    """Remove a temporary folder if no process holds its lock."""
     try:
         with FileLock(lock, timeout=0):
             shutil.rmtree(lock.with_suffix(""), ignore_errors=True)
@@ -88,10 +90,10 @@ def _remove_unheld(lock: Path) -> None:
 
 
 def open_zip(source: Path | BinaryIO, name: str, entries_max: int = ENTRIES_MAX) -> zipfile.ZipFile:
-    """Open a zip, its table of contents bounded.
+    """Open a zip after checking the size of its central directory.
 
     Raises:
-        DataError: not a zip, damaged, or of more entries.
+        DataError: it is not a zip, is damaged, or has too many entries.
     """
     try:
         if isinstance(source, Path):
@@ -100,20 +102,20 @@ def open_zip(source: Path | BinaryIO, name: str, entries_max: int = ENTRIES_MAX)
         else:
             _check_directory(source, name, entries_max)
         return zipfile.ZipFile(source)
-    except DataError:  # a ValueError, too
+    except DataError:  # DataError is a ValueError, which _BROKEN includes
         raise
     except _BROKEN as error:
-        raise DataError(f"{name} is not a zip file, or a damaged one: pack the folder of images again.") from error
+        raise DataError(f"{name} is not a zip file, or it is damaged: pack the folder of images again.") from error
     except OSError as error:
         raise DataError(f"{name} cannot be opened: {error.strerror or error}.") from error
 
 
 def members(archive: zipfile.ZipFile, name: str) -> list[Member]:
-    """The visible members of a zip.
+    """Return the visible members of a zip.
 
     Raises:
-        DataError: a member would land outside the folder or on another one, is a link or a device, is encrypted or
-            packed in a rare way, shares its bytes with another, or is an archive itself.
+        DataError: a member would be written outside the folder or over another one, is a link, a device or an archive,
+            is encrypted or uses a rare compression, or shares its bytes with another member.
     """
     _check_apart(archive.infolist(), name)
     found: list[Member] = []
@@ -128,14 +130,14 @@ def members(archive: zipfile.ZipFile, name: str) -> list[Member]:
 
 
 def _check_apart(infos: list[zipfile.ZipInfo], name: str) -> None:
-    """No two entries share bytes of the file, as those of a bomb do (Fifield 2019)."""
+    """Raise a DataError if two entries share bytes of the file, as in a zip bomb (Fifield 2019)."""
     places = sorted((info.header_offset, info.header_offset + _HEADER_BYTES + info.compress_size) for info in infos)
     if any(end > start for (_, end), (start, _) in pairwise(places)):
-        raise DataError(f"{name} holds files that overlap, as only a made-up zip does: pack it again.")
+        raise DataError(f"{name} contains entries that overlap, which no ordinary zip has: pack it again.")
 
 
 def _check_names(found: list[Member], name: str) -> None:
-    """No two names are one where capitals are not told apart, and none is both a file and a folder."""
+    """Raise a DataError if names differ only in upper and lower case, or one is both a file and a folder."""
     spelled: dict[Parts, Parts] = {}
     folders: set[Parts] = set()
     for member in found:
@@ -147,14 +149,14 @@ def _check_names(found: list[Member], name: str) -> None:
                 continue
             both = "/".join(other)[:80]
             both = repr(both) if other == parts else f"{both!r} and {'/'.join(parts)[:80]!r}"
-            raise DataError(f"{name} holds two files of the same name, {both}: rename one and pack it again.")
+            raise DataError(f"{name} contains two files of the same name, {both}: rename one and pack it again.")
         folders.update(places)
 
 
 def chunks(
     archive: zipfile.ZipFile, info: zipfile.ZipInfo, size: int = 2**20, name: str = "The file"
 ) -> Iterator[bytes]:
-    """Content of a member, called ``name`` in the error, piece by piece, whatever length it declares.
+    """Yield the content of a member in pieces, regardless of its declared length; errors call it ``name``.
 
     Raises:
         DataError: it is damaged.
@@ -168,7 +170,7 @@ def chunks(
 
 
 def read_member(archive: zipfile.ZipFile, info: zipfile.ZipInfo, limit: int) -> bytes:
-    """Content of a member, the first ``limit + 1`` bytes of it at most.
+    """Return the content of a member, at most its first ``limit + 1`` bytes.
 
     Raises:
         DataError: it is damaged.
@@ -177,8 +179,8 @@ def read_member(archive: zipfile.ZipFile, info: zipfile.ZipInfo, limit: int) -> 
 
 
 def nested(name: str, member: str) -> DataError:
-    """The error for an archive within the archive."""
-    return DataError(f"{name} holds another archive, {member!r}: unpack it and zip the folders of images.")
+    """Return the error for an archive within the archive."""
+    return DataError(f"{name} contains another archive, {member!r}: unpack it and zip the folders of images.")
 
 
 def _safe_parts(info: zipfile.ZipInfo, name: str) -> Parts:
@@ -186,21 +188,21 @@ def _safe_parts(info: zipfile.ZipInfo, name: str) -> Parts:
     kind = stat.S_IFMT(info.external_attr >> 16)
     parts = tuple(part for part in path.split("/") if part not in ("", "."))
     if path.startswith("/") or re.match(r"[A-Za-z]:", path) or ".." in parts:
-        raise DataError(f"{name} holds a file that would land outside its folder, {path[:80]!r}: pack it again.")
+        raise DataError(f"{name} contains a file outside its folder, {path[:80]!r}: pack it again.")
     if kind not in (0, stat.S_IFREG, stat.S_IFDIR):
-        raise DataError(f"{name} holds a link or a special file, {path[:80]!r}: pack the images themselves.")
+        raise DataError(f"{name} contains a link or a special file, {path[:80]!r}: pack the images themselves.")
     if info.flag_bits & 0x1:
         raise DataError(f"{name} is encrypted: pack it without a password.")
     if info.compress_type not in _METHODS:
-        raise DataError(f"{name} is packed in a way that few programs read: pack it again as an ordinary zip.")
+        raise DataError(f"{name} uses a compression method that is not supported: pack it again as an ordinary zip.")
     parts = tuple(_safe_part(part) for part in parts)
     if len(parts) > 16 or any(len(part.encode("utf-8", "replace")) > _NAME_MAX for part in parts):
-        raise DataError(f"{name} holds a name that is too long, {path[:80]!r}: shorten it and pack again.")
+        raise DataError(f"{name} contains a name that is too long, {path[:80]!r}: shorten it and pack again.")
     return parts
 
 
 def _safe_part(part: str) -> str:
-    """A name that every file system takes."""
+    """Return the name with characters replaced so that every file system accepts it."""
     part = _UNWANTED.sub("_", unicodedata.normalize("NFC", part))
     if not is_hidden(part):
         part = re.sub(r"[ .]$", "_", part)
@@ -208,7 +210,7 @@ def _safe_part(part: str) -> str:
 
 
 def _check_directory(file: BinaryIO, name: str, entries_max: int) -> None:
-    """Refuse a table of contents that would fill the memory: by its size, and by the entries that truly are in it."""
+    """Raise a DataError if the central directory is too large for memory, by its size or its number of entries."""
     end = file.seek(0, 2)
     start = max(0, end - 65_557 - 20)
     file.seek(start)
@@ -218,22 +220,22 @@ def _check_directory(file: BinaryIO, name: str, entries_max: int) -> None:
         raise zipfile.BadZipFile("no end record")
     size = struct.unpack_from("<L", tail, at + 12)[0]
     behind = start + at
-    if tail[max(0, at - 20) : at].startswith(b"PK\x06\x07"):  # zip64: the true size stands in another record before
+    if tail[max(0, at - 20) : at].startswith(b"PK\x06\x07"):  # zip64: an earlier record has the true size
         behind -= 20 + 56
         file.seek(max(0, behind))
         record = file.read(56)
         size = struct.unpack_from("<Q", record, 40)[0] if record.startswith(b"PK\x06\x06") else 2**64
     if size > DIRECTORY_BYTES_MAX:
-        raise DataError(f"{name} holds too many files: split it.")
+        raise DataError(f"{name} contains too many files: split it.")
     file.seek(max(0, behind - size))
     count = file.read(size).count(_ENTRY)
     file.seek(0)
     if count > entries_max:
-        raise DataError(f"{name} holds {count:,} files, and {entries_max:,} are possible: leave some out.")
+        raise DataError(f"{name} contains {count:,} files, but at most {entries_max:,} are allowed: leave some out.")
 
 
 def slug(name: str) -> str:
-    """A file's name as a safe folder name: ``My Photos (1).zip`` -> ``my-photos-1``."""
+    """Return a safe folder name for a file's name: ``My Photos (1).zip`` -> ``my-photos-1``."""
     stem = PurePosixPath(name.replace("\\", "/")).name
     stem = re.sub(r"\.zip$", "", stem, flags=re.IGNORECASE)
     ascii_stem = unicodedata.normalize("NFKD", stem).encode("ascii", "ignore").decode().lower()

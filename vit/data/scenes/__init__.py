@@ -1,8 +1,8 @@
-"""Scenes: the embedded data set. Five classes of drawn objects among clutter, each with the mask of its object.
+"""Scenes: the built-in data set. Five classes of drawn objects among distractors, with a mask of each object.
 
-An image is a function of (seed, split, index) alone, so nothing has to be downloaded or kept, and one scene can be
-drawn at any size. The class is in the object's shape: palettes, backgrounds, distractors, light, places and sizes come
-from the same distributions for every class. ``benchmarks/scenes.py`` measures how well that holds.
+An image is a function of (seed, split, index), so nothing has to be downloaded or stored, and a scene can be drawn at
+any size. Only the object's shape depends on the class: palettes, backgrounds, distractors, light, positions and sizes
+have the same distributions for every class. ``benchmarks/scenes.py`` measures how well that holds.
 """
 
 import math
@@ -22,10 +22,10 @@ CLASSES = ("airplane", "bus", "cat", "dog", "pizza")
 SPLIT_COUNTS = {"train": 5000, "val": 1000}
 IMAGE_SIZES = range(32, 225)
 VERSION = 2
-"""Part of a cache's key: raised whenever a pixel changes."""
+"""Part of the cache key; increased whenever a pixel changes."""
 
 OCCLUSION_MAX = 0.25
-"""At most this share of the object is covered."""
+"""Largest share of the object that may be covered."""
 
 _OBJECTS = (airplane, bus, cat, dog, pizza)
 _SPLITS = {"train": 0, "val": 1}
@@ -35,11 +35,11 @@ _IN_PROCESS_BELOW = 500
 def draw(
     index: int, *, split: str = "train", image_size: int = 64, seed: int = 0
 ) -> tuple[np.ndarray, np.ndarray, int]:
-    """One scene.
+    """Draw one scene.
 
     Returns:
         image: uint8 (h w c).
-        mask: uint8 (h w), 1 where the object is seen.
+        mask: uint8 (h w), 1 where the object is visible.
         label: index into ``CLASSES``, ``index % 5``.
 
     Raises:
@@ -53,7 +53,7 @@ def draw(
 
 
 def draw_background(index: int, *, split: str = "train", image_size: int = 64, seed: int = 0) -> np.ndarray:
-    """The same scene as :func:`draw`, uint8 (h w c), with all but its object."""
+    """Draw the same scene as :func:`draw` without its object, uint8 (h w c)."""
     rng = np.random.default_rng([seed, _SPLITS[split], index])
     return _render(rng, index % len(CLASSES), image_size, with_object=False)[0]
 
@@ -68,12 +68,16 @@ def draw_many(
     workers: int | None = None,
     out: tuple[np.ndarray, np.ndarray] | None = None,
 ) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
-    """The first ``count`` scenes of a split, drawn on all cores when there are many.
+    """Draw the first ``count`` scenes of a split, on all cores if there are many.
 
     Args:
-        progress: called now and then with the scenes done and ``count``, in the caller's thread.
-        workers: processes; None is one for each core. With one, or few scenes, they are drawn in this process.
-        out: arrays to draw into, such as memory maps, shaped like the first two that are returned.
+        count: number of scenes.
+        split: ``train`` or ``val``.
+        image_size: side in pixels.
+        seed: seed of the data set.
+        progress: called in the caller's thread with the number of scenes done and ``count``.
+        workers: number of processes; None is one per core. With one worker or few scenes, this process draws them.
+        out: arrays to draw into, such as memory maps, shaped like the images and masks that are returned.
 
     Returns:
         images uint8 (n c h w), masks uint8 (n h w), labels int64 (n,).
@@ -94,26 +98,30 @@ def draw_many(
 
 
 def _render(rng: np.random.Generator, label: int, size: int, with_object: bool = True) -> tuple[np.ndarray, np.ndarray]:
-    """Back to front on a canvas some times larger, then reduced; light and texture come last."""
-    around, thing, before, light = rng.spawn(4)  # a stream each: leaving the object out changes nothing else
+    """Draw from back to front on a larger canvas and reduce it, then add light and texture."""
+    # One random stream per layer, so that leaving out the object changes nothing else.
+    background_rng, object_rng, occluder_rng, light_rng = rng.spawn(4)
     factor = max(2, round(256 / size))
-    canvas, typical = backgrounds.backdrop(around, size * factor)
-    backgrounds.paint(canvas, backgrounds.clutter(around))
-    side = thing.uniform(0.62, 0.95)
-    centre = side / 2 + thing.uniform(0, 1 - side, 2)
+    canvas, typical = backgrounds.backdrop(background_rng, size * factor)
+    backgrounds.paint(canvas, backgrounds.clutter(background_rng))
+    side = object_rng.uniform(0.62, 0.95)
+    centre = side / 2 + object_rng.uniform(0, 1 - side, 2)
     silhouette = Image.new("L", canvas.size)
-    parts = _posed(thing, label, typical, centre, side)
-    _paint_object(canvas if with_object else canvas.copy(), silhouette, parts, thing)
-    cover = _cover(before, canvas, silhouette, centre, side)
+    parts = _posed_object(object_rng, label, typical, centre, side)
+    _paint_object(canvas if with_object else canvas.copy(), silhouette, parts, object_rng)
+    occluded = _paint_occluder(occluder_rng, canvas, silhouette, centre, side)
     whole = np.asarray(silhouette.reduce(factor), dtype=np.float32) / 255
-    seen = whole * (1 - np.asarray(cover.reduce(factor), dtype=np.float32) / 255)
-    image = _lit(light, np.asarray(canvas.reduce(factor), dtype=np.float32), seen if with_object else 0 * seen)
-    return image, (seen >= 0.5).astype(np.uint8)
+    visible = whole * (1 - np.asarray(occluded.reduce(factor), dtype=np.float32) / 255)
+    pixels = np.asarray(canvas.reduce(factor), dtype=np.float32)
+    image = _add_light(light_rng, pixels, visible if with_object else 0 * visible)
+    return image, (visible >= 0.5).astype(np.uint8)
 
 
-def _posed(rng: np.random.Generator, label: int, behind: Colour, centre: np.ndarray, side: float) -> list[Part]:
-    """The object's parts in units of the frame: turned, sheared, perhaps mirrored, and fitted in its square."""
-    parts, most = _OBJECTS[label](rng, palette(rng, behind))
+def _posed_object(
+    rng: np.random.Generator, label: int, background: Colour, centre: np.ndarray, side: float
+) -> list[Part]:
+    """Return the object's parts in units of the frame: turned, sheared, perhaps mirrored, and scaled to its square."""
+    parts, most = _OBJECTS[label](rng, palette(rng, background))
     angle, shear, stretch = rng.uniform(-most, most), rng.uniform(-0.12, 0.12), rng.uniform(0.9, 1.12)
     flip = -1 if rng.random() < 0.5 else 1
     cos, sin = math.cos(angle), math.sin(angle)
@@ -142,13 +150,13 @@ def _paint_object(canvas: Image.Image, silhouette: Image.Image, parts: list[Part
             pen.line(points + points[:2], fill=shade(part.colour, 0.55), width=width)
 
 
-def _cover(
+def _paint_occluder(
     rng: np.random.Generator, canvas: Image.Image, silhouette: Image.Image, centre: np.ndarray, side: float
 ) -> Image.Image:
-    """Puts something before the object in half of the scenes, and returns where, as a mask."""
-    cover = Image.new("L", canvas.size)
+    """Paint an occluder in front of the object in half of the scenes, and return its mask."""
+    nothing = Image.new("L", canvas.size)
     if rng.random() < 0.5:
-        return cover
+        return nothing
     whole = np.asarray(silhouette.reduce(8)).astype(np.float32)
     for _ in range(4):
         parts = backgrounds.occluder(rng, centre, side)
@@ -159,31 +167,31 @@ def _cover(
         if (whole * np.asarray(trial.reduce(8))).sum() <= 255 * OCCLUSION_MAX * whole.sum():
             backgrounds.paint(canvas, parts)
             return trial
-    return cover
+    return nothing
 
 
-def _lit(rng: np.random.Generator, image: np.ndarray, seen: np.ndarray) -> np.ndarray:
-    """Texture and shading of the object and of all around it, one light and tint over both: uint8 (h w c)."""
+def _add_light(rng: np.random.Generator, image: np.ndarray, visible: np.ndarray) -> np.ndarray:
+    """Apply texture and shading to the background and to the object, then one light and tint to both: uint8 (h w c)."""
     size = len(image)
-    around = _field(rng, size) * _slope(rng, size, 0.25)
-    own = _field(rng, size) * _slope(rng, size, 0.3)
-    field = around + (own - around) * seen
+    background = _texture(rng, size) * _gradient(rng, size, 0.25)
+    foreground = _texture(rng, size) * _gradient(rng, size, 0.3)
+    field = background + (foreground - background) * visible
     tint = rng.uniform(0.8, 1.15, 3).astype(np.float32) * np.float32(rng.uniform(0.85, 1.15))
     image = image * field[..., None] * tint
     contrast = np.float32(rng.uniform(0.75, 1.15))
     return np.clip((image - 120) * contrast + 120, 0, 255).round().astype(np.uint8)
 
 
-def _field(rng: np.random.Generator, size: int) -> np.ndarray:
-    """Smooth noise around 1 with its own grain along each axis, float32 (h w): wood, grass, cloth, nothing."""
+def _texture(rng: np.random.Generator, size: int) -> np.ndarray:
+    """Return smooth noise around 1 with a random grain along each axis, float32 (h w)."""
     rows, columns = rng.integers(3, 28, 2)
     strength = 0.18 * rng.random() ** 2
     noise = Image.fromarray(rng.uniform(-1, 1, (rows, columns)).astype(np.float32))
     return 1 + np.float32(strength) * np.asarray(noise.resize((size, size), Image.Resampling.BILINEAR))
 
 
-def _slope(rng: np.random.Generator, size: int, most: float) -> np.ndarray:
-    """A brightness that rises steadily in one direction, float32 (h w)."""
+def _gradient(rng: np.random.Generator, size: int, most: float) -> np.ndarray:
+    """Return a brightness that increases linearly in a random direction, float32 (h w)."""
     across, down = rng.uniform(-most, most, 2).astype(np.float32)
     steps = np.linspace(-1, 1, size, dtype=np.float32)
     return 1 + across * steps[None, :] + down * steps[:, None]

@@ -1,6 +1,7 @@
-"""Cats and dogs: a cat has pointed upright ears, whiskers and a long tail, a dog hanging ears and a snout."""
+"""Draw cats (pointed upright ears, whiskers, a long tail) and dogs (hanging ears, a snout)."""
 
 import math
+from collections.abc import Callable
 
 import numpy as np
 
@@ -10,21 +11,24 @@ from vit.data.scenes.objects import Drawing
 
 
 def cat(rng: np.random.Generator, colours: Palette) -> Drawing:
-    """A face, or the whole animal sitting, walking or lying."""
+    """Draw a face, or the whole animal sitting, walking or lying."""
     return _pick(rng, (_cat_face, _cat_sitting, _cat_walking, _cat_lying))(rng, colours)
 
 
 def dog(rng: np.random.Generator, colours: Palette) -> Drawing:
-    """A face, or the whole animal sitting towards us, standing or sitting in profile."""
+    """Draw a face, or the whole animal sitting (from the front or in profile) or standing."""
     return _pick(rng, (_dog_face, _dog_sitting, _dog_standing, _dog_profile))(rng, colours)
 
 
-def _pick(rng: np.random.Generator, views: tuple) -> object:
+View = Callable[[np.random.Generator, Palette], Drawing]
+
+
+def _pick(rng: np.random.Generator, views: tuple[View, ...]) -> View:
     return views[int(rng.integers(len(views)))]
 
 
 def _placed(parts: list[Part], x: float, y: float, size: float, angle: float = 0.0) -> list[Part]:
-    """A head drawn around the origin with radius 1, put where it belongs."""
+    """Scale, turn and move a head that is drawn around the origin with radius 1."""
     return [
         Part(turn(part.points, angle) * size + (x, y), part.colour, _placed(list(part.marks), x, y, size, angle))
         for part in parts
@@ -32,7 +36,7 @@ def _placed(parts: list[Part], x: float, y: float, size: float, angle: float = 0
 
 
 def _coat(rng: np.random.Generator, colours: Palette) -> list[Part]:
-    """Marks of the fur around the unit square: none, patches, spots or stripes."""
+    """Return marks of the fur around the unit square: none, patches, spots or stripes."""
     kind = rng.random()
     if kind < 0.3:
         return []
@@ -104,7 +108,7 @@ def _dog_face(rng: np.random.Generator, colours: Palette) -> Drawing:
 
 
 def _seated(rng: np.random.Generator, colours: Palette) -> list[Part]:
-    """Body, haunches and front legs of an animal that sits facing us; the neck is at (0, -0.3)."""
+    """Return body, haunches and front legs of an animal sitting from the front; the neck is at (0, -0.3)."""
     wide = rng.uniform(0.5, 0.6)
     body = smooth((0, -0.5), (0.32, -0.3), (0.42, 0.2), (wide, 0.7), (0.35, 0.95), (-0.35, 0.95), (-wide, 0.7),
                   (-0.42, 0.2), (-0.32, -0.3))  # fmt: skip
@@ -135,7 +139,7 @@ def _dog_sitting(rng: np.random.Generator, colours: Palette) -> Drawing:
 def _legs(
     rng: np.random.Generator, colours: Palette, places: tuple[float, ...], top: float, thick: float
 ) -> list[Part]:
-    """Four legs in the stride of a walk, the far pair darker and first."""
+    """Return four walking legs; the far pair comes first and is darker."""
     stride, parts = rng.uniform(-0.14, 0.14), []
     for i, x in enumerate(places):
         foot = x + (stride if i in (0, 3) else -stride)
@@ -174,7 +178,7 @@ def _cat_lying(rng: np.random.Generator, colours: Palette) -> Drawing:
 
 
 def _dog_profile_head(rng: np.random.Generator, colours: Palette) -> list[Part]:
-    """A head that looks to the right: long snout, nose at its end, the ear hanging over the cheek."""
+    """Return a head that faces right: a long snout with the nose at its end, the ear over the cheek."""
     long, fur = rng.uniform(1.15, 1.5), colours.second if rng.random() < 0.6 else shade(colours.main, 0.6)
     skull = smooth((-0.7, 0.1), (-0.5, -0.65), (0.1, -0.8), (0.5, -0.4), (long, -0.2), (long + 0.12, 0.15),
                    (long - 0.15, 0.42),

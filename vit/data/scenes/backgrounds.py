@@ -1,4 +1,4 @@
-"""What is around the object: backgrounds, distractors, and what stands before it, whatever the class."""
+"""Draw backgrounds, distractors and occluders, independently of the class."""
 
 import math
 
@@ -10,7 +10,7 @@ from vit.data.scenes.geometry import Colour, Part, box, ellipse, polygon, ribbon
 
 
 def backdrop(rng: np.random.Generator, side: int) -> tuple[Image.Image, Colour]:
-    """A background of ``side`` x ``side`` pixels without clutter, and its typical colour."""
+    """Return a background of ``side`` x ``side`` pixels without distractors, and its typical colour."""
     first = colour(rng)
     second = blend(first, colour(rng), 0.45)
     corners = [blend(first, second, share) for share in rng.uniform(0, 1, 4)]
@@ -22,7 +22,7 @@ def backdrop(rng: np.random.Generator, side: int) -> tuple[Image.Image, Colour]:
 
 
 def paint(image: Image.Image, parts: list[Part]) -> None:
-    """Fill outlines given in units of the frame, [0, 1], into a picture."""
+    """Fill outlines, given in units of the frame [0, 1], in an image."""
     pen, side = ImageDraw.Draw(image), image.width
     for part in parts:
         pen.polygon((part.points * side).ravel().tolist(), fill=part.colour)
@@ -33,7 +33,7 @@ def _plain(rng: np.random.Generator, first: Colour, second: Colour) -> list[Part
 
 
 def _land(rng: np.random.Generator, first: Colour, second: Colour) -> list[Part]:
-    """Ground below a horizon, with hills before the sky."""
+    """Return ground below a horizon, with hills in front of the sky."""
     horizon, ground = rng.uniform(0.4, 0.85), colour(rng)
     parts = []
     for share in (0.35, 0.7):
@@ -46,7 +46,7 @@ def _land(rng: np.random.Generator, first: Colour, second: Colour) -> list[Part]
 
 
 def _street(rng: np.random.Generator, first: Colour, second: Colour) -> list[Part]:
-    """A row of plain houses, a pavement and a road with its marking."""
+    """Return a row of plain houses and a road with its marking."""
     horizon, parts, left = rng.uniform(0.5, 0.8), [], -0.1
     tint = colour(rng)
     while left < 1:
@@ -63,7 +63,7 @@ def _street(rng: np.random.Generator, first: Colour, second: Colour) -> list[Par
 
 
 def _room(rng: np.random.Generator, first: Colour, second: Colour) -> list[Part]:
-    """A wall with a picture or a window, a skirting board, a floor of boards."""
+    """Return a wall with a picture or a window, a skirting board and a floor of boards."""
     floor, wood = rng.uniform(0.55, 0.9), colour(rng)
     parts = []
     if rng.random() < 0.6:
@@ -80,14 +80,14 @@ def _room(rng: np.random.Generator, first: Colour, second: Colour) -> list[Part]
 
 
 def _stripes(rng: np.random.Generator, first: Colour, second: Colour) -> list[Part]:
-    """Bands at any angle."""
+    """Return parallel bands at a random angle."""
     pitch, angle, tint = rng.uniform(0.08, 0.3), rng.uniform(0, math.pi), blend(second, colour(rng), 0.4)
     starts = np.arange(-0.8, 0.8, pitch)
     return [Part(turn(box(x, -0.8, x + pitch / 2, 0.8), angle) + 0.5, tint) for x in starts]
 
 
 def _blobs(rng: np.random.Generator, first: Colour, second: Colour) -> list[Part]:
-    """Blurred light and foliage: many soft-edged rounds."""
+    """Return many ellipses, like blurred lights or foliage."""
     tint = colour(rng)
     places = rng.uniform((0, 0, 0.05, 0), (1, 1, 0.22, 0.6), (12, 4))
     return [Part(ellipse(x, y, radius), blend(second, tint, share)) for x, y, radius, share in places]
@@ -131,7 +131,7 @@ _DISTRACTORS = (_ball, _crate, _pole, _leaf, _cloud, _stone)
 
 
 def distractor(rng: np.random.Generator, centre: np.ndarray, size: float) -> list[Part]:
-    """A ball, crate, pole, leaf, cloud or stone of about ``size``, turned anyhow."""
+    """Return a ball, crate, pole, leaf, cloud or stone of about ``size``, turned by a random angle."""
     tint, tone = colour(rng), rng.random()
     if tone < 0.3:  # as dark as a nose or a tyre, or as light as an eye
         tint = shade(tint, 0.25) if tone < 0.15 else blend(tint, (255, 255, 255), 0.75)
@@ -141,13 +141,13 @@ def distractor(rng: np.random.Generator, centre: np.ndarray, size: float) -> lis
 
 
 def clutter(rng: np.random.Generator) -> list[Part]:
-    """Three to eight distractors anywhere in the frame."""
+    """Return three to eight distractors anywhere in the frame."""
     places = rng.uniform((0, 0, 0.1), (1, 1, 0.3), (int(rng.integers(3, 9)), 3))
     return [part for x, y, size in places for part in distractor(rng, np.array((x, y)), size)]
 
 
 def occluder(rng: np.random.Generator, centre: np.ndarray, side: float) -> list[Part]:
-    """Something before the rim of the square of ``side`` around ``centre``: a distractor, or a long pole."""
+    """Return a distractor or a long pole near the border of the square of ``side`` around ``centre``."""
     angle = rng.uniform(0, 2 * math.pi)
     place = centre + rng.uniform(0.25, 0.5) * side * np.array((math.cos(angle), math.sin(angle)))
     if rng.random() < 0.25:

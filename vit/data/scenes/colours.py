@@ -1,4 +1,4 @@
-"""Colours. Every class, background and distractor draws from the same mixture, so that a colour tells nothing."""
+"""Random colours. Objects, backgrounds and distractors share one distribution, so colour does not show the class."""
 
 import colorsys
 from typing import NamedTuple
@@ -19,7 +19,7 @@ class Palette(NamedTuple):
 
 
 def colour(rng: np.random.Generator) -> Colour:
-    """Fur, dough and dust (half of the draws), paint of any hue, or grey."""
+    """Return a random colour: a brown tone (half of the draws), a paint of any hue, or a grey."""
     kind, hue, saturation, value = rng.random(4)
     if kind < 0.5:
         hue, saturation, value = 0.03 + 0.11 * hue, 0.2 + 0.6 * saturation, 0.3 + 0.68 * value
@@ -27,18 +27,19 @@ def colour(rng: np.random.Generator) -> Colour:
         saturation, value = 0.25 + 0.65 * saturation, 0.35 + 0.6 * value
     else:
         saturation, value = 0.08 * saturation, 0.2 + 0.78 * value
-    return tuple(round(255 * channel) for channel in colorsys.hsv_to_rgb(hue, saturation, value))
+    red, green, blue = colorsys.hsv_to_rgb(hue, saturation, value)
+    return round(255 * red), round(255 * green), round(255 * blue)
 
 
 def distance(first: Colour, second: Colour) -> float:
-    """How different two colours look, roughly: lightness counts more than hue."""
+    """Return roughly how different two colours look; lightness counts more than hue."""
     red, green, blue = (a - b for a, b in zip(first, second, strict=True))
     lightness = 0.3 * red + 0.59 * green + 0.11 * blue
     return abs(lightness) + 0.25 * (abs(red) + abs(green) + abs(blue))
 
 
 def unlike(rng: np.random.Generator, others: list[Colour], least: float) -> Colour:
-    """A colour at least so far from each of ``others``, or the farthest of twelve tries."""
+    """Return a colour at a distance of ``least`` from each of ``others``, or the farthest of twelve tries."""
     best, best_distance = (0, 0, 0), -1.0
     for _ in range(12):
         candidate = colour(rng)
@@ -50,9 +51,9 @@ def unlike(rng: np.random.Generator, others: list[Colour], least: float) -> Colo
     return best
 
 
-def palette(rng: np.random.Generator, behind: Colour) -> Palette:
-    """The colours of an object that stands out from ``behind``."""
-    main = unlike(rng, [behind], 70)
+def palette(rng: np.random.Generator, background: Colour) -> Palette:
+    """Return the colours of an object that stands out from the background."""
+    main = unlike(rng, [background], 70)
     second = unlike(rng, [main], 60)
     third = unlike(rng, [main, second], 45)
     dark = shade(colour(rng), 0.25)
@@ -61,10 +62,12 @@ def palette(rng: np.random.Generator, behind: Colour) -> Palette:
 
 
 def shade(base: Colour, factor: float) -> Colour:
-    """Darker (below 1) or lighter."""
-    return tuple(min(255, round(channel * factor)) for channel in base)
+    """Return a darker (factor below 1) or lighter colour."""
+    red, green, blue = (min(255, round(channel * factor)) for channel in base)
+    return red, green, blue
 
 
 def blend(first: Colour, second: Colour, share: float) -> Colour:
-    """``share`` of the second colour in the first."""
-    return tuple(round(a + (b - a) * share) for a, b in zip(first, second, strict=True))
+    """Mix two colours; ``share`` is the share of the second."""
+    red, green, blue = (round(a + (b - a) * share) for a, b in zip(first, second, strict=True))
+    return red, green, blue

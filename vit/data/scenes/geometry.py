@@ -1,4 +1,4 @@
-"""Closed outlines in the plane, from which every scene is built; points are float arrays (n 2), y points down."""
+"""Closed outlines, from which scenes are built; points are float arrays (n 2), y points down."""
 
 from collections.abc import Sequence
 from typing import NamedTuple
@@ -31,28 +31,33 @@ class Part(NamedTuple):
 
 
 def polygon(*points: tuple[float, float]) -> Points:
-    """Straight edges between the given points."""
+    """Return a polygon with these corners."""
     return np.array(points, dtype=float)
 
 
 def ellipse(x: float, y: float, width: float, height: float | None = None, angle: float = 0.0) -> Points:
-    """Ellipse around (x, y) with the two half axes, turned by ``angle`` radians."""
+    """Return an ellipse around (x, y) with the half axes width and height, turned by ``angle`` radians."""
     points = _CIRCLE * (width, width if height is None else height)
     return (turn(points, angle) if angle else points) + (x, y)
 
 
 def box(left: float, top: float, right: float, bottom: float, radius: float = 0.0) -> Points:
-    """Rectangle with corners cut to ``radius``."""
+    """Return a rectangle with corners rounded by ``radius``."""
     if radius <= 0:
         return polygon((left, top), (right, top), (right, bottom), (left, bottom))
-    centres = ((right - radius, bottom - radius), (left + radius, bottom - radius))
-    centres += ((left + radius, top + radius), (right - radius, top + radius))
+    inner_left, inner_top, inner_right, inner_bottom = left + radius, top + radius, right - radius, bottom - radius
+    centres = (
+        (inner_right, inner_bottom),
+        (inner_left, inner_bottom),
+        (inner_left, inner_top),
+        (inner_right, inner_top),
+    )
     quarters = _CIRCLE[(7 * np.arange(4)[:, None] + (0, 2, 5, 7)) % 28]
     return (np.array(centres)[:, None] + radius * quarters).reshape(-1, 2)
 
 
 def smooth(*points: tuple[float, float], closed: bool = True) -> Points:
-    """Catmull-Rom spline through the given points."""
+    """Return a Catmull-Rom spline through these points."""
     control = np.array(points, dtype=float)
     if closed:
         neighbours = np.stack([np.roll(control, shift, axis=0) for shift in (1, 0, -1, -2)])
@@ -63,7 +68,7 @@ def smooth(*points: tuple[float, float], closed: bool = True) -> Points:
 
 
 def ribbon(*points: tuple[float, float], width: float, end: float | None = None) -> Points:
-    """A band along a spline, ``width`` wide at its start and ``end`` wide at its end: legs, tails, whiskers."""
+    """Return a band along a spline, ``width`` wide at its start and ``end`` at its end (legs, tails, whiskers)."""
     line = smooth(*points, closed=False) if len(points) > 2 else np.array(points, dtype=float)
     along = np.gradient(line, axis=0)
     across = np.stack([-along[:, 1], along[:, 0]], axis=1)
@@ -73,29 +78,28 @@ def ribbon(*points: tuple[float, float], width: float, end: float | None = None)
 
 
 def turn(points: Points, angle: float) -> Points:
-    """Turn around the origin, clockwise on the screen, by ``angle`` radians."""
+    """Turn points around the origin by ``angle`` radians, clockwise on the screen."""
     cos, sin = np.cos(angle), np.sin(angle)
     return points @ np.array([[cos, sin], [-sin, cos]])
 
 
 def mirror(points: Points) -> Points:
-    """Left and right exchanged."""
     return points * (-1, 1)
 
 
 def moved(parts: Sequence[Part], matrix: np.ndarray, offset: np.ndarray) -> list[Part]:
-    """Every part, with its marks, under ``points @ matrix + offset``."""
+    """Map every part and its marks by ``points @ matrix + offset``."""
     return [Part(part.points @ matrix + offset, part.colour, moved(part.marks, matrix, offset)) for part in parts]
 
 
 def bounds(parts: Sequence[Part]) -> tuple[np.ndarray, np.ndarray]:
-    """Smallest and largest coordinates of the parts, (2,) each."""
+    """Return the smallest and largest coordinates of the parts, (2,) each."""
     points = np.concatenate([part.points for part in parts])
     return points.min(axis=0), points.max(axis=0)
 
 
 def fit(parts: Sequence[Part], matrix: np.ndarray, centre: np.ndarray, side: float) -> list[Part]:
-    """The parts under ``matrix``, scaled to a longer side of ``side``, their bounding box around ``centre``."""
+    """Map the parts by ``matrix``, scale their longer side to ``side``, and centre their bounding box at ``centre``."""
     low, high = bounds(moved([Part(part.points, part.colour) for part in parts], matrix, np.zeros(2)))
     scale = side / (high - low).max()
     return moved(parts, matrix * scale, centre - scale * (low + high) / 2)

@@ -1,4 +1,4 @@
-"""Airplanes, buses and pizzas: each function draws one at random, in units of its own, from a palette."""
+"""Draw airplanes, buses and pizzas. Each function returns a random object in arbitrary units, from a palette."""
 
 import math
 
@@ -8,11 +8,11 @@ from vit.data.scenes.colours import Palette, blend, shade
 from vit.data.scenes.geometry import Colour, Part, Points, box, ellipse, mirror, polygon, ribbon, smooth
 
 Drawing = tuple[list[Part], float]
-"""The parts, back to front, and how far the object may be turned to either side, in radians."""
+"""The parts from back to front, and the largest angle in radians by which the object may be turned."""
 
 
 def airplane(rng: np.random.Generator, colours: Palette) -> Drawing:
-    """From the side, or from above."""
+    """Draw an airplane from the side or from above."""
     return (_airplane_side if rng.random() < 0.5 else _airplane_above)(rng, colours)
 
 
@@ -79,13 +79,13 @@ def _airplane_above(rng: np.random.Generator, colours: Palette) -> Drawing:
 
 
 def _glass(rng: np.random.Generator, colours: Palette) -> Colour:
-    """Windows are dark or light as often as they reflect a colour, so that they do not give vehicles away."""
+    """Return a window colour: dark, light or one of the palette, so that windows do not identify vehicles by colour."""
     tints = (colours.dark, colours.light, colours.second, colours.third)
     return tints[int(rng.choice(4, p=(0.25, 0.15, 0.3, 0.3)))]
 
 
 class _Panel:
-    """A flat side of a vehicle seen in perspective: (u, v) in the unit square to the quadrilateral."""
+    """A flat side of a vehicle in perspective; maps (u, v) of the unit square to a quadrilateral."""
 
     def __init__(self, *corners: tuple[float, float]) -> None:
         self.corners = np.array(corners, dtype=float)  # top left, top right, bottom right, bottom left
@@ -100,7 +100,7 @@ class _Panel:
 
 
 def bus(rng: np.random.Generator, colours: Palette) -> Drawing:
-    """From the side, from the front, or both sides at an angle."""
+    """Draw a bus from the side, from the front, or at an angle that shows both."""
     kind, height = rng.random(), rng.uniform(0.5, 0.68)
     decks = 2 if rng.random() < 0.25 else 1
     height += 0.28 * (decks - 1)
@@ -166,7 +166,7 @@ def _bus_front(rng: np.random.Generator, colours: Palette, front: _Panel, decks:
 
 
 def pizza(rng: np.random.Generator, colours: Palette) -> Drawing:
-    """A whole one, one with slices missing, or one slice; from above or at a slant."""
+    """Draw a whole pizza, a pizza with slices missing, or a slice; from above or at an angle."""
     kind = rng.random()
     if kind < 0.28:
         return _pizza_slice(rng, colours)
@@ -193,7 +193,7 @@ def pizza(rng: np.random.Generator, colours: Palette) -> Drawing:
 
 
 def _pie(radius: float, start: float, gap: float) -> Points:
-    """A disc, or a disc without the sector of ``gap`` radians that begins at ``start``."""
+    """Return a disc without the sector of ``gap`` radians that starts at ``start``."""
     if not gap:
         return ellipse(0, 0, radius)
     angles = np.linspace(start + gap, start + 2 * math.pi, 30)
@@ -202,7 +202,7 @@ def _pie(radius: float, start: float, gap: float) -> Points:
 
 
 def _spread(rng: np.random.Generator, start: float, extent: float) -> list[tuple[float, float]]:
-    """Places on the disc, evenly strewn: a sunflower's order, jittered."""
+    """Return evenly spread positions on the disc: a jittered sunflower pattern."""
     count = int(rng.integers(10, 17))
     order = np.arange(count)
     radii = 0.72 * np.sqrt((order + 0.6) / count)
@@ -211,7 +211,7 @@ def _spread(rng: np.random.Generator, start: float, extent: float) -> list[tuple
 
 
 def _toppings(rng: np.random.Generator, colours: Palette, places: list[tuple[float, float]]) -> list[Part]:
-    """Sausage rounds, olive rings, leaves and strips of pepper."""
+    """Return sausage slices, olive rings, leaves and strips of pepper."""
     sausage = colours.third if rng.random() < 0.7 else colours.second
     kinds = rng.permutation(4)[: int(rng.integers(1, 4))]
     parts = []

@@ -1,8 +1,8 @@
-"""Drawing on all cores.
+"""Draw scenes in several processes.
 
-The workers are fresh interpreters that run :mod:`vit.data.scenes.worker`, spoken to through pipes. ``multiprocessing``
-with the spawn method would import the caller's ``__main__`` once more in each worker, and that may be anything: a page
-of the app, a script without a guard.
+The workers are new interpreters that run :mod:`vit.data.scenes.worker` and communicate through pipes.
+``multiprocessing`` with the spawn method would import the caller's ``__main__`` again in each worker, which may be a
+page of the app or a script without a main guard.
 """
 
 import json
@@ -14,6 +14,7 @@ from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
 from pathlib import Path
+from typing import IO
 
 import numpy as np
 
@@ -22,7 +23,7 @@ _ROOT = Path(__file__).resolve().parents[3]
 
 
 def cores() -> int:
-    """Cores that this process may use."""
+    """Return the number of cores that this process may use."""
     return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
 
 
@@ -50,24 +51,26 @@ def fill(
 
         def fetch(block: tuple[int, int]) -> int:
             process, (start, stop) = idle.get(), block
-            pictures, outlines = (np.empty((stop - start, *array.shape[1:]), np.uint8) for array in (images, masks))
+            parts = [(array, array[0].nbytes * (stop - start)) for array in (images, masks)]
+            requests, answers = _pipes(process)
             try:
-                os.write(process.stdin.fileno(), b"%d %d\n" % block)
-                for array in (pictures, outlines):
-                    if process.stdout.readinto(memoryview(array).cast("B")) < array.nbytes:
+                os.write(requests.fileno(), b"%d %d\n" % block)
+                for array, size in parts:
+                    content = answers.read(size)
+                    if len(content) < size:
                         raise BrokenPipeError
+                    array[start:stop] = np.frombuffer(content, np.uint8).reshape(stop - start, *array.shape[1:])
             except BrokenPipeError:
                 raise RuntimeError(
                     f"A process that draws scenes ended early, at scenes {start} to {stop - 1}."
                 ) from None
             finally:
                 idle.put(process)
-            images[start:stop], masks[start:stop] = pictures, outlines
             return stop
 
         threads = ThreadPoolExecutor(len(processes))
         try:
-            for done in threads.map(fetch, blocks):  # in order, and here: a caller's progress stays in its own thread
+            for done in threads.map(fetch, blocks):  # in order, and in the caller's thread
                 progress(done, count)
         finally:
             threads.shutdown(wait=False, cancel_futures=True)
@@ -87,5 +90,12 @@ def _started(count: int, settings: str) -> Iterator[list[subprocess.Popen]]:
         for process in processes:
             process.kill()
         for process in processes:
-            process.stdin.close()
+            _pipes(process)[0].close()
             process.wait()
+
+
+def _pipes(process: subprocess.Popen) -> tuple[IO[bytes], IO[bytes]]:
+    """Return the standard input and output of a worker."""
+    if process.stdin is None or process.stdout is None:
+        raise RuntimeError("A process that draws scenes has no pipes.")
+    return process.stdin, process.stdout

@@ -1,4 +1,4 @@
-"""The other end of :mod:`vit.data.scenes.pool`: reads blocks of indices, writes the scenes."""
+"""The worker process of :mod:`vit.data.scenes.pool`: reads ranges of scenes and writes their images."""
 
 import json
 import signal
@@ -10,7 +10,7 @@ from vit.data.scenes import draw
 
 
 def main(settings: str) -> None:
-    """Answer each line ``start stop`` with the images (n c h w) and then the masks (n h w), raw bytes."""
+    """Answer each line ``start stop`` with the raw bytes of the images (n c h w) and then of the masks (n h w)."""
     signal.signal(signal.SIGINT, signal.SIG_IGN)  # an interrupted parent closes the pipe, which ends the loop
     options = json.loads(settings)
     for line in sys.stdin:
