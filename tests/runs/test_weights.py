@@ -81,11 +81,11 @@ def test_a_resume_that_is_damaged_is_refused_with_what_to_do(home):
 def test_a_run_tells_what_its_kept_weights_say_of_themselves(trained):
     from dataclasses import fields
 
-    from vit.runs.folder import measured
+    from vit.runs.folder import kept_metrics
     from vit.trainer import Epoch
 
     run = runs.get_run("tiny")
-    found = measured(run.path)
+    found = kept_metrics(run.path)
     assert found == run.best == run.status.best
     assert set(found) == {field.name for field in fields(Epoch) if field.repr and field.name != "kept"}
     assert load_checkpoint("tiny")[1].metrics == found | {"validated": True}

@@ -13,7 +13,7 @@ from vit.support.files import free_bytes
 
 def run(arguments: argparse.Namespace) -> int:
     """List all runs, newest first."""
-    found, places = runs.list_runs(), queue.places()
+    found, places = runs.list_runs(), queue.positions()
     rows = [_row(each, places.get(each.name)) for each in found]
     broken = [{"run": name, "error": sentence} for name, sentence in runs.broken_runs()]
     total, free = sum(row["size_bytes"] for row in rows), free_bytes(checkpoints_dir())

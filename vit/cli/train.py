@@ -31,7 +31,7 @@ def train(arguments: argparse.Namespace) -> int:
     """Train a new run."""
     from vit.data import load
 
-    if run := jobs.relaunched():
+    if run := jobs.relaunched_run():
         return _continue(run, arguments.json)
     config = to_config(arguments)
     _check_launch(config)
@@ -48,7 +48,7 @@ def train(arguments: argparse.Namespace) -> int:
 
 def resume(arguments: argparse.Namespace) -> int:
     """Continue a stopped or failed run."""
-    if run := jobs.relaunched():
+    if run := jobs.relaunched_run():
         return _continue(run, arguments.json)
     run = runs.get_run(arguments.run)
     jobs.prepare_resume(run)
@@ -57,7 +57,7 @@ def resume(arguments: argparse.Namespace) -> int:
 
 def restart(arguments: argparse.Namespace) -> int:
     """Train a run again from the beginning."""
-    if run := jobs.relaunched():
+    if run := jobs.relaunched_run():
         return _continue(run, arguments.json)
     run = runs.get_run(arguments.run)
     if run.shipped and not arguments.yes:
@@ -82,7 +82,7 @@ def stop(arguments: argparse.Namespace) -> int:
 def in_foreground(run: Run, *, resume: bool, as_json: bool) -> int:
     """Train a run to its end in this process, and print the result; return 1 if it failed."""
     begun = time.monotonic()
-    if (mark := distributed.launch_mark()) and runs.read_status(run.path).state == "queued":
+    if (mark := distributed.launch_id()) and runs.read_status(run.path).state == "queued":
         runs.update_status(run.path, launch=mark)
     status = jobs.execute(run, resume=resume, report=_Progress(run.config.training.epochs))
     best = status.best or {}

@@ -21,7 +21,7 @@ from vit.sweeps.config import NAME_MAX, Point, SweepConfig, point_of, transforme
 
 _AT_ONCE = 16
 _NOT_COMPARED = {words.title(TrainingConfig, field) for field in ("device", "threads", "max_seconds")}
-"""Settings that do not make other results, or that the machine sets; runs of one sweep may differ in them."""
+"""Settings that do not change the results, or that depend on the machine; runs of one sweep may differ in them."""
 
 
 @dataclass(frozen=True)

@@ -17,7 +17,7 @@ from tests.conftest import tiny_config
 from vit import data, jobs, runs
 from vit.config import MODELS, RECIPES, DataConfig, ReferenceConfig, RunConfig, TrainingConfig, ViTConfig
 from vit.cost.estimate import disk_bytes, memory_bytes
-from vit.data.cache import fetch
+from vit.data.cache import cached_split
 from vit.data.files import pictures
 from vit.data.files.uploads import list_uploads, upload_title
 from vit.errors import DataError, RunError, SettingsError
@@ -307,7 +307,7 @@ def fetch_nothing(key: str):
     def plan():
         raise AssertionError("it is there")
 
-    return nullcontext(fetch(key, 32, plan, lambda done, total: None))
+    return nullcontext(cached_split(key, 32, plan, lambda done, total: None))
 
 
 def test_of_two_sweeps_at_a_time_one_does_nothing(home):
