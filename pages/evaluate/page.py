@@ -1,4 +1,4 @@
-"""Evaluate: how good a run is on its validation images, class by class, and where it errs."""
+"""Evaluate: the accuracy of a run on its validation images, class by class, and its mistakes."""
 
 from typing import TYPE_CHECKING
 
@@ -6,7 +6,7 @@ import streamlit as st
 
 from pages.ui.answer import attention_link
 from pages.ui.background import background
-from pages.ui.cached_models import judged, load_model, measured_on, validation
+from pages.ui.cached_models import labelled_for, load_model, measured_on, validation_split
 from pages.ui.downloads import plotly_config
 from pages.ui.run_picker import pick_run, show_no_classes
 from pages.ui.stand_in_images import are_needed
@@ -22,70 +22,79 @@ from vit.support.untrusted_text import in_cell
 if TYPE_CHECKING:
     from vit.evaluation import Calibration, Evaluation
 
-SHOWN = 24
-MATRIX_MAX = 100  # a confusion matrix with more classes is not drawn
-
-CONFUSIONS = 30
-
-AUTO_FLOPS = 5e12  # of some seconds: with fewer operations the images are shown to the model without being asked for
+SHOWN = 24  # images of a cell
+MATRIX_MAX = 100  # with more classes the confusion matrix is not drawn
+CONFUSIONS = 30  # pairs of classes that are listed instead
+AUTO_FLOPS = 5e12  # a few seconds of work; with fewer operations the evaluation starts automatically
 
 WITHIN = (
-    "Of the model's classes those that the images have, matched by name; the last one stands for all others, where "
-    "the model named one of them."
+    "The scores cover only the model's classes that the images have, matched by name. The last class stands for all "
+    "other classes that the model predicted."
 )
 
 SCALES = ("Counts", "Share of the row")
 
 
-@st.cache_data(max_entries=8, show_spinner="Showing the validation images to the model")
-def evaluated(on: tuple, _run: Run) -> "Evaluation":
-    """The run's predictions on its images, once for each of :func:`pages.ui.cached_models.measured_on`."""
+@st.cache_data(max_entries=8, show_spinner="Running the model on the validation images")
+def evaluated(on: tuple[str, int, str], _run: Run) -> "Evaluation":
+    """Return the run's predictions on its images.
+
+    Args:
+        on: the key of the cache, from :func:`pages.ui.cached_models.measured_on`.
+        _run: the run.
+    """
     from vit.evaluation import evaluate
 
     model, info = load_model(_run)
-    return evaluate(model, info, judged(_run))
+    return evaluate(model, info, labelled_for(_run))
 
 
 def result_of(run: Run) -> "Evaluation | None":
-    """Those predictions, of the classes that there are images of; None, and progress, until they are there.
+    """Return the predictions for the classes that have images; until they exist, show the progress and return None.
 
     Raises:
-        UserError: the run or its images cannot be loaded, or the images' classes are not the model's.
+        UserError: the run or its images cannot be loaded, or the model does not know the images' classes.
     """
     from vit.evaluation import evaluate
 
     model, info = load_model(run)
-    split = judged(run)
+    split = labelled_for(run)
+    result: Evaluation | None
     if count(run.config.model).flops * len(split) <= AUTO_FLOPS:
         result = evaluated(measured_on(run), run)
     else:
         result = background(
             ("evaluation", *measured_on(run)),
             lambda progress: evaluate(model, info, split, progress=progress),
-            label=f"Show all {len(split):,} images to the model",
+            label=f"Evaluate on {len(split):,} images",
         )
     return result if result is None or not are_needed(run.config) else result.of_present_classes()
 
 
 def show_scores(run: Run, result: "Evaluation", calibration: "Calibration") -> None:
-    """Accuracy and its companions in one row."""
+    """Show accuracy, mean F1, calibration error and the number of images."""
     with st.grid(4, min_column_width=150):
         st.metric("Accuracy", f"{result.accuracy:.1%}", border=True, help=term("accuracy"))
         mean_f1 = result.mean_f1
-        rare = "The mean over the classes; rare ones count as much."
+        rare = "The mean over the classes; rare classes count as much as frequent ones."
         st.metric("Mean F1", f"{mean_f1:.1%}", border=True, help=term("F1", here=rare))
         st.metric("Calibration error", f"{calibration.ece:.1%}", border=True, help=term("calibration"))
         st.metric("Images", f"{len(result.labels):,}", border=True, help=term("validation"))
 
 
 def worst_cell(result: "Evaluation") -> tuple[str, str]:
-    """The most frequent confusion, or the first class with itself where there is none."""
+    """Return the true and predicted class of the most frequent mistake; without mistakes, the first class twice."""
     found = result.most_confused(1)
     return found[0][:2] if found else (result.class_names[0],) * 2
 
 
 def choose_cell(names: list[str], default: tuple[str, str]) -> tuple[int, int]:
-    """Two lists, true and predicted class: the keyboard's way, and what a click on the matrix sets."""
+    """Show two select boxes, which a click on the matrix sets too, and return the true and the predicted class.
+
+    Args:
+        names: the classes.
+        default: the true and the predicted class before any are chosen.
+    """
     chosen = []
     labels = ("True class", "Predicted class")
     for column, label, key, name in zip(st.columns(2), labels, ("true", "predicted"), default, strict=True):
@@ -100,34 +109,33 @@ def choose_cell(names: list[str], default: tuple[str, str]) -> tuple[int, int]:
 
 
 def show_cell(run: Run, result: "Evaluation") -> None:
-    """The images of the chosen cell, the most confident first, each with its way to Attention."""
+    """Show the images of the chosen cell, most confident first, each with a link to Attention."""
     names = result.class_names
     st.subheader("Images of a cell", anchor=False)
     true, predicted = choose_cell(list(names), worst_cell(result))
     found = result.cell(true, predicted)
-    says = f"taken for {plain(names[predicted])}" if true != predicted else "recognised"
-    order = f", the {SHOWN} surest of them" if len(found) > SHOWN else ", the surest first" if len(found) > 1 else ""
-    count = f"{len(found)} image{'' if len(found) == 1 else 's'}"
-    st.markdown(f"**{plain(names[true])} {says}**: {count}{order}")
-    split = validation(run).val
+    order = f", showing the {SHOWN} most confident" if len(found) > SHOWN else ", most confident first"
+    images = f"{len(found)} image{'' if len(found) == 1 else 's'}{order if len(found) > 1 else ''}"
+    st.markdown(f"**{plain(names[true])}, predicted as {plain(names[predicted])}**: {images}")
+    split = validation_split(run)
     with st.grid("auto", min_column_width=104):
         for index in found[:SHOWN]:
             with st.container(gap="xsmall"):
                 st.image(
                     split.images[index].transpose(1, 2, 0),
                     width="stretch",
-                    caption=f"{result.confidence[index]:.0%} sure",
+                    caption=f"{result.confidence[index]:.0%} confident",
                     alt=f"Validation image {index}: {names[true]}, predicted {names[predicted]}",
                 )
                 attention_link(run, f"val-{index}", label="Attention")
 
 
 def show_confusions(result: "Evaluation") -> None:
-    """In place of a matrix with too many classes to be drawn: the cells off the diagonal that hold most images."""
+    """Show the most frequent mistakes as a table, if the matrix has too many classes to be drawn."""
     found = result.most_confused(CONFUSIONS)
     st.caption(
-        f"A matrix of {len(result.class_names):,} classes has too many cells to be drawn; these are the {len(found)} "
-        "most frequent confusions. Choose a pair below to see its images."
+        f"A matrix of {len(result.class_names):,} classes is too large to draw. These are the {len(found)} most "
+        "frequent mistakes. Choose a pair below to see its images."
     )
     st.dataframe(
         [
@@ -136,12 +144,12 @@ def show_confusions(result: "Evaluation") -> None:
         ],
         hide_index=True,
         column_config={"Share of the class": st.column_config.NumberColumn(format="%.0f%%")},
-        alt="The most frequent confusions",
+        alt="The most frequent mistakes",
     )
 
 
 def show_classes(result: "Evaluation") -> None:
-    """Precision, recall and F1 of each class."""
+    """Show a table with precision, recall and F1 of each class."""
     percent = st.column_config.NumberColumn(format="%.1f%%")
     scores = {"precision": "Precision", "recall": "Recall", "f1": "F1"}
     st.dataframe(
@@ -156,30 +164,29 @@ def show_classes(result: "Evaluation") -> None:
         alt="Precision, recall and F1 of each class",
     )
     st.caption(
-        "Precision: of the images that were given this class, how many have it. Recall: of the images that have it, "
-        "how many were found. F1: the harmonic mean of the two."
+        "Precision: the share of the images predicted as this class that belong to it. Recall: the share of the "
+        "images of this class that are predicted as it. F1: the harmonic mean of the two."
     )
 
 
 def calibration_sentence(result: "Evaluation", calibration: "Calibration") -> str:
-    """What the reliability diagram says, in words."""
-    sure = float(result.confidence.mean())
-    if abs(sure - result.accuracy) < 0.02:
-        verdict = "so its confidence can be taken at its word"
+    """Return what the reliability diagram shows, as text."""
+    confidence = float(result.confidence.mean())
+    if abs(confidence - result.accuracy) < 0.02:
+        verdict = "so it is well calibrated on average"
     else:
-        verdict = (
-            "so it is surer than it should be" if sure > result.accuracy else "so it is more modest than it need be"
-        )
+        verdict = "so it is overconfident" if confidence > result.accuracy else "so it is underconfident"
     return (
-        f"The model is right in {result.accuracy:.0%} of the cases and {sure:.0%} sure on average, {verdict}. "
-        f"The calibration error, the mean distance of the bars from the dashed line, is **{calibration.ece:.1%}**."
+        f"The model is right for {result.accuracy:.0%} of the images, and its mean confidence is {confidence:.0%}, "
+        f"{verdict}. The calibration error, the mean distance of the bars from the dashed line, is "
+        f"**{calibration.ece:.1%}**."
     )
 
 
 st.title("Evaluate", anchor=False)
 st.caption(
-    "How often the model names the right class on images that it was not trained on, which classes it confuses, "
-    "and whether it is as sure as it is right."
+    "How often the model predicts the right class for images that it was not trained on, which classes it confuses, "
+    "and whether its confidence matches its accuracy."
 )
 run = pick_run()
 if run is None:
@@ -188,10 +195,10 @@ if not run.config.model.num_classes:
     show_no_classes(run)
     st.stop()
 if run.active:
-    st.info("This run is still training; these are its weights so far.", icon=":material/model_training:")
+    st.info("This run is still training. These scores are for its weights so far.", icon=":material/model_training:")
 elif not run.status.validated and not run.config.published:
     st.warning(
-        "This run was stopped before its first validation, so its weights are hardly trained.",
+        "This run was stopped before its first validation, so its weights are barely trained.",
         icon=":material/warning:",
     )
 elif run.state in ("stopped", "failed"):
@@ -230,7 +237,7 @@ with matrix:
             key="matrix",
         )
         st.caption(
-            "Blue: right. Orange: errors. The stronger the colour, the larger the share of its row. "
+            "Blue: correct. Orange: mistakes. A stronger colour is a larger share of the row. "
             "Click a cell to see its images."
         )
 with table:
@@ -244,12 +251,11 @@ with st.grid(2, min_column_width=330, gap="large") as row:
             plots.reliability(calibration),
             key="reliability",
             config=plotly_config("reliability"),
-            alt="Share of right answers for images of like confidence, beside that confidence",
+            alt="Accuracy of images with similar confidence, against that confidence",
         )
     with row.cell():
         st.markdown(calibration_sentence(result, calibration))
         st.caption(
-            "The images are grouped by how sure the model was of its answer. A bar is the share of right answers in "
-            "its group: below the dashed line the model is surer than it should be, above it more modest than need be. "
-            "Pale bars rest on few images."
+            "The images are grouped by the confidence of the model. A bar is the accuracy of its group: below the "
+            "dashed line the model is overconfident, above it underconfident. Pale bars have few images."
         )

@@ -106,7 +106,7 @@ def show(run: Run) -> None:
         return
     try:
         require_room(config)
-        split = cached_models.judged(run)
+        split = cached_models.labelled_for(run)
         cached_models.load_model(run)
         show_importance(run, config, split)
     except UserError as error:

@@ -307,7 +307,7 @@ def show_accuracy(run: Run, changes: Sequence[Change], means: Means | None) -> N
         st.caption("Change a head to measure the accuracy with and without the change.")
         return
     model, info = cached_models.load_model(run)
-    chosen = sample(model, info, cached_models.judged(run), MEASURED_IMAGES)
+    chosen = sample(model, info, cached_models.labelled_for(run), MEASURED_IMAGES)
     edits = to_edits(model, changes, means)
     key = ("changed accuracy", *cached_models.measured_on(run), changes_to_text(changes))
     stop_outdated_task(key)

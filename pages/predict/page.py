@@ -1,6 +1,7 @@
-"""Predict: what a model says of pictures, of one's own or of the data set."""
+"""Predict: what a model predicts for uploaded images or images of its data set."""
 
 import random
+from typing import Any
 
 import streamlit as st
 from PIL import Image
@@ -18,30 +19,40 @@ from vit.data.files.images import FILE_BYTES_MAX, HEAVY_PIXELS_MAX, PIXELS_MAX, 
 from vit.errors import DataError, UserError
 from vit.runs import Run
 
-SHOWN_MAX = 24  # older ones make room
+SHOWN_MAX = 24  # older images are removed
 SAMPLES = 4
-VIEW_SIDE = 448  # pixels enlarged so far stay crisp when the browser fits them into a card
+VIEW_SIDE = 448  # pixels; an image of this size stays sharp when the browser fits it into a card
 
 
 def shown() -> list[str]:
-    """The ids on the page, newest first; kept for the session, and in the address for a link."""
+    """Return the ids of the images on the page, newest first; they are kept in the session and in the address."""
     if "predict_shown" not in st.session_state:
-        asked = dict.fromkeys(st.query_params.get("pictures", "").split(","))  # a link may name one twice
+        asked = dict.fromkeys(st.query_params.get("pictures", "").split(","))  # a link may contain an id twice
         st.session_state["predict_shown"] = [one for one in asked if cached_models.IMAGE_ID.fullmatch(one)][:SHOWN_MAX]
     return st.session_state["predict_shown"]
 
 
 def add(images: dict[str, str]) -> None:
-    """Put images, ids and what they are called, before those that are there."""
+    """Put images before those on the page.
+
+    Args:
+        images: their names by id.
+    """
     st.session_state["predict_shown"] = [*images, *(one for one in shown() if one not in images)][:SHOWN_MAX]
     st.session_state["predict_names"] = st.session_state.get("predict_names", {}) | images
 
 
-def take(files: list, called: str = "") -> None:
-    """Store each file that is a picture; keep a sentence for each that is not, and one for those that are too many."""
-    images, problems = {}, []
+def take(files: list[Any], called: str = "") -> None:
+    """Store the files that are images, and keep an error message for the others.
+
+    Args:
+        files: the uploaded files; only the first :data:`SHOWN_MAX` are taken.
+        called: a name that replaces the file names.
+    """
+    images: dict[str, str] = {}
+    problems = []
     if len(files) > SHOWN_MAX:
-        problems.append(f"Of {len(files):,} pictures the first {SHOWN_MAX} were taken: upload the others after these.")
+        problems.append(f"Only the first {SHOWN_MAX} of {len(files):,} images were taken. Upload the others next.")
     for file in files[:SHOWN_MAX]:
         try:
             images[f"pic-{access.save_picture(open_image(file, name=file.name))}"] = called or file.name
@@ -52,23 +63,23 @@ def take(files: list, called: str = "") -> None:
 
 
 def take_uploads() -> None:
-    """Empty the uploader into the results: a new key makes it a new one."""
+    """Take the uploaded files; a new key then gives an empty uploader."""
     round_ = st.session_state.get("predict_round", 0)
     take(st.session_state[f"predict_files_{round_}"])
     st.session_state["predict_round"] = round_ + 1
 
 
 def take_photo() -> None:
-    """The camera's picture, if it was not just taken back."""
+    """Take the photo, unless it was just cleared."""
     photo = st.session_state["predict_photo"]
     if photo is not None:
         take([photo], "photo")
 
 
 def take_samples(run: Run) -> None:
-    """A few validation images, drawn anew at every click."""
+    """Take a few random validation images."""
     try:
-        count = len(cached_models.validation(run).val.labels)
+        count = len(cached_models.validation_split(run).labels)
     except DataError as error:
         st.session_state["predict_problems"] = [str(error)]
         return
@@ -77,15 +88,15 @@ def take_samples(run: Run) -> None:
 
 
 def clear() -> None:
-    """Take all results and sentences away."""
+    """Remove all images and error messages."""
     st.session_state.update(predict_shown=[], predict_names={}, predict_problems=[])
 
 
 def show_result(run: Run, class_names: tuple[str, ...], picked: PickedImage, name: str) -> None:
-    """One card: the picture, the bars, the way on."""
+    """Show one card: the image, the probabilities of its classes, and a link to Attention."""
     view, probabilities = prediction(run, picked.image)
     best = int(probabilities.argmax())
-    side = max(1, VIEW_SIDE // view.shape[0]) * view.shape[0]  # a whole multiple keeps the pixels crisp
+    side = max(1, VIEW_SIDE // view.shape[0]) * view.shape[0]  # a whole multiple keeps the pixels sharp
     with st.container(border=True):
         st.markdown(f"**{plain(class_names[best])}** :small[{probabilities[best]:.1%}]")
         picture, bars = st.columns([2, 3], vertical_alignment="center")
@@ -95,7 +106,7 @@ def show_result(run: Run, class_names: tuple[str, ...], picked: PickedImage, nam
             alt=f"{name or picked.title} as the model sees it",
         )
         bars.plotly_chart(
-            plots.probability_bars(class_names, probabilities, top=5),
+            plots.probability_bars(class_names, probabilities.tolist(), top=5),
             key=f"bars_{picked.id}",
             config=plotly_config("probabilities"),
             alt="Bars of the class probabilities",
@@ -108,7 +119,7 @@ def show_result(run: Run, class_names: tuple[str, ...], picked: PickedImage, nam
 
 st.title("Predict", anchor=False)
 st.caption(
-    "Show a trained model some pictures: the bars are the probabilities that it gives to each class.",
+    "Upload images and see what a trained model predicts: the bars are the probabilities of the classes.",
     help=term("logits", "softmax"),
 )
 choice, _ = st.columns([2, 3])
@@ -117,7 +128,7 @@ with choice:
 if run is None:
     st.stop()
 try:
-    _, info = cached_models.load_model(run)
+    info = cached_models.load_model(run)[1]
 except UserError as error:
     text.show_error(error)
     st.stop()
@@ -127,7 +138,7 @@ if not info.class_names:
 
 with st.container(border=True):
     st.file_uploader(
-        "Upload pictures",
+        "Upload images",
         accept_multiple_files=True,
         key=f"predict_files_{st.session_state.get('predict_round', 0)}",
         on_change=take_uploads,
@@ -136,7 +147,7 @@ with st.container(border=True):
     )
     st.caption(
         f"Up to {access.upload_mb(FILE_BYTES_MAX // 2**20)} MB and {PIXELS_MAX // 10**6} million pixels each "
-        f"({HEAVY_PIXELS_MAX // 10**6} million as WebP or TIFF); the last {SHOWN_MAX} pictures stay on this page. "
+        f"({HEAVY_PIXELS_MAX // 10**6} million as WebP or TIFF); this page keeps the last {SHOWN_MAX} images. "
         f"{upload_words()}"
     )
     with st.container(horizontal=True, vertical_alignment="center"):
@@ -145,9 +156,9 @@ with st.container(border=True):
             icon=":material/casino:",
             on_click=take_samples,
             args=(run,),
-            help="From the validation images",
+            help="Random validation images",
         )
-        camera = st.toggle("Camera", key="predict_camera", help="Works on https and on localhost.")
+        camera = st.toggle("Camera", key="predict_camera", help="Works only over https or on localhost.")
         if shown() or st.session_state.get("predict_problems"):
             st.button("Clear", icon=":material/close:", on_click=clear, type="tertiary")
     if camera:
@@ -159,10 +170,10 @@ for problem in st.session_state.get("predict_problems", []):
 names = st.session_state.get("predict_names", {})
 if shown():
     st.query_params["pictures"] = ",".join(shown())
-    cut = "" if info.crop_pct == 1 else f", {info.crop_pct:.0%} of it each way"
+    cut = "" if info.crop_pct == 1 else f" ({info.crop_pct:.0%} of its width and height)"
     st.caption(
-        f"Each picture as the model sees it: the middle square{cut}, at {info.image_size} x {info.image_size} pixels. "
-        f"The model knows {len(info.class_names):,} classes and always names one of them."
+        f"Each image as the model sees it: the central square{cut}, at {info.image_size} x {info.image_size} pixels. "
+        f"The model has {len(info.class_names):,} classes and always predicts one of them."
     )
     with st.grid(2, min_column_width=380):
         for image_id in shown():
@@ -175,4 +186,4 @@ if shown():
             show_result(run, info.class_names, picked, names.get(image_id, ""))
 else:
     st.query_params.pop("pictures", None)
-    st.caption("No picture yet: upload one, or try some sample images.")
+    st.caption("No images yet. Upload one, or try some sample images.")

@@ -1,8 +1,9 @@
-"""Published models: fetched by name or opened from a file, each becomes a run that all other pages look into."""
+"""Published models: download them by name or open a file; each becomes a run that works on all other pages."""
 
 import shlex
 import sys
 from pathlib import Path
+from typing import TYPE_CHECKING, Any
 
 import streamlit as st
 
@@ -11,65 +12,75 @@ from pages.published.downloads import offer_download, show_run
 from pages.ui.link_state import among, one_of
 from pages.ui.text import plain, show_error
 from pages.ui.wording import size
+from vit.config import ViTConfig
 from vit.errors import UserError
 from vit.runs import Run
 from vit.support import optional_packages
 
+if TYPE_CHECKING:  # timm may be missing
+    from vit.published.catalogue import Entry
+
 BY_NAME, FROM_FILE = "By name", "From a file"
-ALIKE = "Found by its weights"
+GUESSED = "Guess from the weights"
 
 
-@st.cache_data(show_spinner="Asking timm which models there are")
+@st.cache_data(show_spinner="Listing the models of timm")
 def names() -> list[str]:
-    """All weights that timm knows of plain Vision Transformers and their relatives."""
+    """Return the names of all weights in timm of Vision Transformers and related networks."""
     from vit.published import catalogue
 
     return catalogue.names()
 
 
-@st.cache_data(max_entries=512, show_spinner="Looking at the network")
-def describe(name: str):
-    """What is known of a model before it is fetched."""
+@st.cache_data(max_entries=512, show_spinner="Reading the description of the model")
+def describe(name: str) -> "Entry":
+    """Return what is known about a model before it is downloaded."""
     from vit.published import catalogue
 
     return catalogue.describe(name)
 
 
-@st.cache_data(show_spinner="Asking timm which networks there are")
+@st.cache_data(show_spinner="Listing the networks of timm")
 def architectures() -> list[str]:
-    """Names of timm's networks."""
+    """Return the names of the networks in timm."""
     from vit.published import guess_architecture
 
     return guess_architecture.names()
 
 
 def runs_of(name: str) -> list[Run]:
-    """The runs that this model is open as, newest first."""
+    """Return the runs of this model, newest first."""
     return [run for run in access.my_runs() if run.config.published == name and run.has_weights]
 
 
-def facts(entry) -> str:
-    """Size, network and licence, in a line."""
-    model = entry.config
+def facts(entry: "Entry", model: ViTConfig) -> str:
+    """Return the size, the network and the licence of a model in one line."""
     classes = f"{entry.classes:,} classes" if entry.classes else "no classes"
     return (
-        f"{size(entry.download_bytes)} to fetch · {model.depth} blocks of {model.num_heads} heads · "
-        f"{model.embed_dim} wide · patches of {model.patch_size} px · {classes} · "
+        f"{size(entry.download_bytes)} download · {model.depth} blocks of {model.num_heads} heads · "
+        f"width {model.embed_dim} · patches of {model.patch_size} px · {classes} · "
         f"licence: {entry.licence or 'not stated'}"
     )
 
 
 def show_model(name: str, line: str, *, key: str, primary: bool = False) -> None:
-    """One model: what it is, whether it opens, and the way to it."""
+    """Show one model: what it is, and how to open it, or why it cannot be opened.
+
+    Args:
+        name: timm's name of the weights.
+        line: a sentence about the model.
+        key: the prefix of the widgets' keys.
+        primary: whether its button is the main one of the page.
+    """
     from vit.published.catalogue import default_size, image_sizes
 
     entry = describe(name)
     with st.container(border=True):
         st.markdown(f"**{plain(name)}**" + (f"  \n{line}" if line else ""))
-        if entry.reason:
+        if entry.config is None:
             st.caption(f":material/block: It cannot be opened here: {plain(entry.reason)}.")
             return
-        st.caption(plain(facts(entry)))
+        st.caption(plain(facts(entry, entry.config)))
         sizes = image_sizes(entry.config)
         with st.container(horizontal=True, vertical_alignment="bottom"):
             chosen = sizes[0]
@@ -81,8 +92,8 @@ def show_model(name: str, line: str, *, key: str, primary: bool = False) -> None
                     key=f"{key}_size",
                     width=160,
                     format_func=lambda side: f"{side} px" + (", as published" if side == sizes[0] else ""),
-                    help="Fewer pixels are fewer patches: everything is quicker, and maps are coarser. Positions are "
-                    "resampled.",
+                    help="A smaller image has fewer patches: everything is faster, and maps are coarser. The position "
+                    "embeddings are resampled.",
                 )
             open_at = {run.config.model.image_size for run in runs_of(name)}
             if chosen not in open_at:
@@ -92,34 +103,34 @@ def show_model(name: str, line: str, *, key: str, primary: bool = False) -> None
 
 
 def show_by_name() -> None:
-    """A few to begin with, then all of timm's."""
+    """Show a search over all models of timm, and a few suggestions."""
     from vit.published.catalogue import CURATED
 
     known = names()
     one_of("model", known)
     chosen = st.selectbox(
-        "Search timm's models",
+        "Search the models of timm",
         known,
         index=None,
         key="model",
         bind="query-params",
-        placeholder="Type a part of a name, such as dinov2, deit or clip",
-        help=f"{len(known)} weights of Vision Transformers. What cannot be opened says what is different in it.",
+        placeholder="Type part of a name, such as dinov2, deit or clip",
+        help=f"{len(known)} weights of Vision Transformers. If a model cannot be opened, its entry says why.",
     )
     if chosen:
         show_model(chosen, CURATED.get(chosen, ""), key="chosen", primary=True)
-    st.subheader("To begin with", anchor=False)
+    st.subheader("Suggestions", anchor=False)
     for index, (name, line) in enumerate(CURATED.items()):
         if name != chosen and name in known:
             show_model(name, line, key=f"curated_{index}")
 
 
 def show_from_file() -> None:
-    """A path or an upload, what network it is of, and the button."""
+    """Show the form for a file: a path or an upload, the architecture, and the button."""
     st.caption(
-        "The weights of a plain Vision Transformer of timm's layout, as a safetensors file. Pickled files (.bin, .pt, "
-        ".pth) can run programs and are never opened. A config.json as timm writes it says what the network and its "
-        "classes are; without one the network is found by the shapes of the weights."
+        "The weights of a Vision Transformer with the parameter names of timm, as a safetensors file. Pickled files "
+        "(.bin, .pt, .pth) can run programs and are never opened. A config.json as timm writes it names the network "
+        "and its classes; without it, the network is guessed from the shapes of the weights."
     )
     path = None
     if access.bounds() is None:
@@ -128,10 +139,10 @@ def show_from_file() -> None:
             key="weights_path",
             persist_state="session",
             placeholder="/home/me/models/model.safetensors",
-            help="A config.json in the same folder is read, too.",
+            help="A config.json in the same folder is read too.",
         ).strip()
     uploads = st.file_uploader(
-        "Or upload it, with its config.json if there is one" if path is not None else "The file, with its config.json",
+        "Or upload it, with its config.json if you have it" if path is not None else "The file, with its config.json",
         type=["safetensors", "json"],
         accept_multiple_files=True,
         key=f"weights_upload_{st.session_state.get('weights_round', 0)}",
@@ -139,11 +150,11 @@ def show_from_file() -> None:
     )
     candidates = st.session_state.get("weights_candidates", ())
     options = [*candidates, *(name for name in architectures() if name not in candidates)]
-    architecture = st.selectbox("Architecture", options, index=None, key="weights_architecture", placeholder=ALIKE)
+    architecture = st.selectbox("Architecture", options, index=None, key="weights_architecture", placeholder=GUESSED)
     if candidates and architecture is None:
         st.info(
-            "These weights fit several networks, which differ in what cannot be seen in them, such as how images are "
-            f"normalised: choose {', '.join(plain(name) for name in candidates[:6])}.",
+            "These weights fit several networks, which differ in details that the weights do not show, such as the "
+            f"normalisation of images: choose {', '.join(plain(name) for name in candidates[:6])}.",
             icon=":material/help:",
         )
     if st.button("Open", type="primary", icon=":material/folder_open:", key="weights_open"):
@@ -156,15 +167,23 @@ def show_from_file() -> None:
             show_run(run)
 
 
-def open_weights(path: str, uploads: list, architecture: str | None) -> None:
-    """Make a run of the file; what is in the way is kept to be shown."""
+def open_weights(path: str, uploads: list[Any], architecture: str | None) -> None:
+    """Make a run from the file, and keep the run or the error for the next rerun.
+
+    Args:
+        path: the path of the file, or an empty string.
+        uploads: the uploaded files.
+        architecture: the chosen network; None to guess it.
+    """
     from vit.published.guess_architecture import Ambiguous
 
     st.session_state.update(weights_problem=None, weights_run=None, weights_candidates=())
     try:
-        with st.spinner("Checking the weights, and holding them against timm's network"):
+        with st.spinner("Checking the weights against timm's network"):
             st.session_state["weights_run"] = opened(path, uploads, architecture)
-        st.session_state["weights_round"] = st.session_state.get("weights_round", 0) + 1  # lets go of the bytes
+        st.session_state["weights_round"] = (
+            st.session_state.get("weights_round", 0) + 1
+        )  # a new uploader frees the bytes
     except Ambiguous as error:
         st.session_state["weights_candidates"] = error.candidates
     except UserError as error:
@@ -172,18 +191,23 @@ def open_weights(path: str, uploads: list, architecture: str | None) -> None:
     st.rerun()
 
 
-def opened(path: str, uploads: list, architecture: str | None) -> Run:
-    """The run of an uploaded file, or else of one on this machine.
+def opened(path: str, uploads: list[Any], architecture: str | None) -> Run:
+    """Open an uploaded file, or a file on this machine, and return its run.
+
+    Args:
+        path: as in :func:`open_weights`.
+        uploads: as in :func:`open_weights`.
+        architecture: as in :func:`open_weights`.
 
     Raises:
-        UserError: there is none, or it cannot be opened.
+        UserError: there is no file, or it cannot be opened.
     """
     from vit.published.open import open_file
 
     weights = [file for file in uploads if file.name.lower().endswith(".safetensors")]
     configs = [file for file in uploads if file.name.lower().endswith(".json")]
     if len(weights) > 1 or len(configs) > 1:
-        raise UserError("These are several models: upload one safetensors file, with its config.json.")
+        raise UserError("These files are several models. Upload one safetensors file with its config.json.")
     if weights:
         with access.weights_file(weights[0]) as file:
             config = configs[0].getvalue() if configs else None
@@ -191,35 +215,35 @@ def opened(path: str, uploads: list, architecture: str | None) -> Run:
                 file, title=weights[0].name, architecture=architecture, config=config, adapt=access.adopting()
             )
     if not path or access.bounds() is not None:
-        raise UserError("There is no file yet: upload one" + ("." if access.bounds() else ", or name its path."))
+        raise UserError("There is no file yet. Upload one" + ("." if access.bounds() else ", or type its path."))
     return open_file(Path(path).expanduser(), architecture=architecture, adapt=access.adopting())
 
 
 def demo_words() -> str:
-    """What a demo takes of this; empty on an own machine."""
+    """Return the limits of a demo; an empty string outside a demo."""
     limits = access.bounds()
     if limits is None:
         return ""
     return (
-        f"This demo takes networks of {limits.image_size} px, depth {limits.depth} and width {limits.embed_dim} at "
-        "most, and nearly all published models are larger: they open where the program runs on a machine of your own."
+        f"This demo takes networks of at most {limits.image_size} px, depth {limits.depth} and width "
+        f"{limits.embed_dim}. Nearly all published models are larger; run the program on your own machine to open them."
     )
 
 
 st.title("Published models", anchor=False)
 st.caption(
-    "Vision Transformers that others trained, from timm's collection: each becomes a run, and every page looks into it "
-    "as into one of your own. Its weights are fetched once, checked, and held against timm's own network."
+    "Pretrained Vision Transformers from timm. Each model becomes a run that works on every page like your own runs. "
+    "Its weights are downloaded once and checked against timm's own network."
 )
 if words := demo_words():
     st.info(words, icon=":material/public:")
 if optional_packages.missing("timm"):
     st.info(
-        "They are known to timm, which is not installed here. "
+        "This page needs the package timm, which is not installed here. "
         + (
             "Install it where this app runs, then open this page again:"
             if access.bounds() is None
-            else "Whoever runs this server can install it."
+            else "The operator of this server can install it."
         ),
         icon=":material/download:",
     )
@@ -228,7 +252,7 @@ if optional_packages.missing("timm"):
     st.stop()
 among("published_from", {BY_NAME: BY_NAME, FROM_FILE: FROM_FILE}, BY_NAME)
 source = st.segmented_control(
-    "Where from", [BY_NAME, FROM_FILE], key="published_from", default=BY_NAME, required=True, bind="query-params"
+    "Source", [BY_NAME, FROM_FILE], key="published_from", default=BY_NAME, required=True, bind="query-params"
 )
 if source == FROM_FILE:
     show_from_file()

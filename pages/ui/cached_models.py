@@ -18,7 +18,7 @@ from vit.classes import class_names_of, match_classes
 from vit.config import DataConfig
 from vit.runs import Run
 
-if TYPE_CHECKING:  # torch comes with the first model, not with the first page
+if TYPE_CHECKING:  # torch is imported with the first model, not with the first page
     from torch import Tensor
 
     from vit.explain import Record
@@ -30,58 +30,82 @@ IMAGE_ID = re.compile(r"(?:val-)?(\d{1,9})|pic-([0-9a-f]{16})")
 
 
 def load_model(run: Run) -> "tuple[Network, CheckpointInfo]":
-    """The run's kept model, shared by all sessions and frozen, and what goes with it.
+    """Return the run's model and its checkpoint information; all sessions share the frozen model.
 
     Raises:
-        RunError: its weights are gone or damaged.
+        RunError: its weights are missing or damaged.
     """
     return load_path(str(access.see(run).path), run.stamp)
 
 
 @st.cache_resource(max_entries=4, show_spinner="Loading the model")
 def load_path(path: str, stamp: int) -> "tuple[Network, CheckpointInfo]":
-    """:func:`load_model` for cached functions, whose arguments are the key."""
+    """Return what :func:`load_model` returns, for cached functions, whose arguments are the key of the cache.
+
+    Args:
+        path: the folder of the run.
+        stamp: :attr:`Run.stamp`, which changes with the weights.
+    """
     from vit.runs.weights import load_checkpoint
 
     return load_checkpoint(path)
 
 
-@st.cache_resource(ttl=3600, max_entries=4, show_spinner="Preparing the validation images")  # asked for: kept on disk
+@st.cache_resource(ttl=3600, max_entries=4, show_spinner="Preparing the validation images")  # memory-mapped
 def _validation(config: str) -> data.ImageData:
     return data.load(DataConfig.from_json(config), splits=("val",))
 
 
 def validation(run: Run) -> data.ImageData:
-    """The images that the run is validated on, ``.val``, decoded once and memory-mapped; of a model that came trained
-    those that were chosen in their place, with classes of their own.
+    """Return the run's validation images as ``.val``, decoded once and memory-mapped.
+
+    For a published model without images, these are the images that were chosen instead, with their own classes.
 
     Raises:
-        DataError: the data set is gone or was changed, or none was chosen.
+        DataError: the data set is missing or was changed, or none was chosen.
     """
     return _validation(stand_in_images.taken(access.see(run).config).model_dump_json())
 
 
-def judged(run: Run) -> data.Split:
-    """Those images with the model's own labels, to hold its answers against.
+def validation_split(run: Run) -> data.Split:
+    """Return the images of :func:`validation`.
 
     Raises:
-        DataError: as :func:`validation`, or the images have classes that the model does not know.
+        DataError: as in :func:`validation`.
     """
-    images, config = validation(run), run.config
+    split = validation(run).val
+    assert split is not None, "the split is loaded"
+    return split
+
+
+def labelled_for(run: Run) -> data.Split:
+    """Return the validation images with the labels of the model's own classes, to evaluate its predictions.
+
+    Raises:
+        DataError: as in :func:`validation`, or the images have classes that the model does not know.
+    """
+    images, split, config = validation(run), validation_split(run), run.config
     if not stand_in_images.are_needed(config):
-        return images.val
+        return split
     ours = match_classes(images.class_names, class_names_of(config), data.title(images.source))
-    return replace(images.val, labels=ours[np.asarray(images.val.labels)])
+    return replace(split, labels=ours[np.asarray(split.labels)])
 
 
 def measured_on(run: Run) -> tuple[str, int, str]:
-    """Names what is measured on a run's images: the run, its weights, and the images where they are not its own."""
+    """Return a cache key for what is measured on a run's images: the run, its weights, and images chosen instead."""
     return str(run.path), run.stamp, stand_in_images.source() if stand_in_images.are_needed(run.config) else ""
 
 
 @dataclass(frozen=True)
 class PickedImage:
-    """One image by its id, ``val-17`` or ``pic-<hash>``; ``label`` where it is known."""
+    """One image.
+
+    Attributes:
+        id: ``val-17`` for a validation image, ``pic-<hash>`` for an uploaded one.
+        title: its name on the page.
+        image: the image.
+        label: its true class, if known.
+    """
 
     id: str
     title: str
@@ -91,12 +115,12 @@ class PickedImage:
 
 @dataclass(frozen=True)
 class Look:
-    """What a transformer made of one image.
+    """The recorded forward pass of a transformer on one image.
 
     Attributes:
         record: the recorded pass.
         attention: ``(depth h n m)`` float32, shared with the record.
-        probabilities: of the classes, ``(k,)``; none of a network without classes.
+        probabilities: of the classes, ``(k,)``; empty for a network without classes.
     """
 
     record: "Record"
@@ -105,10 +129,10 @@ class Look:
 
 
 def look(run: Run, image: PickedImage) -> Look:
-    """Run the model over an image and record its attention.
+    """Run the model on an image and record its attention.
 
     Raises:
-        ExplainError: the model has no attention maps, or more than can be kept; the message says so.
+        ExplainError: the model has no attention maps, or they need too much memory.
         UserError: the run cannot be loaded.
     """
     from vit.explain.passes.memory import require_room
@@ -117,7 +141,7 @@ def look(run: Run, image: PickedImage) -> Look:
     return _look(str(access.see(run).path), run.stamp, image.image)
 
 
-@st.cache_resource(max_entries=2, show_spinner=False)  # a ViT-B's record takes 60 MB
+@st.cache_resource(max_entries=2, show_spinner=False)  # the record of a ViT-B takes 60 MB
 def _look(path: str, stamp: int, image: Image.Image) -> Look:
     from vit.explain import capture, class_probabilities
     from vit.explain.recording import share_attention_array
@@ -128,7 +152,7 @@ def _look(path: str, stamp: int, image: Image.Image) -> Look:
 
 
 def looked_at(run: Run, image: Image.Image) -> Image.Image:
-    """The part of an image that the run's network looks at, with all the pixels that it has: what lies below maps."""
+    """Return the part of an image that the run's network sees, at full resolution, to draw maps on."""
     from vit.data.files.images import crop_square
 
     size = run.config.data
@@ -136,7 +160,7 @@ def looked_at(run: Run, image: Image.Image) -> Image.Image:
 
 
 def view_of(run: Run, image: Image.Image) -> np.ndarray:
-    """The image as the run's network sees it, ``(h w c)`` uint8."""
+    """Return the image as the run's network sees it, ``(h w c)`` uint8."""
     from vit.data.files.images import fit_square
 
     size = run.config.data
@@ -144,15 +168,20 @@ def view_of(run: Run, image: Image.Image) -> np.ndarray:
 
 
 def version(run: Run, *of: object) -> str:
-    """Names what a run's network makes of something, such as an image's id, to the browser, which learns no path."""
+    """Return a name for something that the run's network computes; the browser gets it, so it contains no path.
+
+    Args:
+        run: the run.
+        of: what it is computed of, such as an image's id.
+    """
     path, stamp, images = measured_on(run)
     return "/".join(map(str, (Path(path).name, stamp, sha1(images.encode()).hexdigest()[:8] if images else "", *of)))
 
 
 def deviation(run: Run, image: PickedImage) -> float:
-    """How far the logits that follow from the recorded maps are from the model's own, at most.
+    """Return the largest difference between the model's logits and those recomputed from the recorded maps.
 
-    In shares of the largest logit where that is above 1.
+    It is relative to the largest logit if that is above 1.
     """
     return _deviation(str(access.see(run).path), run.stamp, image.image)
 
@@ -166,25 +195,30 @@ def _deviation(path: str, stamp: int, image: Image.Image) -> float:
     model, info = load_path(path, stamp)
     images = model_input(info, image)
     with torch.inference_mode():
-        own = model(images)  # fused, as in training and prediction
+        own = model(images)  # fused attention, as in training and prediction
     found = recompute(model, images, _look(path, stamp, image).record)
     return ((found - own).abs().max() / own.abs().max().clamp(min=1)).item()
 
 
 def model_input(info: "CheckpointInfo", image: Image.Image) -> "Tensor":
-    """A batch of this one image, ``(1 c h w)``, normalised."""
+    """Return a normalised batch of one image, ``(1 c h w)``."""
     from vit.evaluation import model_input
 
     return model_input(info, image)
 
 
 def is_convolutional(run: Run) -> bool:
-    """Whether the run's network has Grad-CAM in place of attention maps."""
+    """Return whether the run's network has Grad-CAM instead of attention maps."""
     return run.config.model.architecture == "cnn"
 
 
 class Prediction(NamedTuple):
-    """The image as a network sees it, ``(h w c)`` uint8, and the class probabilities ``(k,)``; none without classes."""
+    """What a network predicts for an image.
+
+    Attributes:
+        view: the image as the network sees it, ``(h w c)`` uint8.
+        probabilities: of the classes, ``(k,)``; empty for a network without classes.
+    """
 
     view: np.ndarray
     probabilities: np.ndarray
@@ -194,11 +228,11 @@ class Prediction(NamedTuple):
 cached = st.cache_data(max_entries=64, show_spinner=False, hash_funcs={Run: lambda run: f"{run.path}:{run.stamp}"})
 
 
-@st.cache_resource(show_spinner="Getting Grad-CAM ready")
+@st.cache_resource(show_spinner="Loading Grad-CAM")
 def import_captum() -> None:
-    """Import captum when it is first needed, and keep what came with it out of the garbage collector's rounds.
+    """Import captum when it is first needed, and exclude its objects from garbage collection.
 
-    As with torch at the start of the app: a round holds up every page.
+    As with torch when the app starts: a collection delays every page.
     """
     import captum.attr  # noqa: F401
 
@@ -208,7 +242,7 @@ def import_captum() -> None:
 
 @cached
 def prediction(run: Run, image: Image.Image) -> Prediction:
-    """What the run's network says of an image."""
+    """Return what the run's network predicts for an image."""
     from vit.evaluation import model_view, predict
 
     model, info = load_model(run)

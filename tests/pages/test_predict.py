@@ -51,7 +51,7 @@ def test_pictures_get_their_answer_and_other_files_a_sentence(trained):
 def test_of_too_many_pictures_the_first_are_taken_and_a_sentence_says_so(trained):
     app = upload(open_page("predict"), *((f"{index}.png", png(index)) for index in range(26)))
     assert cards(app) == 24
-    assert "Of 26 pictures the first 24 were taken" in app.error[0].value
+    assert "Only the first 24 of 26 images were taken" in app.error[0].value
 
 
 def test_the_same_picture_twice_is_one_card(trained):

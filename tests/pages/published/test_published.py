@@ -171,7 +171,7 @@ def test_weights_that_fit_several_ask_which_it_is(file, monkeypatch):
 
 def test_without_a_file_a_sentence_says_what_to_do(home):
     app = press(open_page("published", **FILE), "weights_open")
-    assert app.error[0].value == "There is no file yet: upload one, or name its path\\."
+    assert app.error[0].value == "There is no file yet\\. Upload one, or type its path\\."
 
 
 def test_a_demo_takes_what_its_bounds_take(file, monkeypatch):
