@@ -12,7 +12,7 @@ from pages import access
 from pages.lessons.lesson_list import LESSONS, Lesson
 from pages.train.cost import speeds
 from pages.ui.downloads import plotly_config
-from pages.ui.run_words import DRAWN, SET_UP
+from pages.ui.run_words import FROM_SCRATCH, SET_UP
 from pages.ui.text import plain, show_error
 from pages.ui.wording import count, duration
 from vit import data, lessons, plots, runs
@@ -73,7 +73,7 @@ def train_values(config: RunConfig) -> dict[str, Any]:
     model, training = config.model, config.training
     values = {
         "show": SET_UP,
-        "start": DRAWN,
+        "start": FROM_SCRATCH,
         "data": config.data.source,
         "network": model.name,
         "recipe": recipe_of(training),

@@ -6,7 +6,7 @@ from pages import access
 from pages.train.choices import TunedSpace
 from pages.train.controls import Controls, show
 from pages.ui.link_state import settle, stored
-from pages.ui.run_words import DRAWN
+from pages.ui.run_words import FROM_SCRATCH
 from pages.ui.text import plain
 from pages.ui.wording import term
 from vit.config import RunConfig, StartConfig, TransformerConfig, ViTConfig
@@ -28,12 +28,12 @@ def choose_start() -> Run | None:
     """The run that a training is to start from; None is drawn weights."""
     found = {run.name: run for run in access.my_runs() if finetune.can_start_from(run)}
     asked = stored("start")
-    if asked not in (None, DRAWN, *found):
+    if asked not in (None, FROM_SCRATCH, *found):
         st.toast(f"There is no run {plain(asked, 32)} to start from.", icon=":material/info:")
-        settle("start", DRAWN)
+        settle("start", FROM_SCRATCH)
     chosen = st.selectbox(
         "Start from",
-        [DRAWN, *found],
+        [FROM_SCRATCH, *found],
         key="start",
         bind="query-params",
         persist_state="session",

@@ -1,4 +1,4 @@
-"""Show a model's answer for an image."""
+"""Show what a model predicts for an image."""
 
 from collections.abc import Iterable, Sequence
 
@@ -6,13 +6,20 @@ import numpy as np
 import streamlit as st
 
 from pages.ui.cached_models import PickedImage
-from pages.ui.text import name_badge, plain
+from pages.ui.text import BadgeColor, name_badge, plain
 from vit.classes import NO_CLASSES, index_of
 from vit.runs import Run
 
 
 def attention_link(run: Run, image_id: str, *, label: str = "See its attention", **view: int) -> None:
-    """The way to the Attention page with this run and image, and with ``layer``, ``head`` and ``token`` of a view."""
+    """Show a link to the Attention page with a run and an image.
+
+    Args:
+        run: the run.
+        image_id: the image.
+        label: the text of the link.
+        view: ``layer``, ``head`` and ``token`` to select there.
+    """
     st.page_link(
         "attention/page.py",
         label=label,
@@ -29,33 +36,33 @@ def show_answer(
     when: str = "predicted",
     asked: Iterable[int] = (),
 ) -> None:
-    """The image's name and class, what a network says of it, and how likely it finds the classes asked about.
+    """Show the image's title and true class, the predicted class, and the probability of other classes.
 
     Args:
-        probabilities: of the classes ``names``, ``(k,)``; none of a network without classes.
-        when: what stands before the answer.
+        picked: the image.
+        names: the classes.
+        probabilities: ``(k,)``, of the classes; empty for a network without classes.
+        when: the text before the predicted class.
+        asked: indices of other classes whose probability is shown too.
     """
-    if not len(probabilities):
-        with st.container(horizontal=True, gap="small", vertical_alignment="center"):
-            st.markdown(plain(picked.title[:1].upper() + picked.title[1:]), width="content")
-            if picked.label is not None:
-                name_badge(picked.label, before="true: ")
-            st.badge("features, no classes", color="gray", help=NO_CLASSES)
-        return
-    best = int(probabilities.argmax())
-    true = None if picked.label is None else index_of(picked.label, tuple(names))
-    right = None if true is None else true == best  # another data set's class may be none of the model's
     with st.container(horizontal=True, gap="small", vertical_alignment="center"):
         st.markdown(plain(picked.title[:1].upper() + picked.title[1:]), width="content")
         if picked.label is not None:
             name_badge(picked.label, before="true: ")
-        name_badge(
-            names[best],
-            before=f"{when}: ",
-            after=f", {probabilities[best]:.1%}",
-            icon={None: None, True: ":material/check:", False: ":material/close:"}[right],
-            color={None: "blue", True: "green", False: "red"}[right],
-        )
+        if not len(probabilities):
+            st.badge("features, no classes", color="gray", help=NO_CLASSES)
+            return
+        best = int(probabilities.argmax())
+        icon, color = _mark(picked.label, names, best)
+        name_badge(names[best], before=f"{when}: ", after=f", {probabilities[best]:.1%}", icon=icon, color=color)
         for index in asked:
             if index != best:
                 name_badge(names[index], after=f": {probabilities[index]:.1%}")
+
+
+def _mark(label: str | None, names: Sequence[str], best: int) -> tuple[str | None, BadgeColor]:
+    """Return the icon and colour of a prediction: right, wrong, or neither if the model does not know the label."""
+    true = None if label is None else index_of(label, tuple(names))
+    if true is None:
+        return None, "blue"
+    return (":material/check:", "green") if true == best else (":material/close:", "red")

@@ -1,8 +1,9 @@
-"""What a figure shows, to take along: a picture, and its numbers."""
+"""Download a figure as a picture, and its numbers."""
 
 import csv
 import io
 from collections.abc import Callable, Iterable, Mapping
+from typing import Any
 
 import numpy as np
 import streamlit as st
@@ -10,17 +11,18 @@ from PIL import Image
 
 from vit.support.untrusted_text import is_formula
 
-PLOTLY = {
+SAVED = {"format": "png", "scale": 2}
+PLOTLY: dict[str, Any] = {
     "displaylogo": False,
     "modeBarButtons": [["toImage"]],
-    "toImageButtonOptions": {"format": "png", "scale": 2},
+    "toImageButtonOptions": SAVED,
 }
-"""Plotly's bar with one button, the camera that saves the figure as PNG."""
+"""Plotly's toolbar with one button, which saves the figure as PNG."""
 
 
-def plotly_config(name: str) -> dict:
-    """:data:`PLOTLY` with the name of the file that the camera saves."""
-    return PLOTLY | {"toImageButtonOptions": PLOTLY["toImageButtonOptions"] | {"filename": name}}
+def plotly_config(name: str) -> dict[str, Any]:
+    """Return :data:`PLOTLY` with the name of the saved file."""
+    return PLOTLY | {"toImageButtonOptions": SAVED | {"filename": name}}
 
 
 def downloads(
@@ -29,33 +31,28 @@ def downloads(
     key: str,
     picture: Callable[[], Image.Image] | None = None,
     arrays: Callable[[], Mapping[str, np.ndarray]] | None = None,
-    table: Callable[[], Iterable[Mapping]] | None = None,
+    table: Callable[[], Iterable[Mapping[str, object]]] | None = None,
 ) -> None:
-    """A popover with a button for each form that is offered; a file is made when its button is clicked.
+    """Show a popover with a button for each file that is offered; a file is made when its button is clicked.
 
     Args:
-        name: of the files, without their endings.
-        picture: saved as PNG.
-        arrays: saved as NPZ.
-        table: rows with the same keys, saved as CSV.
+        name: the file name without extension.
+        key: the prefix of the widgets' keys.
+        picture: returns the picture to save as PNG.
+        arrays: returns the arrays to save as NPZ.
+        table: returns rows with the same keys to save as CSV.
     """
-    makers = {
-        "PNG": (picture, lambda: _png(picture()), "image/png"),
-        "NPZ": (arrays, lambda: _npz(arrays()), "application/octet-stream"),
-        "CSV": (table, lambda: _csv(table()), "text/csv"),
-    }
     with st.popover("Download", icon=":material/download:", key=f"{key}_download"):
-        for kind, (source, make, mime) in makers.items():
-            if source is not None:
-                st.download_button(
-                    f"{'Picture' if kind == 'PNG' else 'Numbers'} as {kind}",
-                    make,
-                    file_name=f"{name}.{kind.lower()}",
-                    mime=mime,
-                    key=f"{key}_{kind.lower()}",
-                    on_click="ignore",
-                    width="stretch",
-                )
+        if picture is not None:
+            _button("Picture as PNG", lambda: _png(picture()), f"{name}.png", "image/png", f"{key}_png")
+        if arrays is not None:
+            _button("Numbers as NPZ", lambda: _npz(arrays()), f"{name}.npz", "application/octet-stream", f"{key}_npz")
+        if table is not None:
+            _button("Numbers as CSV", lambda: _csv(table()).encode(), f"{name}.csv", "text/csv", f"{key}_csv")
+
+
+def _button(label: str, make: Callable[[], bytes], file_name: str, mime: str, key: str) -> None:
+    st.download_button(label, make, file_name=file_name, mime=mime, key=key, on_click="ignore", width="stretch")
 
 
 def _png(image: Image.Image) -> bytes:
@@ -66,19 +63,20 @@ def _png(image: Image.Image) -> bytes:
 
 def _npz(arrays: Mapping[str, np.ndarray]) -> bytes:
     buffer = io.BytesIO()
-    np.savez_compressed(buffer, **arrays)
+    named: dict[str, Any] = dict(arrays)
+    np.savez_compressed(buffer, **named)
     return buffer.getvalue()
 
 
-def _csv(rows: Iterable[Mapping]) -> str:
+def _csv(rows: Iterable[Mapping[str, object]]) -> str:
     rows = list(rows)
     buffer = io.StringIO()
     writer = csv.DictWriter(buffer, rows[0].keys() if rows else [], lineterminator="\n")
     writer.writeheader()
-    writer.writerows({key: _tame(value) for key, value in row.items()} for row in rows)
+    writer.writerows({key: _without_formula(value) for key, value in row.items()} for row in rows)
     return buffer.getvalue()
 
 
-def _tame(value: object) -> object:
-    """Text such as a class's name that a spreadsheet would take for a formula, made plain by an apostrophe."""
+def _without_formula(value: object) -> object:
+    """Put an apostrophe before text, such as a class's name, that a spreadsheet would run as a formula."""
     return f"'{value}" if isinstance(value, str) and is_formula(value) else value

@@ -9,7 +9,7 @@ from PIL import Image
 
 from pages import access
 from pages.ui import stand_in_images
-from pages.ui.cached_models import IMAGE_ID, PickedImage, validation
+from pages.ui.cached_models import IMAGE_ID, PickedImage, validation, validation_split
 from pages.ui.link_state import complete, stored
 from pages.ui.text import show_error
 from vit.data.files.images import FILE_BYTES_MAX, open_image
@@ -17,22 +17,21 @@ from vit.errors import DataError, UserError
 from vit.runs import Run
 
 LISTED_IMAGES = 500
-"""So many validation images stand in the list; the others are reached by typing their number."""
+"""Number of validation images in the list; for the others, type the number."""
 
 
 def open_id(image_id: str, run: Run) -> PickedImage:
-    """The image that an id names.
+    """Return the image with an id.
 
     Raises:
-        DataError: it is not there.
+        DataError: there is no such image.
     """
     found = IMAGE_ID.fullmatch(image_id)
     if found is None:
-        raise DataError(f"{image_id!r} names no image: write val-17 for validation image 17.")
+        raise DataError(f"{image_id!r} is not an image: write val-17 for validation image 17.")
     if found[2]:
-        return PickedImage(image_id, "uploaded picture", access.open_picture(found[2]))
-    images = validation(run)
-    split, index = images.val, int(found[1])
+        return PickedImage(image_id, "uploaded image", access.open_picture(found[2]))
+    split, index = validation_split(run), int(found[1])
     if index >= len(split.labels):
         raise DataError(f"There is no validation image {index}: the last one is {len(split.labels) - 1}.")
     pixels = np.ascontiguousarray(np.moveaxis(split.images[index], 0, -1))
@@ -40,14 +39,17 @@ def open_id(image_id: str, run: Run) -> PickedImage:
         id=image_id,
         title=f"validation image {index}",
         image=Image.fromarray(pixels),
-        label=images.class_names[int(split.labels[index])],
+        label=validation(run).class_names[int(split.labels[index])],
     )
 
 
 def pick_image(run: Run) -> PickedImage | None:
-    """The controls for one image, bound to ``?image=``: a list, steps back and forth, an upload. They want a row.
+    """Show the controls for one image, bound to ``?image=``: a list, previous, next, random, and an upload.
 
-    None, and a sentence, where the run's data set is gone and no picture was uploaded.
+    Place this in a row.
+
+    Returns:
+        The image, or None with a message if the run's data set is missing and no image was uploaded.
     """
     image_id = known_image(stored("image"), run)
     try:
@@ -57,7 +59,7 @@ def pick_image(run: Run) -> PickedImage | None:
             show_error(error)
     count = _count(run)
     if image_id is None:
-        st.caption("Upload a picture to look at it:")
+        st.caption("Upload an image to look at:")
         _upload_button()
         return None
     complete("image", image_id)
@@ -69,7 +71,7 @@ def pick_image(run: Run) -> PickedImage | None:
         bind="query-params",
         accept_new_options=True,
         help=f"val-0 to val-{count - 1} are the validation images; type a number to go to one. "
-        "pic-… are uploaded pictures.",
+        "pic-… are uploaded images.",
         width=180,
     )
     on_validation = image_id.startswith("val-")
@@ -86,7 +88,7 @@ def pick_image(run: Run) -> PickedImage | None:
         )
     _upload_button()
     if chosen is not None and chosen != known_image(chosen, run):
-        st.rerun()  # a link to what is not there; the next run puts it right before the list is made
+        st.rerun()  # a link to a missing image; the next run corrects it before the list is made
     try:
         return open_id(chosen or image_id, run)
     except DataError as error:
@@ -95,9 +97,9 @@ def pick_image(run: Run) -> PickedImage | None:
 
 
 def _count(run: Run) -> int:
-    """Validation images of the run's data set; 0 where that is gone."""
+    """Return the number of validation images of the run's data set; 0 if the data set is missing."""
     try:
-        return len(validation(run).val.labels)
+        return len(validation_split(run).labels)
     except DataError:
         return 0
 
@@ -107,13 +109,18 @@ def _pictures() -> list[str]:
 
 
 def listed_images(run: Run, *chosen: str) -> list[str]:
-    """The ids that a list of images offers: those that are chosen, the first validation images, uploaded pictures."""
+    """Return the ids for a list of images: chosen ones, the first validation images, uploaded images.
+
+    Args:
+        run: the run.
+        chosen: ids that must be in the list.
+    """
     listed = [f"val-{index}" for index in range(min(_count(run), LISTED_IMAGES))] + _pictures()
     return [one for one in chosen if one not in listed] + listed
 
 
 def known_image(asked: Any, run: Run) -> str | None:
-    """The id of an image that exists, the nearest to what was asked for; None where there is none at all."""
+    """Return the id of an existing image closest to ``asked``, or None if there are no images at all."""
     found = IMAGE_ID.fullmatch(str(asked or "").strip().lower())
     pictures, count = _pictures(), _count(run)
     if found and found[2] and found[0] in pictures:
@@ -124,7 +131,7 @@ def known_image(asked: Any, run: Run) -> str | None:
 
 
 def next_image(image_id: str, run: Run) -> str:
-    """The validation image after this one, the first after the last; where there are none, the image itself."""
+    """Return the next validation image, or the first after the last; without validation images, the same image."""
     found, count = IMAGE_ID.fullmatch(image_id), _count(run)
     here = int(found[1]) if found and found[1] else -1
     return f"val-{(here + 1) % count}" if count else image_id
@@ -139,7 +146,7 @@ def _step(step: int, count: int) -> None:
 def _upload_button() -> None:
     with st.popover("Upload", icon=":material/upload:"):
         st.file_uploader(
-            "A picture of your own",
+            "Your own image",
             key="attention_upload",
             on_change=_take_upload,
             max_upload_size=access.upload_mb(FILE_BYTES_MAX // 2**20),

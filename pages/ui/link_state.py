@@ -1,4 +1,4 @@
-"""Check the values that a link brings before their widgets are made."""
+"""Validate the values of a link before their widgets are created."""
 
 from collections.abc import Collection, Mapping
 from contextlib import suppress
@@ -9,33 +9,33 @@ from streamlit.errors import StreamlitAPIException
 
 
 def settle(key: str, value: Any) -> None:
-    """Give ``key`` its value for the widget that follows."""
+    """Set the value of the widget with this key, which must be created later in the script."""
     if st.session_state.get(key) != value:
         st.session_state[key] = value
 
 
 def complete(key: str, value: Any) -> None:
-    """:func:`settle`, and write the value into the address, so that it can be handed on as it stands.
+    """Set a widget's value like :func:`settle`, and write it into the address, so that the link can be shared.
 
-    For a choice without a constant default. The widget's own default must be None: Streamlit takes a value that equals
-    the default out of the address.
+    For a choice without a constant default. The default of the widget must be None, because Streamlit removes a value
+    that equals the default from the address.
     """
     absent = key not in st.query_params
     if absent:
-        with suppress(StreamlitAPIException):  # refused while the widget is on the page, which then does it itself
+        with suppress(StreamlitAPIException):  # refused while the widget is on the page, which then writes it itself
             st.query_params[key] = str(value)
     if absent or st.session_state.get(key) != value:
         st.session_state[key] = value
 
 
 def stored(key: str) -> Any:
-    """What a widget, a link or another page left in ``key``, unchecked."""
+    """Return the unchecked value that a widget, a link or another page stored for a key."""
     value = st.session_state.get(key)
     return st.query_params.get(key) if value is None else value
 
 
 def bounded(key: str, low: int, high: int, default: int) -> None:
-    """Bring the whole number in ``key`` into bounds; ``default`` must be the widget's own."""
+    """Clip the whole number of a key to ``low`` and ``high``; ``default`` must be the widget's own default."""
     try:
         value = int(stored(key))
     except (TypeError, ValueError):
@@ -44,19 +44,19 @@ def bounded(key: str, low: int, high: int, default: int) -> None:
 
 
 def one_of(key: str, options: Collection[str]) -> None:
-    """Empty the choice in ``key`` where it is none of ``options``; the widget's own default must be None."""
+    """Clear the choice of a key if it is not one of ``options``; the widget's own default must be None."""
     if stored(key) not in (None, *options):
         st.session_state[key] = None
 
 
 def named(key: str, titles: Mapping[str, str]) -> None:
-    """:func:`one_of` for a choice among names that shows their titles: a link may carry either.
+    """Validate a choice like :func:`one_of`, for names that are shown as titles; a link may contain either.
 
-    Streamlit writes into the address what the control shows; the name is what the command line takes.
+    Streamlit writes what the widget shows into the address; the name is what the command line takes.
     """
     linked = st.query_params.get(key)
-    if titles.get(linked, linked) != linked:
-        # The widget would take a name that it does not show out of the address, so it meets the title there.
+    if linked is not None and titles.get(linked, linked) != linked:
+        # The widget would remove a name that it does not show from the address, so replace it by its title.
         st.session_state.pop(key, None)
         st.query_params[key] = titles[linked]
         st.rerun()
@@ -68,7 +68,13 @@ def named(key: str, titles: Mapping[str, str]) -> None:
 
 
 def among(key: str, titles: Mapping[str, str], default: str) -> None:
-    """:func:`named` for a control that always has a choice, ``default`` where there is none of ``titles``."""
+    """Validate a choice like :func:`named`, for a widget that always has a choice.
+
+    Args:
+        key: the key of the widget.
+        titles: the titles by name.
+        default: the name that replaces a value which is not one of ``titles``.
+    """
     asked = stored(key)
     names = {title: name for name, title in titles.items()}
     if asked is not None:

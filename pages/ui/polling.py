@@ -1,9 +1,9 @@
-"""A clock in the browser, by which a fragment is drawn anew where there is news, and not otherwise.
+"""A timer in the browser that redraws a fragment only when there is something new.
 
-A fragment with ``run_every`` is drawn at every tick, whether anything has changed or not. Here a tick asks one
-question, and only what a page has not shown yet is worth the work of drawing it. A hidden tab has no ticks, nor has a
-page whose script runs: Streamlit drops the end of a run, and what it has not sent of it yet, when a fragment's rerun
-comes in that very moment (see ``AppSession.request_rerun``).
+A fragment with ``run_every`` is redrawn at every tick. Here a tick only compares a short summary of the state, and the
+fragment is redrawn if it has changed. There are no ticks in a hidden tab, nor while the script runs: if a fragment's
+rerun arrives at the end of a script run, Streamlit drops what that run has not sent yet (see
+``AppSession.request_rerun``).
 """
 
 from collections.abc import Callable, Hashable
@@ -11,7 +11,7 @@ from collections.abc import Callable, Hashable
 import streamlit as st
 
 TICK = 2.0
-"""Seconds between two looks."""
+"""Seconds between two checks."""
 
 _component = st.components.v2.component(
     "clock",
@@ -36,16 +36,23 @@ export default function ({ data, parentElement, setTriggerValue }) {
 
 
 def shows(fragment: str, news: Hashable) -> None:
-    """Called by the fragment of this key before it reads what it draws: it shows the state of this ``news``."""
+    """Record the state that a fragment is about to draw; the fragment calls this before it reads that state.
+
+    Args:
+        fragment: the key of the fragment.
+        news: a summary of the state.
+    """
     st.session_state[f"{fragment}_shows"] = news
 
 
 @st.fragment
 def watch(fragment: str, news: Callable[[], Hashable], seconds: float | Callable[[], float] = TICK) -> None:
-    """Rerun the fragment of this key once ``news()`` is no longer what it :func:`shows`, looked at every so often.
+    """Rerun a fragment when ``news()`` differs from what it :func:`shows`.
 
     Args:
-        seconds: between two looks; asked anew at each of them, where it is a function.
+        fragment: the key of the fragment.
+        news: returns a summary of the present state.
+        seconds: the time between two checks; a function is called at each check.
     """
 
     def look() -> None:

@@ -1,14 +1,17 @@
 """Labels for the states and origins of runs."""
 
-BADGES = {
+from pages.ui.text import BadgeColor
+
+BADGES: dict[str, tuple[str, str, BadgeColor]] = {
     "queued": ("Waiting", ":material/hourglass_empty:", "orange"),
     "running": ("Training", ":material/model_training:", "blue"),
     "finished": ("Finished", ":material/check_circle:", "green"),
     "stopped": ("Stopped", ":material/stop_circle:", "gray"),
     "failed": ("Failed", ":material/error:", "red"),
 }
-SHIPPED_WORDS = "It came with the project, and Overview opens with it. In a clone, git can bring it back."
+SHIPPED_WORDS = "This run came with the project, and Overview opens with it. In a git clone, git can restore it."
 
-DRAWN = "Drawn weights"
+FROM_SCRATCH = "Random weights (train from scratch)"
+"""The choice of the Train page that starts from no other run."""
 SET_UP = "New run"
 """The view of the Train page with the form."""

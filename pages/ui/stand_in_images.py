@@ -1,5 +1,4 @@
-"""Images for a model that came trained, whose own are not here: those of any data set that is, chosen beside the
-run."""
+"""Choose another data set's images for a published model, whose own images are not on this machine."""
 
 import streamlit as st
 
@@ -11,37 +10,37 @@ from vit.errors import DataError
 KEY = "images_of"
 
 IMAGES_MAX, BYTES_MAX = 1000, 3e8
-"""So many validation images are taken of the data set, and fewer of large ones."""
+"""Maximum number of validation images that are used, and of their bytes in memory."""
 
 NO_IMAGES = (
-    "The images that this model was trained on are not here. Upload a picture, or choose a data set beside the run: "
-    "its validation images take their place."
+    "The images that this model was trained on are not on this machine. Upload an image, or choose a data set next to "
+    "the run: its validation images are used instead."
 )
 
 
 class NoImages(DataError):
-    """None are chosen yet: nothing is wrong."""
+    """No data set has been chosen yet; this is not a failure."""
 
     def __init__(self) -> None:
         super().__init__(NO_IMAGES)
 
 
 def are_needed(config: RunConfig) -> bool:
-    """Whether the run has no images of its own."""
+    """Return whether the run has no images."""
     return not config.data.source
 
 
 def source() -> str:
-    """The chosen data set's name or path; empty where none is chosen."""
+    """Return the name or path of the chosen data set, or an empty string."""
     return str(link_state.stored(KEY) or "").strip()
 
 
 def taken(config: RunConfig) -> DataConfig:
-    """Where the images of a run are: its own, or those that take their place, as the model looks at them.
+    """Return the data of a run, or that of the chosen data set, with the image size that the model needs.
 
     Raises:
-        NoImages: it has none, and none are chosen.
-        DataError: those that are chosen may not be.
+        NoImages: the run has no images, and no data set is chosen.
+        DataError: the chosen data set is not allowed.
     """
     if not are_needed(config):
         return config.data
@@ -53,8 +52,8 @@ def taken(config: RunConfig) -> DataConfig:
 
 
 def choose() -> None:
-    """The choice, bound to ``?images_of=``; it wants the run's row."""
-    from pages.access.images import offered  # it brings the Train page's choice of images
+    """Show the choice of the data set, bound to ``?images_of=``; place this in the row of the run."""
+    from pages.access.images import offered  # imports the Train page's choice of images
 
     titles = offered(access.owner())
     here, asked = [name for name in titles if access.is_ready(name)], source()
@@ -74,6 +73,7 @@ def choose() -> None:
         placeholder="Choose a data set",
         accept_new_options=own,
         width=220,
-        help="This model's own images are not here: validation images of a data set take their place. Data sets come "
-        "by way of the Train page." + (" The path of a folder or zip of images can be typed too." if own else ""),
+        help="The images of this model are not on this machine; the validation images of this data set are used "
+        "instead. You can add data sets on the Train page."
+        + (" You can also type the path of a folder or zip of images." if own else ""),
     )

@@ -1,10 +1,10 @@
-"""Numbers as people say them, and what the words of the field mean."""
+"""Numbers and terms as text."""
 
 from pages.ui.terms import GLOSSARY, heading
 
 
 def duration(seconds: float) -> str:
-    """Such as "12 s", "4 min 30 s" or "2 h 5 min"."""
+    """Return a duration such as "12 s", "4 min 30 s" or "2 h 5 min"."""
     seconds = max(0, round(seconds))
     if seconds < 60:
         return f"{seconds} s"
@@ -16,7 +16,7 @@ def duration(seconds: float) -> str:
 
 
 def count(number: float) -> str:
-    """Such as "940", "617 k" or "5.2 M"."""
+    """Return a number such as "940", "617 k" or "5.2 M"."""
     for unit, name in ((1e9, " G"), (1e6, " M"), (1e3, " k")):
         if number >= unit:
             return f"{number / unit:.3g}{name}"
@@ -24,15 +24,16 @@ def count(number: float) -> str:
 
 
 def size(number: float) -> str:
-    """Bytes, such as "640 MB" or "1.2 GB"."""
+    """Return a number of bytes such as "640 MB" or "1.2 GB"."""
     return f"{number / 1e9:.1f} GB" if number >= 1e9 else f"{max(1, number / 1e6):.0f} MB"
 
 
 def term(*names: str, here: str = "") -> str:
-    """What terms of :data:`pages.ui.terms.GLOSSARY` mean, for the ``help`` of a control, a heading or a caption.
+    """Return the explanations of glossary terms, for the ``help`` of a control, a heading or a caption.
 
     Args:
-        here: what is to be said first, of this place alone.
+        names: terms of :data:`pages.ui.terms.GLOSSARY`.
+        here: text before the terms, which holds only for this control.
     """
     parts = [here] if here else []
     for name in names:

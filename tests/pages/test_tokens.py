@@ -224,7 +224,7 @@ def test_a_convolutional_network_shows_an_error(mixed):
 def test_an_uploaded_picture_has_no_class_of_its_own(trained):
     picture = save_picture(Image.new("RGB", (60, 40), "orange"))
     app = open_page("tokens", image=f"pic-{picture}", aspect="Logit lens")
-    assert "Uploaded picture" in texts(app)
+    assert "Uploaded image" in texts(app)
     assert "After the last layer" in texts(app)
     assert "thick line" not in texts(app)
 

@@ -258,7 +258,7 @@ def test_the_untouched_page_is_within_the_bounds(home, bounds):
     widths = [int(heads) * app.selectbox(key="head_dim").value for heads in app.select_slider(key="heads").options]
     assert max(widths) <= 40
     text = words(app)
-    assert "48 px, depth 1, width 40, 400 MB of disk, 3 epochs and 5 min of training at most" in text
+    assert "48 px, depth 1, width 40, 400 MB of disk, 3 epochs and 5 min of training" in text
     assert "You can start 4 more" in text
     app.button(key="start_training").click()  # without a job: the configuration is what matters
     assert not app.button(key="start_training").disabled
@@ -384,7 +384,7 @@ def test_overview_and_train_say_what_a_demo_is(shared):
     for page in ("overview", "train"):
         text = words(open_page(page))
         assert "This is a public demo" in text
-        assert "seen by you alone" in text
+        assert "Only you and the operator of this server can see" in text
         assert "3 days" in text
         assert "Everything runs on this machine" not in text
         assert "streamlit run streamlit_app.py" in text

@@ -113,7 +113,7 @@ def test_an_uploaded_picture_becomes_the_image(trained):
     app.file_uploader(key="attention_upload").set_value(("mine.png", content.getvalue(), "image/png")).run()
     assert not app.exception
     assert app.selectbox(key="image").value.startswith("pic-")
-    assert "Uploaded picture" in texts(app)
+    assert "Uploaded image" in texts(app)
 
 
 def test_an_upload_that_is_not_an_image_shows_an_error_and_keeps_the_view(trained):

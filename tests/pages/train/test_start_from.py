@@ -10,7 +10,7 @@ from pages import access
 from pages.server import limits
 from pages.server.limits import DemoLimits
 from pages.train.choices import make_tuned_space
-from pages.ui.run_words import DRAWN
+from pages.ui.run_words import FROM_SCRATCH
 from tests.pages.access.test_demo import DEVICES, bounds, look, shared  # noqa: F401 - fixtures
 from tests.pages.opening import open_page
 from vit import data, runs
@@ -43,7 +43,7 @@ def test_a_link_starts_from_a_run_whose_network_is_told_and_not_chosen(several, 
     assert (shown["Heads"], shown["Depth"], shown["Token width"], shown["Patch"]) == ("2", "3", "16", "8 px")
     assert "Its head is kept, since the classes are the same" in words(app)
     assert "large steps would wipe out what it knows" in words(app)
-    assert app.selectbox(key="start").options == [DRAWN, *(run.name for run in runs.list_runs())]
+    assert app.selectbox(key="start").options == [FROM_SCRATCH, *(run.name for run in runs.list_runs())]
     assert not any(box.label == "Sweep over heads and depth" for box in app.expander)
     config = set_up(app)
     assert config.training == RECIPES["fine-tune"]
@@ -68,7 +68,7 @@ def test_a_link_starts_from_a_run_whose_network_is_told_and_not_chosen(several, 
 def test_drawn_weights_bring_the_usual_form_and_recipe_back(several):
     app = open_page("train", start="tiny", frozen="true", epochs="7")
     assert app.slider(key="epochs").value == 7
-    app.selectbox(key="start").set_value(DRAWN).run()
+    app.selectbox(key="start").set_value(FROM_SCRATCH).run()
     assert app.code[0].value == "python -m vit train"
     app.selectbox(key="start").set_value("tiny").run()
     assert app.slider(key="epochs").value == RECIPES["frozen"].epochs
@@ -88,7 +88,7 @@ def test_a_start_that_there_is_not_is_told_and_weights_are_drawn(trained):
     app = open_page("train", start="bygone")
     assert app.code[0].value == "python -m vit train"
     assert "There is no run bygone to start from" in app.toast[0].value
-    assert app.selectbox(key="start").options == [DRAWN, "tiny"]
+    assert app.selectbox(key="start").options == [FROM_SCRATCH, "tiny"]
 
 
 def test_a_run_that_goes_away_before_the_click_is_a_sentence(several):
@@ -100,7 +100,7 @@ def test_a_run_that_goes_away_before_the_click_is_a_sentence(several):
         )
     app.run()
     assert not app.exception
-    assert app.selectbox(key="start").value == DRAWN
+    assert app.selectbox(key="start").value == FROM_SCRATCH
 
 
 def test_the_runs_page_tells_what_a_run_started_from(several):
@@ -156,7 +156,7 @@ def test_a_demo_takes_backbones_within_its_bounds_at_its_image_sizes():
 
 def test_a_visitor_is_offered_own_runs_and_those_of_the_demo(shared):  # noqa: F811
     app = open_page("train", show="New run")
-    assert app.selectbox(key="start").options == [DRAWN, "tiny", "mine"]
+    assert app.selectbox(key="start").options == [FROM_SCRATCH, "tiny", "mine"]
     foreign = next(run for run in runs.list_runs() if run.config.owner == shared)
     config = set_up(open_page("train", show="New run", start="tiny"))
     with pytest.raises(RunError, match="is gone") as refusal:
