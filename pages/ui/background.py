@@ -41,7 +41,7 @@ class Task(Generic[Result]):
     Attributes:
         done, total: the last progress; the total is 0 while it is unknown.
         begun: when the work began; None while it waits for its turn.
-        result: what the work returned, once it is finished.
+        result: what the work returned; None until it is finished.
         error: the exception that ended the work.
         finished: whether the thread has ended, for whatever reason.
         stopped: whether a visitor stopped it.
@@ -93,7 +93,7 @@ class Task(Generic[Result]):
 
     @property
     def words(self) -> str:
-        """The progress in words."""
+        """The progress as text."""
         if self.begun is None:
             return "Waiting for other work to finish"
         if self.seconds_left is None:

@@ -75,5 +75,5 @@ def fine_tune_link(run: Run) -> None:
             "train/page.py",
             label="Fine-tune",
             icon=":material/model_training:",
-            query_params={"tune": run.name},  # a key of its own, which earlier choices of the session do not override
+            query_params={"tune": run.name},  # unlike "start", no earlier choice overrides it
         )

@@ -82,11 +82,11 @@ def pick_token_layer_head(
 def pick_optional_class(
     names: Sequence[str], placeholder: str, *, help: str = "The class that the maps explain."
 ) -> str | None:
-    """Return the class, ``?class=``; None if none is chosen.
+    """Return the class, ``?class=``; None until one is chosen.
 
     Args:
         names: the classes.
-        placeholder: what the box shows if none is chosen.
+        placeholder: what the box shows until one is chosen.
         help: the help text.
     """
     link_state.one_of("class", names)
@@ -103,7 +103,7 @@ def pick_optional_class(
 
 
 def pick_class(names: Sequence[str], predicted: str, *, help: str = "The class that the maps explain.") -> str:
-    """Return the class, ``?class=``; the predicted class if none is chosen.
+    """Return the class, ``?class=``; the predicted class until one is chosen.
 
     Args:
         names: the classes.

@@ -12,13 +12,13 @@ from vit.runs import weights
 
 @pytest.fixture
 def result(trained):
-    """The evaluation that the page should show."""
+    """Return the evaluation that the page should show."""
     run = runs.find_run("tiny")
     model, info = weights.load_checkpoint(run.path)
     return evaluate(model, info, data.load(run.config.data, splits=("val",)).val)
 
 
-def test_it_shows_the_scores_of_the_validation_images(result):
+def test_the_page_shows_the_scores_of_the_validation_images(result):
     app = open_page("evaluate")
     assert app.metric[0].value == f"{result.accuracy:.1%}"
     assert app.metric[0].value == f"{runs.find_run('tiny').best['val_accuracy']:.1%}"
@@ -27,7 +27,7 @@ def test_it_shows_the_scores_of_the_validation_images(result):
     assert list(table["Recall"]) == pytest.approx([100 * row["recall"] for row in result.per_class])
 
 
-def test_it_opens_on_the_most_frequent_confusion(result):
+def test_the_most_frequent_mistake_is_selected_first(result):
     app = open_page("evaluate")
     names = result.class_names
     true, predicted = names.index(app.selectbox(key="true").value), names.index(app.selectbox(key="predicted").value)
@@ -36,7 +36,7 @@ def test_it_opens_on_the_most_frequent_confusion(result):
     assert errors[true, predicted] == errors.max()
 
 
-def test_choosing_a_cell_shows_its_images_and_their_way_to_attention(result):
+def test_choosing_a_cell_shows_its_images_with_links_to_attention(result):
     app = open_page("evaluate", true="cat", predicted="cat")
     for true, predicted in (("cat", "cat"), ("dog", "bus")):
         app.selectbox(key="true").set_value(true)
@@ -55,13 +55,13 @@ def test_a_link_reproduces_the_view(several):
     assert app.get("segmented_control")[0].value == "Share of the row"
 
 
-def test_weights_that_were_never_validated_are_marked(trained):
+def test_weights_without_a_validation_get_a_warning(trained):
     run = runs.find_run("tiny")
     runs.update_status(run.path, state="stopped", validated=False, best=None)
     assert "stopped before its first validation" in open_page("evaluate").warning[0].value
 
 
-def test_a_data_set_that_is_gone_gets_a_sentence(trained, photo_zip, tmp_path):
+def test_a_missing_data_set_shows_an_error(trained, photo_zip, tmp_path):
     copy = tmp_path / "gone.zip"
     shutil.copy(photo_zip, copy)
     run = runs.find_run("tiny")

@@ -39,7 +39,7 @@ def head_board(
         texts: ``(depth h)``, the text on each button.
         tones: ``(depth h)`` from -1 to 1: the sign chooses one of :data:`vit.pictures.colours.SIGNED`, the size its
             strength.
-        says: ``(depth h)``, the same in words, for the tooltip and for screen readers.
+        says: ``(depth h)``, the same as a sentence, for the tooltip and for screen readers.
         key: the key of the widget.
         label: what the board shows, for screen readers.
         pressed: the layer and head, from 1, of the buttons that are outlined.

@@ -167,7 +167,7 @@ def map_grid(tiles: TileMaps, selection: Selection, *, key: str) -> None:
 def tokens_before(config: TransformerConfig) -> tuple[str, ...]:
     """Return the names of the tokens before the patches if there are registers among them, otherwise nothing.
 
-    A class token alone needs no number of its own: it is the summary token, or the network does not read it.
+    A class token alone needs no extra number: it is the summary token, or the network does not read it.
     """
     return config.prefix_names if any(name != "class token" for name in config.prefix_names) else ()
 

@@ -1,5 +1,5 @@
-"""Every page on models that came trained: one without classes and with registers, one of a thousand classes and no
-class token; none of them has images of its own here."""
+"""Every page with pretrained models whose images are missing: one without classes and with registers, one with a
+thousand classes and no class token."""
 
 import json
 
@@ -20,7 +20,7 @@ REST = ("predict", "anatomy", "timelapse")
 
 @pytest.fixture
 def models(home) -> str:
-    """Runs "registers", "thousand" and "named", and the id of an uploaded picture."""
+    """Open the runs "registers", "thousand" and "named", and return the id of an uploaded image."""
     open_published("registers", SHAPES["registers"])
     open_published("thousand", SHAPES["thousand"])
     names = ("airplane, plane", "Bus", "cat", "dog", "pizza pie, pizza", "tench")
@@ -35,14 +35,14 @@ def said(app: AppTest) -> str:
 
 
 def grids(app: AppTest) -> list[dict]:
-    """What the grids of maps were sent."""
+    """Return the data that the grids of maps received."""
     protos = [element.proto for element in app.get("bidi_component")]
     return [one for one in (json.loads(proto.mixed.json or proto.json) for proto in protos) if "rowNames" in one]
 
 
 @pytest.mark.parametrize("run", ["registers", "thousand"])
 @pytest.mark.parametrize("page", [*LOOKING, *MEASURING, *REST])
-def test_every_page_opens_and_says_what_is_missing(models, page, run):
+def test_every_page_opens_and_shows_what_is_missing(models, page, run):
     image = {"image": models} if page in LOOKING else {}
     app = open_page(page, run=run, **image)
     assert not app.error, app.error
@@ -56,11 +56,11 @@ def test_every_page_opens_and_says_what_is_missing(models, page, run):
 
 
 @pytest.mark.parametrize("page", ["overview", "train", "runs"])
-def test_pages_that_list_runs_list_these(models, page):
+def test_pages_that_list_runs_list_published_models(models, page):
     assert not open_page(page).error
 
 
-def test_without_a_picture_looking_pages_ask_for_one(models, home):
+def test_pages_that_need_an_image_ask_for_one(models, home):
     for file in (home / "data").rglob("*.png"):
         file.unlink()
     for page in LOOKING:
@@ -69,7 +69,7 @@ def test_without_a_picture_looking_pages_ask_for_one(models, home):
         assert NO_IMAGES in said(app)
 
 
-def test_attention_looks_from_registers_which_have_names(models):
+def test_registers_can_be_picked_on_the_attention_page(models):
     app = open_page("attention", run="registers", image=models, token="19", layer="2")
     assert app.number_input(key="token").value == 19  # 16 patches, the class token, then the second register
     assert app.number_input(key="token").max == 21
@@ -80,7 +80,7 @@ def test_attention_looks_from_registers_which_have_names(models):
 
 
 @pytest.mark.parametrize("aspect", ["Similarity", "Components", "Norms", "Logit lens"])
-def test_all_that_is_known_of_tokens_is_shown_or_said_to_need_a_head(models, aspect):
+def test_every_part_of_the_tokens_page_works_or_says_that_it_needs_a_class_head(models, aspect):
     app = open_page("tokens", run="registers", image=models, aspect=aspect)
     assert not app.error
     assert ("logit lens reads" in said(app)) == (aspect == "Logit lens")
@@ -92,20 +92,20 @@ def test_all_that_is_known_of_tokens_is_shown_or_said_to_need_a_head(models, asp
 
 @pytest.mark.parametrize("run", ["registers", "thousand"])
 @pytest.mark.parametrize("part", ["One head", "Course and textbook", "Filters and positions"])
-def test_anatomy_takes_the_model_apart(models, part, run):
+def test_every_part_of_the_anatomy_page_works(models, part, run):
     app = open_page("anatomy", run=run, part=part, image=models, token="3")
     assert not app.error
     if part == "One head":
         assert ("it is token 7" if run == "registers" else "it is token 2") in said(app)
 
 
-def test_heads_change_without_an_answer_to_follow(models):
+def test_heads_can_be_changed_in_a_network_without_classes(models):
     app = open_page("intervene", run="registers", image=models, changes="1.1z-2.3u")
     assert not app.error
     assert "cosine" in said(app)
 
 
-def test_a_data_set_takes_the_place_of_the_images_and_is_matched_by_name(models, monkeypatch):
+def test_a_data_set_replaces_the_missing_images_and_is_matched_by_name(models, monkeypatch):
     monkeypatch.setattr("pages.ui.stand_in_images.IMAGES_MAX", 20)
     app = open_page("heads", run="registers", images_of="scenes")
     assert not app.error
@@ -118,7 +118,7 @@ def test_a_data_set_takes_the_place_of_the_images_and_is_matched_by_name(models,
     assert "classes that the model was not trained on" in app.error[0].value
 
 
-def test_a_network_with_too_much_attention_is_refused_in_a_sentence(models, monkeypatch):
+def test_a_network_whose_attention_needs_too_much_memory_shows_an_error(models, monkeypatch):
     monkeypatch.setattr("vit.explain.passes.memory.ATTENTION_BYTES_MAX", 10_000)
     for page in LOOKING:
         if page == "tokens":  # which needs no attention

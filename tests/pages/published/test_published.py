@@ -1,4 +1,4 @@
-"""Published models: what opens leads on, and what does not says why."""
+"""Published models: a model that opens links to the other pages; one that does not shows the reason."""
 
 import json
 import sys
@@ -33,14 +33,14 @@ FILE = {"published_from": "From a file"}
 
 @pytest.fixture(autouse=True)
 def _short_list(monkeypatch):
-    """The page with the first of the models to begin with, and no downloads of another test."""
+    """Show only the first suggestion, without downloads of another test."""
     monkeypatch.setattr(catalogue, "CURATED", {NAME: catalogue.CURATED[NAME]})
     background.download_tasks.clear()
 
 
 @pytest.fixture
 def file(home):
-    """The weights of a small ViT, with what they are beside them."""
+    """Save the weights of a small ViT with a config.json next to them."""
     arguments = {"img_size": 32, "depth": 2, "embed_dim": 24, "num_heads": 3}
     model = timm.create_model("vit_tiny_patch16_224", num_classes=2, **arguments)
     config = {"architecture": "vit_tiny_patch16_224", "model_args": arguments, "label_names": ["ant", "bee"]}
@@ -63,7 +63,7 @@ def press(app: AppTest, key: str) -> AppTest:
     return app
 
 
-def test_a_model_of_the_short_list_says_what_it_is_and_costs(home):
+def test_a_suggested_model_shows_its_description_and_size(home):
     app = open_page("published")
     assert "3 heads per block" in app.markdown[0].value
     assert all(
@@ -72,23 +72,23 @@ def test_a_model_of_the_short_list_says_what_it_is_and_costs(home):
     assert links(app) == []
 
 
-def test_what_cannot_be_opened_says_why_and_has_no_button(home):
+def test_a_model_that_cannot_be_opened_shows_the_reason_and_no_button(home):
     app = open_page("published", model=RELPOS)
     assert any("cannot be opened here: it has relative positions" in caption.value for caption in app.caption)
     assert not [button for button in app.button if button.key == "chosen_fetch"]
 
 
-def test_a_link_to_no_model_is_the_page_without_one(home):
+def test_a_link_to_an_unknown_model_selects_none(home):
     assert open_page("published", model="nosuchmodel").selectbox(key="model").value is None
 
 
-def test_large_images_may_be_opened_smaller(home):
+def test_a_model_with_large_images_can_be_opened_at_a_smaller_size(home):
     app = open_page("published", model="vit_small_patch14_reg4_dinov2.lvd142m")
     assert app.selectbox(key="chosen_size").value == 336
     assert "518 px, as published" in app.selectbox(key="chosen_size").options
 
 
-def test_a_model_is_fetched_and_leads_on(home, monkeypatch):
+def test_a_model_is_downloaded_and_links_to_the_other_pages(home, monkeypatch):
     content = save(timm.create_model("vit_tiny_patch16_224").state_dict())
     with serving_hub({f"timm/{NAME}/model.safetensors": content}) as hub:
         point_to(hub.address, monkeypatch)
@@ -103,7 +103,7 @@ def test_a_model_is_fetched_and_leads_on(home, monkeypatch):
     assert not [button for button in app.button if button.key == "curated_0_fetch"]
 
 
-def test_a_download_that_fails_is_a_sentence_and_may_be_tried_again(home, monkeypatch):
+def test_a_failed_download_shows_an_error_and_can_be_tried_again(home, monkeypatch):
     with serving_hub({}) as hub:
         point_to(hub.address, monkeypatch)
         app = press(open_page("published"), "curated_0_fetch")
@@ -154,7 +154,7 @@ def test_an_upload_with_its_config_becomes_a_run(file):
     assert list((file.parent / "data").glob("*")) == []
 
 
-def test_weights_that_fit_several_ask_which_it_is(file, monkeypatch):
+def test_weights_that_fit_several_networks_ask_for_a_choice(file, monkeypatch):
     file.with_name("config.json").unlink()
     monkeypatch.setattr(
         guess_architecture, "candidates", lambda shapes: ("deit_tiny_patch16_224", "vit_tiny_patch16_224")
@@ -169,12 +169,12 @@ def test_weights_that_fit_several_ask_which_it_is(file, monkeypatch):
     assert "belong to another network" in app.error[0].value  # the real one has more blocks
 
 
-def test_without_a_file_a_sentence_says_what_to_do(home):
+def test_without_a_file_an_error_is_shown(home):
     app = press(open_page("published", **FILE), "weights_open")
     assert app.error[0].value == "There is no file yet\\. Upload one, or type its path\\."
 
 
-def test_a_demo_takes_what_its_bounds_take(file, monkeypatch):
+def test_a_demo_opens_only_models_within_its_limits(file, monkeypatch):
     monkeypatch.setenv(limits.SWITCH, "1")
     monkeypatch.setattr(access_runs, "_clean_up", lambda hours: None)
     monkeypatch.setattr(identity, "visitor_mark", lambda cookies: "A" * 32)
@@ -193,7 +193,7 @@ def test_a_demo_takes_what_its_bounds_take(file, monkeypatch):
     assert [run.config.owner for run in runs.list_runs()] == [access.visitor()]
 
 
-def test_a_demo_takes_nothing_of_one_whom_it_does_not_know(file, monkeypatch):
+def test_a_demo_opens_nothing_for_an_unknown_visitor(file, monkeypatch):
     monkeypatch.setenv(limits.SWITCH, "1")
     monkeypatch.setattr(access_runs, "_clean_up", lambda hours: None)
     monkeypatch.setattr(identity, "visitor_mark", lambda cookies: "")
@@ -202,8 +202,8 @@ def test_a_demo_takes_nothing_of_one_whom_it_does_not_know(file, monkeypatch):
     assert download_of(NAME) is None
 
 
-def test_without_timm_the_page_says_how_to_install_it(home, monkeypatch):
-    monkeypatch.setitem(sys.modules, "timm", None)  # as if it were not there
+def test_without_timm_the_page_shows_how_to_install_it(home, monkeypatch):
+    monkeypatch.setitem(sys.modules, "timm", None)  # imports of timm fail
     app = open_page("published")
     assert "not installed here" in app.info[0].value
     assert app.code[0].value.endswith("-m pip install timm")

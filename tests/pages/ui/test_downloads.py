@@ -1,4 +1,4 @@
-"""What a figure shows can be taken along, as it is shown."""
+"""Figures and their numbers can be downloaded."""
 
 import io
 
@@ -8,7 +8,7 @@ from PIL import Image
 from pages.ui import downloads
 
 
-def test_a_picture_is_png_and_arrays_are_npz_and_rows_are_csv():
+def test_pictures_are_png_arrays_are_npz_and_rows_are_csv():
     picture = Image.open(io.BytesIO(downloads._png(Image.new("RGB", (3, 2), "red"))))
     assert (picture.format, picture.size) == ("PNG", (3, 2))
     with np.load(io.BytesIO(downloads._npz({"maps": np.arange(6).reshape(2, 3)})), allow_pickle=False) as arrays:
@@ -17,12 +17,12 @@ def test_a_picture_is_png_and_arrays_are_npz_and_rows_are_csv():
     assert downloads._csv([]) == "\n"
 
 
-def test_text_that_a_spreadsheet_would_run_is_left_as_text():
+def test_text_that_a_spreadsheet_would_run_as_a_formula_stays_text():
     assert downloads._csv([{"class": "=cmd()"}]).splitlines()[1] == "'=cmd()"
     assert downloads._csv([{"difference": -0.5}]).splitlines()[1] == "-0.5"
 
 
-def test_the_camera_saves_under_the_figure_s_name():
+def test_the_toolbar_saves_a_figure_under_its_name():
     config = downloads.plotly_config("heads")
     assert config["modeBarButtons"] == [["toImage"]]
     assert config["toImageButtonOptions"]["filename"] == "heads"

@@ -1,4 +1,4 @@
-"""The grid of maps: what the browser gets, and what its events set."""
+"""The grid of maps: what is sent to the browser, and what its events set."""
 
 import json
 
@@ -45,7 +45,7 @@ def sent(app: AppTest) -> tuple[dict, np.ndarray | None]:
 
 
 @pytest.mark.parametrize("frames", [(), (4, 8)])
-def test_the_maps_of_every_frame_and_token_go_in_the_order_in_which_the_browser_reads_them(frames):
+def test_the_maps_of_all_frames_and_tokens_are_sent_in_the_order_that_the_browser_reads(frames):
     app = AppTest.from_function(script, args=(frames, False)).run()
     assert not app.exception
     data, values = sent(app)
@@ -55,7 +55,7 @@ def test_the_maps_of_every_frame_and_token_go_in_the_order_in_which_the_browser_
     assert (data["frames"], data["frame"]) == (list(frames), len(frames) - 1)
 
 
-def test_what_is_too_large_is_sent_for_the_chosen_token_alone(monkeypatch):
+def test_maps_that_are_too_large_are_sent_for_the_chosen_token_only(monkeypatch):
     monkeypatch.setattr(map_grid, "MAPS_BYTES_MAX", 100)
     data, values = sent(AppTest.from_function(script, args=((4, 8), False)).run())
     assert (data["every"], data["first"], data["tokens"], data["version"]) == (False, 3, 1, "v1#3")
@@ -69,14 +69,14 @@ def test_signed_maps_have_two_colours():
 
 
 class Event(dict):
-    """An event as the component's state holds it."""
+    """An event in the form of the component's state."""
 
     @property
     def pick(self) -> dict:
         return self
 
 
-def test_an_event_sets_what_it_picked_and_the_epoch_within_bounds(monkeypatch):
+def test_an_event_sets_its_selection_and_an_epoch_within_bounds(monkeypatch):
     state = {"grid": Event(token=3, row=2, column=1, frame=99, version="v1", seq=5), "grid_browsers": {}}
     monkeypatch.setattr(map_grid.st, "session_state", state)
     map_grid._take_pick("grid", ("token", "layer", "head"), [4, 8])

@@ -187,7 +187,7 @@ class MapGrid extends CountingWidget {
       return button
     }))
     const many = columnNames.length > 6
-    const single = rowNames.length * columnNames.length === 1 // large by itself
+    const single = rowNames.length * columnNames.length === 1 // always large
     this.enlarging = this.data.enlarges && !single
     this.side.hidden = !picker && !this.enlarging
     this.root.classList.toggle("single", single)
