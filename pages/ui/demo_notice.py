@@ -25,7 +25,7 @@ def show_notice() -> None:
                 st.code(OWN_COMMANDS, language="bash")
 
 
-def privacy_words(limits: Demo) -> str:
+def privacy_words(limits: DemoLimits) -> str:
     """Return who can see what a visitor makes, and how long it is kept."""
     by = "your sign-in" if access.signs_in() else "a cookie in this browser"
     return (
@@ -35,7 +35,7 @@ def privacy_words(limits: Demo) -> str:
     )
 
 
-def bounds_words(limits: Demo) -> str:
+def bounds_words(limits: DemoLimits) -> str:
     """Return the limits as a list."""
     return (
         f"- **Network**: images of at most {limits.image_size} px, depth {limits.depth} and width {limits.embed_dim}, "
@@ -47,7 +47,7 @@ def bounds_words(limits: Demo) -> str:
     )
 
 
-def own_words(limits: Demo) -> str:
+def own_words(limits: DemoLimits) -> str:
     """Return how to get the program."""
     if limits.program_url:
         return f"On your own machine there are no limits: [get the program]({limits.program_url})."
