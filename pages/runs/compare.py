@@ -1,4 +1,4 @@
-"""The Runs page's comparison: curves over each other, the gap between training and validation, unequal settings."""
+"""The Runs page's comparison: curves, the gap between training and validation, and settings that differ."""
 
 import streamlit as st
 
@@ -12,7 +12,7 @@ AGAINST = {"Epochs": "epoch", "Training time": "seconds"}
 
 
 def show_comparison(found: list[Run]) -> None:
-    """What the chosen runs have in common, and what not."""
+    """Let the user choose runs, and compare them."""
     by_name = {run.name: run for run in found}
     with st.container(horizontal=True, vertical_alignment="bottom"):
         names = st.multiselect(
@@ -24,10 +24,10 @@ def show_comparison(found: list[Run]) -> None:
             persist_state="session",
             placeholder="Choose runs",
             wrap=True,
-            help=f"Up to {plots.COMPARED_MAX}, here or in the table. The address of this page keeps them.",
+            help=f"Choose up to {plots.COMPARED_MAX} runs, here or in the table. The link to this page includes them.",
         )
         against = st.segmented_control(
-            "Against",
+            "Horizontal axis",
             list(AGAINST),
             default="Epochs",
             required=True,
@@ -37,7 +37,7 @@ def show_comparison(found: list[Run]) -> None:
         )
     chosen = [by_name[name] for name in names]
     if not chosen:
-        st.caption("No run is chosen: tick some in the table.")
+        st.caption("No run is chosen: select some in the table.")
         return
     epochs = histories(chosen)
     if any(epochs.values()):
@@ -49,13 +49,13 @@ def show_comparison(found: list[Run]) -> None:
 
 
 def histories(chosen: list[Run]) -> dict[str, list[dict]]:
-    """The epochs of each run; only what is new since the last look is read."""
+    """Return the epochs of each run; only new lines are read."""
     kept = st.session_state.get("histories", {})
     now = st.session_state["histories"] = {}
     for run in chosen:
         offset, lines = kept.get(run.path, (0, {}))
         new, end = run.metrics(offset)
-        if end < offset:  # a resume has cut the file back
+        if end < offset:  # a resume has shortened the file
             lines = {}
         lines |= {line["epoch"]: line for line in new if line["event"] == "epoch"}
         now[run.path] = end, lines
@@ -63,7 +63,7 @@ def histories(chosen: list[Run]) -> dict[str, list[dict]]:
 
 
 def show_curves(epochs: dict[str, list[dict]], x: str) -> None:
-    """Loss and accuracy of all, a colour a run."""
+    """Show loss and accuracy of all runs, each in its colour."""
     with st.grid(2, min_column_width=330, gap="large") as grid:
         for what in ("loss", "accuracy"):
             with grid.cell():
@@ -74,41 +74,41 @@ def show_curves(epochs: dict[str, list[dict]], x: str) -> None:
                     alt=f"Training and validation {what} of {', '.join(epochs)}",
                 )
     st.caption(
-        "Solid: on validation images, at the end of an epoch. Dashed: on training images, the mean over the epoch, "
-        "with augmentation and softened labels where the recipe has them."
+        "Solid: validation images, measured at the end of each epoch. Dashed: training images, averaged over the "
+        "epoch, with augmentation and label smoothing if the recipe uses them."
     )
 
 
 def show_gaps(chosen: list[Run], epochs: dict[str, list[dict]], x: str) -> None:
-    """How much better each run does on what it trains on, and what that tells."""
+    """Show how much better each run does on its training images, and what that means."""
     with st.grid(2, min_column_width=330, gap="large") as grid:
         with grid.cell():
             st.markdown("**Gap between training and validation**")
             st.vega_lite_chart(
                 spec=plots.gap_curves(epochs, x=x),
                 key="compare_gap",
-                alt=f"Training accuracy less validation accuracy of {', '.join(epochs)}",
+                alt=f"Training accuracy minus validation accuracy of {', '.join(epochs)}",
             )
         with grid.cell():
-            st.markdown("**What the gap tells**")
+            st.markdown("**What the gap means**")
             st.caption(
-                "A curve that climbs above zero while validation accuracy stands still is a network that learns its "
-                "training images by heart. Below zero, the training images are the harder ones: they are augmented, "
-                "and judged before the epoch is over."
+                "A curve that rises above zero while validation accuracy stays flat shows overfitting: the network "
+                "memorises its training images. Below zero, training images are harder: they are augmented, and their "
+                "accuracy is measured during the epoch, not at its end."
             )
             for run in chosen:
                 st.markdown(f"- **{plain(run.name)}**: {gap_sentence(summary(run))}")
 
 
 def show_differences(chosen: list[Run]) -> None:
-    """The settings in which the runs differ, in words where there is little to tell."""
+    """Show the settings in which the runs differ."""
     st.markdown("**Settings that differ**")
     if len(chosen) == 1:
-        st.caption("Choose a second run to see in which settings they differ.")
+        st.caption("Choose a second run to see which settings differ.")
         return
     found = differences([run.config for run in chosen])
     if not found:
-        st.caption("None: on the same machine, runs with the same settings and seed give the same weights.")
+        st.caption("None. On the same machine, runs with the same settings and seed give the same weights.")
         return
     names = [run.name for run in chosen]
     st.dataframe(
@@ -119,4 +119,4 @@ def show_differences(chosen: list[Run]) -> None:
         alt=f"Settings in which {', '.join(names)} differ",
     )
     if list(found) == [SEED]:
-        st.caption("They differ in nothing but the seed, so the distance between their scores is chance.")
+        st.caption("Only the seed differs, so the difference between their scores is due to chance.")

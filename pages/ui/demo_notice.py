@@ -3,7 +3,7 @@
 import streamlit as st
 
 from pages import access
-from pages.server.limits import MB
+from pages.server.limits import MB, DemoLimits
 from pages.ui.wording import duration, size
 
 OWN_COMMANDS = "pip install -r requirements.txt\nstreamlit run streamlit_app.py"

@@ -29,7 +29,7 @@ def test_without_runs_it_shows_the_way_and_takes_a_zip(home):
     assert not app.dataframe
 
 
-def test_every_run_stands_in_the_table_with_what_it_reached(several):
+def test_the_table_lists_every_run_with_its_accuracy(several):
     app = open_page("runs")
     table = app.dataframe[0].value.set_index("Run")
     assert list(table.index) == [run.name for run in runs.list_runs()]
@@ -38,13 +38,13 @@ def test_every_run_stands_in_the_table_with_what_it_reached(several):
         assert line["Parameters"] == run.parameters
         assert (line["Accuracy"], line["Training accuracy"]) == (100 * run.val_accuracy, 100 * run.train_accuracy)
         assert (line["State"], line["Model"]) == ("Finished", "Vision Transformer")
-    assert "Mended" not in table  # no course network here
+    assert "Mended departures" not in table  # no course network here
 
 
-def test_the_newest_are_compared_until_somebody_chooses(several):
+def test_the_newest_runs_are_compared_by_default(several):
     app = open_page("runs")
     assert app.multiselect(key="runs").value == ["tiny-deep", "tiny-mean", "tiny"]
-    assert "What the gap tells" in words(app)
+    assert "What the gap means" in words(app)
     app.multiselect(key="runs").set_value([]).run()
     assert "No run is chosen" in words(app)
     app.multiselect(key="runs").set_value(["tiny"]).run()
@@ -76,12 +76,12 @@ def test_runs_that_differ_in_the_seed_alone_are_said_to(twenty):
     runs.write_config(run.path, run.config.model_copy(update={"training": recipe}))
     app = open_page("runs")
     app.multiselect(key="runs").set_value(["tiny", "tiny-2"]).run()
-    assert "nothing but the seed" in words(app)
+    assert "Only the seed differs" in words(app)
     app.multiselect(key="runs").set_value(["tiny", "tiny-3"]).run()
     assert "same settings and seed" in words(app)
 
 
-def test_twenty_runs_are_drawn_in_a_moment_and_so_many_chosen_as_have_a_colour(twenty):
+def test_twenty_runs_are_drawn_quickly_and_only_as_many_chosen_as_there_are_colours(twenty):
     app = open_page("runs")
     begun = time.monotonic()
     app.run()
@@ -90,7 +90,7 @@ def test_twenty_runs_are_drawn_in_a_moment_and_so_many_chosen_as_have_a_colour(t
     assert len(app.dataframe[0].value) == 20
 
 
-def test_a_run_at_work_is_followed_and_cannot_be_renamed_or_deleted(several):
+def test_an_active_run_cannot_be_renamed_or_deleted(several):
     run = runs.find_run("tiny")
     runs.update_status(run.path, state="running")
     with runs.run_lock(run.path):
@@ -102,7 +102,7 @@ def test_a_run_at_work_is_followed_and_cannot_be_renamed_or_deleted(several):
         assert app.dataframe[0].value.set_index("Run").loc["tiny", "State"] == "Training"
 
 
-def test_waiting_runs_stand_there_with_their_place_in_the_queue(several):
+def test_waiting_runs_are_listed_with_their_place_in_the_queue(several):
     for name in ("first", "second"):
         runs.create(name, tiny_config())
     states = open_page("runs").dataframe[0].value.set_index("Run")["State"]
@@ -113,12 +113,12 @@ def test_waiting_runs_stand_there_with_their_place_in_the_queue(several):
     }
 
 
-def test_what_the_runs_take_of_the_disk_is_told_and_what_deleting_one_frees(several):
+def test_the_disk_space_of_the_runs_is_shown_and_what_deleting_one_frees(several):
     app = open_page("runs")
-    assert re.search(r"All 3 runs take \d+ MB; [\d.]+ [GM]B of the disk are free", words(app))
+    assert re.search(r"All 3 runs take \d+ MB; [\d.]+ [GM]B of disk space are free", words(app))
     assert all(app.dataframe[0].value["Size"] > 10_000)
     app.button(key="delete").click().run()
-    assert re.search(r"That frees \d+ MB", words(app))
+    assert re.search(r"It frees \d+ MB", words(app))
 
 
 def test_a_folder_that_cannot_be_read_can_be_deleted_after_a_question(several):
@@ -127,7 +127,7 @@ def test_a_folder_that_cannot_be_read_can_be_deleted_after_a_question(several):
     app = open_page("runs")
     assert "looks like a run but cannot be read" in words(app)
     app.button(key="delete_tiny").click().run()
-    assert "will be gone for good" in words(app)
+    assert "permanently deletes" in words(app)
     app.button(key="keep").click().run()
     assert folder.exists()
     app.button(key="delete_tiny").click().run()
@@ -161,7 +161,7 @@ def test_deleting_asks_first(several):
     app = open_page("runs")
     app.selectbox(key="managed").set_value("tiny").run()
     app.button(key="delete").click().run()
-    assert "will be gone for good" in words(app)
+    assert "permanently deletes" in words(app)
     assert (checkpoints_dir() / "tiny").exists()
     app.button(key="delete_surely").click().run()
     assert not app.exception
