@@ -1,9 +1,9 @@
-"""What the Train page's controls can be set to, and the run that they add up to; no widgets.
+"""The values that the Train page's controls offer, and the run that they describe; no widgets.
 
-Every bound and default comes from :mod:`vit.config`. A control offers the values that go with all the others, that
-the device's memory holds, and that a demo takes (:mod:`pages.server.limits`); values from elsewhere (a link, another
-data set) are brought in line by :meth:`Space.clamp`.
-A network's own controls have keys of their own, so that each network keeps what it was set to.
+Every bound and default comes from :mod:`vit.config`. A control offers the values that are compatible with the other
+controls, fit the memory of the device, and are within the limits of a demo (:mod:`pages.server.limits`). Values from a
+link or from another data set are adjusted by :meth:`Space.clamp`.
+Each network has its own control keys, so that it keeps its settings when another network is chosen.
 """
 
 from collections.abc import Callable, Mapping, Sequence
@@ -16,10 +16,12 @@ from vit.config import (
     RECIPES,
     DataConfig,
     ModelConfig,
+    ReferenceConfig,
     RunConfig,
     StartConfig,
     TrainingConfig,
     TransformerConfig,
+    ViTConfig,
     default_recipe,
 )
 from vit.cost.estimate import fits
@@ -29,24 +31,24 @@ from vit.runs import finetune
 from vit.support.hardware import Device
 
 COURSE_GRIDS = (2, 3, 4, 6, 8, 12, 16)
-"""Patches along one side that the course network offers: its size goes with their number, not with their pixels."""
+"""Offered numbers of patches along one side for the course network, whose size depends on this number."""
 
 RECIPE_FIELDS = {"epochs": "epochs", "batch": "batch_size", "lr": "lr", "augment": "augment"}
-"""The controls of a recipe's settings that can be seen and changed, and the settings behind them."""
+"""The controls of a recipe, and the settings behind them."""
 
 Values = Mapping[str, Any]
 
 
 @dataclass(frozen=True)
 class Space:
-    """All that the controls can be set to, for one network, data set and recipe, and the devices that are here.
+    """The values that the controls offer for one network, data set and recipe on this machine.
 
     Attributes:
-        base: the network, with the settings that have no slider.
-        info: the data set; its image size and number of classes are the model's.
+        base: the network, with the settings that have no control.
+        info: the data set, which determines image size and number of classes.
         devices: as :func:`vit.support.hardware.devices` lists them, the fastest first.
         recipe: a name of :data:`vit.config.RECIPES`.
-        demo: the bounds that strangers are under; None on an own machine.
+        demo: the limits of a public demo; None on a private machine.
     """
 
     base: ModelConfig
@@ -56,46 +58,46 @@ class Space:
     demo: DemoLimits | None = None
 
     wide_first: ClassVar[tuple[str, ...]] = ()
-    """What is made smaller, and in which order, when a network is larger than a demo takes."""
+    """Controls that are lowered, in this order, when a network is too large for a demo."""
     large_first: ClassVar[tuple[str, ...]] = ("batch", "size")
-    """What is made smaller, and in which order, when stored settings do not fit the memory."""
+    """Controls that are lowered, in this order, when stored settings do not fit the memory."""
 
-    # What a network adds
+    # Overridden for each network
 
     def own_defaults(self) -> dict[str, Any]:
-        """The network's own controls, and the value of each that nobody has touched."""
+        """Return the network's own controls and their defaults."""
         return {}
 
     def own_values(self) -> dict[str, Sequence]:
-        """Every value of the network's own controls, whatever the others say."""
+        """Return all values of the network's own controls, whatever the other controls are set to."""
         return {}
 
     def own_settings(self, values: Values) -> dict[str, Any]:
-        """The fields of the model's settings that its controls stand for."""
+        """Return the fields of the model's settings that its controls set."""
         return {}
 
-    def in_line(self, values: dict[str, Any]) -> dict[str, Any]:
-        """The values with those changed that depend on others, such as a patch size that must divide the image."""
+    def consistent(self, values: dict[str, Any]) -> dict[str, Any]:
+        """Return the values, with those adjusted that depend on others: the patch size must divide the image size."""
         return values
 
     def sizes(self) -> Sequence[int]:
-        """Image sizes that are offered."""
+        """Return the image sizes to offer."""
         return limits.IMAGE_SIZES
 
     @property
     def natural_size(self) -> int:
-        """The image size that nobody has chosen."""
+        """The default image size."""
         return self.info.auto_image_size
 
     @property
     def sized_for(self) -> str:
-        """What the natural size goes by: with another one, a chosen size is forgotten."""
+        """What the default image size depends on; when it changes, a chosen size is reset."""
         return self.info.source
 
-    # What all have
+    # The same for all networks
 
     def defaults(self) -> dict[str, Any]:
-        """The value of each control that nobody has touched."""
+        """Return the default of each control."""
         recipe = RECIPES[self.recipe]
         shared = {"size": self.natural_size, "device": recipe.device, "seed": recipe.seed}
         shared |= {"processes": recipe.processes}
@@ -106,7 +108,7 @@ class Space:
         return found | {key: min(found[key], value) for key, value in most.items() if key != "size"}
 
     def values(self, key: str) -> list:
-        """Every value of one control, whatever the others say; ascending where it is a number."""
+        """Return all values of one control, whatever the other controls are set to; numbers in ascending order."""
         words = {
             "device": ["auto", *(device.name for device in self.devices)],
             "augment": get_args(limits.Augmentation),
@@ -126,10 +128,11 @@ class Space:
         return sorted({*(value for value in offered if value <= most), default})
 
     def config(self, values: Values) -> RunConfig:
-        """The run that these values of the controls stand for.
+        """Return the run that these values describe.
 
         Raises:
-            SettingsError: they do not go together; never for values that :meth:`clamp` gave, on an ordinary machine.
+            SettingsError: the values do not go together; does not happen with values from :meth:`clamp`, unless even
+                the smallest network does not fit.
         """
         base = self.base
         shared = {"image_size": values["size"], "num_classes": len(self.info.class_names)}
@@ -140,31 +143,31 @@ class Space:
         )
 
     def images(self, values: Values) -> DataConfig:
-        """The images, at the chosen size."""
+        """Return the settings of the data set."""
         return DataConfig(source=self.info.source, image_size=values["size"], class_names=self.info.class_names)
 
     def training(self, values: Values) -> TrainingConfig:
-        """The recipe, with what was chosen of it."""
+        """Return the recipe with the chosen values."""
         recipe = {field: values[key] for key, field in RECIPE_FIELDS.items()}
         own = {"device": values["device"], "seed": values["seed"]}
         own |= {"processes": min(values["processes"], self.gpus(values))}
         return TrainingConfig(**RECIPES[self.recipe].model_dump() | recipe | own)
 
     def device(self, values: Values) -> Device:
-        """The chosen device; "auto" is the fastest."""
+        """Return the chosen device; "auto" is the fastest."""
         return next((device for device in self.devices if device.name == values["device"]), self.devices[0])
 
     def gpus(self, values: Values) -> int:
-        """How many of the chosen device can train together; a demo gives a training one."""
+        """Return how many GPUs can train together; on a demo, one."""
         return 1 if self.demo is not None else self.device(values).count
 
     def bounds(self) -> dict[str, int]:
-        """The largest values of the controls that a demo bounds one by one."""
+        """Return the largest values of the controls that a demo limits separately."""
         demo = self.demo
         return {} if demo is None else {"size": demo.image_size, "epochs": demo.epochs}
 
     def fits(self, values: Values) -> bool:
-        """Whether these values go together, the device's memory holds their training, and a demo takes them."""
+        """Whether the values go together, and their training fits the device's memory and the demo's limits."""
         try:
             config = self.config(values)
             if self.demo is not None:
@@ -174,7 +177,9 @@ class Space:
             return False
 
     def _small_enough(self, values: Values) -> bool:
-        """Whether a demo takes the network, however large its batches."""
+        """Whether the network is within the demo's limits, whatever the batch size."""
+        if self.demo is None:
+            return True
         try:
             self.demo.check_files(self.config(values))
         except SettingsError:
@@ -182,20 +187,20 @@ class Space:
         return True
 
     def allowed(self, key: str, values: Values) -> list:
-        """What one control offers beside the present values of the others; never nothing."""
+        """Return the values of one control that are compatible with the others; at least the present one."""
         return [value for value in self.values(key) if value == values[key] or self._possible(key, value, values)]
 
     def _possible(self, key: str, value: Any, values: Values) -> bool:
-        changed = self.in_line({**values, key: value})
+        changed = self.consistent({**values, key: value})
         return changed[key] == value and self.fits(changed)
 
     def clamp(self, values: Values) -> dict[str, Any]:
-        """The nearest possible values: each one offered, all going together, small enough for the memory."""
+        """Return the nearest possible values: offered, compatible, and small enough for the memory."""
         known = {
             key: values[key] if key == "seed" or values[key] in self.values(key) else default
             for key, default in self.defaults().items()
         }
-        values = self.in_line(known)
+        values = self.consistent(known)
         if self.demo is not None:
             values = self._made_smaller(values, self.wide_first, self._small_enough)
         return self._made_smaller(values, self.large_first, self.fits)
@@ -203,16 +208,16 @@ class Space:
     def _made_smaller(
         self, values: dict[str, Any], keys: Sequence[str], enough: Callable[[Values], bool]
     ) -> dict[str, Any]:
-        """The values with one control after the other turned down until it is enough."""
+        """Lower one control after the other until ``enough`` accepts the values."""
         for key in keys:
             smaller = [value for value in self.values(key) if value < values[key]]
             while smaller and not enough(values):
-                values = self.in_line({**values, key: smaller.pop()})
+                values = self.consistent({**values, key: smaller.pop()})
         return values
 
 
 class ViTSpace(Space):
-    """Of the Vision Transformer."""
+    """The values for the Vision Transformer."""
 
     wide_first = ("head_dim", "heads", "depth", "mlp_ratio")
     large_first = ("batch", "size", "heads", "depth", "head_dim", "mlp_ratio")
@@ -222,6 +227,7 @@ class ViTSpace(Space):
 
     def own_defaults(self) -> dict[str, Any]:
         model = self.base
+        assert isinstance(model, ViTConfig)
         return {
             "heads": model.num_heads,
             "depth": model.depth,
@@ -254,12 +260,12 @@ class ViTSpace(Space):
         }
 
     def patches(self, values: Values) -> list[int]:
-        """Patch sizes that divide the image, and that the stem can make by halving."""
+        """Return the patch sizes that divide the image and are compatible with the stem."""
         sizes = [patch for patch in self.values("patch") if values["size"] % patch == 0]
         return [patch for patch in sizes if values["stem"] == "patch" or patch & (patch - 1) == 0]
 
-    def in_line(self, values: dict[str, Any]) -> dict[str, Any]:
-        """The values with a patch size that goes with image size and stem: the nearest below, or the smallest."""
+    def consistent(self, values: dict[str, Any]) -> dict[str, Any]:
+        """Adjust the patch size to image size and stem: the nearest smaller one, or the smallest."""
         patches = self.patches(values)
         if values["patch"] in patches:
             return values
@@ -267,14 +273,14 @@ class ViTSpace(Space):
 
     def clamp(self, values: Values) -> dict[str, Any]:
         values = super().clamp(values)
-        for patch in self.patches(values):  # fewer, larger patches are the last resort
+        for patch in self.patches(values):  # larger patches are the last resort
             if not self.fits(values):
                 values = {**values, "patch": patch}
         return values
 
 
 class CourseSpace(Space):
-    """Of the course network; which departures are mended is part of the base."""
+    """The values for the course network; the mended departures are part of ``base``."""
 
     wide_first = ("course_grid", "course_head_dim", "course_heads", "course_depth")
     large_first = (*wide_first, "batch", "size")
@@ -284,6 +290,7 @@ class CourseSpace(Space):
 
     def own_defaults(self) -> dict[str, Any]:
         model = self.base
+        assert isinstance(model, ReferenceConfig)
         return {
             "course_heads": model.num_heads,
             "course_depth": model.depth,
@@ -307,9 +314,9 @@ class CourseSpace(Space):
             "patch_size": values["size"] // values["course_grid"],
         }
 
-    def in_line(self, values: dict[str, Any]) -> dict[str, Any]:
-        """The values with as many patches along a side as divide the image: the nearest below, or the fewest."""
-        largest = type(self.base).limits("patch_size").high
+    def consistent(self, values: dict[str, Any]) -> dict[str, Any]:
+        """Adjust the number of patches along a side to the image size: the nearest smaller one, or the smallest."""
+        largest = type(self.base).limits("patch_size").high or 0
         grids = [grid for grid in self.values("course_grid") if values["size"] % grid == 0]
         grids = [grid for grid in grids if values["size"] // grid <= largest] or grids
         if values["course_grid"] in grids:
@@ -320,11 +327,11 @@ class CourseSpace(Space):
 
 @dataclass(frozen=True)
 class TunedSpace(Space):
-    """Of a training that starts from a run, whose network it is.
+    """The values for fine-tuning a run, whose network is kept.
 
     Attributes:
         origin: the settings of that run.
-        start: its name, and whether the head alone is trained; how the rate decays is a control.
+        start: its name, and whether only the head is trained; the layer-wise decay is a control.
     """
 
     _: KW_ONLY
@@ -360,7 +367,7 @@ class TunedSpace(Space):
 
 
 SPACES: dict[str, type[Space]] = {"vit": ViTSpace, "reference": CourseSpace, "cnn": Space}
-"""The space of each architecture; the convolutional networks have no controls of their own."""
+"""The class for each architecture; the convolutional networks have no controls of their own."""
 
 
 def make_space(
@@ -370,12 +377,12 @@ def make_space(
     recipe: str = "standard",
     demo: DemoLimits | None = None,
 ) -> Space:
-    """The space of a network whose weights are drawn."""
+    """Return the space of a network with random initial weights."""
     return SPACES[base.architecture](base, info, devices, recipe, demo)
 
 
 def make_tuned_space(
     origin: RunConfig, start: StartConfig, info: DataInfo, devices: tuple[Device, ...], demo: DemoLimits | None = None
 ) -> TunedSpace:
-    """The space of a training that starts from a run with the settings ``origin``."""
+    """Return the space of fine-tuning a run with the settings ``origin``."""
     return TunedSpace(origin.model, info, devices, default_recipe(start), demo, origin=origin, start=start)

@@ -1,6 +1,6 @@
 """The Train page's controls: widgets over what :mod:`pages.train.choices` allows, each bound to the page's link.
 
-Stored values (of a link, of another data set) are brought in line before a control is made.
+A stored value, from a link or from another data set, is adjusted before its control is drawn.
 """
 
 from typing import Any
@@ -8,31 +8,58 @@ from typing import Any
 import streamlit as st
 
 from pages.train.choices import RECIPE_FIELDS, Space
-from vit.config import DEPARTURES, Departure, TrainingConfig
+from pages.ui.wording import term
+from vit.config import (
+    DEPARTURES,
+    DataConfig,
+    Departure,
+    ModelConfig,
+    ReferenceConfig,
+    StartConfig,
+    TrainingConfig,
+    ViTConfig,
+    words,
+)
+from vit.config.base import Settings
 
-LABELS = {
-    "stem": {"conv": "Small convolutions", "patch": "One linear map"},
-    "pool": {"cls": "Class token", "mean": "Mean of the patches"},
-    "augment": {"standard": "Standard", "none": "None"},
-    "layer_decay": {1.0: "One rate for all"},
+SETTINGS: dict[str, tuple[type[Settings], str]] = {
+    "size": (DataConfig, "image_size"),
+    "heads": (ViTConfig, "num_heads"),
+    "depth": (ViTConfig, "depth"),
+    "patch": (ViTConfig, "patch_size"),
+    "stem": (ViTConfig, "stem"),
+    "pool": (ViTConfig, "pool"),
+    "mlp_ratio": (ViTConfig, "mlp_ratio"),
+    "dropout": (ViTConfig, "dropout"),
+    "drop_path": (ViTConfig, "drop_path"),
+    "course_heads": (ReferenceConfig, "num_heads"),
+    "course_depth": (ReferenceConfig, "depth"),
+    "epochs": (TrainingConfig, "epochs"),
+    "batch": (TrainingConfig, "batch_size"),
+    "lr": (TrainingConfig, "lr"),
+    "augment": (TrainingConfig, "augment"),
+    "device": (TrainingConfig, "device"),
+    "processes": (TrainingConfig, "processes"),
+    "seed": (TrainingConfig, "seed"),
+    "layer_decay": (StartConfig, "layer_decay"),
 }
-"""How the choices of the settings that are words are called on the page, and in a link."""
+"""The setting behind each control, from which its label and its help come."""
+_HEAD_WIDTH = ("Head width", "Length of the query, key and value of a token in one head")
+DERIVED = {
+    "head_dim": _HEAD_WIDTH,
+    "course_head_dim": _HEAD_WIDTH,
+    "course_grid": ("Patches along one side", "Number of rows and of columns that the image is cut into"),
+}
+"""Label and help of the controls that set a number from which settings are computed."""
 
-NETWORKS = {
-    "vit": "Vision Transformer",
-    "reference": "Course network",
-    "reference-einsum": "Course network (einsum)",
-    "cnn": "CNN",
-    "cnn-residual": "Residual CNN",
-}
 RECIPE_NAMES = {
     "standard": "Standard",
     "course": "Course report",
     "fine-tune": "Fine-tuning",
-    "frozen": "The head alone",
+    "frozen": "Head only",
 }
 OFFERED_RECIPES = ("standard", "course")
-"""Those for drawn weights; the others come with what a training starts from."""
+"""Recipes for random initial weights; for fine-tuning the recipe follows from what is trained."""
 MENDS: dict[Departure, str] = {
     "projection": "Token-wise Q, K, V",
     "softmax": "Softmax over keys",
@@ -41,25 +68,36 @@ MENDS: dict[Departure, str] = {
     "mlp": "Token-wise MLP",
     "finish": "GELU and final norm",
 }
-"""What mending a departure of the course network gives it."""
+"""The course network's departures, named after what replaces them when they are mended."""
+
+
+def label(key: str) -> str:
+    """Return the label of a control."""
+    return DERIVED[key][0] if key in DERIVED else words.label(*SETTINGS[key])
+
+
+def help_text(key: str, *terms: str, note: str = "") -> str:
+    """Return the help of a control: what its setting does, ``note``, and the meaning of glossary terms."""
+    said = DERIVED[key][1] if key in DERIVED else words.description(*SETTINGS[key])
+    return term(*terms, here=f"{said}. {note}".strip())
 
 
 def show(key: str, value: Any) -> str:
-    """A value as the control and the link show it."""
-    return LABELS.get(key, {}).get(value) or str(value)
+    """Return a value as the control and the link show it."""
+    return words.choice(*SETTINGS[key], value) if key in SETTINGS else str(value)
 
 
-# The choices that come before the others, since what the others offer depends on them
+# Drawn first, because they determine what the other controls offer
 
 
 def choose_network() -> str:
-    """The name of a network, of :data:`vit.config.MODELS`."""
+    """Choose a network of :data:`vit.config.MODELS` by its name."""
     return st.pills(
-        "Network",
-        list(NETWORKS),
+        words.title(ModelConfig, "architecture"),
+        list(words.NETWORKS),
         default="vit",
         required=True,
-        format_func=NETWORKS.__getitem__,
+        format_func=words.NETWORKS.__getitem__,
         key="network",
         bind="query-params",
         persist_state="session",
@@ -67,7 +105,7 @@ def choose_network() -> str:
 
 
 def choose_recipe() -> str:
-    """The name of a recipe, of :data:`vit.config.RECIPES`; a new choice sets the controls to the recipe's values."""
+    """Choose a recipe of :data:`vit.config.RECIPES` by its name; a new choice sets the controls to its values."""
     return st.segmented_control(
         "Recipe",
         OFFERED_RECIPES,
@@ -77,12 +115,12 @@ def choose_recipe() -> str:
         key="recipe",
         bind="query-params",
         persist_state="session",
-        help="All settings of the training at once. Those below can still be changed.",
+        help="Sets all training settings at once. The settings below can still be changed.",
     )
 
 
 def choose_mended() -> tuple[Departure, ...]:
-    """The departures of the course network that are put right: a whole rung at a click, or one by one."""
+    """Choose the departures of the course network to mend: a whole rung, or one by one."""
     chosen = st.session_state.get("mended")
     if chosen is None:
         chosen = [name for name in DEPARTURES if MENDS[name] in st.query_params.get_all("mended")]
@@ -93,23 +131,23 @@ def choose_mended() -> tuple[Departure, ...]:
         format_func=lambda rung: {0: "0, course", len(DEPARTURES): f"{rung}, textbook"}.get(rung, str(rung)),
         key="rung",
         on_change=_take_rung,
-        help="Rung k mends the first k departures from the textbook, in the order below.",
+        help="Rung k replaces the first k departures by the textbook's version, in the order below.",
     )
     mended = st.pills(
-        "Mended",
+        words.title(ReferenceConfig, "mended"),
         DEPARTURES,
         selection_mode="multi",
         format_func=MENDS.__getitem__,
         key="mended",
         bind="query-params",
         persist_state="session",
-        help="Each puts one departure from the textbook right, by itself.",
+        help="Each one replaces one departure by the textbook's version, independently of the others.",
     )
     return tuple(name for name in DEPARTURES if name in mended)
 
 
 def rung_of(mended: tuple[Departure, ...]) -> int | None:
-    """How many departures are mended, where they are the first ones; None otherwise."""
+    """Return the rung that these departures make, or None if they are not the first ones."""
     return len(mended) if set(mended) == set(DEPARTURES[: len(mended)]) else None
 
 
@@ -118,11 +156,11 @@ def _take_rung() -> None:
         st.session_state["mended"] = list(DEPARTURES[: st.session_state["rung"]])
 
 
-# The others
+# The other controls
 
 
 def stored(space: Space) -> dict[str, Any]:
-    """What the controls were set to before, by this session or by the link that opened it."""
+    """Return what the controls were set to before, by this session or by its link."""
     return {key: _stored(space, key, default) for key, default in space.defaults().items()}
 
 
@@ -133,19 +171,19 @@ def _stored(space: Space, key: str, default: Any) -> Any:
     if text is None:
         return default
     if key == "seed":
-        return min(int(text), int(TrainingConfig.limits("seed").high)) if text.isdecimal() else default
+        return min(int(text), int(TrainingConfig.limits("seed").high or 0)) if text.isdecimal() else default
     return next((value for value in space.values(key) if show(key, value) == text), default)
 
 
 class Controls:
-    """The widgets, each bound to the page's link under its key; :attr:`values` are what they say by now."""
+    """The widgets, each bound to the page's link under its key; :attr:`values` holds their present values."""
 
     def __init__(self, space: Space) -> None:
         self.space = space
         before = stored(space)
         wanted = dict(before)
         if st.session_state.get("sized_for", space.sized_for) != space.sized_for:
-            wanted["size"] = space.defaults()["size"]  # other images, another natural size
+            wanted["size"] = space.defaults()["size"]  # other images have another default size
         if st.session_state.get("recipe_for", space.recipe) != space.recipe:
             wanted |= {key: space.defaults()[key] for key in RECIPE_FIELDS}
         st.session_state["recipe_for"] = space.recipe
@@ -154,46 +192,51 @@ class Controls:
             if value != before[key]:
                 st.session_state[key] = value
 
-    def slider(self, key: str, label: str, **options: Any) -> Any:
-        """A slider over the values that are possible now; a list of one where only one is."""
+    def slider(self, key: str, *terms: str, note: str = "") -> Any:
+        """Show a slider over the possible values, or a list if there is only one.
+
+        Args:
+            key: the control.
+            terms: glossary terms that its help explains.
+            note: further help.
+        """
         offered = self.space.allowed(key, self.values)
-        return self._made(st.select_slider if len(offered) > 1 else st.selectbox, key, label, offered, **options)
+        widget = st.select_slider if len(offered) > 1 else st.selectbox
+        return self._made(widget, key, offered, help_text(key, *terms, note=note))
 
-    def choice(self, key: str, label: str, **options: Any) -> Any:
-        """A drop-down list of the values that are possible now."""
-        return self._made(st.selectbox, key, label, self.space.allowed(key, self.values), **options)
+    def choice(self, key: str, *terms: str, note: str = "") -> Any:
+        """Show a drop-down list of the possible values; the arguments are those of :meth:`slider`."""
+        return self._made(st.selectbox, key, self.space.allowed(key, self.values), help_text(key, *terms, note=note))
 
-    def number(self, key: str, label: str, widget: Any, low: float, high: float, **options: Any) -> int:
-        """A whole number between fixed bounds, with ``st.slider`` or ``st.number_input``."""
+    def number(self, key: str, *terms: str, widget: Any, low: float, high: float) -> int:
+        """Show a whole number between fixed bounds, with ``st.slider`` or ``st.number_input``."""
         self.values[key] = widget(
-            label,
+            label(key),
             int(low),
             int(high),
             self.space.defaults()[key],
             key=key,
             bind="query-params",
             persist_state="session",
-            **options,
+            help=help_text(key, *terms),
         )
         return self.values[key]
 
-    def _made(
-        self, widget: Any, key: str, label: str, offered: list, *, format_func: Any = None, **options: Any
-    ) -> Any:
+    def _made(self, widget: Any, key: str, offered: list, text: str) -> Any:
         default = self.space.defaults()[key]
         if default not in offered:
             default = self.values[key]
         first = {"value": default} if widget is st.select_slider else {"index": offered.index(default)}
         self.values[key] = widget(
-            label,
+            label(key),
             offered,
             key=key,
-            format_func=format_func or (lambda value: show(key, value)),
+            format_func=lambda value: show(key, value),
             bind="query-params",
             persist_state="session",
+            help=text,
             **first,
-            **options,
         )
-        if key == "size":  # noted only now: a click elsewhere may end the script before the slider has its new value
+        if key == "size":  # stored only now: a click elsewhere may end the script before the slider has its new value
             st.session_state["sized_for"] = self.space.sized_for
         return self.values[key]

@@ -1,4 +1,4 @@
-"""From course to textbook, rung by rung: seven runs that differ only in how many departures are mended."""
+"""The ladder from the course network to the textbook: seven runs that differ only in the mended departures."""
 
 from dataclasses import replace
 from itertools import count as numbers
@@ -21,10 +21,10 @@ RUNGS = range(len(DEPARTURES) + 1)
 
 
 def ladder(space: Space, values: Values) -> list[RunConfig]:
-    """The run of each rung, all else as the controls are set.
+    """Return the settings of each rung; all other settings are those of the controls.
 
     Raises:
-        SettingsError: a rung cannot be built, or does not fit the memory; which it is stands in the sentence.
+        SettingsError: a rung cannot be built, or does not fit the memory.
     """
     configs = []
     for rung in RUNGS:
@@ -32,16 +32,16 @@ def ladder(space: Space, values: Values) -> list[RunConfig]:
         own = replace(space, base=base)
         configs.append(own.config(values))
         if not own.fits(values):
-            what = "the device's memory" if space.demo is None else "the bounds of this demo"
+            what = "the memory of the device" if space.demo is None else "the limits of this demo"
             raise SettingsError(f"Rung {rung} does not fit {what}: choose fewer patches, or fewer heads.")
     return configs
 
 
 def rung_names(configs: list[RunConfig], name: str | None) -> list[str]:
-    """What the runs are called: the given or suggested name, numbered where one of them is taken, and the rung.
+    """Return the names of the runs: the given or suggested name, a number if one is taken, and the rung.
 
     Raises:
-        RunError: a run cannot be called so.
+        RunError: a run cannot have this name.
     """
     base = name or runs.suggest_name(configs[0])
     for number in numbers(1):
@@ -49,16 +49,16 @@ def rung_names(configs: list[RunConfig], name: str | None) -> list[str]:
         names = [f"{stem}-rung{rung}" for rung in RUNGS]
         if not any(map(access.is_taken, names)):
             return [runs.check_name(each) for each in names]
-    raise AssertionError  # the numbers have no end
+    raise AssertionError("unreachable: numbers never end")
 
 
 def offer_ladder(space: Space, values: Values, name: str | None) -> None:
-    """A button that opens on what the seven runs cost, and on the button that queues them; a sentence without room."""
+    """Offer to queue the seven runs and show what they cost; say so if there is no room for them."""
     room = access.room()
     if room is not None and room < len(RUNGS):
         st.caption(
-            f":material/stairs: The ladder from course to textbook takes {len(RUNGS)} runs; "
-            f"on this demo you can start {room or 'none'} now."
+            f":material/stairs: The ladder from the course network to the textbook takes {len(RUNGS)} runs; "
+            f"you can start {room or 'none'} on this demo now."
         )
         return
     with st.popover("Queue all seven rungs", icon=":material/stairs:", width="stretch"):
@@ -70,13 +70,13 @@ def offer_ladder(space: Space, values: Values, name: str | None) -> None:
             return
         costs = [cost_of(config, space.info) for config in configs]
         st.markdown(
-            "Seven runs, one after the other, with the settings of this page; each mends one departure more. "
-            "The Runs page then shows what each was worth."
+            "Trains seven runs one after the other with the settings of this page. Each run mends one more departure. "
+            "The Runs page then shows what each step changes."
         )
         st.table(
             {
                 "Rung": [str(rung) for rung in RUNGS],
-                "Mended": ["Nothing: the course network", *(f"… and {MENDS[name]}" for name in DEPARTURES)],
+                "Mended": ["Nothing (course network)", *(f"… and {MENDS[name]}" for name in DEPARTURES)],
                 "Parameters": [count(cost.parameters) for cost in costs],
                 "Time": [duration(cost.seconds) for cost in costs],
             },
@@ -85,17 +85,17 @@ def offer_ladder(space: Space, values: Values, name: str | None) -> None:
         need, free = sum(cost.disk_bytes for cost in costs), free_bytes(checkpoints_dir())
         time = duration(sum(cost.seconds for cost in costs))
         st.markdown(
-            f"Together about **{time}** and **{size(need)}** of disk; {size(free)} are free. "
-            f"They are called {plain(names[0])} to {plain(names[-1])}."
+            f"In total about **{time}** and **{size(need)}** of disk space ({size(free)} free). "
+            f"The runs are called {plain(names[0])} to {plain(names[-1])}."
         )
         if need > free:
-            st.warning("The disk does not hold them; delete some runs first.", icon=":material/hard_drive:")
+            st.warning("There is not enough disk space: delete some runs first.", icon=":material/hard_drive:")
         if st.button("Queue seven runs", type="primary", key="queue-ladder", disabled=need > free):
             queue(configs, names)
 
 
 def queue(configs: list[RunConfig], names: list[str]) -> None:
-    """Start them all, in their order, and follow the first."""
+    """Start all runs in order, and follow the first."""
     try:
         for config, name in zip(configs, names, strict=True):
             access.start(config, name)

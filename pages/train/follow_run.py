@@ -1,8 +1,9 @@
-"""The Train page's view of one run: progress, live curves, log, Stop, and what comes after."""
+"""The Train page's view of one run: progress, live curves, log, and buttons to stop, resume and restart."""
 
 import time
 from collections.abc import Callable, Hashable
 from functools import partial
+from typing import Literal
 
 import streamlit as st
 from streamlit.delta_generator import DeltaGenerator
@@ -16,31 +17,31 @@ from pages.ui.run_words import BADGES, SHIPPED_WORDS
 from pages.ui.text import plain, show_error
 from pages.ui.wording import duration
 from vit import plots, runs
-from vit.config import ModelConfig, RunConfig, StartConfig, TrainingConfig, recipe_of
+from vit.config import ModelConfig, RunConfig, StartConfig, TrainingConfig, recipe_of, words
 from vit.errors import UserError
 from vit.jobs import queue
 from vit.runs import Run
 
 FRAGMENT = "follow"
 SOON, SOON_FOR = 0.4, 20.0
-"""Seconds between two looks at a run for so many seconds after its start."""
-CHARTS = (
+"""Seconds between two updates, and for how many seconds after the start of a run."""
+CHARTS: tuple[tuple[str, Callable[..., dict], str, int | Literal["all"]], ...] = (
     ("Loss", plots.loss_curve, "Loss of each step, and of each epoch on training and validation images", "all"),
     ("Accuracy", plots.accuracy_curve, "Training and validation accuracy of each epoch", 1),
-    ("Learning rate", plots.learning_rate_curve, "Learning rate of each step", 1),
+    (words.title(TrainingConfig, "lr"), plots.learning_rate_curve, "Learning rate of each step", 1),
 )
 
 
 def pick() -> Run | None:
-    """The run to follow: of the link, or the newest active one, or the newest."""
+    """Choose the run to follow: the one in the link, else the newest active one, else the newest."""
     found = sorted(access.my_runs(), key=lambda run: not run.active)  # stable: newest first among equals
     if not found:
-        st.caption("Nothing has been trained yet. Choose images and a model under New run, and press Start.")
+        st.caption("Nothing has been trained yet. Choose images and a model under New run, then press Start training.")
         return None
-    by_name = {run.name: run for run in found}
+    by_name: dict[str | None, Run] = {run.name: run for run in found}
     asked = stored("run")
     if asked not in (None, *by_name):
-        st.toast(f"There is no run {plain(asked, 32)} any more.", icon=":material/info:")
+        st.toast(f"The run {plain(asked, 32)} no longer exists.", icon=":material/info:")
     complete("run", asked if asked in by_name else found[0].name)
     name = st.selectbox(
         "Run", list(by_name), index=None, key="run", bind="query-params", required=True, label_visibility="collapsed"
@@ -49,7 +50,7 @@ def pick() -> Run | None:
 
 
 def follow(bar: DeltaGenerator) -> None:
-    """One run, picked in ``bar``, and drawn anew while it is active, as soon as there is news of it."""
+    """Show the run that is chosen in ``bar``; while it is active, update when something changes."""
     with bar:
         run = pick()
     if run is not None:
@@ -62,18 +63,18 @@ def follow(bar: DeltaGenerator) -> None:
 
 
 def news(run: Run) -> Hashable:
-    """Changes with all that the page says of an active run."""
+    """Return a value that changes with everything that the page shows of an active run."""
     state = run.state
     return state, run.written, queue.positions().get(run.name) if state == "queued" else None
 
 
 def pace(run: Run) -> float:
-    """Seconds between two looks: few while somebody waits for the first point, and no longer than that may take."""
+    """Return the seconds between two updates: few shortly after the start, while the first point is awaited."""
     return SOON if time.time() - run.status.ticket / 1e9 < SOON_FOR else polling.TICK
 
 
 def show_run(run: Run, shown: str) -> None:
-    """Everything about one run. A full rerun once its state is no longer the one that the page was drawn for."""
+    """Show everything about one run; rerun the page once the state differs from ``shown``."""
     polling.shows(FRAGMENT, news(run))
     try:
         status, lines = access.see(run).status, history(run)
@@ -92,11 +93,11 @@ def show_run(run: Run, shown: str) -> None:
     show_numbers(config.training, status, lines)
     show_curves(run, lines)
     with st.expander("Log", icon=":material/article:"):
-        st.code(access.without_paths(run.log(lines=60)) or "Nothing so far.", language=None, wrap_lines=True)
+        st.code(access.without_paths(run.log(lines=60)) or "The log is empty.", language=None, wrap_lines=True)
 
 
 def settings_words(config: RunConfig) -> str:
-    """The network and how it is trained, in one line."""
+    """Describe the network and its training in one line."""
     model, training = config.model, config.training
     title = f"Vision Transformer, {model.title}" if model.architecture == "vit" else model.title
     return (
@@ -107,15 +108,15 @@ def settings_words(config: RunConfig) -> str:
 
 
 def start_words(start: StartConfig | None) -> str:
-    """What a training began from, as a sentence with a space behind it; empty where its weights were drawn."""
+    """Say what a training started from, with a space at the end; empty for random weights."""
     if start is None:
         return ""
-    slower = f", each block at {start.layer_decay:g} of the next one's rate" if start.layer_decay != 1 else ""
-    return f"Starts from {start.run}{', the head alone is trained' if start.frozen else slower}. "
+    decay = f", layer-wise decay {start.layer_decay:g}" if start.layer_decay != 1 else ""
+    return f"Starts from {start.run}{'; only the head is trained' if start.frozen else decay}. "
 
 
 def next_pages(model: ModelConfig) -> tuple[tuple[str, str, str], ...]:
-    """What to do with a trained network: page, label, icon."""
+    """Return links for a trained network: page, label, icon."""
     look = "See where it looks" if model.architecture == "cnn" else "Look into its heads"
     return (
         ("predict/page.py", "Predict with it", ":material/image_search:"),
@@ -125,12 +126,12 @@ def next_pages(model: ModelConfig) -> tuple[tuple[str, str, str], ...]:
 
 
 def history(run: Run) -> dict[tuple, dict]:
-    """All metrics of a run by event and step; only what is new since the last look is read."""
+    """Return all metrics of a run by event and step; only new lines are read."""
     cache = st.session_state.get("history")
     if cache is None or cache["run"] != run.path:
         cache = st.session_state["history"] = {"run": run.path, "offset": 0, "lines": {}}
     new, offset = run.metrics(cache["offset"])
-    if offset < cache["offset"]:  # a resume has cut the file back
+    if offset < cache["offset"]:  # a resume has shortened the file
         cache["lines"].clear()
     cache["lines"].update({(line["event"], line["step"]): line for line in new})
     cache["offset"] = offset
@@ -138,7 +139,7 @@ def history(run: Run) -> dict[tuple, dict]:
 
 
 def show_state(run: Run, status: runs.Status) -> None:
-    """A badge, a sentence, the progress, and what can be done now."""
+    """Show the state as a badge and a sentence, the progress, and the buttons."""
     label, icon, colour = BADGES[status.state]
     with st.container(horizontal=True, vertical_alignment="center"):
         st.badge(label, icon=icon, color=colour)
@@ -157,15 +158,15 @@ def show_state(run: Run, status: runs.Status) -> None:
 
 
 def queue_sentence(run: Run) -> str:
-    """The place in the queue of a run that waits."""
+    """Say where a waiting run is in the queue."""
     words = queue.position_text(queue.positions().get(run.name, 1))
-    return f"{words[0].upper()}{words[1:]}; it begins by itself, as soon as the device is free."
+    return f"{words[0].upper()}{words[1:]}; starts automatically when the device is free."
 
 
 def show_action(run: Run, status: runs.Status) -> None:
-    """Stop while it is active, Resume where it can go on, and Start over at any time."""
+    """Show Stop while the run is active, Resume if it can continue, and Start over."""
     reason, active = access.reason_not_changeable(run), status.state in runs.ACTIVE
-    # Done in callbacks: they come before the page finds that the run's state has changed, and is drawn anew.
+    # Callbacks run before the page notices the new state and reruns.
     button = partial(st.button, disabled=bool(reason), on_click=act)
     clicked = False
     if active:
@@ -179,7 +180,7 @@ def show_action(run: Run, status: runs.Status) -> None:
         "Start over" if active or run.has_weights else "Start again",
         icon=":material/restart_alt:",
         key="restart",
-        help=reason or "From the beginning, with the same settings.",
+        help=reason or "Train again from the beginning with the same settings.",
         args=(ask_to_restart if asks else access.restart, run),
     )
     if problem := st.session_state.pop("action_problem", None):
@@ -189,7 +190,7 @@ def show_action(run: Run, status: runs.Status) -> None:
 
 
 def act(action: Callable[[Run], None], run: Run) -> None:
-    """Do what a button says; what is in the way is shown with the next drawing."""
+    """Do what a button says; an error is shown at the next rerun."""
     try:
         action(run)
     except UserError as error:
@@ -197,32 +198,32 @@ def act(action: Callable[[Run], None], run: Run) -> None:
 
 
 def ask_to_restart(run: Run) -> None:
-    """The question comes outside of what refreshes itself."""
+    """Open the question, outside the fragment that updates itself."""
     st.session_state["restarting"] = run.path
 
 
-def keep() -> None:
-    """The question is answered, or was put aside."""
+def close_restart_question() -> None:
+    """Close the question."""
     st.session_state.pop("restarting", None)
 
 
-@st.dialog("Start this run over?", icon=":material/restart_alt:", on_dismiss=keep)
+@st.dialog("Start this run over?", icon=":material/restart_alt:", on_dismiss=close_restart_question)
 def confirm_restart(run: Run) -> None:
-    """Say what will be gone, and ask."""
+    """Say what will be deleted, and ask."""
     best = run.best or {}
-    reached = f"; they reached {best['val_accuracy']:.1%} on the validation images" if "val_accuracy" in best else ""
-    at_work = " It is at work, and will be stopped." if run.active else ""
+    reached = f" (validation accuracy {best['val_accuracy']:.1%})" if "val_accuracy" in best else ""
+    at_work = " The training in progress is stopped." if run.active else ""
     st.markdown(
-        f"**{plain(run.name)}** is trained again from the beginning, with the same settings. Its curves, snapshots and "
-        f"weights will be gone for good{reached}.{at_work}"
+        f"**{plain(run.name)}** is trained again from the beginning with the same settings. Its curves, snapshots and "
+        f"weights{reached} are permanently deleted.{at_work}"
     )
     if run.shipped:
         st.warning(SHIPPED_WORDS, icon=":material/warning:")
     with st.container(horizontal=True, horizontal_alignment="right"):
-        if st.button("Keep it", key="keep_run", on_click=keep):
+        if st.button("Keep it", key="keep_run", on_click=close_restart_question):
             st.rerun()
         if st.button("Start over", type="primary", icon=":material/restart_alt:", key="restart_surely"):
-            keep()
+            close_restart_question()
             try:
                 access.restart(run)
             except UserError as error:
@@ -232,16 +233,16 @@ def confirm_restart(run: Run) -> None:
 
 
 def show_numbers(training: TrainingConfig, status: runs.Status, lines: dict[tuple, dict]) -> None:
-    """The newest numbers, one tile each."""
+    """Show the latest numbers."""
     step = next((line for (event, _), line in reversed(lines.items()) if event == "step"), None)
     epoch = next((line for (event, _), line in reversed(lines.items()) if event == "epoch"), None)
     best = status.best if status.validated else None
     with st.grid(5, min_column_width=130):
         st.metric("Loss of the last step", f"{step['loss']:.3f}" if step else None)
         st.metric(
-            "Validation accuracy", f"{epoch['val_accuracy']:.1%}" if epoch else None, help="After the last epoch."
+            "Validation accuracy", f"{epoch['val_accuracy']:.1%}" if epoch else None, help="After the latest epoch."
         )
-        label = "Best so far" if training.keep == "validation" else "Of the kept weights"
+        label = "Best so far" if training.keep == "validation" else "Accuracy of kept weights"
         st.metric(label, f"{best['val_accuracy']:.1%}" if best else None, help=kept_words(training, best))
         st.metric("Images per second", f"{step['images_per_second']:,.0f}" if step else None)
         if status.state in runs.ACTIVE:
@@ -251,29 +252,29 @@ def show_numbers(training: TrainingConfig, status: runs.Status, lines: dict[tupl
 
 
 def kept_words(training: TrainingConfig, best: dict | None) -> str:
-    """Which weights the run keeps, for the tile of their validation accuracy."""
+    """Say which weights the run keeps."""
     if best is None:
         return "Measured at the end of the first epoch."
     match training.keep:
         case "validation":
-            return f"The run keeps the weights of the best validation accuracy, by now those of epoch {best['epoch']}."
+            return f"The run keeps the weights with the best validation accuracy, now those of epoch {best['epoch']}."
         case "training_loss":
             return (
-                "Validation accuracy of the weights that the run keeps: those at the lowest running training loss, by "
-                f"now of step {best['step']:,}, in epoch {best['epoch']}. Another epoch may well end with a better one."
+                "Validation accuracy of the weights that the run keeps: those with the lowest running training loss, "
+                f"now of step {best['step']:,}, in epoch {best['epoch']}. Other epochs may have a better accuracy."
             )
-    return "Validation accuracy of the weights that the run keeps, the last."
+    return "Validation accuracy of the weights that the run keeps, which are the last."
 
 
 def time_left(status: runs.Status, step: dict) -> float:
-    """Seconds until the end, validation included: the rest goes as fast as what is done."""
+    """Estimate the seconds until the end, from the mean speed so far, validation included."""
     return step["seconds"] / step["step"] * max(0, status.steps_total - step["step"])
 
 
 def show_curves(run: Run, lines: dict[tuple, dict]) -> None:
-    """Loss over the whole width, accuracy and learning rate below it."""
+    """Show the curves of loss, accuracy and learning rate."""
     if not lines:
-        st.caption("The curves appear with the first step.")
+        st.caption("The curves appear after the first step.")
         return
     with st.grid(2, min_column_width=300) as grid:
         for title, curve, alt, span in CHARTS:
@@ -287,11 +288,11 @@ def show_curves(run: Run, lines: dict[tuple, dict]) -> None:
 
 
 def loss_words(training: TrainingConfig) -> str:
-    """Why the training loss is not the validation loss."""
+    """Explain why training loss and validation loss differ."""
     parts = [
         "on augmented images" if training.augment != "none" else "",
         "with softened labels" if training.label_smoothing else "",
-        "while the weights still move",
+        "while the weights still change",
     ]
     taken = ", ".join(part for part in parts if part)
-    return f"The training loss is taken {taken}; so it may well lie above the validation loss."
+    return f"The training loss is measured {taken}, so it can be higher than the validation loss."

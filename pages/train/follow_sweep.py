@@ -1,4 +1,4 @@
-"""The Train page's view of a sweep: a heat map that follows its runs, and what can be done with all of them."""
+"""The Train page's view of a sweep: a heat map of its runs, and buttons that act on all of them."""
 
 from collections.abc import Callable, Hashable, Sequence
 
@@ -22,7 +22,7 @@ FRAGMENT = "sweep_view"
 
 
 def follow_sweep(bar: DeltaGenerator) -> None:
-    """One sweep, picked in ``bar``, drawn anew while one of its runs is active, as soon as there is news of it."""
+    """Show the sweep that is chosen in ``bar``; while a run is active, update when something changes."""
     with bar:
         name = pick()
     if name is None:
@@ -39,14 +39,14 @@ def follow_sweep(bar: DeltaGenerator) -> None:
 
 
 def pick() -> str | None:
-    """The sweep to follow: of the link, or the newest."""
+    """Choose the sweep to follow: the one in the link, else the newest."""
     found = list(access.my_sweeps())
     if not found:
         st.caption(f"There is no sweep yet. Choose a network under New run, open {OPEN}, and press Start.")
         return None
     asked = stored("sweep")
     if asked not in (None, *found):
-        st.toast(f"There is no sweep {plain(asked, 32)} any more.", icon=":material/info:")
+        st.toast(f"The sweep {plain(asked, 32)} no longer exists.", icon=":material/info:")
     complete("sweep", asked if asked in found else found[0])
     name = st.selectbox(
         "Sweep", found, index=None, key="sweep", bind="query-params", required=True, label_visibility="collapsed"
@@ -55,17 +55,17 @@ def pick() -> str | None:
 
 
 def look(name: str) -> Sweep:
-    """The sweep as it is now; without runs where they are all deleted."""
-    return sweep.read(name, access.my_sweeps().get(name, ()))
+    """Return the present state of a sweep; it has no runs if they are all deleted."""
+    return sweep.look(name, access.my_sweeps().get(name, ()))
 
 
 def news(name: str) -> Hashable:
-    """Changes with all that the page says of a sweep: by the epoch, not by the step."""
+    """Return a value that changes with what the page shows of a sweep: once an epoch, not at every step."""
     return tuple((it.run.name, it.state, it.epoch, it.accuracy, it.share > 0) for it in look(name).members)
 
 
 def show_sweep(name: str, active: bool) -> None:
-    """Everything about one sweep. A full rerun once it is no longer at work, or again."""
+    """Show everything about one sweep; rerun the page once it starts or stops training."""
     polling.shows(FRAGMENT, news(name))
     found = look(name)
     if found.active != active or not found.members:
@@ -84,12 +84,12 @@ def show_sweep(name: str, active: bool) -> None:
 
 
 def words(found: Sweep) -> str:
-    """How the map is read, and its best cell."""
-    several, best = len(found.seeds), found.best
-    what = "the mean accuracy of n seeds, and the range that they span," if several > 1 else "the accuracy"
+    """Explain how to read the map, and name its best cell."""
+    several, best = len(found.seeds) > 1, found.best
+    what = "mean validation accuracy over n seeds, with its range," if several else "validation accuracy"
     sentence = (
-        f"Colour and number are {what} on the validation images, of the weights that each run keeps. "
-        "A frame tells what is not done. Click a cell to go to its run."
+        f"Colour and number show the {what} of the weights that each run keeps. "
+        "A frame marks a cell that is not finished. Click a cell to open its run."
     )
     if best is not None:
         where = f"{best.heads} head{'s' if best.heads > 1 else ''} at depth {best.depth}"
@@ -98,7 +98,7 @@ def words(found: Sweep) -> str:
 
 
 def show_state(found: Sweep) -> None:
-    """How many runs are done, and what can be done with all of them."""
+    """Show how many runs are done, and the buttons."""
     members = found.members
     done = found.count("finished") + sum(it.done for it in members if it.state == "stopped")
     parts = {
@@ -115,8 +115,8 @@ def show_state(found: Sweep) -> None:
             st.badge("Finished", icon=":material/check_circle:", color="green")
         else:
             st.badge("Incomplete", icon=":material/pending:", color="orange")
-        told = [f"{count} {what}" for what, count in parts.items() if count]
-        rest = f": {', '.join(told)}" if told else ""
+        said = [f"{count} {what}" for what, count in parts.items() if count]
+        rest = f": {', '.join(said)}" if said else ""
         st.markdown(f"{done} of {len(members) + found.open} runs are done{rest}.")
         show_actions(found)
     if found.active:
@@ -124,7 +124,7 @@ def show_state(found: Sweep) -> None:
 
 
 def show_actions(found: Sweep) -> None:
-    """Stop all while a run is active; go on with what failed or was stopped, fill what is missing, and delete."""
+    """Show buttons to stop all runs, resume those that ended early, start missing ones, and delete all."""
     all_ = [it.run for it in found.members]
     reason = next(filter(None, map(access.reason_not_changeable, all_)), None)
     clicked = False
@@ -143,17 +143,17 @@ def show_actions(found: Sweep) -> None:
             "Resume the rest",
             icon=":material/resume:",
             key="sweep_resume",
-            help=reason or "Goes on with all runs that failed or were stopped.",
+            help=reason or "Resume all runs that failed or were stopped.",
             disabled=bool(reason),
             on_click=act,
             args=(access.resume_sweep, all_),
         )
     if found.open:
         clicked |= st.button(
-            "Start the missing",
+            "Start missing runs",
             icon=":material/playlist_add:",
             key="sweep_fill",
-            help=reason or "Trains the open cells of the map, with the settings of the others.",
+            help=reason or "Train the missing runs with the settings of the others.",
             disabled=bool(reason),
             on_click=act,
             args=(fill, all_),
@@ -175,12 +175,12 @@ def show_actions(found: Sweep) -> None:
 
 
 def fill(found: list[Run]) -> None:
-    """Start what is missing of a sweep."""
-    access.start_sweep(sweep.config_of(found))
+    """Start the missing runs of a sweep."""
+    access.start_sweep(sweep.whole(found))
 
 
 def act(action: Callable[[list[Run]], None], found: list[Run]) -> None:
-    """Do what a button says; what is in the way is shown with the next drawing."""
+    """Do what a button says; an error is shown at the next rerun."""
     try:
         action(found)
     except UserError as error:
@@ -188,51 +188,51 @@ def act(action: Callable[[list[Run]], None], found: list[Run]) -> None:
 
 
 def ask(what: str, name: str) -> None:
-    """The question comes outside of what refreshes itself."""
+    """Open a question, outside the fragment that updates itself."""
     st.session_state["sweep_question"] = what, name
 
 
-def answered() -> None:
-    """The question is answered, or was put aside."""
+def close_question() -> None:
+    """Close the question."""
     st.session_state.pop("sweep_question", None)
 
 
-@st.dialog("Stop all runs of this sweep?", icon=":material/stop:", on_dismiss=answered)
+@st.dialog("Stop all runs of this sweep?", icon=":material/stop:", on_dismiss=close_question)
 def confirm_stop(name: str) -> None:
-    """Say what happens, and ask."""
+    """Say what will happen, and ask."""
     found = look(name)
     at_work = found.count("running", "queued")
     st.markdown(
-        f"**{plain(name)}**: {at_work} run{'s' if at_work > 1 else ''} that train or wait will end. What they have "
-        "reached is kept, and they can be resumed."
+        f"This stops {at_work} training or waiting run{'s' if at_work > 1 else ''} of **{plain(name)}**. Progress is "
+        "kept, and the runs can be resumed."
     )
-    _answers("Let them go on", "Stop all", ":material/stop:", access.stop_sweep, found)
+    _answers("Let them continue", "Stop all", ":material/stop:", access.stop_sweep, found)
 
 
-@st.dialog("Delete all runs of this sweep?", icon=":material/delete:", on_dismiss=answered)
+@st.dialog("Delete all runs of this sweep?", icon=":material/delete:", on_dismiss=close_question)
 def confirm_delete(name: str) -> None:
-    """Say what will be gone, and ask."""
+    """Say what will be deleted, and ask."""
     found = look(name)
     freed = sum(it.run.size_bytes for it in found.members)
     st.markdown(
-        f"**{plain(name)}** will be gone for good: the settings, curves and weights of its {len(found.members)} runs. "
-        f"That frees {size(freed)}."
+        f"This permanently deletes **{plain(name)}**: the settings, curves and weights of its "
+        f"{len(found.members)} runs. It frees {size(freed)}."
     )
     _answers("Keep them", "Delete all", ":material/delete:", access.delete_sweep, found)
 
 
 def _answers(no: str, yes: str, icon: str, action: Callable[[list[Run]], None], found: Sweep) -> None:
     with st.container(horizontal=True, horizontal_alignment="right"):
-        if st.button(no, key="sweep_no", on_click=answered):
+        if st.button(no, key="sweep_no", on_click=close_question):
             st.rerun()
         if st.button(yes, type="primary", icon=icon, key="sweep_yes"):
-            answered()
+            close_question()
             act(action, [it.run for it in found.members])
             st.rerun()
 
 
 def show_runs(found: Sweep, chosen: Sequence[dict]) -> None:
-    """The way to each run: of the cell that was clicked, and by its name from a list."""
+    """Link to the runs: those of the clicked cell, and all by name."""
     cells = {(cell.heads, cell.depth): cell for cell in found.cells}
     picked = [(found.heads[round(it["x"])], found.depths[round(it["y"])]) for it in chosen if _on_map(it, found)]
     cell = cells.get(picked[0]) if picked else None
@@ -243,14 +243,14 @@ def show_runs(found: Sweep, chosen: Sequence[dict]) -> None:
     if cell is not None:
         st.markdown(f"**{cell.heads} head{'s' if cell.heads > 1 else ''}, depth {cell.depth}**")
         if not cell.members:
-            st.caption("There is no run here; Start the missing fills it.")
+            st.caption("There is no run here; press Start missing runs to train it.")
         with st.container(horizontal=True):
             for it in cell.members:
                 score = "" if it.accuracy is None else f", {it.accuracy:.1%}"
                 _link(it.run, f"Seed {it.point.seed}{score}")
     names = {it.run.name: it.run for it in found.members}
     with st.container(horizontal=True, vertical_alignment="bottom"):
-        name = st.selectbox("Run", list(names), index=None, key="sweep_run", placeholder="Go to a run", width=320)
+        name = st.selectbox("Run", list(names), index=None, key="sweep_run", placeholder="Open a run", width=320)
         if name in names:
             _link(names[name], "Follow it")
 

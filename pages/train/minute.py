@@ -1,4 +1,4 @@
-"""Train your own in a minute: a button that starts the preset ``minute`` and follows it on the Train page."""
+"""A button that starts the preset ``minute`` and opens it on the Train page."""
 
 import streamlit as st
 
@@ -11,11 +11,11 @@ from vit.support import hardware
 
 PRESET = "minute"
 DRAWN_PER_SECOND = 280
-"""Scenes that a core draws, about."""
+"""Approximate number of scenes that one core draws per second."""
 
 
 def offer_minute() -> None:
-    """The button, and what it does."""
+    """Show the button, and say what it does."""
     reason = access.why_no_room()
     with st.container(horizontal=True, vertical_alignment="center"):
         pressed = st.button(
@@ -26,7 +26,7 @@ def offer_minute() -> None:
             help=reason or None,
         )
         st.caption(
-            f"One click, and you watch a small network learn to tell drawn scenes, from nothing.{drawing_words()}",
+            f"Watch a small network learn to classify drawn scenes from scratch.{drawing_words()}",
             width="stretch",
         )
     if pressed:
@@ -34,7 +34,7 @@ def offer_minute() -> None:
 
 
 def start() -> None:
-    """Start the run, and go where it is followed."""
+    """Start the run, and open it on the Train page."""
     from vit.flags import configure
 
     try:
@@ -47,7 +47,7 @@ def start() -> None:
 
 
 def drawing_words() -> str:
-    """How much longer it takes where the scenes are not drawn yet; empty where they are."""
+    """Say how much longer it takes if the scenes are not drawn yet; empty if they are."""
     from vit import data
     from vit.flags import configure
 
@@ -57,4 +57,4 @@ def drawing_words() -> str:
     info = data.describe(config.source)
     count = (config.train_images or info.train_count) + (config.val_images or info.val_count)
     seconds = count / (DRAWN_PER_SECOND * hardware.cpu_cores())
-    return f" The {count:,} scenes are drawn first, about {duration(seconds)} more, once."
+    return f" The first time, drawing the {count:,} scenes takes about {duration(seconds)} more."

@@ -1,4 +1,4 @@
-"""Train: choose images, a network and a recipe, start, and watch it learn."""
+"""Train: choose images, a network and a recipe, start the training, and follow it."""
 
 import streamlit as st
 
@@ -28,7 +28,7 @@ FOLLOW, FOLLOW_SWEEP = "Follow a run", "Follow a sweep"
 
 
 def set_up() -> None:
-    """The form for a new run: images, then all that depends on them; above it the run that needs no form."""
+    """Show the form for a new run, and above it the button that needs no form."""
     offer_minute()
     with st.container(border=True):
         st.subheader("Images", anchor=False)
@@ -39,25 +39,25 @@ def set_up() -> None:
 
 @st.fragment
 def choose_run(info: DataInfo) -> None:
-    """Model, recipe, what the run will cost, Start: what a slider changes, and nothing else."""
+    """Show the form below the images: the part that is drawn again when a slider moves."""
     try:
         show_form(info)
-    except UserError as error:  # a fragment that is drawn by itself is not within the router's own
+    except UserError as error:  # the router does not catch errors in a rerun of a fragment
         show_error(error)
 
 
 def show_form(info: DataInfo) -> None:
-    """The form itself, in three boxes."""
+    """Show the model, the training, and the cost with the Start button."""
     model_box, training_box = st.container(border=True), st.container(border=True)
-    # First the choices that the sliders depend on, in either box.
+    # First the choices in both boxes that the sliders depend on.
     with model_box:
         st.subheader("Model", anchor=False)
         origin = choose_start()
         start = choose_frozen(origin) if origin else None
-        base = origin.config.model if origin else choose_model()
+        base: ModelConfig = origin.config.model if origin else choose_model()
     with training_box:
         st.subheader("Training", anchor=False)
-        if start:
+        if origin and start:
             st.caption(recipe_reason(start))
             space: Space = make_tuned_space(origin.config, start, info, machine(), access.bounds())
         else:
@@ -72,8 +72,8 @@ def show_form(info: DataInfo) -> None:
         training_controls(controls, machine())
     with st.container(border=True):
         config = space.config(controls.values)
-        if words := train_words():
-            st.caption(f":material/straighten: {words}")
+        if bounds := train_words():
+            st.caption(f":material/straighten: {bounds}")
         limits = access.bounds()
         show_cost(config, info, limits.seconds if limits else None)
         name = offer_start(config, fits=space.fits(controls.values))
@@ -83,7 +83,7 @@ def show_form(info: DataInfo) -> None:
 
 
 def choose_model() -> ModelConfig:
-    """The network, and of the course network what of it is mended."""
+    """Choose the network, and for the course network the departures to mend."""
     network = choose_network()
     st.caption(SENTENCES[network])
     base = MODELS[network]
@@ -94,13 +94,17 @@ def choose_model() -> ModelConfig:
 
 
 def offer_start(config: RunConfig, *, fits: bool) -> str | None:
-    """The run's name, Start, and the same as a command; returns the name where one was typed."""
+    """Show the run's name, Start, and the command that does the same.
+
+    Returns:
+        The name, if one was typed.
+    """
     name_column, button_column = st.columns([3, 2], vertical_alignment="bottom")
     typed = name_column.text_input(
         "Name of the run",
         key="name",
         placeholder=runs.suggest_name(config),
-        help="Left empty, it is named after its settings.",
+        help="If this is empty, the run is named after its settings.",
     )
     name = typed.strip() or None
     pressed = button_column.button(
@@ -112,8 +116,8 @@ def offer_start(config: RunConfig, *, fits: bool) -> str | None:
         key="start_training",
     )
     if not fits:
-        st.warning(why_not(config))
-    with st.expander("The same from a terminal", icon=":material/terminal:"):
+        st.warning(too_large_message(config))
+    with st.expander("Command for a terminal", icon=":material/terminal:"):
         st.code(access.command(config, name), language="bash", wrap_lines=True)
     if pressed:
         try:
@@ -126,25 +130,25 @@ def offer_start(config: RunConfig, *, fits: bool) -> str | None:
     return name
 
 
-def why_not(config: RunConfig) -> str:
-    """Why even the smallest network of this kind cannot be trained."""
+def too_large_message(config: RunConfig) -> str:
+    """Say why even the smallest network of this kind cannot be trained."""
     limits = access.bounds()
     if limits is not None:
         try:
             limits.check(config)
         except UserError as error:
-            return f"This demo does not offer this network, which is too large for it even at its smallest. {error}"
-    return "Even the smallest model does not fit this device's memory; choose another device or other images."
+            return f"This network is too large for this demo, even at its smallest. {error}"
+    return "Even the smallest network does not fit the memory of this device: choose another device or other images."
 
 
 @st.cache_data(ttl=300, max_entries=1, show_spinner=False)
 def machine() -> tuple[hardware.Device, ...]:
-    """The devices of this machine, the fastest first."""
+    """Return the devices of this machine, the fastest first."""
     return tuple(hardware.devices())
 
 
 def first_view() -> str:
-    """Follow what the link names, or a run that is training; set up a new one otherwise."""
+    """Return the view to open: the one that the link names, a run that is training, or the form for a new run."""
     if "sweep" in st.query_params:
         return FOLLOW_SWEEP
     if "start" in st.query_params:
@@ -155,8 +159,8 @@ def first_view() -> str:
 
 st.title("Train", anchor=False)
 st.caption(
-    "Choose images, a network and a recipe; then watch the loss fall, step by step. "
-    "A training goes on when this page is closed."
+    "Choose images, a network and a recipe, then watch the loss fall step by step. "
+    "Training continues if you close this page."
 )
 show_notice()
 followed = st.session_state.pop("started", None) or st.query_params.get("follow")  # Start, or a link of the sidebar

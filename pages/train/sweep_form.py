@@ -1,14 +1,15 @@
-"""The Train page's form for a sweep: a grid over heads, depth and seeds, what it costs, Start."""
+"""The form for a sweep: a grid over heads, depth and seeds, its cost, and the Start button."""
 
 from collections.abc import Sequence
 
 import streamlit as st
 
 from pages import access
+from pages.train.controls import DERIVED
 from pages.train.cost import cost_of
 from pages.ui.text import plain, show_error
 from pages.ui.wording import duration, size, term
-from vit.config import DEPTHS, HEADS, RunConfig, TransformerConfig
+from vit.config import DEPTHS, HEADS, RunConfig, TransformerConfig, ViTConfig, words
 from vit.cost.estimate import fits
 from vit.data import DataInfo
 from vit.errors import SettingsError, UserError
@@ -18,21 +19,20 @@ from vit.support.hardware import Device
 from vit.sweeps import sweep
 from vit.sweeps.config import RUNS_MAX, SEEDS_MAX, SweepConfig
 
-SAME = {"head": "The width of a head", "token": "The width of a token"}
+SAME = {"head": DERIVED["head_dim"][0], "token": words.title(ViTConfig, "embed_dim")}
 OPEN = "Sweep over heads and depth"
 
 
 def offer_sweep(config: RunConfig, info: DataInfo, devices: Sequence[Device]) -> None:
-    """The grid over the run that the page is set to, what it costs, and Start; nothing for a network without heads, or
-    with one that is there already."""
+    """Show the form; nothing for a network without heads, or for fine-tuning."""
     if not isinstance(config.model, TransformerConfig) or config.start:
         return
     box = st.expander(OPEN, icon=":material/grid_on:", key="sweep_open", bind="query-params")
-    if not box.open:  # dozens of estimates, which nobody would see
+    if not box.open:  # saves dozens of estimates that would not be seen
         return
     with box:
         st.caption(
-            "Trains this network with every chosen number of heads and depth; all other settings are those above. "
+            "Trains this network with every combination of heads and depth; all other settings are as above. "
             + room_words(),
             help=term("sweep"),
         )
@@ -46,18 +46,18 @@ def offer_sweep(config: RunConfig, info: DataInfo, devices: Sequence[Device]) ->
 
 
 def room_words() -> str:
-    """The bound on the number of runs."""
+    """Say how many runs a sweep can have."""
     room = access.room()
     if room is None:
-        return f"A sweep has {RUNS_MAX} runs at most."
-    return f"On this demo you can start {room or 'no'} run{'' if room == 1 else 's'} now, in a sweep or one by one."
+        return f"A sweep can have up to {RUNS_MAX} runs."
+    return f"On this demo you can start {room or 'no'} run{'' if room == 1 else 's'} now."
 
 
 def choose_grid(config: RunConfig, devices: Sequence[Device]) -> SweepConfig:
-    """The controls of the grid.
+    """Show the controls of the grid.
 
     Raises:
-        SettingsError: nothing is chosen, or it is more than a sweep can have.
+        SettingsError: nothing is chosen, or more than a sweep can have.
     """
     name_column, seeds_column = st.columns([3, 1], vertical_alignment="bottom")
     suggested = sweep.suggest_name(config)
@@ -65,7 +65,7 @@ def choose_grid(config: RunConfig, devices: Sequence[Device]) -> SweepConfig:
         "Name of the sweep",
         key="sweep_name",
         placeholder=suggested,
-        help="Its runs are called by it. Under the name of a sweep that is there, only what is missing is started.",
+        help="The names of the runs begin with it. If a sweep of this name exists, only its missing runs are started.",
     )
     count = seeds_column.number_input(
         "Seeds",
@@ -75,10 +75,11 @@ def choose_grid(config: RunConfig, devices: Sequence[Device]) -> SweepConfig:
         key="sweep_seeds",
         bind="query-params",
         persist_state="session",
-        help="Each cell is trained so many times, from the seed above on; the map shows the mean and the range.",
+        help="Number of trainings for each cell, with consecutive seeds that begin with the seed above. The map shows "
+        "their mean and range.",
     )
     same = st.segmented_control(
-        "What keeps its size as heads are added",
+        "Keep constant as heads are added",
         list(SAME),
         default="head",
         required=True,
@@ -86,11 +87,14 @@ def choose_grid(config: RunConfig, devices: Sequence[Device]) -> SweepConfig:
         key="sweep_same",
         bind="query-params",
         persist_state="session",
-        help="With a constant head each head more makes the token wider, and the network larger. "
-        "With a constant token the heads share its width, which they must divide.",
+        help="If the head width is constant, each additional head makes the token wider and the network larger. "
+        "If the token width is constant, it is divided among the heads.",
     )
     chosen: dict[str, tuple[int, ...]] = {}
-    for field, label, values in (("heads", "Heads", HEADS), ("depths", "Depths", DEPTHS)):
+    for field, label, values in (
+        ("heads", words.title(ViTConfig, "num_heads"), HEADS),
+        ("depths", words.title(ViTConfig, "depth"), DEPTHS),
+    ):
         offered = possible(config, field, values, same, devices)
         default = [value for value in SweepConfig.limits(field).default if value in offered]
         chosen[field] = _pills(label, f"sweep_{field}", offered, default)
@@ -107,7 +111,7 @@ def choose_grid(config: RunConfig, devices: Sequence[Device]) -> SweepConfig:
 
 
 def _pills(label: str, key: str, offered: list[int], default: list[int]) -> tuple[int, ...]:
-    if any(value not in offered for value in st.session_state.get(key) or ()):  # the network above has changed
+    if any(value not in offered for value in st.session_state.get(key) or ()):  # the network above was changed
         st.session_state[key] = [value for value in st.session_state[key] if value in offered]
     return tuple(
         st.pills(
@@ -123,21 +127,21 @@ def _pills(label: str, key: str, offered: list[int], default: list[int]) -> tupl
 
 
 def possible(config: RunConfig, field: str, values: Sequence[int], same: str, devices: Sequence[Device]) -> list[int]:
-    """The values of an axis with which the smallest network of the grid can be trained here."""
-    smallest = {"heads": (1,), "depths": (1,)}
+    """Return the values of an axis with which the smallest network of the grid can be trained here."""
+    smallest: dict[str, tuple[int, ...]] = {"heads": (1,), "depths": (1,)}
     found = []
     for value in values:
         try:
             grid = SweepConfig(name="any", base=config, same=same, **smallest | {field: (value,)})
         except SettingsError:  # the heads do not divide the token
             continue
-        if not why_not(grid.config(next(grid.points())), devices):
+        if not reason_not_trainable(grid.config(next(grid.points())), devices):
             found.append(value)
     return found
 
 
-def why_not(config: RunConfig, devices: Sequence[Device]) -> str:
-    """Why a run cannot be trained here; empty where it can."""
+def reason_not_trainable(config: RunConfig, devices: Sequence[Device]) -> str:
+    """Say why a run cannot be trained here; empty if it can."""
     limits = access.bounds()
     if limits is not None:
         try:
@@ -145,13 +149,13 @@ def why_not(config: RunConfig, devices: Sequence[Device]) -> str:
         except UserError as error:
             return str(error)
     device = next((device for device in devices if device.name == config.training.device), devices[0])
-    return "" if fits(config, device) else "It does not fit this device's memory: choose a smaller network."
+    return "" if fits(config, device) else "It does not fit the memory of this device: choose a smaller network."
 
 
 def offer_start(wanted: SweepConfig, missing: list[RunConfig], info: DataInfo, devices: Sequence[Device]) -> None:
-    """What the runs cost together, and the button that queues them."""
+    """Show the cost of the runs, and the button that queues them."""
     if not missing:
-        st.caption(f":material/check: All {wanted.size} runs of {plain(wanted.name)} are there already.")
+        st.caption(f":material/check: All {wanted.size} runs of {plain(wanted.name)} exist already.")
         if st.button("Follow it", icon=":material/visibility:", key="sweep_show"):
             _show(wanted.name)
         return
@@ -160,24 +164,26 @@ def offer_start(wanted: SweepConfig, missing: list[RunConfig], info: DataInfo, d
     seconds = sum(min(cost.seconds, limits.seconds) if limits else cost.seconds for cost in costs)
     need, free = sum(cost.disk_bytes for cost in costs), free_bytes(checkpoints_dir())
     with st.grid(4, min_column_width=120):
-        there = wanted.size - len(missing)
-        st.metric("Runs", len(missing), help=f"{there} more are there already." if there else None)
+        existing = wanted.size - len(missing)
+        st.metric("Runs", len(missing), help=f"{existing} more exist already." if existing else None)
         st.metric(
             "Expected time",
             duration(seconds),
-            help="One after the other, from the speed of earlier runs on this machine."
+            help="One run after the other, estimated from the speed of earlier runs on this machine."
             if all(cost.measured for cost in costs)
-            else "One after the other; a guess, until runs of these sizes on this machine tell.",
+            else "One run after the other. Rough estimate; accurate after runs of these sizes on this machine.",
         )
-        st.metric("Disk", size(need), help="All runs together.")
-        st.metric("Largest network", f"{max(cost.parameters for cost in costs):,}", help="Its parameters.")
-    problem = next(filter(None, (why_not(config, devices) for config in missing)), "")
+        st.metric("Disk", size(need), help="Total size of all runs.")
+        st.metric(
+            "Largest network", f"{max(cost.parameters for cost in costs):,}", help="Parameters of the largest network."
+        )
+    problem = next(filter(None, (reason_not_trainable(config, devices) for config in missing)), "")
     if problem:
         problem = f"The largest networks of this grid cannot be trained here. {problem}"
     elif need > free:
-        problem = "The disk does not hold them: choose fewer, or delete some runs first."
+        problem = "There is not enough disk space: choose fewer runs, or delete some first."
     elif room is not None and room < len(missing):
-        problem = f"These are {len(missing)} runs, and you can start {room or 'none'} now: choose fewer."
+        problem = f"The grid has {len(missing)} runs, and you can start {room or 'none'} now: choose fewer."
     if problem:
         st.warning(plain(problem), icon=":material/warning:")
     with st.container(horizontal=True, vertical_alignment="center"):
@@ -188,9 +194,9 @@ def offer_start(wanted: SweepConfig, missing: list[RunConfig], info: DataInfo, d
             key="sweep_start",
             disabled=bool(problem),
         )
-        with st.popover("The same from a terminal", icon=":material/terminal:"):
+        with st.popover("Command for a terminal", icon=":material/terminal:"):
             st.code(access.sweep_command(wanted), language="bash", wrap_lines=True)
-            st.caption("With --ray ADDRESS the runs are placed on a Ray cluster, one a GPU.")
+            st.caption("With --ray ADDRESS the runs are trained on a Ray cluster, one on each GPU.")
     if pressed:
         try:
             with st.spinner("Queueing the runs"):

@@ -62,7 +62,7 @@ def upload_photographs(page: Page, zip_file: Path) -> None:
     page.goto("/train")
     page.get_by_text("Upload your own images").click()
     page.locator("input[type=file]").first.set_input_files(zip_file)
-    expect(page.get_by_text("images to train on")).to_be_visible()
+    expect(page.get_by_text("training images,")).to_be_visible()
     expect(page.get_by_role("combobox", name="Data set")).to_have_value(zip_file.stem)
     expect(page.locator("[data-testid=stImage] img").first).to_be_visible()
     settled(page)

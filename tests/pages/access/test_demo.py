@@ -134,7 +134,7 @@ def test_following_a_run_of_somebody_else_is_as_following_none(shared):
         app = open_page("train", run=name, show="Follow a run")
         seen.append(words(app).replace(name.replace("-", "\\-"), "…"))
         assert app.selectbox(key="run").value in ("mine", "tiny")
-    assert "There is no run … any more" in seen[0]
+    assert "The run … no longer exists" in seen[0]
     assert seen[0] == seen[1]
 
 
@@ -304,7 +304,7 @@ def test_a_network_that_cannot_be_small_enough_is_not_available_and_the_page_say
     bounds["run_mb"] = 10
     app = open_page("train", network="CNN")
     assert app.button(key="start_training").disabled
-    assert "too large for it even at its smallest. This demo takes runs of 10 MB at most" in words(app)
+    assert "too large for this demo, even at its smallest. This demo takes runs of 10 MB at most" in words(app)
 
 
 def test_the_page_says_where_the_limit_would_end_a_training(home, bounds):

@@ -40,10 +40,10 @@ def test_a_link_starts_from_a_run_whose_network_is_told_and_not_chosen(several, 
     app = open_page("train", start="tiny-deep")
     assert {"heads", "depth", "head_dim", "patch", "stem"}.isdisjoint(keys(app))
     shown = {metric.label: metric.value for metric in app.metric}
-    assert (shown["Heads"], shown["Depth"], shown["Token width"], shown["Patch"]) == ("2", "3", "16", "8 px")
-    assert "Its head is kept, since the classes are the same" in words(app)
-    assert "large steps would wipe out what it knows" in words(app)
-    assert app.selectbox(key="start").options == [FROM_SCRATCH, *(run.name for run in runs.list_runs())]
+    assert (shown["Heads"], shown["Depth"], shown["Token width"], shown["Patch size"]) == ("2", "3", "16", "8 px")
+    assert "Its head is kept, because the classes are the same" in words(app)
+    assert "large steps would destroy what the network has learned" in words(app)
+    assert app.selectbox(key="start").options == [DRAWN, *(run.name for run in runs.list_runs())]
     assert not any(box.label == "Sweep over heads and depth" for box in app.expander)
     config = set_up(app)
     assert config.training == RECIPES["fine-tune"]
@@ -108,9 +108,9 @@ def test_the_runs_page_tells_what_a_run_started_from(several):
     runs.write_config(deep.path, deep.config.model_copy(update={"start": StartConfig(run="tiny", frozen=True)}))
     app = open_page("runs", runs="tiny-deep")
     table = app.dataframe[0].value
-    assert dict(zip(table["Run"], table["Starts from"], strict=True))["tiny-deep"] == "tiny"
+    assert dict(zip(table["Run"], table["Start from"], strict=True))["tiny-deep"] == "tiny"
     app = open_page("train", show="Follow a run", run="tiny-deep")
-    assert "Starts from tiny, the head alone is trained" in words(app)
+    assert "Starts from tiny; only the head is trained" in words(app)
 
 
 @pytest.mark.parametrize(

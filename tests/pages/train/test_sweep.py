@@ -61,7 +61,7 @@ def test_a_name_that_is_there_starts_what_is_missing_only(home, started):  # noq
     app.button(key="sweep_start").click().run()
     app = form(sweep_heads="2", sweep_depths="1", show="New run")
     app.text_input(key="sweep_name").set_value("mine").run()
-    assert "All 1 runs of mine are there already" in texts(app)
+    assert "All 1 runs of mine exist already" in texts(app)
     app.pills(key="sweep_depths").set_value([1, 3]).run()
     assert app.button(key="sweep_start").label == "Start 1 run"
     app.slider(key="epochs").set_value(7).run()
@@ -96,7 +96,7 @@ def test_without_a_sweep_the_view_says_what_to_do_and_a_link_to_none_is_told(hom
     assert "There is no sweep yet" in texts(app)
     sweep.start(grid())
     app = open_page("train", sweep="gone")
-    assert "There is no sweep gone any more" in app.toast[0].value
+    assert "The sweep gone no longer exists" in app.toast[0].value
     assert app.selectbox(key="sweep").value == "wide"
 
 
@@ -119,7 +119,7 @@ def test_all_are_stopped_after_a_question_and_go_on_or_are_filled_or_deleted(hom
     all_ = sweep.start(grid())
     app = open_page("train", sweep="wide")
     app.button(key="sweep_stop").click().run()
-    assert "4 runs that train or wait will end" in texts(app)
+    assert "This stops 4 training or waiting runs" in texts(app)
     assert all(run.active for run in all_)
     app.button(key="sweep_yes").click().run()
     assert not app.exception
@@ -136,7 +136,7 @@ def test_all_are_stopped_after_a_question_and_go_on_or_are_filled_or_deleted(hom
         end(run)
     app.run()
     app.button(key="sweep_delete").click().run()
-    assert "gone for good" in texts(app)
+    assert "permanently deletes" in texts(app)
     app.button(key="sweep_yes").click().run()
     assert not app.exception
     assert runs.list_runs() == []
@@ -173,7 +173,7 @@ def test_a_visitor_neither_sees_nor_stops_the_sweep_of_another(home, look, start
     all_ = access_start(grid("secret", heads=(1,)))
     look(B)
     assert access.my_sweeps() == {}
-    assert "secret" not in texts(open_page("train", sweep="secret")).replace("There is no sweep", "")
+    assert "secret" not in texts(open_page("train", sweep="secret"))
     for change in (access.stop_sweep, access.resume_sweep, access.delete_sweep):
         with pytest.raises(RunError, match="There is no run"):
             change(all_)

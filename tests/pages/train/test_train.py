@@ -13,7 +13,7 @@ from streamlit.testing.v1 import AppTest
 
 from pages.train import course_ladder
 from pages.train.choices import Space, make_space
-from pages.train.controls import MENDS, NETWORKS, RECIPE_NAMES
+from pages.train.controls import MENDS, RECIPE_NAMES, SETTINGS
 from pages.train.follow_run import SOON, SOON_FOR, pace
 from pages.train.images import describe
 from pages.train.network import DEPARTURE_TEXTS, SENTENCES
@@ -35,6 +35,7 @@ from vit.config import (
     RunConfig,
     TrainingConfig,
     ViTConfig,
+    words,
 )
 from vit.errors import RunError, SettingsError
 from vit.flags import add_flags, to_config
@@ -100,6 +101,18 @@ def test_the_untouched_page_is_the_default_model_and_recipe(home):
         jobs.stop(run)
 
 
+@pytest.mark.parametrize("network", ["vit", "reference"])
+def test_labels_and_help_of_the_controls_are_the_words_of_the_settings(home, network):
+    app = open_page("train")
+    app.pills(key="network").set_value(network).run()
+    widgets = {it.key: it for it in (*app.select_slider, *app.slider, *app.selectbox, *app.number_input)}
+    shown = SETTINGS.keys() & widgets.keys()
+    assert len(shown) >= 7
+    for key in shown:
+        assert widgets[key].label == words.label(*SETTINGS[key])
+        assert widgets[key].help.startswith(words.description(*SETTINGS[key]) + ".")
+
+
 def test_moving_a_slider_changes_the_estimate(home):
     app = open_page("train")
     before = metrics(app)
@@ -151,7 +164,7 @@ def test_an_upload_is_stored_chosen_trained_on_and_followed(home, photo_zip):
     assert not app.exception
     source = app.selectbox(key="data").value
     assert Path(source).is_relative_to(home)
-    assert any("**48** images to train on, **16** to validate with" in text.value for text in app.markdown)
+    assert any("**48** training images, **16** validation images" in text.value for text in app.markdown)
     assert app.select_slider(key="size").value == data.describe(source).auto_image_size == 40
     app = small(app, epochs=2)
     app.text_input(key="name").set_value("colours")
@@ -199,7 +212,7 @@ def test_files_that_cannot_be_read_are_listed(home, photo_zip):
         archive.extractall(folder)
     (folder / "two-colours" / "train" / "green" / "000.png").write_bytes(b"no picture")
     app = open_page("train", data="A folder or zip on this machine", folder=str(folder))
-    assert any(expander.label == "1 file left out" for expander in app.expander)
+    assert any(expander.label == "1 file skipped" for expander in app.expander)
     assert "000.png" in app.dataframe[0].value["File"][0]
 
 
@@ -217,7 +230,7 @@ def test_a_data_set_of_the_catalog_is_fetched_on_a_click(served):  # noqa: F811
     describe.clear()
     app.run()
     assert not app.exception
-    assert any("images to train on" in text.value for text in app.markdown)
+    assert any("training images" in text.value for text in app.markdown)
     assert app.button(key="start_training")
 
 
@@ -260,12 +273,12 @@ def test_a_failed_run_shows_its_sentence(home):
     assert "resume" not in [button.key for button in app.button]  # there is nothing to go on from
 
 
-def test_a_waiting_run_is_found_without_being_named_and_its_place_is_told_there_and_beside_every_page(several):
+def test_a_waiting_run_is_followed_by_default_and_its_place_is_shown_there_and_in_the_sidebar(several):
     for name in ("patient", "more-patient"):
         runs.create(name, tiny_config())
     app = open_page("train")
     assert app.selectbox(key="run").value == "more-patient"
-    assert any("Number 2 in the queue; it begins by itself" in text.value for text in app.markdown)
+    assert any("Number 2 in the queue; starts automatically" in text.value for text in app.markdown)
     app.selectbox(key="run").set_value("patient").run()
     assert any("Next in the queue" in text.value for text in app.markdown)
     for page in ("train", "predict"):
@@ -273,7 +286,7 @@ def test_a_waiting_run_is_found_without_being_named_and_its_place_is_told_there_
         assert [label.split(": ")[1] for label in labels] == ["next in the queue", "number 2 in the queue"]
 
 
-def test_a_run_is_looked_at_more_often_while_its_first_point_is_waited_for(home):
+def test_a_run_is_updated_more_often_shortly_after_its_start(home):
     run = runs.create("new", tiny_config())
     assert pace(run) == SOON < polling.TICK
     runs.update_status(run.path, ticket=time.time_ns() - int(1e9 * (SOON_FOR + 1)))
@@ -285,7 +298,7 @@ def test_a_run_with_weights_is_started_over_after_a_question(trained):
     before = runs.find_run("tiny")
     reached = f"{before.best['val_accuracy']:.1%}"
     app.button(key="restart").click().run()
-    assert any("will be gone for good" in text.value and reached in text.value for text in app.markdown)
+    assert any("permanently deleted" in text.value and reached in text.value for text in app.markdown)
     app.button(key="keep_run").click().run()
     assert before.has_weights
     app.button(key="restart").click().run()
@@ -299,7 +312,7 @@ def test_a_run_with_weights_is_started_over_after_a_question(trained):
         jobs.stop(run)
 
 
-def test_starting_the_shipped_run_over_is_said_to_lose_what_came_with_the_project(trained):
+def test_starting_the_shipped_run_over_warns_that_it_came_with_the_project(trained):
     runs.rename(runs.find_run("tiny"), runs.SHIPPED_RUN)
     app = open_page("train", run=runs.SHIPPED_RUN)
     assert "resume" not in [button.key for button in app.button]
@@ -321,8 +334,8 @@ def test_a_run_without_weights_begins_again_at_once(home):
 # Networks
 
 
-def test_every_network_and_departure_and_recipe_has_its_words():
-    assert NETWORKS.keys() == SENTENCES.keys() == MODELS.keys()
+def test_every_network_departure_and_recipe_has_its_texts():
+    assert words.NETWORKS.keys() == SENTENCES.keys() == MODELS.keys()
     assert tuple(MENDS) == tuple(DEPARTURE_TEXTS) == DEPARTURES
     assert RECIPE_NAMES.keys() == RECIPES.keys()
 
@@ -495,9 +508,9 @@ def test_a_run_that_keeps_weights_on_the_way_says_of_which_step_they_are(home, m
     assert jobs.execute(run).state == "finished", run.log()
     assert run.best["step"] % 3 == 2
     app = open_page("train", run="course")
-    tile = next(metric for metric in app.metric if metric.label == "Of the kept weights")
+    tile = next(metric for metric in app.metric if metric.label == "Accuracy of kept weights")
     assert tile.value == f"{run.best['val_accuracy']:.1%}"
-    assert f"of step {run.best['step']}, in epoch {run.best['epoch']}" in tile.proto.help
+    assert f"now of step {run.best['step']}, in epoch {run.best['epoch']}" in tile.proto.help
     said = " ".join(caption.value for caption in app.caption)
     assert "mended: softmax" in said
     assert "Course report recipe: 2 epochs, batches of 16, learning rate 0\\.0001, no augmentation" in said
