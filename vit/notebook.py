@@ -1,4 +1,4 @@
-"""A training in the process that asks for it, with its curves where it is watched: for notebooks and scripts."""
+"""Train a run in this process and show its curves, for notebooks and scripts."""
 
 import sys
 from typing import Any
@@ -11,18 +11,18 @@ from vit.runs import Run
 
 
 def train(config: RunConfig | None = None, name: str | None = None, *, quiet: bool = False) -> Run:
-    """Train a new run to its end; like every run it lies in a folder, and the app shows it too.
+    """Train a new run to its end. Like every run it is stored in a folder, and the app shows it too.
 
-    In a notebook its curves grow below the cell, elsewhere each epoch is a line. Ctrl-C, or the notebook's button to
-    interrupt, stops it in order: the best weights so far are kept.
+    A notebook shows the curves below the cell; elsewhere one line is printed for each epoch. Ctrl-C, or the notebook's
+    interrupt button, stops the training and keeps the best weights so far.
 
     Args:
-        config: as :func:`vit.flags.configure` makes it; None is the default model on scenes.
-        name: what to call the run; None names it after its data, depth and heads.
+        config: from :func:`vit.flags.configure`; None is the default model on scenes.
+        name: name of the run; None makes one from its data, depth and heads.
         quiet: show nothing.
 
     Raises:
-        RunError: the name is taken or impossible, or the training failed.
+        RunError: the name is taken or not allowed, or the training failed.
     """
     if config is None:
         from vit.flags import configure
@@ -36,7 +36,7 @@ def train(config: RunConfig | None = None, name: str | None = None, *, quiet: bo
 
 
 class _Watcher:
-    """Shows a training while it goes on."""
+    """Shows the progress of a training."""
 
     def __init__(self, run: Run) -> None:
         self.run = run
@@ -47,7 +47,9 @@ class _Watcher:
             return
         if self.handle is not None:
             curves = plots.training_curves(self.run.metrics()[0])
-            self.handle.update(curves._repr_mimebundle_(), raw=True)  # the figure itself would show itself once more
+            self.handle.update(
+                curves._repr_mimebundle_(), raw=True
+            )  # passing the figure would display it a second time
             return
         print(
             f"epoch {event.epoch} of {self.run.config.training.epochs}: loss {event.train_loss:.3f}, "
@@ -62,7 +64,7 @@ def _in_notebook() -> bool:
 
 
 def _display() -> Any:
-    """What a notebook shows below the cell, to be replaced."""
+    """Return the output below a notebook's cell, whose content is replaced as the training continues."""
     from IPython.display import display
 
-    return display({"text/plain": "The first epoch is under way."}, raw=True, display_id=True)
+    return display({"text/plain": "Training the first epoch."}, raw=True, display_id=True)
