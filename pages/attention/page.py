@@ -235,10 +235,7 @@ def describe_check(deviation: float, numbers: str = "logits") -> str:
         numbers: what the output consists of.
     """
     if deviation <= DEVIATION_MAX:
-        return (
-            ":material/verified: Checked: these maps reproduce the model's output (error in the "
-            f"{numbers} {deviation:.0e})."
-        )
+        return f":material/verified: Checked: these maps reproduce the model's {numbers} (error {deviation:.1g})."
     return (
         f":material/warning: The {numbers} recomputed from these maps differ from the model's own by {deviation:.1e}. "
         "Do not trust these maps."

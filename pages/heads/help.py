@@ -76,7 +76,7 @@ could also have another name, and the network itself does not use these names. R
 """
 
 
-class Before(NamedTuple):
+class PrefixTokens(NamedTuple):
     """The tokens before the patches: their names, and one phrase for all of them; empty without such tokens."""
 
     names: tuple[str, ...]
@@ -94,7 +94,7 @@ class Before(NamedTuple):
         return "class_token_share" if self.names == ("class token",) else "share_before_the_patches"
 
 
-def table_rows(portraits: "Portraits", order: list[tuple[int, int]], before: Before) -> list[dict]:
+def table_rows(portraits: "Portraits", order: list[tuple[int, int]], prefix: PrefixTokens) -> list[dict]:
     """Return the table on the page: a row for each head, shares in percent."""
     return [
         {
@@ -103,7 +103,7 @@ def table_rows(portraits: "Portraits", order: list[tuple[int, int]], before: Bef
             "Name": str(portraits.names[at]),
             "Entropy": 100 * float(portraits.entropy_share[at]),
             "Distance": float(portraits.distance[at]),
-            **({before.title: 100 * float(portraits.prefix_share[at])} if before.names else {}),
+            **({prefix.title: 100 * float(portraits.prefix_share[at])} if prefix.names else {}),
             "Own patch": 100 * float(portraits.own_share[at]),
             "Neighbours": 100 * float(portraits.neighbour_share[at]),
             "Fixed place": 100 * float(max(portraits.key_share[at], portraits.step_share[at])),
@@ -115,7 +115,7 @@ def table_rows(portraits: "Portraits", order: list[tuple[int, int]], before: Bef
     ]
 
 
-def numbers(portraits: "Portraits", before: Before) -> list[dict]:
+def file_rows(portraits: "Portraits", prefix: PrefixTokens) -> list[dict]:
     """Return the table for a file: a row for each head with all its numbers, shares from 0 to 1."""
     return [
         {
@@ -126,7 +126,7 @@ def numbers(portraits: "Portraits", before: Before) -> list[dict]:
             "entropy_share": float(portraits.entropy_share[at]),
             "distance_pixels": float(portraits.distance[at]),
             "distance_of_even_pattern": portraits.even_distance,
-            before.field: float(portraits.prefix_share[at]),
+            prefix.field: float(portraits.prefix_share[at]),
             "own_patch_share": float(portraits.own_share[at]),
             "neighbour_share": float(portraits.neighbour_share[at]),
             "fixed_patch": int(portraits.key[at]) + 1,
@@ -145,35 +145,35 @@ def numbers(portraits: "Portraits", before: Before) -> list[dict]:
     ]
 
 
-def hover(portraits: "Portraits", before: Before) -> dict[tuple[int, int], str]:
+def hover_texts(portraits: "Portraits", prefix: PrefixTokens) -> dict[tuple[int, int], str]:
     """Return the hover text of each head in the figures."""
-    first = {at: f"{before.title.lower()} {share:.0%}, " for at, share in np.ndenumerate(portraits.prefix_share)}
+    first = {at: f"{prefix.title.lower()} {share:.0%}, " for at, share in np.ndenumerate(portraits.prefix_share)}
     return {
         at: f"entropy of {portraits.effective_tokens[at]:.1f} tokens<br>"
-        f"{first[at] if before.names else ''}own patch {portraits.own_share[at]:.0%}, "
+        f"{first[at] if prefix.names else ''}own patch {portraits.own_share[at]:.0%}, "
         f"neighbours {portraits.neighbour_share[at]:.0%}<br>"
         f"same in every image {portraits.by_place[at]:.0%}, focus {portraits.focus_share[at]:.0%}"
         for at in np.ndindex(portraits.names.shape)
     }
 
 
-def describe(portraits: "Portraits", layer: int, head: int, before: Before) -> list[str]:
+def describe_head(portraits: "Portraits", layer: int, head: int, prefix: PrefixTokens) -> list[str]:
     """Describe a head's numbers in sentences, for a layer and head from 0."""
     at, even, tokens = (layer, head), portraits.even_share, portraits.attention.shape[-1]
     place = plots.token_names(portraits.grid, ())[int(portraits.key[at])]
     to_prefix = (
-        f" and {portraits.prefix_share[at]:.1%} to {before.words} "
+        f" and {portraits.prefix_share[at]:.1%} to {prefix.words} "
         f"({_times(portraits.prefix_share[at], even * portraits.prefix_tokens)})"
     )
     said = [
-        f"A patch spreads its attention as evenly as over **{portraits.effective_tokens[at]:.1f} of {tokens} tokens**: "
-        f"the entropy is {portraits.entropy[at]:.2f} nats, {portraits.entropy_share[at]:.0%} of the maximum.",
+        f"The entropy of a patch's attention is that of an even spread over **{portraits.effective_tokens[at]:.1f} of "
+        f"{tokens} tokens**: {portraits.entropy[at]:.2f} nats, {portraits.entropy_share[at]:.0%} of the maximum.",
         f"The mean attention distance is **{portraits.distance[at]:.1f} pixels**, {portraits.distance_share[at]:.2f} "
         f"times that of even attention ({portraits.even_distance:.1f}).",
         f"A patch gives **{portraits.neighbour_share[at]:.1%}** of its attention to the patches around it "
-        f"({_times(portraits.neighbour_share[at], portraits.even_neighbour_share)}){',' if before.names else ' and'} "
+        f"({_times(portraits.neighbour_share[at], portraits.even_neighbour_share)}){',' if prefix.names else ' and'} "
         f"{portraits.own_share[at]:.1%} to itself ({_times(portraits.own_share[at], even)})"
-        f"{to_prefix if before.names else ''}.",
+        f"{to_prefix if prefix.names else ''}.",
         f"The patch that gets most attention is {place}, with {portraits.key_share[at]:.1%} "
         f"({_times(portraits.key_share[at], even)}). The most frequent step is {_step(*portraits.step(*at))}, with "
         f"{portraits.step_share[at]:.1%}.",

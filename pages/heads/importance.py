@@ -54,8 +54,8 @@ AUTO_FLOPS = 1.2e12
 """Measurements below this many operations, which take some seconds, start without a click."""
 
 INTRO = (
-    "Each head is switched off in turn, and the network runs on validation images without it. The loss of accuracy "
-    "shows how much the network needs this head."
+    "Each head is switched off in turn, and the network runs on validation images without it. The fall of the accuracy "
+    "or the rise of the loss shows how much the network needs this head."
 )
 
 NO_HEADS = (
@@ -265,9 +265,9 @@ def _cell(estimate: MeasuredValue, measure: Measure, layer: int, head: int) -> s
 
 
 def _describe(estimate: MeasuredValue, measure: Measure, layer: int, head: int) -> str:
-    """Describe a number with its error, such as "0.6 ± 0.4 points of accuracy lost, could be chance"."""
+    """Describe a number with its error, such as "0.6 ± 0.4 points of accuracy lost (could be chance)"."""
     value, error = float(estimate.value[layer, head]), float(estimate.error[layer, head])
-    chance = ", could be chance" if estimate.by_chance[layer, head] else ""
+    chance = " (could be chance)" if estimate.by_chance[layer, head] else ""
     match measure:
         case "accuracy":
             verb = "gained" if value < 0 else "lost"

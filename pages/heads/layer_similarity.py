@@ -118,7 +118,7 @@ def report_part(progress: Callable[[int, int], None], place: int, networks: int,
     progress(place * total + done, networks * total)
 
 
-def change_sentence(values: np.ndarray, names: tuple[str, ...]) -> str:
+def describe_largest_change(values: np.ndarray, names: tuple[str, ...]) -> str:
     """Say between which neighbouring stages of one network the representation changes most."""
     from vit.explain.heads.layer_similarity import largest_change
 
@@ -149,7 +149,7 @@ def show_map(run: Run, other: Run | None, found: Similarities, features: str) ->
     with words:
         st.markdown(f"**{features}** :small[{found.images:,} images]")
         if other is None:
-            st.markdown(change_sentence(values, down))
+            st.markdown(describe_largest_change(values, down))
         st.caption(
             "The stages run from bottom to top and from left to right, in the order of computation. A transformer has "
             "two stages per layer: after the attention and after the MLP."

@@ -8,7 +8,7 @@ import streamlit as st
 from PIL import Image
 
 from pages.heads import help
-from pages.heads.help import Before
+from pages.heads.help import PrefixTokens
 from pages.ui import answer, cached_models, downloads, link_state, text
 from pages.ui.background import background
 from pages.ui.text import CAPTION_COLUMNS
@@ -58,10 +58,10 @@ HELP = {
 }
 
 
-def before_of(config: TransformerConfig) -> Before:
+def prefix_tokens_of(config: TransformerConfig) -> PrefixTokens:
     """Return the names of the tokens before the patches."""
     names = config.prefix_names
-    return Before(names, words_before(tokens_before(config)) if names else "")
+    return PrefixTokens(names, words_before(tokens_before(config)) if names else "")
 
 
 def validation_split(run: Run) -> Split:
@@ -118,9 +118,9 @@ def portraits_of(run: Run) -> "Portraits | None":
     )
 
 
-def show_figures(run: Run, portraits: "Portraits", before: Before, chosen: tuple[int, int]) -> None:
+def show_figures(run: Run, portraits: "Portraits", prefix: PrefixTokens, chosen: tuple[int, int]) -> None:
     """Show the distance and entropy of all heads against depth."""
-    hover = help.hover(portraits, before)
+    hover = help.hover_texts(portraits, prefix)
     figures = {
         "distance": (
             "Attention distance, pixels",
@@ -168,7 +168,7 @@ def choose_names(portraits: "Portraits") -> list[tuple[int, int]]:
     return [at for at in order if portraits.names[at] in chosen] if chosen else order
 
 
-def take_row(order: list[tuple[int, int]]) -> None:
+def choose_selected_row(order: list[tuple[int, int]]) -> None:
     """Choose the head of the selected row of the table."""
     picked = st.session_state[TABLE].selection.rows
     if picked:
@@ -176,14 +176,14 @@ def take_row(order: list[tuple[int, int]]) -> None:
         st.session_state["layer"], st.session_state["head"] = layer + 1, head + 1
 
 
-def show_head_table(run: Run, portraits: "Portraits", before: Before) -> None:
+def show_head_table(run: Run, portraits: "Portraits", prefix: PrefixTokens) -> None:
     """Show the numbers of every head, similar heads together."""
     with st.container(horizontal=True, vertical_alignment="bottom"):
         order = choose_names(portraits)
         downloads.downloads(
             f"{run.name}-heads",
             key="heads",
-            table=lambda: help.numbers(portraits, before),
+            table=lambda: help.file_rows(portraits, prefix),
             arrays=lambda: {
                 "images": portraits.images,
                 "mean_attention": portraits.attention,
@@ -191,20 +191,20 @@ def show_head_table(run: Run, portraits: "Portraits", before: Before) -> None:
                 "focus": portraits.focus,
                 "grid": np.array(portraits.grid),
                 "prefix_tokens": np.array(portraits.prefix_tokens),
-                "prefix_names": np.array(before.names),
+                "prefix_names": np.array(prefix.names),
             },
         )
     columns = {
-        before.title if name == "Before" else name: words.format(before=before.words)
+        prefix.title if name == "Before" else name: words.format(before=prefix.words)
         for name, words in HELP.items()
-        if before.names or name != "Before"
+        if prefix.names or name != "Before"
     }
     percent = {name: "%.0f%%" for name in columns if name not in ("Distance", "Driven by")}
     st.dataframe(
-        help.table_rows(portraits, order, before),
+        help.table_rows(portraits, order, prefix),
         key=TABLE,
         hide_index=True,
-        on_select=lambda: take_row(order),
+        on_select=lambda: choose_selected_row(order),
         selection_mode="single-row",
         column_config={
             name: st.column_config.NumberColumn(format=percent.get(name, "%.1f"), help=words)
@@ -283,9 +283,9 @@ def show_portraits(run: Run, config: TransformerConfig, portraits: "Portraits") 
     depth, heads = portraits.names.shape
     link_state.bounded("layer", 1, depth, 1)
     link_state.bounded("head", 1, heads, 1)
-    before = before_of(config)
-    show_figures(run, portraits, before, (st.session_state["layer"] - 1, st.session_state["head"] - 1))
-    show_head_table(run, portraits, before)
+    prefix = prefix_tokens_of(config)
+    show_figures(run, portraits, prefix, (st.session_state["layer"] - 1, st.session_state["head"] - 1))
+    show_head_table(run, portraits, prefix)
     st.subheader("One head", anchor=False)
     st.caption(help.PATTERNS)
     with st.container(horizontal=True, vertical_alignment="bottom"):
@@ -295,7 +295,7 @@ def show_portraits(run: Run, config: TransformerConfig, portraits: "Portraits") 
     name = str(portraits.names[layer - 1, head - 1])
     st.markdown(f"#### Layer {layer}, head {head}: {name}")
     st.caption(help.MEANINGS[name])
-    sentences = help.describe(portraits, layer - 1, head - 1, before)
+    sentences = help.describe_head(portraits, layer - 1, head - 1, prefix)
     with st.grid(2, min_column_width=360, gap="large") as grid:
         with grid.cell():
             st.markdown("\n".join(f"- {sentence}" for sentence in sentences))

@@ -25,7 +25,7 @@ def scientific(number: float) -> str:
     return f"{digits} × 10{str(int(power)).translate(str.maketrans('-0123456789', '⁻⁰¹²³⁴⁵⁶⁷⁸⁹'))}"
 
 
-def legend(method: "Method", heat: np.ndarray) -> None:
+def show_legend(method: "Method", heat: np.ndarray) -> None:
     """Show the colour scale of a map, with its largest number."""
     top = scientific(float(np.abs(heat).max()))
     if method.signed:
@@ -61,11 +61,11 @@ def show_large(
             st.info("This map takes a while to compute. Start it above.", icon=":material/hourglass:")
         else:
             st.image(
-                relevance_maps.picture(view, heat, method.signed, relevance_maps.LARGE),
+                relevance_maps.map_jpeg(view, heat, method.signed, relevance_maps.LARGE),
                 width="stretch",
                 alt=f"{method.title} over the image, large: {question.text}",
             )
-            legend(method, heat)
+            show_legend(method, heat)
             downloads.downloads(
                 f"{run.name}-{picked.id}-{name}",
                 key="one_map",
@@ -85,7 +85,7 @@ def show_large(
         st.markdown(f"**How it is computed.** {explained.how}")
         st.markdown(f"**When not to trust it.** {explained.doubt}")
         if name == "integrated" and heat is not None:
-            st.markdown(adds_up(float(heat.sum()), relevance_maps.gain_over_blank(run, view, question.target)))
+            st.markdown(describe_sum(float(heat.sum()), relevance_maps.gain_over_blank(run, view, question.target)))
         st.caption(f"Source: {method.source}")
         st.page_link(
             "faithfulness/page.py",
@@ -95,7 +95,7 @@ def show_large(
         )
 
 
-def adds_up(total: float, gain: float) -> str:
+def describe_sum(total: float, gain: float) -> str:
     """Say whether the numbers of an integrated-gradients map add up to the whole score.
 
     Args:

@@ -140,7 +140,7 @@ def draw(view: np.ndarray, heat: np.ndarray, signed: bool, side: int) -> Image.I
 
 
 @cached
-def picture(view: np.ndarray, heat: np.ndarray | None, signed: bool, side: int) -> bytes:
+def map_jpeg(view: np.ndarray, heat: np.ndarray | None, signed: bool, side: int) -> bytes:
     """Return a map over the image as JPEG, four times as fast as PNG; without a map, the image alone."""
     if heat is None:
         image = Image.fromarray(view).resize((side, side), Image.Resampling.BICUBIC)

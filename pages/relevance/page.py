@@ -132,7 +132,7 @@ def show_relevance(run: Run, picked: PickedImage, view: np.ndarray, probabilitie
     if "last" in methods and (caveat := relevance_maps.caveat(run, picked)):
         st.warning(f"**{methods['last'].title}:** {caveat}", icon=":material/info:")
     place = st.container()
-    chosen = choose_method({name: method.title for name, method in methods.items()}, first_of(methods))
+    chosen = choose_method({name: method.title for name, method in methods.items()}, default_method(methods))
     maps = dict(relevance_maps.fast_maps(run, view, question.target, fusion, discard))
     if quick:
         wanted = slow if every else [name for name in slow if name == chosen]
@@ -140,16 +140,16 @@ def show_relevance(run: Run, picked: PickedImage, view: np.ndarray, probabilitie
             maps |= {name: relevance_maps.slow_map(run, view, name, question.target) for name in wanted}
     with place:
         shown = {name: method for name, method in methods.items() if method.fast or every}
-        gallery(run, picked, view, question, shown, maps, chosen)
+        show_gallery(run, picked, view, question, shown, maps, chosen)
     show_large(run, picked, view, question, chosen, methods[chosen], maps.get(chosen))
 
 
-def first_of(methods: "Mapping[str, Method]") -> str:
+def default_method(methods: "Mapping[str, Method]") -> str:
     """Return the method shown large by default: the first that depends on the class, or else the last."""
     return next((name for name, method in methods.items() if method.for_class), list(methods)[-1])
 
 
-def gallery(
+def show_gallery(
     run: Run,
     picked: PickedImage,
     view: np.ndarray,
@@ -162,7 +162,7 @@ def gallery(
     with st.grid("auto", min_column_width=168):
         with st.container(gap="xsmall"):
             st.image(
-                relevance_maps.picture(view, None, False, relevance_maps.SMALL),
+                relevance_maps.map_jpeg(view, None, False, relevance_maps.SMALL),
                 width="stretch",
                 alt=f"{picked.title} without a map",
             )
@@ -180,7 +180,7 @@ def gallery(
                         continue
                     maps[name] = heat
                 st.image(
-                    relevance_maps.picture(view, maps[name], method.signed, relevance_maps.SMALL),
+                    relevance_maps.map_jpeg(view, maps[name], method.signed, relevance_maps.SMALL),
                     width="stretch",
                     alt=f"{method.title} over the image: {question.text}",
                 )

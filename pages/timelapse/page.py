@@ -58,15 +58,15 @@ those of other pages in the last digit.
 the last layer, so an uncertain answer after the first layer may only mean that the head cannot read the tokens there.
 
 **Maps of a method.** A relevance method computes one map of all layers, for the chosen class. Its values grow with the
-network's confidence, so each epoch's map is shown as shares of its own sum: compare the places, not the amounts. A
-random network also has such a map. It has no meaning and is only a baseline for comparison.
+network's confidence, so each epoch's map is shown as shares of its total: compare the places, not the amounts. A random
+network also has such a map. It has no meaning and is only a baseline for comparison.
 """
 
 WHAT_IT_IS_CNN = """
 **What it is.** During training, a run saves copies of its weights (snapshots) at evenly spaced epochs. This page runs
 each of these networks on the same image. A convolutional network has no attention; the map of a method such as Grad-CAM
 shows which places speak for the chosen class. "Before training" shows the random initial weights, created again from
-the seed. Each epoch's map is shown as shares of its own sum: compare the places, not the amounts.
+the seed. Each epoch's map is shown as shares of its total: compare the places, not the amounts.
 
 **Limits.** A random network also has such a map. It has no meaning and is only a baseline for comparison. A tidier map
 in a later epoch is not necessarily a better reason for the answer. The network may change between two snapshots in ways

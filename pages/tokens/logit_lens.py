@@ -88,7 +88,7 @@ def show(image_tokens: ImageTokens) -> None:
         label = names.index(view_pickers.pick_class(names, names[image_tokens.predicted]))
         if patches is not None:
             scale_controls()
-    shown = prominent(image_tokens, patches, label)
+    shown = coloured_classes(image_tokens, patches, label)
     if patches is None or token == 0:
         probabilities = image_tokens.summary_lens
     else:
@@ -110,7 +110,7 @@ def show(image_tokens: ImageTokens) -> None:
         st.markdown(WHAT_IT_IS.format(patches=ON_PATCHES[image_tokens.record.pool]))
 
 
-def prominent(image_tokens: ImageTokens, patches: np.ndarray | None, label: int) -> list[int]:
+def coloured_classes(image_tokens: ImageTokens, patches: np.ndarray | None, label: int) -> list[int]:
     """Return the classes with their own colour, which include the true, the predicted and the chosen class."""
     from vit.explain import prominent_classes
 
@@ -168,22 +168,22 @@ def describe_depth(image_tokens: ImageTokens, probabilities: np.ndarray) -> str:
 def show_classes(image_tokens: ImageTokens, patches: np.ndarray, shown: list[int]) -> None:
     """Show each patch in the colour of its most probable class, after each layer."""
     grid, prefix = image_tokens.record.grid, image_tokens.record.prefix_tokens
-    likeliest = patches[:, prefix:].argmax(axis=-1)
-    surest = patches[:, prefix:].max(axis=-1)
+    predicted = patches[:, prefix:].argmax(axis=-1)
+    confidence = patches[:, prefix:].max(axis=-1)
     places = np.full(len(image_tokens.class_names), len(shown))  # the last colour stands for all other classes
     places[shown] = np.arange(len(shown))
     colours = [*CATEGORICAL[: len(shown)], OTHERS]
     tiles = [
-        token_tiles.class_tile(image_tokens.view, places[best].reshape(grid), sure.reshape(grid), colours)
-        for best, sure in zip(likeliest, surest, strict=True)
+        token_tiles.class_tile(image_tokens.view, places[best].reshape(grid), probability.reshape(grid), colours)
+        for best, probability in zip(predicted, confidence, strict=True)
     ]
     st.subheader("The most probable class of each patch", anchor=False)
     entries = [(colour, image_tokens.class_names[label]) for label, colour in zip(shown, colours, strict=False)]
     if rest := len(image_tokens.class_names) - len(shown):
         entries.append((OTHERS, f"{rest} others"))
-    legend(entries)
+    show_legend(entries)
     with st.grid("auto", min_column_width=image_tokens.picture_width):
-        for state, tile, best in zip(image_tokens.states, tiles, likeliest, strict=True):
+        for state, tile, best in zip(image_tokens.states, tiles, predicted, strict=True):
             with st.container():
                 st.image(tile, width="stretch", alt=f"Most probable class of each patch after {state}")
                 st.caption(f"**{state}**  \n{describe_majority(image_tokens, best)}")
@@ -198,17 +198,17 @@ def show_classes(image_tokens: ImageTokens, patches: np.ndarray, shown: list[int
             "prefix_tokens": np.array(prefix),
             "grid": np.array(grid),
         },
-        table=lambda: patch_rows(image_tokens, likeliest, surest),
+        table=lambda: patch_rows(image_tokens, predicted, confidence),
     )
 
 
-def describe_majority(image_tokens: ImageTokens, likeliest: np.ndarray) -> str:
+def describe_majority(image_tokens: ImageTokens, predicted: np.ndarray) -> str:
     """Return the class that most patches predict, and their number."""
-    counts = np.bincount(likeliest)
-    return f"{counts.max()} of {likeliest.size} predict {plain(image_tokens.class_names[int(counts.argmax())])}"
+    counts = np.bincount(predicted)
+    return f"{counts.max()} of {predicted.size} predict {plain(image_tokens.class_names[int(counts.argmax())])}"
 
 
-def legend(entries: list[tuple[str, str]]) -> None:
+def show_legend(entries: list[tuple[str, str]]) -> None:
     """Show which colour stands for which class."""
     boxes = "".join(
         '<span style="display: inline-flex; align-items: center; gap: 0.35rem">'
@@ -229,8 +229,8 @@ def curve_rows(image_tokens: ImageTokens, probabilities: np.ndarray) -> Iterator
             yield {"after": state, "class": label, "probability": probability}
 
 
-def patch_rows(image_tokens: ImageTokens, likeliest: np.ndarray, surest: np.ndarray) -> Iterator[dict]:
+def patch_rows(image_tokens: ImageTokens, predicted: np.ndarray, confidence: np.ndarray) -> Iterator[dict]:
     """Yield the rows of the table of the class map."""
-    for state, labels, sure in zip(image_tokens.states, likeliest.tolist(), surest.tolist(), strict=True):
-        for patch, label, probability in zip(image_tokens.patch_names, labels, sure, strict=True):
+    for state, labels, row in zip(image_tokens.states, predicted.tolist(), confidence.tolist(), strict=True):
+        for patch, label, probability in zip(image_tokens.patch_names, labels, row, strict=True):
             yield {"after": state, "patch": patch, "class": image_tokens.class_names[label], "probability": probability}

@@ -79,7 +79,7 @@ def show(image_tokens: ImageTokens) -> None:
         arrays=lambda: arrays(image_tokens, centre),
         table=lambda: table_rows(image_tokens, image_tokens.similarity([token], centre=centre)[:, 0], "cosine"),
     )
-    with st.expander("What similarity means, and what it does not", icon=":material/help:"):
+    with st.expander("How to read the similarity, and its limits", icon=":material/help:"):
         st.markdown(WHAT_IT_IS)
 
 

@@ -244,6 +244,6 @@ def test_switching_to_a_shallower_run_keeps_numbers_within_bounds(mixed):
 def test_choosing_a_class_keeps_the_colours_of_the_other_classes():
     probabilities = np.linspace(1, 2, 20)[None].repeat(3, axis=0)
     seen = SimpleNamespace(summary_lens=probabilities / probabilities.sum(), true=2, predicted=19)
-    before, after = (logit_lens.prominent(seen, None, label) for label in (19, 5))
+    before, after = (logit_lens.coloured_classes(seen, None, label) for label in (19, 5))
     assert before == [2, 15, 16, 17, 18, 19]
     assert after == [2, 5, 16, 17, 18, 19]

@@ -215,8 +215,8 @@ def test_the_views_show_attention_contributions_and_fused_heads(trained):
     assert sent(app)["columnNames"][2] == "Min over heads"
 
 
-def test_the_page_checks_that_the_maps_reproduce_the_models_output(trained, monkeypatch):
-    assert any("these maps reproduce the model's output" in caption.value for caption in open_page("attention").caption)
+def test_the_page_checks_that_the_maps_reproduce_the_models_logits(trained, monkeypatch):
+    assert any("these maps reproduce the model's logits" in caption.value for caption in open_page("attention").caption)
     monkeypatch.setattr(explain, "recompute", lambda model, images, record: record.logits + 0.01)
     cached_models._deviation.clear()
     assert any("Do not trust these maps" in caption.value for caption in open_page("attention").caption)
