@@ -118,8 +118,9 @@ def receive_upload() -> None:
 
 def offer_download(info: DataInfo) -> None:
     """Show a button that downloads a data set of the catalog, or the progress of its download."""
-    download = downloads().get(info.source)
-    if download is not None and download.active:
+    key = ("data set", info.source)
+    download = download_tasks().find(key)
+    if download is not None and not download.finished:
         st.fragment(show_download, run_every=1)(download)
         return
     if download is not None and download.stopped:
@@ -142,7 +143,7 @@ def offer_download(info: DataInfo) -> None:
 
 
 def show_download(download: Task[Any]) -> None:
-    """Progress, Stop, and a full rerun at the end."""
+    """Show the progress of a download and its stop button; rerun the page at the end."""
     if download.finished:
         describe.clear()
         st.rerun()

@@ -27,7 +27,7 @@ def choose_start() -> Run | None:
         settle("start", FROM_SCRATCH)
     chosen = st.selectbox(
         words.title(StartConfig, "run"),
-        [DRAWN, *found],
+        [FROM_SCRATCH, *found],
         key="start",
         bind="query-params",
         persist_state="session",

@@ -43,7 +43,7 @@ def test_a_link_starts_from_a_run_whose_network_is_told_and_not_chosen(several, 
     assert (shown["Heads"], shown["Depth"], shown["Token width"], shown["Patch size"]) == ("2", "3", "16", "8 px")
     assert "Its head is kept, because the classes are the same" in words(app)
     assert "large steps would destroy what the network has learned" in words(app)
-    assert app.selectbox(key="start").options == [DRAWN, *(run.name for run in runs.list_runs())]
+    assert app.selectbox(key="start").options == [FROM_SCRATCH, *(run.name for run in runs.list_runs())]
     assert not any(box.label == "Sweep over heads and depth" for box in app.expander)
     config = set_up(app)
     assert config.training == RECIPES["fine-tune"]
