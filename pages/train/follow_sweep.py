@@ -56,7 +56,7 @@ def pick() -> str | None:
 
 def look(name: str) -> Sweep:
     """Return the present state of a sweep; it has no runs if they are all deleted."""
-    return sweep.look(name, access.my_sweeps().get(name, ()))
+    return sweep.read(name, access.my_sweeps().get(name, ()))
 
 
 def news(name: str) -> Hashable:
@@ -176,7 +176,7 @@ def show_actions(found: Sweep) -> None:
 
 def fill(found: list[Run]) -> None:
     """Start the missing runs of a sweep."""
-    access.start_sweep(sweep.whole(found))
+    access.start_sweep(sweep.config_of(found))
 
 
 def act(action: Callable[[list[Run]], None], found: list[Run]) -> None:
