@@ -1,7 +1,7 @@
-"""The app's entry: ``streamlit run streamlit_app.py``.
+"""The app's entry point: ``streamlit run streamlit_app.py``.
 
-The pages begin in ``pages/_router.py``. They cannot begin here: on a fresh server whose first request is a page's
-link, Streamlit would run that page alone and leave out whatever a router in this file does.
+The router is ``pages/_router.py``. It cannot be in this file: if the first request of a new server is a link to a page,
+Streamlit runs only that page and skips this script.
 """
 
 import asyncio
@@ -25,10 +25,10 @@ from pages.server.visitor_cookie import VisitorCookieMiddleware
 
 ROOT = Path(__file__).resolve().parent
 FIRST_PAGE_SECONDS = 3.0
-"""The browser that opens with the server needs the processor for so long; importing torch would take it away."""
+"""Time for the first page in the browser before the import of torch takes the CPU."""
 
 COLLECT_EVERY = 10.0
-"""Seconds between two rounds of the garbage collector."""
+"""Seconds between two garbage collections."""
 
 SPINS = 5000
 HEAPS_MAX = 2
@@ -36,10 +36,10 @@ M_ARENA_MAX = -8  # of malloc.h
 
 
 def share_heaps() -> None:
-    """Let all threads take their memory from a few heaps, where the C library is glibc.
+    """Limit the number of heaps that glibc creates for threads.
 
-    Every rerun is a thread, glibc gives threads heaps of their own, and each keeps what was freed in it: with a
-    ViT-B/16 half a gigabyte after twenty images.
+    Every rerun is a thread. glibc gives each thread its own heap, which keeps freed memory: half a gigabyte after
+    twenty images with a ViT-B/16.
     """
     if sys.platform == "linux":
         with contextlib.suppress(AttributeError):  # another C library
@@ -47,18 +47,18 @@ def share_heaps() -> None:
 
 
 def spin_briefly() -> None:
-    """Let torch's threads sleep soon while they wait for each other; its OpenMP (GNU's) reads this as torch comes.
+    """Let torch's waiting OpenMP threads sleep earlier; GNU OpenMP reads the variable when torch is imported.
 
-    By itself it spins for milliseconds, on cores that a training could use: beside one the slowest pages took four
-    times as long. Not spinning at all would double the time of a small model's pass.
+    By default they spin for milliseconds on cores that a training could use: next to a training, the slowest pages took
+    four times as long. Without any spinning, the forward pass of a small model would take twice as long.
     """
     os.environ.setdefault("GOMP_SPINCOUNT", str(SPINS))
 
 
 def import_torch() -> None:
-    """Import torch before somebody needs it, and take what came with it out of the garbage collector's rounds.
+    """Import torch before a page needs it, and exclude its objects from garbage collection.
 
-    Going through torch's objects costs a quarter of a second each time, in which no page gets on.
+    Traversing torch's objects takes a quarter of a second each time and blocks all pages.
     """
     import torch  # noqa: F401
 
@@ -67,9 +67,9 @@ def import_torch() -> None:
 
 
 def prepare_scenes() -> subprocess.Popen:
-    """Draw and store the embedded images, unless they lie there already, so that the first training starts at once.
+    """Draw and store the scenes, unless they exist, so that the first training starts at once.
 
-    In a process of its own with a low priority: drawing them here would hold up the pages.
+    This runs in a separate process with low priority, so that it does not slow the pages down.
     """
     process = subprocess.Popen(
         [sys.executable, "-m", "vit", "data", "--dataset", "scenes"],
@@ -78,21 +78,21 @@ def prepare_scenes() -> subprocess.Popen:
         stdout=subprocess.DEVNULL,
         stderr=subprocess.DEVNULL,
     )
-    with contextlib.suppress(psutil.NoSuchProcess):  # it may have had nothing to do
+    with contextlib.suppress(psutil.NoSuchProcess):  # it has ended already
         psutil.Process(process.pid).nice(psutil.BELOW_NORMAL_PRIORITY_CLASS if os.name == "nt" else 15)
     return process
 
 
 async def warm_up() -> None:
-    """The background work of a start; the first page comes first."""
+    """Import torch in the background after the first page."""
     await asyncio.sleep(FIRST_PAGE_SECONDS)
     await asyncio.to_thread(import_torch)
 
 
 async def collect_garbage() -> None:
-    """Collect what the sessions leave in circles now and then, for all of them together.
+    """Collect garbage regularly for all sessions together.
 
-    Streamlit would do so after every rerun of every session (``runner.postScriptGC``), and hold up all the others.
+    Streamlit would do so after every rerun of every session (``runner.postScriptGC``) and block the others.
     """
     while True:
         await asyncio.sleep(COLLECT_EVERY)
@@ -121,7 +121,9 @@ app = st.App(
     ROOT / "pages" / "_router.py",
     lifespan=lifespan,
     middleware=[
-        Middleware(layer)
-        for layer in (SecurityMiddleware, SignInMiddleware, UploadLimitMiddleware, VisitorCookieMiddleware)
+        Middleware(SecurityMiddleware),
+        Middleware(SignInMiddleware),
+        Middleware(UploadLimitMiddleware),
+        Middleware(VisitorCookieMiddleware),
     ],
 )

@@ -1,4 +1,4 @@
-"""Every request begins here, whichever page it asks for: page config, the gate, navigation, the shared sidebar."""
+"""The script that runs for every page: page config, sign-in, navigation and the shared sidebar."""
 
 from pathlib import Path
 
@@ -15,10 +15,10 @@ from vit.support import hardware
 
 APP = "Attention explorer"
 st.set_page_config(page_title=APP, page_icon=":material/visibility:", layout="wide")
-WAITING_SHOWN = 4  # so many waiting runs are listed one by one
+WAITING_SHOWN = 4  # queued runs that are listed; the rest is counted
 barrier = sign_in.barrier()
 
-# Declared also for who may not come in, without showing it: a link stays what it is until its reader has signed in.
+# Declared (but hidden) before the sign-in, too, so that a link still leads to its page afterwards.
 page = st.navigation(
     {
         "": [
@@ -63,39 +63,41 @@ page = st.navigation(
 if barrier:
     barrier()
     st.stop()
-st.set_page_config(page_title=f"{page.title} · {APP}")  # tabs, bookmarks and a screen reader tell the pages apart
+st.set_page_config(
+    page_title=f"{page.title} · {APP}"
+)  # so that tabs, bookmarks and screen readers can tell pages apart
 st.html(Path(__file__).parent / "ui" / "theme.css")
 access.tidy()
 
 
 @st.cache_data(ttl=300, max_entries=1, show_spinner=False)
 def device_titles() -> list[str]:
-    """What this machine computes on; asking takes a driver call, so not at every rerun."""
+    """Return the names of the devices; cached, because asking calls the driver."""
     return [device.title for device in hardware.devices()]
 
 
-JOBS, JOBS_EVERY = "jobs", 5.0  # the fragment; seconds between two looks, which every page of every visitor takes
+JOBS, JOBS_EVERY = "jobs", 5.0  # name of the fragment; seconds between two checks, on every open page
 
 
 def active_runs() -> list[runs.Run]:
-    """Runs that train or wait for their turn, newest first."""
+    """Return the active and queued runs, newest first."""
     return [run for run in access.my_runs() if run.active]
 
 
 def job_news() -> tuple:
-    """Changes with what is said of the runs at work."""
+    """Return a value that changes when the list of active runs has to be drawn again."""
     places = queue.positions()
     return tuple((run.name, places.get(run.name) or how_far(run.status)) for run in active_runs())
 
 
 def how_far(status: runs.Status) -> tuple[float, str]:
-    """What share of a training is done, and the words for it."""
+    """Return the completed share of a training, and a text about it."""
     share = min(1.0, status.step / status.steps_total) if status.steps_total else 0.0
-    return round(share, 2), f"epoch {status.epoch + 1}, {share:.0%}" if status.step else "getting ready"
+    return round(share, 2), f"epoch {status.epoch + 1}, {share:.0%}" if status.step else "preparing"
 
 
 def show_jobs(shown: list[str]) -> None:
-    """The runs that train with how far they are, then the queue; a full rerun when the set of them has changed."""
+    """Show the active runs with their progress, then the queue; rerun the page when runs come or go."""
     polling.shows(JOBS, job_news())
     access.tidy()
     active = active_runs()
@@ -105,7 +107,7 @@ def show_jobs(shown: list[str]) -> None:
     active.sort(key=lambda run: places.get(run.name, 0))
     working = sum(run.name not in places for run in active)
     for run in active[: working + WAITING_SHOWN]:
-        # Not ?run=: where the page that is left has a run picker, Streamlit takes that parameter for its own.
+        # Not ?run=: if the current page has a run picker, Streamlit assigns that parameter to it.
         st.page_link("train/page.py", label=run.name, icon=":material/show_chart:", query_params={"follow": run.name})
         if run.name in places:
             st.caption(f":material/hourglass_empty: {queue.position_text(places[run.name])}")

@@ -1,4 +1,4 @@
-"""The gate: on a server whose secrets ask for a sign-in, nobody gets past it without one."""
+"""The sign-in form, which replaces every page until the visitor has signed in."""
 
 import logging
 from collections.abc import Callable
@@ -12,13 +12,13 @@ from pages.server.sign_in_middleware import FAILED_COOKIE
 from pages.ui.text import plain
 from vit.errors import SettingsError
 
-CLOSED = "This server is not set up right, so it stays closed. Whoever runs it finds the reason in its log."
+CLOSED = "This server is not configured correctly, so it stays closed. Its operator finds the reason in its log."
 
 
 def barrier() -> Callable[[], None] | None:
-    """What is shown in place of every page to who may not come in; None where there is nothing in the way.
+    """Return the function that replaces every page for a visitor who may not enter; None if they may.
 
-    Whatever the operator wrote and cannot be read closes the server: a sign-in, or the bounds of a demo.
+    Settings of the operator that cannot be read close the server.
     """
     try:
         access.bounds()
@@ -35,7 +35,7 @@ def barrier() -> Callable[[], None] | None:
 
 
 def show_account() -> None:
-    """Who is signed in, and the way out; nothing where one does not sign in."""
+    """Show who is signed in, with a button to sign out; nothing on a server without sign-in."""
     if st.user.get("is_logged_in"):
         with st.container(horizontal=True, vertical_alignment="center", horizontal_alignment="distribute"):
             st.caption(f"Signed in as {plain(_name())}", width="content")
@@ -49,14 +49,14 @@ def _name() -> str:
 def _sign_out_button() -> None:
     if st.button("Sign out", key="sign_out", icon=":material/logout:", type="tertiary"):
         st.logout()
-        st.stop()  # nobody is signed in from here on
+        st.stop()  # the session is signed out from here on
 
 
 def _show_sign_in() -> None:
     with _card():
-        st.write("Sign in to train a Vision Transformer and to look at what its heads attend to.")
+        st.write("Sign in to train a Vision Transformer and see what its heads attend to.")
         if st.context.cookies.get(FAILED_COOKIE):
-            st.warning("You are not signed in: the provider did not answer, or said no.", icon=":material/info:")
+            st.warning("The sign-in failed: the provider did not answer, or refused it.", icon=":material/info:")
         for name in sign_in_rules.providers():
             label = "Sign in" if name == "default" else f"Sign in with {plain(_title(name))}"
             if st.button(label, key=f"sign_in_{name}", icon=":material/login:", type="primary", width="stretch"):
@@ -76,7 +76,7 @@ def _show_closed() -> None:
 
 
 def _card() -> st.delta_generator.DeltaGenerator:
-    """A narrow column in the middle, with the title."""
+    """Return a narrow column in the middle of the page, with the title."""
     card = st.container(horizontal_alignment="center").container(width=520, gap="small")
     card.title("Attention explorer")
     return card
@@ -86,6 +86,6 @@ def _title(name: str) -> str:
     return name if name != name.lower() else name.replace("-", " ").title()
 
 
-@lru_cache(maxsize=32)  # once each, not at every rerun
+@lru_cache(maxsize=32)  # log each message once, not at every rerun
 def _tell_operator(sentence: str) -> None:
-    logging.getLogger(__name__).error("The server is closed to everybody. %s", sentence)
+    logging.getLogger(__name__).error("The server is closed to all visitors. %s", sentence)

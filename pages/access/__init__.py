@@ -1,7 +1,7 @@
-"""The visitor and what is theirs: the only place where pages reach runs, uploads and pictures.
+"""Access to runs, uploads and images for the visitor; pages reach them only through this package.
 
-On a user's own machine every run and upload is accessible. On a demo server (:mod:`pages.server.limits`) a visitor sees
-what came with the server and what they made themselves, and can change only the latter. The sign-in or a cookie
+On the user's own machine, everything is accessible. On a demo server (:mod:`pages.server.limits`), a visitor sees the
+included runs and their own, and can change only their own. The sign-in or a cookie
 (:mod:`pages.server.visitor_cookie`) identifies the visitor; a link never does, since links are shared.
 """
 

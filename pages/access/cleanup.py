@@ -1,12 +1,12 @@
-"""What the visitors of a demo leave on the disk: how much it is, and how it goes away again.
+"""Measure and delete the files of a demo's visitors.
 
 ::
 
-    checkpoints/<run>/                 of a visitor where its config.json names an owner
-    data/visitors/<owner>/uploads/     sets of images
-    data/visitors/<owner>/pictures/    single ones
-    data/cache/<key>/                  decoded images, of everybody
-    data/exports/                      runs as files for a download
+    checkpoints/<run>/                 a visitor's run if its config.json names an owner
+    data/visitors/<owner>/uploads/     uploaded data sets
+    data/visitors/<owner>/pictures/    uploaded images
+    data/cache/<key>/                  decoded images, shared by all visitors
+    data/exports/                      files for downloads of runs
 """
 
 import os
@@ -28,19 +28,19 @@ from vit.paths import OWNER, checkpoints_dir, data_dir, owned_dir
 from vit.runs import Run
 
 MEASURED_FOR = 60.0
-"""Seconds for which a measurement of the disk counts."""
+"""Seconds for which a measurement of the disk is reused."""
 
 _measuring = Lock()
 _measured: dict[tuple[Path, Path], tuple[float, int]] = {}
 
 
 def runs_of(owner: str) -> list[Run]:
-    """The runs of one visitor, newest first."""
+    """Return the runs of one visitor, newest first."""
     return [run for run in runs.list_runs() if run.config.owner == owner]
 
 
 def disk_used() -> int:
-    """Bytes of all runs and all data; measured anew after a minute, or after :func:`measure_anew`."""
+    """Return the bytes of all runs and data, at most :data:`MEASURED_FOR` seconds old."""
     places = checkpoints_dir(), data_dir()
     with _measuring:
         when, size = _measured.get(places, (-MEASURED_FOR, 0))
@@ -51,30 +51,28 @@ def disk_used() -> int:
 
 
 def measure_anew() -> None:
-    """Something was added or deleted: the next question measures."""
+    """Discard the stored measurement of the disk after something was added or deleted."""
     with _measuring:
         _measured.clear()
 
 
 def check_disk(limits: DemoLimits, need: float = 0) -> None:
-    """Whether the disk of a demo takes so many bytes more, beside what the runs at work will write.
+    """Check that a demo has disk space for ``need`` more bytes and for the files that its active runs will write.
 
     Raises:
-        RunError: it does not.
+        RunError: the disk is full.
     """
-    at_work = [run for run in runs.list_runs() if run.active]
-    to_come = sum(max(0, disk_bytes(run.config) - run.size_bytes) for run in at_work)
-    if disk_used() + to_come + need > limits.disk_gb * 1e9:
-        raise RunError(
-            "The disk of this demo is full, so nothing new is taken: come back later, or delete a run of your own."
-        )
+    active = [run for run in runs.list_runs() if run.active]
+    expected = sum(max(0, disk_bytes(run.config) - run.size_bytes) for run in active)
+    if disk_used() + expected + need > limits.disk_gb * 1e9:
+        raise RunError("The disk of this demo is full: come back later, or delete one of your runs.")
 
 
 def delete_expired(keep_hours: float) -> None:
-    """Delete what visitors made and nobody touched for so many hours, and decoded images that nobody used.
+    """Delete visitors' files, decoded images and exports that have not been used for ``keep_hours``.
 
-    Runs of nobody in particular, runs at work and what these are trained on stay. One sweep runs at a time; what cannot
-    be deleted now is left to the next one.
+    Runs without an owner, active runs and the images of remaining runs stay. Only one clean-up runs at a time; the next
+    one deletes what this one could not.
     """
     data_dir().mkdir(parents=True, exist_ok=True)
     with suppress(Timeout), FileLock(data_dir() / ".cleanup.lock").acquire(timeout=0):
@@ -90,10 +88,10 @@ def delete_expired(keep_hours: float) -> None:
 
 
 def make_room(owner: str, kept: int) -> None:
-    """Delete the oldest uploads of a visitor that no run is trained on, until there are fewer than ``kept``.
+    """Delete the oldest uploads of a visitor that no run uses, until fewer than ``kept`` remain.
 
     Raises:
-        RunError: runs are trained on all of them.
+        RunError: runs use too many of them.
     """
     folders = _folders(owned_dir(owner) / "uploads")
     uploads = sorted((folder for folder in folders if not folder.name.startswith(".")), key=_changed)
@@ -102,11 +100,11 @@ def make_room(owner: str, kept: int) -> None:
         _remove(upload)
         uploads.remove(upload)
     if len(uploads) >= kept:
-        raise RunError(f"You have {len(uploads)} sets of images here, and runs of yours use them: delete a run first.")
+        raise RunError(f"You have {len(uploads)} uploaded data sets, and your runs use them: delete a run first.")
 
 
 def touch(path: Path) -> None:
-    """Note that something of a visitor's was used."""
+    """Mark a file or folder of a visitor as used now."""
     with suppress(OSError):
         os.utime(path)
 
@@ -114,7 +112,7 @@ def touch(path: Path) -> None:
 def _delete_expired_runs(before: float) -> None:
     for run in runs.list_runs():
         if run.config.owner and _changed(run.path) < before:
-            with suppress(UserError, OSError):  # it is at work, or somebody was faster
+            with suppress(UserError, OSError):  # the run is active or already deleted
                 runs.delete(run)
     runs.remove_abandoned()
 
@@ -129,12 +127,12 @@ def _delete_expired_visitor(visitor: Path, before: float, used: set[str]) -> Non
                 with suppress(OSError):
                     picture.unlink()
     for folder in (visitor / "uploads", visitor / "pictures", visitor):
-        with suppress(OSError):  # something is left in it
+        with suppress(OSError):  # the folder is not empty
             folder.rmdir()
 
 
 def _delete_expired_caches(before: float) -> None:
-    """:func:`vit.data.cache.fetch` touches what it hands out, and builds under the lock that is taken here."""
+    # vit.data.cache.fetch touches the folders that it returns, and builds them under the lock that is taken here.
     for folder in _folders(data_dir() / "cache"):
         if _changed(folder) < before:
             lock = folder.with_name(f"{folder.name.removesuffix('.part')}.lock")
@@ -143,14 +141,14 @@ def _delete_expired_caches(before: float) -> None:
 
 
 def _folders(place: Path) -> Iterator[Path]:
-    """The folders in a folder, none where that is not there; never through a link."""
+    """Yield the folders in a folder; none if it does not exist. Links are not followed."""
     with suppress(OSError):
         if not place.is_symlink():
             yield from [Path(entry.path) for entry in os.scandir(place) if entry.is_dir(follow_symlinks=False)]
 
 
 def _changed(path: Path) -> float:
-    """Seconds since 1970, of a folder when a file was last put into it; infinite for what is not there."""
+    """Return the time of the last change in seconds since 1970; infinity if the path does not exist."""
     try:
         return path.lstat().st_mtime
     except OSError:
@@ -158,7 +156,7 @@ def _changed(path: Path) -> float:
 
 
 def _remove(folder: Path) -> None:
-    """Take a folder away at once, so that nobody finds half of it."""
+    """Rename a folder before deleting it, so that no reader finds half of it."""
     doomed = folder.with_name(f".deleted-{folder.name}-{time.time_ns()}")
     with suppress(OSError):
         folder.rename(doomed)

@@ -10,24 +10,25 @@ from pages.server.visitor_cookie import visitor_mark
 from vit.errors import RunError
 
 UNKNOWN_VISITOR = "0" * 32
-"""Owns nothing: a visitor whom nothing tells from others."""
+"""The owner mark of a visitor who cannot be identified; it owns nothing."""
 NO_COOKIE = (
-    "This browser keeps no cookie for this page, so nothing can be kept as yours: allow it and open the page again."
+    "This browser does not keep this page's cookie, so the demo cannot store anything for you: allow the cookie and "
+    "open the page again."
 )
 admission_lock = threading.Lock()
 
 
 def bounds() -> DemoLimits | None:
-    """The bounds of this demo; None on a server that is its user's own.
+    """Return the limits of this demo; None on the user's own machine.
 
     Raises:
-        SettingsError: what the operator wrote cannot be read; nobody is let in then.
+        SettingsError: the operator's settings cannot be read; the server stays closed then.
     """
     return in_force(secrets.table("demo"))
 
 
 def visitor() -> str:
-    """The mark of who is looking; empty where that is not known, or does not matter."""
+    """Return the owner mark of the visitor; empty if it is unknown, and on the user's own machine."""
     if bounds() is None:
         return ""
     if signs_in():
@@ -38,16 +39,21 @@ def visitor() -> str:
 
 
 def signs_in() -> bool:
-    """Whether visitors are told apart by their sign-in, not by a cookie."""
+    """Return whether visitors are identified by their sign-in instead of a cookie."""
     return secrets.table("auth") is not None
 
 
 def owner() -> str:
-    """Whose uploads and pictures who is looking has: on an own machine everybody's, on a demo the visitor's."""
+    """Return the owner of the uploads that the visitor may use; empty on the user's own machine."""
     return "" if bounds() is None else visitor() or UNKNOWN_VISITOR
 
 
 def require_visitor() -> str:
+    """Return the owner mark of the visitor.
+
+    Raises:
+        RunError: the visitor cannot be identified.
+    """
     mine = visitor()
     if not mine:
         raise RunError(NO_COOKIE)
@@ -55,6 +61,6 @@ def require_visitor() -> str:
 
 
 def own_words() -> str:
-    """On a demo, who sees what a visitor uploads, and how long it stays; empty on an own machine."""
+    """Return who sees a visitor's uploads on a demo and how long they stay; empty on the user's own machine."""
     limits = bounds()
-    return f"Only you see them here; unused, they are deleted after {limits.kept}." if limits else ""
+    return f"Only you can see them here. They are deleted after {limits.kept} without use." if limits else ""

@@ -26,10 +26,10 @@ from vit.paths import data_dir, owned_dir
 
 @contextmanager
 def weights_file(file: BinaryIO) -> Iterator[Path]:
-    """An uploaded file of weights on the disk, for as long as it is read.
+    """Store an uploaded weights file on disk while it is read.
 
     Raises:
-        UserError: a bound is in the way, which the sentence names, or the disk is.
+        UserError: the file exceeds a limit of the demo, or the disk is full.
     """
     limits = bounds()
     if limits is not None:
@@ -41,37 +41,39 @@ def weights_file(file: BinaryIO) -> Iterator[Path]:
                 shutil.copyfileobj(file, target)
             yield path
     except OSError as error:
-        raise DataError(f"The file cannot be kept in {data_dir()}: {error.strerror or error}.") from error
+        raise DataError(f"The file cannot be written to {data_dir()}: {error.strerror or error}.") from error
 
 
 def sources(owner: str) -> list[DataInfo]:
-    """:func:`vit.data.sources` of an owner; on a demo without those that nobody has downloaded."""
+    """Return :func:`vit.data.sources` of an owner; on a demo without data sets that are not downloaded."""
     found = data.sources(owner)
     return found if bounds() is None else [info for info in found if info.ready]
 
 
 def is_ready(source: str) -> bool:
-    """Whether a data set that is offered lies here."""
+    """Return whether a data set can be used without a download."""
     return source not in catalog.CATALOG or catalog.is_ready(source)
 
 
 def check_source(source: str) -> None:
-    """Whether who is looking may use these images: on a demo no folder of the server, and no upload of somebody else.
+    """Check that the visitor may use a data set: on a demo no folder of the server and no other visitor's upload.
 
     Raises:
-        DataError: they may not.
+        DataError: the visitor may not use it.
     """
     if bounds() is None or source == data.SCENES or (source in catalog.CATALOG and catalog.is_ready(source)):
         return
     if source not in list_uploads(owner()):
-        raise DataError("This demo trains on the data sets of its list and on images that you upload: choose of those.")
+        raise DataError(
+            "This demo trains on the data sets of its list and on images that you upload: choose one of those."
+        )
 
 
 def store_upload(file: BinaryIO) -> str:
-    """:func:`vit.data.store_upload`, for who is looking, within the bounds.
+    """Store a zip of images for the visitor with :func:`vit.data.store_upload`, within the limits of the demo.
 
     Raises:
-        UserError: no zip of images, or a bound is in the way, which the sentence names.
+        UserError: the file is not a zip of images, or exceeds a limit.
     """
     limits = bounds()
     if limits is None:
@@ -88,26 +90,30 @@ def store_upload(file: BinaryIO) -> str:
 
 
 def upload_mb(most: int | None = None) -> int | None:
-    """The largest file in MB that an uploader takes, of which it can use ``most``; None is the server's own limit."""
+    """Return the largest upload in MB; None for the limit of the server.
+
+    Args:
+        most: limit of this kind of file; None for no further limit.
+    """
     limits = bounds()
     return most if limits is None else min(most or limits.upload_mb, limits.upload_mb)
 
 
 def list_pictures() -> list[str]:
-    """Ids of the pictures of who is looking, newest first."""
+    """Return the ids of the visitor's uploaded images, newest first."""
     return pictures.list_pictures(owner())
 
 
 def open_picture(picture_id: str) -> Image.Image:
-    """:func:`vit.data.files.pictures.open_picture` of who is looking."""
+    """Open an uploaded image of the visitor."""
     return pictures.open_picture(picture_id, owner())
 
 
 def save_picture(image: Image.Image) -> str:
-    """:func:`vit.data.files.pictures.save_picture` for who is looking.
+    """Save an uploaded image for the visitor and return its id.
 
     Raises:
-        UserError: it cannot be kept, or a bound is in the way, which the sentence names.
+        UserError: it cannot be saved, or a limit of the demo is reached.
     """
     limits = bounds()
     if limits is not None:
@@ -117,6 +123,11 @@ def save_picture(image: Image.Image) -> str:
 
 
 def check_upload(file: BinaryIO, limits: DemoLimits) -> int:
+    """Return the size of an uploaded file in bytes.
+
+    Raises:
+        DataError: the file is larger than the demo allows.
+    """
     size = file.seek(0, os.SEEK_END)
     file.seek(0)
     if size > limits.upload_mb * MB:
@@ -125,9 +136,9 @@ def check_upload(file: BinaryIO, limits: DemoLimits) -> int:
 
 
 def own_source(source: str, mine: str) -> str:
-    """The images of a run from elsewhere: by name, or else where this visitor's upload of that name lies or would lie.
+    """Return the data set of a run from a zip: a built-in one, or the path of the visitor's upload with its name.
 
-    So a run that was downloaded here finds its images again, and no run finds a folder of the server.
+    A run that was downloaded here finds its images again, and no run can name a folder of the server.
     """
     if not source or source == data.SCENES or source in catalog.CATALOG:
         return source
@@ -137,7 +148,7 @@ def own_source(source: str, mine: str) -> str:
 
 @st.cache_data(ttl=20, max_entries=64, show_spinner=False)
 def offered(owner: str) -> dict[str, str]:
-    """The data sets that this owner can choose by name, and their titles, all different."""
+    """Return the titles of the data sets that an owner can choose by name, by source; all titles differ."""
     found = sources(owner)
     titles = [entry.title for entry in found]
     return {

@@ -22,23 +22,17 @@ from vit.paths import checkpoints_dir
 from vit.runs import Run, finetune
 
 CLEANUP_EVERY = 600.0
-"""Seconds between two sweeps of what visitors left."""
+"""Seconds between two clean-ups of visitors' files."""
 
 METRICS_BYTES_MAX = 20 * MB
-"""Of a run from elsewhere; a page that follows a run holds them in memory."""
+"""Largest metrics file of an uploaded run: a page that follows a run holds it in memory."""
 
 _cleaning = threading.Lock()
 _cleaned = -CLEANUP_EVERY
 
 
-# Who
-
-
-# Runs
-
-
 def my_runs() -> list[Run]:
-    """The runs that who is looking may see, newest first."""
+    """Return the runs that the visitor may see, newest first."""
     found = runs.list_runs()
     if bounds() is None:
         return found
@@ -47,18 +41,18 @@ def my_runs() -> list[Run]:
 
 
 def broken_runs() -> list[tuple[str, str]]:
-    """:func:`vit.runs.broken_runs`; none on a demo, where it is not known whose they are."""
+    """Return :func:`vit.runs.broken_runs`; none on a demo, where their owner is unknown."""
     return runs.broken_runs() if bounds() is None else []
 
 
 def see(run: Run) -> Run:
-    """The run itself, where who is looking may see it: a page may be open longer than a run lives under its name.
+    """Return the run if the visitor may still see it: while a page is open, another run may get its name.
 
     Raises:
-        RunError: there is no such run for them.
+        RunError: there is no such run for this visitor.
     """
     if bounds() is not None:
-        gone = RunError(f"There is no run {run.name!r} any more: choose another one.")
+        gone = RunError(f"There is no run {run.name!r} any more: choose another run.")
         try:
             whose = run.config.owner
         except RunError:
@@ -69,7 +63,7 @@ def see(run: Run) -> Run:
 
 
 def may_change(run: Run) -> bool:
-    """Whether who is looking may rename, delete, stop or resume a run."""
+    """Return whether the visitor may rename, delete, stop or resume a run."""
     if bounds() is None:
         return True
     with suppress(RunError):
@@ -78,20 +72,20 @@ def may_change(run: Run) -> bool:
 
 
 def reason_not_changeable(run: Run) -> str:
-    """Why a run cannot be changed by who is looking; empty where it can."""
-    return "" if may_change(run) else "It came with this demo; only what you made here can be changed."
+    """Return why the visitor cannot change a run; empty if they can."""
+    return "" if may_change(run) else "This run came with this demo. You can change only your own runs."
 
 
 def is_taken(name: str) -> bool:
-    """Whether a run of this name can no longer be made."""
+    """Return whether the name of a run is taken."""
     return (checkpoints_dir() / name).exists()
 
 
 def start(config: RunConfig, name: str | None = None) -> Run:
-    """:func:`vit.jobs.start`, for who is looking, within the bounds.
+    """Start a run for the visitor, within the limits of the demo.
 
     Raises:
-        UserError: it cannot be started, or a bound is in the way, which the sentence names.
+        UserError: the run cannot be started, or exceeds a limit.
     """
     limits = bounds()
     if config.start:
@@ -102,27 +96,27 @@ def start(config: RunConfig, name: str | None = None) -> Run:
     config = limits.bounded(config, mine)
     check_source(config.data.source)
     with admission_lock:
-        _check_turn(limits)
+        _check_queue(limits)
         _check_number(limits, mine)
         cleanup.check_disk(limits, disk_bytes(config))
         return jobs.start(config, name)
 
 
 def room() -> int | None:
-    """How many runs who is looking may still start now; None where nothing limits them."""
+    """Return how many runs the visitor can start now; None without a limit."""
     limits = bounds()
     if limits is None:
         return None
     mine = visitor()
-    return max(0, min(limits.runs - len(cleanup.runs_of(mine)), limits.queue - _at_work())) if mine else 0
+    return max(0, min(limits.runs - len(cleanup.runs_of(mine)), limits.queue - _active_count())) if mine else 0
 
 
 def why_no_room() -> str:
-    """The bound that keeps who is looking from starting a run now; empty where none does."""
+    """Return why the visitor cannot start a run now; empty if they can."""
     limits = bounds()
     if limits is not None:
         try:
-            _check_turn(limits)
+            _check_queue(limits)
             _check_number(limits, require_visitor())
             cleanup.check_disk(limits)
         except UserError as error:
@@ -131,54 +125,54 @@ def why_no_room() -> str:
 
 
 def stop(run: Run) -> None:
-    """:func:`vit.jobs.stop` of an own run."""
+    """Stop a run of the visitor."""
     jobs.stop(require_own(run))
 
 
 def resume(run: Run) -> None:
-    """:func:`vit.jobs.resume` of an own run, within the bounds."""
+    """Resume a run of the visitor, within the limits of the demo."""
     require_own(run)
     with admission_lock:
-        _check_again(run)
+        _check_limits_again(run)
         jobs.resume(run)
 
 
 def restart(run: Run) -> None:
-    """:func:`vit.jobs.restart` of an own run, within the bounds; one that is at work is within them already."""
+    """Restart a run of the visitor, within the limits of the demo; an active run has been checked before."""
     require_own(run)
     with admission_lock:
         if not run.active:
-            _check_again(run)
+            _check_limits_again(run)
         jobs.restart(run)
 
 
 def rename(run: Run, name: str) -> Run:
-    """:func:`vit.runs.rename` of an own run."""
+    """Rename a run of the visitor."""
     return runs.rename(require_own(run), name)
 
 
 def delete(run: Run) -> None:
-    """:func:`vit.runs.delete` of an own run."""
+    """Delete a run of the visitor and the files made for its downloads."""
     runs.delete(require_own(run))
     formats.forget(run)
     cleanup.measure_anew()
 
 
 def pack(run: Run, target: BinaryIO, *, snapshots: bool = True, resume: bool = False) -> None:
-    """:func:`vit.exports.run_zip.pack` of a run that the visitor may see."""
+    """Write a run that the visitor may see as a zip: :func:`vit.exports.run_zip.pack`."""
     run_zip.pack(see(run), target, snapshots=snapshots, resume=resume)
 
 
 def write_events(run: Run, target: BinaryIO) -> None:
-    """:func:`vit.exports.tensorboard.write_zip`."""
+    """Write the curves of a run that the visitor may see as a zip of TensorBoard event files."""
     tensorboard.write_zip(see(run), target)
 
 
 def exporting(run: Run, form: str) -> Callable[[formats.Progress], Path]:
-    """:func:`vit.exports.formats.make` of a run, to be called in another thread, where nobody is looking.
+    """Return a function that makes an export file of a run; it may be called in a thread without a visitor.
 
     Raises:
-        RunError: who is looking may not see the run, or the disk of the demo is full.
+        RunError: the visitor may not see the run, or the disk of the demo is full.
     """
     limits = bounds()
     if limits is not None:
@@ -187,10 +181,10 @@ def exporting(run: Run, form: str) -> Callable[[formats.Progress], Path]:
 
 
 def unpack(file: BinaryIO) -> Run:
-    """:func:`vit.exports.run_zip.unpack`, for who is looking, within the bounds.
+    """Make a run of a zip for the visitor, within the limits of the demo.
 
     Raises:
-        RunError: no run, or a bound is in the way, which the sentence names.
+        RunError: the zip holds no valid run, or exceeds a limit.
     """
     limits = bounds()
     if limits is None:
@@ -201,7 +195,7 @@ def unpack(file: BinaryIO) -> Run:
     def adapt(folder: Path, config: RunConfig) -> RunConfig:
         limits.check_files(config)
         if (folder / runs.METRICS).exists() and (folder / runs.METRICS).stat().st_size > METRICS_BYTES_MAX:
-            raise RunError(f"its {runs.METRICS} is longer than {METRICS_BYTES_MAX / MB:.0f} MB, which this demo takes.")
+            raise RunError(f"its {runs.METRICS} exceeds {METRICS_BYTES_MAX / MB:.0f} MB, the limit of this demo.")
         images = config.data.model_copy(update={"source": own_source(config.data.source, mine)})
         return limits.owned(config.model_copy(update={"data": images}), mine)
 
@@ -222,11 +216,12 @@ def _with_uploaded_images(_: Path, config: RunConfig) -> RunConfig:
 
 
 def adopting() -> Callable[[RunConfig], RunConfig] | None:
-    """The bounds that a published model goes through before it becomes a run of who is looking; None where there are
-    none. What comes back may be called in another thread, where nobody is looking.
+    """Return a function that checks a published model against the demo's limits and makes it the visitor's.
+
+    It may be called in a thread without a visitor. None on the user's own machine.
 
     Raises:
-        RunError: it is not known who is.
+        RunError: the visitor cannot be identified.
     """
     limits = bounds()
     if limits is None:
@@ -244,52 +239,52 @@ def adopting() -> Callable[[RunConfig], RunConfig] | None:
 
 
 def require_own(run: Run) -> Run:
+    """Return a run that the visitor may change.
+
+    Raises:
+        RunError: the run belongs to the demo or to another visitor.
+    """
     if not may_change(see(run)):
-        raise RunError(f"The run {run.name!r} belongs to this demo: only runs of your own can be changed.")
+        raise RunError(f"The run {run.name!r} belongs to this demo: you can change only your own runs.")
     return run
 
 
-def _at_work() -> int:
+def _active_count() -> int:
     return sum(run.active for run in runs.list_runs())
 
 
-def _check_turn(limits: DemoLimits) -> None:
-    if _at_work() >= limits.queue:
+def _check_queue(limits: DemoLimits) -> None:
+    if _active_count() >= limits.queue:
         raise RunError(
-            f"This demo takes {limits.queue} runs at a time, and so many train or wait already: try again in a while."
+            f"This demo takes {limits.queue} runs at a time, and too many are already training or queued: try again "
+            "later."
         )
 
 
 def _check_number(limits: DemoLimits, mine: str) -> None:
     if len(cleanup.runs_of(mine)) >= limits.runs:
-        raise RunError(f"This demo keeps {limits.runs} runs of a visitor: delete one of yours first.")
+        raise RunError(f"This demo keeps {limits.runs} runs per visitor: delete one of yours first.")
 
 
-def _check_again(run: Run) -> None:
-    """Whether a run that is there may train again: its settings may be another server's, or from before the bounds."""
+def _check_limits_again(run: Run) -> None:
+    """Check that an existing run may train again: it may be from another server or older than the limits."""
     limits = bounds()
     if limits is None:
         return
     config = limits.bounded(run.config, require_visitor())
     check_source(config.data.source)
-    _check_turn(limits)
+    _check_queue(limits)
     cleanup.check_disk(limits, max(0, disk_bytes(config) - run.size_bytes))
     if config != run.config:
         with runs.exclusive_access(run):
             runs.write_config(run.path, config)
 
 
-# Sweeps
-
-
-# Images
-
-
-# Words
+# Exports and uploads
 
 
 def report(run: Run) -> str:
-    """:func:`vit.exports.report.report.report` of a run that the visitor may see."""
+    """Return the report of a run that the visitor may see as HTML."""
     from vit.exports.report.report import report
 
     return report(see(run))
@@ -299,7 +294,7 @@ def report(run: Run) -> str:
 
 
 def tidy() -> None:
-    """Reap jobs that have ended; on a demo, now and then, delete in the background what has been kept long enough."""
+    """Reap ended jobs; on a demo, every :data:`CLEANUP_EVERY` seconds, delete expired files in the background."""
     global _cleaned
     jobs.poll()
     limits = bounds()
@@ -313,5 +308,5 @@ def tidy() -> None:
 
 
 def _clean_up(keep_hours: float) -> None:
-    with suppress(OSError, UserError):  # the next one tries again
+    with suppress(OSError, UserError):  # the next clean-up tries again
         cleanup.delete_expired(keep_hours)

@@ -9,35 +9,35 @@ from vit.sweeps.config import SweepConfig
 
 
 def my_sweeps() -> dict[str, list[Run]]:
-    """:func:`vit.sweeps.sweep.group_by_sweep` of the runs that who is looking may see, the newest sweep first."""
+    """Return the runs of each sweep that the visitor may see, the newest sweep first."""
     return sweep.group_by_sweep(my_runs())
 
 
 def start_sweep(config: SweepConfig) -> list[Run]:
-    """:func:`vit.sweeps.sweep.start`, for who is looking, within the bounds: all the runs that are missing, or none.
+    """Start all missing runs of a sweep for the visitor, or none if the demo's limits do not allow all.
 
     Raises:
-        UserError: it cannot be started, or a bound is in the way, which the sentence names.
+        UserError: the sweep cannot be started, or exceeds a limit.
     """
     limits = bounds()
     if limits is not None:
         config = config.model_copy(update={"base": limits.owned(config.base, require_visitor())})
-        missing, left = len(sweep.missing_points(config, my_runs())), room()
+        missing, left = len(sweep.missing_points(config, my_runs())), room() or 0
         if missing > left:
             raise RunError(f"These are {missing} runs, and you can start {left or 'none'} now: choose fewer.")
     return sweep.start(config, start, among=my_runs())
 
 
 def stop_sweep(found: list[Run]) -> None:
-    """:func:`vit.sweeps.sweep.stop` of own runs."""
+    """Stop the visitor's runs of a sweep."""
     sweep.stop([require_own(run) for run in found])
 
 
 def resume_sweep(found: list[Run]) -> None:
-    """:func:`vit.sweeps.sweep.resume` of own runs, within the bounds."""
+    """Resume the visitor's runs of a sweep, within the limits of the demo."""
     sweep.resume([require_own(run) for run in found], resume)
 
 
 def delete_sweep(found: list[Run]) -> None:
-    """:func:`vit.sweeps.sweep.delete` of own runs."""
+    """Delete the visitor's runs of a sweep."""
     sweep.delete([require_own(run) for run in found], delete)

@@ -1,8 +1,9 @@
-"""What the server does around Streamlit: doors (ASGI middleware), and the rules that the operator's secrets set.
+"""ASGI middleware around Streamlit, and the settings that the operator makes in the server's secrets.
 
-- ``door``: names, origins, headers. ``visitor_cookie``: the mark of a browser on a demo.
-- ``sign_in_door``: files and links where people sign in. ``upload_door``: how much of uploads a demo holds.
-- ``identity``: who may come in. ``secret_tables``: the tables of ``.streamlit/secrets.toml``.
+- ``middleware``: host names, origins and headers. ``visitor_cookie``: identifies browsers on a demo.
+- ``sign_in_middleware``: files and links on a server with sign-in. ``upload_middleware``: memory for uploads on a demo.
+- ``sign_in_rules``: who may sign in. ``limits``: limits of a demo. ``secrets``: the tables of
+  ``.streamlit/secrets.toml``.
 
-The gate that a person sees is :mod:`pages.sign_in`.
+:mod:`pages.sign_in` shows the sign-in form.
 """

@@ -1,7 +1,6 @@
-"""What strangers may do on a server that is open to them: a public demo.
+"""Limits of a public demo, and the marks of its visitors.
 
-Nothing of this is in force on an own machine. ``VIT_DEMO=1`` or a table ``[demo]`` in ``.streamlit/secrets.toml``
-switches it on; the table may set any bound.
+``VIT_DEMO=1`` or a table ``[demo]`` in ``.streamlit/secrets.toml`` switches the limits on; the table can set each.
 """
 
 import hashlib
@@ -21,23 +20,24 @@ MB = 10**6
 
 
 class DemoLimits(Settings):
-    """The bounds of a demo.
+    """Limits of a demo.
 
     Attributes:
-        image_size: largest side of the images in pixels.
-        depth, embed_dim: largest network.
-        run_mb: largest run on the disk, by its settings, in megabytes.
-        memory_mb: most memory that a training may take, by its settings, in megabytes.
-        epochs: most passes over the images.
-        seconds: most seconds of training of one run.
-        runs: runs that a visitor may have at a time.
-        queue: runs that may wait or train at a time, all visitors together.
-        uploads: sets of images that a visitor may have at a time.
-        images: most images of an uploaded set.
-        upload_mb: largest zip, and largest set of images once expanded, in megabytes.
-        disk_gb: all runs, images and caches together, in gigabytes; beyond it nothing new is taken.
-        keep_hours: what a visitor made is deleted so many hours after its last change.
-        program_url: where visitors can get the program for a machine of their own.
+        image_size: largest image side in pixels.
+        depth: largest number of blocks.
+        embed_dim: largest token width.
+        run_mb: largest run on disk in megabytes, estimated from its settings.
+        memory_mb: largest memory of a training in megabytes, estimated from its settings.
+        epochs: largest number of epochs.
+        seconds: longest training of one run in seconds.
+        runs: number of runs per visitor.
+        queue: number of queued and active runs of all visitors together.
+        uploads: number of uploaded data sets per visitor.
+        images: largest number of images in an uploaded data set.
+        upload_mb: largest zip, and largest data set after unpacking, in megabytes.
+        disk_gb: disk space for all runs, images and caches in gigabytes.
+        keep_hours: hours after which unused files of a visitor are deleted.
+        program_url: where visitors can download the program; empty for no link.
     """
 
     image_size: Annotated[int, Field(ge=32)] = 64
@@ -58,17 +58,17 @@ class DemoLimits(Settings):
 
     @property
     def kept(self) -> str:
-        """How long things stay, in words."""
+        """:attr:`keep_hours` as text, such as "3 days"."""
         days = self.keep_hours / 24
         if days >= 2 and days.is_integer():
             return f"{days:.0f} days"
         return f"{self.keep_hours:g} hour{'' if self.keep_hours == 1 else 's'}"
 
     def check_model(self, model: ModelConfig) -> None:
-        """Whether a network is small enough to be looked at here.
+        """Check that a network is small enough to be shown on this demo.
 
         Raises:
-            SettingsError: it is not; the sentence names the bound.
+            SettingsError: the network exceeds a limit.
         """
         for field, words in (("image_size", "images of"), ("depth", "a depth of"), ("embed_dim", "a width of")):
             value, most = getattr(model, field, 0), getattr(self, field)
@@ -79,10 +79,10 @@ class DemoLimits(Settings):
             raise SettingsError(f"This demo takes {most:,} patches at most, not {model.grid**2:,}: choose larger ones.")
 
     def check_files(self, config: RunConfig) -> None:
-        """Whether a run is small enough to be kept here.
+        """Check that a run is small enough to be kept on this demo.
 
         Raises:
-            SettingsError: its network or its files are too large; the sentence names the bound.
+            SettingsError: its network or its files exceed a limit.
         """
         self.check_model(config.model)
         megabytes = disk_bytes(config) / MB
@@ -93,10 +93,10 @@ class DemoLimits(Settings):
             )
 
     def check(self, config: RunConfig) -> None:
-        """Whether a run may be trained here.
+        """Check that a run may be trained on this demo.
 
         Raises:
-            SettingsError: it is beyond a bound, which the sentence names.
+            SettingsError: the run exceeds a limit.
         """
         self.check_files(config)
         if config.training.epochs > self.epochs:
@@ -111,8 +111,11 @@ class DemoLimits(Settings):
             )
 
     def owned(self, config: RunConfig, owner: str) -> RunConfig:
-        """The settings as this demo keeps them: of this visitor, for its seconds at most, written no oftener than it is
-        usual, by one process, and on as many threads as the machine likes."""
+        """Return the settings as this demo stores them.
+
+        They belong to the visitor, train for at most :attr:`seconds`, and do not choose processes, threads or extra
+        resume checkpoints.
+        """
         seconds = min(config.training.max_seconds or self.seconds, self.seconds)
         recipe = config.training.model_copy(
             update={"max_seconds": seconds, "resume_steps": None, "threads": None, "processes": 1}
@@ -120,28 +123,28 @@ class DemoLimits(Settings):
         return config.model_copy(update={"owner": owner, "training": recipe})
 
     def bounded(self, config: RunConfig, owner: str) -> RunConfig:
-        """The settings as this demo trains them.
+        """Return :meth:`owned` settings after checking them.
 
         Raises:
-            SettingsError: they are beyond its bounds; the sentence names the bound.
+            SettingsError: they exceed a limit.
         """
         self.check(config)
         return self.owned(config, owner)
 
 
 def in_force(table: Mapping[str, Any] | None = None) -> DemoLimits | None:
-    """The bounds that this server is under; None where it is its user's own.
+    """Return the limits of this server; None if it is not a demo.
 
     Args:
-        table: ``[demo]`` of the server's secrets, where there is one.
+        table: ``[demo]`` of the server's secrets; None if there is none.
 
     Raises:
-        SettingsError: the table names a bound that there is not, or a value that cannot be one.
+        SettingsError: the table has an unknown name or an invalid value.
     """
     asked = os.environ.get(SWITCH, "").strip().lower() not in ("", "0", "false", "no")
     return DemoLimits(**table or {}) if asked or table is not None else None
 
 
 def owner_mark(*identity: str) -> str:
-    """The mark of a visitor in the files of a run: a hash, from which the cookie or the account cannot be told."""
+    """Return the owner mark of a visitor: a hash that does not reveal the cookie or account it is made from."""
     return hashlib.sha256("\0".join(identity).encode()).hexdigest()[:32]

@@ -1,4 +1,4 @@
-"""The outer door: own names only, websockets from own pages only, the headers that Streamlit leaves out."""
+"""Security middleware: allowed host names, origins of websockets, and response headers that Streamlit lacks."""
 
 import ipaddress
 import re
@@ -16,10 +16,10 @@ HEALTH = "/_stcore/health"
 
 
 class SecurityMiddleware:
-    """Refuses other names and other sites' websockets; completes the headers of every answer.
+    """Refuse requests for other host names and websockets of other sites, and add response headers.
 
-    A page of another site may have its own name resolve to this machine, and so speak to a server that listens on the
-    loopback address alone (DNS rebinding). The name it asks for gives it away.
+    Another site can let its own name resolve to this machine and so reach a server that only listens on the loopback
+    address (DNS rebinding). The host name in the request reveals that.
     """
 
     def __init__(self, app: ASGIApp) -> None:
@@ -45,34 +45,33 @@ class SecurityMiddleware:
 
 
 def name_refused(connection: HTTPConnection) -> str:
-    """Why a request for another name is refused, and what to do about it; empty where the name is right.
+    """Return why a request for another host name is refused and how to allow it; empty if the name is allowed.
 
-    Right are the names in ``server.allowedHosts``. Where there are none: the loopback names on a server that listens
-    on a loopback address, any name on another. Whether the server is alive, anybody may ask.
+    Allowed are the names in ``server.allowedHosts``. If that is empty: loopback names on a server that listens on a
+    loopback address, and any name on another server. The health check is always allowed.
     """
     hosts = connection.headers.getlist("host")
     host = hosts[0] if len(hosts) == 1 else ""
     if connection.scope["path"].endswith(HEALTH):
         return ""
     if config.get_option("server.allowedHosts"):
-        right = is_host_allowed(host)
+        allowed = is_host_allowed(host)
     else:
-        right = not is_loopback(config.get_option("server.address") or "") or is_loopback(_hostname(host))
-    if right:
+        allowed = not is_loopback(config.get_option("server.address") or "") or is_loopback(_hostname(host))
+    if allowed:
         return ""
     shown = re.sub(r"[^A-Za-z0-9.:_\[\]-]", "?", _hostname(host))[:100] or "another name"
     names = ", ".join(config.get_option("server.allowedHosts")) or "localhost and 127.0.0.1"
     return (
-        f"This server answers to {names}, not to {shown}. If it should, behind a proxy or through a tunnel, start it "
+        f"This server answers to {names}, not to {shown}. If it should (behind a proxy or through a tunnel), start it "
         f"with --server.allowedHosts={shown}, once for each name."
     )
 
 
 def origin_refused(connection: HTTPConnection) -> str:
-    """Why a websocket that another site's page opens is refused; empty where it is this server's page, or no page.
+    """Return why a websocket from another site's page is refused; empty if it comes from this server's page or no page.
 
-    Streamlit would ask a service on the internet for this machine's address before it says no, and says yes to
-    whatever else runs on localhost.
+    Streamlit's own check asks a service on the internet for this machine's address, and allows every page on localhost.
     """
     origin = connection.headers.get("origin")
     if origin is None or not config.get_option("server.enableCORS"):
@@ -86,13 +85,14 @@ def origin_refused(connection: HTTPConnection) -> str:
     ):
         return ""
     return (
-        "This server takes no connection from another site's page. If it stands behind a proxy, let the proxy pass on "
-        "the Host header, or start the server with --server.corsAllowedOrigins=https://NAME."
+        "This server accepts no connection from another site's page. If it is behind a proxy, let the proxy forward "
+        "the "
+        "Host header, or start the server with --server.corsAllowedOrigins=https://NAME."
     )
 
 
 def is_loopback(name: str) -> bool:
-    """Whether a host name or an address is this machine's own loopback."""
+    """Return whether a host name or an address is a loopback one."""
     name = name.strip("[]").lower().rstrip(".")
     try:
         return ipaddress.ip_address(name).is_loopback
@@ -101,18 +101,18 @@ def is_loopback(name: str) -> bool:
 
 
 def _hostname(host: str) -> str:
-    """The name in a Host header; empty where the header is none."""
+    """Return the name in a Host header; empty if the header is invalid."""
     try:
         parts = urlsplit(f"//{host}")
-        _ = parts.port  # raises where it is no number
+        _ = parts.port  # raises a ValueError if it is not a number
     except ValueError:
         return ""
     plain = parts.hostname is not None and not (parts.username or parts.password or parts.path or parts.query)
-    return parts.hostname if plain else ""
+    return parts.hostname or "" if plain else ""
 
 
 def _complete(headers: MutableHeaders, *, secure: bool) -> None:
-    """Add what Streamlit leaves out; under https, no cookie ever travels in the clear."""
+    """Add missing headers; with https, mark all cookies as Secure."""
     headers.setdefault("x-content-type-options", "nosniff")
     headers.setdefault("referrer-policy", "same-origin")
     if secure:

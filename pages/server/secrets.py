@@ -1,4 +1,4 @@
-"""The server's secrets (``.streamlit/secrets.toml``), where an operator sets up a demo and the sign-in."""
+"""Read the server's secrets (``.streamlit/secrets.toml``), which configure a demo and the sign-in."""
 
 from pathlib import Path
 from typing import Any
@@ -11,11 +11,11 @@ from vit.errors import SettingsError
 
 
 def table(name: str) -> dict[str, Any] | None:
-    """A table of the secrets as plain dictionaries; None where there is none.
+    """Return a table of the secrets as plain dictionaries; None if it does not exist.
 
     Raises:
-        SettingsError: there are secrets, but they cannot be read; or what has this name is no table. Streamlit itself
-            takes unreadable secrets for none at all, which would open a server that should be closed.
+        SettingsError: the secrets cannot be read, or the name is not that of a table. Streamlit treats unreadable
+            secrets like missing ones, which would open a server that should be closed.
     """
     try:
         secrets = st.secrets.to_dict()
@@ -27,7 +27,7 @@ def table(name: str) -> dict[str, Any] | None:
     if name not in secrets:
         return None
     if not isinstance(secrets[name], dict):
-        raise SettingsError(f"{name!r} in the server's secrets is no table: write [{name}] on a line of its own.")
+        raise SettingsError(f"{name!r} in the server's secrets is not a table: write [{name}] on a separate line.")
     return secrets[name]
 
 

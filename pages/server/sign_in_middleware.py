@@ -1,7 +1,7 @@
-"""What the server does around a sign-in that Streamlit's own routes do not.
+"""Middleware that completes Streamlit's sign-in.
 
-It keeps uploads and files from those who are not signed in, brings people back to the link they came by, and turns a
-sign-in that failed into a sentence on the page.
+It protects uploads and files from people who are not signed in, returns people to the link that they opened, and turns
+a failed sign-in into a message on the page.
 """
 
 import json
@@ -30,11 +30,11 @@ FAILED_SECONDS = 20
 LINK_LENGTH = 2000
 CHECK = "Check [auth] in the server's secrets, and that this machine reaches the provider."
 PRIVATE = ("/_stcore/upload_file/", "/_stcore/metrics", "/media/")
-"""Beginnings of paths that are of use to who is signed in alone; everything else is the program, which is public."""
+"""Prefixes of paths that need a sign-in; all other paths serve the program, which is public."""
 
 
 class SignInMiddleware:
-    """Around every request, where the server asks for a sign-in; elsewhere it does nothing."""
+    """Protect private paths and handle the sign-in; does nothing on a server without sign-in."""
 
     def __init__(self, app: ASGIApp) -> None:
         self.app = app
@@ -46,17 +46,17 @@ class SignInMiddleware:
             return
         request = HTTPConnection(scope)
         path = scope["path"].removeprefix(make_url_path(_base(), "").rstrip("/"))
-        if path.startswith(PRIVATE) and not _may_come_in(request.cookies):
+        if path.startswith(PRIVATE) and not _may_enter(request.cookies):
             await PlainTextResponse("Sign in first.\n", status_code=401)(scope, receive, send)
         elif path == "/auth/login":
             await self._log_in(request, scope, receive, send)
         elif path == "/oauth2callback":
-            await self._come_back(request, scope, receive, send)
+            await self._return_from_provider(request, scope, receive, send)
         else:
             await self.app(scope, receive, _unframed(send))
 
     async def _log_in(self, request: HTTPConnection, scope: Scope, receive: Receive, send: Send) -> None:
-        """On to the provider, with the link in a cookie; back to the page where there is no way to the provider."""
+        """Redirect to the provider with the link in a cookie; if the provider cannot be reached, back to the page."""
         link, failed = _link_of_page(request), False
 
         async def watch(message: Message) -> None:
@@ -80,10 +80,10 @@ class SignInMiddleware:
             answer.raw_headers.append((b"set-cookie", cookie(FAILED_COOKIE, "1", FAILED_SECONDS).encode()))
             await answer(scope, receive, send)
 
-    async def _come_back(self, request: HTTPConnection, scope: Scope, receive: Receive, send: Send) -> None:
-        """From the provider to the link that was asked for, signed in or not."""
+    async def _return_from_provider(self, request: HTTPConnection, scope: Scope, receive: Receive, send: Send) -> None:
+        """Redirect from the provider to the link that was opened, whether or not the sign-in succeeded."""
         link = _own_link(unquote(request.cookies.get(RETURN_COOKIE, "")))
-        tried = {"code", "error"} & set(request.query_params)  # a sign-out comes back here too
+        tried = {"code", "error"} & set(request.query_params)  # a sign-out returns here, too
 
         async def redirect(message: Message) -> None:
             if message["type"] == "http.response.start":
@@ -105,10 +105,7 @@ def _base() -> str:
 
 
 def _link_of_page(request: HTTPConnection) -> str:
-    """Path and query of the page of this server from which a request comes; the first page's, where that is not known.
-
-    The browser says it in the Referer header; other sites' pages have other names.
-    """
+    """Return path and query of the page that a request comes from, by its Referer; the first page if unknown."""
     page = urlsplit(request.headers.get("referer", ""))
     if page.netloc != request.headers.get("host"):
         return _own_link("")
@@ -116,13 +113,13 @@ def _link_of_page(request: HTTPConnection) -> str:
 
 
 def _own_link(link: str) -> str:
-    """``link`` where it leads to a page of this server, the first page's where it does not."""
+    """Return ``link`` if it leads to a page of this server, and otherwise the first page."""
     plain = link.startswith("/") and not link.startswith("//") and "\\" not in link and link.isprintable()
     return link if plain and len(link) <= LINK_LENGTH else make_url_path(_base(), "/")
 
 
-def _may_come_in(cookies: Mapping[str, str]) -> bool:
-    """Whether a request carries the cookie that Streamlit's sign-in sets, of somebody who may come in."""
+def _may_enter(cookies: Mapping[str, str]) -> bool:
+    """Return whether the cookie of Streamlit's sign-in belongs to an account that may use this server."""
 
     def signed(name: str) -> bytes | None:
         value = cookies.get(name)
@@ -137,7 +134,7 @@ def _may_come_in(cookies: Mapping[str, str]) -> bool:
 
 
 def _unframed(send: Send) -> Send:
-    """Streamlit signs nobody in within a frame, so no other site has a reason to frame these pages."""
+    """Forbid other sites to show the pages in a frame; Streamlit's sign-in does not work in frames anyway."""
 
     async def send_unframed(message: Message) -> None:
         if message["type"] == "http.response.start":
@@ -148,7 +145,7 @@ def _unframed(send: Send) -> Send:
 
 
 def _one_line(record: logging.LogRecord) -> bool:
-    """What went wrong with the provider as one line of the log, not as a traceback."""
+    """Log an error of the provider as one line instead of a traceback."""
     if record.exc_info and record.exc_info[1] is not None:
         error = record.exc_info[1]
         record.msg, record.args = f"{record.getMessage()} {type(error).__name__}: {error}. {CHECK}", ()

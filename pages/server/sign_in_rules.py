@@ -1,4 +1,4 @@
-"""Who may come in, where the server's secrets ask for a sign-in: the rules, without a page."""
+"""Rules of a server with sign-in: the providers, and the accounts that may use the server."""
 
 from collections.abc import Mapping
 from fnmatch import fnmatchcase
@@ -15,15 +15,15 @@ from vit.config.base import Settings
 from vit.errors import SettingsError
 
 COOKIE_SECRET_LENGTH = 32
-"""Characters; who guesses the secret can sign in as anybody."""
+"""Minimal number of characters. A person who guesses the secret can sign in as any user."""
 
 
 class SignIn(Settings):
     """``[sign_in]`` of the server's secrets.
 
     Attributes:
-        allowed: patterns of e-mail addresses, such as ``*@uni.example``; None lets in whom the providers let in.
-        vouched: providers whose e-mail addresses count as verified though the provider does not say so.
+        allowed: patterns of e-mail addresses, such as ``*@uni.example``; None allows every account of the providers.
+        vouched: providers whose e-mail addresses count as verified although the provider does not say so.
     """
 
     allowed: tuple[str, ...] | None = None
@@ -31,10 +31,10 @@ class SignIn(Settings):
 
 
 def required() -> SignIn | None:
-    """How one signs in; None on a server that asks for no sign-in.
+    """Return the sign-in rules; None on a server without sign-in.
 
     Raises:
-        SettingsError: a sign-in is asked for, but cannot work; the sentence is for the operator.
+        SettingsError: the sign-in is not configured correctly; the message is for the operator.
     """
     auth, rules = secrets.table("auth"), secrets.table("sign_in")
     if auth is None:
@@ -50,7 +50,7 @@ def required() -> SignIn | None:
 
 
 def is_required() -> bool:
-    """Whether this server asks for a sign-in; also where how cannot be told."""
+    """Return whether this server requires a sign-in; also True if its rules cannot be read."""
     try:
         return required() is not None
     except SettingsError:
@@ -58,7 +58,7 @@ def is_required() -> bool:
 
 
 def providers() -> list[str]:
-    """The names of the providers in ``[auth]``; "default" is the one whose settings stand in the table itself."""
+    """Return the names of the providers in ``[auth]``; "default" has its settings in the table itself."""
     auth = secrets.table("auth") or {}
     names = [name for name, value in auth.items() if isinstance(value, dict) and name != "client_kwargs"]
     own = any(name in auth for name in ("client_id", "client_secret", "server_metadata_url"))
@@ -66,33 +66,33 @@ def providers() -> list[str]:
 
 
 def refusal(claims: Mapping[str, Any], sign_in: SignIn) -> str:
-    """Why an account may not come in; empty where it may.
+    """Return why an account may not use this server; empty if it may.
 
     Args:
-        claims: what the provider says of the account in its id token, and ``provider``, the provider's name.
+        claims: the id token of the account, and ``provider``, the name of the provider.
         sign_in: the rules.
     """
     if claims.get("provider") not in providers() or not claims.get("iss") or not claims.get("sub"):
-        return "This sign-in is of a provider that this server does not use any more. Sign out, and in again."
+        return "You signed in with a provider that this server no longer uses. Sign out and sign in again."
     if sign_in.allowed is None:
         return ""
     mail = str(claims.get("email") or "").lower()
     if not mail:
-        return "Your provider tells this server no e-mail address, and it lets people in by their address."
+        return "Your provider does not give this server your e-mail address, which it needs to let you in."
     stated = claims.get("email_verified")
     vouched = stated is None and claims["provider"] in sign_in.vouched
     if not (vouched or stated is True or str(stated).lower() == "true"):
-        return "Your provider has not verified your e-mail address, and this server lets in verified ones only."
+        return "Your provider has not verified your e-mail address. This server accepts only verified addresses."
     if any(fnmatchcase(mail, pattern.lower()) for pattern in sign_in.allowed):
         return ""
-    return "Your account is not on the list of those who may use this server. Ask whoever runs it."
+    return "Your account is not on the list of accounts that may use this server. Ask its operator."
 
 
 def _check(auth: Mapping[str, Any]) -> None:
-    """Whether a sign-in through these providers can work at all.
+    """Check the settings of the providers.
 
     Raises:
-        SettingsError: it cannot.
+        SettingsError: a sign-in cannot work with these settings.
     """
     if find_spec("authlib") is None or find_spec("httpx") is None:
         raise SettingsError("Signing in needs Authlib and httpx: pip install 'streamlit[auth]'.")
@@ -106,7 +106,7 @@ def _check(auth: Mapping[str, Any]) -> None:
     secret, target = auth["cookie_secret"], urlsplit(str(auth["redirect_uri"]))
     if not isinstance(secret, str) or len(secret) < COOKIE_SECRET_LENGTH:
         raise SettingsError(
-            f"cookie_secret in [auth] must be {COOKIE_SECRET_LENGTH} random characters at least: "
+            f"cookie_secret in [auth] must have at least {COOKIE_SECRET_LENGTH} random characters: "
             'python -c "import secrets; print(secrets.token_urlsafe(32))" makes one.'
         )
     if target.scheme not in ("http", "https") or not target.netloc or not target.path.endswith("/oauth2callback"):

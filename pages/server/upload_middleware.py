@@ -1,4 +1,4 @@
-"""How much of other people's files a demo holds in memory: an upload lies there before any page sees it."""
+"""Limit the memory that uploads take on a demo: Streamlit keeps an upload in memory before a page sees it."""
 
 from starlette.responses import PlainTextResponse
 from starlette.types import ASGIApp, Receive, Scope, Send
@@ -10,11 +10,11 @@ from vit.errors import SettingsError
 
 UPLOADS = "/_stcore/upload_file/"
 HELD_OF_SESSION, HELD = 2, 10
-"""Of the largest upload: so much one session may have in memory, and all sessions together."""
+"""Memory of one session and of all sessions together, as multiples of the largest upload."""
 
 
 class UploadLimitMiddleware:
-    """On a demo, refuses an upload once its session, or the server, holds enough; elsewhere it does nothing."""
+    """On a demo, refuse an upload if its session or the server already holds too much; elsewhere do nothing."""
 
     def __init__(self, app: ASGIApp) -> None:
         self.app = app
@@ -22,15 +22,15 @@ class UploadLimitMiddleware:
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         app = self.app
         if scope["type"] == "http" and scope["method"] == "PUT" and UPLOADS in scope["path"]:
-            limits = demo_bounds()
+            limits = demo_limits()
             session = scope["path"].partition(UPLOADS)[2].partition("/")[0]
             if limits is not None and _full(session, limits):
                 app = PlainTextResponse("There is no room for more uploads now: try again later.\n", status_code=503)
         await app(scope, receive, send)
 
 
-def demo_bounds() -> DemoLimits | None:
-    """The bounds of this demo, the usual ones where its own cannot be read; None on a server that is its user's own."""
+def demo_limits() -> DemoLimits | None:
+    """Return the limits of this demo, with defaults if they cannot be read; None on the user's own machine."""
     try:
         return in_force(secrets.table("demo"))
     except SettingsError:
@@ -38,8 +38,8 @@ def demo_bounds() -> DemoLimits | None:
 
 
 def limit_uploads() -> None:
-    """Let the server of a demo take no larger upload than the demo does."""
-    limits = demo_bounds()
+    """Set the server's largest upload to that of the demo."""
+    limits = demo_limits()
     if limits is not None:
         most = min(limits.upload_mb, config.get_option("server.maxUploadSize"))
         config.set_option("server.maxUploadSize", most)

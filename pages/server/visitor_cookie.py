@@ -1,4 +1,4 @@
-"""The mark by which a demo tells browsers apart."""
+"""The cookie that identifies a browser on a demo."""
 
 import re
 import secrets
@@ -10,7 +10,7 @@ from starlette.requests import HTTPConnection
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from pages.server import sign_in_rules
-from pages.server.upload_middleware import demo_bounds
+from pages.server.upload_middleware import demo_limits
 
 VISITOR_COOKIE = "vit_visitor"
 VISITOR_MARK = re.compile(r"[A-Za-z0-9_-]{32}")
@@ -18,9 +18,9 @@ COOKIE_SECONDS = 180 * 24 * 3600
 
 
 class VisitorCookieMiddleware:
-    """Sets the cookie by which a demo tells visitors apart, with the page that a browser without one asks for.
+    """Set the cookie that identifies a visitor of a demo when a browser without one opens a page.
 
-    Where people sign in, their accounts tell them apart.
+    On a server with sign-in, the account identifies the visitor and no cookie is set.
     """
 
     def __init__(self, app: ASGIApp) -> None:
@@ -28,7 +28,7 @@ class VisitorCookieMiddleware:
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         known = not _asks_for_page(scope) or visitor_mark(HTTPConnection(scope).cookies)
-        if known or demo_bounds() is None or sign_in_rules.is_required():
+        if known or demo_limits() is None or sign_in_rules.is_required():
             await self.app(scope, receive, send)
             return
 
@@ -43,20 +43,21 @@ class VisitorCookieMiddleware:
 
 
 def visitor_mark(cookies: Mapping[str, str]) -> str:
-    """The mark that this server gave a browser; empty where it has none, or one that cannot be of this server."""
+    """Return the mark in a browser's cookie; empty if it has none or an invalid one."""
     value = cookies.get(VISITOR_COOKIE, "")
     return value if VISITOR_MARK.fullmatch(value) else ""
 
 
 def cookie(name: str, value: str, seconds: int) -> str:
-    """A Set-Cookie header that scripts cannot read and other sites' requests do not carry; 0 seconds delete it."""
+    """Return a Set-Cookie header that is hidden from scripts and other sites' requests; 0 seconds delete it."""
     jar = SimpleCookie({name: value})
-    jar[name].update({"path": "/", "max-age": str(seconds), "httponly": True, "samesite": "Lax"})
+    jar[name].update({"path": "/", "max-age": str(seconds), "samesite": "Lax"})
+    jar[name]["httponly"] = True
     return jar.output(header="").strip()
 
 
 def _asks_for_page(scope: Scope) -> bool:
-    """Whether a browser asks for a document, not for what a document needs."""
+    """Return whether a browser requests a document, not one of its resources."""
     if scope["type"] != "http" or scope["method"] != "GET":
         return False
     headers = HTTPConnection(scope).headers

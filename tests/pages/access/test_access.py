@@ -210,9 +210,9 @@ def test_runs_of_a_visitor_are_counted(home, visit_as, started):
     first = end(access.start(config_of()))
     access.start(config_of())
     assert access.room() == 0
-    with pytest.raises(RunError, match="keeps 2 runs of a visitor: delete one"):
+    with pytest.raises(RunError, match="keeps 2 runs per visitor: delete one"):
         access.start(config_of())
-    assert "2 runs of a visitor" in access.why_no_room()
+    assert "2 runs per visitor" in access.why_no_room()
     visit_as(B)
     access.start(config_of())
     visit_as(A)

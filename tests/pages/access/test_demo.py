@@ -327,7 +327,7 @@ def test_the_ladder_needs_more_runs_than_a_visitor_has(home, bounds):
 def test_start_is_refused_in_a_sentence_where_no_run_is_left(shared, bounds):
     bounds["runs"] = 1
     app = open_page("train", show="New run")
-    assert "keeps 1 runs of a visitor: delete one of yours first" in words(app)
+    assert "keeps 1 runs per visitor: delete one of yours first" in words(app)
     app.button(key="start_training").click().run()
     assert ["delete one of yours first" in error.value for error in app.error] == [True]
     assert sorted(run.name for run in runs.list_runs()) == ["mine", SECRET, "tiny"]
@@ -388,7 +388,7 @@ def test_overview_and_train_say_what_a_demo_is(shared):
         assert "3 days" in text
         assert "Everything runs on this machine" not in text
         assert "streamlit run streamlit_app.py" in text
-    assert "Only you see them here; unused, they are deleted after 3 days" in words(open_page("predict"))
+    assert "Only you can see them here. They are deleted after 3 days without use" in words(open_page("predict"))
 
 
 def test_the_notice_links_to_the_program_where_the_operator_says_where_it_is(shared, bounds):
@@ -410,7 +410,7 @@ def test_on_an_own_machine_no_page_speaks_of_a_demo(trained, monkeypatch, page):
         assert app.selectbox(key="data").options[-1] == ELSEWHERE
         assert app.slider(key="epochs").max == 200
     if page == "overview":
-        assert "Everything runs on this machine; nothing is sent anywhere." in text
+        assert "Everything runs on this machine; no data leaves it." in text
 
 
 def test_a_tiny_run_of_a_stranger_is_within_the_default_bounds():

@@ -198,7 +198,7 @@ def test_a_demo_opens_nothing_for_an_unknown_visitor(file, monkeypatch):
     monkeypatch.setattr(access_runs, "_clean_up", lambda hours: None)
     monkeypatch.setattr(identity, "visitor_mark", lambda cookies: "")
     app = press(open_page("published"), "curated_0_fetch")
-    assert "keeps no cookie" in app.error[0].value
+    assert "does not keep this page's cookie" in app.error[0].value
     assert download_of(NAME) is None
 
 

@@ -78,7 +78,7 @@ def test_a_sign_in_may_be_with_one_provider_or_with_several(secrets, auth):
     ("break_it", "sentence"),
     [
         (lambda text: text + "[auth", "cannot be read"),
-        (lambda text: text.replace("[auth]", "auth = 1\n[rest]"), "is no table"),
+        (lambda text: text.replace("[auth]", "auth = 1\n[rest]"), "is not a table"),
         (lambda text: "[auth]\n", "no provider"),
         (lambda text: text.replace("[auth]", "[authentication]") + "[sign_in]\nallowed = []\n", "no [auth]"),
         (lambda text: text.replace("client_secret", "secret"), "client_secret"),
@@ -125,15 +125,15 @@ def test_without_authlib_the_server_stays_closed(secrets, auth, monkeypatch):
         ({}, {"allowed": ("*@elsewhere.example", "bob@uni.example")}, "not on the list"),
         ({"email": "ada@uni.example.evil.example"}, {"allowed": ("*@uni.example",)}, "not on the list"),
         ({"email": ["ada@uni.example"]}, {"allowed": ("ada@uni.example",)}, "not on the list"),
-        ({"email": ""}, {"allowed": ("*",)}, "no e-mail"),
+        ({"email": ""}, {"allowed": ("*",)}, "does not give this server your e-mail"),
         ({"email_verified": False}, {"allowed": ("*",)}, "not verified"),
         ({"email_verified": "false"}, {"allowed": ("*",)}, "not verified"),
         ({"email_verified": None}, {"allowed": ("*",)}, "not verified"),
         ({"email_verified": None}, {"allowed": ("*",), "vouched": ("default",)}, ""),
         ({"email_verified": False}, {"allowed": ("*",), "vouched": ("default",)}, "not verified"),
-        ({"provider": "gone"}, {}, "not use any more"),
-        ({"sub": ""}, {}, "not use any more"),
-        ({"iss": None}, {}, "not use any more"),
+        ({"provider": "gone"}, {}, "no longer uses"),
+        ({"sub": ""}, {}, "no longer uses"),
+        ({"iss": None}, {}, "no longer uses"),
     ],
 )
 def test_who_may_come_in(secrets, auth, claims, rules, sentence):
