@@ -97,7 +97,7 @@ if guessed := frame.answer(guessed):
                     plots.measured_dots(rows, quantity="Area under the curve", form=".2f"),
                     f"Area under the {field} curve of three maps and of control maps",
                 )
-    said = {True: "better than controls", False: "not better than controls", None: "control map"}
+    said = {True: "better than controls", False: "not better than controls"}
     st.table(
         [
             {
@@ -105,9 +105,9 @@ if guessed := frame.answer(guessed):
                 "Deletion": f"{row.deletion:.3f}",
                 "Insertion": f"{row.insertion:.3f}",
                 "On the object": f"{row.inside:.0%}",
-                "Result (deletion, insertion)": said[None]
+                "Result (deletion, insertion)": "control map"
                 if row.chance
-                else f"{said[row.deletion_better]}, {said[row.insertion_better]}",
+                else f"{said[bool(row.deletion_better)]}, {said[bool(row.insertion_better)]}",
             }
             for row in found.rows
         ],

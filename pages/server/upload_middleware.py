@@ -3,6 +3,7 @@
 from starlette.responses import PlainTextResponse
 from starlette.types import ASGIApp, Receive, Scope, Send
 from streamlit import config, runtime
+from streamlit.runtime.memory_uploaded_file_manager import MemoryUploadedFileManager
 
 from pages.server import secrets
 from pages.server.limits import MB, DemoLimits, in_force
@@ -46,9 +47,9 @@ def limit_uploads() -> None:
 
 
 def _full(session: str, limits: DemoLimits) -> bool:
-    held = {
-        key: sum(len(file.data) for file in files.values())
-        for key, files in list(runtime.get_instance().uploaded_file_mgr.file_storage.items())
-    }
+    manager = runtime.get_instance().uploaded_file_mgr
+    if not isinstance(manager, MemoryUploadedFileManager):  # files that are not in memory need no limit here
+        return False
+    held = {key: sum(len(file.data) for file in files.values()) for key, files in list(manager.file_storage.items())}
     bytes_max = limits.upload_mb * MB
     return held.get(session, 0) >= HELD_OF_SESSION * bytes_max or sum(held.values()) >= HELD * bytes_max

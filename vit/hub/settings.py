@@ -1,27 +1,27 @@
-"""``config.json`` of a folder for the Hugging Face hub: one file that timm, the hub's mixin and this program read.
+"""``config.json`` of a folder for the Hugging Face hub: one file for timm, the hub's mixin and this program.
 
-timm reads ``architecture``, ``num_classes``, ``model_args`` and ``pretrained_cfg``, as in the repositories of its own
-models, and passes over the rest; :mod:`vit.hub.models` reads ``run``, the settings of the run, and passes over timm's.
+timm reads ``architecture``, ``num_classes``, ``model_args`` and ``pretrained_cfg``, as in its own repositories, and
+ignores the rest. :mod:`vit.hub.models` reads only ``run``, the settings of the run.
 """
 
 from typing import Any
 
-from vit.config import CNNConfig, ReferenceConfig, RunConfig, ViTConfig
+from vit.config import CNNConfig, DataConfig, ReferenceConfig, RunConfig, ViTConfig
 
 NORM_EPS = {1e-6: "vit_base_patch16_224", 1e-5: "vit_base_patch16_clip_224"}
-"""timm models by the epsilon of their norms, which is no argument that JSON can hold: all others are, so that either
-becomes any ViT of ours."""
+"""A timm model for each epsilon of the norms. JSON cannot set the epsilon; all other arguments of these models are set,
+so that they become any ViT of this program."""
 
 CONV_STEM = "its patches are made by small convolutions, which timm's VisionTransformer does not have"
 
 
 def why_not_timm(config: RunConfig) -> str:
-    """Why timm cannot load a run's network, as a clause; empty where it can."""
+    """Return why timm cannot load a run's network, as a clause; empty if it can."""
     match config.model:
         case ReferenceConfig():
-            return "the course network is no Vision Transformer of timm's"
+            return "the course network is not one of timm's Vision Transformers"
         case CNNConfig():
-            return "it is a convolutional network of this program's own"
+            return "it is this program's own convolutional network"
         case ViTConfig(stem="conv"):
             return CONV_STEM
         case ViTConfig(norm_eps=eps) if eps not in NORM_EPS:
@@ -37,14 +37,15 @@ def config_json(config: RunConfig) -> dict[str, Any]:
     """
     # The other runs of its sweep are not in the folder.
     own = {"run": config.model_copy(update={"sweep": ""}).model_dump(mode="json")}
-    return own if why_not_timm(config) else _timm(config) | own
+    if why_not_timm(config) or not isinstance(config.model, ViTConfig):
+        return own
+    return _timm(config.model, config.data) | own
 
 
-def _timm(config: RunConfig) -> dict[str, Any]:
-    model, data = config.model, config.data
+def _timm(model: ViTConfig, data: DataConfig) -> dict[str, Any]:
     size = (model.in_channels, model.image_size, model.image_size)
     pool = "token" if model.pool == "cls" else "avg"
-    unusual = {} if model.in_channels == 3 else {"in_chans": model.in_channels}
+    unusual: dict[str, Any] = {} if model.in_channels == 3 else {"in_chans": model.in_channels}
     unusual |= {"init_values": model.layer_scale} if model.layer_scale else {}
     classes = {"label_names": list(data.class_names)} if data.class_names else {}
     return {
@@ -88,7 +89,7 @@ def _timm(config: RunConfig) -> dict[str, Any]:
 
 
 def _mlp_ratio(model: ViTConfig) -> float:
-    """Timm cuts the hidden width to a whole number, where ours is the nearest one."""
+    """Return a ratio that gives timm the same hidden width: timm rounds down, this program to the nearest."""
     hidden = round(model.embed_dim * model.mlp_ratio)
     exact = int(model.embed_dim * model.mlp_ratio) == hidden
     return model.mlp_ratio if exact else (hidden + 0.5) / model.embed_dim

@@ -154,7 +154,9 @@ def show_decision(run: Run, scene: TourImage) -> None:
         with cells.cell():
             st.markdown("**The answer**")
             st.plotly_chart(
-                plots.probability_change(names, before.answer.probabilities, after.answer.probabilities),
+                plots.probability_change(
+                    names, before.answer.probabilities.tolist(), after.answer.probabilities.tolist()
+                ),
                 key="tour_bars",
                 alt="Class probabilities before and after your changes",
             )

@@ -344,7 +344,7 @@ def test_what_came_with_the_demo_cannot_be_changed_on_the_pages(shared):
         app.run()
         buttons = {button.key: button.disabled for button in app.button}
         assert (buttons["rename"], buttons["delete"]) == (fixed, fixed)
-        assert ("only what you made here can be changed" in words(app)) == fixed
+        assert ("You can change only your own runs" in words(app)) == fixed
     runs.update_status(checkpoints_dir() / "tiny", state="stopped")
     runs.update_status(checkpoints_dir() / "mine", state="stopped")
     for name, fixed in (("tiny", True), ("mine", False)):
