@@ -367,7 +367,7 @@ class TunedSpace(Space):
 
 
 SPACES: dict[str, type[Space]] = {"vit": ViTSpace, "reference": CourseSpace, "cnn": Space}
-"""The class for each architecture; the convolutional networks have no controls of their own."""
+"""The class for each architecture; the convolutional networks have no additional controls."""
 
 
 def make_space(

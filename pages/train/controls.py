@@ -51,6 +51,27 @@ DERIVED = {
     "course_grid": ("Patches along one side", "Number of rows and of columns that the image is cut into"),
 }
 """Label and help of the controls that set a number from which settings are computed."""
+TERMS = {
+    "heads": ("head",),
+    "course_heads": ("head",),
+    "depth": ("depth", "block"),
+    "course_depth": ("depth", "block"),
+    "head_dim": ("head_dim",),
+    "course_head_dim": ("head_dim",),
+    "patch": ("patch",),
+    "stem": ("stem",),
+    "pool": ("summary token",),
+    "mlp_ratio": ("MLP",),
+    "dropout": ("dropout",),
+    "drop_path": ("stochastic depth",),
+    "epochs": ("epoch",),
+    "batch": ("batch",),
+    "lr": ("learning rate", "warm-up"),
+    "augment": ("augmentation",),
+    "seed": ("seed",),
+    "layer_decay": ("layer-wise decay",),
+}
+"""The glossary terms that the help of a control explains."""
 
 RECIPE_NAMES = {
     "standard": "Standard",
@@ -76,10 +97,10 @@ def label(key: str) -> str:
     return DERIVED[key][0] if key in DERIVED else words.label(*SETTINGS[key])
 
 
-def help_text(key: str, *terms: str, note: str = "") -> str:
-    """Return the help of a control: what its setting does, ``note``, and the meaning of glossary terms."""
+def help_text(key: str, note: str = "") -> str:
+    """Return the help of a control: what its setting does, ``note``, and the meaning of its glossary terms."""
     said = DERIVED[key][1] if key in DERIVED else words.description(*SETTINGS[key])
-    return term(*terms, here=f"{said}. {note}".strip())
+    return term(*TERMS.get(key, ()), here=f"{said}. {note}".strip())
 
 
 def show(key: str, value: Any) -> str:
@@ -192,23 +213,17 @@ class Controls:
             if value != before[key]:
                 st.session_state[key] = value
 
-    def slider(self, key: str, *terms: str, note: str = "") -> Any:
-        """Show a slider over the possible values, or a list if there is only one.
-
-        Args:
-            key: the control.
-            terms: glossary terms that its help explains.
-            note: further help.
-        """
+    def slider(self, key: str, note: str = "") -> Any:
+        """Show a slider over the possible values, or a list if there is only one; ``note`` is further help."""
         offered = self.space.allowed(key, self.values)
         widget = st.select_slider if len(offered) > 1 else st.selectbox
-        return self._made(widget, key, offered, help_text(key, *terms, note=note))
+        return self._made(widget, key, offered, help_text(key, note))
 
-    def choice(self, key: str, *terms: str, note: str = "") -> Any:
-        """Show a drop-down list of the possible values; the arguments are those of :meth:`slider`."""
-        return self._made(st.selectbox, key, self.space.allowed(key, self.values), help_text(key, *terms, note=note))
+    def choice(self, key: str, note: str = "") -> Any:
+        """Show a drop-down list of the possible values; ``note`` is further help."""
+        return self._made(st.selectbox, key, self.space.allowed(key, self.values), help_text(key, note))
 
-    def number(self, key: str, *terms: str, widget: Any, low: float, high: float) -> int:
+    def number(self, key: str, *, widget: Any, low: float, high: float) -> int:
         """Show a whole number between fixed bounds, with ``st.slider`` or ``st.number_input``."""
         self.values[key] = widget(
             label(key),
@@ -218,7 +233,7 @@ class Controls:
             key=key,
             bind="query-params",
             persist_state="session",
-            help=help_text(key, *terms),
+            help=help_text(key),
         )
         return self.values[key]
 

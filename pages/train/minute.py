@@ -57,4 +57,4 @@ def drawing_words() -> str:
     info = data.describe(config.source)
     count = (config.train_images or info.train_count) + (config.val_images or info.val_count)
     seconds = count / (DRAWN_PER_SECOND * hardware.cpu_cores())
-    return f" The first time, drawing the {count:,} scenes takes about {duration(seconds)} more."
+    return f" The {count:,} scenes are drawn first, which takes about {duration(seconds)}, only once."

@@ -71,32 +71,32 @@ def model_controls(controls: Controls) -> None:
 def _vit_controls(controls: Controls) -> None:
     left, right = st.columns(2, gap="large")
     with left:
-        heads = controls.slider("heads", "head")
-        controls.slider("depth", "block")
+        heads = controls.slider("heads")
+        controls.slider("depth")
     with right:
-        width = controls.slider("head_dim", "head_dim")
-        controls.slider("patch", "patch", note="Smaller patches show more detail and take longer to train.")
+        width = controls.slider("head_dim")
+        controls.slider("patch", note="Smaller patches show more detail and take longer to train.")
     values = controls.values
     _show_tokens(heads, width, values["size"], values["size"] // values["patch"])
     with st.expander("More about the model", icon=":material/tune:"):
         left, right = st.columns(2, gap="large")
         with left:
             _size_slider(controls)
-            controls.choice("stem", "stem")
-            controls.choice("pool", "summary token")
+            controls.choice("stem")
+            controls.choice("pool")
         with right:
-            controls.slider("mlp_ratio", "MLP")
-            controls.slider("dropout", "dropout")
+            controls.slider("mlp_ratio")
+            controls.slider("dropout")
 
 
 def _course_controls(controls: Controls) -> None:
     left, right = st.columns(2, gap="large")
     with left:
-        heads = controls.slider("course_heads", "head", note="The course report uses 2.")
-        controls.slider("course_depth", "block", note="The course report uses 2.")
+        heads = controls.slider("course_heads", note="The course report uses 2.")
+        controls.slider("course_depth", note="The course report uses 2.")
         _size_slider(controls)
     with right:
-        width = controls.slider("course_head_dim", "head_dim", note="The course report uses 64.")
+        width = controls.slider("course_head_dim", note="The course report uses 64.")
         grid = controls.slider(
             "course_grid",
             note="The course report uses 4. Unless Q, K, V and the MLP are mended, twice as many make the network "

@@ -18,7 +18,7 @@ KEPT = {
 def training_controls(controls: Controls, devices: tuple[Device, ...]) -> None:
     """Show the training controls: epochs and a summary of the recipe first, the rest in an expander."""
     recipe = RECIPES[controls.space.recipe]
-    controls.number("epochs", "epoch", widget=st.slider, low=EPOCHS[0], high=controls.space.values("epochs")[-1])
+    controls.number("epochs", widget=st.slider, low=EPOCHS[0], high=controls.space.values("epochs")[-1])
     config = controls.space.config(controls.values)
     now, images = config.training, config.data
     st.caption(
@@ -29,9 +29,9 @@ def training_controls(controls: Controls, devices: tuple[Device, ...]) -> None:
     with st.expander("More about the training", icon=":material/tune:"):
         left, right = st.columns(2, gap="large")
         with left:
-            controls.slider("batch", "batch")
-            controls.slider("lr", "learning rate", "warm-up", note=_sentence(rate_words(recipe)))
-            controls.choice("augment", "augmentation")
+            controls.slider("batch")
+            controls.slider("lr", note=_sentence(rate_words(recipe)))
+            controls.choice("augment")
         with right:
             titles = {device.name: device.title for device in devices}
             fastest = titles[devices[0].name]
@@ -43,7 +43,7 @@ def training_controls(controls: Controls, devices: tuple[Device, ...]) -> None:
                     "and small batches train no faster, because the GPUs wait for each other.",
                 )
             low, high, _ = TrainingConfig.limits("seed")
-            controls.number("seed", "seed", widget=st.number_input, low=low or 0, high=high or 0)
+            controls.number("seed", widget=st.number_input, low=low or 0, high=high or 0)
 
 
 def step_words(training: TrainingConfig) -> str:

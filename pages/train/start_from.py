@@ -14,9 +14,6 @@ from vit.data import title
 from vit.runs import Run, finetune
 from vit.runs.comparison import KINDS
 
-DROPOUT_TERMS = {"dropout": "dropout", "drop_path": "stochastic depth"}
-"""Glossary terms of the settings in :data:`vit.runs.finetune.CHANGEABLE`."""
-
 
 def choose_start() -> Run | None:
     """Choose the run to start from; None is random weights."""
@@ -73,14 +70,14 @@ def backbone_controls(controls: Controls) -> None:
         controls.slider("size", note="Only sizes that the patch size divides. Larger images take longer to train.")
     if "layer_decay" in controls.values:
         with right:
-            controls.choice("layer_decay", "layer-wise decay", note="0.75 is usual for large networks.")
+            controls.choice("layer_decay", note="0.75 is usual for large networks.")
     st.caption(" ".join(consequences(space, controls.values["size"])))
     dropouts = finetune.changeable(space.base, space.start)
     if dropouts:
         with st.expander("More about the model", icon=":material/tune:"):
             for column, name in zip(st.columns(2, gap="large"), dropouts, strict=True):
                 with column:
-                    controls.slider(name, DROPOUT_TERMS[name])
+                    controls.slider(name)
 
 
 def show_facts(name: str, origin: RunConfig) -> None:
