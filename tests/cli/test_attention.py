@@ -59,7 +59,7 @@ def expected(run, image, method, label, against=None, **options) -> np.ndarray:
 
 
 @pytest.mark.parametrize("method", METHODS)
-def test_every_method_gives_one_map_for_the_class_that_is_named(trained, attention, picture, tmp_path, method):
+def test_every_method_gives_one_map_for_the_given_class(trained, attention, picture, tmp_path, method):
     run, out = runs.get_run("tiny").path, tmp_path / "maps.npz"
     status, said, err = attention(f"--run tiny --method {method} --class dog --json", out)
     assert status == 0, err
@@ -74,7 +74,7 @@ def test_every_method_gives_one_map_for_the_class_that_is_named(trained, attenti
     assert Image.open(tmp_path / "map.png").size == (512, 512)
 
 
-def test_without_a_class_the_likeliest_is_explained(trained, attention, picture, tmp_path):
+def test_the_most_probable_class_is_explained_by_default(trained, attention, picture, tmp_path):
     run, out = runs.get_run("tiny").path, tmp_path / "maps.npz"
     model, info = weights.load_checkpoint(run)
     likeliest = info.class_names[predict(model, info, [Image.open(picture)])[0].argmax()]
@@ -115,7 +115,7 @@ def test_settings_reach_the_method(trained, attention, picture, tmp_path, flags,
         ("--method chefer --class dog --against dog", "is the explained class itself"),
     ],
 )
-def test_what_does_not_go_together_is_refused_in_one_line(trained, attention, tmp_path, flags, said):
+def test_incompatible_flags_are_refused_in_one_line(trained, attention, tmp_path, flags, said):
     status, out, err = attention(f"--run tiny {flags}", tmp_path / "maps.npz")
     assert (status, out, err.count("\n")) == (2, "", 1)
     assert said in err
@@ -141,7 +141,7 @@ def test_a_convolutional_network_has_the_methods_that_need_no_attention(others, 
         assert "Grad-CAM" in err
 
 
-def test_the_course_network_has_those_that_ask_the_pixels(others, attention, tmp_path):
+def test_the_course_network_has_the_methods_that_use_pixels(others, attention, tmp_path):
     for method in ("last", "integrated", "occlusion"):
         out = tmp_path / f"{method}.npz"
         status, _, err = attention(f"--run {others / 'course'} --method {method}", out)

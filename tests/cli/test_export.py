@@ -19,7 +19,7 @@ def exported(capsys, *flags: str) -> dict:
     return json.loads(capsys.readouterr().out)
 
 
-def test_a_folder_that_timm_loads(several, capsys):
+def test_timm_loads_the_exported_folder(several, capsys):
     out = several / "out"
     assert exported(capsys, "--run", "tiny-deep", "--out", str(out)) == {
         "run": "tiny-deep",
@@ -59,13 +59,13 @@ def test_onnx_with_attention(trained, capsys, monkeypatch):
     assert asked[1][1] is False
 
 
-def test_a_zip_that_another_explorer_takes(trained, capsys):
+def test_a_zip_can_be_opened_by_another_explorer(trained, capsys):
     exported(capsys, "--run", "tiny", "--out", str(trained / "tiny.zip"))
     assert "tiny/last.safetensors" in zipfile.ZipFile(trained / "tiny.zip").namelist()
     assert run_zip.unpack(trained / "tiny.zip").config == runs.find_run("tiny").config
 
 
-def test_a_push_says_where_it_is(trained, capsys, monkeypatch):
+def test_a_push_prints_the_url(trained, capsys, monkeypatch):
     pushed = []
     monkeypatch.setattr(hub, "push", lambda run, repo, **options: pushed.append((run.name, repo)) or "https://hub/x")
     assert exported(capsys, "--run", "tiny", "--push", "me/tiny")["url"] == "https://hub/x"
@@ -86,7 +86,7 @@ def test_a_push_says_where_it_is(trained, capsys, monkeypatch):
         (("--push", "nowhere"), "use USER/NAME"),
     ],
 )
-def test_what_does_not_go_together_is_one_line(trained, capsys, monkeypatch, flags, sentence):
+def test_incompatible_flags_are_refused_in_one_line(trained, capsys, monkeypatch, flags, sentence):
     monkeypatch.chdir(trained)
     assert main(["export", "--run", "tiny", *flags]) == 2
     error = capsys.readouterr().err

@@ -60,14 +60,14 @@ def test_the_table_has_a_row_for_each_map_and_marks_what_is_better_than_chance(c
 
 
 @pytest.mark.parametrize("methods", ["tarot", "rollout,tarot", ","])
-def test_an_unknown_method_is_refused_in_one_line_that_names_the_known_ones(call, trained, methods):
+def test_an_unknown_method_is_refused_in_one_line_that_lists_the_known_ones(call, trained, methods):
     status, out, err = call(f"--run tiny --methods {methods}")
     assert (status, out) == (2, "")
     assert err.count("\n") == 1
     assert "chefer" in err
 
 
-def test_a_method_that_the_network_cannot_give_is_named_with_the_reason(call, home):
+def test_an_unavailable_method_is_listed_with_the_reason(call, home):
     from tests.pages.test_faithfulness import train
     from vit.config import CNNConfig
 

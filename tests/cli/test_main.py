@@ -37,7 +37,7 @@ def picture(tmp_path):
     return path
 
 
-def test_json_is_all_that_a_process_prints_on_standard_output(home):
+def test_json_is_the_only_standard_output(home):
     command = [sys.executable, "-m", "vit", "train", *TINY.split(), "--device", "cpu", "--run", "one", "--json"]
     done = subprocess.run(command, capture_output=True, text=True, check=True)
     result = json.loads(done.stdout)
@@ -102,7 +102,7 @@ def test_bad_input_exits_with_2_and_one_line(home, call, line, said):
     assert not checkpoints_dir().exists() or not list(checkpoints_dir().iterdir())
 
 
-def test_evaluate_prints_the_contract_s_object(trained, call):
+def test_evaluate_prints_the_documented_object(trained, call):
     status, out, _ = call("evaluate --run tiny --json")
     result = json.loads(out)
     assert status == 0
@@ -130,7 +130,7 @@ def test_another_data_set_is_matched_by_class_name_or_refused(trained, call, pho
     assert "airplane, bus, cat, dog, pizza" in err
 
 
-def test_predict_answers_for_each_image_and_tells_what_is_none(trained, call, picture, tmp_path):
+def test_predict_answers_for_each_image_and_reports_unreadable_files(trained, call, picture, tmp_path):
     text = tmp_path / "text.png"
     text.write_text("not an image")
     status, out, err = call("predict --run tiny --top 2 --json", picture, text, tmp_path / "none.png")
@@ -145,7 +145,7 @@ def test_predict_answers_for_each_image_and_tells_what_is_none(trained, call, pi
     assert call("predict --run tiny", text)[0] == 2
 
 
-def test_attention_arrays_are_those_of_the_contract(trained, call, picture, tmp_path):
+def test_attention_arrays_are_as_documented(trained, call, picture, tmp_path):
     run, out = runs.get_run("tiny"), tmp_path / "maps.npz"
     assert call("attention", picture, "--run", run.path, "--out", out)[0] == 0
     with np.load(out) as arrays:
@@ -183,7 +183,7 @@ def test_an_attention_picture_changes_with_the_token_and_shrinks_to_the_chosen_h
         ("--out /no/such/folder/maps.npz", "No such file"),
     ],
 )
-def test_attention_refuses_what_the_run_has_not(trained, call, picture, flags, said, monkeypatch, tmp_path):
+def test_attention_refuses_what_the_run_does_not_have(trained, call, picture, flags, said, monkeypatch, tmp_path):
     monkeypatch.chdir(tmp_path)
     status, _, err = call(f"attention --run tiny {picture} {flags}")
     assert status == 2
@@ -267,7 +267,7 @@ def test_a_flag_changes_one_setting_of_a_recipe(home, call):
     assert runs.get_run("a").status.steps_total == 4
 
 
-def test_runs_lists_them_all_and_names_the_broken(several, call):
+def test_runs_lists_all_runs_and_reports_broken_ones(several, call):
     (checkpoints_dir() / "tiny-deep" / "config.json").write_text("{")
     status, out, err = call("runs --json")
     result = json.loads(out)
@@ -278,7 +278,7 @@ def test_runs_lists_them_all_and_names_the_broken(several, call):
     assert json.loads(call("stop --run tiny --json")[1] or "{}") == {}
 
 
-def test_data_prepares_the_cache_and_counts_what_is_there(home, call, photo_zip):
+def test_data_prepares_the_cache_and_counts_the_images(home, call, photo_zip):
     status, out, _ = call("data --json --image-size 32 --dataset", photo_zip)
     assert status == 0
     result = json.loads(out)

@@ -11,7 +11,7 @@ from tests.cli.test_main import call, picture  # noqa: F401 - fixtures
 from vit import runs
 
 
-def test_a_gif_has_a_frame_for_each_epoch_from_before_training_on(trained, call, picture, tmp_path):  # noqa: F811
+def test_a_gif_has_a_frame_for_each_epoch_and_one_before_training(trained, call, picture, tmp_path):  # noqa: F811
     out = tmp_path / "film.gif"
     status, said, _ = call("timelapse --run tiny --seconds-per-frame 0.3 --json", picture, "--out", out)
     assert status == 0
@@ -20,7 +20,7 @@ def test_a_gif_has_a_frame_for_each_epoch_from_before_training_on(trained, call,
         assert (image.format, image.n_frames, image.info["duration"]) == ("GIF", 3, 300)
 
 
-def test_an_mp4_of_one_head_or_of_a_method_has_as_many(trained, call, picture, tmp_path):  # noqa: F811
+def test_an_mp4_of_one_head_or_of_a_method_has_as_many_frames(trained, call, picture, tmp_path):  # noqa: F811
     shapes = set()
     for flags in ("--layer 2 --head 1 --token 3", "--method rollout", "--method chefer --class cat"):
         out = tmp_path / "film.mp4"
@@ -46,7 +46,7 @@ def test_an_mp4_of_one_head_or_of_a_method_has_as_many(trained, call, picture, t
         ("--out film.gif --class zebra --method chefer", "choose from airplane"),
     ],
 )
-def test_what_cannot_be_filmed_is_refused_in_one_line(trained, call, picture, flags, said, monkeypatch, tmp_path):  # noqa: F811
+def test_bad_input_is_refused_in_one_line(trained, call, picture, flags, said, monkeypatch, tmp_path):  # noqa: F811
     monkeypatch.chdir(tmp_path)
     status, out, err = call(f"timelapse --run tiny {flags}", picture)
     assert (status, out) == (2, "")
@@ -55,7 +55,7 @@ def test_what_cannot_be_filmed_is_refused_in_one_line(trained, call, picture, fl
     assert not list(tmp_path.glob("film*"))
 
 
-def test_a_run_without_snapshots_and_an_image_that_is_none_are_refused(trained, call, picture, tmp_path):  # noqa: F811
+def test_a_run_without_snapshots_and_a_file_that_is_no_image_are_refused(trained, call, picture, tmp_path):  # noqa: F811
     letter = tmp_path / "letter.png"
     letter.write_text("Dear sir or madam")
     status, _, err = call("timelapse --run tiny", letter, "--out", tmp_path / "film.gif")

@@ -47,7 +47,7 @@ def test_every_format_up_to_now_has_its_runs():
     assert RunConfig().format == format.FORMAT
 
 
-def test_they_are_listed_with_all_that_they_say_of_themselves(old):
+def test_old_runs_are_listed_with_status_and_metrics(old):
     assert runs.broken_runs() == []
     assert {run.name for run in runs.list_runs()} == set(KINDS)
     for name, told in old.items():
@@ -56,7 +56,7 @@ def test_they_are_listed_with_all_that_they_say_of_themselves(old):
         assert (run.best, run.snapshots, run.metrics()[0]) == (told["best"], told["snapshots"], told["metrics"])
 
 
-def test_they_say_of_a_picture_what_they_said_then(old):
+def test_old_runs_give_the_same_probabilities(old):
     for name, told in old.items():
         run = runs.find_run(name)
         np.testing.assert_allclose(probabilities(run), told["probabilities"], atol=1e-5)
@@ -64,7 +64,7 @@ def test_they_say_of_a_picture_what_they_said_then(old):
             snapshots.load(run, epoch)
 
 
-def test_they_are_compared(old):
+def test_old_runs_can_be_compared(old):
     found = {run.name: run for run in runs.list_runs()}
     each = differences([found[name].config for name in KINDS])
     assert each["Network"] == ("CNN", "Vision Transformer", "Course network", "Vision Transformer")
@@ -73,7 +73,7 @@ def test_they_are_compared(old):
         assert summary(found[name]).val_accuracy == (told["best"] or {}).get("val_accuracy")
 
 
-def test_one_that_was_stopped_within_an_epoch_goes_on_as_it_would_have(old):
+def test_a_run_stopped_within_an_epoch_resumes_as_if_uninterrupted(old):
     run, told = runs.find_run("conv"), old["conv"]["finished"]
     jobs.prepare_resume(run)
     assert jobs.execute(run, resume=True).state == "finished"
@@ -85,7 +85,7 @@ def test_one_that_was_stopped_within_an_epoch_goes_on_as_it_would_have(old):
     np.testing.assert_allclose(probabilities(run), told["probabilities"], atol=1e-4)
 
 
-def test_they_go_into_a_zip_and_come_out_of_it(old, tmp_path):
+def test_old_runs_can_be_packed_and_unpacked(old, tmp_path):
     for name, told in old.items():
         run = runs.find_run(name)
         run_zip.pack(run, tmp_path / "run.zip", resume=run.can_resume)
@@ -94,7 +94,7 @@ def test_they_go_into_a_zip_and_come_out_of_it(old, tmp_path):
         np.testing.assert_allclose(probabilities(again), told["probabilities"], atol=1e-5)
 
 
-def test_settings_of_the_first_format_are_refused_and_of_a_later_one_too():
+def test_settings_of_the_first_and_of_later_formats_are_refused():
     with pytest.raises(SettingsError, match=r"format 1.*train it again"):
         RunConfig.from_json('{"format": 1, "model": {"architecture": "cct"}}')
     for number in ("3", "null", '"2"', "2.5", "true", "-1", "[2]", "99999999999999999999"):
@@ -102,7 +102,7 @@ def test_settings_of_the_first_format_are_refused_and_of_a_later_one_too():
             RunConfig.from_json(f'{{"format": {number}, "what": "ever"}}')
 
 
-def test_an_older_format_is_brought_up_step_by_step(monkeypatch):
+def test_an_older_format_is_upgraded_step_by_step(monkeypatch):
     """What a later program does: a field is renamed in one format, and another one moves in the next."""
     monkeypatch.setattr(format, "FORMAT", 4)
     monkeypatch.setitem(format._STEPS, 2, lambda old: {"heads": old["num_heads"]})
@@ -122,12 +122,12 @@ SECTIONS: dict[str, type[Settings]] = {
 
 
 @pytest.mark.parametrize("section", SECTIONS)
-def test_a_setting_has_a_default_so_that_older_runs_need_not_have_it(section):
+def test_every_setting_has_a_default_for_older_runs(section):
     required = [name for name, field in SECTIONS[section].model_fields.items() if field.is_required()]
     assert required == [], "runs that are there do not have it: give it the default that is what was done before"
 
 
-def test_what_older_runs_have_is_still_a_setting_and_a_file(old):
+def test_the_settings_and_files_of_older_runs_still_exist(old):
     """A field or a file that gets another name needs a new format, and a step to it."""
     known = {name: set(kind.model_fields) for name, kind in SECTIONS.items()}
     folder = FOLDERS / str(NUMBERS[-1])
@@ -142,7 +142,7 @@ def test_what_older_runs_have_is_still_a_setting_and_a_file(old):
         assert files <= {runs.CONFIG, runs.STATUS, runs.METRICS, runs.MODEL, runs.LAST, runs.SNAPSHOTS}
 
 
-def test_the_command_line_opens_them(old, capsys):
+def test_the_command_line_lists_old_runs(old, capsys):
     assert main(["runs", "--json"]) == 0
     rows = json.loads(capsys.readouterr().out)["runs"]
     assert {row["run"] for row in rows} == set(KINDS)

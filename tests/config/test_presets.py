@@ -14,7 +14,7 @@ from vit.flags import configure
 
 
 @pytest.mark.parametrize("name", presets.PRESETS)
-def test_a_preset_is_a_run_that_can_be_made_and_repeated_by_its_flags(name, home):
+def test_a_preset_makes_a_run_that_its_flags_repeat(name, home):
     config = configure(preset=name)
     assert config != RunConfig()
     words = flags.command_line(config).split()[4:]

@@ -21,7 +21,7 @@ def words(app: AppTest) -> str:
     return "\n".join(element.value for element in [*app.markdown, *app.caption]).replace("\\", "")
 
 
-def test_without_runs_it_shows_the_way_and_takes_a_zip(home):
+def test_without_runs_the_page_links_to_train_and_accepts_a_zip(home):
     app = open_page("runs")
     assert "No runs yet" in words(app)
     assert "Train a model" in [link.label for link in app.main.get("page_link")]
@@ -70,7 +70,7 @@ def test_a_link_to_a_run_that_is_gone_shows_the_others(several):
     assert app.multiselect(key="runs").value == []
 
 
-def test_runs_that_differ_in_the_seed_alone_are_said_to(twenty):
+def test_runs_that_differ_only_in_the_seed_are_pointed_out(twenty):
     run = runs.find_run("tiny-2")
     recipe = run.config.training.model_copy(update={"seed": 5})
     runs.write_config(run.path, run.config.model_copy(update={"training": recipe}))
@@ -144,7 +144,7 @@ def test_a_run_that_has_just_begun_has_no_curves_yet(home):
     assert not app.exception
 
 
-def test_renaming_keeps_the_run_chosen_and_a_taken_name_gets_a_sentence(several):
+def test_renaming_keeps_the_run_chosen_and_a_taken_name_gives_an_error_message(several):
     app = open_page("runs")
     app.selectbox(key="managed").set_value("tiny").run()
     app.text_input(key="rename_tiny").set_value("tiny-mean").run()
@@ -178,7 +178,7 @@ def test_an_uploaded_zip_becomes_a_run_that_is_chosen(several):
     assert app.multiselect(key="runs").value[0] == "tiny-2"
 
 
-def test_an_upload_that_is_no_run_gets_a_sentence(several):
+def test_an_upload_that_is_no_run_gives_an_error_message(several):
     app = open_page("runs")
     app.file_uploader[0].upload("letter.zip", b"Dear sir", "application/zip").run()
     assert not app.exception
@@ -209,7 +209,7 @@ def downloads(app: AppTest) -> list[str]:
     return [button.label for button in app.get("download_button")]
 
 
-def test_each_form_of_a_download_says_who_opens_it(several):
+def test_each_download_format_says_what_opens_it(several):
     app = open_page("runs")
     app.selectbox(key="managed").set_value("tiny-deep").run()
     assert app.selectbox(key="download_form").value == "zip"
@@ -226,7 +226,7 @@ def test_each_form_of_a_download_says_who_opens_it(several):
     assert not app.exception
 
 
-def test_a_file_that_takes_a_while_is_made_on_a_click_and_then_offered(trained):
+def test_a_slow_file_is_made_on_a_click_and_then_offered(trained):
     app = open_page("runs")
     app.selectbox(key="download_form").set_value("hub").run()
     assert "Download" not in downloads(app)
@@ -244,7 +244,7 @@ def test_a_file_that_takes_a_while_is_made_on_a_click_and_then_offered(trained):
     assert any(button.label == "Make the file" for button in app.button)
 
 
-def test_a_form_whose_package_is_missing_says_how_to_install_it(trained, monkeypatch):
+def test_a_format_whose_package_is_missing_says_how_to_install_it(trained, monkeypatch):
     monkeypatch.setattr(optional_packages, "find_spec", lambda name: None)
     app = open_page("runs")
     for form in ("onnx", "onnx-attention", "tensorboard"):

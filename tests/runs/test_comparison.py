@@ -28,7 +28,7 @@ def test_comparing_imports_no_torch():
     assert subprocess.run([sys.executable, "-c", code]).returncode == 0
 
 
-def test_a_summary_says_what_the_run_is_and_what_it_reached(trained):
+def test_a_summary_has_the_kind_of_a_run_and_its_scores(trained):
     run = runs.find_run("tiny")
     found, best = summary(run), run.status.best
     assert (found.kind, found.heads, found.depth, found.mended, found.data) == (
@@ -59,7 +59,7 @@ def test_a_run_that_was_never_validated_has_no_score(home):
         (CNNConfig(image_size=32, residual=True), "Residual CNN", None),
     ],
 )
-def test_kinds_of_network_and_rungs_are_told_apart(home, model, kind, mended):
+def test_a_summary_distinguishes_kinds_of_network_and_rungs(home, model, kind, mended):
     found = summary(runs.create("other", with_model(model)))
     assert (found.kind, found.mended) == (kind, mended)
     assert found.parameters == sum(it.numel() for it in build_model(model).parameters())
@@ -136,7 +136,7 @@ def epochs(count: int) -> list[dict]:
     return [{"event": "step", "step": 1}] + [line | {"epoch": it, "seconds": 2.0 * it} for it in range(1, count + 1)]
 
 
-def test_compared_curves_stay_within_what_can_be_seen_and_keep_both_ends():
+def test_compared_curves_are_subsampled_and_keep_both_ends():
     histories = {name: epochs(1000) for name in "abcdefg"}
     for what in ("loss", "accuracy"):
         points = plots.compared_curves(histories, what)["data"]["values"]
@@ -146,7 +146,7 @@ def test_compared_curves_stay_within_what_can_be_seen_and_keep_both_ends():
     assert len(plots.gap_curves(histories)["data"]["values"]) <= plots.POINTS_MAX
 
 
-def test_training_and_validation_are_told_apart_by_dashes_and_the_gap_is_their_difference():
+def test_training_is_dashed_validation_solid_and_the_gap_is_their_difference():
     spec = plots.compared_curves({"a": epochs(2)}, "accuracy", x="seconds")
     assert [(it["x"], it["split"], it["value"]) for it in spec["data"]["values"]] == [
         (2.0, "Training", 0.75),

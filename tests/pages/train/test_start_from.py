@@ -36,7 +36,7 @@ def keys(app: AppTest) -> set[str]:
     return {widget.key for widget in (*app.select_slider, *app.slider, *app.selectbox, *app.toggle)}
 
 
-def test_a_link_starts_from_a_run_whose_network_is_told_and_not_chosen(several, monkeypatch):
+def test_a_link_starts_from_a_run_whose_network_is_shown_but_cannot_be_changed(several, monkeypatch):
     app = open_page("train", start="tiny-deep")
     assert {"heads", "depth", "head_dim", "patch", "stem"}.isdisjoint(keys(app))
     shown = {metric.label: metric.value for metric in app.metric}
@@ -65,7 +65,7 @@ def test_a_link_starts_from_a_run_whose_network_is_told_and_not_chosen(several, 
     assert runs.get_run("scenes-from-tiny-deep").config.start == frozen.start
 
 
-def test_drawn_weights_bring_the_usual_form_and_recipe_back(several):
+def test_random_weights_bring_back_the_usual_form_and_recipe(several):
     app = open_page("train", start="tiny", frozen="true", epochs="7")
     assert app.slider(key="epochs").value == 7
     app.selectbox(key="start").set_value(FROM_SCRATCH).run()
@@ -84,14 +84,14 @@ def test_a_link_of_another_page_overrules_what_the_session_had_chosen(several):
     assert "Fine-tune" in [link.proto.label for link in app.get("page_link")]
 
 
-def test_a_start_that_there_is_not_is_told_and_weights_are_drawn(trained):
+def test_a_missing_start_is_reported_and_random_weights_are_chosen(trained):
     app = open_page("train", start="bygone")
     assert app.code[0].value == "python -m vit train"
     assert "There is no run bygone to start from" in app.toast[0].value
     assert app.selectbox(key="start").options == [FROM_SCRATCH, "tiny"]
 
 
-def test_a_run_that_goes_away_before_the_click_is_a_sentence(several):
+def test_a_run_deleted_before_the_click_gives_an_error_message(several):
     app = open_page("train", start="tiny")
     runs.delete(runs.get_run("tiny"))
     with pytest.raises(RunError, match="is gone"):
@@ -103,7 +103,7 @@ def test_a_run_that_goes_away_before_the_click_is_a_sentence(several):
     assert app.selectbox(key="start").value == FROM_SCRATCH
 
 
-def test_the_runs_page_tells_what_a_run_started_from(several):
+def test_the_runs_page_shows_what_a_run_started_from(several):
     deep = runs.get_run("tiny-deep")
     runs.write_config(deep.path, deep.config.model_copy(update={"start": StartConfig(run="tiny", frozen=True)}))
     app = open_page("runs", runs="tiny-deep")
@@ -154,7 +154,7 @@ def test_a_demo_takes_backbones_within_its_bounds_at_its_image_sizes():
         limits.check(deep.config(values))
 
 
-def test_a_visitor_is_offered_own_runs_and_those_of_the_demo(shared):  # noqa: F811
+def test_a_visitor_can_start_from_own_runs_and_those_of_the_demo(shared):  # noqa: F811
     app = open_page("train", show="New run")
     assert app.selectbox(key="start").options == [FROM_SCRATCH, "tiny", "mine"]
     foreign = next(run for run in runs.list_runs() if run.config.owner == shared)

@@ -55,7 +55,7 @@ def test_a_grid_is_chosen_priced_and_started_and_the_page_follows_it(home, start
     assert len(app.get("plotly_chart")) == 1
 
 
-def test_a_name_that_is_there_starts_what_is_missing_only(home, started):  # noqa: F811
+def test_an_existing_name_starts_only_the_missing_runs(home, started):  # noqa: F811
     app = form(sweep_heads="2", sweep_depths="1")
     app.text_input(key="sweep_name").set_value("mine").run()
     app.button(key="sweep_start").click().run()
@@ -69,7 +69,7 @@ def test_a_name_that_is_there_starts_what_is_missing_only(home, started):  # noq
     assert "sweep_start" not in buttons(app)
 
 
-def test_what_cannot_be_a_sweep_gets_a_sentence_and_no_start(home):
+def test_an_impossible_sweep_gives_a_message_and_no_start_button(home):
     app = form()
     app.pills(key="sweep_heads").set_value([]).run()
     assert "Choose at least one number of heads and one depth" in texts(app)
@@ -91,7 +91,7 @@ def test_only_heads_that_divide_a_constant_token_are_offered(home):
     assert app.pills(key="sweep_heads").value == [1]
 
 
-def test_without_a_sweep_the_view_says_what_to_do_and_a_link_to_none_is_told(home, started):  # noqa: F811
+def test_without_a_sweep_the_view_says_what_to_do_and_a_missing_one_is_reported(home, started):  # noqa: F811
     app = open_page("train", sweep="gone")
     assert "There is no sweep yet" in texts(app)
     sweep.start(grid())
@@ -100,7 +100,7 @@ def test_without_a_sweep_the_view_says_what_to_do_and_a_link_to_none_is_told(hom
     assert app.selectbox(key="sweep").value == "wide"
 
 
-def test_a_link_shows_its_sweep_with_the_way_to_each_run(home, started):  # noqa: F811
+def test_a_link_shows_its_sweep_with_links_to_its_runs(home, started):  # noqa: F811
     all_ = sweep.start(grid("first"))
     sweep.start(grid("second"))
     end(all_[0], accuracy=0.5)
@@ -115,7 +115,7 @@ def test_a_link_shows_its_sweep_with_the_way_to_each_run(home, started):  # noqa
     assert app.selectbox(key="run").value == all_[1].name
 
 
-def test_all_are_stopped_after_a_question_and_go_on_or_are_filled_or_deleted(home, started):  # noqa: F811
+def test_all_runs_can_be_stopped_resumed_completed_and_deleted(home, started):  # noqa: F811
     all_ = sweep.start(grid())
     app = open_page("train", sweep="wide")
     app.button(key="sweep_stop").click().run()
@@ -146,7 +146,7 @@ def test_all_are_stopped_after_a_question_and_go_on_or_are_filled_or_deleted(hom
 # On a demo
 
 
-def test_on_a_demo_its_bounds_hold_for_a_sweep_and_are_told(home, look, started):  # noqa: F811
+def test_the_limits_of_a_demo_apply_to_a_sweep_and_are_shown(home, look, started):  # noqa: F811
     limits = DemoLimits()
     app = form()
     assert f"On this demo you can start {limits.runs} runs now" in texts(app)

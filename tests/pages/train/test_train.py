@@ -141,7 +141,7 @@ def test_a_link_brings_its_settings(home):
     assert "--stem patch" in app.code[0].value
 
 
-def test_a_link_with_settings_that_cannot_be_is_brought_in_line(home):
+def test_impossible_settings_in_a_link_are_adjusted(home):
     app = open_page("train", size="48", patch="32", heads="99", lr="lots")
     assert app.select_slider(key="size").value == 48
     assert app.select_slider(key="patch").value == 16
@@ -149,7 +149,7 @@ def test_a_link_with_settings_that_cannot_be_is_brought_in_line(home):
     assert app.select_slider(key="lr").value == TrainingConfig().lr
 
 
-def test_a_new_image_size_takes_the_patch_size_along(home):
+def test_a_new_image_size_adjusts_the_patch_size(home):
     app = open_page("train")
     app.select_slider(key="patch").set_value(32).run()
     app.select_slider(key="size").set_value(48).run()
@@ -190,7 +190,7 @@ def test_other_images_come_with_their_own_size_and_a_link_keeps_its_own(home, ph
     assert app.code[0].value == "python -m vit train"
 
 
-def test_a_zip_that_is_none_gets_a_sentence(home):
+def test_a_file_that_is_no_zip_gives_an_error_message(home):
     app = open_page("train")
     app.file_uploader[0].upload("holiday.zip", b"not a zip at all").run()
     assert not app.exception
@@ -198,7 +198,7 @@ def test_a_zip_that_is_none_gets_a_sentence(home):
     assert app.selectbox(key="data").value == "scenes"
 
 
-def test_a_path_that_is_none_gets_a_sentence(home):
+def test_a_missing_path_gives_an_error_message(home):
     app = open_page("train")
     app.selectbox(key="data").set_value("A folder or zip on this machine").run()
     app.text_input(key="folder").set_value("/no/such/folder").run()
@@ -216,7 +216,7 @@ def test_files_that_cannot_be_read_are_listed(home, photo_zip):
     assert "000.png" in app.dataframe[0].value["File"][0]
 
 
-def test_a_data_set_of_the_catalog_is_fetched_on_a_click(served):  # noqa: F811
+def test_a_data_set_of_the_catalog_is_downloaded_on_a_click(served):  # noqa: F811
     served("fashion-mnist")
     app = open_page("train")
     app.selectbox(key="data").set_value("fashion-mnist").run()
@@ -255,7 +255,7 @@ def test_stop_ends_a_training_and_resume_is_offered(home, photo_zip):
     assert app.button(key="resume").label == "Resume"
 
 
-def test_a_name_that_is_taken_gets_a_sentence(trained):
+def test_a_taken_name_gives_an_error_message(trained):
     app = open_page("train")
     app.text_input(key="name").set_value("tiny")
     app.button(key="start_training").click().run()
@@ -264,7 +264,7 @@ def test_a_name_that_is_taken_gets_a_sentence(trained):
     assert len(runs.list_runs()) == 1
 
 
-def test_a_failed_run_shows_its_sentence(home):
+def test_a_failed_run_shows_its_error_message(home):
     run = runs.create("lost", tiny_config())
     runs.update_status(run.path, state="failed", message="The images cannot be read any more.")
     app = open_page("train", run="lost")
@@ -321,7 +321,7 @@ def test_starting_the_shipped_run_over_warns_that_it_came_with_the_project(train
     assert runs.find_run(runs.SHIPPED_RUN).has_weights
 
 
-def test_a_run_without_weights_begins_again_at_once(home):
+def test_a_run_without_weights_restarts_at_once(home):
     run = runs.create("lost", tiny_config())
     runs.update_status(run.path, state="failed", message="The images cannot be read any more.")
     app = open_page("train", run="lost")
@@ -351,7 +351,7 @@ def test_a_network_is_chosen_with_its_own_defaults_and_the_recipe_stays(home, na
     assert ("Tokens" in metrics(app)) == hasattr(MODELS[name], "num_tokens")
 
 
-def test_the_course_network_of_the_page_is_the_report_s(home):
+def test_the_page_s_course_network_is_the_report_s(home):
     app = open_page("train", network="Course network", recipe="Course report")
     assert app.code[0].value == "python -m vit train --recipe course --model reference"
     shown = metrics(app)
@@ -370,7 +370,7 @@ def test_a_convolutional_network_has_no_heads_and_no_depth(home):
     assert not app.get("popover")  # no rungs either
 
 
-def test_each_network_keeps_what_it_was_set_to(home):
+def test_each_network_keeps_its_settings(home):
     app = open_page("train")
     app.select_slider(key="heads").set_value(7).run()
     app.pills(key="network").set_value("reference").run()
@@ -403,7 +403,7 @@ def test_departures_are_mended_one_by_one_in_any_order(home):
     assert app.segmented_control(key="rung").value == 1
 
 
-def test_what_only_the_mended_network_can_be_is_brought_in_line_when_it_is_no_longer_mended(home):
+def test_settings_that_only_the_mended_network_allows_are_adjusted_when_it_is_unmended(home):
     app = open_page("train", network="Course network")
     app.segmented_control(key="rung").set_value(6).run()
     app.select_slider(key="course_grid").set_value(16).run()
@@ -439,7 +439,7 @@ def test_a_recipe_sets_the_controls_and_brings_its_other_settings(home):
     assert set_up(app).training == TrainingConfig()
 
 
-def test_a_recipe_can_be_changed_and_another_network_leaves_it_as_it_is(home):
+def test_a_recipe_can_be_changed_and_stays_when_the_network_changes(home):
     app = open_page("train", recipe="Course report", epochs="7")
     app.select_slider(key="lr").set_value(1e-3).run()
     expected = RECIPES["course"].model_copy(update={"epochs": 7, "lr": 1e-3})
@@ -488,7 +488,7 @@ def test_a_second_ladder_gets_other_names(home):
             course_ladder.rung_names(configs, name)
 
 
-def test_a_ladder_of_which_one_rung_cannot_be_is_not_offered(home):
+def test_a_ladder_with_an_impossible_rung_is_not_offered(home):
     course = course_space()
     with pytest.raises(SettingsError, match="billion parameters"):
         course_ladder.ladder(course, course.defaults() | {"course_grid": 16})
@@ -499,7 +499,7 @@ def test_a_ladder_of_which_one_rung_cannot_be_is_not_offered(home):
 # Following other networks
 
 
-def test_a_run_that_keeps_weights_on_the_way_says_of_which_step_they_are(home, monkeypatch):
+def test_a_run_that_keeps_weights_by_training_loss_shows_their_step(home, monkeypatch):
     monkeypatch.setattr(loop, "WINDOW", 2)  # of three steps in an epoch
     base = tiny_config()
     recipe = RECIPES["course"].model_copy(update={"epochs": 2, "device": "cpu"})
@@ -528,7 +528,7 @@ def test_a_convolutional_network_is_followed_and_has_no_heads_to_look_into(home)
 # What the controls offer
 
 
-def test_no_reachable_combination_is_impossible(any_space):
+def test_every_reachable_combination_is_possible(any_space):
     dice = random.Random(0)
     space = any_space
     values = space.clamp(space.defaults())
@@ -540,7 +540,7 @@ def test_no_reachable_combination_is_impossible(any_space):
         assert space.fits(values)
 
 
-def test_values_from_elsewhere_are_brought_in_line(any_space):
+def test_values_from_links_are_adjusted(any_space):
     dice = random.Random(1)
     odd = (None, -1, 0, 3, 5, 7, 10**9, 1e-300, float("nan"), "", "none", "64", "course", [], ["mlp"])
     for _ in range(40):
