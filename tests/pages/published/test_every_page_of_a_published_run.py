@@ -52,7 +52,7 @@ def test_every_page_opens_and_shows_what_is_missing(models, page, run):
     elif page in MEASURING:
         assert NO_IMAGES in said(app)
     if page in ("timelapse",):
-        assert "came trained" in said(app)
+        assert "pretrained model" in said(app)
 
 
 @pytest.mark.parametrize("page", ["overview", "train", "runs"])
