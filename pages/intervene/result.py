@@ -173,7 +173,7 @@ def show_probabilities(names: Sequence[str], before: np.ndarray, after: np.ndarr
     """Show class probabilities before and after the changes as pairs of bars."""
     st.markdown("**Answer**")
     st.plotly_chart(
-        plots.probability_change(names, before.tolist(), after.tolist()),
+        plots.probability_change(names, before, after),
         key="intervene_bars",
         config=plotly_config("before-and-after"),
         alt="Class probabilities before and after the changes",

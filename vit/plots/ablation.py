@@ -3,6 +3,7 @@
 from collections.abc import Mapping, Sequence
 
 import numpy as np
+import numpy.typing as npt
 import plotly.graph_objects as go
 from PIL import Image, ImageDraw, ImageFont
 
@@ -17,7 +18,7 @@ WHITE_TEXT_FROM = 0.75  # share of a colour from which text on it is white
 
 
 def probability_change(
-    labels: Sequence[str], before: Sequence[float], after: Sequence[float], *, top: int = 6
+    labels: Sequence[str], before: npt.ArrayLike, after: npt.ArrayLike, *, top: int = 6
 ) -> go.Figure:
     """Draw class probabilities before and after a change as pairs of bars, sorted by the probability before.
 

@@ -4,6 +4,7 @@ from collections.abc import Sequence
 from typing import Protocol
 
 import numpy as np
+import numpy.typing as npt
 import plotly.graph_objects as go
 
 from vit.pictures.colours import CLEAR, PALETTE
@@ -23,7 +24,7 @@ class Calibration(Protocol):
     ece: float
 
 
-def probability_bars(labels: Sequence[str], probabilities: Sequence[float], *, top: int = 10) -> go.Figure:
+def probability_bars(labels: Sequence[str], probabilities: npt.ArrayLike, *, top: int = 10) -> go.Figure:
     """Draw class probabilities ``(k,)`` as horizontal bars, sorted, with the most probable class in colour."""
     values = np.asarray(probabilities, dtype=float)
     order = np.argsort(-values, kind="stable")[:top]
