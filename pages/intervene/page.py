@@ -66,8 +66,8 @@ at its highest-scoring tokens, at 4 at nearly all tokens. This tests how focused
 the arrangement of the patches or only their content. Both give images unlike the training images, so a wrong answer may
 come from that alone. Try the other fill, and compare with covering a part that should not matter.
 
-**Limits.** One image is one case; the accuracy below shows the effect on many. And the network was trained with all its
-heads: a network trained without a head would do better than this one with the head switched off.
+**Limits.** One image is one case; the accuracy on validation images shows the effect on many. And the network was
+trained with all its heads: a network trained without a head would do better than this one with the head switched off.
 """
 
 CNN_HELP = """
