@@ -92,7 +92,7 @@ def twenty(trained) -> Path:
 
 
 def write_photo_zip(path: Path, counts: dict[str, int]) -> Path:
-    """A zip in ImageFolder layout: so many images of each split of two classes that a colour tells apart."""
+    """A zip in ImageFolder layout, with two classes that differ in colour."""
     random = np.random.default_rng(0)
     with zipfile.ZipFile(path, "w") as archive:
         for split, count in counts.items():

@@ -112,7 +112,7 @@ def test_the_cache_depends_on_the_size_and_on_the_seed_only_where_it_matters(pho
     load(config(photos))
     load(config(photos, image_size=16))
     assert len(decoded) == 36
-    load(config(photos, seed=1))  # it has validation images of its own
+    load(config(photos, seed=1))  # the folder has validation images
     assert len(decoded) == 36
     load(config(photos, seed=1, train_images=6))
     assert len(decoded) == 42
@@ -203,7 +203,7 @@ def test_classes_that_are_no_longer_the_runs_are_refused(photos):
 
 def test_a_data_set_that_is_gone_is_a_sentence(photos):
     load(config(photos))
-    photos.rename(photos.with_name("elsewhere"))
+    photos.rename(photos.with_name("other"))
     with pytest.raises(DataError, match="There is no data set"):
         load(config(photos))
 
@@ -230,7 +230,7 @@ def test_scenes_come_with_masks_and_in_their_own_order(home):
 
 
 def test_scenes_have_a_range_of_sizes(home):
-    with pytest.raises(DataError, match="32 to 224 pixels, not at 16"):
+    with pytest.raises(DataError, match="at 16 pixels: choose an image size from 32 to 224"):
         load(config("scenes", image_size=16))
 
 

@@ -1,4 +1,4 @@
-"""Runs that real processes work on, as small as can be, and patience with them."""
+"""The smallest runs for tests with real processes, and helpers that wait for them."""
 
 import time
 from collections.abc import Callable, Iterator
@@ -24,7 +24,7 @@ def config(epochs: int = 1, **training: Any) -> RunConfig:
 
 
 def wait_for(condition: Callable[[], Any], seconds: float = 120.0) -> Any:
-    """Poll until the condition gives something true, and return that."""
+    """Poll until the condition returns a true value, and return it."""
     end = time.monotonic() + seconds
     while time.monotonic() < end:
         if found := condition():
@@ -34,7 +34,7 @@ def wait_for(condition: Callable[[], Any], seconds: float = 120.0) -> Any:
 
 
 def job_processes() -> list[psutil.Process]:
-    """The jobs that this process has started and not reaped; other tests may have left helpers of their own."""
+    """The jobs that this process has started and not reaped; child processes of other tests are left out."""
     return [
         it for it in psutil.Process().children() if it.status() == psutil.STATUS_ZOMBIE or "vit.jobs" in it.cmdline()
     ]

@@ -43,7 +43,7 @@ def test_jobs_take_turns_and_one_killed_outright_is_seen_as_dead_and_frees_the_d
     second, third = jobs.start(config(), "second"), jobs.start(config(), "third")
     wait_for(lambda: second.status.pid and third.status.pid)
     assert (second.state, third.state) == ("queued", "queued")
-    assert "turn" in wait_for(lambda: "turn" in third.status.message and third.status.message)
+    wait_for(lambda: "Waiting for the device" in third.status.message)
     assert imports_torch(first.status.pid)
     assert not imports_torch(third.status.pid)
     for change in (lambda: runs.delete(first), lambda: runs.rename(third, "x"), lambda: jobs.resume(second)):
@@ -61,7 +61,7 @@ def test_jobs_take_turns_and_one_killed_outright_is_seen_as_dead_and_frees_the_d
     assert second.state == "finished"
     assert second.status.ended <= third.status.started
     wait_for(lambda: not job_processes())
-    wait_for(lambda: jobs.poll() == 0)  # once its watcher has let go of each
+    wait_for(lambda: jobs.poll() == 0)  # the watcher threads have ended
 
 
 def test_a_stopped_job_keeps_its_weights_and_a_resume_goes_on_where_it_was(jobs_end):  # noqa: F811
@@ -86,7 +86,7 @@ def test_a_stopped_job_keeps_its_weights_and_a_resume_goes_on_where_it_was(jobs_
     wait_for(lambda: run.status.step > done and run.state == "running")
     assert jobs.stop(run).state == "stopped"
     steps = [line["step"] for line in run.metrics()[0] if line["event"] == "step"]
-    assert steps == list(range(1, len(steps) + 1))  # none is missing, none is there twice
+    assert steps == list(range(1, len(steps) + 1))  # no step is missing or repeated
     assert len(steps) > done
     jobs.stop(run)  # no effect on one that has ended
     assert run.state == "stopped"

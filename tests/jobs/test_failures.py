@@ -97,7 +97,7 @@ print(run.status.message)
 
 
 def mounted(script: str, folder: Path, options: str) -> subprocess.CompletedProcess:
-    """A script with a file system of its own at ``folder``; skips where that is not permitted."""
+    """Run a script with its own file system mounted at ``folder``; skip if that is not permitted."""
     enter = ["unshare", "-Urm"]
     if shutil.which("unshare") is None or subprocess.run([*enter, "true"], capture_output=True).returncode:
         pytest.skip("file systems cannot be mounted here")
@@ -267,7 +267,7 @@ def test_decoded_images_may_be_deleted_under_a_training_but_not_cut(jobs_end, ph
     for file in (home / "data" / "cache").glob("*/images.npy"):
         os.truncate(file, 0)
     wait_for(lambda: run.state == "failed", 30)
-    assert "leave the decoded images alone" in run.status.message
+    assert "do not change the decoded images" in run.status.message
     assert "Bus error" in run.log()
 
     done = run.status.epoch

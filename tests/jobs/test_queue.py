@@ -23,7 +23,7 @@ from vit.runs.run import START_GRACE
 
 @contextmanager
 def device_taken():
-    """The CPU is somebody else's."""
+    """Hold the lock of the CPU, as another run would."""
     folder = checkpoints_dir() / ".locks"
     folder.mkdir(parents=True, exist_ok=True)
     with FileLock(folder / "cpu.lock"):
@@ -34,20 +34,20 @@ def kill(run: Run) -> None:
     os.killpg(run.status.pid, signal.SIGKILL)
 
 
-def test_twenty_queued_runs_of_which_ten_are_killed_all_end_in_a_true_state(jobs_end):  # noqa: F811
+def test_ten_queued_runs_of_which_five_are_killed_all_end_in_a_true_state(jobs_end):  # noqa: F811
     dice = random.Random(5)
-    numbers = dice.sample(range(20), 10)
-    in_line, at_work = numbers[:7], numbers[7:]
+    numbers = dice.sample(range(10), 5)
+    in_line, at_work = numbers[:3], numbers[3:]
     with device_taken():
-        queue = [jobs.start(config(ENDLESS if n in at_work else 1), f"run-{n:02}") for n in range(20)]
+        queue = [jobs.start(config(ENDLESS if n in at_work else 1), f"run-{n:02}") for n in range(10)]
         wait_for(lambda: all(run.status.pid for run in queue))
         assert turns.positions() == {run.name: n + 1 for n, run in enumerate(queue)}
-        wait_for(lambda: all("turn" in run.status.message for run in queue))
+        wait_for(lambda: all("Waiting for the device" in run.status.message for run in queue))
         assert turns.position_text(turns.positions()["run-00"]) == "next in the queue"
         waiting = [psutil.Process(run.status.pid) for run in queue]
         before = sum(sum(process.cpu_times()[:2]) for process in waiting)
         time.sleep(1)
-        assert sum(sum(process.cpu_times()[:2]) for process in waiting) - before < 0.4  # of all twenty: 2 % each
+        assert sum(sum(process.cpu_times()[:2]) for process in waiting) - before < 0.2  # 2 % for each of the ten
         for process in waiting:
             assert process.memory_info().rss < 60e6
             assert not any(name in file.path for file in process.memory_maps() for name in ("libtorch", "numpy"))
@@ -60,7 +60,7 @@ def test_twenty_queued_runs_of_which_ten_are_killed_all_end_in_a_true_state(jobs
 
     for n in sorted(at_work):
         wait_for(lambda n=n: queue[n].state == "running")
-        time.sleep(dice.uniform(0, 2))
+        time.sleep(dice.uniform(0, 1))
         kill(queue[n])
     wait_for(lambda: not any(run.active for run in queue))
 
@@ -73,8 +73,8 @@ def test_twenty_queued_runs_of_which_ten_are_killed_all_end_in_a_true_state(jobs
     gaps = [after.started - before.ended for before, after in pairwise(begun)]
     assert min(gaps) >= 0
     assert sorted(gaps)[len(gaps) // 2] < 1
-    wait_for(lambda: not job_processes())  # no zombie is left
-    wait_for(lambda: jobs.poll() == 0)  # once its watcher has let go of each
+    wait_for(lambda: not job_processes())  # there are no zombies
+    wait_for(lambda: jobs.poll() == 0)  # the watcher threads have ended
     assert turns.positions() == {}
     assert not any(runs.is_locked(run.path) for run in queue)
     with device_taken():
@@ -140,13 +140,13 @@ def test_starting_over_deletes_what_was_made_and_nothing_else(trained, state):
     jobs.stop(run)
 
 
-def test_snapshots_that_are_a_link_to_elsewhere_lose_the_link_alone(trained):
+def test_if_snapshots_is_a_symbolic_link_only_the_link_is_deleted(trained):
     run = runs.get_run("tiny")
-    (run.path / runs.SNAPSHOTS).rename(trained / "elsewhere")
-    (run.path / runs.SNAPSHOTS).symlink_to(trained / "elsewhere")
+    (run.path / runs.SNAPSHOTS).rename(trained / "other")
+    (run.path / runs.SNAPSHOTS).symlink_to(trained / "other")
     runs.start_over(run)
     assert not (run.path / runs.SNAPSHOTS).is_symlink()
-    assert list((trained / "elsewhere").iterdir())
+    assert list((trained / "other").iterdir())
 
 
 @pytest.mark.parametrize("files", range(6))

@@ -65,7 +65,7 @@ def forks() -> multiprocessing.context.BaseContext:
 
 @pytest.fixture
 def fork(forks, home, monkeypatch) -> Callable:
-    """Do a run's work in a process of its own; returns its exit status."""
+    """Train a run in a separate process and return its exit status."""
     # A test of a page leaves it as the main module, which such a process would run again.
     monkeypatch.setitem(sys.modules, "__main__", ModuleType("__main__"))
 

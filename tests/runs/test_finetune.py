@@ -1,4 +1,4 @@
-"""Fine-tuning: what a training takes over from a run, what it trains, and that a resume needs the run no more."""
+"""Fine-tuning: which weights are copied, which are trained, and that a resume no longer needs the first run."""
 
 import argparse
 import json
@@ -55,7 +55,7 @@ def tuned(run: Run, *, class_names: tuple[str, ...] = CLASSES, size: int = 32, e
 
 @pytest.fixture
 def plain(home) -> Run:
-    """A run with linear patches and a class token, on images with means of their own."""
+    """A run with linear patches and a class token, on images with other means."""
     model = ViTConfig(**TINY, stem="patch", pool="cls", dropout=0.1, drop_path=0.1)
     return made("plain", model, mean=(0.1, 0.2, 0.3), crop_pct=0.9)
 
@@ -229,7 +229,7 @@ def test_a_killed_fine_tuning_goes_on_bit_by_bit_without_the_run_that_it_started
     jobs.prepare_resume(run)
     assert jobs.execute(run, resume=True).state == "finished", run.log()
     assert outcome(run) == expected
-    with pytest.raises(RunError, match="'plain' that this one starts from is gone"):
+    with pytest.raises(RunError, match="'plain' that this one starts from was deleted"):
         jobs.prepare_restart(run)
     assert run.state == "finished"  # nothing is deleted
     assert run.has_weights
@@ -253,14 +253,14 @@ def test_a_start_that_is_gone_before_the_job_begins_ends_it_with_a_sentence(plai
     assert status.message.count(".") == 1
 
 
-def test_a_visitor_starts_from_own_runs_and_everybodys_alone(home):
+def test_a_visitor_may_start_only_from_own_and_shared_runs(home):
     mine, yours = "a" * 32, "b" * 32
     made("shipped", ViTConfig(**TINY))
     made("own", ViTConfig(**TINY), owner=mine)
     made("foreign", ViTConfig(**TINY), owner=yours)
     for name in ("shipped", "own"):
         assert finetune.find_start(StartConfig(run=name), mine).name == name
-    with pytest.raises(RunError, match="is gone") as refusal:
+    with pytest.raises(RunError, match="was deleted or renamed") as refusal:
         finetune.find_start(StartConfig(run="foreign"), mine)
     assert yours not in str(refusal.value)
     config = tuned(runs.find_run("own")).model_copy(update={"owner": mine, "start": StartConfig(run="foreign")})

@@ -91,7 +91,7 @@ def test_an_edited_config_is_read_again(run):
     assert run.config.model.depth == 3
 
 
-def test_a_run_at_work_whose_lock_nobody_holds_has_failed(run):
+def test_a_running_run_whose_lock_is_free_has_failed(run):
     runs.update_status(run.path, state="running")
     assert run.state == "failed"
     assert "resume it or start over" in run.status.message
@@ -189,17 +189,17 @@ def test_a_folder_outside_is_neither_renamed_nor_deleted(run):
     outside = Run(run.path.rename(run.path.parent.parent / "outside"))
     (checkpoints_dir() / "link").symlink_to(outside.path)
     for it in (outside, Run(checkpoints_dir() / "link")):
-        with pytest.raises(RunError, match="change it where it is"):
+        with pytest.raises(RunError, match="rename or delete its folder by hand"):
             runs.delete(it)
     assert outside.path.exists()
 
 
 @pytest.mark.parametrize("name", ["..", ".", ".locks", "one/..", "one/snapshots", "../checkpoints"])
-def test_a_path_that_leads_elsewhere_is_neither_deleted_nor_renamed(run, name):
+def test_a_path_outside_the_folder_of_runs_is_neither_deleted_nor_renamed(run, name):
     (run.path / "snapshots").mkdir()
     (checkpoints_dir() / ".locks").mkdir()
     for change in (runs.delete, lambda it: runs.rename(it, "two")):
-        with pytest.raises(RunError, match="change it where it is"):
+        with pytest.raises(RunError, match="rename or delete its folder by hand"):
             change(Run(checkpoints_dir() / name))
     assert run.config
     assert (checkpoints_dir() / ".locks").is_dir()
@@ -245,7 +245,7 @@ def test_a_run_whose_making_was_killed_does_not_exist_and_its_remains_go_when_th
     assert runs.list_runs() == []
     assert runs.broken_runs() == []
     runs.create("one", tiny_config())
-    assert remains.exists()  # it might be somebody's who is at work
+    assert remains.exists()  # another process may still be writing it
     os.utime(remains, (0, 0))
     runs.create("two", tiny_config())
     assert {path.name for path in checkpoints_dir().iterdir()} == {"one", "two"}

@@ -252,7 +252,7 @@ def test_a_zip_from_a_stranger_becomes_a_run_with_a_name_of_ours_or_none(home, h
 @pytest.mark.parametrize(
     "name", [name for name in foreign_names.RUN_NAMES if "/" not in name and "\0" not in name and len(name) < 256]
 )
-def test_a_folder_that_somebody_laid_there_by_hand_is_no_run_under_such_a_name(home, house, name):
+def test_a_folder_with_such_a_name_is_not_listed_as_a_run(home, house, name):
     if name in ("", ".", ".."):
         return
     shutil.copytree(house / "checkpoints" / "named", home / "checkpoints" / name)

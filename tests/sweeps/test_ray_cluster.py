@@ -18,7 +18,7 @@ from vit.runs import folder
 from vit.sweeps import ray_cluster, sweep
 from vit.sweeps.config import SweepConfig
 
-if find_spec("ray") is None:  # it is not imported before it is told how
+if find_spec("ray") is None:  # ray must not be imported before its settings are made
     pytest.skip("Ray is not installed", allow_module_level=True)
 
 
@@ -66,8 +66,8 @@ def test_a_run_whose_worker_is_killed_is_finished_by_another_and_given_up_where_
     [third] = sweep.start(grid("third", ENDLESS, heads=(1,)), cluster.begin)
     assert "failed" not in states  # it was never given up
     assert third.state == "queued"  # there are two cores
-    assert queue.positions() == {}  # and nobody's turn on this machine is taken
-    (third.path / folder.STOP).touch()  # as somebody on another machine asks for its end
+    assert queue.positions() == {}  # the queue of this machine is not used
+    (third.path / folder.STOP).touch()  # as a process on another machine would stop it
     assert cluster.poll() == []
     os.kill(wait_for(lambda: other.status.epoch and other.status.pid), signal.SIGKILL)
     assert [sentence[:24] for sentence in through(cluster)] == ["other-h1-d1-s0: Its work"]
@@ -79,7 +79,7 @@ def test_a_run_whose_worker_is_killed_is_finished_by_another_and_given_up_where_
     assert f"epoch {done + 1} of 40" in log.split("it is tried again")[1]
     assert "epoch 1 of 40" not in log.split("it is tried again")[1]
     steps = [line["step"] for line in lost.metrics()[0] if line["event"] == "step"]
-    assert steps == list(range(1, 81))  # none is missing, none is there twice
+    assert steps == list(range(1, 81))  # no step is missing or repeated
 
 
 def test_it_listens_on_the_loopback_interface_sends_no_statistics_and_leaves_nothing_at_home(cluster, ray_home):
@@ -133,7 +133,7 @@ def test_a_machine_that_does_not_see_the_folder_says_so(home):
     assert "does not see the folder /no/such/folder/one: set VIT_CHECKPOINTS to a path" in said
 
 
-def test_a_task_does_nothing_for_a_run_that_was_stopped_or_is_somebody_else_s_by_now(home):
+def test_a_task_does_nothing_for_a_run_that_was_stopped_or_queued_again(home):
     run = runs.create("one", config())
     ticket = runs.read_status(run.path).ticket
     assert ray_cluster.work(str(run.path), ticket - 1, {}) == ""
@@ -142,7 +142,7 @@ def test_a_task_does_nothing_for_a_run_that_was_stopped_or_is_somebody_else_s_by
     assert (run.state, run.status.pid) == ("stopped", None)
 
 
-def test_an_address_where_nobody_listens_gets_one_line_at_once(ray_home, capsys):
+def test_an_address_without_a_cluster_gets_one_line_at_once(ray_home, capsys):
     for address in ("127.0.0.1:9", "ray://127.0.0.1:9", "127.0.0.1:none"):
         assert main.main(["sweep", "--ray", address]) == 2
         told = capsys.readouterr().err

@@ -68,7 +68,7 @@ def test_a_constant_token_is_shared_by_its_heads_and_must_be_divided_by_them():
         ({"depths": (0,)}, "depths.0"),
         ({"seeds": (-1,)}, "seeds.0"),
         ({"heads": ()}, "at least 1"),
-        ({"heads": HEADS, "depths": DEPTHS}, f"has {RUNS_MAX} at most"),
+        ({"heads": HEADS, "depths": DEPTHS}, f"has at most {RUNS_MAX}"),
         ({"name": "../other"}, "cannot be called"),
         ({"name": "a" * (NAME_MAX + 1)}, "cannot be called"),
         ({"base": RunConfig(model=CNNConfig())}, "has no heads"),
@@ -145,9 +145,9 @@ def test_a_sweep_of_that_name_with_other_settings_is_not_mixed_with_it(home, sta
         assert sweep.start(grid(base=base)) == []
 
 
-def test_a_name_that_a_run_of_somebody_else_has_starts_nothing(home, started):
+def test_if_another_run_has_the_name_nothing_is_started(home, started):
     runs.create("wide-h2-d3-s0", tiny_config())
-    with pytest.raises(RunError, match="'wide-h2-d3-s0' already"):
+    with pytest.raises(RunError, match="already a run 'wide-h2-d3-s0'"):
         sweep.start(grid())
     assert started == []
     runs.create("scenes-d2-h2", tiny_config())

@@ -171,17 +171,17 @@ def spoil(name: str, value: float | None = None, *, dtype: torch.dtype | None = 
         (lambda tensors, _: tensors.update({"model.head.weight": torch.zeros(5, 17)}), "belongs to another network"),
         (lambda tensors, _: tensors.update({"evil": torch.zeros(1)}), "evil is not part of this training"),
         (lambda tensors, _: tensors.update({"optimizer.99.step": torch.zeros(())}), "not part of this training"),
-        (lambda _, position: position.update(epoch=0.5), "position is not one"),
-        (lambda _, position: position.update(step=True), "position is not one"),
-        (lambda _, position: position.update(seconds=math.nan), "position is not one"),
-        (lambda _, position: position.update(best=10**400), "position is not one"),
-        (lambda _, position: position.update(note="hello"), "position is not one"),
-        (lambda _, position: position.pop("step"), "position is not one"),
+        (lambda _, position: position.update(epoch=0.5), "position is not valid"),
+        (lambda _, position: position.update(step=True), "position is not valid"),
+        (lambda _, position: position.update(seconds=math.nan), "position is not valid"),
+        (lambda _, position: position.update(best=10**400), "position is not valid"),
+        (lambda _, position: position.update(note="hello"), "position is not valid"),
+        (lambda _, position: position.pop("step"), "position is not valid"),
         (lambda _, position: position.update(step=9), "5 steps: restore the original images"),
         (lambda _, position: position.update(epoch=4, step=20), "restore the original images"),
     ],
 )
-def test_what_is_no_checkpoint_of_this_training_is_refused_with_what_to_do(amid, change, reason, windows_of_two):
+def test_a_checkpoint_that_does_not_fit_is_refused_with_advice(amid, change, reason, windows_of_two):
     settings, checkpoint = amid
     assert {"window", "kept.head.weight"} <= checkpoint.tensors.keys()
     spoilt = cloned(checkpoint)
@@ -363,7 +363,7 @@ def test_the_course_recipe_trains_as_the_report_s_loop_written_out():
 
 @pytest.fixture
 def windows_of_two(monkeypatch):
-    """The running loss is a mean of two steps: an epoch of three has one, and a rest that counts for nothing."""
+    """The running loss is a mean of two steps; in an epoch of three steps the last one does not count."""
     monkeypatch.setattr(loop, "WINDOW", 2)
 
 

@@ -1,4 +1,4 @@
-"""One step: it asks nothing of the host, and it can be replayed from memory that stays in its place."""
+"""A training step: it does not synchronise with the host, and it can be replayed like a CUDA graph."""
 
 import subprocess
 import sys
@@ -28,8 +28,8 @@ NETWORKS = [
 ]
 
 
-class Unasked(TorchDispatchMode):
-    """Refuses what would wait for a GPU, or copy to it from the host: neither can be in a CUDA graph."""
+class NoSynchronisation(TorchDispatchMode):
+    """Refuse operations that wait for a GPU or copy from the host, which a CUDA graph cannot contain."""
 
     WAITS = ("_local_scalar_dense", "nonzero", "lift_fresh", "is_nonzero", "equal", "masked_select", "unique")
 
@@ -54,19 +54,19 @@ def stepper(network, **recipe) -> tuple[Stepper, torch.Tensor]:
 
 
 @pytest.mark.parametrize("network", NETWORKS, ids=lambda network: network.name + getattr(network, "stem", ""))
-def test_a_step_asks_nothing_of_the_host_and_copies_nothing_from_it(network, resident):
+def test_a_step_does_not_synchronise_with_the_host(network, resident):
     steps, order = stepper(network)
     steps.take(order[:20], epoch=1, step=0, position=0, lr=1e-3)  # what is made once for a device is made here
-    with Unasked():
+    with NoSynchronisation():
         steps.take(order[20:40], epoch=1, step=1, position=1, lr=1e-3)
     assert len(steps.results()) == 2
-    with pytest.raises(AssertionError, match="waits for the device"), Unasked():
+    with pytest.raises(AssertionError, match="waits for the device"), NoSynchronisation():
         torch.ones(1).item()
 
 
 @pytest.mark.parametrize("network", NETWORKS, ids=lambda network: network.name + getattr(network, "stem", ""))
-def test_a_step_replayed_from_memory_in_its_place_is_the_step_itself(network, resident, monkeypatch):
-    """What a CUDA graph does: it reads rows, rate and generators where they lay when it was captured."""
+def test_a_replayed_step_equals_an_eager_step(network, resident, monkeypatch):
+    """Like a CUDA graph, read rows, learning rate and generators from the memory of the capture."""
 
     def replaying(self, rows):
         self._rows, self._result = torch.zeros_like(rows), torch.zeros(2)
@@ -93,7 +93,7 @@ def test_a_step_replayed_from_memory_in_its_place_is_the_step_itself(network, re
 
 
 @pytest.mark.parametrize("keep", ["validation", "training_loss"])
-def test_losses_told_rarely_are_the_losses_told_at_each_step(keep, monkeypatch):
+def test_losses_reported_rarely_equal_those_reported_at_each_step(keep, monkeypatch):
     monkeypatch.setattr(loop, "WINDOW", 2)
     settings = config(keep=keep, batch_size=10, resume_steps=4)
     each = list(fit(settings, DATA))
@@ -108,7 +108,7 @@ def test_losses_told_rarely_are_the_losses_told_at_each_step(keep, monkeypatch):
             assert (one.val_loss, one.train_accuracy, one.kept) == (other.val_loss, other.train_accuracy, other.kept)
 
 
-def test_a_loss_that_is_not_finite_is_found_at_its_step_though_told_later(monkeypatch):
+def test_a_loss_that_is_not_finite_is_reported_with_its_step(monkeypatch):
     monkeypatch.setitem(trainer.REPORT_SECONDS, "cpu", 1e9)
     taken = Stepper.take
 
@@ -124,7 +124,7 @@ def test_a_loss_that_is_not_finite_is_found_at_its_step_though_told_later(monkey
 
 @pytest.mark.parametrize("kernel", [True, False])
 @pytest.mark.parametrize("clip_norm", [0.0, 1.0])
-def test_the_optimiser_is_torch_s_own(clip_norm, kernel, monkeypatch):
+def test_the_optimiser_equals_torch_adamw(clip_norm, kernel, monkeypatch):
     assert optimizer_module.has_kernel()
     monkeypatch.setattr(optimizer_module, "has_kernel", lambda: kernel)
     recipe = TrainingConfig(weight_decay=0.3, betas=(0.8, 0.95))
@@ -208,7 +208,7 @@ def test_without_the_private_function_the_weights_are_the_same(change, fused, mo
 
 
 def test_a_training_imports_neither_torch_s_compiler_nor_what_only_pages_need(home):
-    """Seconds that every run would wait for between Start and its first step."""
+    """Each of these imports would delay the first step of every run."""
     program = """
 import sys
 from tests.helpers.working import config

@@ -122,7 +122,7 @@ MAKERS = {
     "imagenette": imagenette,
     "oxford-pet": pet,
 }
-"""By name of the catalog; coco5 has tests of its own."""
+"""By name in the catalog; coco5 is tested in test_coco.py."""
 
 
 class Web(ThreadingHTTPServer):

@@ -116,9 +116,9 @@ def test_a_layout_that_cannot_be_used_is_a_sentence(tmp_path, kind, names, sente
 
 
 def test_links_are_followed_but_not_in_circles(tmp_path):
-    write_tree(tmp_path / "elsewhere", ["1.png", "2.png"])
+    write_tree(tmp_path / "other", ["1.png", "2.png"])
     root = write_tree(tmp_path / "photos", ["a/1.png", "a/2.png"])
-    (root / "b").symlink_to(tmp_path / "elsewhere")
+    (root / "b").symlink_to(tmp_path / "other")
     (root / "a" / "round").symlink_to(root)
     assert [file.name for file in scan(root).train] == ["a/1.png", "a/2.png", "b/1.png", "b/2.png"]
 
@@ -130,7 +130,7 @@ def test_a_source_that_is_nowhere_names_the_choices(home, source):
 
 
 def test_images_that_are_nowhere_are_those_of_a_model_that_came_trained(home):
-    with pytest.raises(DataError, match="came trained: take pictures or a data set of your own"):
+    with pytest.raises(DataError, match="use your own images or another data set"):
         describe("")
 
 
