@@ -223,7 +223,7 @@ def test_who_waits_longest_is_next_on_each_device_and_the_dead_do_not_count(home
     [
         (-9, "", "perhaps because memory ran out"),
         (-15, "", "stopped before it could write its status"),
-        (-7, "", "leave the decoded images alone"),
+        (-7, "", "do not change the decoded images"),
         (-11, "", "crashed (SIGSEGV)"),
         (-6, "terminate called after throwing an instance of 'std::bad_alloc'", "Memory ran out"),
         (

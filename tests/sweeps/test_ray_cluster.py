@@ -75,9 +75,9 @@ def test_a_run_whose_worker_is_killed_is_finished_by_another_and_given_up_where_
     assert "Its worker was lost" in other.status.message
     log = lost.log(2000)
     assert log.count("Training.") == 2
-    assert "it is tried again" in log
-    assert f"epoch {done + 1} of 40" in log.split("it is tried again")[1]
-    assert "epoch 1 of 40" not in log.split("it is tried again")[1]
+    assert "the run is tried again" in log
+    assert f"epoch {done + 1} of 40" in log.split("the run is tried again")[1]
+    assert "epoch 1 of 40" not in log.split("the run is tried again")[1]
     steps = [line["step"] for line in lost.metrics()[0] if line["event"] == "step"]
     assert steps == list(range(1, 81))  # no step is missing or repeated
 

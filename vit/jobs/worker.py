@@ -140,7 +140,7 @@ def train_rank(run: Run | None = None, *, resume: bool = False) -> int:
     signal.signal(signal.SIGINT, signal.SIG_DFL)
     try:
         if world.rank:
-            _train_beside_rank_0(world)
+            _train_as_other_rank(world)
         elif run is not None:
             _train_as_rank_0(run, resume, world)
     except Exception as error:
@@ -162,7 +162,7 @@ def _train_as_rank_0(run: Run, resume: bool, world: World) -> None:
         journal.close()
 
 
-def _train_beside_rank_0(world: World) -> None:
+def _train_as_other_rank(world: World) -> None:
     from vit import trainer
     from vit.data import load
     from vit.jobs.environment import set_threads

@@ -247,16 +247,16 @@ def missing_points(config: SweepConfig, among: Iterable[Run]) -> list[Point]:
     Raises:
         RunError: the sweep exists with other settings; the message names them.
     """
-    there = {point_of(run.config): run for run in group_by_sweep(among).get(config.name, ())}
-    if there:
-        _check_same(config, there)
-    return [point for point in config.points() if point not in there]
+    existing = {point_of(run.config): run for run in group_by_sweep(among).get(config.name, ())}
+    if existing:
+        _check_same(config, existing)
+    return [point for point in config.points() if point not in existing]
 
 
-def _check_same(config: SweepConfig, there: dict[Point, Run]) -> None:
+def _check_same(config: SweepConfig, existing: dict[Point, Run]) -> None:
     from vit.runs.comparison import differences  # brings numpy and Pillow
 
-    for point, run in there.items():
+    for point, run in existing.items():
         found = differences([run.config, config.config(point)])
         changed = [f"{name} {old}, not {new}" for name, (old, new) in found.items() if name not in _NOT_COMPARED]
         if changed:

@@ -224,7 +224,7 @@ def _layout(path: Path, name: str, files: dict[Parts, tuple[int, int]], folders:
             "put the images into at least two folders, one for each class."
         )
     if val is not None:
-        _same_classes(name, class_names, {folder[-1] for folder in folders if folder[:-1] == val}, root, val)
+        _check_same_classes(name, class_names, {folder[-1] for folder in folders if folder[:-1] == val}, root, val)
     return Index(
         path,
         class_names,
@@ -244,7 +244,7 @@ def _unwrap(folders: set[Parts]) -> Parts:
         base = inside[0]
 
 
-def _same_classes(name: str, train_classes: tuple[str, ...], val_classes: set[str], train: Parts, val: Parts) -> None:
+def _check_same_classes(name: str, train_classes: tuple[str, ...], val_classes: set[str], train: Parts, val: Parts) -> None:
     for having, classes, lacking, others in (
         (train[-1], train_classes, val[-1], val_classes),
         (val[-1], sorted(val_classes), train[-1], train_classes),

@@ -6,7 +6,7 @@ from collections.abc import Callable
 import numpy as np
 
 from vit.data.scenes.colours import Palette, blend, shade
-from vit.data.scenes.geometry import Part, ellipse, mirror, polygon, ribbon, smooth, turn
+from vit.data.scenes.geometry import Part, ellipse, mirror, polygon, ribbon, rotate, smooth
 from vit.data.scenes.objects import Drawing
 
 
@@ -28,9 +28,9 @@ def _pick(rng: np.random.Generator, views: tuple[View, ...]) -> View:
 
 
 def _placed(parts: list[Part], x: float, y: float, size: float, angle: float = 0.0) -> list[Part]:
-    """Scale, turn and move a head that is drawn around the origin with radius 1."""
+    """Scale, rotate and move a head that is drawn around the origin with radius 1."""
     return [
-        Part(turn(part.points, angle) * size + (x, y), part.colour, _placed(list(part.marks), x, y, size, angle))
+        Part(rotate(part.points, angle) * size + (x, y), part.colour, _placed(list(part.marks), x, y, size, angle))
         for part in parts
     ]
 

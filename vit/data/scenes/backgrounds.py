@@ -6,7 +6,7 @@ import numpy as np
 from PIL import Image, ImageDraw
 
 from vit.data.scenes.colours import blend, colour, shade
-from vit.data.scenes.geometry import Colour, Part, box, ellipse, polygon, ribbon, smooth, turn
+from vit.data.scenes.geometry import Colour, Part, box, ellipse, polygon, ribbon, rotate, smooth
 
 
 def backdrop(rng: np.random.Generator, side: int) -> tuple[Image.Image, Colour]:
@@ -83,7 +83,7 @@ def _stripes(rng: np.random.Generator, first: Colour, second: Colour) -> list[Pa
     """Return parallel bands at a random angle."""
     pitch, angle, tint = rng.uniform(0.08, 0.3), rng.uniform(0, math.pi), blend(second, colour(rng), 0.4)
     starts = np.arange(-0.8, 0.8, pitch)
-    return [Part(turn(box(x, -0.8, x + pitch / 2, 0.8), angle) + 0.5, tint) for x in starts]
+    return [Part(rotate(box(x, -0.8, x + pitch / 2, 0.8), angle) + 0.5, tint) for x in starts]
 
 
 def _blobs(rng: np.random.Generator, first: Colour, second: Colour) -> list[Part]:
@@ -137,7 +137,7 @@ def distractor(rng: np.random.Generator, centre: np.ndarray, size: float) -> lis
         tint = shade(tint, 0.25) if tone < 0.15 else blend(tint, (255, 255, 255), 0.75)
     parts = _DISTRACTORS[int(rng.integers(len(_DISTRACTORS)))](rng, tint)
     angle = rng.uniform(0, 2 * math.pi)
-    return [Part(turn(part.points, angle) * size + centre, part.colour) for part in parts]
+    return [Part(rotate(part.points, angle) * size + centre, part.colour) for part in parts]
 
 
 def clutter(rng: np.random.Generator) -> list[Part]:
@@ -153,7 +153,7 @@ def occluder(rng: np.random.Generator, centre: np.ndarray, side: float) -> list[
     if rng.random() < 0.25:
         lean, tint, half = rng.uniform(-0.5, 0.5), colour(rng), rng.uniform(0.02, 0.035)
         return [
-            Part(turn(box(-half, -2, 0, 2), lean) + place, shade(tint, 1.15)),
-            Part(turn(box(0, -2, half, 2), lean) + place, shade(tint, 0.8)),
+            Part(rotate(box(-half, -2, 0, 2), lean) + place, shade(tint, 1.15)),
+            Part(rotate(box(0, -2, half, 2), lean) + place, shade(tint, 0.8)),
         ]
     return distractor(rng, place, rng.uniform(0.2, 0.42) * side)

@@ -38,7 +38,7 @@ def polygon(*points: tuple[float, float]) -> Points:
 def ellipse(x: float, y: float, width: float, height: float | None = None, angle: float = 0.0) -> Points:
     """Return an ellipse around (x, y) with the half axes width and height, turned by ``angle`` radians."""
     points = _CIRCLE * (width, width if height is None else height)
-    return (turn(points, angle) if angle else points) + (x, y)
+    return (rotate(points, angle) if angle else points) + (x, y)
 
 
 def box(left: float, top: float, right: float, bottom: float, radius: float = 0.0) -> Points:
@@ -77,7 +77,7 @@ def ribbon(*points: tuple[float, float], width: float, end: float | None = None)
     return np.concatenate([line + across * half, (line - across * half)[::-1]])
 
 
-def turn(points: Points, angle: float) -> Points:
+def rotate(points: Points, angle: float) -> Points:
     """Turn points around the origin by ``angle`` radians, clockwise on the screen."""
     cos, sin = np.cos(angle), np.sin(angle)
     return points @ np.array([[cos, sin], [-sin, cos]])
