@@ -46,5 +46,6 @@ def test_a_container_s_memory_limit_is_the_memory(monkeypatch, tmp_path):
 
 
 def test_what_a_waiting_job_imports_is_free_of_torch_and_streamlit():
-    code = "import sys, vit, vit.cli, vit.jobs, vit.data, vit.pictures.overlays; print({'torch', 'streamlit'} & set(sys.modules))"
+    imports = "import sys, vit, vit.cli, vit.jobs, vit.data, vit.pictures.overlays"
+    code = f"{imports}; print({{'torch', 'streamlit'}} & set(sys.modules))"
     assert subprocess.check_output([sys.executable, "-c", code], text=True).strip() == "set()"

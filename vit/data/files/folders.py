@@ -244,7 +244,9 @@ def _unwrap(folders: set[Parts]) -> Parts:
         base = inside[0]
 
 
-def _check_same_classes(name: str, train_classes: tuple[str, ...], val_classes: set[str], train: Parts, val: Parts) -> None:
+def _check_same_classes(
+    name: str, train_classes: tuple[str, ...], val_classes: set[str], train: Parts, val: Parts
+) -> None:
     for having, classes, lacking, others in (
         (train[-1], train_classes, val[-1], val_classes),
         (val[-1], sorted(val_classes), train[-1], train_classes),
