@@ -106,7 +106,7 @@ def table_rows(portraits: "Portraits", order: list[tuple[int, int]], prefix: Pre
             **({prefix.title: 100 * float(portraits.prefix_share[at])} if prefix.names else {}),
             "Own patch": 100 * float(portraits.own_share[at]),
             "Neighbours": 100 * float(portraits.neighbour_share[at]),
-            "Fixed place": 100 * float(max(portraits.key_share[at], portraits.step_share[at])),
+            "Fixed place": 100 * float(max(portraits.key_share[at], portraits.offset_share[at])),
             "Same in every image": 100 * float(portraits.by_place[at]),
             "Focus": 100 * float(portraits.focus_share[at]),
             "Driven by": portraits.driving_classes(*at)[0][0],
@@ -131,9 +131,9 @@ def file_rows(portraits: "Portraits", prefix: PrefixTokens) -> list[dict]:
             "neighbour_share": float(portraits.neighbour_share[at]),
             "fixed_patch": int(portraits.key[at]) + 1,
             "fixed_patch_share": float(portraits.key_share[at]),
-            "fixed_step_down": portraits.step(*at).rows,
-            "fixed_step_right": portraits.step(*at).columns,
-            "fixed_step_share": float(portraits.step_share[at]),
+            "fixed_step_down": portraits.offset(*at).rows,
+            "fixed_step_right": portraits.offset(*at).columns,
+            "fixed_step_share": float(portraits.offset_share[at]),
             "same_in_every_image": float(portraits.by_place[at]),
             "focus_share": float(portraits.focus_share[at]),
             "images_with_focus": float(portraits.focus_rate[at]),
@@ -175,8 +175,8 @@ def describe_head(portraits: "Portraits", layer: int, head: int, prefix: PrefixT
         f"{portraits.own_share[at]:.1%} to itself ({_times(portraits.own_share[at], even)})"
         f"{to_prefix if prefix.names else ''}.",
         f"The patch that gets most attention is {place}, with {portraits.key_share[at]:.1%} "
-        f"({_times(portraits.key_share[at], even)}). The most frequent step is {_step(*portraits.step(*at))}, with "
-        f"{portraits.step_share[at]:.1%}.",
+        f"({_times(portraits.key_share[at], even)}). The most frequent step is {_step(*portraits.offset(*at))}, with "
+        f"{portraits.offset_share[at]:.1%}.",
         f"**{portraits.by_place[at]:.0%}** of the difference between its pattern and even attention is the same in "
         "every image.",
     ]

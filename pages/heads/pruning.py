@@ -96,9 +96,9 @@ def show_pruning(
     )
     st.markdown(describe_pruning(result, config.depth * config.num_heads))
     st.caption(
-        f"Ranked on {len(importance.select(RANKED).before.loss):,} images, measured on {chosen.images:,} others. Removed "
-        f"heads output {'zeros' if ablation == 'zero' else 'their mean'}. The grey band is the range of {SEEDS} random "
-        "orders."
+        f"Ranked on {len(importance.select(RANKED).before.loss):,} images, measured on {chosen.images:,} others. "
+        f"Removed heads output {'zeros' if ablation == 'zero' else 'their mean'}. "
+        f"The grey band is the range of {SEEDS} random orders."
     )
     downloads(
         f"{run.name}-pruning",

@@ -245,7 +245,7 @@ def show_maps(
             pool=record.pool,
             row_names=[f"Layer {number}" for number in range(1, depth + 1)],
             column_names=[f"Head {number}" for number in range(1, heads + 1)],
-            title="After less before" if signed else f"Attention, {COMPARED[compared].lower()}",
+            title="After minus before" if signed else f"Attention, {COMPARED[compared].lower()}",
             quantity="change" if signed else "attention",
             signed=signed,
             shares=not signed,

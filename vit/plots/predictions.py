@@ -17,11 +17,20 @@ SURE_COUNT = 20
 class Calibration(Protocol):
     """The data of :func:`reliability`; arrays have one entry per bin, ``edges`` one more."""
 
-    edges: np.ndarray
-    confidence: np.ndarray
-    accuracy: np.ndarray
-    count: np.ndarray
-    ece: float
+    @property
+    def edges(self) -> np.ndarray: ...
+
+    @property
+    def confidence(self) -> np.ndarray: ...
+
+    @property
+    def accuracy(self) -> np.ndarray: ...
+
+    @property
+    def count(self) -> np.ndarray: ...
+
+    @property
+    def ece(self) -> float: ...
 
 
 def probability_bars(labels: Sequence[str], probabilities: npt.ArrayLike, *, top: int = 10) -> go.Figure:

@@ -22,12 +22,23 @@ _KIND_COLOURS = ("blue", "vermilion", "orange", "green", "purple")
 class Point(Protocol):
     """The data of a run in :func:`cost_scatter`."""
 
-    name: str
-    kind: str
-    device: str
-    parameters: int
-    seconds: float | None
-    val_accuracy: float | None
+    @property
+    def name(self) -> str: ...
+
+    @property
+    def kind(self) -> str: ...
+
+    @property
+    def device(self) -> str: ...
+
+    @property
+    def parameters(self) -> int: ...
+
+    @property
+    def seconds(self) -> float | None: ...
+
+    @property
+    def val_accuracy(self) -> float | None: ...
 
 
 def compared_curves(

@@ -27,39 +27,71 @@ _DETAILED_COLUMNS_MAX = 5
 class Point(Protocol):
     """The place of a run in the grid."""
 
-    seed: int
+    @property
+    def seed(self) -> int: ...
 
 
 class Member(Protocol):
     """One run of a cell."""
 
-    point: Point
-    state: str
-    accuracy: float | None
-    epoch: int
-    epochs: int
-    share: float
+    @property
+    def point(self) -> Point: ...
+
+    @property
+    def state(self) -> str: ...
+
+    @property
+    def accuracy(self) -> float | None: ...
+
+    @property
+    def epoch(self) -> int: ...
+
+    @property
+    def epochs(self) -> int: ...
+
+    @property
+    def share(self) -> float: ...
 
 
 class Cell(Protocol):
     """One combination of heads and depth: its runs, its state, its mean accuracy and the accuracies of its seeds."""
 
-    heads: int
-    depth: int
-    members: Sequence[Member]
-    seeds: int
-    state: str
-    final: bool
-    accuracy: float | None
-    accuracies: Sequence[float]
+    @property
+    def heads(self) -> int: ...
+
+    @property
+    def depth(self) -> int: ...
+
+    @property
+    def members(self) -> Sequence[Member]: ...
+
+    @property
+    def seeds(self) -> int: ...
+
+    @property
+    def state(self) -> str: ...
+
+    @property
+    def final(self) -> bool: ...
+
+    @property
+    def accuracy(self) -> float | None: ...
+
+    @property
+    def accuracies(self) -> Sequence[float]: ...
 
 
 class Sweep(Protocol):
     """The data of :func:`sweep_heatmap`."""
 
-    heads: Sequence[int]
-    depths: Sequence[int]
-    cells: Sequence[Cell]
+    @property
+    def heads(self) -> Sequence[int]: ...
+
+    @property
+    def depths(self) -> Sequence[int]: ...
+
+    @property
+    def cells(self) -> Sequence[Cell]: ...
 
 
 def sweep_heatmap(sweep: Sweep) -> go.Figure:
