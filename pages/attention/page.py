@@ -164,7 +164,7 @@ def show_attention(
         token = view_pickers.pick_token(record.grid, others=before)
         layer = view_pickers.pick_layer(depth)
         head = (
-            view_pickers.pick_number("Fusion", key, 1, columns, help="1 mean, 2 max, 3 min.")
+            view_pickers.pick_number("Fusion", 1, columns, key=key, help="1 mean, 2 max, 3 min.")
             if fused
             else view_pickers.pick_head(columns)
         )

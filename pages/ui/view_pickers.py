@@ -9,16 +9,16 @@ from pages.ui.wording import term
 
 
 def pick_number(
-    label: str, key: str, low: int, high: int, default: int | None = None, *, help: str | None = None
+    label: str, low: int, high: int, default: int | None = None, *, key: str, help: str | None = None
 ) -> int:
     """Return the whole number chosen in a number box that is bound to ``?key=``.
 
     Args:
         label: the label of the box.
-        key: the key in session state and in the address.
         low: the smallest number.
         high: the largest number.
         default: the number before one is chosen; ``low`` if not given.
+        key: the key in session state and in the address.
         help: the help text.
     """
     default = low if default is None else default
@@ -43,7 +43,7 @@ def pick_token(
     numbers.append(f"1 to {patches} are the patches, row by row")
     numbers += [f"{patches + 1} to {last} are: {', '.join(others)}"] if others else []
     words = ("patch", zero) if zero in ("summary token", "class token") else ("patch",)
-    return pick_number(label, "token", 0 if zero else 1, last, help=term(*words, here="; ".join(numbers) + "."))
+    return pick_number(label, 0 if zero else 1, last, key="token", help=term(*words, here="; ".join(numbers) + "."))
 
 
 def pick_layer(depth: int, *, default: int = 1, embedding: bool = False) -> int:
@@ -56,13 +56,13 @@ def pick_layer(depth: int, *, default: int = 1, embedding: bool = False) -> int:
     """
     if embedding:
         about = term("embedding", here="The enlarged tile; 0 is the embedding.")
-        return pick_number("After layer", "layer", 0, depth, default, help=about)
-    return pick_number("Layer", "layer", 1, depth, default, help=term("block"))
+        return pick_number("After layer", 0, depth, default, key="layer", help=about)
+    return pick_number("Layer", 1, depth, default, key="layer", help=term("block"))
 
 
 def pick_head(heads: int) -> int:
     """Return the head, ``?head=``; a click on a tile sets it too."""
-    return pick_number("Head", "head", 1, heads, help=term("head"))
+    return pick_number("Head", 1, heads, key="head", help=term("head"))
 
 
 def pick_token_layer_head(

@@ -82,4 +82,4 @@ def test_every_page_says_what_to_do_where_there_is_nothing_to_show(state, traine
         assert not app.error, name
         if any(EMPTY in one.value for one in app.markdown):
             assert "Train a model" in [link.label for link in app.main.get("page_link")], name
-            assert (state == "no run") != any("Without weights" in one.value for one in app.caption), name
+            assert (state == "no run") != any("no weights yet" in one.value for one in app.caption), name
