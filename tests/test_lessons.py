@@ -97,8 +97,8 @@ def test_ones_own_runs_are_found_by_their_settings(home):
     [
         (figures(0.5, 0.6), figures(0.4, 0.45), "better"),
         (figures(0.4, 0.45), figures(0.5, 0.6), "worse"),
-        (figures(0.5, 0.6), figures(0.4, 0.55), "alike"),  # they overlap
-        (figures(0.5, 0.51), figures(0.48, 0.49), "alike"),  # too near for so few images
+        (figures(0.5, 0.6), figures(0.4, 0.55), "similar"),  # they overlap
+        (figures(0.5, 0.51), figures(0.48, 0.49), "similar"),  # too near for so few images
     ],
 )
 def test_better_is_each_seed_than_each_of_the_other_and_by_enough(one, other, order):

@@ -238,7 +238,7 @@ class Figures:
         return min(values), max(values)
 
 
-Order = Literal["better", "worse", "alike"]
+Order = Literal["better", "worse", "similar"]
 
 
 def contrast(one: Figures, other: Figures) -> Order:
@@ -247,10 +247,10 @@ def contrast(one: Figures, other: Figures) -> Order:
     A variant is better if each of its seeds beats each of the other's and the means differ by at least :data:`APART`.
     """
     if abs(one.mean() - other.mean()) < APART:
-        return "alike"
+        return "similar"
     if one.range()[0] > other.range()[1]:
         return "better"
-    return "worse" if one.range()[1] < other.range()[0] else "alike"
+    return "worse" if one.range()[1] < other.range()[0] else "similar"
 
 
 @lru_cache(maxsize=1)

@@ -7,8 +7,8 @@ from vit import lessons, plots
 from vit.lessons import EXPERIMENTS, contrast
 
 HEADS, DEPTH, SAME = "Four times the heads", "Four times the depth", "No difference: same parameter count"
-RIGHT = {"better": DEPTH, "worse": HEADS, "alike": SAME}
-GAIN = {"better": "is better", "worse": "is worse", "alike": "is not measurably different"}
+RIGHT = {"better": DEPTH, "worse": HEADS, "similar": SAME}
+GAIN = {"better": "is better", "worse": "is worse", "similar": "is not measurably different"}
 
 lesson = frame.begin("depth")
 mine = frame.own_runs(lesson)
@@ -61,7 +61,7 @@ if guessed := frame.answer(guessed):
     words = {
         "better": "Depth helps more than heads, as the textbook expects.",
         "worse": "With this short training, heads help more than depth, contrary to the textbook.",
-        "alike": "At this size and with this short training, depth does not help more than heads, contrary to the "
+        "similar": "At this size and with this short training, depth does not help more than heads, contrary to the "
         "textbook.",
     }
     frame.verdict(

@@ -8,7 +8,7 @@ from vit.lessons import EXPERIMENTS, contrast
 from vit.runs import SHIPPED_RUN
 
 ONE, MORE, SAME = "One head: it is the widest", "More heads", "No difference: same parameter count"
-RIGHT = {"better": MORE, "worse": ONE, "alike": SAME}
+RIGHT = {"better": MORE, "worse": ONE, "similar": SAME}
 
 lesson = frame.begin("heads")
 mine = frame.own_runs(lesson)
@@ -67,7 +67,7 @@ if guessed := frame.answer(guessed):
     words = {
         "better": "The averaging matters here: with a single block, more heads give better accuracy.",
         "worse": "That contradicts the textbook: here one wide head is better than several narrow ones.",
-        "alike": "The textbook's argument does not show in the accuracy of networks this small.",
+        "similar": "The textbook's argument does not show in the accuracy of networks this small.",
     }
     frame.verdict(
         guessed,

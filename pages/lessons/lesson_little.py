@@ -6,7 +6,7 @@ from pages.lessons import frame
 from vit import lessons, plots
 from vit.lessons import EXPERIMENTS, LITTLE, NETWORKS, Figures, contrast
 
-BETTER = {"better": "is better than the CNN", "worse": "is worse", "alike": "is not measurably different from it"}
+BETTER = {"better": "is better than the CNN", "worse": "is worse", "similar": "is not measurably different from it"}
 
 
 def figures(network: str, images: int) -> Figures:
@@ -62,7 +62,9 @@ frame.own_links(
 if guessed := frame.answer(guessed):
     means = {network: figures(network, many).mean() for network in NETWORKS}
     best = max(means, key=lambda network: means[network])
-    even = [titles[network] for network in NETWORKS if contrast(figures(network, many), figures(best, many)) == "alike"]
+    even = [
+        titles[network] for network in NETWORKS if contrast(figures(network, many), figures(best, many)) == "similar"
+    ]
     frame.verdict(
         guessed,
         guessed if guessed in even else titles[best],

@@ -50,7 +50,7 @@ frame.own_links(
 
 if guessed := frame.answer(guessed):
     best = max(variants, key=lambda variant: figures[variant.name].mean())
-    others = [v for v in variants if v is not best and contrast(figures[best.name], figures[v.name]) == "alike"]
+    others = [v for v in variants if v is not best and contrast(figures[best.name], figures[v.name]) == "similar"]
     finest, coarsest = figures[variants[-1].name], figures[variants[0].name]
     close = f" (no measurable difference: {', '.join(v.title for v in others)})" if others else ""
     frame.verdict(

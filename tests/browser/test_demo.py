@@ -1,4 +1,4 @@
-"""A public demo with two visitors, each a browser with cookies of its own."""
+"""A public demo with two visitors, each in a separate browser."""
 
 import re
 from collections.abc import Iterator
@@ -62,7 +62,7 @@ def train(page: Page, zip_file: Path, name: str) -> runs.Run:
     return runs.get_run(name)
 
 
-def test_what_a_visitor_makes_is_that_visitors_and_nobody_elses(visitor, photo_zip):
+def test_only_the_visitor_who_made_a_run_sees_it(visitor, photo_zip):
     first, second = visitor(), visitor()
     run = train(first, photo_zip, "first-of-all")
     assert re.fullmatch("[0-9a-f]{32}", run.config.owner)

@@ -29,7 +29,7 @@ def provider():
 
 @pytest.fixture(scope="module")
 def address(provider, tmp_path_factory) -> str:
-    """Of a demo that lets in who has an address of uni.example, with a run of everybody, one of Ada and one of Bob."""
+    """A demo for addresses of uni.example, with a run for all visitors, one of Ada's and one of Bob's."""
     folder = tmp_path_factory.mktemp("demo")
     with pytest.MonkeyPatch.context() as patch:
         patch.setenv("VIT_DEMO", "1")

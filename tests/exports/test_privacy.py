@@ -80,7 +80,7 @@ def assert_nothing_private(content: str | bytes) -> None:
 
 @pytest.fixture(params=["/home/secretperson/secretproject data/photos.zip", "C:\\Users\\secretperson\\scenes"])
 def private_run(request, trained) -> Run:
-    """A trained run full of private values, on a machine with a run of somebody else."""
+    """A trained run full of private values, on a machine with another visitor's run."""
     write_run("someone-elses-run", OTHER)
     run = runs.get_run("tiny")
     make_private(run, request.param)

@@ -167,5 +167,5 @@ def _prefer(path: Path, places: list[int]) -> None:
 
 
 def written_outside(home: Path) -> list[Path]:
-    """What lies beside the folders of runs and of data sets, which no name may lead to."""
+    """Files outside the folders of runs and data sets, which no name may reach."""
     return [path for path in home.iterdir() if path.name not in ("checkpoints", "data")]

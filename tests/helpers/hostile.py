@@ -64,7 +64,7 @@ def pixels(seed: int, size: tuple[int, int] = (40, 30), channels: int = 3) -> np
 
 
 def honest_images(seed: int = 0) -> dict[str, bytes]:
-    """A small image in each format and in the variants that a decoder treats by themselves."""
+    """Return a small image in each format, and in each variant with a separate decoder path."""
     colour = Image.fromarray(pixels(seed))
     alpha = Image.fromarray(pixels(seed, channels=4))
     frames = [Image.fromarray(pixels(seed + index)) for index in range(1, 4)]
@@ -172,7 +172,7 @@ def jpeg_of_scans(width: int, height: int, scans: int) -> bytes:
     segment(0xDB, b"\0" + b"\1" * 64)
     segment(0xC2, struct.pack(">BHHB", 8, height, width, 1) + b"\x01\x11\0")
     segment(0xC4, b"\x00" + bytes([1] + [0] * 15) + b"\0")
-    segment(0xC4, b"\x10" + bytes([1] + [0] * 15) + b"\xe0")  # one symbol: so many blocks in a row have nothing to say
+    segment(0xC4, b"\x10" + bytes([1] + [0] * 15) + b"\xe0")  # one symbol: a long run of empty blocks
     blocks = -(-width // 8) * -(-height // 8)
     segment(0xDA, b"\x01\x01\x00\x00\x00\x00")
     parts.append(bytes(-(-blocks // 8)))
@@ -186,7 +186,7 @@ def jpeg_of_scans(width: int, height: int, scans: int) -> bytes:
 
 
 def jpeg_of_segments(marker: int, data: bytes, count: int) -> bytes:
-    """A small JPEG behind so many segments of metadata."""
+    """Return a small JPEG after this number of metadata segments."""
     segment = b"\xff" + bytes([marker]) + struct.pack(">H", len(data) + 2) + data
     whole = encoded(Image.new("RGB", (16, 16)), "JPEG")
     return whole[:2] + segment * count + whole[2:]
@@ -395,7 +395,7 @@ def zip_of_method(method: int, content: bytes) -> bytes:
 
 
 def lzma_with_a_dictionary(size: int) -> bytes:
-    """The head of an LZMA entry that asks for a dictionary of so many bytes."""
+    """Return the head of an LZMA entry that asks for a dictionary of this size in bytes."""
     return b"\x09\x04\x05\x00\x5d" + struct.pack("<L", size) + bytes(64)
 
 

@@ -31,7 +31,7 @@ class Provider:
     """The provider: who may sign in with it, and what it has been asked.
 
     Attributes:
-        users: claims of each account, by its name; whoever signs in picks one of them, or says no.
+        users: claims of each account, by its name; the person who signs in picks one of them, or refuses.
         address: where it is.
         codes: what was granted and not fetched yet.
         signed_out: the redirects after signing out.
@@ -129,7 +129,7 @@ class Provider:
 
 @contextmanager
 def providing(users: dict[str, dict[str, Any]]) -> Iterator[Provider]:
-    """A provider of these accounts, in a thread of its own."""
+    """Run a provider of these accounts in a thread."""
     listener = socket.create_server(("127.0.0.1", 0))
     provider = Provider(users, f"http://127.0.0.1:{listener.getsockname()[1]}")
     server = uvicorn.Server(uvicorn.Config(provider.app(), log_level="error", lifespan="off"))

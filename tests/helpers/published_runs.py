@@ -46,7 +46,7 @@ def published_like(config: ViTConfig, seed: int = 0) -> ViT:
 
 
 def published_config(name: str, config: ViTConfig, source: str = "", **data) -> RunConfig:
-    """The settings of a run of such a network; nobody has named its classes."""
+    """The settings of a run of such a network; its classes have no names."""
     images = {"source": source, "image_size": config.image_size, "crop_pct": 0.875} | data
     return RunConfig(model=config, data=DataConfig(**images), published=f"vit_{name}.tests")
 

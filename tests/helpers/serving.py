@@ -50,7 +50,7 @@ def serving(
 
     Args:
         wait: until the server answers.
-        secrets: the server's secrets file; none, not even that of whoever runs the tests, where it is left out.
+        secrets: the server's secrets file; without it there is none, not even that of the person who runs the tests.
         log: a file for what the server prints.
         settings: more options of the server, such as ``enableAgentApi="true"``.
     """

@@ -14,7 +14,7 @@ from tests.pages.opening import ROUTER, router_pages
 from vit import runs
 
 PICTURES = {"image", "plotly_chart", "vega_lite_chart", "echarts_chart", "dataframe", "data_editor"}
-"""Elements that say nothing to a screen reader by themselves, and take ``alt``."""
+"""Elements that need ``alt`` for screen readers."""
 
 EMPTY = "No trained run yet"
 
@@ -33,7 +33,7 @@ def test_pages_have_names_of_their_own(pages):
 
 
 def test_no_page_shows_a_string_that_is_meant_as_a_comment(pages):
-    # Streamlit writes out every expression that stands by itself in a page's main script.
+    # Streamlit writes out every expression that stands alone in a page's main script.
     for page in pages:
         for node in ast.parse(file_of(page).read_text()).body[1:]:
             shown = isinstance(node, ast.Expr) and not isinstance(node.value, ast.Call)

@@ -91,7 +91,7 @@ def names() -> list[str]:
 # Without a demo
 
 
-def test_on_an_own_machine_everything_is_everybodys_and_nothing_is_bounded(trained, started, monkeypatch):
+def test_on_the_users_own_machine_there_are_no_owners_and_no_limits(trained, started, monkeypatch):
     monkeypatch.delenv(limits.SWITCH, raising=False)
     run = access.start(config_of(epochs=9000, data={"source": "/etc"}), "long")
     assert run.config == config_of(epochs=9000, data={"source": "/etc"}).model_copy(
@@ -139,7 +139,7 @@ def test_a_sign_in_tells_visitors_apart_by_account_and_provider(visit_as, bounds
     assert access.visitor() == ""
 
 
-def test_bounds_that_cannot_be_read_open_nothing(home, bounds):
+def test_limits_that_cannot_be_read_close_the_server(home, bounds):
     bounds["epoch"] = 3
     with pytest.raises(SettingsError):
         access.my_runs()
@@ -170,7 +170,7 @@ def test_a_started_run_is_the_visitors_and_ends_in_time(home, visit_as, started)
         ({"data": {"source": "cifar10"}}, "of its list"),
     ],
 )
-def test_whatever_the_browser_sends_a_run_beyond_a_bound_is_not_started(home, visit_as, started, changes, word):
+def test_a_run_beyond_a_limit_is_not_started_whatever_the_browser_sends(home, visit_as, started, changes, word):
     visit_as(A)
     with pytest.raises(UserError, match=word):
         access.start(config_of(**changes))
@@ -184,7 +184,7 @@ def test_runs_at_the_bounds_are_started(home, visit_as, started):
     assert len(started) == 1
 
 
-def test_without_a_cookie_one_can_only_look(trained, visit_as, started):
+def test_without_a_cookie_a_visitor_can_only_look(trained, visit_as, started):
     visit_as("")
     assert names() == ["tiny"]
     assert access.room() == 0
@@ -255,7 +255,7 @@ def test_a_full_disk_takes_nothing_new(trained, visit_as, started, bounds, photo
 # Runs of others, and those that came with the server
 
 
-def test_nobody_sees_or_changes_the_runs_of_another(trained, visit_as, started):
+def test_a_visitor_does_not_see_or_change_the_runs_of_another(trained, visit_as, started):
     visit_as(A)
     mine = end(access.start(config_of(), "mine"))
     assert names() == ["mine", "tiny"]
@@ -329,11 +329,11 @@ def test_broken_folders_are_shown_to_the_operator_only(trained, visit_as, bounds
     assert [name for name, _ in access.broken_runs()] == ["secret"]
 
 
-# Runs from elsewhere
+# Uploaded runs
 
 
 def packed_by(trained: Path, **changes) -> io.BytesIO:
-    """The run "tiny" with other settings, as somebody's own program may have packed it."""
+    """The run "tiny" with other settings, as another program may pack it."""
     run = runs.get_run("tiny")
     config = json.loads(run.config.model_dump_json())
     for path, value in changes.items():
@@ -351,7 +351,7 @@ def packed_by(trained: Path, **changes) -> io.BytesIO:
     return file
 
 
-def test_an_unpacked_run_is_the_visitors_whatever_it_says_of_itself(trained, visit_as, bounds):
+def test_an_unpacked_run_belongs_to_the_visitor_whatever_its_settings_say(trained, visit_as, bounds):
     other = visit_as(B)
     mine = visit_as(A)
     file = packed_by(trained, owner=other, training__max_seconds=None, training__threads=900, training__epochs=2)
@@ -490,7 +490,7 @@ def test_uploads_are_their_visitors_in_lists_links_and_trainings(home, visit_as,
     assert access.start(config).config.data.source == source
 
 
-def test_what_the_operator_uploaded_before_is_nobodys_to_choose(home, visit_as, photo_zip, bounds):
+def test_uploads_of_the_operator_are_not_offered(home, visit_as, photo_zip, bounds):
     with photo_zip.open("rb") as file:
         source = data.store_upload("mine.zip", file)
     visit_as(A)
@@ -557,7 +557,7 @@ def test_the_command_names_no_folder_of_the_server(home, visit_as, photo_zip):
 # Housekeeping
 
 
-def test_a_sweep_follows_a_request_at_most_every_ten_minutes(home, visit_as, monkeypatch):
+def test_a_request_starts_a_clean_up_at_most_every_ten_minutes(home, visit_as, monkeypatch):
     swept = []
     monkeypatch.setattr(access_runs, "_clean_up", swept.append)
     monkeypatch.setattr(access_runs, "_cleaned", -1e9)
@@ -570,24 +570,24 @@ def test_a_sweep_follows_a_request_at_most_every_ten_minutes(home, visit_as, mon
     assert len(swept) == 2
 
 
-def test_an_own_machine_is_never_swept(home, monkeypatch):
+def test_the_users_own_machine_is_never_cleaned_up(home, monkeypatch):
     monkeypatch.delenv(limits.SWITCH, raising=False)
     monkeypatch.setattr(access_runs, "_clean_up", lambda hours: pytest.fail("swept"))
     monkeypatch.setattr(access_runs, "_cleaned", -1e9)
     access.tidy()
 
 
-def test_pages_meet_runs_uploads_and_pictures_here_only():
+def test_pages_reach_runs_uploads_and_images_only_through_this_package():
     forbidden = re.compile(
         r"\bruns\.(list_runs|broken_runs|find_run|get_run|create|delete|rename|requeue|start_over)\b|\bjobs\.\w"
-        r"|\bexchange\.\w|\b(store_upload|list_uploads|data\.sources)\b|import .*\bjobs\b|import .*\bexchange\b"
-        r"|vit\.data\.(pictures|uploads) import|vit\.report import"
+        r"|\brun_zip\.\w|\b(store_upload|list_uploads|data\.sources)\b|import .*\bjobs\b|import .*\brun_zip\b"
+        r"|vit\.data\.files(\.| import )(pictures|uploads)\b|vit\.exports\.report\b|vit\.runs\.store\b"
     )
-    room = ROOT / "pages"
-    files = [path for path in room.rglob("*.py") if not path.relative_to(room).as_posix().startswith("access/")]
+    folder = ROOT / "pages"
+    files = [path for path in folder.rglob("*.py") if not path.relative_to(folder).as_posix().startswith("access/")]
     assert len(files) > 80, "the search finds the pages and their parts"
     found = {
-        f"{path.relative_to(room)}:{number}: {line.strip()}"
+        f"{path.relative_to(folder)}:{number}: {line.strip()}"
         for path in files
         for number, line in enumerate(path.read_text().splitlines(), 1)
         if forbidden.search(line) and "access." not in line
@@ -595,7 +595,7 @@ def test_pages_meet_runs_uploads_and_pictures_here_only():
     assert found == set()
 
 
-def test_what_is_deleted_is_measured_anew(trained, visit_as, started):
+def test_a_deletion_is_measured_at_once(trained, visit_as, started):
     visit_as(A)
     run = end(access.start(config_of(), "mine"))
     (run.path / "log.txt").write_bytes(bytes(10**6))

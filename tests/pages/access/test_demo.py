@@ -27,7 +27,7 @@ from vit.paths import checkpoints_dir, data_dir
 from vit.support.hardware import Device
 
 A, B = "A" * 32, "B" * 32
-SECRET = "somebodys-secret-run"
+SECRET = "another-visitors-secret-run"
 DEVICES = (Device("cpu", "CPU", 16 * 10**9, 8 * 10**9),)
 LOOKING = (
     "predict",
@@ -105,7 +105,7 @@ def command(app: AppTest) -> str:
 # Every page
 
 
-def test_no_page_shows_a_run_of_somebody_else(shared):
+def test_no_page_shows_another_visitors_run(shared):
     for page in router_pages():
         app = open_page(str(page._page.relative_to(ROOT / "pages").with_suffix("")))
         assert not app.error, page.title
@@ -116,7 +116,7 @@ def test_no_page_shows_a_run_of_somebody_else(shared):
 
 
 @pytest.mark.parametrize("page", LOOKING)
-def test_a_link_to_a_run_of_somebody_else_is_as_one_to_a_run_that_there_is_not(shared, page):
+def test_a_link_to_another_visitors_run_is_like_a_link_to_a_missing_run(shared, page):
     while "Stop" in [button.label for button in open_page(page, run=SECRET, run2=SECRET).button]:
         time.sleep(0.2)  # what is measured in the background
     seen = []
@@ -128,7 +128,7 @@ def test_a_link_to_a_run_of_somebody_else_is_as_one_to_a_run_that_there_is_not(s
     assert seen[0] == seen[1]
 
 
-def test_following_a_run_of_somebody_else_is_as_following_none(shared):
+def test_following_another_visitors_run_shows_nothing(shared):
     seen = []
     for name in (SECRET, "there-is-no-such-run"):
         app = open_page("train", run=name, show="Follow a run")

@@ -46,7 +46,7 @@ def aged(path: Path, hours: float) -> Path:
 
 
 def ended(name: str, owner: str = "", hours: float = 0, **options) -> runs.Run:
-    """A run that ended so many hours ago."""
+    """Make a run that ended this number of hours ago."""
     run = runs.create(name, config_of(owner, **options))
     runs.update_status(run.path, state="finished", ticket=1)
     aged(run.path, hours)
@@ -70,7 +70,7 @@ def test_the_switch_and_the_table_each_put_the_bounds_in_force(monkeypatch):
     assert limits.in_force({}) == DemoLimits()
 
 
-def test_a_bound_that_there_is_not_is_an_error_and_not_an_open_door():
+def test_an_unknown_limit_is_an_error():
     with pytest.raises(SettingsError, match="epoch"):
         limits.in_force({"epoch": 3})
     with pytest.raises(SettingsError, match="not possible"):
@@ -252,9 +252,9 @@ def test_a_sweep_deletes_what_visitors_left_and_nothing_else(home, photo_zip):
     with photo_zip.open("rb") as file:
         gone = Path(data.store_upload("gone.zip", file, owner=A))
         used = Path(data.store_upload("used.zip", file, owner=A))
-        everybodys = Path(data.store_upload("everybodys.zip", file))
+        without_owner = Path(data.store_upload("without_owner.zip", file))
     trained = ended("trained", A, 1, source=str(used))
-    for path in (gone, used, everybodys):
+    for path in (gone, used, without_owner):
         aged(path, 200)
     elsewhere = home / "elsewhere"
     elsewhere.mkdir()
@@ -268,7 +268,7 @@ def test_a_sweep_deletes_what_visitors_left_and_nothing_else(home, photo_zip):
     assert all(run.path.is_dir() for run in (new, operators, working, trained))
     assert not gone.exists()
     assert used.is_dir()
-    assert everybodys.is_dir()
+    assert without_owner.is_dir()
     assert (elsewhere / "precious").read_text() == "kept"
     assert (data_dir() / "visitors" / "not-a-mark").is_dir()
 
@@ -283,7 +283,7 @@ def test_a_visitor_of_whom_nothing_is_left_leaves_no_folder(home, photo_zip):
     assert [entry.name for entry in (data_dir() / "visitors").iterdir()] == [B]
 
 
-def test_decoded_images_go_when_nobody_uses_them_and_stay_when_somebody_does(trained):
+def test_decoded_images_are_deleted_only_when_unused(trained):
     folders = [folder for folder in (data_dir() / "cache").iterdir() if folder.is_dir()]
     assert folders
     for folder in folders:
@@ -293,7 +293,7 @@ def test_decoded_images_go_when_nobody_uses_them_and_stay_when_somebody_does(tra
     left = [folder for folder in (data_dir() / "cache").iterdir() if folder.is_dir()]
     assert len(left) == 1
     aged(left[0], 100)
-    with FileLock(left[0].with_name(f"{left[0].name}.lock")):  # somebody builds it
+    with FileLock(left[0].with_name(f"{left[0].name}.lock")):  # it is being built
         cleanup.delete_expired(72)
     assert left[0].is_dir()
     with fetch_nothing(left[0].name) as found:
@@ -358,7 +358,7 @@ def test_seconds_before_a_resume_count_whatever_the_file_says(trained):
     assert not _alarm(None, 1e9)()
     assert not _alarm(100, 99)()
     assert _alarm(100, 100)()
-    time_up = _alarm(0.05, -1e9)  # somebody's file says that it has trained for less than nothing
+    time_up = _alarm(0.05, -1e9)  # a file may claim a negative training time
     time.sleep(0.06)
     assert time_up()
 

@@ -1,4 +1,4 @@
-"""The server's settings, read back from the running server, and its door."""
+"""The settings of the running server, and its middleware."""
 
 import http.client
 import json
@@ -36,7 +36,7 @@ def folders(tmp_path_factory):
 
 @pytest.fixture(scope="module")
 def server(folders) -> str:
-    """The address of a server as it is out of the box: nothing but its port is told to it."""
+    """Return the address of a server with default settings except for its port."""
     with serving() as address:
         yield address
 
@@ -101,7 +101,7 @@ def test_it_listens_on_the_loopback_address_alone(server):
             socket.create_connection((address, port), timeout=5)
 
 
-def test_told_otherwise_it_listens_elsewhere_and_answers_to_any_name(folders, monkeypatch):
+def test_with_another_address_it_answers_to_any_name(folders, monkeypatch):
     monkeypatch.setenv("STREAMLIT_SERVER_ADDRESS", "0.0.0.0")
     with serving() as address:
         assert listening(urlsplit(address).port) == {"0.0.0.0"}
@@ -234,7 +234,7 @@ def visitor_cookies(answer) -> list[str]:
     return [value for value in answer.headers.get_all("set-cookie") or [] if value.startswith(VISITOR_COOKIE)]
 
 
-def test_an_own_machine_marks_nobody(server):
+def test_the_users_own_machine_sets_no_cookie(server):
     assert visitor_cookies(ask(server, "GET", "/train", DOCUMENT)) == []
 
 
@@ -300,7 +300,7 @@ def test_a_demo_takes_its_own_uploads_size_and_holds_so_many_at_a_time(demo_serv
 def test_the_example_of_secrets_names_every_bound_of_a_demo_with_its_usual_value():
     text = (ROOT / ".streamlit" / "secrets.example.toml").read_text()
     table = tomllib.loads(text)
-    assert table == {}  # as it stands, it switches nothing on
+    assert table == {}  # the example file switches nothing on
     table = tomllib.loads(re.sub(r"^#(?=[\[\w])", "", text, flags=re.MULTILINE))
     assert set(table) == {"demo", "auth", "sign_in"}
     assert DemoLimits(**table["demo"]) == DemoLimits()

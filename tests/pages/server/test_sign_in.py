@@ -117,7 +117,7 @@ def test_without_authlib_the_server_stays_closed(secrets, auth, monkeypatch):
     ("claims", "rules", "sentence"),
     [
         ({}, {}, ""),
-        ({"email": None, "email_verified": None}, {}, ""),  # no list: whoever the provider lets in
+        ({"email": None, "email_verified": None}, {}, ""),  # no list: every account of the provider
         ({}, {"allowed": ("*@uni.example",)}, ""),
         ({"email": "ADA@Uni.Example"}, {"allowed": ("Ada@*",)}, ""),
         ({"email_verified": "true"}, {"allowed": ("*@uni.example",)}, ""),  # as Cognito says it
@@ -161,7 +161,7 @@ def test_the_way_back_leads_to_this_server_only(referer, link):
     assert sign_in_middleware._link_of_page(request) == link
 
 
-# A server that asks for a sign-in, and somebody who has not signed in
+# A server with sign-in, and a visitor who has not signed in
 
 
 @pytest.fixture(scope="module")
