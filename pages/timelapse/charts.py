@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 import streamlit as st
 
-from pages.timelapse.maps import TimelapseView
+from pages.timelapse.maps import Playback
 from pages.ui.downloads import downloads, plotly_config
 from pages.ui.text import plain
 from pages.ui.wording import term
@@ -16,43 +16,43 @@ if TYPE_CHECKING:  # torch comes with the first model
     from vit.explain.timelapse import TimeLapse
 
 
-def show_answers(view: TimelapseView, probabilities: np.ndarray, label: int) -> None:
+def show_answers(playback: Playback, probabilities: np.ndarray, label: int) -> None:
     """Show the class probabilities ``(frame k)`` of this image, and the accuracy on all images, by epoch."""
-    names = view.run.config.data.class_names
+    names = playback.run.config.data.class_names
     st.subheader("Answers by epoch", anchor=False)
     with st.grid(2, min_column_width=330, gap="large"):
         with st.container():
             st.markdown("**This image**: probability of each class")
             st.plotly_chart(
-                plots.class_lines(probabilities, view.epochs, view.epoch, names, label),
+                plots.class_lines(probabilities, playback.epochs, playback.epoch, names, label),
                 key="lapse_classes",
-                config=plotly_config(view.file_name("answers")),
+                config=plotly_config(playback.file_name("answers")),
                 alt="Probability of each class for this image, by epoch",
             )
         with st.container():
             st.markdown("**All images**: accuracy of each epoch", help="The dots mark the epochs with a frame.")
             st.plotly_chart(
-                plots.accuracy_lines(view.history, view.epochs, view.epoch),
+                plots.accuracy_lines(playback.history, playback.epochs, playback.epoch),
                 key="lapse_accuracy",
-                config=plotly_config(f"{view.run.name}-accuracy"),
+                config=plotly_config(f"{playback.run.name}-accuracy"),
                 alt="Training and validation accuracy, by epoch",
             )
     downloads(
-        view.file_name("answers"),
+        playback.file_name("answers"),
         key="lapse_answers",
         arrays=lambda: {
-            "epochs": np.array(view.epochs),
+            "epochs": np.array(playback.epochs),
             "probabilities": probabilities,
             "class_names": np.array(names),
         },
-        table=lambda: _answer_rows(view, probabilities),
+        table=lambda: _answer_rows(playback, probabilities),
     )
 
 
-def _answer_rows(view: TimelapseView, probabilities: np.ndarray) -> Iterator[dict]:
-    names = view.run.config.data.class_names
-    for epoch, row in zip(view.epochs, probabilities, strict=True):
-        metrics = view.history.get(epoch, {})
+def _answer_rows(playback: Playback, probabilities: np.ndarray) -> Iterator[dict]:
+    names = playback.run.config.data.class_names
+    for epoch, row in zip(playback.epochs, probabilities, strict=True):
+        metrics = playback.history.get(epoch, {})
         yield {
             "epoch": epoch,
             **{f"probability {name}": float(value) for name, value in zip(names, row, strict=True)},
@@ -61,7 +61,7 @@ def _answer_rows(view: TimelapseView, probabilities: np.ndarray) -> Iterator[dic
         }
 
 
-def show_statistics(view: TimelapseView, lapse: "TimeLapse") -> None:
+def show_statistics(playback: Playback, lapse: "TimeLapse") -> None:
     """Show the entropy and mean attention distance of every head for this image, with even attention as reference."""
     st.subheader("Statistics of each head", anchor=False)
     st.caption(
@@ -73,14 +73,14 @@ def show_statistics(view: TimelapseView, lapse: "TimeLapse") -> None:
             st.plotly_chart(
                 plots.head_lines(
                     lapse.entropy,
-                    view.epochs,
-                    view.epoch,
+                    playback.epochs,
+                    playback.epoch,
                     quantity="Entropy (nats)",
                     reference=("Even attention", lapse.even_entropy),
                     unit=" nats",
                 ),
                 key="lapse_entropy",
-                config=plotly_config(view.file_name("entropy")),
+                config=plotly_config(playback.file_name("entropy")),
                 alt="Entropy of each head's attention, by epoch",
             )
         with st.container():
@@ -88,20 +88,20 @@ def show_statistics(view: TimelapseView, lapse: "TimeLapse") -> None:
             st.plotly_chart(
                 plots.head_lines(
                     lapse.distance,
-                    view.epochs,
-                    view.epoch,
+                    playback.epochs,
+                    playback.epoch,
                     quantity="Mean attention distance (pixels)",
                     reference=("Even attention", lapse.even_distance),
                     unit=" px",
                 ),
                 key="lapse_distance",
-                config=plotly_config(view.file_name("distance")),
+                config=plotly_config(playback.file_name("distance")),
                 alt="Mean attention distance of each head, by epoch",
             )
     downloads(
-        view.file_name("head-statistics"),
+        playback.file_name("head-statistics"),
         key="lapse_heads",
-        arrays=lambda: {"epochs": np.array(view.epochs), "entropy": lapse.entropy, "distance": lapse.distance},
+        arrays=lambda: {"epochs": np.array(playback.epochs), "entropy": lapse.entropy, "distance": lapse.distance},
         table=lambda: _head_rows(lapse),
     )
 
@@ -118,24 +118,24 @@ def _head_rows(lapse: "TimeLapse") -> Iterator[dict]:
             }
 
 
-def show_lens(view: TimelapseView, lapse: "TimeLapse", label: int) -> None:
+def show_lens(playback: Playback, lapse: "TimeLapse", label: int) -> None:
     """Show what the class head predicts from the summary token after each layer, by epoch."""
-    names = view.run.config.data.class_names
+    names = playback.run.config.data.class_names
     st.subheader("Logit lens", anchor=False, help=term("logit lens"))
     st.caption(
         f"The probability of **{plain(names[label])}** if the class head reads the summary token before the first "
         "layer and after each layer. Each column is an epoch. The top row is the answer. The chosen epoch has a frame."
     )
     st.plotly_chart(
-        plots.lens_heatmap(lapse.lens[..., label], view.epochs, view.epoch, names[label]),
+        plots.lens_heatmap(lapse.lens[..., label], playback.epochs, playback.epoch, names[label]),
         key="lapse_lens",
-        config=plotly_config(view.file_name("lens")),
+        config=plotly_config(playback.file_name("lens")),
         alt=f"Probability of {names[label]} after each layer, by epoch",
     )
     downloads(
-        view.file_name("lens"),
+        playback.file_name("lens"),
         key="lapse_lens",
-        arrays=lambda: {"epochs": np.array(view.epochs), "lens": lapse.lens, "class_names": np.array(names)},
+        arrays=lambda: {"epochs": np.array(playback.epochs), "lens": lapse.lens, "class_names": np.array(names)},
         table=lambda: _lens_rows(lapse, names),
     )
 

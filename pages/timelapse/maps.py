@@ -26,7 +26,7 @@ HEADS = "Every head"
 MIMES = {".gif": "image/gif", ".mp4": "video/mp4"}
 
 
-class TimelapseView(NamedTuple):
+class Playback(NamedTuple):
     """What a time-lapse shows.
 
     Attributes:
@@ -91,7 +91,7 @@ def choose_maps(run: Run) -> str:
     return chosen or first
 
 
-def show_heads(view: TimelapseView, lapse: "TimeLapse") -> None:
+def show_heads(playback: Playback, lapse: "TimeLapse") -> None:
     """Show the attention of every head, epoch by epoch."""
     first = lapse.frames[0]
     depth, heads = first.attention.shape[:2]
@@ -101,30 +101,34 @@ def show_heads(view: TimelapseView, lapse: "TimeLapse") -> None:
     map_grid(
         TileMaps(
             maps=lapse.rows,
-            image=view.picked.image,
-            version=view.version(),
+            image=playback.picked.image,
+            version=playback.version(),
             grid=first.grid,
             prefix=first.prefix_tokens,
             pool=first.pool,
             row_names=[f"Layer {number}" for number in range(1, depth + 1)],
             column_names=[f"Head {number}" for number in range(1, heads + 1)],
-            frames=view.epochs,
+            frames=playback.epochs,
         ),
-        Selection(token=token, row=layer, column=head, frame=view.place),
+        Selection(token=token, row=layer, column=head, frame=playback.place),
         key="lapse",
     )
     layers, columns = range(1, depth + 1), range(1, heads + 1)
     _show_downloads(
-        view,
+        playback,
         "heads",
         lambda: film.head_pictures(
-            view.input_image, lapse.maps(token), layers, columns, view.titles(film.token_title(token, first.grid))
+            playback.input_image,
+            lapse.maps(token),
+            layers,
+            columns,
+            playback.titles(film.token_title(token, first.grid)),
         ),
         {"attention": lambda: lapse.attention, "token": lambda: np.array(token)},
     )
 
 
-def show_method(view: TimelapseView, method: str, label: int) -> None:
+def show_method(playback: Playback, method: str, label: int) -> None:
     """Show the map of a method for a class, epoch by epoch.
 
     Raises:
@@ -135,17 +139,17 @@ def show_method(view: TimelapseView, method: str, label: int) -> None:
     from vit.explain.timelapse import as_shares
 
     title, signed = METHODS[method].title, METHODS[method].signed
-    about = f"{title} for {view.run.config.data.class_names[label]}" if METHODS[method].for_class else title
+    about = f"{title} for {playback.run.config.data.class_names[label]}" if METHODS[method].for_class else title
     with st.container(horizontal=True, vertical_alignment="bottom"):
         scale_controls()
     st.caption(f"**{plain(about)}** ({METHODS[method].source}). {METHODS[method].what} {METHODS[method].caution}")
-    maps = method_maps(view.run, view.picked.image, view.epochs, method, label)
+    maps = method_maps(playback.run, playback.picked.image, playback.epochs, method, label)
     shares = as_shares(maps)
     map_grid(
         TileMaps(
             maps=lambda _: shares.reshape(len(maps), 1, 1, 1, -1),
-            image=view.picked.image,
-            version=view.version(method, label),
+            image=playback.picked.image,
+            version=playback.version(method, label),
             grid=maps.shape[1:],
             prefix=0,
             pool="all",
@@ -155,27 +159,27 @@ def show_method(view: TimelapseView, method: str, label: int) -> None:
             quantity="share of the map",
             signed=signed,
             shares=False,
-            frames=view.epochs,
+            frames=playback.epochs,
         ),
-        Selection(token=0, frame=view.place, patches=False, keys=("lapse_token", "lapse_row", "lapse_column")),
+        Selection(token=0, frame=playback.place, patches=False, keys=("lapse_token", "lapse_row", "lapse_column")),
         key="lapse",
     )
     _show_downloads(
-        view,
+        playback,
         method,
-        lambda: film.map_pictures(view.input_image, maps, view.titles(about), signed=signed),
+        lambda: film.map_pictures(playback.input_image, maps, playback.titles(about), signed=signed),
         {"relevance": lambda: maps},
     )
 
 
 def _show_downloads(
-    view: TimelapseView,
+    playback: Playback,
     what: str,
     pictures: Callable[[], list[Image.Image]],
     arrays: Mapping[str, Callable[[], np.ndarray]],
 ) -> None:
     """Show the downloads: the film, the picture of the chosen epoch, and the numbers of all epochs."""
-    name = view.file_name(what)
+    name = playback.file_name(what)
     with st.container(horizontal=True, vertical_alignment="center"):
         with st.popover("Film", icon=":material/movie:", key="film"):
             seconds = st.slider(
@@ -196,8 +200,8 @@ def _show_downloads(
         downloads(
             name,
             key="lapse_maps",
-            picture=lambda: pictures()[view.place],
-            arrays=lambda: {"epochs": np.array(view.epochs)} | {key: make() for key, make in arrays.items()},
+            picture=lambda: pictures()[playback.place],
+            arrays=lambda: {"epochs": np.array(playback.epochs)} | {key: make() for key, make in arrays.items()},
         )
 
 

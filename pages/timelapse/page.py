@@ -9,7 +9,7 @@ import streamlit as st
 from pages import access
 from pages.timelapse.charts import show_answers, show_lens, show_statistics
 from pages.timelapse.frames import answers, time_lapse
-from pages.timelapse.maps import HEADS, TimelapseView, choose_maps, show_heads, show_method
+from pages.timelapse.maps import HEADS, Playback, choose_maps, show_heads, show_method
 from pages.ui import answer, cached_models, image_picker, link_state, polling, run_picker, text
 from pages.ui.cached_models import PickedImage
 from pages.ui.view_pickers import pick_class
@@ -139,19 +139,19 @@ def show_transformer(run: Run, picked: PickedImage, epochs: Sequence[int], histo
     with st.container(horizontal=True, vertical_alignment="bottom"):
         shown = choose_maps(run)
         label = names.index(pick_class(names, names[int(lapse.probabilities[-1].argmax())], help=CLASS_HELP))
-        view = TimelapseView(run, picked, epochs, choose_epoch(epochs), history)
-    show_answer_at_epoch(view, lapse.probabilities[view.place])
+        playback = Playback(run, picked, epochs, choose_epoch(epochs), history)
+    show_answer_at_epoch(playback, lapse.probabilities[playback.place])
     try:
         if shown == HEADS:
-            show_heads(view, lapse)
+            show_heads(playback, lapse)
         else:
-            show_method(view, shown, label)
+            show_method(playback, shown, label)
     except UserError as error:
         text.show_error(error)
-    show_answers(view, lapse.probabilities, label)
+    show_answers(playback, lapse.probabilities, label)
     if not caveat:
-        show_statistics(view, lapse)
-    show_lens(view, lapse, label)
+        show_statistics(playback, lapse)
+    show_lens(playback, lapse, label)
 
 
 @st.fragment
@@ -163,19 +163,19 @@ def show_convolutional(run: Run, picked: PickedImage, epochs: Sequence[int], his
         with st.container(horizontal=True, vertical_alignment="bottom"):
             method = choose_maps(run)
             label = names.index(pick_class(names, names[int(probabilities[-1].argmax())], help=CLASS_HELP))
-            view = TimelapseView(run, picked, epochs, choose_epoch(epochs), history)
-        show_answer_at_epoch(view, probabilities[view.place])
-        show_method(view, method, label)
+            playback = Playback(run, picked, epochs, choose_epoch(epochs), history)
+        show_answer_at_epoch(playback, probabilities[playback.place])
+        show_method(playback, method, label)
     except UserError as error:
         text.show_error(error)
         return
-    show_answers(view, probabilities, label)
+    show_answers(playback, probabilities, label)
 
 
-def show_answer_at_epoch(view: TimelapseView, probabilities: np.ndarray) -> None:
+def show_answer_at_epoch(playback: Playback, probabilities: np.ndarray) -> None:
     """Show the true label of the image and the network's answer at the chosen epoch."""
-    when = f"after epoch {view.epoch}" if view.epoch else "before training"
-    answer.show_answer(view.picked, view.run.config.data.class_names, probabilities, when=when)
+    when = f"after epoch {playback.epoch}" if playback.epoch else "before training"
+    answer.show_answer(playback.picked, playback.run.config.data.class_names, probabilities, when=when)
 
 
 st.title("Time-lapse", anchor=False)
