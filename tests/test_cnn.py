@@ -10,9 +10,9 @@ from vit.cnn import CNN
 from vit.config import CNNConfig, DataConfig, RunConfig, TrainingConfig, ViTConfig
 from vit.cost.estimate import count_parameters
 from vit.errors import SettingsError
-from vit.runs.resume import load_resume, save_resume
 from vit.runs.weights import load_snapshot, save_model, save_snapshot
 from vit.trainer import Epoch, fit
+from vit.trainer.resume_file import load_resume, save_resume
 
 
 def config(residual: bool = False, **training) -> RunConfig:

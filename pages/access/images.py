@@ -20,8 +20,8 @@ from vit.data.catalog import catalog
 from vit.data.files import pictures, zips
 from vit.data.files.uploads import list_uploads
 from vit.errors import DataError
-from vit.exports.privacy import last_name
 from vit.paths import data_dir, owned_dir
+from vit.runs.privacy import last_name
 
 
 @contextmanager

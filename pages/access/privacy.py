@@ -3,7 +3,7 @@
 from pages.access.identity import bounds, visitor
 from vit import flags
 from vit.config import RunConfig
-from vit.exports import privacy
+from vit.runs import privacy
 from vit.sweeps import sweep
 from vit.sweeps.config import SweepConfig
 

@@ -23,11 +23,11 @@ from vit import hub, runs
 from vit.config import CNNConfig, DataConfig, ReferenceConfig, RunConfig, ViTConfig
 from vit.data import title
 from vit.errors import RunError, SettingsError, UserError
-from vit.exports.privacy import without_private_settings
 from vit.hub.card import Card
 from vit.hub.models import HubCNN, HubReferenceViT, HubViT
 from vit.networks import build_model
 from vit.runs import Run
+from vit.runs.privacy import without_private_settings
 from vit.runs.weights import load_checkpoint, save_model
 from vit.support.untrusted_text import shown
 

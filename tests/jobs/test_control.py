@@ -72,8 +72,8 @@ def test_a_stopped_job_keeps_its_weights_and_a_resume_goes_on_where_it_was(jobs_
     assert time.monotonic() - clock < 3
     assert status.state == run.state == "stopped"
     assert status.validated
-    from vit.runs.resume import load_resume
     from vit.runs.weights import load_checkpoint
+    from vit.trainer.resume_file import load_resume
 
     assert load_checkpoint("one")[1].metrics["epoch"] == status.best["epoch"]
     assert run.config.environment.threads == 1

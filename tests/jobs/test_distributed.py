@@ -19,9 +19,9 @@ from vit.distributed import World
 from vit.errors import SettingsError
 from vit.jobs import environment
 from vit.paths import project_root
-from vit.runs.resume import load_resume
 from vit.support import hardware
 from vit.support.hardware import Device
+from vit.trainer.resume_file import load_resume
 
 FLAGS = (
     "--dataset scenes --image-size 32 --train-images 52 --val-images 21 --batch-size 15 --warmup 0 --snapshots 0 "

@@ -24,8 +24,7 @@ from vit.config import RunConfig, TrainingConfig
 from vit.errors import RunError
 from vit.exports import run_zip
 from vit.runs import Run, weights
-from vit.runs import resume as resume_file
-from vit.trainer import loop
+from vit.trainer import loop, resume_file
 
 
 def config(epochs: int = 2, images: int = 60, **training) -> RunConfig:

@@ -7,9 +7,9 @@ import torch
 
 from vit import load_checkpoint, runs
 from vit.errors import RunError
-from vit.runs.resume import load_resume, save_resume
 from vit.runs.weights import load_snapshot
 from vit.trainer.checkpoint import Checkpoint
+from vit.trainer.resume_file import load_resume, save_resume
 
 
 def test_a_checkpoint_loads_frozen_in_eval_mode_with_what_goes_with_it(trained):

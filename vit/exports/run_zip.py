@@ -26,9 +26,9 @@ from vit.data.files import zips
 from vit.data.files.images import FILE_BYTES_MAX, open_image
 from vit.data.files.uploads import BYTES_MAX, RATIO_FREE_BYTES, RATIO_MAX
 from vit.errors import DataError, RunError, UserError
-from vit.exports.privacy import without_private_settings, without_private_status
 from vit.paths import checkpoints_dir
 from vit.runs import Run, Status
+from vit.runs.privacy import without_private_settings, without_private_status
 from vit.support.files import sync_folder
 
 PICTURES = (runs.PICTURE, "sample.png")
@@ -59,7 +59,7 @@ def pack(
 ) -> None:
     """Write a run as a zip: settings, curves, status, pictures and the kept weights, in a folder with the run's name.
 
-    Private settings are left out (:mod:`vit.exports.privacy`).
+    Private settings are left out (:mod:`vit.runs.privacy`).
 
     Args:
         run: the run to pack.

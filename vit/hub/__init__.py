@@ -18,12 +18,12 @@ from PIL import Image
 from vit import runs
 from vit.data import load
 from vit.errors import RunError, SettingsError, UserError
-from vit.exports.privacy import without_private_settings
 from vit.hub import drawing
 from vit.hub.card import ATTENTION, CONFUSION, CURVES, Card
 from vit.hub.settings import config_json, why_not_timm
 from vit.plots.panels import panels
 from vit.runs import Run
+from vit.runs.privacy import without_private_settings
 from vit.support.files import write_atomic
 
 if TYPE_CHECKING:

@@ -13,12 +13,12 @@ from torch import nn
 from vit.cnn import CNN
 from vit.config import CNNConfig, ReferenceConfig, RunConfig, ViTConfig
 from vit.errors import RunError
-from vit.exports.privacy import without_private_settings
 from vit.hub.card import Card
 from vit.hub.settings import config_json
 from vit.model import ViT
 from vit.reference import ReferenceViT
 from vit.runs import Run
+from vit.runs.privacy import without_private_settings
 from vit.runs.weights import load_checkpoint
 
 Config = TypeVar("Config", ViTConfig, ReferenceConfig, CNNConfig)

@@ -33,7 +33,7 @@ def config_json(config: RunConfig) -> dict[str, Any]:
     """Return the content of ``config.json``, with timm's part if timm can load the network.
 
     Args:
-        config: the settings of a run :func:`~vit.exports.privacy.without_private_settings`.
+        config: the settings of a run :func:`~vit.runs.privacy.without_private_settings`.
     """
     # The other runs of its sweep are not in the folder.
     own = {"run": config.model_copy(update={"sweep": ""}).model_dump(mode="json")}

@@ -101,7 +101,7 @@ class Journal:
     def epoch(self, event: "Epoch", epochs: int) -> None:
         """Write an epoch, its weights if they are kept, and the resume checkpoint."""
         from vit.runs import weights
-        from vit.runs.resume import save_resume
+        from vit.trainer.resume_file import save_resume
 
         line = _line("epoch", event)
         runs.append_metrics(self.path, [line], durable=True)  # before the resume checkpoint
@@ -121,7 +121,7 @@ class Journal:
     def checkpoint(self, event: "Checkpoint") -> None:
         """Write a resume checkpoint within an epoch; at step 0 of a fine-tuning, also the initial weights."""
         from vit.runs import weights
-        from vit.runs.resume import save_resume
+        from vit.trainer.resume_file import save_resume
 
         if not event.position["step"]:
             own = {name.removeprefix("model."): value for name, value in event.tensors.items() if name[:6] == "model."}

@@ -223,8 +223,8 @@ def _train(run: Run, journal: Journal, stopped: Callable[[], bool], resume: bool
     from vit import networks, trainer
     from vit.data.batches import steps_per_epoch
     from vit.jobs.environment import current_environment, describe_changes, set_threads
-    from vit.runs.resume import load_resume
     from vit.runs.weights import save_model
+    from vit.trainer.resume_file import load_resume
 
     say = partial(_say, journal, stopped)
     config = run.config

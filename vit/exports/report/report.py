@@ -17,7 +17,6 @@ from vit.config import RunConfig
 from vit.data import load, sample, title
 from vit.data.files.uploads import upload_title
 from vit.errors import UserError
-from vit.exports.privacy import last_name, without_paths, without_private_settings, without_private_status
 from vit.exports.report import html
 from vit.flags import command_line
 from vit.pictures import overlays
@@ -25,6 +24,7 @@ from vit.pictures.colours import RIGHT, WRONG, with_opacity
 from vit.plots import svg
 from vit.plots.panels import panels
 from vit.runs import Run, comparison
+from vit.runs.privacy import last_name, without_paths, without_private_settings, without_private_status
 
 if TYPE_CHECKING:
     from torch import Tensor
@@ -62,7 +62,7 @@ def report(run: Run, say: Say = lambda sentence: None) -> str:
     """Return the report of a run as one HTML page that loads nothing.
 
     A section whose data set or weights are missing holds a sentence that says so. Private settings are left out
-    (:mod:`vit.exports.privacy`).
+    (:mod:`vit.runs.privacy`).
 
     Args:
         run: the run to report on.

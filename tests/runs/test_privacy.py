@@ -16,7 +16,8 @@ from tests.conftest import tiny_config
 from vit import hub, runs
 from vit.config import DataConfig, RunConfig, StartConfig, ViTConfig
 from vit.data.files.uploads import store_upload
-from vit.exports import formats, privacy, run_zip, tensorboard
+from vit.exports import formats, run_zip, tensorboard
+from vit.runs import privacy
 from vit.exports.report.report import report
 from vit.hub.models import HubViT
 from vit.paths import checkpoints_dir, data_dir

@@ -12,7 +12,8 @@ from vit.data import SCENES
 from vit.data.catalog.catalog import CATALOG
 from vit.errors import RunError
 from vit.paths import checkpoints_dir, data_dir, project_root
-from vit.runs import Status, store
+from vit.runs import store
+from vit.runs.folder import Status
 
 PRIVATE_RUN = "private-run"
 """Replaces the name of a run that belongs to another visitor."""
