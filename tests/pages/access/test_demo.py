@@ -212,7 +212,7 @@ def test_an_uploaded_picture_is_kept_for_its_visitor(shared, look):
 def test_folders_of_the_server_are_not_offered(home, look):
     app = open_page("train")
     assert app.selectbox(key="data").options == ["Scenes"]
-    assert "fetched" in app.selectbox(key="data").help
+    assert "downloaded" in app.selectbox(key="data").help
     for link in ({"data": "/etc"}, {"data": ELSEWHERE, "folder": "/etc"}, {"data": "cifar10"}):
         app = open_page("train", **link)
         assert app.selectbox(key="data").value == "scenes"
@@ -290,7 +290,7 @@ def test_every_offered_value_is_taken(name, recipe, limits):
     for key in values:
         if key != "seed":
             for value in space.allowed(key, values):
-                limits.check(space.config(space.in_line({**values, key: value})))
+                limits.check(space.config(space.consistent({**values, key: value})))
 
 
 def test_the_defaults_stay_where_the_demo_takes_them():
@@ -310,14 +310,14 @@ def test_a_network_that_cannot_be_small_enough_is_not_available_and_the_page_say
 def test_the_page_says_where_the_limit_would_end_a_training(home, bounds):
     bounds["seconds"] = 1
     text = words(open_page("train"))
-    assert "A training ends after 1 s here, with these settings at about epoch 1 of 20" in text
+    assert "This demo stops a training after 1 s; with these settings at about epoch 1 of 20" in text
     bounds["seconds"] = 1e6
-    assert "A training ends" not in words(open_page("train"))
+    assert "This demo stops a training" not in words(open_page("train"))
 
 
 def test_the_ladder_needs_more_runs_than_a_visitor_has(home, bounds):
     app = open_page("train", network="Course network")
-    assert "takes 7 runs; on this demo you can start 4 now" in words(app)
+    assert "takes 7 runs; you can start 4 on this demo now" in words(app)
     assert not any(button.key == "queue-ladder" for button in app.button)
     bounds.update(runs=7, queue=7, run_mb=2000, memory_mb=8000)
     app = open_page("train", network="Course network")
