@@ -371,6 +371,6 @@ def test_a_device_that_is_not_here_is_refused_before_anything_is_made(home):
     from vit.support import hardware
 
     absent = ({"cuda", "mps"} - {device.name for device in hardware.devices()}).pop()
-    with pytest.raises(SettingsError, match="not on this machine"):
+    with pytest.raises(SettingsError, match="has no device"):
         jobs.start(config(device=absent), "one")
     assert runs.list_runs() == []

@@ -186,7 +186,7 @@ def test_a_run_whose_device_is_gone_or_whose_settings_are_lost_keeps_what_it_has
     absent = ({"cuda", "mps"} - {device.name for device in hardware.devices()}).pop()
     training = config_.training.model_copy(update={"device": absent})
     runs.write_config(run.path, config_.model_copy(update={"training": training}))
-    with pytest.raises(SettingsError, match="not on this machine"):
+    with pytest.raises(SettingsError, match="has no device"):
         jobs.restart(run)
     (run.path / runs.CONFIG).write_text("{")
     with pytest.raises(RunError, match="cannot be read"):
