@@ -186,7 +186,7 @@ def importance_of(run: Run, config: TransformerConfig, split: Split, images: int
 
 
 def operations(config: TransformerConfig, images: int) -> float:
-    """MeasuredValue the operations of all ablated passes: two ablations of each head, each from its layer up."""
+    """Estimate the operations of all ablated passes: two ablations of each head, each from its layer up."""
     return count(config).flops * images * (1 + config.num_heads * (config.depth + 1))
 
 

@@ -107,9 +107,8 @@ def test_words_have_contrast_in_both_themes(theme):
 @pytest.mark.parametrize("theme", THEMES)
 @pytest.mark.parametrize("tone", SIGNED)
 def test_text_is_read_on_the_fullest_cell(theme, tone):
-    full = re.findall(r"const FULL = (\d+)", (ROOT / "pages/ui/widgets/head_board/index.js").read_text())
-    full += re.findall(r"const FULL = (\d+)", (ROOT / "pages/ui/widgets/confusion_matrix/index.js").read_text())
-    assert len(full) == 2
+    full = re.findall(r"const FULL = (\d+)", (ROOT / "pages/ui/widgets/shared.js").read_text())
+    assert len(full) == 1
     for share in (int(one) / 100 for one in full):
         for ground in ("background", "secondary"):
             behind = rgb(THEMES[theme][ground])
