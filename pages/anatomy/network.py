@@ -135,7 +135,7 @@ def draw_diagram(stages: tuple[Stage, ...]) -> None:
     """Draw the diagram as HTML, whose text follows the theme and the width of the page."""
     total = count_parameters(stages)
     head = (
-        '<div class="part head"><span class="name">ArithmeticStep</span><span class="letters">Output shape</span>'
+        '<div class="part head"><span class="name">Step</span><span class="letters">Output shape</span>'
         '<span class="numbers">in numbers</span><span class="size">Parameters</span></div>'
     )
     colours = f"--departs: {PALETTE['orange']}; --around: {PALETTE['blue']}"
