@@ -56,7 +56,7 @@ def _show_sign_in() -> None:
     with _card():
         st.write("Sign in to train a Vision Transformer and see what its heads attend to.")
         if st.context.cookies.get(FAILED_COOKIE):
-            st.warning("You are not signed in: the provider did not answer, or refused the sign-in.", icon=":material/info:")
+            st.warning("You are not signed in: the provider did not answer, or refused.", icon=":material/info:")
         for name in sign_in_rules.providers():
             label = "Sign in" if name == "default" else f"Sign in with {plain(_title(name))}"
             if st.button(label, key=f"sign_in_{name}", icon=":material/login:", type="primary", width="stretch"):
