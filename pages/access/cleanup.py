@@ -157,10 +157,10 @@ def _changed(path: Path) -> float:
 
 def _remove(folder: Path) -> None:
     """Rename a folder before deleting it, so that no reader finds half of it."""
-    doomed = folder.with_name(f".deleted-{folder.name}-{time.time_ns()}")
+    deleted = folder.with_name(f".deleted-{folder.name}-{time.time_ns()}")
     with suppress(OSError):
-        folder.rename(doomed)
-        shutil.rmtree(doomed, ignore_errors=True)
+        folder.rename(deleted)
+        shutil.rmtree(deleted, ignore_errors=True)
 
 
 def _size(place: Path) -> int:
