@@ -41,6 +41,15 @@ def tiny_config(**model) -> RunConfig:
     )
 
 
+@pytest.fixture(scope="session", autouse=True)
+def _shared_scenes(tmp_path_factory) -> None:
+    """Set the folder in which the workers of this session draw the scenes once, for the servers that they start."""
+    from tests.helpers.serving import SHARED_SCENES
+
+    folder = tmp_path_factory.getbasetemp()
+    os.environ[SHARED_SCENES] = str((folder.parent if "PYTEST_XDIST_WORKER" in os.environ else folder) / "scenes")
+
+
 @pytest.fixture(scope="session")
 def workshop(tmp_path_factory) -> Path:
     """A folder with a decoded cache and the runs "tiny", "tiny-mean" and "tiny-deep", trained once for the session."""

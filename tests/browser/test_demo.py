@@ -94,7 +94,7 @@ def delete_by_hand(page: Page, run: runs.Run) -> None:
     page.get_by_role("button", name="Rename, download or delete").click()
     page.locator(".st-key-delete button").click()
     page.locator(".st-key-delete_surely button").click()
-    expect(page.get_by_text("is deleted").first).to_be_visible()
+    expect(page.get_by_text("was deleted").first).to_be_visible()
     expect(page.get_by_text("No runs yet")).to_be_visible()
 
 
@@ -102,7 +102,7 @@ def test_links_beyond_the_bounds_and_into_the_server_open_the_page_within_them(v
     page = visitor()
     page.goto("/train?data=%2Fetc&folder=%2Fetc&epochs=200&size=224&depth=12&heads=12&head_dim=64&patch=4&batch=512")
     expect(page.get_by_text("This is a public demo")).to_be_visible()
-    expect(page.get_by_text("20 epochs and 5 min of training at most").first).to_be_visible()
+    expect(page.get_by_text("20 epochs and 5 min of training").first).to_be_visible()
     settled(page)
     expect(page.get_by_role("combobox", name="Data set")).to_have_value("Scenes")
     expect(page.get_by_role("textbox", name="Path of the folder or zip file")).to_have_count(0)

@@ -213,7 +213,7 @@ def test_each_download_format_says_what_opens_it(several):
     app = open_page("runs")
     app.selectbox(key="managed").set_value("tiny-deep").run()
     assert app.selectbox(key="download_form").value == "zip"
-    assert "any Runs page takes it" in words(app)
+    assert "Add it to another explorer on its Runs page" in words(app)
     assert "Download" in downloads(app)
     app.selectbox(key="download_form").set_value("tensorboard").run()
     assert "tensorboard --logdir" in words(app).replace("\u2060", "")

@@ -345,9 +345,9 @@ def test_the_command_lists_supported_models_and_reasons(home, capsys):
 @pytest.mark.parametrize(
     ("words", "sentence"),
     [
-        (["open"], "takes a model's name or a safetensors file"),
-        (["open", "vit_tiny_patch16_224", "--list", "x"], "takes a model's name or a safetensors file"),
-        (["open", "--list", "nosuchmodel"], "No Vision Transformer of timm's has 'nosuchmodel'"),
+        (["open"], "either a model or --list"),
+        (["open", "vit_tiny_patch16_224", "--list", "x"], "either a model or --list"),
+        (["open", "--list", "nosuchmodel"], "No Vision Transformer in timm has 'nosuchmodel'"),
         (["open", "vit_small_patch16_223"], "timm has no model"),
         (["open", "vit_small_patch16_224.nosuchtag"], "timm has no weights"),
         (["open", "vit_relpos_small_patch16_224"], "it has relative positions"),

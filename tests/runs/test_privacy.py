@@ -17,11 +17,10 @@ from vit import hub, runs
 from vit.config import DataConfig, RunConfig, StartConfig, ViTConfig
 from vit.data.files.uploads import store_upload
 from vit.exports import formats, run_zip, tensorboard
-from vit.runs import privacy
 from vit.exports.report.report import report
 from vit.hub.models import HubViT
 from vit.paths import checkpoints_dir, data_dir
-from vit.runs import Run, Status
+from vit.runs import Run, Status, privacy
 from vit.sweeps.config import SweepConfig
 
 OWNER, OTHER = "a" * 32, "b" * 32

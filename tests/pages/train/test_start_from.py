@@ -94,7 +94,7 @@ def test_a_missing_start_is_reported_and_random_weights_are_chosen(trained):
 def test_a_run_deleted_before_the_click_gives_an_error_message(several):
     app = open_page("train", start="tiny")
     runs.delete(runs.get_run("tiny"))
-    with pytest.raises(RunError, match="is gone"):
+    with pytest.raises(RunError, match="was deleted or renamed"):
         access.start(
             set_up(open_page("train", start="tiny-mean")).model_copy(update={"start": StartConfig(run="tiny")})
         )
@@ -159,7 +159,7 @@ def test_a_visitor_can_start_from_own_runs_and_those_of_the_demo(shared):  # noq
     assert app.selectbox(key="start").options == [FROM_SCRATCH, "tiny", "mine"]
     foreign = next(run for run in runs.list_runs() if run.config.owner == shared)
     config = set_up(open_page("train", show="New run", start="tiny"))
-    with pytest.raises(RunError, match="is gone") as refusal:
+    with pytest.raises(RunError, match="was deleted or renamed") as refusal:
         access.start(config.model_copy(update={"start": StartConfig(run=foreign.name)}))
     assert shared not in str(refusal.value)
     assert limits.in_force() is not None
