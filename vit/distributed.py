@@ -61,7 +61,6 @@ class World:
 
     @property
     def alone(self) -> bool:
-        """Whether this is the only process."""
         return self.size == 1
 
     def part(self, count: int) -> slice:

@@ -59,11 +59,9 @@ class Variant:
 
     @property
     def parameters(self) -> int:
-        """Number of parameters."""
         return count_parameters(self.config.model)
 
     def seeded(self, seed: int) -> RunConfig:
-        """Return the settings with another seed."""
         training = self.config.training.model_copy(update={"seed": seed})
         return self.config.model_copy(update={"training": training})
 
@@ -220,7 +218,6 @@ class Figures:
 
     @property
     def seeds(self) -> int:
-        """Number of seeds."""
         return len(self.trainings)
 
     def values(self, field: str) -> list[float]:
@@ -229,7 +226,6 @@ class Figures:
         return [value for value in found if value is not None]
 
     def mean(self, field: str = "accuracy") -> float:
-        """Return the mean of a measurement over the seeds."""
         return statistics.fmean(self.values(field))
 
     def range(self, field: str = "accuracy") -> tuple[float, float]:

@@ -105,7 +105,6 @@ def list_pictures() -> list[str]:
 
 
 def open_picture(picture_id: str) -> Image.Image:
-    """Open an uploaded image of the visitor."""
     return pictures.open_picture(picture_id, owner())
 
 

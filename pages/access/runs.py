@@ -77,7 +77,6 @@ def reason_not_changeable(run: Run) -> str:
 
 
 def is_taken(name: str) -> bool:
-    """Return whether the name of a run is taken."""
     return (checkpoints_dir() / name).exists()
 
 
@@ -125,7 +124,6 @@ def why_no_room() -> str:
 
 
 def stop(run: Run) -> None:
-    """Stop a run of the visitor."""
     jobs.stop(require_own(run))
 
 
@@ -147,7 +145,6 @@ def restart(run: Run) -> None:
 
 
 def rename(run: Run, name: str) -> Run:
-    """Rename a run of the visitor."""
     return runs.rename(require_own(run), name)
 
 

@@ -29,7 +29,6 @@ def start_sweep(config: SweepConfig) -> list[Run]:
 
 
 def stop_sweep(found: list[Run]) -> None:
-    """Stop the visitor's runs of a sweep."""
     sweep.stop([require_own(run) for run in found])
 
 
@@ -39,5 +38,4 @@ def resume_sweep(found: list[Run]) -> None:
 
 
 def delete_sweep(found: list[Run]) -> None:
-    """Delete the visitor's runs of a sweep."""
     sweep.delete([require_own(run) for run in found], delete)

@@ -111,7 +111,6 @@ def ask_to_delete(run: Run) -> None:
 
 
 def cancel_delete() -> None:
-    """Close the question."""
     st.session_state.pop("to_delete", None)
 
 

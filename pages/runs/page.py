@@ -75,7 +75,6 @@ def row(run: Summary, place: int | None) -> dict:
 
 
 def percent(share: float | None) -> float | None:
-    """Return a share as a percentage."""
     return None if share is None else 100 * share
 
 

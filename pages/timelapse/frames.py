@@ -56,7 +56,6 @@ class FrameCache:
 
 @st.cache_resource(show_spinner=False)
 def frame_cache() -> FrameCache:
-    """Return the cache that all sessions share."""
     return FrameCache()
 
 

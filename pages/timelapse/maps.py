@@ -55,7 +55,6 @@ class Playback(NamedTuple):
         return fit_square(self.picked.image, data.image_size, data.crop_pct, data.interpolation)
 
     def titles(self, shown: str) -> list[str]:
-        """Return a title for each picture of a film."""
         return [film.epoch_title(one, self.history.get(one, {}).get("val_accuracy"), shown) for one in self.epochs]
 
     def version(self, *what: object) -> str:
@@ -64,7 +63,6 @@ class Playback(NamedTuple):
         return "/".join(map(str, (self.run.name, self.run.config.created, self.picked.id, *stamps, *what)))
 
     def file_name(self, what: str) -> str:
-        """Return the name of a download."""
         return f"{self.run.name}-{self.picked.id}-{what}"
 
 

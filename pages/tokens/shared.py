@@ -58,7 +58,6 @@ class ImageTokens:
 
     @property
     def depth(self) -> int:
-        """The number of layers."""
         return len(self.states) - 1
 
     @property
@@ -68,7 +67,6 @@ class ImageTokens:
 
     @property
     def predicted(self) -> int:
-        """The index of the predicted class."""
         return int(self.probabilities.argmax())
 
     @property
@@ -92,7 +90,6 @@ class ImageTokens:
 
     @property
     def patch_names(self) -> list[str]:
-        """The names of the patches."""
         return self.token_names[self.record.prefix_tokens :]
 
     def similarity(self, tokens: Sequence[int], *, centre: bool) -> np.ndarray:

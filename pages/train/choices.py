@@ -81,12 +81,10 @@ class Space:
         return values
 
     def sizes(self) -> Sequence[int]:
-        """Return the image sizes to offer."""
         return limits.IMAGE_SIZES
 
     @property
     def natural_size(self) -> int:
-        """The default image size."""
         return self.info.auto_image_size
 
     @property
@@ -143,7 +141,6 @@ class Space:
         )
 
     def images(self, values: Values) -> DataConfig:
-        """Return the settings of the data set."""
         return DataConfig(source=self.info.source, image_size=values["size"], class_names=self.info.class_names)
 
     def training(self, values: Values) -> TrainingConfig:

@@ -93,7 +93,6 @@ MENDS: dict[Departure, str] = {
 
 
 def label(key: str) -> str:
-    """Return the label of a control."""
     return DERIVED[key][0] if key in DERIVED else words.label(*SETTINGS[key])
 
 
@@ -104,7 +103,6 @@ def help_text(key: str, note: str = "") -> str:
 
 
 def show(key: str, value: Any) -> str:
-    """Return a value as the control and the link show it."""
     return words.choice(*SETTINGS[key], value) if key in SETTINGS else str(value)
 
 

@@ -203,7 +203,6 @@ def ask_to_restart(run: Run) -> None:
 
 
 def close_restart_question() -> None:
-    """Close the question."""
     st.session_state.pop("restarting", None)
 
 

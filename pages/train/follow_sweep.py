@@ -193,7 +193,6 @@ def ask(what: str, name: str) -> None:
 
 
 def close_question() -> None:
-    """Close the question."""
     st.session_state.pop("sweep_question", None)
 
 

@@ -21,7 +21,6 @@ PLOTLY: dict[str, Any] = {
 
 
 def plotly_config(name: str) -> dict[str, Any]:
-    """Return :data:`PLOTLY` with the name of the saved file."""
     return PLOTLY | {"toImageButtonOptions": SAVED | {"filename": name}}
 
 

@@ -27,7 +27,6 @@ def say(line: str, clear: str = "") -> None:
 
 
 def print_result(result: dict[str, Any], as_json: bool, text: str) -> None:
-    """Print a result on standard output, as one JSON object or as text."""
     print(json.dumps(result) if as_json else on_terminal(text), flush=True)
 
 

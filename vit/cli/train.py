@@ -23,7 +23,6 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 
 
 def add_restart_arguments(parser: argparse.ArgumentParser) -> None:
-    """Add the flags of ``restart``."""
     parser.add_argument("--yes", action="store_true", help="also restart a run that came with the project")
 
 

@@ -61,7 +61,6 @@ class ModelConfig(Settings):
 
     @property
     def title(self) -> str:
-        """A short description for people."""
         raise NotImplementedError
 
 
@@ -89,7 +88,6 @@ class TransformerConfig(ModelConfig):
 
     @property
     def title(self) -> str:
-        """A short description for people."""
         return f"{self.num_heads} head{'s' if self.num_heads > 1 else ''}, depth {self.depth}"
 
     @property
@@ -329,7 +327,6 @@ class ReferenceConfig(TransformerConfig):
 
     @property
     def title(self) -> str:
-        """A short description for people."""
         return f"course network, {super().title}" + (f", mended: {', '.join(self.mended)}" if self.mended else "")
 
 
@@ -353,7 +350,6 @@ class CNNConfig(ModelConfig):
 
     @property
     def title(self) -> str:
-        """A short description for people."""
         return "residual convolutional network" if self.residual else "convolutional network"
 
 

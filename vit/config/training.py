@@ -185,7 +185,6 @@ fine-tuning all weights and for training only the head."""
 
 
 def default_recipe(start: "StartConfig | None") -> str:
-    """Return the recipe that is used unless another is chosen."""
     return "standard" if start is None else "frozen" if start.frozen else "fine-tune"
 
 

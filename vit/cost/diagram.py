@@ -101,7 +101,6 @@ def diagram(config: ModelConfig, *, batch: int = 1, device: str = "cpu") -> tupl
 
 
 def count_parameters(stages: tuple[Stage, ...]) -> int:
-    """Return the number of parameters of the whole network."""
     return sum(stage.parameters for stage in stages)
 
 

@@ -62,7 +62,6 @@ class Speed(NamedTuple):
 
 
 def count_parameters(model: ModelConfig) -> int:
-    """Return the number of parameters of a network."""
     return count(model).parameters
 
 
@@ -149,7 +148,6 @@ def fits(config: RunConfig, device: Device) -> bool:
 
 
 def step_flops(config: RunConfig) -> float:
-    """Return the operations of one training step."""
     return float(_passes(config) * count_flops(config.model) * config.training.batch_size)
 
 

@@ -154,7 +154,6 @@ def _square(config: DataConfig) -> Square:
 
 
 def _key(config: DataConfig, found: DataSource, split: str) -> str:
-    """Return the name of a split in the cache."""
     limit = {"train": config.train_images, "val": config.val_images}[split]
     return cache_key(split, *_square(config), found.key(split, limit, config.seed))
 

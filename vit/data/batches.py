@@ -128,7 +128,6 @@ class Batches:
         return order[step * self.batch_size : (step + 1) * self.batch_size]
 
     def seed(self, epoch: int, step: int) -> None:
-        """Seed the generator for the augmentation of a step."""
         self.generator.manual_seed(mix_seed(self._seed, epoch, step, _AUGMENTATION))
 
     def batch(self, rows: Tensor, part: slice = ALL) -> tuple[Tensor, Tensor]:

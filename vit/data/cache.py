@@ -73,7 +73,6 @@ def cache_key(*parts: object) -> str:
 
 
 def is_cached(key: str) -> bool:
-    """Return whether the split with this key is in the cache."""
     return (data_dir() / "cache" / key / "index.json").is_file()
 
 

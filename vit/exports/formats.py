@@ -138,7 +138,6 @@ def make(run: Run, form: str, progress: Progress) -> Path:
 
 
 def forget(run: Run) -> None:
-    """Delete the cached files of a run."""
     for file in _folder().glob(f"{_hash(run.path)}-*"):
         file.unlink(missing_ok=True)
 
@@ -155,7 +154,6 @@ def _folder() -> Path:
 
 
 def _files() -> list[Path]:
-    """Return the cached files, newest first."""
     return sorted(_folder().glob("[0-9a-f]*"), key=lambda path: path.stat().st_mtime, reverse=True)
 
 

@@ -54,7 +54,6 @@ class Journal:
             self.report(message)
 
     def log(self, text: str) -> None:
-        """Append a line to the run's log."""
         with (self.path / runs.LOG).open("a", encoding="utf-8") as file:
             file.write(f"{time.strftime('%H:%M:%S')}  {bare(text)}\n")
 

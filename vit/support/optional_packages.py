@@ -8,7 +8,6 @@ from vit.errors import UserError
 
 
 def missing(*packages: str) -> list[str]:
-    """Return the packages that are not installed."""
     return [name for name in packages if find_spec(name) is None]
 
 

@@ -77,7 +77,6 @@ class SweepConfig(Settings):
 
     @property
     def size(self) -> int:
-        """Number of runs."""
         return len(self.heads) * len(self.depths) * len(self.seeds)
 
     def points(self) -> Iterator[Point]:

@@ -104,7 +104,6 @@ class AdamW:
         self._public = None if has_kernel() else self._public_optimizer()
 
     def zero_grad(self) -> None:
-        """Set all gradients to None."""
         for parameter in self.parameters:
             parameter.grad = None
 

@@ -31,7 +31,6 @@ class Part(NamedTuple):
 
 
 def polygon(*points: tuple[float, float]) -> Points:
-    """Return a polygon with these corners."""
     return np.array(points, dtype=float)
 
 

@@ -131,7 +131,6 @@ class Faithfulness:
 
     @property
     def methods(self) -> tuple[ResultRow, ...]:
-        """The rows of methods, without controls."""
         return tuple(row for row in self.rows if not row.chance)
 
     @property
@@ -145,7 +144,6 @@ class Faithfulness:
         return np.asarray(on_object(self.object_shares, len(self.images)).any(axis=1))
 
     def row(self, name: str) -> ResultRow:
-        """Return the row with this name."""
         return next(row for row in self.rows if row.name == name)
 
     def chance_rows(self, method: str) -> list[ResultRow]:

@@ -53,7 +53,6 @@ class Outcome:
 
     @property
     def accuracy(self) -> np.ndarray:
-        """Share of correctly classified images, ``(...)``."""
         return self.right.mean(axis=-1)
 
     @property
@@ -149,7 +148,6 @@ def score_logits(logits: Tensor, labels: Tensor) -> Outcome:
 
 
 def concatenate_outcomes(outcomes: Sequence[Outcome]) -> Outcome:
-    """Concatenate the outcomes of batches along the axis of the images."""
     parts = (np.concatenate([getattr(one, name) for one in outcomes], axis=-1) for name in ("right", "loss"))
     return Outcome(*parts)
 
@@ -178,7 +176,6 @@ class Importance:
 
     @property
     def images(self) -> int:
-        """Number of images."""
         return len(self.before.loss)
 
     def select(self, rows: slice) -> "Importance":

@@ -51,11 +51,9 @@ class Sample:
 
     @property
     def images(self) -> int:
-        """Number of images."""
         return len(self.rows)
 
     def __len__(self) -> int:
-        """Return the number of batches."""
         return -(-len(self.rows) // self.size)
 
     def batch(self, step: int) -> tuple[Tensor, Tensor]:
