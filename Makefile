@@ -11,8 +11,9 @@ BIN := $(VENV)/bin
 app: $(VENV)/.app
 	$(BIN)/streamlit run streamlit_app.py
 
+# Many tests wait for a browser or another process, so three workers keep two cores busy.
 test: check
-	$(BIN)/python -m pytest -n 2 --dist worksteal $(PYTEST_ARGS)
+	$(BIN)/python -m pytest -n 3 --dist worksteal $(PYTEST_ARGS)
 
 check: $(VENV)/.test
 	$(BIN)/ruff check .

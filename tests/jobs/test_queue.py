@@ -71,7 +71,8 @@ def test_ten_queued_runs_of_which_five_are_killed_all_end_in_a_true_state(jobs_e
     begun = [run.status for run in left]
     assert [status.started for status in begun] == sorted(status.started for status in begun)
     gaps = [after.started - before.ended for before, after in pairwise(begun)]
-    assert min(gaps) >= 0
+    # The end of a killed run is noted by another process, perhaps after the next run has started.
+    assert min(gap for gap, status in zip(gaps, begun, strict=False) if status.state == "finished") >= 0
     assert sorted(gaps)[len(gaps) // 2] < 1
     wait_for(lambda: not job_processes())  # there are no zombies
     wait_for(lambda: jobs.poll() == 0)  # the watcher threads have ended
