@@ -16,11 +16,11 @@ INTRO = (
 
 DISTANCE = (
     "Mean distance between a patch and the patches it attends to (Dosovitskiy et al. 2021, fig. 7 right). The dashed "
-    "line is the distance of even attention; heads well below it attend to nearby patches."
+    "line is the distance of uniform attention; heads well below it attend to nearby patches."
 )
 
 ENTROPY = (
-    "How evenly a patch spreads its attention, as a share of the maximum entropy. The dashed line is even attention; "
+    "How evenly a patch spreads its attention, as a share of the maximum. The dashed line is uniform attention; "
     "near 0, a patch attends to one token only."
 )
 
@@ -50,10 +50,10 @@ maximum. The unit is nats.
 
 **Distance** measures how far a patch attends, from the centre of the patch to the centres of the patches it attends to.
 The class token and registers have no position, so only the attention to patches counts, rescaled to 100 %. The
-reference is the distance of even attention, which a head without any preference has.
+reference is the distance of uniform attention, which a head without any preference has.
 
 **A fixed place** is one patch that all patches attend to in every image, or one step, such as "one to the left", that
-every patch takes. **Same in every image** compares a head's pattern with even attention and measures how much of the
+every patch takes. **Same in every image** compares a head's pattern with uniform attention and measures how much of the
 difference is the same in every image. At 100 % a head attends by position only, near 0 % by content only.
 
 **A focus** is a token that nearly all patches of an image attend to. There are two kinds, depending on how much they
@@ -169,7 +169,7 @@ def describe_head(portraits: "Portraits", layer: int, head: int, prefix: PrefixT
         f"The entropy of a patch's attention is that of an even spread over **{portraits.effective_tokens[at]:.1f} of "
         f"{tokens} tokens**: {portraits.entropy[at]:.2f} nats, {portraits.entropy_share[at]:.0%} of the maximum.",
         f"The mean attention distance is **{portraits.distance[at]:.1f} pixels**, {portraits.distance_share[at]:.2f} "
-        f"times that of even attention ({portraits.even_distance:.1f}).",
+        f"times that of uniform attention ({portraits.even_distance:.1f}).",
         f"A patch gives **{portraits.neighbour_share[at]:.1%}** of its attention to the patches around it "
         f"({_times(portraits.neighbour_share[at], portraits.even_neighbour_share)}){',' if prefix.names else ' and'} "
         f"{portraits.own_share[at]:.1%} to itself ({_times(portraits.own_share[at], even)})"
@@ -177,7 +177,7 @@ def describe_head(portraits: "Portraits", layer: int, head: int, prefix: PrefixT
         f"The patch that gets most attention is {place}, with {portraits.key_share[at]:.1%} "
         f"({_times(portraits.key_share[at], even)}). The most frequent step is {_step(*portraits.offset(*at))}, with "
         f"{portraits.offset_share[at]:.1%}.",
-        f"**{portraits.by_place[at]:.0%}** of the difference between its pattern and even attention is the same in "
+        f"**{portraits.by_place[at]:.0%}** of the difference between its pattern and uniform attention is the same in "
         "every image.",
     ]
     if portraits.focus_rate[at] == 0:
@@ -194,7 +194,7 @@ def describe_head(portraits: "Portraits", layer: int, head: int, prefix: PrefixT
 
 
 def _times(share: float, even: float) -> str:
-    return f"{share / even:.1f}\u00a0×\u00a0even" if even else "none in even attention"
+    return f"{share / even:.1f}\u00a0×\u00a0even" if even else "none in uniform attention"
 
 
 def _step(rows: int, columns: int) -> str:

@@ -46,13 +46,13 @@ SHOWN = 12
 TABLE = "heads_table"
 
 HELP = {
-    "Entropy": "How evenly a patch spreads its attention: 100 % is even attention.",
+    "Entropy": "How evenly a patch spreads its attention: 100 % is uniform attention.",
     "Distance": "Mean distance in pixels between a patch and the patches it attends to.",
     "Before": "Share of a patch's attention that goes to {before}.",
     "Own patch": "Share that goes to the patch itself.",
     "Neighbours": "Share that goes to the up to 8 patches around it.",
     "Fixed place": "Largest share that goes to one patch, or to the patch at one step, in every image.",
-    "Same in every image": "How much of the difference from even attention is the same in every image.",
+    "Same in every image": "How much of the difference from uniform attention is the same in every image.",
     "Focus": "Share that goes to tokens that nearly all patches of an image attend to.",
     "Driven by": f"The most frequent class among the {SHOWN} images to which the head adds most.",
 }
@@ -140,7 +140,7 @@ def show_figures(run: Run, portraits: "Portraits", prefix: PrefixTokens, chosen:
                         values,
                         portraits.names,
                         quantity=quantity,
-                        reference=("even attention", even),
+                        reference=("uniform attention", even),
                         chosen=chosen,
                         hover=hover,
                         number=number,

@@ -62,10 +62,10 @@ def _answer_rows(playback: Playback, probabilities: np.ndarray) -> Iterator[dict
 
 
 def show_statistics(playback: Playback, lapse: "TimeLapse") -> None:
-    """Show the entropy and mean attention distance of every head for this image, with even attention as reference."""
+    """Show the entropy and mean attention distance of every head for this image, next to uniform attention."""
     st.subheader("Statistics of each head", anchor=False)
     st.caption(
-        "Each line is one head, in the colour of its layer, for this image only. The dashed line is even attention."
+        "Each line is one head, in the colour of its layer, for this image only. The dashed line is uniform attention."
     )
     with st.grid(2, min_column_width=330, gap="large"):
         with st.container():
@@ -76,7 +76,7 @@ def show_statistics(playback: Playback, lapse: "TimeLapse") -> None:
                     playback.epochs,
                     playback.epoch,
                     quantity="Entropy (nats)",
-                    reference=("Even attention", lapse.even_entropy),
+                    reference=("Uniform attention", lapse.even_entropy),
                     unit=" nats",
                 ),
                 key="lapse_entropy",
@@ -91,7 +91,7 @@ def show_statistics(playback: Playback, lapse: "TimeLapse") -> None:
                     playback.epochs,
                     playback.epoch,
                     quantity="Mean attention distance (pixels)",
-                    reference=("Even attention", lapse.even_distance),
+                    reference=("Uniform attention", lapse.even_distance),
                     unit=" px",
                 ),
                 key="lapse_distance",

@@ -46,8 +46,8 @@ seed. All tiles of all epochs share one colour scale, unless you choose one scal
 **What to look for.** Before training, every head attends evenly to everything, and all classes have about the same
 probability. Most heads learn their pattern in the first few epochs, often before the accuracy is good, and refine it
 later. *Entropy* falls as a head becomes selective: at the dashed line it attends to all tokens evenly, near 0 to one
-token. *Distance* shows whether a head attends to near or far patches; the dashed line is even attention. In the *logit
-lens*, the chosen class tends to appear in earlier layers as training continues.
+token. *Distance* shows whether a head attends to near or far patches; the dashed line is uniform attention. In the
+*logit lens*, the chosen class tends to appear in earlier layers as training continues.
 
 **Limits.** A head that finds the object in this image may do something else in the next image, so look at several
 images. A tidier map in a later epoch is not necessarily a better reason for the answer. The network may change between
