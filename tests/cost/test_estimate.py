@@ -183,7 +183,7 @@ def test_processes_share_a_batch_and_each_has_a_runtime():
         return estimate.memory_bytes(config, device)
 
     assert memory(2, "cuda") < memory(1, "cuda")
-    assert memory(2, "cpu") > memory(1, "cpu") + estimate.RUNTIME_BYTES["cpu"]
+    assert memory(2, "cpu") > memory(1, "cpu") + 2 * estimate.RUNTIME_BYTES["cpu"]  # the job, which starts the ranks
 
 
 @pytest.mark.skipif(not sys.platform.startswith("linux"), reason="only glibc has malloc_trim")

@@ -99,7 +99,8 @@ def memory_bytes(config: RunConfig, device: str, images: int = 0) -> float:
     With several GPUs it is the memory of one.
     """
     processes = 1 if device == "cuda" else config.training.processes
-    return processes * (RUNTIME_BYTES[device] + training_bytes(config, device, images))
+    launcher = RUNTIME_BYTES[device] if processes > 1 else 0  # the job's process imports torch to start the ranks
+    return launcher + processes * (RUNTIME_BYTES[device] + training_bytes(config, device, images))
 
 
 def _heights(config: RunConfig, device: str, images: int) -> tuple[float, ...]:
