@@ -11,7 +11,7 @@ import streamlit as st
 from pages.ui import text
 from pages.ui.wording import count, size, term
 from vit import config as settings
-from vit.config import MODELS, CNNConfig, ModelConfig, ReferenceConfig, TransformerConfig, ViTConfig
+from vit.config import MODELS, CNNConfig, ModelConfig, ReferenceConfig, TransformerConfig, ViTConfig, words
 from vit.cost.diagram import Branch, Part, Stage, count_parameters, diagram, numbers
 from vit.cost.estimate import count_flops
 from vit.errors import SettingsError
@@ -66,8 +66,9 @@ class ModelSettings(settings.Settings):
     model: settings.AnyModelConfig
 
 
-def select_setting(label: str, options: Sequence[Any], default: Any, key: str) -> Any:
-    """Show a select box whose default is the setting of a network."""
+def select_setting(field: str, options: Sequence[Any], default: Any, key: str) -> Any:
+    """Show a select box for a setting of a network, with the network's own value as default."""
+    label = words.HEAD_WIDTH[0] if field == "head_dim" else words.title(ViTConfig, field)
     index = options.index(default) if default in options else 0
     return st.selectbox(label, options, index=index, key=key, bind="query-params", width=150)
 
@@ -86,17 +87,17 @@ def choose_settings(of: ModelConfig) -> ModelConfig:
         base = MODELS[name]
         chosen: dict = {
             "num_classes": of.num_classes or base.num_classes,
-            "image_size": select_setting("Image size", settings.IMAGE_SIZES, base.image_size, "net_image"),
+            "image_size": select_setting("image_size", settings.IMAGE_SIZES, base.image_size, "net_image"),
         }
         if isinstance(base, TransformerConfig):
-            chosen["patch_size"] = select_setting("Patch size", settings.PATCH_SIZES, base.patch_size, "net_patch")
-            chosen["num_heads"] = select_setting("Heads", settings.HEADS, base.num_heads, "net_heads")
-            width = select_setting("Width of a head", settings.HEAD_DIMS, base.head_dim, "net_width")
+            chosen["patch_size"] = select_setting("patch_size", settings.PATCH_SIZES, base.patch_size, "net_patch")
+            chosen["num_heads"] = select_setting("num_heads", settings.HEADS, base.num_heads, "net_heads")
+            width = select_setting("head_dim", settings.HEAD_DIMS, base.head_dim, "net_width")
             chosen["embed_dim"] = chosen["num_heads"] * width
-            chosen["depth"] = select_setting("Depth", settings.DEPTHS, base.depth, "net_depth")
+            chosen["depth"] = select_setting("depth", settings.DEPTHS, base.depth, "net_depth")
         if isinstance(base, ViTConfig):
-            chosen["stem"] = select_setting("Stem", get_args(settings.Stem), base.stem, "net_stem")
-            chosen["pool"] = select_setting("Summary", get_args(settings.Pool), base.pool, "net_pool")
+            chosen["stem"] = select_setting("stem", get_args(settings.Stem), base.stem, "net_stem")
+            chosen["pool"] = select_setting("pool", get_args(settings.Pool), base.pool, "net_pool")
         if isinstance(base, ReferenceConfig):
             chosen["mended"] = st.multiselect(
                 "Fixed departures", settings.DEPARTURES, key="net_mended", bind="query-params", width=360,

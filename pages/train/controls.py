@@ -44,10 +44,9 @@ SETTINGS: dict[str, tuple[type[Settings], str]] = {
     "layer_decay": (StartConfig, "layer_decay"),
 }
 """The setting behind each control, from which its label and its help come."""
-_HEAD_WIDTH = ("Head width", "Length of the query, key and value of a token in one head")
 DERIVED = {
-    "head_dim": _HEAD_WIDTH,
-    "course_head_dim": _HEAD_WIDTH,
+    "head_dim": words.HEAD_WIDTH,
+    "course_head_dim": words.HEAD_WIDTH,
     "course_grid": ("Patches along one side", "Number of rows and of columns that the image is cut into"),
 }
 """Label and help of the controls that set a number from which settings are computed."""

@@ -85,7 +85,9 @@ def show_facts(name: str, origin: RunConfig) -> None:
     model = origin.model
     if isinstance(model, TransformerConfig):
         with st.grid(4, min_column_width=80):
-            st.metric(words.title(ViTConfig, "num_heads"), model.num_heads, help=f"Head width: {model.head_dim}.")
+            st.metric(
+                words.title(ViTConfig, "num_heads"), model.num_heads, help=f"{words.HEAD_WIDTH[0]}: {model.head_dim}."
+            )
             st.metric(words.title(ViTConfig, "depth"), model.depth)
             st.metric(words.title(ViTConfig, "embed_dim"), model.embed_dim)
             st.metric(words.title(ViTConfig, "patch_size"), f"{model.patch_size} px")

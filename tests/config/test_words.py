@@ -15,6 +15,7 @@ ROOT = Path(__file__).parents[2]
 READERS = [
     *(ROOT / "pages" / "train").glob("*.py"),
     *(ROOT / "pages" / "runs").glob("*.py"),
+    ROOT / "pages" / "anatomy" / "network.py",
     *(ROOT / "vit" / "cli").glob("*.py"),
     *(ROOT / "vit" / "exports" / "report").glob("*.py"),
     ROOT / "vit" / "hub" / "card.py",

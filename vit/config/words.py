@@ -17,6 +17,9 @@ NETWORKS = {
 }
 """The networks of :data:`vit.config.MODELS`."""
 
+HEAD_WIDTH = ("Head width", "Length of the query, key and value of a token in one head")
+"""Title and description of ``head_dim``, which is chosen in place of ``embed_dim``."""
+
 
 def title(settings: type[Settings], field: str) -> str:
     """Return the label of a setting, such as "Learning rate"."""
