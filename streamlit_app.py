@@ -66,11 +66,14 @@ def import_torch() -> None:
     gc.freeze()
 
 
-def prepare_scenes() -> subprocess.Popen:
+def prepare_scenes() -> subprocess.Popen | None:
     """Draw and store the scenes, unless they exist, so that the first training starts at once.
 
-    This runs in a separate process with low priority, so that it does not slow the pages down.
+    This runs in a separate process with low priority, so that it does not slow the pages down. With
+    ``VIT_PREPARE_SCENES=0`` nothing is drawn before a training needs it.
     """
+    if os.environ.get("VIT_PREPARE_SCENES") == "0":
+        return None
     process = subprocess.Popen(
         [sys.executable, "-m", "vit", "data", "--dataset", "scenes"],
         cwd=ROOT,
@@ -110,9 +113,10 @@ async def lifespan(app: st.App):
     finally:
         for chore in chores:
             chore.cancel()
-        if scenes.poll() is None:
-            scenes.terminate()
-        scenes.wait()
+        if scenes is not None:
+            if scenes.poll() is None:
+                scenes.terminate()
+            scenes.wait()
 
 
 share_heaps()

@@ -2,6 +2,7 @@
 
 import os
 
+os.environ["VIT_PREPARE_SCENES"] = "0"  # each server of a test would draw 6,000 scenes that no test uses
 os.environ.setdefault("OMP_NUM_THREADS", "1")  # the tests' tensors are tiny: a second thread would only wait
 
 import shutil
@@ -39,15 +40,6 @@ def tiny_config(**model) -> RunConfig:
         ),
         training=TrainingConfig(epochs=2, batch_size=20, device="cpu"),
     )
-
-
-@pytest.fixture(scope="session", autouse=True)
-def _shared_scenes(tmp_path_factory) -> None:
-    """Set the folder in which the workers of this session draw the scenes once, for the servers that they start."""
-    from tests.helpers.serving import SHARED_SCENES
-
-    folder = tmp_path_factory.getbasetemp()
-    os.environ[SHARED_SCENES] = str((folder.parent if "PYTEST_XDIST_WORKER" in os.environ else folder) / "scenes")
 
 
 @pytest.fixture(scope="session")

@@ -9,10 +9,9 @@ import time
 import urllib.error
 import urllib.request
 from collections.abc import Iterator
-from contextlib import contextmanager, suppress
+from contextlib import contextmanager
 from pathlib import Path
 
-from filelock import FileLock
 from playwright.sync_api import Browser, Playwright
 
 from tests.conftest import tiny_config
@@ -21,8 +20,6 @@ from vit import runs
 ROOT = Path(__file__).resolve().parents[2]
 NO_SECRETS = ROOT / "tests" / "no-secrets.toml"
 """A file that does not exist."""
-SHARED_SCENES = "VIT_TESTS_SHARED_SCENES"
-"""Environment variable with the folder in which the scenes are drawn once for all servers of a test session."""
 CHROMIUM_FLAGS = (
     "--no-sandbox",
     "--disable-gpu",
@@ -61,7 +58,6 @@ def serving(
         listener.bind(("127.0.0.1", 0))
         port = listener.getsockname()[1]
     options = {"port": port, "headless": "true"} | settings
-    _link_scenes()
     with open(log or os.devnull, "wb") as output:
         process = subprocess.Popen(
             [sys.executable, "-m", "streamlit", "run", "streamlit_app.py", f"--secrets.files={secrets or NO_SECRETS}"]
@@ -90,25 +86,6 @@ def waiting_run(name: str, owner: str = "") -> Iterator[runs.Run]:
     run = runs.create(name, tiny_config().model_copy(update={"owner": owner}))
     with runs.run_lock(run.path):
         yield run
-
-
-def _link_scenes() -> None:
-    """Link the scenes of the test session into the data folder: each new server would draw them again, for 20 s."""
-    if SHARED_SCENES not in os.environ or "VIT_DATA" not in os.environ:
-        return
-    shared = Path(os.environ[SHARED_SCENES])
-    with FileLock(f"{shared}.lock"):
-        if not shared.exists():
-            command = [sys.executable, "-m", "vit", "data", "--dataset", "scenes"]
-            subprocess.run(
-                command, cwd=ROOT, env=os.environ | {"VIT_DATA": str(shared)}, check=True, capture_output=True
-            )
-
-    def link(source: str, target: str) -> None:
-        with suppress(FileExistsError):
-            os.link(source, target)
-
-    shutil.copytree(shared / "cache", Path(os.environ["VIT_DATA"]) / "cache", copy_function=link, dirs_exist_ok=True)
 
 
 def _wait(url: str, seconds: float = 60) -> None:
