@@ -13,7 +13,13 @@ from vit.config import ViTConfig  # noqa: E402
 from vit.errors import UserError  # noqa: E402
 from vit.explain import capture  # noqa: E402
 from vit.model import ViT  # noqa: E402
-from vit.published.architecture import NotSupported, build, config_of, reason_not_supported  # noqa: E402
+from vit.published.architecture import NotSupported, build, config_of  # noqa: E402
+
+
+def reason_not_supported(name: str, image_size: int | None = None) -> str:
+    with pytest.raises(NotSupported) as refusal:
+        config_of(name, image_size)
+    return refusal.value.reason
 
 
 def attention_of(model: nn.Module, images: torch.Tensor) -> list[torch.Tensor]:

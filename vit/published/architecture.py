@@ -86,15 +86,6 @@ def config_of(model: "nn.Module | str", image_size: int | None = None) -> ViTCon
     return _examine(model, _name(model))
 
 
-def reason_not_supported(name: str, image_size: int | None = None) -> str:
-    """Return why a timm model cannot be opened, as a clause; empty if it can."""
-    try:
-        config_of(name, image_size)
-    except NotSupported as error:
-        return error.reason
-    return ""
-
-
 @lru_cache(maxsize=1024)
 def _config_or_reason(architecture: str, image_size: int | None) -> ViTConfig | NotSupported:
     try:
