@@ -18,6 +18,7 @@ from vit.config import ModelConfig, TrainingConfig, ViTConfig
 from vit.data.batches import ALL, Batches
 from vit.data.records import Split
 from vit.networks import build_model
+from vit.trainer.objectives import LabelObjective
 from vit.trainer.optimizer import AdamW
 from vit.trainer.step import Stepper
 
@@ -176,7 +177,7 @@ class OurSteps:
     def __init__(self, config: ModelConfig, images: Tensor, labels: Tensor) -> None:
         model = build_model(config, seed=0).to(images.device).train()
         self.batches = Held(images, labels)
-        self.stepper = Stepper(model, AdamW(model, PLAIN), self.batches, PLAIN)
+        self.stepper = Stepper(LabelObjective(model, self.batches, PLAIN), AdamW(model, PLAIN))
         self.rows = self.batches.rows(self.batches.order(0), 0)
         self.done = 0
 

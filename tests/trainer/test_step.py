@@ -17,6 +17,7 @@ from vit.data.batches import Batches
 from vit.networks import build_model
 from vit.trainer import Epoch, fit, loop
 from vit.trainer import optimizer as optimizer_module
+from vit.trainer.objectives import LabelObjective
 from vit.trainer.optimizer import AdamW
 from vit.trainer.step import Stepper
 
@@ -50,7 +51,7 @@ def stepper(network, **recipe) -> tuple[Stepper, torch.Tensor]:
     training = TrainingConfig(**{"batch_size": 20, "device": "cpu"} | recipe)
     model = build_model(network, seed=0).train()
     batches = Batches(DATA.train, batch_size=20, device="cpu", mean=(0.5,) * 3, std=(0.5,) * 3, augment="standard")
-    return Stepper(model, AdamW(model, training), batches, training), batches.order(1)
+    return Stepper(LabelObjective(model, batches, training), AdamW(model, training)), batches.order(1)
 
 
 @pytest.mark.parametrize("network", NETWORKS, ids=lambda network: network.name + getattr(network, "stem", ""))
@@ -83,7 +84,7 @@ def test_a_replayed_step_equals_an_eager_step(network, resident, monkeypatch):
             if step % 3 == 2:
                 results.extend(steps.results())
         assert bool(steps._graph) is captured
-        return results + steps.results(), steps.model.state_dict()
+        return results + steps.results(), steps.objective.model.state_dict()
 
     eager, weights = trained(False)
     replayed, weights_there = trained(True)

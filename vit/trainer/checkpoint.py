@@ -11,6 +11,7 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
+from vit.trainer.objectives import Objective
 from vit.trainer.optimizer import AdamW
 
 _COUNTS = ("epoch", "step", "right", "seen", "kept_step")
@@ -24,9 +25,10 @@ class Checkpoint:
     """The state that a resume needs. The tensors are the training's own, valid until its next event.
 
     Attributes:
-        tensors: ``model.*`` are the weights, ``optimizer.<index>.*`` the optimiser's state of each parameter. Within an
-            epoch, ``keep="training_loss"`` adds ``kept.*``, the weights of the epoch's lowest running loss, and
-            ``window``, float64 (w,), the losses since the last running loss; each only if there are any.
+        tensors: ``model.*`` are the weights, ``optimizer.<index>.*`` the optimiser's state of each parameter,
+            ``objective.*`` what the objective keeps. Within an epoch, ``keep="training_loss"`` adds ``kept.*``, the
+            weights of the epoch's lowest running loss, and ``window``, float64 (w,), the losses since the last running
+            loss; each only if there are any.
         position: ``epoch`` complete epochs, ``step`` steps, ``seconds`` of training; ``best`` and ``tie``, the score
             to beat, once there is one. ``loss_sum``, ``right`` and ``seen`` are the totals of the current epoch, and
             ``kept_step`` is the step of ``kept.*``.
@@ -46,16 +48,19 @@ def is_position(position: Mapping[str, Any]) -> bool:
     )
 
 
-def mismatch(checkpoint: Checkpoint, model: nn.Module, optimizer: AdamW, window: int | None) -> str:
+def mismatch(
+    checkpoint: Checkpoint, model: nn.Module, optimizer: AdamW, objective: Objective, window: int | None
+) -> str:
     """Return why a checkpoint with a valid position does not fit this training, as a clause; empty if it fits.
 
     Args:
         checkpoint: the checkpoint to check.
         model: the network that is trained.
         optimizer: its optimiser.
+        objective: what the training minimises.
         window: the number of losses that ``window`` must hold; None if the training keeps no running loss.
     """
-    expected = _expected(checkpoint.position, model, optimizer, window)
+    expected = _expected(checkpoint.position, model, optimizer, objective, window)
     for name in sorted(expected.keys() ^ checkpoint.tensors.keys()):
         return f"{name[:60]} is {'missing' if name in expected else 'not part of this training'}"
     for name, tensor in checkpoint.tensors.items():
@@ -70,12 +75,13 @@ def mismatch(checkpoint: Checkpoint, model: nn.Module, optimizer: AdamW, window:
 
 
 def _expected(
-    position: Mapping[str, float], model: nn.Module, optimizer: AdamW, window: int | None
+    position: Mapping[str, float], model: nn.Module, optimizer: AdamW, objective: Objective, window: int | None
 ) -> dict[str, Tensor]:
     """Return a tensor of the right shape and type for every expected name."""
     weights = model.state_dict()
     expected = {f"model.{name}": value for name, value in weights.items()}
     expected |= {f"optimizer.{name}": value for name, value in optimizer.state().items()}
+    expected |= {f"objective.{name}": value for name, value in objective.state().items()}
     if window is not None and "kept_step" in position:
         expected |= {f"kept.{name}": value for name, value in weights.items()}
     if window:

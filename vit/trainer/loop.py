@@ -12,7 +12,6 @@ from dataclasses import dataclass, field
 from typing import Any, NamedTuple
 
 import torch
-import torch.nn.functional as F
 from torch import Tensor, nn
 
 from vit.config import VALIDATION_BATCH, RunConfig
@@ -25,6 +24,7 @@ from vit.support import hardware
 from vit.trainer import checkpoint
 from vit.trainer.checkpoint import Checkpoint
 from vit.trainer.events import Epoch, Event, Note, Snapshot, Step
+from vit.trainer.objectives import LabelObjective, Objective
 from vit.trainer.optimizer import AdamW
 from vit.trainer.schedule import learning_rate, snapshot_epochs
 from vit.trainer.step import Stepper
@@ -170,7 +170,8 @@ class _Loop:
         # With drop_last, the validation images that are dropped depend on the batch size, so it must be the recipe's.
         val_batch = batch if drop_last else VALIDATION_BATCH[self.device.type] * world.size
         self.val = Batches(val, batch_size=val_batch, drop_last=drop_last, **common)
-        self.stepper = Stepper(self.model, self.optimizer, self.train, self.recipe, world)
+        self.objective: Objective = LabelObjective(self.model, self.train, self.recipe)
+        self.stepper = Stepper(self.objective, self.optimizer, world)
         self.reported_eager = ""
         self.report_seconds = REPORT_SECONDS[self.device.type]
         self.report_steps = 1  # steps between two reports, which several ranks have to agree on
@@ -197,16 +198,16 @@ class _Loop:
             )
         snapshots = snapshot_epochs(self.recipe.epochs, self.recipe.snapshots)
         if self.epochs_done in snapshots and not self._steps_in_epoch:  # may not have been written before the run ended
-            yield Snapshot(self.epochs_done, self.step, _copy(self.model.state_dict(), torch.float16))
+            yield Snapshot(self.epochs_done, self.step, _copy(self.objective.evaluated.state_dict(), torch.float16))
         for epoch in range(self.epochs_done + 1, self.recipe.epochs + 1):
             yield from self._train_epoch(epoch)
             event = None if self.stop() else self._finish_epoch(epoch)
             if event is None:
-                yield Snapshot(epoch, self.step, _copy(self.model.state_dict()), final=True)
+                yield Snapshot(epoch, self.step, _copy(self.objective.evaluated.state_dict()), final=True)
                 return
             yield event
             if epoch in snapshots:
-                yield Snapshot(epoch, self.step, _copy(self.model.state_dict(), torch.float16))
+                yield Snapshot(epoch, self.step, _copy(self.objective.evaluated.state_dict(), torch.float16))
 
     @property
     def _steps_in_epoch(self) -> int:
@@ -280,29 +281,15 @@ class _Loop:
                     self._end_window()
             yield Step(step, epoch, loss, lr, count / max(each, 1e-9), before + each * index)
 
-    @torch.inference_mode()
     def _validate(self) -> tuple[float, float] | None:
-        """Return loss (cross-entropy, unsmoothed) and accuracy on the validation images; None if stopped meanwhile."""
-        self.model.eval()
-        parts, seen = [], 0
-        for images, labels in self.val.in_order(self.world.part):
-            if len(labels):  # there may be more ranks than images
-                logits = self.model(images).float()
-                right = (logits.argmax(dim=1) == labels).sum()
-                parts.append(torch.stack((F.cross_entropy(logits, labels, reduction="sum"), right)))
-                seen += len(labels)
-            if self.stop():
-                return None
-        values = torch.stack(parts).tolist() if parts else []  # waits for the device once, not for each batch
-        sums = (sum(loss for loss, _ in values), sum(right for _, right in values), seen)
-        loss, right, count = self.world.add(torch.tensor(sums, dtype=torch.float64)).tolist()
-        return loss / max(1, count), right / max(1, count)
+        """Return loss and accuracy on the validation images; None if stopped meanwhile."""
+        return self.objective.validate(self.val, self.world, self.stop)
 
     def _end_window(self) -> None:
         """Compute the running loss, and copy the current weights if it is the lowest so far."""
         losses, self.totals.window = self.totals.window, []
         if self._is_best((-sum(losses) / len(losses), 0.0)):
-            self.totals.lowest = _LowestLoss(self.step, _copy(self.model.state_dict()))
+            self.totals.lowest = _LowestLoss(self.step, _copy(self.objective.evaluated.state_dict()))
 
     def _finish_epoch(self, epoch: int) -> Epoch | None:
         """Validate and decide which weights to keep; None if stopped meanwhile."""
@@ -320,7 +307,7 @@ class _Loop:
             "lr": learning_rate(self.recipe, max(0, self.step - 1), self.total),
             "seconds": self._seconds(),
         }
-        best, weights, kept = metrics, self.model.state_dict(), True
+        best, weights, kept = metrics, self.objective.evaluated.state_dict(), True
         if self.recipe.keep == "validation":
             kept = self._is_best((metrics["val_accuracy"], -metrics["val_loss"]))
         elif self.recipe.keep == "training_loss":
@@ -336,12 +323,13 @@ class _Loop:
 
     def _validate_weights(self, weights: dict[str, Tensor]) -> tuple[float, float] | None:
         """Validate with other weights, then restore the model's own."""
-        own = _copy(self.model.state_dict())
-        self.model.load_state_dict(weights)
+        model = self.objective.evaluated
+        own = _copy(model.state_dict())
+        model.load_state_dict(weights)
         try:
             return self._validate()
         finally:
-            self.model.load_state_dict(own)
+            model.load_state_dict(own)
 
     def _is_best(self, score: tuple[float, float]) -> bool:
         if self.best is not None and score <= self.best:
@@ -356,6 +344,7 @@ class _Loop:
         totals = self.totals
         tensors = {f"model.{name}": value for name, value in self.model.state_dict().items()}
         tensors |= {f"optimizer.{name}": value for name, value in self.optimizer.state().items()}
+        tensors |= {f"objective.{name}": value for name, value in self.objective.state().items()}
         position = {"epoch": self.epochs_done, "step": self.step, "seconds": self._seconds()}
         position |= {"loss_sum": totals.loss_sum, "right": totals.right, "seen": totals.seen}
         if self.best is not None:
@@ -402,14 +391,17 @@ class _Loop:
                 f"of these images has {len(self.train)} steps: restore the original images, or start the run over."
             )
         window = steps_in_epoch % WINDOW if self.recipe.keep == "training_loss" else None
-        if reason := checkpoint.mismatch(saved, self.model, self.optimizer, window):
+        if reason := checkpoint.mismatch(saved, self.model, self.optimizer, self.objective, window):
             raise _cannot_resume(reason)
-        parts: dict[str, dict[str, Tensor]] = {"model": {}, "optimizer": {}, "kept": {}, checkpoint.WINDOW: {}}
+        parts: dict[str, dict[str, Tensor]] = {
+            kind: {} for kind in ("model", "optimizer", "objective", "kept", checkpoint.WINDOW)
+        }
         for name, value in saved.tensors.items():
             kind, _, rest = name.partition(".")
             parts[kind][rest] = value
         self.model.load_state_dict(parts["model"])
         self.optimizer.load(parts["optimizer"])
+        self.objective.load(parts["objective"])
         self.seconds_before = position["seconds"]
         self.best = (position["best"], position.get("tie", 0.0)) if "best" in position else None
         self.totals = _EpochTotals(

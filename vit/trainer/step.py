@@ -8,12 +8,11 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 
 import torch
-import torch.nn.functional as F
 from torch import Tensor, nn
 
-from vit.config import TrainingConfig
-from vit.data.batches import Batches, mix_seed
+from vit.data.batches import mix_seed
 from vit.distributed import ALONE, World
+from vit.trainer.objectives import Objective
 from vit.trainer.optimizer import AdamW
 
 WARM_UP = 3
@@ -23,23 +22,29 @@ WARM_UP = 3
 class Stepper:
     """Takes steps and keeps their losses on the device until they are read.
 
+    Args:
+        objective: what the steps minimise.
+        optimizer: what changes the weights.
+        world: the ranks that train together.
+
     Attributes:
         eager: why steps are not captured as a CUDA graph, as a clause; empty if they are or will be.
     """
 
-    def __init__(
-        self, model: nn.Module, optimizer: AdamW, batches: Batches, recipe: TrainingConfig, world: World = ALONE
-    ) -> None:
-        self.model, self.optimizer, self.batches, self.recipe, self.world = model, optimizer, batches, recipe, world
-        self.network = world.spread(model)
-        self.device = batches.device
-        self.random = any(getattr(module, "p", 0) or getattr(module, "probability", 0) for module in model.modules())
+    def __init__(self, objective: Objective, optimizer: AdamW, world: World = ALONE) -> None:
+        self.objective, self.optimizer, self.world = objective, optimizer, world
+        self.batches, self.recipe = objective.batches, objective.recipe
+        self.network = world.spread(objective.model)
+        self.device = self.batches.device
+        modules = objective.model.modules()
+        drops = any(getattr(module, "p", 0) or getattr(module, "probability", 0) for module in modules)
+        self.random = objective.random or drops
         self.eager = self._why_eager()
         self._graph: torch.cuda.CUDAGraph | None = None
         self._rows = self._result = torch.empty(0)  # the fixed memory that a captured step reads and writes
         self._warm_ups = 0
         self._warm_up_stream = torch.cuda.Stream(self.device) if not self.eager else None
-        self._results = torch.zeros(len(batches), 2, device=self.device)
+        self._results = torch.zeros(len(self.batches), 2, device=self.device)
         self._unread = 0
 
     def take(self, rows: Tensor, *, epoch: int, step: int, position: int, lr: float) -> None:
@@ -57,6 +62,7 @@ class Stepper:
         rank = (self.world.rank,) if self.world.rank else ()  # each rank has its own images and its own dropout
         with self._seeded(mix_seed(self.recipe.seed, epoch, step, *rank)):
             result = self._run(rows)
+            self.objective.after_step(step)
         self._results[self._unread].copy_(result)
         self._unread += 1
 
@@ -85,12 +91,7 @@ class Stepper:
         share = (part.stop - part.start) / len(rows)
         if not share:  # more ranks than images: this rank takes part in the sums with weight 0
             part = slice(0, 1)
-        images, labels = self.batches.batch(rows, part)
-        # A bf16 copy of a weight is used once per step, so caching it saves nothing, and a graph must not cache it.
-        with torch.autocast("cuda", torch.bfloat16, enabled=self.device.type == "cuda", cache_enabled=False):
-            logits = self.network(images)
-        logits = logits.float()
-        loss = F.cross_entropy(logits, labels, label_smoothing=self.recipe.label_smoothing)
+        loss, right = self.objective.loss(self.network, rows, part)
         self.optimizer.zero_grad()
         # DDP averages gradients as if all ranks had equally many images.
         (loss * (share * self.world.size) if self.world.size > 1 else loss).backward()
@@ -98,7 +99,6 @@ class Stepper:
             nn.utils.clip_grad_norm_(self.optimizer.parameters, self.recipe.clip_norm)
         self.optimizer.step()
         with torch.no_grad():
-            right = (logits.argmax(dim=1) == labels).sum()
             return self.world.add(torch.stack((loss * share, right * bool(share))))
 
     def _why_eager(self) -> str:

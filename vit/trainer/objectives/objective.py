@@ -1,0 +1,60 @@
+"""The interface of an objective."""
+
+from abc import ABC, abstractmethod
+from collections.abc import Callable, Mapping
+
+from torch import Tensor, nn
+
+from vit.config import TrainingConfig
+from vit.data.batches import Batches
+from vit.distributed import World
+
+
+class Objective(ABC):
+    """What a training minimises: the loss of a batch, what else it trains and keeps, and how it is validated.
+
+    Args:
+        model: the network that is trained.
+        batches: the training images.
+        recipe: the settings of the training.
+
+    Attributes:
+        random: whether :meth:`loss` draws from torch's global generator, which is then seeded for each step.
+    """
+
+    random = False
+
+    def __init__(self, model: nn.Module, batches: Batches, recipe: TrainingConfig) -> None:
+        self.model, self.batches, self.recipe = model, batches, recipe
+
+    @property
+    def evaluated(self) -> nn.Module:
+        """The network that is validated and whose weights are kept; it has the parameters of ``model``."""
+        return self.model
+
+    @abstractmethod
+    def loss(self, network: nn.Module, rows: Tensor, part: slice) -> tuple[Tensor, Tensor]:
+        """Return the mean loss of this rank's part of a batch, and the number of correct answers.
+
+        Args:
+            network: ``model``, or what gives its outputs on several ranks.
+            rows: rows of the whole batch, int64 (b,).
+            part: this rank's part of the batch.
+        """
+
+    @abstractmethod
+    def validate(self, images: Batches, world: World, stop: Callable[[], bool]) -> tuple[float, float] | None:
+        """Return loss and accuracy on the validation images; None if ``stop`` became true meanwhile.
+
+        All ranks call ``stop`` after the same batches.
+        """
+
+    def after_step(self, step: int) -> None:  # noqa: B027, most objectives have nothing to update
+        """Update what follows the weights, after the optimiser's step number ``step``, counted from 0."""
+
+    def state(self) -> dict[str, Tensor]:
+        """Return the tensors that a resume needs besides those of the model and its optimiser."""
+        return {}
+
+    def load(self, state: Mapping[str, Tensor]) -> None:  # noqa: B027, or to load
+        """Load the result of :meth:`state`."""
