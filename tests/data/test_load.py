@@ -229,6 +229,15 @@ def test_scenes_come_with_masks_and_in_their_own_order(home):
         assert data.val.labels[index] == label
 
 
+def test_more_scenes_than_usual_are_drawn_on_request(home, monkeypatch):
+    monkeypatch.setitem(scenes.SPLIT_COUNTS, "train", 5)
+    few, more = (load(config("scenes", image_size=32, train_images=count, val_images=5)).train for count in (None, 12))
+    assert (len(few), len(more)) == (5, 12)
+    assert np.array_equal(few.images, more.images[:5])
+    monkeypatch.setattr(scenes, "IMAGES_MAX", 8)
+    assert len(load(config("scenes", image_size=32, train_images=13, val_images=5)).train) == 8
+
+
 def test_scenes_have_a_range_of_sizes(home):
     with pytest.raises(DataError, match="at 16 pixels: choose an image size from 32 to 224"):
         load(config("scenes", image_size=16))

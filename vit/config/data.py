@@ -37,7 +37,12 @@ class DataConfig(Settings):
     image_size: ImageSize = 64
     class_names: Annotated[tuple[str, ...], Field(title="Classes", description="Class names in label order")] = ()
     train_images: Annotated[
-        int | None, Field(ge=2, title="Training images", description="Use only this many training images")
+        int | None,
+        Field(
+            ge=2,
+            title="Training images",
+            description="Use this many training images; of scenes, which are drawn, more than 5,000 too",
+        ),
     ] = None
     val_images: Annotated[
         int | None, Field(ge=2, title="Validation images", description="Use only this many validation images")

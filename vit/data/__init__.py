@@ -84,7 +84,7 @@ def load(config: DataConfig, *, splits: tuple[str, ...] = SPLITS, progress: Prog
             f"{_listed(found.class_names)}: restore the original images, or start a new run."
         )
     limits = {"train": config.train_images, "val": config.val_images}
-    counts = {split: min(limits[split] or 2**62, found.count(split, config.seed)) for split in splits}
+    counts = {split: found.count(split, config.seed, limits[split]) for split in splits}
     total, done = sum(counts.values()), 0
     square = _square(config)
     loaded: dict[str, Split] = {}

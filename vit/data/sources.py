@@ -29,8 +29,8 @@ class DataSource(Protocol):
     def skipped(self) -> tuple[Skipped, ...]:
         """Files that were left out."""
 
-    def count(self, split: str, seed: int) -> int:
-        """Return the number of images of the split."""
+    def count(self, split: str, seed: int, limit: int | None = None) -> int:
+        """Return the number of images of the split, or how many are used if ``limit`` images are asked for."""
 
     def image_size(self) -> int:
         """Return the natural side in pixels."""
@@ -48,8 +48,8 @@ class Scenes:
     class_names: tuple[str, ...] = scenes.CLASSES
     skipped: tuple[Skipped, ...] = ()
 
-    def count(self, split: str, seed: int) -> int:
-        return scenes.SPLIT_COUNTS[split]
+    def count(self, split: str, seed: int, limit: int | None = None) -> int:
+        return min(limit or scenes.SPLIT_COUNTS[split], scenes.IMAGES_MAX)  # any number of scenes can be drawn
 
     def image_size(self) -> int:
         return 64
@@ -63,7 +63,7 @@ class Scenes:
         low, high = scenes.IMAGE_SIZES[0], scenes.IMAGE_SIZES[-1]
         if not low <= size <= high:
             raise DataError(f"Scenes cannot be drawn at {size} pixels: choose an image size from {low} to {high}.")
-        total = min(count or self.count(split, seed), self.count(split, seed))
+        total = self.count(split, seed, count)
 
         def fill(images: np.ndarray, masks: np.ndarray, progress: Progress) -> None:
             scenes.draw_many(total, split=split, image_size=size, seed=seed, progress=progress, out=(images, masks))

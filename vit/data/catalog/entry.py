@@ -35,8 +35,8 @@ class CatalogEntry:
         """Images that were left out when the set was made."""
         return ()
 
-    def count(self, split: str, seed: int) -> int:
-        return self.counts[split]
+    def count(self, split: str, seed: int, limit: int | None = None) -> int:
+        return min(limit or self.counts[split], self.counts[split])
 
     def image_size(self) -> int:
         return self.size

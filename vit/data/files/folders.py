@@ -69,8 +69,9 @@ class Index:
             labels = np.array([file.label for file in files])
         return [files[row] for row in subset(labels, count, seed)]
 
-    def count(self, split: str, seed: int) -> int:
-        return len(self.files(split, seed=seed))
+    def count(self, split: str, seed: int, limit: int | None = None) -> int:
+        count = len(self.files(split, seed=seed))
+        return min(limit or count, count)
 
     def image_size(self) -> int:
         """Return the median shorter side of a few images, in pixels.
