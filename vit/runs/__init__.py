@@ -3,6 +3,7 @@
 from vit.runs.folder import (
     ACTIVE,
     CONFIG,
+    DEPENDENCE,
     LAST,
     LOCK,
     LOG,
@@ -49,6 +50,7 @@ __all__ = [
     "ACTIVE",
     "AT_LIMIT",
     "CONFIG",
+    "DEPENDENCE",
     "LAST",
     "LOCK",
     "LOG",

@@ -29,11 +29,13 @@ ACTIVE = ("queued", "running")
 CONFIG, STATUS, METRICS, LOG, LOCK = "config.json", "status.json", "metrics.jsonl", "log.txt", ".lock"
 MODEL, LAST, SNAPSHOTS = "model.safetensors", "last.safetensors", "snapshots"
 PICTURE = "attention.png"
+DEPENDENCE = "dependence.json"
+"""The attention dependence of the kept weights (:mod:`vit.runs.dependence`)."""
 TENSORBOARD = "tensorboard"
 STOP = ".stop"
 """A file that asks a run to stop whose worker may be on another machine, where no signal reaches it."""
 
-_RESULTS = (LAST, METRICS, TENSORBOARD, SNAPSHOTS, PICTURE, MODEL)
+_RESULTS = (LAST, METRICS, TENSORBOARD, SNAPSHOTS, PICTURE, DEPENDENCE, MODEL)
 """The files that a training makes, in the order of deletion: first the one that a resume would use."""
 _EPOCH_METRICS = ("epoch", "step", "train_loss", "train_accuracy", "val_loss", "val_accuracy", "lr", "seconds")
 _METRICS_TAIL = 2**17

@@ -101,6 +101,21 @@ def accuracy_lost(before: Outcome, after: Outcome) -> MeasuredValue:
     return MeasuredValue(value, error, by_chance)
 
 
+def interval_of_accuracy_lost(before: Outcome, after: Outcome) -> tuple[np.ndarray, np.ndarray]:
+    """Return the lower and upper end of the 95% interval of :func:`accuracy_lost`, ``(...)`` each.
+
+    It is the adjusted Wald interval of Bonett and Price (2012) for paired proportions: one image is added to those
+    whose prediction became wrong and to those whose prediction became right. Unlike the mean with 1.96 standard errors,
+    it covers the true value also if only a few predictions changed.
+    """
+    change = before.right.astype(int) - after.right
+    images = change.shape[-1] + 2
+    became_wrong, became_right = (((change == sign).sum(axis=-1) + 1) / images for sign in (1, -1))
+    middle = became_wrong - became_right
+    half = _SIGMAS * np.sqrt((became_wrong + became_right - middle**2) / images)
+    return middle - half, middle + half
+
+
 def loss_gained(before: Outcome, after: Outcome) -> MeasuredValue:
     """Return the rise of the loss in nats from ``before (b)`` to ``after (... b)``."""
     value, error = _mean_and_error(after.loss - before.loss)
@@ -235,7 +250,7 @@ def head_importance(model: Network, sample: Sample, means: Means, progress: Prog
         for layer in range(depth):
             for ablation in ABLATIONS:
                 output = means.heads[layer] if ablation == "mean" else None
-                layers[ablation].append(_without_each(model, entering[layer], labels, layer, output))
+                layers[ablation].append(without_each_head(model, entering[layer], labels, layer, output))
             count()
         return Importance(before, {name: stack_outcomes(ones) for name, ones in layers.items()}, gradient)
 
@@ -264,13 +279,25 @@ def _observe(model: Transformer, images: Tensor, labels: Tensor) -> tuple[list[T
 
 
 @torch.no_grad()
-def _without_each(model: Transformer, tokens: Tensor, labels: Tensor, layer: int, output: Tensor | None) -> Outcome:
-    """Return the outcome for ``tokens (b n e)`` that enter ``layer`` with each of its heads ablated: ``(h b)``."""
+def without_each_head(
+    model: Transformer, tokens: Tensor, labels: Tensor, layer: int, output: Tensor | None = None
+) -> Outcome:
+    """Return the outcome of a model with each head of one layer ablated: ``(h b)``.
+
+    Args:
+        model: a transformer with classes, in eval mode.
+        tokens: ``(b n e)``, what enters the layer.
+        labels: ``(b)``, the true classes.
+        layer: number of the layer, from 0.
+        output: ``(h n d)``, what replaces the output of a head; None means zeros.
+    """
     h, b = model.config.num_heads, len(tokens)
+    # The head of a network with a class token reads this token alone, so the last block computes no other.
+    first = 1 if model.pool == "cls" else None
     found = []
     for heads in torch.eye(h, device=tokens.device).split(HEADS_MAX):
         ablated = heads.repeat_interleave(b, dim=0)[:, :, None, None]
-        edits = {layer: HeadEdit(output=output, ablated=ablated)}
-        logits = model.classify(model.blocks(tokens.repeat(len(heads), 1, 1), None, edits, start=layer))
+        after = model.blocks[layer](tokens.repeat(len(heads), 1, 1), None, HeadEdit(output=output, ablated=ablated))
+        logits = model.classify(model.blocks(after, start=layer + 1, first=first))
         found.append(score_logits(logits.view(len(heads), b, -1), labels))
     return Outcome(np.concatenate([one.right for one in found]), np.concatenate([one.loss for one in found]))
