@@ -13,6 +13,7 @@ import torch
 from PIL import Image
 
 from tests.conftest import tiny_config
+from tests.helpers.dependence import measured
 from vit import data, runs
 from vit.config import CNNConfig, ReferenceConfig
 from vit.errors import RunError
@@ -20,6 +21,7 @@ from vit.evaluation import evaluate
 from vit.exports import run_zip
 from vit.paths import checkpoints_dir
 from vit.runs import Run, weights
+from vit.runs.dependence import read_dependence, write_dependence
 
 
 @pytest.fixture
@@ -81,6 +83,14 @@ def test_a_zip_contains_the_requested_files_and_never_the_lock(run):
     assert names(snapshots=False) == few
     assert names() == few | {"snapshots/00001.safetensors", "snapshots/00002.safetensors"}
     assert names(snapshots=False, resume=True) == few | {"last.safetensors"}
+
+
+def test_the_attention_dependence_travels_with_the_run_unless_it_is_damaged(run):
+    found = measured()
+    write_dependence(run.path, found)
+    assert read_dependence(run_zip.unpack(packed(run), "again")) == found
+    (run.path / runs.DEPENDENCE).write_text("{")
+    assert not (run_zip.unpack(packed(run), "third").path / runs.DEPENDENCE).exists()
 
 
 def test_a_run_packed_with_its_position_can_be_resumed(run):
@@ -201,6 +211,8 @@ EPOCH = {"event": "epoch", "epoch": 1, "step": 3, "lr": 0.1, "seconds": 1.0, "tr
         ("model.safetensors", b"", "model.safetensors is damaged"),
         ("snapshots/00001.safetensors", b"\x80\x04.", "00001.safetensors is damaged"),
         ("attention.png", b"<svg onload='alert(1)'>", "attention.png is not an image"),
+        ("dependence.json", b'{"images": "<b>"}', "not possible"),
+        ("dependence.json", measured(depth=3).model_dump_json().encode(), "does not fit the network"),
     ],
 )
 def test_an_invalid_file_is_named_in_the_error(run, name, content, sentence):

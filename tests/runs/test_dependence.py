@@ -2,23 +2,10 @@
 
 import pytest
 
+from tests.helpers.dependence import measured
 from vit.errors import SettingsError
 from vit.runs import DEPENDENCE, get_run
-from vit.runs.dependence import BYTES_MAX, Dependence, HeadDependence, read_dependence, write_dependence
-
-
-def measured(accuracy=0.9, without_heads=0.2, even=0.3, *, images=500, depth=2, heads=2, **others) -> Dependence:
-    layers = ((HeadDependence(lost=0.1, error=0.01, low=0.08, high=0.12),) * heads,) * depth
-    fields = {"mean_patterns": 0.5, "variety": (0.5,) * depth, "grey": 0.4} | others
-    return Dependence(
-        images=images,
-        chance=0.2,
-        accuracy=accuracy,
-        without_heads=without_heads,
-        even_patterns=even,
-        layers=layers,
-        **fields,
-    )
+from vit.runs.dependence import BYTES_MAX, Dependence, read_dependence, write_dependence
 
 
 @pytest.mark.parametrize(

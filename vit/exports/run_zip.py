@@ -27,15 +27,20 @@ from vit.data.files.images import FILE_BYTES_MAX, open_image
 from vit.data.files.uploads import BYTES_MAX, RATIO_FREE_BYTES, RATIO_MAX
 from vit.errors import DataError, RunError, UserError
 from vit.paths import checkpoints_dir
-from vit.runs import Run, Status
+from vit.runs import Run, Status, dependence
 from vit.runs.privacy import without_private_settings, without_private_status
 from vit.support.files import sync_folder
 
 PICTURES = (runs.PICTURE, "sample.png")
-_TEXTS = (runs.CONFIG, runs.STATUS, runs.METRICS)
+_TEXTS = (runs.CONFIG, runs.STATUS, runs.METRICS, runs.DEPENDENCE)
 _SNAPSHOT = re.compile(rf"{runs.SNAPSHOTS}/\d{{5}}\.safetensors")
 _ENTRIES_MAX = SNAPSHOTS_MAX + 100
-_TEXT_BYTES_MAX = {runs.CONFIG: 2 * 2**20, runs.STATUS: 2**20, runs.METRICS: 64 * 2**20}
+_TEXT_BYTES_MAX = {
+    runs.CONFIG: 2 * 2**20,
+    runs.STATUS: 2**20,
+    runs.METRICS: 64 * 2**20,
+    runs.DEPENDENCE: dependence.BYTES_MAX,
+}
 _HEADER_BYTES_MAX = 4 * 2**20
 """Largest header (names and shapes) of a file of weights; it is read into memory as a whole."""
 _BYTES_PER_WEIGHT = 16
@@ -73,6 +78,8 @@ def pack(
     texts = {runs.CONFIG: without_private_settings(run.config).model_dump_json(indent=2)}
     if (run.path / runs.STATUS).is_file():
         texts[runs.STATUS] = without_private_status(run.status, run.config).model_dump_json(indent=2)
+    if found := dependence.read_dependence(run):
+        texts[runs.DEPENDENCE] = found.model_dump_json()
     names = [*_TEXTS, *PICTURES, runs.MODEL, *([runs.LAST] if resume else [])]
     if snapshots:
         names += sorted(f"{runs.SNAPSHOTS}/{file.name}" for file in (run.path / runs.SNAPSHOTS).glob("*.safetensors"))
@@ -81,7 +88,7 @@ def pack(
             for name in names:
                 if name in texts:
                     archive.writestr(f"{run.name}/{name}", texts[name])
-                elif (run.path / name).is_file():
+                elif name != runs.DEPENDENCE and (run.path / name).is_file():  # a damaged measurement is left out
                     # Compression does not make weights smaller.
                     kind = zipfile.ZIP_DEFLATED if name in _TEXTS else zipfile.ZIP_STORED
                     archive.write(run.path / name, f"{run.name}/{name}", compress_type=kind)
@@ -207,6 +214,8 @@ def _unpack(
                 runs.write_status(folder, _ended(status, has_weights=runs.MODEL in found))
             elif name == runs.METRICS:
                 _rewrite_metrics(path)
+            elif name == runs.DEPENDENCE:
+                dependence.write_dependence(folder, _measured(path.read_bytes(), config))
             elif name in PICTURES:
                 open_image(path).save(path, "PNG")  # drops everything but the pixels
             else:
@@ -216,6 +225,18 @@ def _unpack(
         if str(error).startswith(title_):  # an error of the zip itself
             raise
         raise RunError(f"{title_} holds no run that can be used: {error}") from error
+
+
+def _measured(text: bytes, config: RunConfig) -> dependence.Dependence:
+    """Return the attention dependence in ``dependence.json``.
+
+    Raises:
+        RunError: it is not one of the run's network.
+    """
+    found = dependence.Dependence.from_json(text)
+    if not dependence.fits(found, config.model):
+        raise RunError(f"its {runs.DEPENDENCE} does not fit the network of its {runs.CONFIG}.")
+    return found
 
 
 def _settings(text: bytes) -> RunConfig:

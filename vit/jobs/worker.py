@@ -18,6 +18,7 @@ from vit.config import RunConfig
 from vit.distributed import FAILURE_SECONDS, RankFailed, World
 from vit.errors import DataError, RunError
 from vit.jobs import queue, rank_processes
+from vit.jobs.dependence import measure_after_training
 from vit.jobs.journal import STATUS_EVERY, Journal
 from vit.paths import data_dir
 from vit.runs import Run, Status, failures, finetune
@@ -82,10 +83,17 @@ def _work(run: Run, journal: Journal, stopped: Callable[[], bool], resume: bool)
             try:
                 processes = hardware.processes(run.config.training.processes, journal.status.device)
                 _say(journal, stopped, "Loading PyTorch.", state="running", started=time.time())
-                if processes > 1 and not distributed.launched():
-                    _train_with_ranks(run, journal, processes, resume)
-                else:
-                    _train(run, journal, stopped, resume, world)
+                at_limit: StopRequested | None = None
+                try:
+                    if processes > 1 and not distributed.launched():
+                        _train_with_ranks(run, journal, processes, resume)
+                    else:
+                        _train(run, journal, stopped, resume, world)
+                except StopRequested as stop:
+                    at_limit = stop
+                measure_after_training(run, journal, stopped)
+                if at_limit:
+                    raise at_limit
             finally:
                 journal.ended = time.time()  # before the next run starts
         if journal.status.epoch < epochs:
@@ -297,7 +305,8 @@ def _alarm(seconds: float | None, before: float) -> Callable[[], bool]:
 
 
 def _rewind(run: Run, journal: Journal, checkpoint: "Checkpoint | None") -> None:
-    """Reset metrics and status to the position that training continues from."""
+    """Reset metrics and status to the position that training continues from, and remove what measured the weights."""
+    (run.path / runs.DEPENDENCE).unlink(missing_ok=True)
     position = checkpoint.position if checkpoint else {"epoch": 0, "step": 0}
     epoch, step = int(position["epoch"]), int(position["step"])
     runs.truncate_metrics(run.path, step)

@@ -6,7 +6,7 @@ Shapes in einops letters: ``b`` image, ``h`` head, ``n`` token (query), ``m`` to
 import threading
 import time
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
 import torch
@@ -15,8 +15,12 @@ from einops import einsum
 from torch import Tensor
 
 from vit.classes import require_classes
+from vit.config import TransformerConfig
+from vit.data import load
+from vit.data.records import Split
 from vit.edits import HeadEdit
 from vit.explain.heads.ablation import (
+    HEADS_MAX,
     Outcome,
     accuracy_lost,
     concatenate_outcomes,
@@ -27,17 +31,59 @@ from vit.explain.heads.ablation import (
     without_each_head,
 )
 from vit.explain.interventions.head_changes import require_heads
+from vit.explain.passes.memory import recording_batch_size, require_room
 from vit.explain.passes.parallel import Meter, in_parallel
-from vit.explain.passes.sample import Progress, Sample
+from vit.explain.passes.sample import Progress, Sample, sample
 from vit.explain.recording import Record, capture_tokens
 from vit.networks import Network, Transformer, blocks_of
+from vit.runs import Run
 from vit.runs.dependence import Dependence, HeadDependence
+from vit.runs.weights import CheckpointInfo, load_checkpoint
 
 IMAGES = 500
 """Number of images on which a run is measured, if it has as many."""
 
 GREY = 0.5
 """Brightness of the grey picture in all channels."""
+
+
+def passes(config: TransformerConfig) -> float:
+    """Return how many forward passes the measurement of one image takes.
+
+    One records the maps; three have no heads, uniform and mean patterns; and each head is zeroed once, from its layer
+    to the last.
+    """
+    return 4 + config.num_heads * (config.depth + 1) / 2
+
+
+def measure_run(run: Run, *, count: int = IMAGES, device: str = "cpu", progress: Progress | None = None) -> Dependence:
+    """Measure the kept weights of a run on its own validation images; nothing is written.
+
+    Args:
+        run: a run with weights.
+        count: number of images, a stratified sample that is always the same; all if there are fewer.
+        device: where to compute.
+        progress: called with (done, total).
+
+    Raises:
+        UserError: the network has no heads or no classes, its attention takes too much memory, or the weights or the
+            images are missing.
+    """
+    model, info = load_checkpoint(run.path, device=device)
+    require_heads(model)
+    require_classes(model.config)
+    require_room(model.config)
+    split = load(run.config.data, splits=("val",)).val
+    assert split is not None  # it was asked for
+    return attention_dependence(model, choose_images(model, info, split, count), progress=progress)
+
+
+def choose_images(model: Network, info: CheckpointInfo, split: Split, count: int = IMAGES) -> Sample:
+    """Return the sample of a split to measure on; a GPU gets batches as large as its memory allows."""
+    chosen = sample(model, info, split, count)
+    if chosen.device.type == "cpu":
+        return chosen
+    return replace(chosen, size=max(chosen.size, min(count, recording_batch_size(model) // HEADS_MAX)))
 
 
 def attention_dependence(
@@ -73,7 +119,10 @@ def attention_dependence(
 
     sweep = _Sweep(model, sample, keep_means=means is None)
     meter = Meter(total - second)
-    parts = in_parallel(lambda step: sweep.measure(step, meter), range(len(sample)), meter, first_sweep)
+    workers = None if sample.device.type == "cpu" else 1  # a GPU takes one batch at a time
+    parts = in_parallel(
+        lambda step: sweep.measure(step, meter), range(len(sample)), meter, first_sweep, workers=workers
+    )
     if means is None:
         means = sweep.means()
     # Without heads and with uniform attention the first sweep has the outcome; the mean maps are known only now.
