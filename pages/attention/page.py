@@ -7,6 +7,7 @@ import streamlit as st
 
 from pages.attention import class_maps
 from pages.ui import answer, cached_models, downloads, image_picker, run_picker, text, view_pickers
+from pages.ui.dependence import note_low_dependence
 from pages.ui.widgets.map_grid import (
     Selection,
     TileMaps,
@@ -269,6 +270,7 @@ except UserError as error:
     st.stop()
 
 answer.show_answer(picked, class_names_of(run.config), probabilities)
+note_low_dependence(run)
 forget_browsers()
 if isinstance(config, TransformerConfig):
     show_attention(run, config, look, picked)

@@ -12,6 +12,7 @@ from pages.relevance import maps as relevance_maps
 from pages.ui import answer as answer_view
 from pages.ui import cached_models, downloads, image_picker, link_state, run_picker, text
 from pages.ui.cached_models import Look, PickedImage
+from pages.ui.dependence import note_low_dependence
 from pages.ui.text import plain
 from pages.ui.view_pickers import pick_optional_class, pick_token_layer_head
 from pages.ui.widgets.map_grid import Selection, TileMaps, forget_browsers, map_grid, scale_controls, tokens_before
@@ -261,6 +262,9 @@ try:
 except UserError as error:
     text.show_error(error)
     st.stop()
+shown = {side.run.name: side.run for side in sides}
+for one in shown.values():
+    note_low_dependence(one, named=len(shown) > 1)
 forget_browsers()
 show_both_sides(sides)
 with st.expander("How to read a comparison, and its limits", icon=":material/help:"):

@@ -11,6 +11,7 @@ from pages.faithfulness.help import HELP, INTRO, NO_CLASSES
 from pages.ui import cached_models, image_picker, link_state, run_picker, text
 from pages.ui.background import Progress, background
 from pages.ui.cached_models import import_captum
+from pages.ui.dependence import note_low_dependence
 from pages.ui.stand_in_images import NoImages
 from pages.ui.wording import term
 from vit.data import Split
@@ -84,6 +85,7 @@ try:
     from vit.explain.passes.memory import require_room
 
     require_room(run.config.model)
+    note_low_dependence(run)
     result = split = None
     try:
         split = cached_models.validation(run).val

@@ -3,8 +3,9 @@
 import streamlit as st
 
 from pages.ui import run_picker
+from pages.ui.dependence import PART, note_low_dependence
 
-PARTS = ("Portraits", "Importance", "Similarity of layers")
+PARTS = ("Portraits", "Importance", PART, "Similarity of layers")
 
 st.title("Heads", anchor=False)
 st.caption("What the heads and layers of a network do over many validation images. Other pages show a single image.")
@@ -14,6 +15,7 @@ with st.container(horizontal=True, vertical_alignment="bottom"):
         part = st.segmented_control("Part", PARTS, default=PARTS[0], required=True, key="view", bind="query-params")
 if run is None:
     st.stop()
+note_low_dependence(run)
 
 # Each part imports its modules, most of them with torch, when it is chosen.
 match part:
@@ -21,6 +23,8 @@ match part:
         from pages.heads.portraits import show
     case "Importance":
         from pages.heads.importance import show
+    case "Attention dependence":
+        from pages.heads.dependence import show
     case _:
         from pages.heads.layer_similarity import show
 show(run)

@@ -15,6 +15,7 @@ from pages.intervene.result import (
     show_probabilities,
 )
 from pages.ui import answer, cached_models, image_picker, run_picker, text
+from pages.ui.dependence import note_low_dependence
 from pages.ui.widgets.map_grid import forget_browsers
 from vit.classes import class_names_of
 from vit.config import TransformerConfig
@@ -148,6 +149,7 @@ try:
     if convolutional:
         rows, columns = patch_grid(run)
         st.info(NO_HEADS.format(rows=rows, columns=columns), icon=":material/info:")
+    note_low_dependence(run)
     show_intervention(run, picked)
 except UserError as error:
     text.show_error(error)

@@ -15,6 +15,7 @@ from pages.relevance.maps import Question
 from pages.ui import answer, cached_models, downloads, image_picker, link_state, run_picker, text, view_pickers
 from pages.ui.background import background
 from pages.ui.cached_models import PickedImage
+from pages.ui.dependence import note_low_dependence
 from pages.ui.wording import term
 from vit.classes import class_names_of
 from vit.errors import UserError
@@ -235,6 +236,7 @@ try:
         picked = image_picker.pick_image(run)
     if picked is None:
         st.stop()
+    note_low_dependence(run)
     show_relevance(run, picked, *cached_models.prediction(run, picked.image))
 except UserError as error:
     text.show_error(error)

@@ -8,6 +8,7 @@ from pages import access
 from pages.runs.compare import show_comparison
 from pages.runs.manage import show_broken, show_manager, show_uploader
 from pages.ui import polling
+from pages.ui.dependence import PART as DEPENDENCE
 from pages.ui.downloads import plotly_config
 from pages.ui.link_state import settle
 from pages.ui.run_words import BADGES
@@ -19,6 +20,7 @@ from vit.jobs import queue
 from vit.paths import checkpoints_dir
 from vit.runs import Run
 from vit.runs.comparison import KINDS, Summary, summary
+from vit.runs.dependence import MEANING
 from vit.support.files import free_bytes
 from vit.support.untrusted_text import in_cell
 
@@ -44,6 +46,9 @@ COLUMNS = {
     "Accuracy": st.column_config.NumberColumn(
         format="%.1f%%", help="Validation accuracy of the weights that the run keeps."
     ),
+    DEPENDENCE: st.column_config.NumberColumn(
+        format="%.0f%%", help=f"{MEANING} A dash: not measured; the Heads page measures it."
+    ),
     "Training accuracy": st.column_config.NumberColumn(
         format="%.1f%%", help="Mean accuracy on the augmented training images during the same epoch."
     ),
@@ -67,6 +72,7 @@ def row(run: Summary, place: int | None) -> dict:
         START: run.start,
         "Parameters": run.parameters,
         "Accuracy": percent(run.val_accuracy),
+        DEPENDENCE: percent(run.dependence),
         "Training accuracy": percent(run.train_accuracy),
         "Time": run.seconds,
         "Size": run.size_bytes,
@@ -87,6 +93,8 @@ def show_runs_table(found: list[Summary]) -> None:
     places = queue.positions()
     rows = [row(run, places.get(run.name)) for run in found]
     absent = [name for name in (HEADS, DEPTH, MENDED, START) if all(line[name] is None for line in rows)]
+    if HEADS in absent:
+        absent.append(DEPENDENCE)
     st.dataframe(
         [{name: value for name, value in line.items() if name not in absent} for line in rows],
         key="runs_table",

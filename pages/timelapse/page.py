@@ -12,6 +12,7 @@ from pages.timelapse.frames import answers, time_lapse
 from pages.timelapse.maps import HEADS, Playback, choose_maps, show_heads, show_method
 from pages.ui import answer, cached_models, image_picker, link_state, polling, run_picker, text
 from pages.ui.cached_models import PickedImage
+from pages.ui.dependence import note_low_dependence
 from pages.ui.view_pickers import pick_class
 from pages.ui.widgets.map_grid import forget_browsers
 from pages.ui.wording import term
@@ -199,6 +200,7 @@ if active:
 if picked is None:
     st.stop()
 forget_browsers()
+note_low_dependence(run)
 convolutional = cached_models.is_convolutional(run)
 (show_convolutional if convolutional else show_transformer)(run, picked, epochs, snapshots.history(run))
 with st.expander("How to read a time-lapse, and its limits", icon=":material/help:"):

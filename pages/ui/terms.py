@@ -2,6 +2,8 @@
 
 from typing import NamedTuple
 
+from vit.runs.dependence import LOW
+
 
 class Term(NamedTuple):
     """One entry of the glossary.
@@ -163,6 +165,11 @@ TOPICS: dict[str, dict[str, Term]] = {
         "ablation": Term(
             "Removing a part of the network and measuring again. What the network then gets wrong is what it needed "
             "the part for."
+        ),
+        "attention dependence": Term(
+            "The share of the accuracy above chance that is lost if no head has an output, or if every head looks "
+            f"everywhere equally, whichever loses less. Below {LOW:.0%} the answer hardly depends on what the maps show. It "
+            "is measured on validation images at the end of a training, or on the Heads page."
         ),
         "pruning": Term(
             "Removing heads one after another, the least important first, until the accuracy falls. The order is "

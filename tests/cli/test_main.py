@@ -114,6 +114,21 @@ def test_evaluate_prints_the_documented_object(trained, call):
     assert [row["label"] for row in result["per_class"]] == result["class_names"]
 
 
+def test_evaluate_measures_the_attention_dependence_once(trained, call):
+    assert json.loads(call("evaluate --run tiny --json")[1])["attention_dependence"] is None
+    assert "attention dependence: not measured" in call("evaluate --run tiny")[1]
+    first = json.loads(call("evaluate --run tiny --json --dependence")[1])["attention_dependence"]
+    assert first["images"] == 30
+    assert first["accuracy"] == pytest.approx(runs.get_run("tiny").best["val_accuracy"])
+    assert (len(first["layers"]), len(first["layers"][0]), first["heads"]) == (2, 2, 4)
+    assert json.loads(call("evaluate --run tiny --json")[1])["attention_dependence"] == first
+    assert f"accuracy without heads: {first['without_heads']:.1%}" in call("evaluate --run tiny")[1]
+    assert "attention_dependence" not in json.loads(call("evaluate --run tiny --json --dataset scenes")[1])
+    status, _, err = call("evaluate --run tiny --dependence --dataset scenes")
+    assert status == 2
+    assert "leave --dataset out" in err
+
+
 def test_another_data_set_is_matched_by_class_name_or_refused(trained, call, photo_zip, tmp_path):
     for label in ("pizza", "cat"):  # in another order than the model's, and only two of its five
         for index in range(10):

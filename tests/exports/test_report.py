@@ -10,6 +10,7 @@ import pytest
 from PIL import Image
 
 from tests.conftest import tiny_config
+from tests.helpers.dependence import LOW
 from vit import data, jobs, runs
 from vit.cli.main import main
 from vit.config import DEPARTURES, CNNConfig, ReferenceConfig, RunConfig
@@ -19,6 +20,7 @@ from vit.exports.report.report import report
 from vit.plots.panels import Line, Panel
 from vit.plots.svg import curves
 from vit.runs import Run, weights
+from vit.runs.dependence import write_dependence
 
 
 @pytest.fixture
@@ -48,6 +50,16 @@ def test_it_contains_everything_that_the_course_asks_for(run):
         assert f'<td class="number">{row["recall"]:.1%}</td>' in html
     assert html.count('alt="What counts in') == 4
     assert "What the mean of the patches, which the classifier reads" in html
+
+
+def test_it_shows_the_attention_dependence_or_that_it_is_not_measured(run):
+    assert "It is not measured: open the run on the Heads page" in report(run)
+    write_dependence(run.path, LOW)
+    html = report(run)
+    assert escape(LOW.warning) in html
+    for figure in LOW.figures():
+        assert f"<td>{figure.name}</td><td>{figure.value}</td><td>{escape(figure.meaning)}</td>" in html
+    assert html.count("8.0 to 12.0") == LOW.heads
 
 
 def test_it_loads_nothing_from_the_internet(run):

@@ -18,6 +18,7 @@ from huggingface_hub import ModelCard
 from PIL import Image
 
 from tests.conftest import tiny_config
+from tests.helpers.dependence import LOW
 from tests.helpers.foreign_names import ANY_NAMES, SOURCE
 from vit import hub, runs
 from vit.config import CNNConfig, DataConfig, ReferenceConfig, RunConfig, ViTConfig
@@ -27,6 +28,7 @@ from vit.hub.card import Card
 from vit.hub.models import HubCNN, HubReferenceViT, HubViT
 from vit.networks import build_model
 from vit.runs import Run
+from vit.runs.dependence import Dependence, write_dependence
 from vit.runs.privacy import without_private_settings
 from vit.runs.weights import load_checkpoint, save_model
 from vit.support.untrusted_text import shown
@@ -123,6 +125,7 @@ def test_a_folder_with_other_weights_or_a_pickle_or_another_network_is_refused(h
 def test_a_card_contains_the_measurements(trained):
     run = runs.find_run("tiny")
     Image.new("RGB", (30, 20), "red").save(run.path / "attention.png")
+    write_dependence(run.path, LOW)
     hub.write_folder(run, trained / "out")
     assert {path.name for path in (trained / "out").iterdir()} == set(hub.FILES)
     card = ModelCard.load(trained / "out" / "README.md")
@@ -138,6 +141,8 @@ def test_a_card_contains_the_measurements(trained):
         assert f"]({name})" in card.text
         with Image.open(trained / "out" / name) as picture:
             assert picture.format == "PNG"
+    assert f"**{LOW.warning}**" in card.text
+    assert Dependence.from_json((trained / "out" / runs.DEPENDENCE).read_bytes()) == LOW
     assert "| Learning rate | 0\\.002 |" in card.text
     assert "torch" in card.text.partition("## Environment")[2]
 

@@ -9,8 +9,10 @@ import numpy as np
 
 from vit import runs
 from vit.cli.common import BAD_INPUT, count, counter, open_image, print_result, say
-from vit.config import DataConfig
-from vit.errors import DataError
+from vit.config import DataConfig, TransformerConfig
+from vit.errors import DataError, SettingsError
+from vit.runs import Run
+from vit.runs.dependence import Dependence, keep_dependence, read_dependence
 from vit.support.untrusted_text import bare
 
 if TYPE_CHECKING:
@@ -27,6 +29,9 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         metavar="NAME|PATH",
         help="evaluate on another data set, whose classes are matched by name (default: the run's own)",
     )
+    parser.add_argument(
+        "--dependence", action="store_true", help="measure the attention dependence if the run has none, and store it"
+    )
 
 
 def add_predict_arguments(parser: argparse.ArgumentParser) -> None:
@@ -39,11 +44,18 @@ def evaluate(arguments: argparse.Namespace) -> int:
     from vit import evaluation
     from vit.runs import weights
 
+    if arguments.dependence and arguments.dataset is not None:
+        raise SettingsError("--dependence measures on the run's own validation images: leave --dataset out.")
     model, info = weights.load_checkpoint(arguments.run)
     split = _validation_images(info, arguments.dataset)
     result = {"run": runs.get_run(arguments.run).name, "dataset": arguments.dataset or info.dataset}
     result |= evaluation.evaluate(model, info, split).to_dict()
-    print_result(result, arguments.json, _scores(result))
+    lines = [_scores(result)]
+    if arguments.dataset is None:  # it is measured on the run's own images
+        found = _dependence(runs.get_run(arguments.run), measure=arguments.dependence)
+        result["attention_dependence"] = found and found.to_dict()
+        lines.append(_dependence_text(runs.get_run(arguments.run), found))
+    print_result(result, arguments.json, "\n".join(filter(None, lines)))
     return 0
 
 
@@ -114,6 +126,26 @@ def _load(config: DataConfig) -> "Split":
     split = load(config, splits=("val",), progress=counter("images")).val
     assert split is not None
     return split
+
+
+def _dependence(run: Run, *, measure: bool) -> Dependence | None:
+    """Return the stored attention dependence; with ``measure``, measure and store it if there is none."""
+    found = read_dependence(run)
+    if found is None and measure:
+        from vit.explain.heads.dependence import measure_run
+
+        stamp = run.stamp
+        found = measure_run(run, progress=counter("steps of the attention dependence"))
+        keep_dependence(run, found, stamp)
+    return found
+
+
+def _dependence_text(run: Run, found: Dependence | None) -> str:
+    if found is None:
+        has_heads = isinstance(run.config.model, TransformerConfig)
+        return "attention dependence: not measured; --dependence measures it" if has_heads else ""
+    lines = [f"{figure.name[0].lower()}{figure.name[1:]}: {figure.value}" for figure in found.figures()]
+    return "\n".join([*lines, *([found.warning] if found.low else [])])
 
 
 def _scores(result: dict[str, Any]) -> str:

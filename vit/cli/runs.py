@@ -8,6 +8,7 @@ from vit.cli.common import print_result, say
 from vit.jobs import queue
 from vit.paths import checkpoints_dir
 from vit.runs import Run
+from vit.runs.dependence import read_dependence
 from vit.support.files import free_bytes
 
 
@@ -27,7 +28,7 @@ def run(arguments: argparse.Namespace) -> int:
 
 
 def _row(run: Run, place: int | None) -> dict[str, Any]:
-    status, config = run.status, run.config
+    status, config, measured = run.status, run.config, read_dependence(run)
     return {
         "run": run.name,
         "path": str(run.path),
@@ -43,6 +44,7 @@ def _row(run: Run, place: int | None) -> dict[str, Any]:
         "epoch": status.epoch,
         "epochs": config.training.epochs,
         "val_accuracy": (run.best or {}).get("val_accuracy"),
+        "attention_dependence": measured.lost_share if measured else None,
         "size_bytes": run.size_bytes,
     }
 

@@ -23,6 +23,7 @@ from vit.hub.card import ATTENTION, CONFUSION, CURVES, Card
 from vit.hub.settings import config_json, why_not_timm
 from vit.plots.panels import panels
 from vit.runs import Run
+from vit.runs.dependence import read_dependence
 from vit.runs.privacy import without_private_settings
 from vit.support.files import write_atomic
 
@@ -30,7 +31,7 @@ if TYPE_CHECKING:
     from vit.evaluation import Evaluation
 
 README = "README.md"
-FILES = (runs.CONFIG, runs.MODEL, README, CURVES, CONFUSION, ATTENTION)
+FILES = (runs.CONFIG, runs.MODEL, runs.DEPENDENCE, README, CURVES, CONFUSION, ATTENTION)
 """The files of the folder."""
 
 REPO = re.compile(r"[A-Za-z0-9][\w.-]{0,95}/[A-Za-z0-9][\w.-]{0,95}", re.ASCII)
@@ -101,12 +102,18 @@ def contents(
     measured, counts = _judged(run, model, info, say, progress)
     say("Writing the card.")
     pictures = _pictures(run, measured)
-    card = Card(run.name, config, repo or "USER/NAME", run.best, measured, counts, tuple(pictures))
-    return {
-        runs.CONFIG: json.dumps(config_json(config), indent=2).encode(),
-        runs.MODEL: save(model.state_dict(), metadata={"format": "pt"}),
-        README: str(card.model_card()).encode(),
-    } | pictures
+    dependence = read_dependence(run)
+    card = Card(run.name, config, repo or "USER/NAME", run.best, measured, counts, dependence, tuple(pictures))
+    texts = {runs.DEPENDENCE: dependence.model_dump_json().encode()} if dependence else {}
+    return (
+        {
+            runs.CONFIG: json.dumps(config_json(config), indent=2).encode(),
+            runs.MODEL: save(model.state_dict(), metadata={"format": "pt"}),
+            README: str(card.model_card()).encode(),
+        }
+        | texts
+        | pictures
+    )
 
 
 def _judged(

@@ -16,6 +16,7 @@ from vit.data import title
 from vit.flags import command_line
 from vit.hub.settings import why_not_timm
 from vit.runs import comparison
+from vit.runs.dependence import Dependence
 from vit.support.untrusted_text import as_markdown, shown
 
 if TYPE_CHECKING:
@@ -43,6 +44,7 @@ class Card:
         best: the run's record of its kept weights: ``epoch``, ``val_accuracy``, ``val_loss``.
         measured: a new evaluation on the validation images; None if they are not available.
         counts: number of training and of validation images; None if unknown.
+        dependence: the stored attention dependence; None if it is not measured.
         pictures: which of :data:`CURVES`, :data:`CONFUSION` and :data:`ATTENTION` are in the card's folder.
     """
 
@@ -52,6 +54,7 @@ class Card:
     best: dict[str, Any] | None = None
     measured: "Evaluation | None" = None
     counts: tuple[int, int] | None = None
+    dependence: Dependence | None = None
     pictures: Sequence[str] = field(default=())
 
     def model_card(self) -> "ModelCard":
@@ -170,8 +173,13 @@ class Card:
             yield "Training loss and accuracy are means over an epoch, on augmented images, while the weights change."
 
     def _attention(self) -> Iterator[str]:
-        if ATTENTION in self.pictures:
+        if self.dependence or ATTENTION in self.pictures:
             yield "## Attention"
+        if self.dependence:
+            if self.dependence.low:
+                yield f"**{self.dependence.warning}**"
+            yield _table(("Figure", "Value", "What it means"), self.dependence.figures(), numbers=False)
+        if ATTENTION in self.pictures:
             yield f"![What each head of each layer attends to, for one image]({ATTENTION})"
 
     def _loading(self) -> Iterator[str]:

@@ -20,6 +20,7 @@ from vit.config import (
 from vit.config.base import Settings
 from vit.cost.estimate import count_parameters
 from vit.data import title
+from vit.runs.dependence import read_dependence
 from vit.runs.folder import State
 from vit.runs.run import Run
 
@@ -74,6 +75,7 @@ class Summary:
         seconds: training time so far, validation included.
         created: None if the run does not record it.
         device: device that it was trained on.
+        dependence: attention dependence of the kept weights, 0 to 1; None if it is not measured.
     """
 
     name: str
@@ -92,6 +94,7 @@ class Summary:
     size_bytes: int
     created: datetime | None
     device: str
+    dependence: float | None = None
 
 
 def summary(run: Run) -> Summary:
@@ -101,6 +104,7 @@ def summary(run: Run) -> Summary:
         RunError: the settings cannot be read.
     """
     config, status, best = run.config, run.status, run.best or {}
+    measured = read_dependence(run)
     model = config.model
     mended = getattr(model, "mended", None)
     kind = KINDS["mended" if mended else "cnn-residual" if model.name == "cnn-residual" else model.architecture]
@@ -121,6 +125,7 @@ def summary(run: Run) -> Summary:
         size_bytes=run.size_bytes,
         created=_date(config.created),
         device=(config.environment and config.environment.device) or status.device,
+        dependence=measured.lost_share if measured else None,
     )
 
 

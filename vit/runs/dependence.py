@@ -5,18 +5,20 @@ folder, which may come from a stranger: every value is checked when it is read.
 """
 
 import math
+from contextlib import suppress
 from functools import lru_cache
 from pathlib import Path
 from statistics import fmean
-from typing import Annotated, Self
+from typing import Annotated, Any, NamedTuple, Self
 
 from pydantic import ConfigDict, Field, model_validator
 
 from vit.config import TransformerConfig
 from vit.config.base import Settings
-from vit.errors import SettingsError
+from vit.errors import RunError, SettingsError
 from vit.runs.folder import DEPENDENCE
 from vit.runs.run import Run
+from vit.runs.store import exclusive_access
 from vit.support.files import write_atomic
 
 LOW = 0.25
@@ -24,6 +26,12 @@ LOW = 0.25
 
 BYTES_MAX = 2**20
 """Largest file that is read; one of a network with 1,000 heads has a tenth of this size."""
+
+NOTHING_TO_LOSE = "none: the accuracy is near chance"
+MEANING = (
+    "The share of the accuracy above chance that is lost without any head or with uniform attention in every head, "
+    f"whichever loses less. Below {LOW:.0%} it is low: the answer hardly depends on what the maps show."
+)
 
 Share = Annotated[float, Field(ge=0, le=1)]
 Difference = Annotated[float, Field(ge=-1, le=1)]
@@ -130,6 +138,11 @@ class Dependence(Settings):
         )
 
     @property
+    def text(self) -> str:
+        """The :attr:`lost_share` as text."""
+        return NOTHING_TO_LOSE if self.lost_share is None else f"{self.lost_share:.0%}"
+
+    @property
     def heads(self) -> int:
         """Number of heads in all layers."""
         return sum(map(len, self.layers))
@@ -149,6 +162,66 @@ class Dependence(Settings):
         """The mean of :attr:`variety` over the layers that have one."""
         found = [value for value in self.variety if value is not None]
         return fmean(found) if found else None
+
+    def to_dict(self) -> dict[str, Any]:
+        """Return all figures, and those that follow from them, for JSON."""
+        names = ("lost_share", "low", "warning", "needed_heads", "heads", "best_inside", "mean_variety")
+        return self.model_dump(mode="json") | {name: getattr(self, name) for name in names}
+
+    def figures(self) -> list["Figure"]:
+        """Return the figures of the whole network as a table; what was not measured is left out."""
+        found = [
+            Figure("Attention dependence", self.text, MEANING),
+            Figure(
+                "Accuracy",
+                f"{self.accuracy:.1%}",
+                f"Of the unchanged network on {self.images:,} validation images. Always answering the most frequent "
+                f"class gives {self.chance:.1%}.",
+            ),
+            Figure("Accuracy without heads", f"{self.without_heads:.1%}", "The output of every head is zero."),
+            Figure(
+                "Accuracy with uniform attention", f"{self.even_patterns:.1%}", "Every head looks everywhere equally."
+            ),
+            Figure(
+                "Accuracy with mean maps",
+                f"{self.mean_patterns:.1%}",
+                "Every head uses its mean map over these images, so that its map no longer depends on the image.",
+            ),
+            Figure(
+                "Heads that cost accuracy",
+                f"{self.needed_heads} of {self.heads}",
+                "Heads that lose accuracy when only this head outputs zeros: the 95% interval of the loss lies above "
+                "0.",
+            ),
+        ]
+        if self.best_inside is not None:
+            found.append(
+                Figure(
+                    "Attention on the object, best head",
+                    f"{self.best_inside:.0%}",
+                    "The share of the summary token's attention to patches that lies on the object. A uniform map has "
+                    f"{self.object_area:.0%}, the mean area of the object.",
+                )
+            )
+        if self.mean_variety is not None:
+            found.append(
+                Figure(
+                    "Correlation of the maps",
+                    f"{self.mean_variety:.2f}",
+                    "The mean correlation between the summary token's maps of two heads of a layer. Near 1, all heads "
+                    "look at the same patches.",
+                )
+            )
+        grey = "The largest class probability for a picture that is grey everywhere. It should be low."
+        return [*found, Figure("Answer to a grey picture", f"{self.grey:.0%}", grey)]
+
+
+class Figure(NamedTuple):
+    """A figure as text: its name, its value, and what it means."""
+
+    name: str
+    value: str
+    meaning: str
 
 
 def read_dependence(run: Run) -> Dependence | None:
@@ -183,3 +256,18 @@ def _parse(path: Path, _inode: int, _mtime_ns: int, _size: int) -> Dependence:
 def write_dependence(folder: Path, found: Dependence) -> None:
     """Store a measurement of the kept weights in the run's folder; only the holder of the run's lock may write."""
     write_atomic(folder / DEPENDENCE, found.model_dump_json().encode())
+
+
+def keep_dependence(run: Run, found: Dependence, stamp: int) -> None:
+    """Store a measurement that was made after the training.
+
+    Without effect if the run is active, its folder cannot be written, or its weights were replaced meanwhile.
+
+    Args:
+        run: the measured run.
+        found: the measurement.
+        stamp: :attr:`Run.stamp` of the measured weights.
+    """
+    with suppress(RunError, OSError), exclusive_access(run):
+        if run.stamp == stamp:
+            write_dependence(run.path, found)

@@ -8,6 +8,7 @@ import streamlit as st
 from pages.overview.tour.scene import ADDRESS, TourImage, note, pick_scene, recalled_number, restore_address
 from pages.train import minute
 from pages.ui import text
+from pages.ui.dependence import note_low_dependence
 from pages.ui.widgets.map_grid import forget_browsers
 from pages.ui.wording import term
 from vit.errors import UserError
@@ -23,6 +24,8 @@ TERMS = {
 }
 """The steps, and the terms of :mod:`pages.ui.terms` that each introduces."""
 STEPS = tuple(TERMS)
+FIRST_MAP = 3
+"""The first step that shows an attention map."""
 LEFT_AT = "tour_left_at"
 
 _to_top = st.components.v2.component(
@@ -82,6 +85,8 @@ def show_tour(run: Run, step: int) -> None:
     _to_top(key=f"tour_top_{step}")
     title = STEPS[step - 1]
     st.subheader(f"{step}. {title}", anchor=False, help=term(*TERMS[title]))
+    if step >= FIRST_MAP:
+        note_low_dependence(run)
     forget_browsers()
     scene = pick_scene(run)
     take_step(run, scene, step)

@@ -136,7 +136,7 @@ def test_batches_and_threads_do_not_change_the_result(monkeypatch):
     )
     whole = attention_dependence(model, dataclasses.replace(chosen, size=24))
     np.testing.assert_allclose(numbers(parts), numbers(whole), atol=1e-6)
-    total = 4 * (2 + 3)
+    total = 4 * (2 + 2)
     assert steps[-1] == (total, total)
     assert steps == sorted(steps)
 

@@ -11,13 +11,15 @@ from typing import Literal
 import numpy as np
 import torch
 import torch.nn.functional as F
+from einops import rearrange
 from torch import Tensor
 
 from vit.classes import require_classes
-from vit.edits import Edits, HeadEdit
+from vit.edits import Edits
 from vit.explain.interventions.head_changes import Means, require_heads
 from vit.explain.passes.sample import Progress, Sample, each_batch, each_batch_counted
-from vit.networks import Network, Transformer
+from vit.model import EncoderBlock
+from vit.networks import Block, Network, Transformer, blocks_of
 
 Ablation = Literal["zero", "mean"]
 Measure = Literal["accuracy", "loss", "gradient", "gradient-by-layer"]
@@ -245,12 +247,12 @@ def head_importance(model: Network, sample: Sample, means: Means, progress: Prog
     depth = model.config.depth
 
     def measure(images: Tensor, labels: Tensor, count: Callable[[], None]) -> Importance:
-        entering, before, gradient = _observe(model, images, labels)
+        entering, heads, before, gradient = _observe(model, images, labels)
         layers: dict[Ablation, list[Outcome]] = {ablation: [] for ablation in ABLATIONS}
         for layer in range(depth):
             for ablation in ABLATIONS:
                 output = means.heads[layer] if ablation == "mean" else None
-                layers[ablation].append(without_each_head(model, entering[layer], labels, layer, output))
+                layers[ablation].append(without_each_head(model, entering[layer], heads[layer], labels, layer, output))
             count()
         return Importance(before, {name: stack_outcomes(ones) for name, ones in layers.items()}, gradient)
 
@@ -262,8 +264,10 @@ def head_importance(model: Network, sample: Sample, means: Means, progress: Prog
     )
 
 
-def _observe(model: Transformer, images: Tensor, labels: Tensor) -> tuple[list[Tensor], Outcome, np.ndarray]:
-    """Return the tokens that enter each layer, the model's outcome, and ``|dL/dxi| (depth h b)``."""
+def _observe(
+    model: Transformer, images: Tensor, labels: Tensor
+) -> tuple[list[Tensor], list[Tensor], Outcome, np.ndarray]:
+    """Return what enters each layer and its heads' outputs, the model's outcome, and ``|dL/dxi| (depth h b)``."""
     with torch.no_grad():
         tokens = model.embed(images)
     record: dict = {"layers": []}
@@ -275,29 +279,56 @@ def _observe(model: Transformer, images: Tensor, labels: Tensor) -> tuple[list[T
     pairs = zip(layers, slopes, strict=True)
     gradient = torch.stack([(layer["heads"] * slope).sum(dim=(2, 3)).abs().T for layer, slope in pairs])
     entering = [tokens, *(layer["tokens"] for layer in layers[:-1])]
-    return [one.detach() for one in entering], score_logits(logits.detach(), labels), gradient.detach().cpu().numpy()
+    outcome = score_logits(logits.detach(), labels)
+    heads = [layer["heads"].detach() for layer in layers]
+    return [one.detach() for one in entering], heads, outcome, gradient.detach().cpu().numpy()
 
 
 @torch.no_grad()
 def without_each_head(
-    model: Transformer, tokens: Tensor, labels: Tensor, layer: int, output: Tensor | None = None
+    model: Transformer, tokens: Tensor, heads: Tensor, labels: Tensor, layer: int, output: Tensor | None = None
 ) -> Outcome:
     """Return the outcome of a model with each head of one layer ablated: ``(h b)``.
+
+    The heads' attention does not change, so that only the rest of the layer and the layers after it are computed.
 
     Args:
         model: a transformer with classes, in eval mode.
         tokens: ``(b n e)``, what enters the layer.
+        heads: ``(b h n d)``, what its heads return for these tokens.
         labels: ``(b)``, the true classes.
         layer: number of the layer, from 0.
         output: ``(h n d)``, what replaces the output of a head; None means zeros.
     """
-    h, b = model.config.num_heads, len(tokens)
-    # The head of a network with a class token reads this token alone, so the last block computes no other.
+    # A network with a class token reads this token alone, so that the last layer computes no other.
     first = 1 if model.pool == "cls" else None
-    found = []
-    for heads in torch.eye(h, device=tokens.device).split(HEADS_MAX):
-        ablated = heads.repeat_interleave(b, dim=0)[:, :, None, None]
-        after = model.blocks[layer](tokens.repeat(len(heads), 1, 1), None, HeadEdit(output=output, ablated=ablated))
+    needed = first if layer == len(model.blocks) - 1 else None
+    tokens, heads = tokens[:, :needed], heads[:, :, :needed]
+    b, h = heads.shape[:2]
+    block, found = blocks_of(model)[layer], []
+    for ablated in torch.arange(h, device=tokens.device).split(HEADS_MAX):
+        kept = heads.repeat(len(ablated), 1, 1, 1)
+        for index, head in enumerate(ablated.tolist()):
+            kept[index * b : (index + 1) * b, head] = 0 if output is None else output[head, :needed]
+        after = finish_block(block, tokens.repeat(len(ablated), 1, 1), kept)
         logits = model.classify(model.blocks(after, start=layer + 1, first=first))
-        found.append(score_logits(logits.view(len(heads), b, -1), labels))
+        found.append(score_logits(logits.view(len(ablated), b, -1), labels))
     return Outcome(np.concatenate([one.right for one in found]), np.concatenate([one.loss for one in found]))
+
+
+def finish_block(block: Block, tokens: Tensor, heads: Tensor) -> Tensor:
+    """Return the tokens after a block in eval mode, ``(b n e)``, from the outputs of its heads.
+
+    Args:
+        block: an encoder block of any network.
+        tokens: ``(b n e)``, what enters the block.
+        heads: ``(b h n d)``.
+    """
+    out = rearrange(heads, "b h n d -> b n (h d)")
+    if block.attn.proj is not None:
+        out = block.attn.proj(out)
+    if isinstance(block, EncoderBlock):
+        tokens = tokens + block.ls1(out)
+        return tokens + block.ls2(block.mlp(block.norm2(tokens)))
+    tokens = tokens + out
+    return tokens + block.mlp(block.norm2(tokens))

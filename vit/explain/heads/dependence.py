@@ -24,6 +24,7 @@ from vit.explain.heads.ablation import (
     Outcome,
     accuracy_lost,
     concatenate_outcomes,
+    finish_block,
     interval_of_accuracy_lost,
     measure_outcome,
     score_logits,
@@ -107,7 +108,7 @@ def attention_dependence(
     require_classes(model.config)
     begun = time.perf_counter()
     depth, second = model.config.depth, len(sample)
-    total = len(sample) * (depth + 2) + second
+    total = len(sample) * (depth + 1) + second
 
     def first_sweep(done: int, _: int) -> None:
         if progress is not None:
@@ -173,7 +174,6 @@ class _Sweep:
         self.has_places = self.has_maps and not self.layout.mixes_positions
         n, one = model.config.num_tokens, torch.ones((), device=sample.device)
         layers = range(model.config.depth)
-        self.zero = dict.fromkeys(layers, HeadEdit(ablated=one))
         self.even = dict.fromkeys(layers, HeadEdit(pattern=torch.full((n, n), 1 / n, device=one.device), replaced=one))
         self.sums: list[Tensor] | None = [torch.zeros((), dtype=torch.float64) for _ in layers] if keep_means else None
         self.adding = threading.Lock()
@@ -185,16 +185,16 @@ class _Sweep:
 
     @torch.no_grad()
     def measure(self, step: int, meter: Meter) -> _Part:
-        """Measure one batch; ``meter`` counts its layers and two more steps."""
+        """Measure one batch; ``meter`` counts its layers and one more step."""
         model = self.model
         images, labels = self.sample.batch(step)
         weights, objects = self._objects(step)
-        entering = tokens = model.embed(images)
+        entering = tokens = headless = model.embed(images)
         each, inside, correlations, pairs = [], [], [], []
         for layer, block in enumerate(blocks_of(model)):
             record: dict = {}
             after = block(tokens, record)
-            attention = record["attention"]
+            attention, heads = record["attention"], record["heads"]
             if self.sums is not None:
                 total = attention.sum(dim=0).cpu().double()
                 with self.adding:  # in double precision, so that the order of the batches does not matter
@@ -205,17 +205,14 @@ class _Sweep:
             correlations.append(correlation)
             pairs.append(count)
             del record, attention, maps  # before the passes with many versions of the batch
-            each.append(without_each_head(model, tokens, labels, layer))
+            each.append(without_each_head(model, tokens, heads, labels, layer))
+            headless = finish_block(block, headless, torch.zeros_like(heads))
             tokens = after
             meter.add(1)
-        before = score_logits(model.classify(tokens), labels)
-        changed = []
-        for edits in (self.zero, self.even):
-            changed.append(score_logits(model.classify(model.blocks(entering, None, edits)), labels))
-            meter.add(1)
+        even = model.classify(model.blocks(entering, None, self.even))
+        meter.add(1)
         return _Part(
-            before,
-            *changed,
+            *(score_logits(logits, labels) for logits in (model.classify(tokens), model.classify(headless), even)),
             stack_outcomes(each),
             np.stack(inside),
             float(weights[objects].mean(dim=-1).sum()),

@@ -13,7 +13,7 @@ import numpy as np
 from markupsafe import Markup
 from PIL import Image
 
-from vit.config import RunConfig
+from vit.config import RunConfig, TransformerConfig
 from vit.data import load, sample, title
 from vit.data.files.uploads import upload_title
 from vit.errors import UserError
@@ -24,6 +24,7 @@ from vit.pictures.colours import RIGHT, WRONG, with_opacity
 from vit.plots import svg
 from vit.plots.panels import panels
 from vit.runs import Run, comparison
+from vit.runs.dependence import read_dependence
 from vit.runs.privacy import last_name, without_paths, without_private_settings, without_private_status
 
 if TYPE_CHECKING:
@@ -79,6 +80,8 @@ def report(run: Run, say: Say = lambda sentence: None) -> str:
         _section("Settings", "settings.html", lambda: _settings(run.config)),
         _section("Curves", "curves.html", lambda: _curves(run)),
     ]
+    if isinstance(run.config.model, TransformerConfig):
+        sections.append(_section("Attention dependence", "dependence.html", lambda: _dependence(run)))
     try:
         sections += _results(run, say)
     except UserError as error:
@@ -151,6 +154,25 @@ def _curves(run: Run) -> dict[str, Any]:
     if not charts:
         raise UserError("There are no curves yet: the training has not taken a step.")
     return {"charts": [(panel, Markup(svg.curves(panel))) for panel in charts]}
+
+
+def _dependence(run: Run) -> dict[str, Any]:
+    found = read_dependence(run)
+    if found is None:
+        raise UserError(
+            "It is not measured: open the run on the Heads page, or use python -m vit evaluate with --dependence."
+        )
+    heads = [
+        (
+            f"Layer {row}, head {column}",
+            f"{100 * head.lost:.1f}",
+            f"{100 * head.low:.1f} to {100 * head.high:.1f}",
+            _percent(head.inside),
+        )
+        for row, layer in enumerate(found.layers, start=1)
+        for column, head in enumerate(layer, start=1)
+    ]
+    return {"warning": found.warning, "figures": found.figures(), "heads": heads}
 
 
 def _results(run: Run, say: Say) -> list[Section]:
