@@ -122,7 +122,8 @@ def test_evaluate_measures_the_attention_dependence_once(trained, call):
     assert first["accuracy"] == pytest.approx(runs.get_run("tiny").best["val_accuracy"])
     assert (len(first["layers"]), len(first["layers"][0]), first["heads"]) == (2, 2, 4)
     assert json.loads(call("evaluate --run tiny --json")[1])["attention_dependence"] == first
-    assert f"accuracy without heads: {first['without_heads']:.1%}" in call("evaluate --run tiny")[1]
+    words = " ".join(call("evaluate --run tiny")[1].split())
+    assert f"on 30 images accuracy {first['accuracy']:.1%} accuracy without heads {first['without_heads']:.1%}" in words
     assert "attention_dependence" not in json.loads(call("evaluate --run tiny --json --dataset scenes")[1])
     status, _, err = call("evaluate --run tiny --dependence --dataset scenes")
     assert status == 2

@@ -28,7 +28,7 @@ def test_every_page_that_shows_maps_says_where_the_dependence_is_low(trained):
 
 def test_two_runs_side_by_side_are_named(several):
     write_dependence(runs.get_run("tiny").path, LOW)
-    assert lines(open_page("compare", run="tiny", other="tiny-mean")) == [f"**tiny**: {LINE}"]
+    assert lines(open_page("compare", run="tiny", run2="tiny-mean")) == [f"**tiny**: {LINE}"]
 
 
 def test_the_heads_page_measures_on_demand_and_stores_the_result(trained):

@@ -144,8 +144,11 @@ def _dependence_text(run: Run, found: Dependence | None) -> str:
     if found is None:
         has_heads = isinstance(run.config.model, TransformerConfig)
         return "attention dependence: not measured; --dependence measures it" if has_heads else ""
-    lines = [f"{figure.name[0].lower()}{figure.name[1:]}: {figure.value}" for figure in found.figures()]
-    return "\n".join([*lines, *([found.warning] if found.low else [])])
+    figures = found.figures()
+    width = max(len(figure.name) for figure in figures)
+    lines = [f"  {figure.name.lower():{width}}  {figure.value}" for figure in figures[1:]]
+    first = f"attention dependence {found.text}, on {found.images} images"
+    return "\n".join([first, *lines, *([found.warning] if found.low else [])])
 
 
 def _scores(result: dict[str, Any]) -> str:
