@@ -212,13 +212,15 @@ class _Sweep:
         even = model.classify(model.blocks(entering, None, self.even))
         meter.add(1)
         return _Part(
-            *(score_logits(logits, labels) for logits in (model.classify(tokens), model.classify(headless), even)),
-            stack_outcomes(each),
-            np.stack(inside),
-            float(weights[objects].mean(dim=-1).sum()),
-            int(objects.sum()),
-            np.array(correlations),
-            np.array(pairs),
+            before=score_logits(model.classify(tokens), labels),
+            without_heads=score_logits(model.classify(headless), labels),
+            even=score_logits(even, labels),
+            without_each=stack_outcomes(each),
+            inside=np.stack(inside),
+            area=float(weights[objects].mean(dim=-1).sum()),
+            objects=int(objects.sum()),
+            correlation=np.array(correlations),
+            pairs=np.array(pairs),
         )
 
     def _objects(self, step: int) -> tuple[Tensor, Tensor]:
@@ -276,8 +278,9 @@ def _result(parts: Sequence[_Part], by_mean: Outcome, labels: np.ndarray, grey: 
     without = concatenate_outcomes([part.without_each for part in parts])
     lost, (low, high) = accuracy_lost(before, without), interval_of_accuracy_lost(before, without)
     objects = sum(part.objects for part in parts)
-    inside = sum(part.inside for part in parts) / objects if objects else None
-    correlation, pairs = sum(part.correlation for part in parts), sum(part.pairs for part in parts)
+    inside = np.sum([part.inside for part in parts], axis=0) / objects if objects else None
+    correlation = np.sum([part.correlation for part in parts], axis=0)
+    pairs = np.sum([part.pairs for part in parts], axis=0)
     depth, heads = lost.value.shape
     return Dependence(
         images=len(labels),
