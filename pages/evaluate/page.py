@@ -7,7 +7,7 @@ import streamlit as st
 from pages.ui.answer import attention_link
 from pages.ui.background import background
 from pages.ui.cached_models import labelled_for, load_model, measured_on, validation_split
-from pages.ui.dependence import dependence_link, note_low_dependence, show_dependence_metric
+from pages.ui.dependence import show_dependence
 from pages.ui.downloads import plotly_config
 from pages.ui.run_picker import pick_run, show_no_classes
 from pages.ui.stand_in_images import are_needed
@@ -15,7 +15,6 @@ from pages.ui.text import plain, show_error
 from pages.ui.widgets.confusion_matrix import confusion_matrix
 from pages.ui.wording import term
 from vit import plots
-from vit.config import TransformerConfig
 from vit.cost.counts import count
 from vit.errors import UserError
 from vit.runs import Run
@@ -75,19 +74,14 @@ def result_of(run: Run) -> "Evaluation | None":
 
 def show_scores(run: Run, result: "Evaluation", calibration: "Calibration") -> None:
     """Show accuracy, mean F1, calibration error, the number of images and the attention dependence."""
-    has_heads = isinstance(run.config.model, TransformerConfig)
-    with st.grid(5 if has_heads else 4, min_column_width=150):
+    with st.grid(4, min_column_width=150):
         st.metric("Accuracy", f"{result.accuracy:.1%}", border=True, help=term("accuracy"))
         mean_f1 = result.mean_f1
         rare = "The mean over the classes; rare classes count as much as frequent ones."
         st.metric("Mean F1", f"{mean_f1:.1%}", border=True, help=term("F1", here=rare))
         st.metric("Calibration error", f"{calibration.ece:.1%}", border=True, help=term("calibration"))
         st.metric("Images", f"{len(result.labels):,}", border=True, help=term("validation"))
-        if has_heads:
-            show_dependence_metric(run)
-    if has_heads:
-        note_low_dependence(run)
-        dependence_link(run)
+    show_dependence(run)
 
 
 def worst_cell(result: "Evaluation") -> tuple[str, str]:

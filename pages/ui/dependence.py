@@ -46,18 +46,17 @@ def note_low_dependence(run: Run, *, named: bool = False) -> None:
         st.warning(name + found.warning, icon=":material/info:")
 
 
-def show_dependence_metric(run: Run) -> None:
-    """Show the attention dependence as a metric, or that it is not measured."""
+def show_dependence(run: Run) -> None:
+    """Show the attention dependence, or that it is not measured, and a link to the page that measures it."""
+    if not isinstance(run.config.model, TransformerConfig):
+        return
+    note_low_dependence(run)
     found = known_dependence(run)
-    value = "not measured" if found is None else "none" if found.lost_share is None else found.text
-    st.metric(PART, value, border=True, help=term("attention dependence"))
-
-
-def dependence_link(run: Run) -> None:
-    """Show a link to the figures of a run's attention dependence, which measures them if there are none."""
-    label = "Measure the attention dependence" if known_dependence(run) is None else "All figures and every head"
+    value, label = ("not measured", "Measure it") if found is None else (found.text, "All figures and every head")
     link = {"run": run.name, "view": PART}
-    st.page_link("heads/page.py", label=label, icon=":material/hub:", query_params=link)
+    with st.container(horizontal=True, vertical_alignment="center"):
+        st.markdown(f"{PART}: **{value}**", help=term("attention dependence"), width="content")
+        st.page_link("heads/page.py", label=label, icon=":material/hub:", query_params=link)
 
 
 def measure_dependence(run: Run, config: TransformerConfig) -> Dependence | None:
