@@ -29,7 +29,7 @@ from vit.config import (
 from vit.config.base import Settings
 from vit.config.presets import PRESETS
 from vit.errors import DataError, RunError, SettingsError
-from vit.runs import finetune
+from vit.runs import finetune, teachers
 
 _FINE_TUNING = tuple(default_recipe(StartConfig(run="any", frozen=frozen)) for frozen in (False, True))
 
@@ -100,6 +100,20 @@ FLAGS = (
     Flag("--label-smoothing", "training", "label_smoothing"),
     Flag("--augment", "training", "augment"),
     Flag("--drop-last", "training", "drop_last"),
+    Flag("--mixup", "training", "mixup"),
+    Flag("--cutmix", "training", "cutmix"),
+    Flag("--mix-probability", "training", "mix_probability"),
+    Flag("--randaugment", "training", "randaugment"),
+    Flag("--magnitude", "training", "magnitude"),
+    Flag("--repeats", "training", "repeats"),
+    Flag("--average", "training", "average"),
+    Flag("--teacher", "training", "teacher"),
+    Flag("--distillation", "training", "distillation"),
+    Flag("--teacher-weight", "training", "teacher_weight"),
+    Flag("--temperature", "training", "temperature"),
+    Flag("--optimizer", "training", "optimizer"),
+    Flag("--blank-images", "training", "blank_images"),
+    Flag("--diversity", "training", "diversity"),
     Flag("--keep", "training", "keep"),
     Flag("--snapshots", "training", "snapshots"),
     Flag("--seed", "training", "seed"),
@@ -195,11 +209,17 @@ def to_config(arguments: argparse.Namespace) -> RunConfig:
     training = TrainingConfig(**RECIPES[arguments.recipe or default_recipe(start)].model_dump() | chosen["training"])
     if fine_tuning:
         start, origin = fine_tuning
-        return finetune.run_config(origin, start, data, training, **chosen["model"])
+        return _with_its_teacher(finetune.run_config(origin, start, data, training, **chosen["model"]))
     model = {"image_size": size, "num_classes": len(info.class_names)} | chosen["model"]
     if isinstance(base, ViTConfig) and "embed_dim" not in model and "num_heads" in model:
         model["embed_dim"] = model["num_heads"] * base.head_dim
-    return RunConfig(model=type(base)(**base.model_dump() | model), data=data, training=training)
+    return _with_its_teacher(RunConfig(model=type(base)(**base.model_dump() | model), data=data, training=training))
+
+
+def _with_its_teacher(config: RunConfig) -> RunConfig:
+    """Return the settings, after checking that the teacher, if there is one, fits them."""
+    teachers.find_teacher(config)
+    return config
 
 
 def _fill_in(arguments: argparse.Namespace) -> None:
@@ -326,7 +346,7 @@ def _kind(flag: Flag) -> tuple[type, tuple[str, ...]]:
 
 
 def _metavar(flag: Flag, kind: type) -> str:
-    return {"source": "NAME|PATH", "run": "RUN"}.get(flag.field) or {int: "N", float: "X"}[kind]
+    return {"source": "NAME|PATH", "run": "RUN", "teacher": "RUN"}.get(flag.field) or {int: "N", float: "X"}[kind]
 
 
 def _help(flag: Flag) -> str:
@@ -336,7 +356,9 @@ def _help(flag: Flag) -> str:
         bounds = f"{low:g} to {high:g} {words.unit(flag.settings, flag.field)}".rstrip()
     elif low:
         bounds = f"at least {low:g}"
-    said = "" if default in (None, PydanticUndefined) or flag.field == "embed_dim" else f"default {_number(default)}"
+    said = (
+        "" if default in (None, "", PydanticUndefined) or flag.field == "embed_dim" else f"default {_number(default)}"
+    )
     extra = ", ".join(part for part in (bounds, said) if part)
     return f"{flag.description} ({extra})" if extra else flag.description
 

@@ -19,7 +19,7 @@ from vit.data.files.uploads import list_uploads
 from vit.errors import RunError, UserError
 from vit.exports import formats, run_zip, tensorboard
 from vit.paths import checkpoints_dir
-from vit.runs import Run, finetune
+from vit.runs import Run, finetune, teachers
 
 CLEANUP_EVERY = 600.0
 """Seconds between two clean-ups of visitors' files."""
@@ -89,6 +89,7 @@ def start(config: RunConfig, name: str | None = None) -> Run:
     limits = bounds()
     if config.start:
         finetune.find_start(config.start, owner())
+    teachers.find_teacher(config, owner())
     if limits is None:
         return jobs.start(config, name)
     mine = require_visitor()

@@ -2,17 +2,8 @@ import numpy as np
 import pytest
 import torch
 
-from vit.data.batches import (
-    Batches,
-    _erase,
-    _jitter,
-    _move,
-    augment,
-    mix_seed,
-    normalise,
-    steps_per_epoch,
-    to_tensor,
-)
+from vit.data.augmentation import augment, erase, jitter, move
+from vit.data.batches import Batches, mix_seed, normalise, steps_per_epoch, to_tensor
 from vit.data.records import Split
 
 MEAN, STD = (0.4, 0.5, 0.6), (0.2, 0.25, 0.3)
@@ -186,7 +177,7 @@ def test_a_move_flips_and_shifts_within_mirrored_surroundings():
     images = image.expand(3, 3, -1, -1).contiguous()
     middle, high, half = 0.5, 0.99, 0.99  # a reach of one pixel: thirds are -1, 0, +1; flip below a half
     noise = torch.tensor([[middle, middle, half], [middle, middle, 0.1], [high, middle, half]])
-    still, flipped, down = _move(images, noise)
+    still, flipped, down = move(images, noise)
     assert torch.equal(still[0], image[0, 0])
     assert torch.equal(flipped[0], image[0, 0].flip(1))
     assert torch.equal(down[0], image[0, 0][[1, 2, 3, 4, 5, 6, 7, 6]])
@@ -204,28 +195,28 @@ def test_half_are_flipped_and_all_shifts_occur():
 
 
 def augment_move(images: torch.Tensor) -> torch.Tensor:
-    return _move(images, torch.rand(len(images), 3, generator=torch.Generator().manual_seed(0)))
+    return move(images, torch.rand(len(images), 3, generator=torch.Generator().manual_seed(0)))
 
 
 def test_jitter_without_change_is_the_image_and_brightness_scales_it():
     images = torch.rand(2, 3, 8, 8) * 0.5
     noise = torch.full((2, 3), 0.5)
-    assert torch.allclose(_jitter(images, noise), images, atol=1e-6)
+    assert torch.allclose(jitter(images, noise), images, atol=1e-6)
     brighter = torch.tensor([[1.0, 0.5, 0.5]]).expand(2, 3)
-    assert torch.allclose(_jitter(images, brighter), images * 1.2, atol=1e-6)
+    assert torch.allclose(jitter(images, brighter), images * 1.2, atol=1e-6)
 
 
 def test_jitter_of_contrast_keeps_the_mean_and_of_saturation_keeps_greys():
     grey = (0.3 + 0.4 * torch.rand(1, 1, 8, 8)).expand(1, 3, 8, 8)
-    contrast = _jitter(grey, torch.tensor([[0.5, 1.0, 0.5]]))
+    contrast = jitter(grey, torch.tensor([[0.5, 1.0, 0.5]]))
     assert torch.allclose(contrast.mean(), grey.mean(), atol=1e-5)
     assert torch.allclose(contrast.std() / grey.std(), torch.tensor(1.2), atol=1e-4)
-    assert torch.allclose(_jitter(grey, torch.tensor([[0.5, 0.5, 1.0]])), grey, atol=1e-5)
+    assert torch.allclose(jitter(grey, torch.tensor([[0.5, 0.5, 1.0]])), grey, atol=1e-5)
 
 
 def test_a_quarter_of_the_images_lose_a_rectangle():
     images = torch.rand(2000, 3, 16, 16, generator=torch.Generator().manual_seed(0))
-    erased = _erase(images.clone(), torch.rand(2000, 5, generator=torch.Generator().manual_seed(1)))
+    erased = erase(images.clone(), torch.rand(2000, 5, generator=torch.Generator().manual_seed(1)))
     changed = (erased != images).any(dim=1)
     share = changed.flatten(1).float().mean(dim=1)
     assert 0.2 < (share > 0).float().mean() < 0.3

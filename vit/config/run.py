@@ -11,7 +11,7 @@ from pydantic import ConfigDict, Field, field_validator, model_validator
 from vit.config.base import Settings
 from vit.config.data import DataConfig
 from vit.config.format import FORMAT, upgrade
-from vit.config.model import AnyModelConfig, ViTConfig
+from vit.config.model import AnyModelConfig, TransformerConfig, ViTConfig
 from vit.config.training import StartConfig, TrainingConfig
 from vit.errors import SettingsError
 from vit.paths import OWNER, RUN_NAME
@@ -76,4 +76,15 @@ class RunConfig(Settings):
                 f"num_classes = {self.model.num_classes}, but the data has {len(self.data.class_names)} classes: "
                 f"choose {len(self.data.class_names)}."
             )
+        return self
+
+    @model_validator(mode="after")
+    def _recipe_suits_model(self) -> Self:
+        network, recipe = self.model, self.training
+        if recipe.optimizer == "muon" and not isinstance(network, TransformerConfig):
+            raise SettingsError(
+                "optimizer = 'muon' updates the matrices of an encoder, and this network has none: choose 'adamw'."
+            )
+        if recipe.diversity and not isinstance(network, ViTConfig):
+            raise SettingsError("diversity compares the heads of a Vision Transformer: leave it out, or use vit.")
         return self

@@ -20,6 +20,8 @@ Device = Literal["auto", "cpu", "cuda", "mps"]
 Keep = Literal["validation", "training_loss", "last"]
 Augmentation = Literal["standard", "none"]
 Schedule = Literal["cosine", "constant"]
+Optimizer = Literal["adamw", "muon"]
+Distillation = Literal["soft", "hard"]
 
 
 class TrainingConfig(Settings):
@@ -160,6 +162,144 @@ class TrainingConfig(Settings):
         Field(title="TensorBoard", description="Also write the curves as TensorBoard events into the run's folder"),
     ] = False
 
+    # A stronger recipe for small data; all of it is off by default.
+    mixup: Annotated[
+        float,
+        Field(
+            ge=0,
+            le=10,
+            title="Mixup",
+            description="Parameter of the beta distribution from which the ratio of two blended images is drawn; 0 "
+            "turns mixup off",
+        ),
+    ] = 0.0
+    cutmix: Annotated[
+        float,
+        Field(
+            ge=0,
+            le=10,
+            title="CutMix",
+            description="Parameter of the beta distribution from which the area of a pasted box is drawn; 0 turns "
+            "CutMix off",
+        ),
+    ] = 0.0
+    mix_probability: Annotated[
+        float,
+        Field(
+            ge=0,
+            le=1,
+            title="Mixed batches",
+            description="Share of the batches to which mixup or CutMix is applied; with both, each to half of them",
+        ),
+    ] = 1.0
+    randaugment: Annotated[
+        int,
+        Field(
+            ge=0,
+            le=4,
+            title="RandAugment",
+            description="Number of random operations (rotation, shear, shift, scale, colours) for each training image",
+        ),
+    ] = 0
+    magnitude: Annotated[
+        float, Field(ge=0, le=30, title="Magnitude", description="Strength of the operations of RandAugment")
+    ] = 9.0
+    # Hoffer et al. 2020; as in DeiT, an epoch has as many steps as without it.
+    repeats: Annotated[
+        int,
+        Field(
+            ge=1,
+            le=8,
+            title="Repeated augmentation",
+            description="How often each image is in a batch, each time with another augmentation; an epoch then uses "
+            "only this fraction of the images",
+        ),
+    ] = 1
+    average: Annotated[
+        float,
+        Field(
+            ge=0,
+            lt=1,
+            title="Average of the weights",
+            description="Decay of an exponential moving average of the weights, which is then what is validated and "
+            "kept; 0 turns it off",
+        ),
+    ] = 0.0
+    teacher: Annotated[
+        str,
+        Field(
+            pattern=rf"^({RUN_NAME.pattern})?$",
+            title="Teacher",
+            description="Distillation: also learn from the answers of this run, which has the same classes and image "
+            "size",
+        ),
+    ] = ""
+    distillation: Annotated[
+        Distillation,
+        Field(
+            title="Distillation",
+            description="What is learned from the teacher: its probabilities, or the class that it chooses",
+            json_schema_extra={"choices": {"soft": "Probabilities", "hard": "Chosen class"}},
+        ),
+    ] = "soft"
+    teacher_weight: Annotated[
+        float,
+        Field(
+            ge=0,
+            le=1,
+            title="Weight of the teacher",
+            description="Share of the teacher's part in the loss; the rest is the part of the labels",
+        ),
+    ] = 0.5
+    temperature: Annotated[
+        float,
+        Field(
+            ge=0.1,
+            le=100,
+            title="Temperature",
+            description="Divides the logits of teacher and student when probabilities are learned",
+        ),
+    ] = 3.0
+    # torch.optim.Muon; Jordan et al. 2024
+    optimizer: Annotated[
+        Optimizer,
+        Field(
+            title="Optimiser",
+            description="AdamW for all weights, or Muon for the matrices of the encoder and AdamW for the rest",
+            json_schema_extra={"choices": {"adamw": "AdamW", "muon": "Muon"}},
+        ),
+    ] = "adamw"
+    blank_images: Annotated[
+        float,
+        Field(
+            ge=0,
+            le=0.5,
+            title="Blank images",
+            description="Share of training images that are replaced by their mean colour, with all classes equally "
+            "likely as target, so that the answer to an empty image is undecided",
+        ),
+    ] = 0.0
+    diversity: Annotated[
+        float,
+        Field(
+            ge=0,
+            le=10,
+            title="Diversity of heads",
+            description="Weight of a penalty on the mean correlation between the attention maps of the heads of a "
+            "layer; training is slower with it",
+        ),
+    ] = 0.0
+
+    @property
+    def mixes(self) -> bool:
+        """Whether images are mixed."""
+        return bool(self.mixup or self.cutmix)
+
+    @property
+    def soft(self) -> bool:
+        """Whether targets are probabilities in place of labels."""
+        return self.mixes or bool(self.blank_images)
+
 
 RECIPES = {
     "standard": TrainingConfig(),
@@ -177,11 +317,12 @@ RECIPES = {
         keep="training_loss",
         snapshots=5,  # of 52 million weights each
     ),
+    "strong": TrainingConfig(average=0.99),
     "fine-tune": TrainingConfig(epochs=10, lr=5e-4, weight_decay=0.05, snapshots=5),
     "frozen": TrainingConfig(epochs=10, lr=2e-3, weight_decay=0.0, snapshots=5),
 }
-"""Recipes by their ``--recipe`` name: the default, the course report's (see vit.reference), and the recipes for
-fine-tuning all weights and for training only the head."""
+"""Recipes by their ``--recipe`` name: the default, the course report's (see vit.reference), one for few images (with a
+teacher it is stronger still), and the recipes for fine-tuning all weights and for training only the head."""
 
 
 def default_recipe(start: "StartConfig | None") -> str:
@@ -194,7 +335,7 @@ def recipe_of(training: TrainingConfig, start: "StartConfig | None" = None) -> s
     The recipes for fine-tuning are considered only with a ``start``.
     """
     own = default_recipe(start)
-    names = dict.fromkeys([own, "standard", "course"])
+    names = dict.fromkeys([own, "standard", "course", "strong"])
 
     def differing(name: str) -> int:
         return sum(getattr(RECIPES[name], it) != getattr(training, it) for it in TrainingConfig.model_fields)

@@ -5,31 +5,37 @@ as the whole epoch from step k on. Images are uint8 until they are augmented, an
 """
 
 import hashlib
-import math
 import struct
 from collections.abc import Callable, Iterator, Sequence
-from functools import cache
+from typing import NamedTuple
 
 import numpy as np
 import torch
 from torch import Tensor
 
+from vit.config import TrainingConfig
+from vit.data.augmentation import NOISE, erase, jitter, move
+from vit.data.mixing import Mixer, draw_mix
+from vit.data.randaugment import randaugment
 from vit.data.records import Split
 
-SHIFT = 1 / 8
-"""Largest shift of a crop, as a share of the side."""
-JITTER = 0.2
-"""Brightness, contrast and saturation are scaled by 1 +- this."""
-ERASE_PROBABILITY = 0.25
-ERASE_AREA = (0.02, 0.2)
-ERASE_ASPECT = (1 / 3, 3.0)
-
-_NOISE = 11
-"""Random numbers for each image."""
-_LUMA = (0.299, 0.587, 0.114)  # ITU-R BT.601, as in Pillow's greyscale
 _COPY_ROWS = 4096
 ALL = slice(None)
-_ORDER, _AUGMENTATION = -1, -2  # part of the seed, so that order and augmentation get different random numbers
+_ORDER, _AUGMENTATION, _MIX = -1, -2, -3  # part of the seed, so that each of them gets different random numbers
+
+
+class SoftBatch(NamedTuple):
+    """A batch whose images may be mixed or blank.
+
+    Attributes:
+        images: normalised, float32 (b c h w).
+        targets: probabilities, float32 (b classes).
+        blank: share of each image that shows no object, float32 (b,).
+    """
+
+    images: Tensor
+    targets: Tensor
+    blank: Tensor
 
 
 def mix_seed(*position: int) -> int:
@@ -48,20 +54,6 @@ def to_tensor(images: Sequence[np.ndarray], mean: Sequence[float], std: Sequence
     return normalise(torch.from_numpy(np.stack(images)).permute(0, 3, 1, 2).contiguous(), mean, std)
 
 
-def augment(images: Tensor, generator: torch.Generator) -> Tensor:
-    """Apply a random flip, shifted crop, colour jitter and random erasing to each image.
-
-    Args:
-        images: float32 (b c h w) in [0, 1], c = 3.
-        generator: on any device; each image uses one row of random numbers.
-
-    Returns:
-        float32 (b c h w) in [0, 1].
-    """
-    noise = torch.rand(len(images), _NOISE, generator=generator, device=generator.device).to(images.device)
-    return _erase(_jitter(_move(images, noise[:, :3]), noise[:, 3:6]), noise[:, 6:])
-
-
 def steps_per_epoch(images: int, batch_size: int, drop_last: bool = False) -> int:
     """Return the number of batches; with ``drop_last``, an incomplete last batch counts only if it is the only one."""
     return max(1, images // batch_size) if drop_last and images else -(-images // batch_size)
@@ -72,6 +64,17 @@ class Batches:
 
     If the batch size does not divide the split, the last batch is smaller; with ``drop_last`` it is left out, unless it
     is the only one.
+
+    Args:
+        split: images and labels.
+        batch_size: number of images in a batch.
+        device: device of the batches.
+        mean: mean of each channel.
+        std: standard deviation of each channel.
+        augment: ``standard`` or ``none``.
+        seed: seed of order and augmentation.
+        drop_last: whether an incomplete last batch is left out.
+        recipe: RandAugment, repeated augmentation, mixing and blank images; None for none of them.
 
     Attributes:
         resident: whether all images are in GPU memory, so that batches are made without the host.
@@ -89,8 +92,10 @@ class Batches:
         augment: str = "none",
         seed: int = 0,
         drop_last: bool = False,
+        recipe: TrainingConfig | None = None,
     ) -> None:
         self.device = torch.device(device)
+        self._recipe = recipe or TrainingConfig()
         self.batch_size = batch_size
         self.augment = augment == "standard"
         self.generator = torch.Generator(self.device if self.device.type == "cuda" else "cpu")
@@ -100,6 +105,7 @@ class Batches:
         self._steps = steps_per_epoch(self._count, batch_size, drop_last)
         self._images = split.images
         self._labels = torch.from_numpy(np.array(split.labels, dtype=np.int64)).to(self.device)
+        self._mixer = Mixer(self.device) if self._recipe.mixes else None
         self._on_gpu = self._copy_to_gpu() if self._fits() else None
         self.resident = self._on_gpu is not None
 
@@ -118,6 +124,8 @@ class Batches:
         order = torch.randperm(
             self._count, generator=torch.Generator().manual_seed(mix_seed(self._seed, epoch, _ORDER))
         )
+        if (repeats := self._recipe.repeats) > 1:
+            order = order.repeat_interleave(repeats)[: self._count]
         # Sorted for faster reading from disk; the order within a batch does not matter.
         order = torch.cat([rows.sort().values for rows in order.split(self.batch_size)])
         if not self.resident:
@@ -129,6 +137,9 @@ class Batches:
 
     def seed(self, epoch: int, step: int) -> None:
         self.generator.manual_seed(mix_seed(self._seed, epoch, step, _AUGMENTATION))
+        if self._mixer is not None:
+            random = np.random.default_rng(mix_seed(self._seed, epoch, step, _MIX))
+            self._mixer.set(draw_mix(random, self._images.shape[-1], self._recipe))
 
     def batch(self, rows: Tensor, part: slice = ALL) -> tuple[Tensor, Tensor]:
         """Return the images and labels of rows, augmented if augmentation is on.
@@ -138,13 +149,48 @@ class Batches:
             part: this rank's part of the batch; random numbers are drawn for the whole batch.
         """
         images, labels = self._gather(rows[part])
-        if not self.augment:
-            return _normalise(images, self._mean, self._std), labels
-        noise = torch.rand(len(rows), _NOISE, generator=self.generator, device=self.generator.device)[part]
-        noise = noise.to(self.device, non_blocking=True)
-        images = _move(images, noise[:, :3]).to(torch.float32).mul_(1 / 255)
-        images = _erase(_jitter(images, noise[:, 3:6]), noise[:, 6:])
-        return images.sub_(self._mean).div_(self._std), labels
+        noise = self._noise(len(rows)) if self.augment or self._recipe.randaugment else None
+        return self._prepared(images, None if noise is None else noise[part]), labels
+
+    def soft_batch(self, rows: Tensor, classes: int, part: slice = ALL) -> SoftBatch:
+        """Return :meth:`batch` with blank and mixed images, and with probabilities of ``classes`` classes as targets.
+
+        On several ranks an image is mixed with one of the whole batch, as on one.
+        """
+        noise = self._noise(len(rows))
+        own = torch.arange(len(rows), device=noise.device)[part]
+        others = noise[:, -1].argsort()[part]  # each image is mixed with another one; rows are sorted, so at random
+        whole = len(own) == len(rows)
+        chosen = own if whole or self._mixer is None else torch.cat((own, others))
+        images, labels = self._gather(rows if whole else rows[chosen.to(rows.device)])
+        images = self._prepared(images, noise if whole else noise[chosen])
+        blank = (noise[chosen, -2] < self._recipe.blank_images).to(torch.float32)
+        images = images.lerp_(images.mean(dim=(2, 3), keepdim=True), blank[:, None, None, None])
+        targets = (labels[:, None] == torch.arange(classes, device=labels.device)).to(torch.float32)
+        targets = targets + blank[:, None] * (1 / classes - targets)
+        if self._mixer is None:
+            return SoftBatch(images, targets, blank)
+        mixed = self._mixer.images, self._mixer.targets, self._mixer.targets
+        pairs = [(it, it[others]) if whole else it.split(len(own)) for it in (images, targets, blank)]
+        return SoftBatch(*(mix(*pair) for mix, pair in zip(mixed, pairs, strict=True)))
+
+    def _noise(self, count: int) -> Tensor:
+        """Return uniform random numbers for each image of a batch: those of the augmentation, then any others."""
+        width = NOISE + 2 * self._recipe.randaugment + (2 if self._recipe.soft else 0)
+        noise = torch.rand(count, width, generator=self.generator, device=self.generator.device)
+        return noise.to(self.device, non_blocking=True)
+
+    def _prepared(self, images: Tensor, noise: Tensor | None) -> Tensor:
+        """Augment images, uint8 (b c h w), as the recipe says, and normalise them."""
+        count, magnitude = self._recipe.randaugment, self._recipe.magnitude
+        if self.augment and noise is not None:
+            images = move(images, noise[:, :3])
+        images = images.to(torch.float32).mul_(1 / 255)
+        if count and noise is not None:
+            images = randaugment(images, noise[:, NOISE : NOISE + 2 * count].unflatten(1, (count, 2)), magnitude)
+        if self.augment and noise is not None:
+            images = erase(jitter(images, noise[:, 3:6]), noise[:, 6:NOISE])
+        return images.sub_(self._mean).div_(self._std)
 
     def in_order(self, part: Callable[[int], slice] = lambda _: ALL) -> Iterator[tuple[Tensor, Tensor]]:
         """Yield all batches in the order of the split, without augmentation.
@@ -183,61 +229,3 @@ def _normalise(images: Tensor, mean: Tensor, std: Tensor) -> Tensor:
 def _channels(values: Sequence[float], device: torch.device | str = "cpu") -> Tensor:
     """Return one value per channel, (1 c 1 1), for broadcasting over images."""
     return torch.tensor(tuple(values), device=device).view(1, -1, 1, 1)
-
-
-def _move(images: Tensor, noise: Tensor) -> Tensor:
-    """Flip half of the images, and shift each with mirrored borders; any dtype (b c h w)."""
-    b, c, h, w = images.shape
-    rows = _mirrored(h, noise[:, 0])  # (b h)
-    columns = _mirrored(w, noise[:, 1])
-    columns = torch.where(noise[:, 2, None] < 0.5, columns.flip(1), columns)
-    index = (rows[:, :, None] * w + columns[:, None]).view(b, 1, h * w)
-    return images.flatten(2).gather(2, index.expand(b, c, h * w)).view(b, c, h, w)
-
-
-def _mirrored(size: int, noise: Tensor) -> Tensor:
-    """Return the indices (b, size) of each image's window, mirrored at the borders."""
-    reach = max(1, round(size * SHIFT))
-    offset = (noise * (2 * reach + 1)).long().clamp_(max=2 * reach) - reach
-    index = torch.arange(size, device=noise.device) + offset[:, None]
-    return (size - 1) - ((size - 1) - index.abs()).abs()
-
-
-def _jitter(images: Tensor, noise: Tensor) -> Tensor:
-    """Scale brightness, contrast around the mean luminance, and saturation, as one affine map of the colours."""
-    brightness, contrast, saturation = (1 + JITTER * (2 * noise - 1)).unbind(1)  # (b,) each
-    luma = _luma(images.device)
-    mean = (images.mean(dim=(2, 3)) @ luma) * brightness
-    own = brightness * contrast * saturation
-    grey = brightness * contrast * (1 - saturation)
-    matrix = own[:, None, None] * torch.eye(3, device=images.device) + grey[:, None, None] * luma  # (b c c)
-    bias = ((1 - contrast) * mean)[:, None, None].expand(-1, 3, 1)
-    return torch.baddbmm(bias, matrix, images.flatten(2)).clamp_(0, 1).view(images.shape)
-
-
-@cache
-def _luma(device: torch.device) -> Tensor:
-    """Return the luma weights, cached per device because a CUDA graph may not copy from the host."""
-    return torch.tensor(_LUMA, device=device)
-
-
-def _erase(images: Tensor, noise: Tensor) -> Tensor:
-    """Fill a rectangle of some images with the image's mean colour, in place (Zhong et al. 2020)."""
-    _, _, h, w = images.shape
-    area = ERASE_AREA[0] + (ERASE_AREA[1] - ERASE_AREA[0]) * noise[:, 1]
-    low, high = (math.log(limit) for limit in ERASE_ASPECT)
-    aspect = torch.exp(low + (high - low) * noise[:, 2])
-    erased = (noise[:, 0] < ERASE_PROBABILITY)[:, None]
-    rows = (_span(h, torch.sqrt(area * aspect), noise[:, 3]) & erased).to(images.dtype)
-    columns = _span(w, torch.sqrt(area / aspect), noise[:, 4]).to(images.dtype)
-    # A blend with weights 0 and 1 is exact, and several times as fast as torch.where with a boolean mask.
-    inside = rows[:, None, :, None] * columns[:, None, None]  # (b 1 h w)
-    return images.lerp_(images.mean(dim=(2, 3), keepdim=True), inside)
-
-
-def _span(size: int, share: Tensor, position: Tensor) -> Tensor:
-    """Return which of ``size`` pixels lie in a span with this share and position: bool (b, size)."""
-    length = (share * size).round().clamp(1, size)
-    start = (position * (size - length + 1)).floor()
-    pixel = torch.arange(size, device=share.device)
-    return (pixel >= start[:, None]) & (pixel < (start + length)[:, None])

@@ -21,7 +21,7 @@ from vit.errors import RunError
 from vit.flags import command_line
 from vit.jobs.worker import LOCK_PATIENCE, execute
 from vit.paths import checkpoints_dir, data_dir, project_root
-from vit.runs import Run, Status, failures, finetune, folder
+from vit.runs import Run, Status, failures, finetune, folder, teachers
 
 __all__ = ["command_line", "execute", "poll", "restart", "resume", "start", "stop"]
 
@@ -66,6 +66,7 @@ def prepare_resume(run: Run) -> None:
         raise RunError(f"The run {run.name!r} has reached its time limit of {limit:g} s: start a new run.")
     if status.epoch and not run.can_resume:
         raise RunError(f"The run {run.name!r} has no {runs.LAST}, which a resume needs: start it over.")
+    teachers.find_teacher(run.config, run.config.owner)
     runs.requeue(run)
 
 
@@ -95,6 +96,7 @@ def prepare_restart(run: Run) -> None:
     runs.device_of(run)  # raises before anything is deleted
     if config.start:
         finetune.find_start(config.start, config.owner)
+    teachers.find_teacher(config, config.owner)
     stop(run)
     runs.start_over(run)
 

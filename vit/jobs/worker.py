@@ -21,11 +21,11 @@ from vit.jobs import queue, rank_processes
 from vit.jobs.dependence import measure_after_training
 from vit.jobs.journal import STATUS_EVERY, Journal
 from vit.paths import data_dir
-from vit.runs import Run, Status, failures, finetune
+from vit.runs import Run, Status, failures, finetune, teachers
 from vit.support import hardware, heap
 
 if TYPE_CHECKING:
-    from torch import Tensor
+    from torch import Tensor, nn
 
     from vit.data import ImageData
     from vit.trainer import Checkpoint
@@ -127,12 +127,14 @@ class _Task:
         config: the run's settings as JSON, with the device that rank 0 found.
         images: number of training and validation images, which must be the same on all machines.
         initial: weights of another run to start from.
+        teacher: the network to learn from.
     """
 
     config: str
     images: tuple[int, int]
     checkpoint: "Checkpoint | None"
     initial: "dict[str, Tensor] | None"
+    teacher: "nn.Module | None"
 
 
 def train_rank(run: Run | None = None, *, resume: bool = False) -> int:
@@ -190,7 +192,8 @@ def _train_as_other_rank(world: World) -> None:
                 "same data to all machines.".format(*images, *task.images)
             )
         world.begin()
-        for _ in trainer.fit(config, data, resume=task.checkpoint, stop=stopped, world=world, initial=task.initial):
+        brought = {"resume": task.checkpoint, "initial": task.initial, "teacher": task.teacher}
+        for _ in trainer.fit(config, data, stop=stopped, world=world, **brought):
             pass
 
 
@@ -248,6 +251,7 @@ def _train(run: Run, journal: Journal, stopped: Callable[[], bool], resume: bool
     if config.start and checkpoint is None:
         initial = finetune.initial_weights(config)
         journal.log(f"starts from the weights of {config.start.run}, {finetune.describe_head(initial)}")
+    teacher = teachers.load_teacher(config)
     say("Loading the data.")
     data = _load_data(config, say)
     for skipped in data.skipped[:LISTED_FILES]:
@@ -268,13 +272,12 @@ def _train(run: Run, journal: Journal, stopped: Callable[[], bool], resume: bool
         world.join(journal.status.device, lambda: say("Training."))
         shared_recipe = recipe.model_copy(update={"device": journal.status.device})
         shared_config = config.model_copy(update={"environment": recorded, "training": shared_recipe})
-        world.share(_Task(shared_config.model_dump_json(), counts, checkpoint, initial))
+        world.share(_Task(shared_config.model_dump_json(), counts, checkpoint, initial, teacher))
         world.begin()
     before = float(checkpoint.position["seconds"]) if checkpoint else 0.0
     time_up = _alarm(recipe.max_seconds, before)
-    events = trainer.fit(
-        config, data, resume=checkpoint, stop=lambda: stopped() or time_up(), world=world, initial=initial
-    )
+    brought = {"resume": checkpoint, "initial": initial, "teacher": teacher}
+    events = trainer.fit(config, data, stop=lambda: stopped() or time_up(), world=world, **brought)
     del initial  # the model has it now
     _rewind(run, journal, checkpoint)  # only after fit has accepted the checkpoint
     if recipe.tensorboard:

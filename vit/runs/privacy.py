@@ -38,6 +38,8 @@ def without_private_settings(config: RunConfig) -> RunConfig:
     }
     if config.start and _belongs_to_another(config.start.run, config.owner):
         changes["start"] = config.start.model_copy(update={"run": PRIVATE_RUN})
+    if config.training.teacher and _belongs_to_another(config.training.teacher, config.owner):
+        changes["training"] = config.training.model_copy(update={"teacher": PRIVATE_RUN})
     return config.model_copy(update=changes)
 
 

@@ -24,8 +24,8 @@ from vit.support import hardware
 from vit.trainer import checkpoint
 from vit.trainer.checkpoint import Checkpoint
 from vit.trainer.events import Epoch, Event, Note, Snapshot, Step
+from vit.trainer.muon import build_optimizer
 from vit.trainer.objectives import LabelObjective, Objective
-from vit.trainer.optimizer import AdamW
 from vit.trainer.schedule import learning_rate, snapshot_epochs
 from vit.trainer.step import Stepper
 
@@ -50,6 +50,7 @@ def fit(
     stop: Callable[[], bool] | None = None,
     world: World = ALONE,
     initial: Mapping[str, Tensor] | None = None,
+    teacher: nn.Module | None = None,
 ) -> Iterator[Event]:
     """Train the model of ``config`` on ``data``.
 
@@ -69,13 +70,15 @@ def fit(
             events; if one of them is to stop, all stop.
         initial: weights to start from if ``config.start`` is set; a head that is missing keeps its random weights. The
             first event is then a checkpoint at step 0, so that a resume no longer needs these weights.
+        teacher: network to learn from if the recipe names a teacher, as :func:`vit.runs.teachers.load_teacher` returns
+            it.
 
     Raises:
         TrainingFailed: the checkpoint or the initial weights do not fit, the loss is no longer finite, the device runs
             out of memory, or the images cannot be read.
     """
     with _translated_errors(config):
-        loop = _Loop(config, data, stop or (lambda: False), world)
+        loop = _Loop(config, data, stop or (lambda: False), world, teacher)
         if resume is not None:
             loop.restore(resume)
         elif config.start is not None:
@@ -141,7 +144,9 @@ class _EpochTotals:
 class _Loop:
     """The state of one training."""
 
-    def __init__(self, config: RunConfig, data: ImageData, stop: Callable[[], bool], world: World) -> None:
+    def __init__(
+        self, config: RunConfig, data: ImageData, stop: Callable[[], bool], world: World, teacher: nn.Module | None
+    ) -> None:
         self.recipe = config.training
         self.world = world
         self.stop_requested = stop
@@ -157,7 +162,7 @@ class _Loop:
             model = nn.SyncBatchNorm.convert_sync_batchnorm(model)  # exists only for GPUs
             self.separate_batch_norm = False
         self.model = model
-        self.optimizer = AdamW(self.model, self.recipe, config.start.layer_decay if config.start else 1.0)
+        self.optimizer = build_optimizer(self.model, self.recipe, config.start.layer_decay if config.start else 1.0)
         train, val = data.splits()
         common: dict[str, Any] = {
             "device": self.device,
@@ -166,11 +171,14 @@ class _Loop:
             "seed": self.recipe.seed,
         }
         batch, drop_last = self.recipe.batch_size, self.recipe.drop_last
-        self.train = Batches(train, batch_size=batch, augment=self.recipe.augment, drop_last=drop_last, **common)
+        augmented = {"augment": self.recipe.augment, "recipe": self.recipe}
+        self.train = Batches(train, batch_size=batch, drop_last=drop_last, **augmented, **common)
         # With drop_last, the validation images that are dropped depend on the batch size, so it must be the recipe's.
         val_batch = batch if drop_last else VALIDATION_BATCH[self.device.type] * world.size
         self.val = Batches(val, batch_size=val_batch, drop_last=drop_last, **common)
-        self.objective: Objective = LabelObjective(self.model, self.train, self.recipe)
+        if self.recipe.teacher and teacher is None:
+            raise TrainingFailed("This training has a teacher: give fit the network of teachers.load_teacher.")
+        self.objective: Objective = LabelObjective(self.model, self.train, self.recipe, teacher)
         self.stepper = Stepper(self.objective, self.optimizer, world)
         self.reported_eager = ""
         self.report_seconds = REPORT_SECONDS[self.device.type]

@@ -86,22 +86,27 @@ class AdamW:
         # The kernel takes a double on the CPU and a float on a GPU.
         self.lr = torch.tensor(config.lr, dtype=torch.float64 if device.type == "cpu" else torch.float32, device=device)
         self._step = torch.zeros((), device=device)
-        self._moments = {name: [torch.zeros_like(parameter) for parameter in self.parameters] for name in MOMENTS}
+        self._moments = [{it: torch.zeros_like(item[1]) for it in self.moments(*item)} for item in named]
         scales = [1.0] * len(named)
         if layer_decay != 1:
             network: object = model.config
             if not isinstance(network, TransformerConfig):
                 raise TypeError("layer_decay needs a network with transformer blocks.")
             scales = [layer_scale(name, network.depth, layer_decay) for name, _ in named]
-        state: list[list[Tensor]] = [self.parameters, *self._moments.values()]
+        self._scales = scales
         self.groups = []
         for scale, free in product(sorted(set(scales)), (False, True)):
             rows = [row for row, item in enumerate(named) if scales[row] == scale and _is_free(*item) == free]
-            parameters, exp_avgs, exp_avg_sqs = ([tensors[row] for row in rows] for tensors in state)
-            weight_decay = 0.0 if free else config.weight_decay
+            rows = [row for row in rows if MOMENTS[0] in self._moments[row]]
+            exp_avgs, exp_avg_sqs = ([self._moments[row][name] for row in rows] for name in MOMENTS)
+            parameters, weight_decay = [self.parameters[row] for row in rows], 0.0 if free else config.weight_decay
             if rows:
                 self.groups.append(ParameterGroup(parameters, exp_avgs, exp_avg_sqs, weight_decay, scale))
         self._public = None if has_kernel() else self._public_optimizer()
+
+    def moments(self, name: str, parameter: Tensor) -> tuple[str, ...]:
+        """Return the names of the tensors that are kept for a parameter."""
+        return MOMENTS
 
     def zero_grad(self) -> None:
         for parameter in self.parameters:
@@ -137,19 +142,19 @@ class AdamW:
             )
 
     def state(self) -> dict[str, Tensor]:
-        """Return the state's tensors by ``<index>.<name>``, numbered and named as in ``torch.optim.AdamW``."""
+        """Return the state's tensors by ``<index>.<name>``, numbered and named as in ``torch.optim``."""
         tensors: dict[str, Tensor] = {}
-        for index in range(len(self.parameters)):
-            tensors |= {f"{index}.{name}": self._moments[name][index] for name in MOMENTS}
+        for index, moments in enumerate(self._moments):
+            tensors |= {f"{index}.{name}": moment for name, moment in moments.items()}
             tensors[f"{index}.step"] = self._step.clone()  # copies: a safetensors file cannot share tensors
         return tensors
 
     @torch.no_grad()
     def load(self, state: Mapping[str, Tensor]) -> None:
         """Load the result of :meth:`state`."""
-        for index in range(len(self.parameters)):
-            for name in MOMENTS:
-                self._moments[name][index].copy_(state[f"{index}.{name}"])
+        for index, moments in enumerate(self._moments):
+            for name, moment in moments.items():
+                moment.copy_(state[f"{index}.{name}"])
         self._step.copy_(state["0.step"])
         if self._public is not None:
             for settings in self._public.state.values():
@@ -173,9 +178,9 @@ class AdamW:
             optimizer = build(fused=True)
         except RuntimeError:
             optimizer = build(fused=None)
-        for index, parameter in enumerate(self.parameters):
-            moments = {name: self._moments[name][index] for name in MOMENTS}
-            optimizer.state[parameter] = {"step": self._step.clone(), **moments}
+        for parameter, moments in zip(self.parameters, self._moments, strict=True):
+            if MOMENTS[0] in moments:
+                optimizer.state[parameter] = {"step": self._step.clone(), **moments}
         return optimizer
 
 
