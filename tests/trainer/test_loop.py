@@ -85,10 +85,10 @@ def told(events: list) -> list:
     return [(type(event).__name__, plain(vars(event))) for event in events]
 
 
-def interrupted(settings: RunConfig) -> tuple[list, list[tuple[int, Checkpoint]]]:
+def interrupted(settings: RunConfig, **brought) -> tuple[list, list[tuple[int, Checkpoint]]]:
     """What a training tells, and each of its checkpoints with how much had been told by then."""
     events, checkpoints = [], []
-    for event in fit(settings, DATA):
+    for event in fit(settings, DATA, **brought):
         events += told([event])
         if isinstance(event, Checkpoint | Epoch):
             checkpoints.append((len(events), cloned(event if isinstance(event, Checkpoint) else event.checkpoint)))

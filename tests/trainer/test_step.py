@@ -17,6 +17,7 @@ from vit.data.batches import Batches
 from vit.networks import build_model
 from vit.trainer import Epoch, fit, loop
 from vit.trainer import optimizer as optimizer_module
+from vit.trainer.muon import build_optimizer
 from vit.trainer.objectives import LabelObjective
 from vit.trainer.optimizer import AdamW
 from vit.trainer.step import Stepper
@@ -46,17 +47,40 @@ def resident(monkeypatch) -> None:
     monkeypatch.setattr(Batches, "_fits", lambda self: True)
 
 
+STRONG = {
+    "mixup": 0.4,
+    "cutmix": 1.0,
+    "randaugment": 2,
+    "average": 0.9,
+    "teacher": "a",
+    "optimizer": "muon",
+    "blank_images": 0.2,
+    "diversity": 0.1,
+}
+CASES = [(network, {}) for network in NETWORKS] + [
+    (NETWORKS[0], STRONG),
+    (NETWORKS[0], STRONG | {"distillation": "hard"}),
+]
+IDS = [
+    network.name + getattr(network, "stem", "") + recipe.get("distillation", "strong" * bool(recipe))
+    for network, recipe in CASES
+]
+
+
 def stepper(network, **recipe) -> tuple[Stepper, torch.Tensor]:
     """A stepper, and the order of its first epoch."""
     training = TrainingConfig(**{"batch_size": 20, "device": "cpu"} | recipe)
-    model = build_model(network, seed=0).train()
-    batches = Batches(DATA.train, batch_size=20, device="cpu", mean=(0.5,) * 3, std=(0.5,) * 3, augment="standard")
-    return Stepper(LabelObjective(model, batches, training), AdamW(model, training)), batches.order(1)
+    model, teacher = build_model(network, seed=0).train(), build_model(NETWORKS[3], seed=1)
+    settings = {"mean": (0.5,) * 3, "std": (0.5,) * 3, "augment": "standard", "recipe": training}
+    batches = Batches(DATA.train, batch_size=20, device="cpu", **settings)
+    return Stepper(LabelObjective(model, batches, training, teacher), build_optimizer(model, training)), batches.order(
+        1
+    )
 
 
-@pytest.mark.parametrize("network", NETWORKS, ids=lambda network: network.name + getattr(network, "stem", ""))
-def test_a_step_does_not_synchronise_with_the_host(network, resident):
-    steps, order = stepper(network)
+@pytest.mark.parametrize(("network", "recipe"), CASES, ids=IDS)
+def test_a_step_does_not_synchronise_with_the_host(network, recipe, resident):
+    steps, order = stepper(network, **recipe)
     steps.take(order[:20], epoch=1, step=0, position=0, lr=1e-3)  # what is made once for a device is made here
     with NoSynchronisation():
         steps.take(order[20:40], epoch=1, step=1, position=1, lr=1e-3)
@@ -65,8 +89,8 @@ def test_a_step_does_not_synchronise_with_the_host(network, resident):
         torch.ones(1).item()
 
 
-@pytest.mark.parametrize("network", NETWORKS, ids=lambda network: network.name + getattr(network, "stem", ""))
-def test_a_replayed_step_equals_an_eager_step(network, resident, monkeypatch):
+@pytest.mark.parametrize(("network", "recipe"), CASES, ids=IDS)
+def test_a_replayed_step_equals_an_eager_step(network, recipe, resident, monkeypatch):
     """Like a CUDA graph, read rows, learning rate and generators from the memory of the capture."""
 
     def replaying(self, rows):
@@ -74,7 +98,7 @@ def test_a_replayed_step_equals_an_eager_step(network, resident, monkeypatch):
         return SimpleNamespace(replay=lambda: self._result.copy_(self._step(self._rows)))
 
     def trained(captured: bool) -> tuple[list, dict]:
-        results, (steps, order) = [], stepper(network)
+        results, (steps, order) = [], stepper(network, **recipe)
         steps.eager = "" if captured else "it is compared with"
         monkeypatch.setattr(Stepper, "_capture", replaying)
 
@@ -84,7 +108,7 @@ def test_a_replayed_step_equals_an_eager_step(network, resident, monkeypatch):
             if step % 3 == 2:
                 results.extend(steps.results())
         assert bool(steps._graph) is captured
-        return results + steps.results(), steps.objective.model.state_dict()
+        return results + steps.results(), steps.objective.evaluated.state_dict()
 
     eager, weights = trained(False)
     replayed, weights_there = trained(True)

@@ -18,6 +18,8 @@ _BUFFER = "momentum_buffer"  # the name in torch.optim.Muon
 _COEFFICIENTS = (3.4445, -4.7750, 2.0315)
 _ITERATIONS = 5
 _EPS = 1e-7
+_DTYPES = {"cuda": torch.bfloat16}
+"""``torch.optim.Muon`` computes in bfloat16 everywhere, but many CPUs have no fast bfloat16."""
 
 
 @dataclass(frozen=True)
@@ -70,14 +72,11 @@ class Muon(AdamW):
 def orthogonalise(matrices: Tensor) -> Tensor:
     """Move all singular values of each matrix towards 1, with five steps of a Newton-Schulz iteration.
 
-    It computes in bfloat16 on a GPU, as ``torch.optim.Muon`` does everywhere, and in float32 on a CPU, where many
-    processors have no fast bfloat16.
-
     Args:
         matrices: float32 (k n m).
     """
     a, b, c = _COEFFICIENTS
-    x = matrices.to(torch.bfloat16 if matrices.is_cuda else torch.float32)
+    x = matrices.to(_DTYPES.get(matrices.device.type, torch.float32))
     tall = x.shape[1] > x.shape[2]
     x = x.mT if tall else x
     x = x / x.norm(dim=(1, 2), keepdim=True).clamp(min=_EPS)
