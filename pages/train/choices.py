@@ -7,13 +7,14 @@ Each network has its own control keys, so that it keeps its settings when anothe
 """
 
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import KW_ONLY, dataclass
+from dataclasses import KW_ONLY, dataclass, field
 from typing import Any, ClassVar, get_args
 
 from pages.server.limits import DemoLimits
 from vit import config as limits
 from vit.config import (
     RECIPES,
+    STRONGER,
     DataConfig,
     ModelConfig,
     ReferenceConfig,
@@ -34,6 +35,7 @@ COURSE_GRIDS = (2, 3, 4, 6, 8, 12, 16)
 """Offered numbers of patches along one side for the course network, whose size depends on this number."""
 
 RECIPE_FIELDS = {"epochs": "epochs", "batch": "batch_size", "lr": "lr", "augment": "augment"}
+RECIPE_FIELDS |= {name: name for name in (*STRONGER, "teacher")}
 """The controls of a recipe, and the settings behind them."""
 
 Values = Mapping[str, Any]
@@ -49,6 +51,7 @@ class Space:
         devices: as :func:`vit.support.hardware.devices` lists them, the fastest first.
         recipe: a name of :data:`vit.config.RECIPES`.
         demo: the limits of a public demo; None on a private machine.
+        teachers: image size of each run that can be the teacher.
     """
 
     base: ModelConfig
@@ -56,6 +59,7 @@ class Space:
     devices: tuple[Device, ...]
     recipe: str = "standard"
     demo: DemoLimits | None = None
+    teachers: Mapping[str, int] = field(default_factory=dict)
 
     wide_first: ClassVar[tuple[str, ...]] = ()
     """Controls that are lowered, in this order, when a network is too large for a demo."""
@@ -110,6 +114,7 @@ class Space:
         words = {
             "device": ["auto", *(device.name for device in self.devices)],
             "augment": get_args(limits.Augmentation),
+            "teacher": ["", *self.teachers],
         }
         numbers = {
             "size": self.sizes(),
@@ -118,7 +123,12 @@ class Space:
             "lr": limits.LEARNING_RATES,
             "processes": range(1, max(device.count for device in self.devices) + 1),
         }
-        offered = (words | numbers | self.own_values())[key]
+        stronger = dict(STRONGER)
+        if not isinstance(self.base, TransformerConfig):
+            stronger["optimizer"] = stronger["optimizer"][:1]
+        if not isinstance(self.base, ViTConfig):
+            stronger["diversity"] = stronger["diversity"][:1]
+        offered = (words | numbers | stronger | self.own_values())[key]
         default = self.defaults()[key]
         if isinstance(default, str):
             return list(offered)
@@ -188,6 +198,8 @@ class Space:
         return [value for value in self.values(key) if value == values[key] or self._possible(key, value, values)]
 
     def _possible(self, key: str, value: Any, values: Values) -> bool:
+        if key == "teacher" and value and self.teachers[value] != values["size"]:
+            return False
         changed = self.consistent({**values, key: value})
         return changed[key] == value and self.fits(changed)
 
@@ -197,6 +209,8 @@ class Space:
             key: values[key] if key == "seed" or values[key] in self.values(key) else default
             for key, default in self.defaults().items()
         }
+        if self.teachers.get(known["teacher"]) != known["size"]:
+            known["teacher"] = ""
         values = self.consistent(known)
         if self.demo is not None:
             values = self._made_smaller(values, self.wide_first, self._small_enough)
@@ -373,13 +387,20 @@ def make_space(
     devices: tuple[Device, ...],
     recipe: str = "standard",
     demo: DemoLimits | None = None,
+    teachers: Mapping[str, int] | None = None,
 ) -> Space:
     """Return the space of a network with random initial weights."""
-    return SPACES[base.architecture](base, info, devices, recipe, demo)
+    return SPACES[base.architecture](base, info, devices, recipe, demo, teachers or {})
 
 
 def make_tuned_space(
-    origin: RunConfig, start: StartConfig, info: DataInfo, devices: tuple[Device, ...], demo: DemoLimits | None = None
+    origin: RunConfig,
+    start: StartConfig,
+    info: DataInfo,
+    devices: tuple[Device, ...],
+    demo: DemoLimits | None = None,
+    teachers: Mapping[str, int] | None = None,
 ) -> TunedSpace:
     """Return the space of fine-tuning a run with the settings ``origin``."""
-    return TunedSpace(origin.model, info, devices, default_recipe(start), demo, origin=origin, start=start)
+    recipe = default_recipe(start)
+    return TunedSpace(origin.model, info, devices, recipe, demo, teachers or {}, origin=origin, start=start)

@@ -11,6 +11,7 @@ from pages.train.choices import RECIPE_FIELDS, Space
 from pages.ui.wording import term
 from vit.config import (
     DEPARTURES,
+    STRONGER,
     DataConfig,
     Departure,
     ModelConfig,
@@ -42,7 +43,7 @@ SETTINGS: dict[str, tuple[type[Settings], str]] = {
     "processes": (TrainingConfig, "processes"),
     "seed": (TrainingConfig, "seed"),
     "layer_decay": (StartConfig, "layer_decay"),
-}
+} | {name: (TrainingConfig, name) for name in (*STRONGER, "teacher")}
 """The setting behind each control, from which its label and its help come."""
 DERIVED = {
     "head_dim": words.HEAD_WIDTH,
@@ -69,16 +70,21 @@ TERMS = {
     "augment": ("augmentation",),
     "seed": ("seed",),
     "layer_decay": ("layer-wise decay",),
+    "mixup": ("mixup",),
+    "cutmix": ("CutMix",),
+    "average": ("average of the weights",),
+    "teacher": ("distillation",),
 }
 """The glossary terms that the help of a control explains."""
 
 RECIPE_NAMES = {
     "standard": "Standard",
+    "strong": "Stronger",
     "course": "Course report",
     "fine-tune": "Fine-tuning",
     "frozen": "Head only",
 }
-OFFERED_RECIPES = ("standard", "course")
+OFFERED_RECIPES = ("standard", "strong", "course")
 """Recipes for random initial weights; for fine-tuning the recipe follows from what is trained."""
 MENDS: dict[Departure, str] = {
     "projection": "Token-wise Q, K, V",

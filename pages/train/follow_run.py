@@ -289,8 +289,10 @@ def show_curves(run: Run, lines: dict[tuple, dict]) -> None:
 def loss_words(training: TrainingConfig) -> str:
     """Explain why training loss and validation loss differ."""
     parts = [
-        "on augmented images" if training.augment != "none" else "",
+        "on augmented images" if training.augment != "none" or training.randaugment else "",
+        "on mixed images" if training.mixes else "",
         "with softened labels" if training.label_smoothing else "",
+        "with the answers of the teacher as part of it" if training.teacher else "",
         "while the weights still change",
     ]
     taken = ", ".join(part for part in parts if part)

@@ -14,6 +14,7 @@ from pages.train.minute import offer_minute
 from pages.train.network import SENTENCES, model_controls, show_departures
 from pages.train.recipe import training_controls
 from pages.train.start_from import backbone_controls, choose_frozen, choose_start, recipe_reason
+from pages.train.stronger import find_teachers
 from pages.train.sweep_form import offer_sweep
 from pages.ui.demo_notice import show_notice, train_words
 from pages.ui.run_words import SET_UP
@@ -55,13 +56,14 @@ def show_form(info: DataInfo) -> None:
         origin = choose_start()
         start = choose_frozen(origin) if origin else None
         base: ModelConfig = origin.config.model if origin else choose_model()
+    teachers = find_teachers(info)
     with training_box:
         st.subheader("Training", anchor=False)
         if origin and start:
             st.caption(recipe_reason(start))
-            space: Space = make_tuned_space(origin.config, start, info, machine(), access.bounds())
+            space: Space = make_tuned_space(origin.config, start, info, machine(), access.bounds(), teachers)
         else:
-            space = make_space(base, info, machine(), choose_recipe(), access.bounds())
+            space = make_space(base, info, machine(), choose_recipe(), access.bounds(), teachers)
     controls = Controls(space)
     with model_box:
         if start:

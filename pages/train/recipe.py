@@ -3,6 +3,7 @@
 import streamlit as st
 
 from pages.train.controls import RECIPE_NAMES, Controls, show
+from pages.train.stronger import stronger_controls, stronger_words
 from pages.ui.wording import term
 from vit.config import EPOCHS, RECIPES, DataConfig, TrainingConfig
 from vit.support.hardware import Device
@@ -23,7 +24,7 @@ def training_controls(controls: Controls, devices: tuple[Device, ...]) -> None:
     now, images = config.training, config.data
     st.caption(
         f"{_sentence(step_words(now))} Other settings in the recipe **{RECIPE_NAMES[controls.space.recipe]}**: "
-        f"{recipe_words(recipe, images)}.",
+        f"{recipe_words(recipe.model_copy(update={'optimizer': now.optimizer}), images)}.",
         help=term("weight decay", "label smoothing"),
     )
     with st.expander("More about the training", icon=":material/tune:"):
@@ -44,12 +45,14 @@ def training_controls(controls: Controls, devices: tuple[Device, ...]) -> None:
                 )
             low, high, _ = TrainingConfig.limits("seed")
             controls.number("seed", widget=st.number_input, low=low or 0, high=high or 0)
+    stronger_controls(controls)
 
 
 def step_words(training: TrainingConfig) -> str:
-    """Describe the settings of a step: batch size, learning rate and augmentation."""
+    """Describe the settings of a step: batch size, learning rate, augmentation, and what a stronger recipe adds."""
     augmentation = "no" if training.augment == "none" else show("augment", training.augment).lower()
-    return f"batches of {training.batch_size}, learning rate {training.lr:g}, {augmentation} augmentation"
+    parts = [f"batches of {training.batch_size}", f"learning rate {training.lr:g}", f"{augmentation} augmentation"]
+    return ", ".join([*parts, *stronger_words(training)])
 
 
 def rate_words(training: TrainingConfig) -> str:
@@ -71,6 +74,8 @@ def pixel_words(images: DataConfig) -> str:
 def recipe_words(training: TrainingConfig, images: DataConfig | None = None) -> str:
     """Describe the settings of a recipe that have no control, as a sentence without its full stop."""
     decay = f"AdamW with weight decay {training.weight_decay:g}" if training.weight_decay else "Adam"
+    if training.optimizer == "muon":
+        decay = f"Muon for the matrices of the encoder, {decay}"
     parts = [
         f"{decay}, betas {training.betas[0]:g} and {training.betas[1]:g}",
         rate_words(training),

@@ -246,6 +246,22 @@ TOPICS: dict[str, dict[str, Term]] = {
             "Training images are randomly flipped, shifted, recoloured or partly erased in each epoch, so that the "
             "network cannot memorise them."
         ),
+        "mixup": Term(
+            "Each training image is blended with another one, and the network has to name both in proportion. It then "
+            "answers less abruptly between the classes (Zhang et al. 2018)."
+        ),
+        "CutMix": Term(
+            "A box of each training image is replaced by the same box of another one, and the network has to name both "
+            "in proportion to their areas (Yun et al. 2019)."
+        ),
+        "distillation": Term(
+            "A network, the student, learns not only from the labels but also from the answers of a trained network, "
+            "the teacher, to the same images (Hinton et al. 2015)."
+        ),
+        "average of the weights": Term(
+            "A second set of weights that follows the trained ones slowly. It evens out the noise of single steps and "
+            "is often more accurate."
+        ),
         "dropout": Term(
             "Sets a random share of the numbers to zero during training, so that the network does not rely on single "
             "ones."

@@ -1,6 +1,6 @@
 """Settings of a training, and the recipes."""
 
-from typing import Annotated, Literal, Self
+from typing import Annotated, Literal, Self, get_args
 
 from pydantic import Field, model_validator
 
@@ -22,6 +22,22 @@ Augmentation = Literal["standard", "none"]
 Schedule = Literal["cosine", "constant"]
 Optimizer = Literal["adamw", "muon"]
 Distillation = Literal["soft", "hard"]
+STRONGER: dict[str, tuple] = {
+    "mixup": (0.0, 0.1, 0.2, 0.4, 0.8, 1.0),
+    "cutmix": (0.0, 0.5, 1.0),
+    "mix_probability": (0.1, 0.25, 0.5, 0.75, 1.0),
+    "randaugment": (0, 1, 2, 3),
+    "magnitude": (3.0, 5.0, 7.0, 9.0, 12.0, 15.0),
+    "repeats": (1, 2, 3),
+    "average": (0.0, 0.9, 0.98, 0.99, 0.995, 0.999),
+    "distillation": get_args(Distillation),
+    "teacher_weight": (0.1, 0.3, 0.5, 0.7, 0.9, 1.0),
+    "temperature": (1.0, 2.0, 3.0, 4.0, 6.0),
+    "optimizer": get_args(Optimizer),
+    "blank_images": (0.0, 0.02, 0.05, 0.1),
+    "diversity": (0.0, 0.01, 0.03, 0.1, 0.3, 1.0),
+}
+"""The values that are offered for the settings of a stronger recipe, apart from the teacher."""
 
 
 class TrainingConfig(Settings):
@@ -171,6 +187,7 @@ class TrainingConfig(Settings):
             title="Mixup",
             description="Parameter of the beta distribution from which the ratio of two blended images is drawn; 0 "
             "turns mixup off",
+            json_schema_extra={"choices": {0.0: "Off"}},
         ),
     ] = 0.0
     cutmix: Annotated[
@@ -181,6 +198,7 @@ class TrainingConfig(Settings):
             title="CutMix",
             description="Parameter of the beta distribution from which the area of a pasted box is drawn; 0 turns "
             "CutMix off",
+            json_schema_extra={"choices": {0.0: "Off"}},
         ),
     ] = 0.0
     mix_probability: Annotated[
@@ -199,6 +217,7 @@ class TrainingConfig(Settings):
             le=4,
             title="RandAugment",
             description="Number of random operations (rotation, shear, shift, scale, colours) for each training image",
+            json_schema_extra={"choices": {0: "Off"}},
         ),
     ] = 0
     magnitude: Annotated[
@@ -223,6 +242,7 @@ class TrainingConfig(Settings):
             title="Average of the weights",
             description="Decay of an exponential moving average of the weights, which is then what is validated and "
             "kept; 0 turns it off",
+            json_schema_extra={"choices": {0.0: "Off"}},
         ),
     ] = 0.0
     teacher: Annotated[
@@ -232,6 +252,7 @@ class TrainingConfig(Settings):
             title="Teacher",
             description="Distillation: also learn from the answers of this run, which has the same classes and image "
             "size",
+            json_schema_extra={"choices": {"": "None"}},
         ),
     ] = ""
     distillation: Annotated[
@@ -277,6 +298,7 @@ class TrainingConfig(Settings):
             title="Blank images",
             description="Share of training images that are replaced by their mean colour, with all classes equally "
             "likely as target, so that the answer to an empty image is undecided",
+            json_schema_extra={"choices": {0.0: "Off"}},
         ),
     ] = 0.0
     diversity: Annotated[
@@ -287,6 +309,7 @@ class TrainingConfig(Settings):
             title="Diversity of heads",
             description="Weight of a penalty on the mean correlation between the attention maps of the heads of a "
             "layer; training is slower with it",
+            json_schema_extra={"choices": {0.0: "Off"}},
         ),
     ] = 0.0
 

@@ -111,7 +111,8 @@ def _heights(config: RunConfig, device: str, images: int) -> tuple[float, ...]:
     validated = min(validated, config.data.val_images or validated)
     weights = FLOAT * counts.parameters
     trained = FLOAT * count_trained(config)
-    lasting = weights + 3 * trained  # the weights, the gradients, AdamW's two moments
+    averaged = weights if recipe.average else 0
+    lasting = weights + 3 * trained + averaged  # the weights, the gradients, AdamW's two moments
     step: float = batch * counts.peak
     validation: float = validated * sum(counts.flow)
     heap = counts.tensors + counts.passing
@@ -126,7 +127,7 @@ def _heights(config: RunConfig, device: str, images: int) -> tuple[float, ...]:
     if recipe.keep == "training_loss":
         lasting += weights
     # The weights and the moments as bytes, and those as a file.
-    return lasting + step, lasting + validation, lasting + 2 * (weights + 2 * trained)
+    return lasting + step, lasting + validation, lasting + 2 * (weights + 2 * trained + averaged)
 
 
 def _in_heap(tensors: tuple[int, ...], images: int) -> int:
@@ -135,9 +136,12 @@ def _in_heap(tensors: tuple[int, ...], images: int) -> int:
 
 
 def disk_bytes(config: RunConfig) -> int:
-    """Return the size of a run's files: the kept weights, a resume's weights and two moments, and fp16 snapshots."""
-    snapshots = min(config.training.snapshots, config.training.epochs)
-    return count_parameters(config.model) * 2 * (FLOAT + snapshots) + count_trained(config) * 2 * FLOAT
+    """Return the size of a run's files: the kept weights, what a resume needs, and fp16 snapshots.
+
+    A resume needs the weights, two moments and, if there is one, the average of the weights.
+    """
+    snapshots, averaged = min(config.training.snapshots, config.training.epochs), bool(config.training.average)
+    return count_parameters(config.model) * (2 * snapshots + (2 + averaged) * FLOAT) + count_trained(config) * 2 * FLOAT
 
 
 def fits(config: RunConfig, device: Device) -> bool:
