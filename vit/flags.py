@@ -90,6 +90,9 @@ FLAGS = (
     Flag("--dropout", "model", "dropout"),
     Flag("--drop-path", "model", "drop_path"),
     Flag("--mended", "model", "mended", f"any of {', '.join(DEPARTURES)}"),
+    Flag("--learn-from", "training", "learn_from"),
+    Flag("--local-crops", "training", "local_crops"),
+    Flag("--mask-ratio", "training", "mask_ratio"),
     Flag("--epochs", "training", "epochs"),
     Flag("--batch-size", "training", "batch_size"),
     Flag("--lr", "training", "lr"),
@@ -146,7 +149,7 @@ def add_flags(parser: argparse.ArgumentParser) -> None:
         "--recipe",
         choices=RECIPES,
         help="start from these training settings, which other flags change (default standard, whose values are shown "
-        "below; with --start fine-tune, with --frozen frozen)",
+        "below; with --start fine-tune, with --frozen frozen, with --learn-from dino or mae the recipe of that name)",
     )
     groups = {section: parser.add_argument_group(title) for section, title in _GROUPS.items()}
     for flag in FLAGS:
@@ -206,11 +209,12 @@ def to_config(arguments: argparse.Namespace) -> RunConfig:
     natural = origin.model.image_size if origin else info.auto_image_size
     size = chosen["data"].get("image_size", natural)
     data = DataConfig(**chosen["data"] | {"source": info.source, "image_size": size, "class_names": info.class_names})
-    training = TrainingConfig(**RECIPES[arguments.recipe or default_recipe(start)].model_dump() | chosen["training"])
+    recipe = arguments.recipe or default_recipe(start, chosen["training"].get("learn_from", "labels"))
+    training = TrainingConfig(**RECIPES[recipe].model_dump() | chosen["training"])
     if fine_tuning:
         start, origin = fine_tuning
         return _with_its_teacher(finetune.run_config(origin, start, data, training, **chosen["model"]))
-    model = {"image_size": size, "num_classes": len(info.class_names)} | chosen["model"]
+    model = {"image_size": size, "num_classes": training.outputs(info.class_names)} | chosen["model"]
     if isinstance(base, ViTConfig) and "embed_dim" not in model and "num_heads" in model:
         model["embed_dim"] = model["num_heads"] * base.head_dim
     return _with_its_teacher(RunConfig(model=type(base)(**base.model_dump() | model), data=data, training=training))
@@ -285,9 +289,10 @@ def command_line(config: RunConfig, name: str | None = None) -> str:
     """Return the command that trains a run with these settings, without the flags that have their default value."""
     command = ["python", "-m", "vit", "train"]
     model, start, recipe = config.model, config.start, recipe_of(config.training, config.start)
-    defaults = RunConfig(model=MODELS[model.name], training=RECIPES[recipe])
+    standard = MODELS[model.name].model_copy(update={"num_classes": model.num_classes})
+    defaults = RunConfig(model=standard, training=RECIPES[recipe])
     backbone = _backbone(config)
-    if recipe != default_recipe(start):
+    if recipe != default_recipe(start):  # the recipe's name also says whether the training learns from labels
         command += ["--recipe", recipe]
     for flag in FLAGS:
         if getattr(config, flag.section) is None or (flag.section == "model" and not hasattr(model, flag.field)):

@@ -371,13 +371,16 @@ class ViT(nn.Module):
             ValueError: the shape of the images is not the configured one.
         """
         check_images(images, self.config)
-        patches = self.patch_embed(images)
+        return self.add_positions(self.patch_embed(images), self.pos_embed)
+
+    def add_positions(self, patches: Tensor, positions: Tensor) -> Tensor:
+        """Return the tokens that enter the first block, from patch tokens and the position embeddings of their grid."""
         if self.config.no_embed_class:
-            patches = patches + self.pos_embed
+            patches = patches + positions
         before = [token for token in (self.cls_token, self.reg_token) if token is not None]
         tokens = torch.cat([*(token.expand(patches.shape[0], -1, -1) for token in before), patches], dim=1)
         if not self.config.no_embed_class:
-            tokens = tokens + self.pos_embed
+            tokens = tokens + positions
         return self.norm_pre(self.pos_drop(tokens))
 
     def summarise(self, tokens: Tensor) -> Tensor:

@@ -71,6 +71,8 @@ class RunConfig(Settings):
                 f"the model's image_size = {self.model.image_size} is not the data's, which is {self.data.image_size}: "
                 "choose the same for both."
             )
+        if not self.training.labelled:
+            return self._without_labels()
         if self.data.class_names and len(self.data.class_names) != self.model.num_classes:
             raise SettingsError(
                 f"num_classes = {self.model.num_classes}, but the data has {len(self.data.class_names)} classes: "
@@ -87,4 +89,29 @@ class RunConfig(Settings):
             )
         if recipe.diversity and not isinstance(network, ViTConfig):
             raise SettingsError("diversity compares the heads of a Vision Transformer: leave it out, or use vit.")
+        return self
+
+    def _without_labels(self) -> Self:
+        """Check the settings of a training without labels."""
+        method = f"learn_from = {self.training.learn_from!r}"
+        if not isinstance(self.model, ViTConfig):
+            raise SettingsError(
+                f"{method} needs a Vision Transformer, and the network is a {self.model.title}: choose the network "
+                "'vit', or learn_from = 'labels'."
+            )
+        if self.model.num_classes:
+            raise SettingsError(
+                f"{method} trains a network without a classification head, and num_classes is "
+                f"{self.model.num_classes}: choose num_classes = 0."
+            )
+        if self.start is not None:
+            raise SettingsError(
+                f"{method} starts from random weights, and start names the run {self.start.run!r}: leave start out, "
+                "or choose learn_from = 'labels'."
+            )
+        if self.model.grid < 2:
+            raise SettingsError(
+                f"{method} needs several patches along each side, and patch_size = {self.model.patch_size} makes one: "
+                "choose smaller patches."
+            )
         return self

@@ -38,11 +38,37 @@ STRONGER: dict[str, tuple] = {
     "diversity": (0.0, 0.01, 0.03, 0.1, 0.3, 1.0),
 }
 """The values that are offered for the settings of a stronger recipe, apart from the teacher."""
+LearnFrom = Literal["labels", "dino", "mae"]
+LOCAL_CROPS = range(0, 9)
+MASK_RATIOS = (0.5, 0.6, 0.75, 0.9)
 
 
 class TrainingConfig(Settings):
     """The recipe: how a network is trained."""
 
+    # Caron et al. 2021; He et al. 2022.
+    learn_from: Annotated[
+        LearnFrom,
+        Field(
+            title="Learn from",
+            description="What a training learns from: the labels; or the images alone, with DINO (a student predicts "
+            "a teacher's output for other crops of the same image) or MAE (reconstruct hidden patches)",
+            json_schema_extra={"choices": {"labels": "Labels", "dino": "No labels (DINO)", "mae": "No labels (MAE)"}},
+        ),
+    ] = "labels"
+    local_crops: Annotated[
+        int,
+        Field(
+            ge=LOCAL_CROPS[0],
+            le=LOCAL_CROPS[-1],
+            title="Local crops",
+            description="Number of small crops of each image that DINO's student sees besides two large ones",
+        ),
+    ] = 4
+    mask_ratio: Annotated[
+        float,
+        Field(ge=0.1, le=0.95, title="Masked share", description="Share of the patches that MAE hides"),
+    ] = 0.75
     epochs: Annotated[int, Field(ge=1, le=10_000, title="Epochs", description="Passes over the training images")] = 20
     batch_size: Annotated[
         int, Field(ge=1, le=8192, title="Batch size", description="Number of images in a training step")
@@ -323,6 +349,24 @@ class TrainingConfig(Settings):
         """Whether targets are probabilities in place of labels."""
         return self.mixes or bool(self.blank_images)
 
+    @model_validator(mode="after")
+    def _learns_alone(self) -> Self:
+        if self.learn_from != "labels" and self.processes > 1:
+            raise SettingsError(
+                f"learn_from = {self.learn_from!r} trains in one process, and processes is {self.processes}: choose "
+                "processes = 1, or learn_from = 'labels'."
+            )
+        return self
+
+    @property
+    def labelled(self) -> bool:
+        """Whether the training learns from labels; otherwise the network gets no head."""
+        return self.learn_from == "labels"
+
+    def outputs(self, class_names: tuple[str, ...]) -> int:
+        """Return ``num_classes`` of the network for data with these classes: 0 without labels."""
+        return len(class_names) if self.labelled else 0
+
 
 RECIPES = {
     "standard": TrainingConfig(),
@@ -343,22 +387,28 @@ RECIPES = {
     "strong": TrainingConfig(average=0.99),
     "fine-tune": TrainingConfig(epochs=10, lr=5e-4, weight_decay=0.05, snapshots=5),
     "frozen": TrainingConfig(epochs=10, lr=2e-3, weight_decay=0.0, snapshots=5),
+    "dino": TrainingConfig(learn_from="dino", epochs=50, lr=1e-3, weight_decay=0.05, keep="last"),
+    "mae": TrainingConfig(learn_from="mae", epochs=50, lr=1e-3, weight_decay=0.05, betas=(0.9, 0.95), keep="last"),
 }
 """Recipes by their ``--recipe`` name: the default, the course report's (see vit.reference), one for few images (with a
-teacher it is stronger still), and the recipes for fine-tuning all weights and for training only the head."""
+teacher it is stronger still), the recipes for fine-tuning all weights and for training only the head, and those without
+labels."""
 
 
-def default_recipe(start: "StartConfig | None") -> str:
+def default_recipe(start: "StartConfig | None", learn_from: LearnFrom = "labels") -> str:
+    """Return the recipe of a training that names none."""
+    if learn_from != "labels":
+        return learn_from
     return "standard" if start is None else "frozen" if start.frozen else "fine-tune"
 
 
 def recipe_of(training: TrainingConfig, start: "StartConfig | None" = None) -> str:
     """Return the recipe of :data:`RECIPES` from which these settings differ in the fewest fields.
 
-    The recipes for fine-tuning are considered only with a ``start``.
+    The recipes for fine-tuning are considered only with a ``start``, and those without labels only without labels.
     """
-    own = default_recipe(start)
-    names = dict.fromkeys([own, "standard", "course", "strong"])
+    own = default_recipe(start, training.learn_from)
+    names = dict.fromkeys([own, "standard", "course", "strong"] if training.labelled else [own])
 
     def differing(name: str) -> int:
         return sum(getattr(RECIPES[name], it) != getattr(training, it) for it in TrainingConfig.model_fields)

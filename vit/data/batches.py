@@ -119,6 +119,11 @@ class Batches:
             self.seed(epoch, step)
             yield self.batch(self.rows(order, step))
 
+    @property
+    def count(self) -> int:
+        """Number of images."""
+        return self._count
+
     def order(self, epoch: int) -> Tensor:
         """Return the rows of the split in the order of an epoch, int64; on the device if the images are resident."""
         order = torch.randperm(
@@ -202,6 +207,19 @@ class Batches:
             rows = torch.arange(start, min(start + self.batch_size, self._count))
             images, labels = self._gather(rows[part(len(rows))])
             yield _normalise(images, self._mean, self._std), labels
+
+    def plain(self, rows: Tensor) -> tuple[Tensor, Tensor]:
+        """Return the images of rows, normalised but not augmented, and their labels."""
+        images, labels = self._gather(rows)
+        return _normalise(images, self._mean, self._std), labels
+
+    def pixels(self, rows: Tensor) -> Tensor:
+        """Return the images of rows as float32 (b c h w) in [0, 1]."""
+        return self._gather(rows)[0].to(torch.float32).mul_(1 / 255)
+
+    def standardise(self, images: Tensor) -> Tensor:
+        """Normalise images in [0, 1] in place, with the mean and deviation of each channel."""
+        return images.sub_(self._mean).div_(self._std)
 
     def _gather(self, rows: Tensor) -> tuple[Tensor, Tensor]:
         """Return the images uint8 (b c h w) and labels (b,) of these rows, on the device."""

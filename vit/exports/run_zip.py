@@ -307,7 +307,8 @@ def _epoch_fields() -> list[str]:
     """Return the names of the numbers of an epoch, which the status also holds for the best epoch."""
     from vit.trainer import Epoch
 
-    return [field.name for field in fields(Epoch) if field.repr and field.name != "kept"]
+    optional = ("kept", "train_accuracy")  # a training without labels has no train_accuracy
+    return [field.name for field in fields(Epoch) if field.repr and field.name not in optional]
 
 
 def _numbers(values: Mapping[str, Any], required: list[str]) -> bool:

@@ -142,5 +142,7 @@ class Journal:
 
 def _line(event: str, record: "Step | Epoch") -> dict[str, Any]:
     """Return the numbers of a record as a line of ``metrics.jsonl``."""
-    names = (item.name for item in fields(record) if item.name not in ("best", "weights", "checkpoint"))
-    return {"event": event} | {name: getattr(record, name) for name in names}
+    left_out = ("best", "weights", "checkpoint", "measures")
+    numbers = {item.name: getattr(record, item.name) for item in fields(record) if item.name not in left_out}
+    numbers |= getattr(record, "measures", {})
+    return {"event": event} | {name: value for name, value in numbers.items() if value is not None}

@@ -37,7 +37,9 @@ STOP = ".stop"
 
 _RESULTS = (LAST, METRICS, TENSORBOARD, SNAPSHOTS, PICTURE, DEPENDENCE, MODEL)
 """The files that a training makes, in the order of deletion: first the one that a resume would use."""
-_EPOCH_METRICS = ("epoch", "step", "train_loss", "train_accuracy", "val_loss", "val_accuracy", "lr", "seconds")
+_EPOCH_METRICS = ("epoch", "step", "train_loss", "val_loss", "val_accuracy", "lr", "seconds")
+_OPTIONAL_METRICS = ("train_accuracy", "teacher_entropy", "divergence")
+"""Numbers that only some trainings have: with labels, and with DINO."""
 _METRICS_TAIL = 2**17
 
 
@@ -185,8 +187,9 @@ def _parse_kept_metrics(path: Path, _inode: int, _mtime_ns: int, _size: int) -> 
         found = {name: json.loads(text) for name, text in safetensors_metadata(path).items()}
     except (ValueError, RecursionError):
         return None
-    numbers = all(type(found.get(name)) in (int, float) for name in _EPOCH_METRICS)
-    return {name: found[name] for name in _EPOCH_METRICS} if numbers and found.get("validated") is True else None
+    names = (*_EPOCH_METRICS, *(name for name in _OPTIONAL_METRICS if name in found))
+    numbers = all(type(found.get(name)) in (int, float) for name in names)
+    return {name: found[name] for name in names} if numbers and found.get("validated") is True else None
 
 
 def write_status(path: Path, status: Status) -> None:

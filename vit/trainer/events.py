@@ -30,7 +30,11 @@ class Epoch:
     """One pass over the training images, and the validation after it.
 
     Attributes:
-        train_loss, train_accuracy: means over the pass, on augmented images and while the weights changed.
+        train_loss, train_accuracy: means over the pass, on augmented images and while the weights changed; there is no
+            ``train_accuracy`` without labels.
+        val_loss, val_accuracy: on the validation images; without labels ``val_accuracy`` is the k-nearest-neighbour
+            accuracy of :mod:`vit.trainer.objectives.neighbours`.
+        measures: further figures of the validation by name, such as DINO's ``teacher_entropy``.
         kept: whether there are new weights to keep.
         weights: the weights to keep, valid until the next event: those at the end of the epoch, or, with
             ``keep="training_loss"``, those of a step within it.
@@ -40,12 +44,13 @@ class Epoch:
     epoch: int
     step: int
     train_loss: float
-    train_accuracy: float
+    train_accuracy: float | None
     val_loss: float
     val_accuracy: float
     lr: float
     seconds: float
     kept: bool
+    measures: dict[str, float] = field(repr=False)
     best: dict[str, float] = field(repr=False, compare=False)
     weights: dict[str, Tensor] = field(repr=False, compare=False)
     checkpoint: Checkpoint = field(repr=False, compare=False)

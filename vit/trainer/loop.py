@@ -25,7 +25,7 @@ from vit.trainer import checkpoint
 from vit.trainer.checkpoint import Checkpoint
 from vit.trainer.events import Epoch, Event, Note, Snapshot, Step
 from vit.trainer.muon import build_optimizer
-from vit.trainer.objectives import LabelObjective, Objective
+from vit.trainer.objectives import Objective, build_objective
 from vit.trainer.schedule import learning_rate, snapshot_epochs
 from vit.trainer.step import Stepper
 
@@ -148,6 +148,8 @@ class _Loop:
         self, config: RunConfig, data: ImageData, stop: Callable[[], bool], world: World, teacher: nn.Module | None
     ) -> None:
         self.recipe = config.training
+        if not self.recipe.labelled and not world.alone:
+            raise TrainingFailed("A training without labels runs in one process: start it without torchrun.")
         self.world = world
         self.stop_requested = stop
         self.device = world.device(hardware.resolve(self.recipe.device))
@@ -162,7 +164,6 @@ class _Loop:
             model = nn.SyncBatchNorm.convert_sync_batchnorm(model)  # exists only for GPUs
             self.separate_batch_norm = False
         self.model = model
-        self.optimizer = build_optimizer(self.model, self.recipe, config.start.layer_decay if config.start else 1.0)
         train, val = data.splits()
         common: dict[str, Any] = {
             "device": self.device,
@@ -178,7 +179,9 @@ class _Loop:
         self.val = Batches(val, batch_size=val_batch, drop_last=drop_last, **common)
         if self.recipe.teacher and teacher is None:
             raise TrainingFailed("This training has a teacher: give fit the network of teachers.load_teacher.")
-        self.objective: Objective = LabelObjective(self.model, self.train, self.recipe, teacher)
+        self.objective: Objective = build_objective(self.model, self.train, self.recipe, teacher)
+        decay = config.start.layer_decay if config.start else 1.0
+        self.optimizer = build_optimizer(self.model, self.recipe, decay, self.objective.modules)
         self.stepper = Stepper(self.objective, self.optimizer, world)
         self.reported_eager = ""
         self.report_seconds = REPORT_SECONDS[self.device.type]
@@ -304,12 +307,12 @@ class _Loop:
         validation = self._validate()
         if validation is None:
             return None
-        totals = self.totals
+        totals, measures = self.totals, self.objective.measures
         metrics: dict[str, Any] = {
             "epoch": epoch,
             "step": self.step,
             "train_loss": totals.loss_sum / max(1, totals.seen),
-            "train_accuracy": totals.right / max(1, totals.seen),
+            "train_accuracy": totals.right / max(1, totals.seen) if self.objective.labelled else None,
             "val_loss": validation[0],
             "val_accuracy": validation[1],
             "lr": learning_rate(self.recipe, max(0, self.step - 1), self.total),
@@ -326,8 +329,9 @@ class _Loop:
                 if validation is None:
                     return None
                 best = metrics | {"step": step, "val_loss": validation[0], "val_accuracy": validation[1]}
+        best = {name: value for name, value in (best | self.objective.measures).items() if value is not None}
         self.epochs_done, self.totals = epoch, _EpochTotals()
-        return Epoch(**metrics, kept=kept, best=best, weights=weights, checkpoint=self._checkpoint())
+        return Epoch(**metrics, measures=measures, kept=kept, best=best, weights=weights, checkpoint=self._checkpoint())
 
     def _validate_weights(self, weights: dict[str, Tensor]) -> tuple[float, float] | None:
         """Validate with other weights, then restore the model's own."""

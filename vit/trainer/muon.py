@@ -5,6 +5,7 @@ matrix after the other. Here matrices of one shape are taken together.
 """
 
 import math
+from collections.abc import Mapping
 from dataclasses import dataclass
 
 import torch
@@ -38,8 +39,14 @@ class Muon(AdamW):
     learning rate and weight decay mean the same for both.
     """
 
-    def __init__(self, model: nn.Module, config: TrainingConfig, layer_decay: float = 1.0) -> None:
-        super().__init__(model, config, layer_decay)
+    def __init__(
+        self,
+        model: nn.Module,
+        config: TrainingConfig,
+        layer_decay: float = 1.0,
+        modules: Mapping[str, nn.Module] | None = None,
+    ) -> None:
+        super().__init__(model, config, layer_decay, modules)
         self._weight_decay = config.weight_decay
         found: dict[tuple[torch.Size, float], _Matrices] = {}
         for parameter, moments, scale in zip(self.parameters, self._moments, self._scales, strict=True):
@@ -86,6 +93,11 @@ def orthogonalise(matrices: Tensor) -> Tensor:
     return (x.mT if tall else x).to(matrices.dtype)
 
 
-def build_optimizer(model: nn.Module, config: TrainingConfig, layer_decay: float = 1.0) -> AdamW:
-    """Return the optimiser that the settings ask for."""
-    return (Muon if config.optimizer == "muon" else AdamW)(model, config, layer_decay)
+def build_optimizer(
+    model: nn.Module,
+    config: TrainingConfig,
+    layer_decay: float = 1.0,
+    modules: Mapping[str, nn.Module] | None = None,
+) -> AdamW:
+    """Return the optimiser that the settings ask for, with the arguments of :class:`AdamW`."""
+    return (Muon if config.optimizer == "muon" else AdamW)(model, config, layer_decay, modules)

@@ -69,6 +69,7 @@ class AdamW:
         model: the network; its parameters must be on their device already.
         config: learning rate, weight decay and betas.
         layer_decay: factor of the learning rate from each layer to the layer below it: :func:`layer_scale`.
+        modules: further modules by name, such as a projection head, that are trained at the full learning rate.
 
     Attributes:
         parameters: all of them; those with weight decay come first.
@@ -76,8 +77,16 @@ class AdamW:
         lr: the learning rate, a scalar on the device; fill it before a step.
     """
 
-    def __init__(self, model: nn.Module, config: TrainingConfig, layer_decay: float = 1.0) -> None:
+    def __init__(
+        self,
+        model: nn.Module,
+        config: TrainingConfig,
+        layer_decay: float = 1.0,
+        modules: Mapping[str, nn.Module] | None = None,
+    ) -> None:
         named = [(name, parameter) for name, parameter in model.named_parameters() if parameter.requires_grad]
+        for prefix, module in (modules or {}).items():
+            named += [(f"{prefix}.{name}", parameter) for name, parameter in module.named_parameters()]
         named.sort(key=lambda item: _is_free(*item))  # stable: keeps the model's order
         self.parameters: list[Tensor] = [parameter for _, parameter in named]
         self.decayed = [parameter for name, parameter in named if not _is_free(name, parameter)]
@@ -192,4 +201,4 @@ def has_kernel() -> bool:
 
 def _is_free(name: str, parameter: Tensor) -> bool:
     """Return whether a parameter has no weight decay."""
-    return parameter.ndim < 2 or name.endswith(("pos_embed", "cls_token", "reg_token"))
+    return parameter.ndim < 2 or name.endswith(("pos_embed", "cls_token", "reg_token", "mask_token"))

@@ -60,6 +60,7 @@ class Stepper:
         self.optimizer.lr.fill_(lr)
         self.batches.seed(epoch, position)
         rank = (self.world.rank,) if self.world.rank else ()  # each rank has its own images and its own dropout
+        self.objective.before_step(epoch, step)
         with self._seeded(mix_seed(self.recipe.seed, epoch, step, *rank)):
             result = self._run(rows)
             self.objective.after_step(step)

@@ -20,17 +20,29 @@ class Objective(ABC):
 
     Attributes:
         random: whether :meth:`loss` draws from torch's global generator, which is then seeded for each step.
+        labelled: whether the network has a head that answers, so that correct answers are counted.
+        measures: figures of the last validation besides loss and accuracy, by name.
     """
 
     random = False
+    labelled = True
 
     def __init__(self, model: nn.Module, batches: Batches, recipe: TrainingConfig) -> None:
         self.model, self.batches, self.recipe = model, batches, recipe
+        self.measures: dict[str, float] = {}
 
     @property
     def evaluated(self) -> nn.Module:
         """The network that is validated and whose weights are kept; it has the parameters of ``model``."""
         return self.model
+
+    @property
+    def modules(self) -> dict[str, nn.Module]:
+        """Further modules by name that are trained with ``model`` and left out of the run's weights."""
+        return {}
+
+    def before_step(self, epoch: int, step: int) -> None:  # noqa: B027, most objectives have no schedule
+        """Set what depends on the epoch, from 1, and the step, from 0; :meth:`loss` may be part of a CUDA graph."""
 
     @abstractmethod
     def loss(self, network: nn.Module, rows: Tensor, part: slice) -> tuple[Tensor, Tensor]:

@@ -1,0 +1,102 @@
+"""Random views of images for training without labels: crops of one size, and changes of their colours.
+
+Every function takes whole batches and their random numbers, one row for each image, as in :mod:`vit.data.batches`.
+The colour changes are those of BYOL (Grill et al. 2020), which DINO also uses, with two simplifications: no change of
+hue, and a blur whose strength is the weight of one blurred copy.
+"""
+
+import math
+from functools import cache
+
+import torch
+import torch.nn.functional as F
+from torch import Tensor
+
+ASPECT = (3 / 4, 4 / 3)
+"""Width of a crop divided by its height."""
+JITTER = (0.4, 0.4, 0.4)
+"""Brightness, contrast and saturation are scaled by 1 +- these."""
+JITTER_PROBABILITY = 0.8
+GREY_PROBABILITY = 0.2
+
+CROP_NOISE, COLOUR_NOISE = 5, 8
+"""Random numbers for each crop, and for each change of colours."""
+_LUMA = (0.299, 0.587, 0.114)  # ITU-R BT.601, as in Pillow's greyscale
+_BLUR = (1 / 16, 4 / 16, 6 / 16, 4 / 16, 1 / 16)  # binomial: a standard deviation of one pixel
+
+
+def crop(images: Tensor, noise: Tensor, size: int, area: tuple[float, float]) -> Tensor:
+    """Cut a random rectangle out of each image, flip half of them, and resize them bilinearly.
+
+    Args:
+        images: float32 (b c h w).
+        noise: random numbers in [0, 1), (b, :data:`CROP_NOISE`): area, aspect, row, column, flip.
+        size: side of the result in pixels.
+        area: smallest and largest share of the image's area.
+
+    Returns:
+        float32 (b c size size).
+    """
+    share = area[0] + (area[1] - area[0]) * noise[:, 0]
+    low, high = (math.log(limit) for limit in ASPECT)
+    aspect = torch.exp(low + (high - low) * noise[:, 1])
+    height, width = (share / aspect).sqrt().clamp(max=1), (share * aspect).sqrt().clamp(max=1)
+    rows = (1 - height) * (2 * noise[:, 2] - 1)  # centres, in coordinates from -1 to 1
+    columns = (1 - width) * (2 * noise[:, 3] - 1)
+    width = torch.where(noise[:, 4] < 0.5, -width, width)
+    pixel = (2 * torch.arange(size, device=images.device) + 1) / size - 1
+    y = rows[:, None] + height[:, None] * pixel  # (b size)
+    x = columns[:, None] + width[:, None] * pixel
+    grid = torch.stack((x[:, None].expand(-1, size, -1), y[:, :, None].expand(-1, -1, size)), dim=-1)
+    return F.grid_sample(images, grid, padding_mode="reflection", align_corners=False)
+
+
+def recolour(images: Tensor, noise: Tensor, *, blur: float, solarise: float) -> Tensor:
+    """Change the colours of each image: jitter, grey, blur, solarisation.
+
+    Args:
+        images: float32 (b c h w) in [0, 1], c = 3.
+        noise: random numbers in [0, 1), (b, :data:`COLOUR_NOISE`).
+        blur: probability of a blur.
+        solarise: probability that pixels brighter than one half are inverted.
+
+    Returns:
+        float32 (b c h w) in [0, 1].
+    """
+    luma, eye = _constants(images.device)
+    jitter = (noise[:, 3] < JITTER_PROBABILITY).to(images.dtype)
+    brightness, contrast, saturation = (
+        1 + jitter * limit * (2 * noise[:, column] - 1) for column, limit in enumerate(JITTER)
+    )
+    saturation = torch.where(noise[:, 4] < GREY_PROBABILITY, torch.zeros_like(saturation), saturation)
+    # All three are affine maps of a pixel's colours, so one matrix does them at once.
+    mean = (images.mean(dim=(2, 3)) @ luma) * brightness
+    own, grey = brightness * contrast * saturation, brightness * contrast * (1 - saturation)
+    matrix = own[:, None, None] * eye + grey[:, None, None] * luma  # b c c
+    bias = ((1 - contrast) * mean)[:, None, None].expand(-1, 3, 1)
+    images = torch.baddbmm(bias, matrix, images.flatten(2)).clamp_(0, 1).view(images.shape)
+    if blur:
+        weight = torch.where(noise[:, 5] < blur, noise[:, 6], torch.zeros_like(noise[:, 6]))
+        images = images.lerp(_blurred(images), weight[:, None, None, None])
+    if solarise:
+        inverted = (noise[:, 7] < solarise)[:, None, None, None] & (images > 0.5)
+        images = torch.where(inverted, 1 - images, images)
+    return images
+
+
+def _blurred(images: Tensor) -> Tensor:
+    """Blur with a 5 x 5 binomial kernel, mirrored at the borders: ``b c h w -> b c h w``."""
+    h, w = images.shape[-2:]
+    padded = F.pad(images, (2, 2, 2, 2), mode="reflect")
+    across, blurred = torch.zeros_like(padded[..., :w]), torch.zeros_like(images)
+    for start, weight in enumerate(_BLUR):
+        across.add_(padded[..., start : start + w], alpha=weight)
+    for start, weight in enumerate(_BLUR):
+        blurred.add_(across[:, :, start : start + h], alpha=weight)
+    return blurred
+
+
+@cache
+def _constants(device: torch.device) -> tuple[Tensor, Tensor]:
+    """Return luma weights (3) and the unit matrix (3 3), cached because a CUDA graph may not copy from the host."""
+    return torch.tensor(_LUMA, device=device), torch.eye(3, device=device)
