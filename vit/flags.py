@@ -214,7 +214,9 @@ def to_config(arguments: argparse.Namespace) -> RunConfig:
     if fine_tuning:
         start, origin = fine_tuning
         return _with_its_teacher(finetune.run_config(origin, start, data, training, **chosen["model"]))
-    model = {"image_size": size, "num_classes": training.outputs(info.class_names)} | chosen["model"]
+    # Only a ViT can be without a head; RunConfig refuses the other networks without labels.
+    outputs = training.outputs(info.class_names) if isinstance(base, ViTConfig) else len(info.class_names)
+    model = {"image_size": size, "num_classes": outputs} | chosen["model"]
     if isinstance(base, ViTConfig) and "embed_dim" not in model and "num_heads" in model:
         model["embed_dim"] = model["num_heads"] * base.head_dim
     return _with_its_teacher(RunConfig(model=type(base)(**base.model_dump() | model), data=data, training=training))

@@ -7,7 +7,7 @@ from typing import Any
 
 from vit import distributed, jobs, runs
 from vit.cli.common import counter, print_result, say
-from vit.config import RunConfig
+from vit.config import RunConfig, TrainingConfig, words
 from vit.errors import RunError, SettingsError
 from vit.exports import tensorboard
 from vit.flags import add_flags, to_config
@@ -83,7 +83,7 @@ def in_foreground(run: Run, *, resume: bool, as_json: bool) -> int:
     begun = time.monotonic()
     if (mark := distributed.launch_id()) and runs.read_status(run.path).state == "queued":
         runs.update_status(run.path, launch=mark)
-    status = jobs.execute(run, resume=resume, report=_Progress(run.config.training.epochs))
+    status = jobs.execute(run, resume=resume, report=_Progress(run.config.training))
     best = status.best or {}
     result = {
         "run": run.name,
@@ -94,8 +94,10 @@ def in_foreground(run: Run, *, resume: bool, as_json: bool) -> int:
         "epochs": status.epoch,
         "seconds": round(time.monotonic() - begun, 3),
     }
+    name = words.accuracy(run.config.training)
+    name = name[0].lower() + name[1:]
     accuracy = f"{best['val_accuracy']:.4f} (epoch {best['epoch']})" if best else "not measured"
-    print_result(result, as_json, f"{run.path}\n{status.state}, validation accuracy of the kept weights {accuracy}")
+    print_result(result, as_json, f"{run.path}\n{status.state}, {name} of the kept weights {accuracy}")
     return int(status.state == "failed")
 
 
@@ -118,8 +120,8 @@ def _continue(run: Run, as_json: bool) -> int:
 class _Progress:
     """Prints the progress on standard error: a line for each epoch, and on a terminal a line that is overwritten."""
 
-    def __init__(self, epochs: int) -> None:
-        self.epochs = epochs
+    def __init__(self, training: TrainingConfig) -> None:
+        self.epochs, self.labelled = training.epochs, training.labelled
         self.tty = sys.stderr.isatty()
         self.shown = 0.0
 
@@ -128,9 +130,10 @@ class _Progress:
         if isinstance(event, str):
             say(event, clear)
         elif hasattr(event, "val_loss"):
+            measures = "".join(f"  {name} {value:.4f}" for name, value in event.measures.items())
             say(
-                f"epoch {event.epoch}/{self.epochs}  loss {event.train_loss:.4f}  "
-                f"val_loss {event.val_loss:.4f}  val_accuracy {event.val_accuracy:.4f}  {event.seconds:.1f} s"
+                f"epoch {event.epoch}/{self.epochs}  loss {event.train_loss:.4f}  val_loss {event.val_loss:.4f}  "
+                f"{'val' if self.labelled else 'knn'}_accuracy {event.val_accuracy:.4f}{measures}  {event.seconds:.1f} s"
                 f"{'  kept' if event.kept else ''}",
                 clear,
             )

@@ -7,6 +7,7 @@ model cards.
 from typing import Any
 
 from vit.config.base import Settings
+from vit.config.training import TrainingConfig
 
 NETWORKS = {
     "vit": "Vision Transformer",
@@ -45,6 +46,11 @@ def label(settings: type[Settings], field: str) -> str:
 def choice(settings: type[Settings], field: str, value: Any) -> str:
     """Return the name of one value of a setting, such as "Class token" for ``pool="cls"``."""
     return _extra(settings, field).get("choices", {}).get(value) or str(value)
+
+
+def accuracy(training: TrainingConfig) -> str:
+    """Return the name of ``val_accuracy`` in the metrics of a training: without labels it is that of neighbours."""
+    return "Validation accuracy" if training.labelled else "k-NN accuracy"
 
 
 def _extra(settings: type[Settings], field: str) -> dict[str, Any]:

@@ -8,6 +8,7 @@ from dataclasses import fields
 from typing import TYPE_CHECKING, Any
 
 from vit import runs
+from vit.config import words
 from vit.errors import UserError
 from vit.runs import Run
 from vit.support.untrusted_text import bare
@@ -110,10 +111,12 @@ class Journal:
             weights.save_model(self.path, event.weights, event.best | {"validated": True})
             self.status = self.status.model_copy(update={"best": event.best, "validated": True})
         save_resume(self.path, event.checkpoint)
+        measures = "".join(f"{name.replace('_', ' ')} {value:.4f}, " for name, value in event.measures.items())
         self.update(epoch=event.epoch, step=event.step, message=f"{event.epoch} of {epochs} epochs done.")
         self.log(
             f"epoch {event.epoch} of {epochs}: loss {event.train_loss:.4f}, validation loss {event.val_loss:.4f}, "
-            f"validation accuracy {event.val_accuracy:.4f}, {event.seconds:.1f} s{', kept' if event.kept else ''}"
+            f"{words.accuracy(self.run.config.training)} {event.val_accuracy:.4f}, {measures}{event.seconds:.1f} s"
+            f"{', kept' if event.kept else ''}"
         )
         self.report(event)
 

@@ -125,7 +125,7 @@ def reconstruct(model: ViT, decoder: Decoder, images: Tensor, noise: Tensor, mas
     prefix = model.num_prefix_tokens
     index = places[..., None].expand(-1, -1, tokens.shape[-1])
     tokens = torch.cat([tokens[:, :prefix], tokens[:, prefix:].gather(1, index)], dim=1)
-    return Masked(decoder(model.norm(model.blocks(tokens)), places), hidden)
+    return Masked(decoder(model.fc_norm(model.norm(model.blocks(tokens))), places), hidden)
 
 
 def normalised_patches(images: Tensor, patch_size: int) -> tuple[Tensor, Tensor, Tensor]:

@@ -1,0 +1,219 @@
+"""Training without labels: DINO, masked autoencoding and the k-nearest-neighbour classifier."""
+
+import math
+
+import pytest
+import torch
+import torch.nn.functional as F
+
+from tests.trainer.test_loop import DATA, config, interrupted, told
+from vit import networks
+from vit.config import CNNConfig, RunConfig, StartConfig, TrainingConfig, ViTConfig
+from vit.data import views
+from vit.data.batches import Batches
+from vit.distributed import World
+from vit.errors import SettingsError
+from vit.trainer import Epoch, TrainingFailed, fit
+from vit.trainer.objectives import DinoObjective, MaskedObjective, build_objective, mae
+from vit.trainer.objectives.dino import STUDENT_TEMPERATURE, local_size, summarise_crops
+from vit.trainer.objectives.neighbours import neighbour_accuracy
+
+METHODS = ("dino", "mae")
+
+
+def unlabelled(method: str, model: dict | None = None, **training) -> RunConfig:
+    """Settings of a small training without labels."""
+    labelled = config(dict(model or {}))
+    recipe = {"learn_from": method, "epochs": 2, "batch_size": 20, "device": "cpu", "threads": 1, "local_crops": 2}
+    network = ViTConfig(**labelled.model.model_dump() | {"num_classes": 0})
+    return labelled.model_copy(update={"model": network, "training": TrainingConfig(**recipe | training)})
+
+
+def objective(method: str, model: dict | None = None, **training) -> DinoObjective | MaskedObjective:
+    settings = unlabelled(method, model, **training)
+    network = networks.build_model(settings.model, seed=0)
+    batches = Batches(DATA.train, batch_size=20, device="cpu", mean=(0.5,) * 3, std=(0.5,) * 3, augment="standard")
+    built = build_objective(network, batches, settings.training)
+    assert isinstance(built, DinoObjective | MaskedObjective)
+    return built
+
+
+@pytest.mark.parametrize("method", METHODS)
+def test_a_resume_equals_the_uninterrupted_training(method):
+    settings = unlabelled(method, {"dropout": 0.1}, batch_size=30, resume_steps=1)
+    events, checkpoints = interrupted(settings)
+    assert [int(checkpoint.position["step"]) for _, checkpoint in checkpoints] == [1, 2, 3, 4]
+    for index, checkpoint in checkpoints:
+        assert told(fit(settings, DATA, resume=checkpoint)) == events[index:], checkpoint.position
+
+
+@pytest.mark.parametrize("method", METHODS)
+def test_an_epoch_reports_neighbours_and_keeps_a_network_without_a_head(method):
+    epoch = [event for event in fit(unlabelled(method), DATA) if isinstance(event, Epoch)][-1]
+    assert epoch.train_accuracy is None
+    assert "train_accuracy" not in epoch.best
+    assert 0 <= epoch.val_accuracy <= 1
+    assert not any(name.startswith("head.") for name in epoch.weights)
+    assert set(epoch.measures) == ({"teacher_entropy", "divergence"} if method == "dino" else set())
+    assert epoch.best["val_accuracy"] == epoch.val_accuracy
+
+
+@pytest.mark.parametrize("method", METHODS)
+@pytest.mark.parametrize(
+    "model",
+    [
+        {"stem": "conv", "pool": "cls", "patch_size": 4},
+        {"stem": "patch", "class_token": False, "fc_norm": True, "no_embed_class": True, "reg_tokens": 1},
+    ],
+)
+def test_every_trained_parameter_gets_a_gradient_from_any_network(method, model):
+    it = objective(method, model)
+    it.before_step(2, 1)
+    it.batches.seed(1, 0)
+    loss, _ = it.loss(it.model, it.batches.order(1)[:20], slice(None))
+    loss.backward()
+    trained = {name: value for module in (it.model, *it.modules.values()) for name, value in module.named_parameters()}
+    assert [name for name, value in trained.items() if value.grad is None] == []
+
+
+def test_the_loss_of_dino_is_its_definition():
+    it = objective("dino", {"pool": "cls"})
+    it.before_step(2, 3)
+    it.center.normal_(generator=torch.Generator().manual_seed(1))
+    center = it.center.clone()
+    images = it.batches.pixels(torch.arange(4))
+    loss = it.loss_of(images, torch.Generator().manual_seed(5))
+    large, small = it._crops(images, torch.Generator().manual_seed(5))
+    total, pairs = torch.zeros(()), 0
+    for one, seen in enumerate(large):
+        teacher = it.teacher_head(it.teacher(seen))
+        target = torch.exp((teacher - center) / it.temperature)
+        target = target / target.sum(dim=1, keepdim=True)
+        for other, crops in enumerate(large + small):
+            if other != one:
+                student = it.head(summarise_crops(it.model, crops)) / STUDENT_TEMPERATURE
+                total = total - (target * torch.log(torch.softmax(student, dim=1))).sum(dim=1).mean()
+                pairs += 1
+    torch.testing.assert_close(loss, total / pairs, rtol=1e-5, atol=1e-6)
+    mean = torch.cat([it.teacher_head(it.teacher(seen)) for seen in large]).mean(dim=0, keepdim=True)
+    torch.testing.assert_close(it.center, 0.9 * center + 0.1 * mean, rtol=1e-5, atol=1e-6)
+
+
+def test_the_teacher_follows_the_student_and_stands_still_at_the_end():
+    it = objective("dino")
+    before = it.teacher.norm.weight.clone()
+    with torch.no_grad():
+        it.model.norm.weight.add_(1.0)
+    it.after_step(0)
+    torch.testing.assert_close(it.teacher.norm.weight, 0.99 * before + 0.01 * it.model.norm.weight)
+    still = it.teacher.norm.weight.clone()
+    it.after_step(it.total)
+    assert torch.equal(it.teacher.norm.weight, still)
+
+
+def test_the_prototypes_are_frozen_in_the_first_epoch():
+    it = objective("dino")
+    for epoch in (1, 2):
+        it.before_step(epoch, epoch)
+        it.head.zero_grad()
+        it.loss_of(it.batches.pixels(torch.arange(4)), torch.Generator().manual_seed(0)).backward()
+        assert bool(it.head.prototypes.grad.any()) == (epoch == 2)
+        assert it.head.mlp[0].weight.grad.any()
+
+
+@pytest.mark.parametrize(("size", "patch", "side"), [(64, 4, 32), (64, 8, 32), (32, 16, 16), (48, 16, 16)])
+def test_a_small_crop_has_whole_patches(size, patch, side):
+    assert local_size(size, patch) == side
+
+
+def test_a_crop_of_the_whole_image_is_the_image():
+    images = torch.rand(2, 3, 8, 8)
+    noise = torch.tensor([0.0, 0.5, 0.3, 0.7, 0.9]).expand(2, 5)
+    torch.testing.assert_close(views.crop(images, noise, 8, (1.0, 1.0)), images)
+    flipped = torch.tensor([0.0, 0.5, 0.3, 0.7, 0.1]).expand(2, 5)
+    torch.testing.assert_close(views.crop(images, flipped, 8, (1.0, 1.0)), images.flip(3))
+
+
+def test_a_crop_is_cut_where_its_numbers_say():
+    """A quarter of the image, at the top right, agrees with a plain slice."""
+    images = torch.rand(1, 3, 8, 8)
+    noise = torch.tensor([[0.0, 0.5, 0.0, 1.0, 0.9]])
+    torch.testing.assert_close(views.crop(images, noise, 4, (0.25, 0.25)), images[:, :, :4, 4:])
+
+
+def test_colours_stay_in_range_and_grey_has_no_colour():
+    images = torch.rand(6, 3, 8, 8)
+    noise = torch.rand(6, views.COLOUR_NOISE)
+    noise[:, 4] = 0.0
+    changed = views.recolour(images, noise, blur=0.0, solarise=0.0)
+    assert changed.min() >= 0
+    assert changed.max() <= 1
+    torch.testing.assert_close(changed[:, 0], changed[:, 2])
+
+
+def test_masked_patches_do_not_reach_the_encoder():
+    """The reconstruction does not depend on what hidden patches contain, even with a convolutional stem."""
+    it = objective("mae", {"stem": "conv", "patch_size": 4})
+    model, decoder = it.model.eval(), it.decoder.eval()
+    images, noise = torch.rand(2, 3, 32, 32), torch.rand(2, 64)
+    one = mae.reconstruct(model, decoder, images, noise, 0.75)
+    hidden = 1 - (mae.hide(torch.ones_like(images), one.hidden, 4))
+    other = mae.reconstruct(model, decoder, images + 3 * hidden, noise, 0.75)
+    assert torch.equal(one.patches, other.patches)
+    assert (one.hidden.sum(dim=1) == 48).all()
+
+
+def test_the_error_of_mae_is_that_of_normalised_pixels_on_hidden_patches():
+    it = objective("mae")
+    images = torch.rand(3, 3, 32, 32)
+    found = mae.reconstruct(it.model, it.decoder, images, noise := torch.rand(3, 16), 0.75)
+    total, count = 0.0, 0
+    for image, row in zip(images, range(3), strict=True):
+        for place in range(16):
+            if found.hidden[row, place]:
+                r, c = divmod(place, 4)
+                patch = image[:, 8 * r : 8 * r + 8, 8 * c : 8 * c + 8].permute(1, 2, 0).flatten()
+                target = (patch - patch.mean()) / (patch.var() + 1e-6).sqrt()
+                total += float((found.patches[row, place].detach() - target).square().mean())
+                count += 1
+    assert count == 36
+    it.batches.standardise = lambda pixels: pixels
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(mae, "draw", lambda *_, **__: noise)
+        assert float(it._error(images, torch.Generator())) == pytest.approx(total / count, rel=1e-5)
+    assert torch.equal(mae.unpatchify(mae.patchify(images, 8), 8, 4), images)
+
+
+def test_neighbours_vote_with_the_weights_of_their_similarity():
+    generator = torch.Generator().manual_seed(3)
+    known, features = torch.randn(40, 6, generator=generator), torch.randn(15, 6, generator=generator)
+    labels, truth = torch.randint(4, (40,), generator=generator), torch.randint(4, (15,), generator=generator)
+    right = 0
+    for feature, own in zip(features, truth, strict=True):
+        similar = sorted(
+            (
+                (float(F.cosine_similarity(feature, it, dim=0)), int(label))
+                for it, label in zip(known, labels, strict=True)
+            ),
+            reverse=True,
+        )[:7]
+        votes = [sum(math.exp(value / 0.07) for value, label in similar if label == one) for one in range(4)]
+        right += votes.index(max(votes)) == int(own)
+    assert neighbour_accuracy(known, labels, features, truth, k=7) == pytest.approx(right / 15)
+
+
+def test_settings_that_make_no_sense_without_labels_are_refused():
+    with pytest.raises(SettingsError, match="one process"):
+        TrainingConfig(learn_from="dino", processes=2)
+    with pytest.raises(SettingsError, match="Vision Transformer"):
+        RunConfig(model=CNNConfig(), training=TrainingConfig(learn_from="dino"))
+    with pytest.raises(SettingsError, match="num_classes = 0"):
+        RunConfig(training=TrainingConfig(learn_from="mae"))
+    with pytest.raises(SettingsError, match="leave start out"):
+        RunConfig(
+            model=ViTConfig(num_classes=0), training=TrainingConfig(learn_from="mae"), start=StartConfig(run="tiny")
+        )
+    with pytest.raises(SettingsError, match="smaller patches"):
+        RunConfig(model=ViTConfig(num_classes=0, patch_size=64), training=TrainingConfig(learn_from="dino"))
+    with pytest.raises(TrainingFailed, match="without torchrun"):
+        fit(unlabelled("dino"), DATA, world=World(0, 2))
