@@ -9,13 +9,14 @@ import torch.nn.functional as F
 from tests.trainer.test_loop import DATA, config, interrupted, told
 from vit import networks
 from vit.config import CNNConfig, RunConfig, StartConfig, TrainingConfig, ViTConfig
+from vit.config.unlabelled import local_size
 from vit.data import views
 from vit.data.batches import Batches
 from vit.distributed import World
 from vit.errors import SettingsError
 from vit.trainer import Epoch, TrainingFailed, fit
 from vit.trainer.objectives import DinoObjective, MaskedObjective, build_objective, mae
-from vit.trainer.objectives.dino import STUDENT_TEMPERATURE, local_size, summarise_crops
+from vit.trainer.objectives.dino import STUDENT_TEMPERATURE, summarise_crops
 from vit.trainer.objectives.neighbours import neighbour_accuracy
 
 METHODS = ("dino", "mae")

@@ -48,9 +48,16 @@ def choice(settings: type[Settings], field: str, value: Any) -> str:
     return _extra(settings, field).get("choices", {}).get(value) or str(value)
 
 
-def accuracy(training: TrainingConfig) -> str:
-    """Return the name of ``val_accuracy`` in the metrics of a training: without labels it is that of neighbours."""
-    return "Validation accuracy" if training.labelled else "k-NN accuracy"
+def accuracy(training: TrainingConfig, *, start: bool = True) -> str:
+    """Return the name of ``val_accuracy`` in the metrics of a training: without labels it is that of neighbours.
+
+    Args:
+        training: the recipe.
+        start: whether the name starts a sentence or a label, and so has a capital letter.
+    """
+    if not training.labelled:
+        return "k-NN accuracy"
+    return "Validation accuracy" if start else "validation accuracy"
 
 
 def _extra(settings: type[Settings], field: str) -> dict[str, Any]:

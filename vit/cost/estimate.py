@@ -6,6 +6,7 @@ from typing import NamedTuple
 
 from vit.config import VALIDATION_BATCH, ModelConfig, RunConfig, TrainingConfig, TransformerConfig
 from vit.cost.counts import AUGMENTED, count, count_head
+from vit.cost.unlabelled import added
 from vit.support import hardware
 from vit.support.hardware import Device
 
@@ -66,7 +67,12 @@ def count_parameters(model: ModelConfig) -> int:
 
 
 def count_trained(config: RunConfig) -> int:
-    """Return the number of parameters that are trained: with a frozen backbone only those of the head."""
+    """Return the number of parameters that are trained.
+
+    With a frozen backbone these are only those of the head; without labels a projection head or a decoder is added.
+    """
+    if not config.training.labelled:
+        return count_parameters(config.model) + added(config).trained
     return count_head(config.model).parameters if _is_frozen(config) else count_parameters(config.model)
 
 
@@ -116,6 +122,11 @@ def _heights(config: RunConfig, device: str, images: int) -> tuple[float, ...]:
     step: float = batch * counts.peak
     validation: float = validated * sum(counts.flow)
     heap = counts.tensors + counts.passing
+    if not recipe.labelled:
+        more = added(config, device)
+        weights += FLOAT * more.copied
+        lasting += FLOAT * (more.copied + more.trained)
+        step = batch * more.peak
     if _is_frozen(config):  # nothing is kept for a backward pass, but images are augmented
         flow = sum(counts.flow) + count_head(config.model, device).peak
         step, heap = batch * max(flow, AUGMENTED * _pixels(config.model)), counts.flow
@@ -141,7 +152,9 @@ def disk_bytes(config: RunConfig) -> int:
     A resume needs the weights, two moments and, if there is one, the average of the weights.
     """
     snapshots, averaged = min(config.training.snapshots, config.training.epochs), bool(config.training.average)
-    return count_parameters(config.model) * (2 * snapshots + (2 + averaged) * FLOAT) + count_trained(config) * 2 * FLOAT
+    own = count_parameters(config.model)
+    more = 0 if config.training.labelled else FLOAT * (added(config).copied + added(config).trained)
+    return own * (2 * snapshots + (2 + averaged) * FLOAT) + count_trained(config) * 2 * FLOAT + more
 
 
 def fits(config: RunConfig, device: Device) -> bool:
@@ -153,7 +166,14 @@ def fits(config: RunConfig, device: Device) -> bool:
 
 
 def step_flops(config: RunConfig) -> float:
-    return float(_passes(config) * count_flops(config.model) * config.training.batch_size)
+    return float(_image_flops(config) * config.training.batch_size)
+
+
+def _image_flops(config: RunConfig) -> float:
+    """Return the operations of a training step for one image."""
+    if not config.training.labelled:
+        return added(config).flops
+    return _passes(config) * count_flops(config.model)
 
 
 def _passes(config: RunConfig) -> int:
@@ -187,9 +207,9 @@ def estimate(config: RunConfig, *, train_count: int, val_count: int = 0, speeds:
     ]
     distance, rate = min(near, default=(math.inf, 0.0))
     measured = distance < math.log(10)
-    work = _passes(config) * _images_used(train_count, config.training)
+    work = _image_flops(config) * _images_used(train_count, config.training)
     if not measured or _is_frozen(config):  # measured seconds already include validation
-        work += _images_used(val_count, config.training)
+        work += count_flops(config.model) * _images_used(val_count, config.training)
     if not measured:
         rate = DEFAULT_FLOPS[device] * (hardware.cpu_cores() if device == "cpu" else 1)
     return Estimate(
@@ -199,7 +219,7 @@ def estimate(config: RunConfig, *, train_count: int, val_count: int = 0, speeds:
         memory_bytes=memory_bytes(config, device, train_count + val_count),
         training_bytes=training_bytes(config, device, train_count + val_count),
         disk_bytes=disk_bytes(config),
-        seconds=config.training.epochs * count_flops(config.model) * work / rate,
+        seconds=config.training.epochs * work / rate,
         measured=measured,
     )
 

@@ -15,13 +15,12 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 
 from vit.config import TrainingConfig
+from vit.config.unlabelled import BOTTLENECK, HIDDEN, PROTOTYPES, local_size
 from vit.data import views
 from vit.data.batches import Batches, mix_seed
 from vit.model import ViT, interpolate_positions
 from vit.trainer.objectives.unlabelled import UnlabelledObjective, draw, in_bfloat16
 
-HIDDEN, BOTTLENECK, PROTOTYPES = 256, 64, 1024
-"""Widths of the projection head. DINO's are 2048, 256 and 65,536, for 1.3 million images."""
 GLOBAL_AREA, LOCAL_AREA = (0.4, 1.0), (0.1, 0.4)
 """Shares of the image's area of the two large crops and of the small ones."""
 STUDENT_TEMPERATURE = 0.1
@@ -74,11 +73,6 @@ def summarise_crops(model: ViT, images: Tensor) -> Tensor:
     positions = interpolate_positions(model.pos_embed, model.grid, (side, side), prefix)
     tokens = model.add_positions(model.patch_embed(images), positions)
     return model.summarise(model.blocks(tokens, first=1 if model.pool == "cls" else None))
-
-
-def local_size(image_size: int, patch_size: int) -> int:
-    """Return the side of a small crop in pixels: half of the image's, in whole patches."""
-    return patch_size * max(1, image_size // patch_size // 2)
 
 
 class DinoObjective(UnlabelledObjective):

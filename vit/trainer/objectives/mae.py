@@ -17,13 +17,12 @@ from einops import rearrange
 from torch import Tensor, nn
 
 from vit.config import TrainingConfig, ViTConfig
+from vit.config.unlabelled import decoder_config
 from vit.data import views
 from vit.data.batches import Batches, mix_seed
 from vit.model import Encoder, ViT
 from vit.trainer.objectives.unlabelled import UnlabelledObjective, draw, in_bfloat16
 
-DEPTH = 2
-"""Blocks of the decoder."""
 CROP_AREA = (0.4, 1.0)
 """Share of the image's area of a random crop."""
 EPS = 1e-6
@@ -42,14 +41,6 @@ class Masked(NamedTuple):
 
     patches: Tensor
     hidden: Tensor
-
-
-def decoder_config(config: ViTConfig) -> ViTConfig:
-    """Return the settings of the decoder's blocks: half the encoder's width, two blocks."""
-    heads = max(1, config.num_heads // 2)
-    width = heads * max(8, config.embed_dim // 2 // heads)
-    changes = {"embed_dim": width, "num_heads": heads, "depth": DEPTH, "dropout": 0.0, "drop_path": 0.0}
-    return ViTConfig(**config.model_dump() | changes | {"init_values": 0.0, "num_classes": 0})
 
 
 class Decoder(nn.Module):
