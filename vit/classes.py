@@ -12,9 +12,10 @@ from vit.config import ModelConfig, RunConfig
 from vit.errors import DataError, ExplainError
 
 NO_CLASSES = (
-    "This model was published as features, without classes, so it has no class probabilities: look at its attention "
-    "and its tokens, or fine-tune it, which gives it classes of your own."
+    "This model gives features without classes, because it has no classification head, so it has no class "
+    "probabilities: look at its attention and its tokens, or fine-tune it, which gives it classes."
 )
+"""True of published models of features and of runs that were trained without labels."""
 
 LISTED = 8
 """Maximum of class names in an error message."""
@@ -27,7 +28,12 @@ def require_classes(config: ModelConfig) -> None:
 
 
 def class_names_of(config: RunConfig) -> tuple[str, ...]:
-    """Return the names of a run's classes in the order of the logits; ``class 0``, ... if they have no names."""
+    """Return the names of a run's classes in the order of the logits; ``class 0``, ... if they have no names.
+
+    A network without a head has no classes, even if its images have some.
+    """
+    if not config.model.num_classes:
+        return ()
     return config.data.class_names or tuple(f"class {index}" for index in range(config.model.num_classes))
 
 

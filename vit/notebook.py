@@ -4,7 +4,7 @@ import sys
 from typing import Any
 
 from vit import plots, runs
-from vit.config import RunConfig
+from vit.config import RunConfig, words
 from vit.errors import RunError
 from vit.jobs.worker import execute
 from vit.runs import Run
@@ -53,7 +53,7 @@ class _Watcher:
             return
         print(
             f"epoch {event.epoch} of {self.run.config.training.epochs}: loss {event.train_loss:.3f}, "
-            f"validation accuracy {event.val_accuracy:.1%}, {event.seconds:.0f} s",
+            f"{words.accuracy(self.run.config.training, start=False)} {event.val_accuracy:.1%}, {event.seconds:.0f} s",
             flush=True,
         )
 

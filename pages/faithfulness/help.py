@@ -26,8 +26,8 @@ MEASURES = {
 }
 
 NO_CLASSES = (
-    "This page measures how far the probability of a class falls. This model was published without classes, so it "
-    "cannot be measured. Look at its attention and its tokens, or fine-tune it on classes of your own."
+    "This page measures how far the probability of a class falls. This model works without classes, so it cannot "
+    "be measured. Look at its attention and its tokens, or fine-tune it on classes of your own."
 )
 
 NO_MASKS = (

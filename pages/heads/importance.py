@@ -64,9 +64,8 @@ NO_HEADS = (
 )
 
 NO_CLASSES_TO_LOSE = (
-    "The importance of a head is measured by the model's answers without it. This model was published without classes, "
-    "as a feature extractor, and gives no answers. Look at the portraits of its heads, or fine-tune it on your own "
-    "classes."
+    "The importance of a head is measured by the model's answers without it. This model works without classes, as a "
+    "feature extractor, and gives no answers. Look at the portraits of its heads, or fine-tune it on your own classes."
 )
 
 WHAT_IT_IS = """

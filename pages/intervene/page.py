@@ -30,8 +30,8 @@ INTRO = (
 )
 
 NO_ANSWER = (
-    "This model was published without classes, so it gives features and no answer. The line above shows how much the "
-    "features change; the maps below change too."
+    "This model works without classes: it has no classification head, so it gives features and no answer. The line "
+    "above shows how much the features change; the maps below change too."
 )
 
 NO_HEADS = (

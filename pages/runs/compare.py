@@ -3,6 +3,7 @@
 import streamlit as st
 
 from pages.ui.text import plain
+from pages.ui.wording import term
 from vit import plots
 from vit.runs import Run
 from vit.runs.comparison import SEED, differences, gap_sentence, summary
@@ -41,7 +42,8 @@ def show_comparison(found: list[Run]) -> None:
         return
     epochs = histories(chosen)
     if any(epochs.values()):
-        show_curves(epochs, AGAINST[against])
+        unlabelled = [run.name for run in chosen if not run.config.training.labelled]
+        show_curves(epochs, AGAINST[against], unlabelled)
         show_gaps(chosen, epochs, AGAINST[against])
     else:
         st.caption("The curves appear at the end of the first epoch.")
@@ -62,8 +64,8 @@ def histories(chosen: list[Run]) -> dict[str, list[dict]]:
     return {run.name: list(now[run.path][1].values()) for run in chosen}
 
 
-def show_curves(epochs: dict[str, list[dict]], x: str) -> None:
-    """Show loss and accuracy of all runs, each in its colour."""
+def show_curves(epochs: dict[str, list[dict]], x: str, unlabelled: list[str]) -> None:
+    """Show loss and accuracy of all runs, each in its colour; ``unlabelled`` were trained without labels."""
     with st.grid(2, min_column_width=330, gap="large") as grid:
         for what in ("loss", "accuracy"):
             with grid.cell():
@@ -77,6 +79,12 @@ def show_curves(epochs: dict[str, list[dict]], x: str) -> None:
         "Solid: validation images, measured at the end of each epoch. Dashed: training images, averaged over the "
         "epoch, with augmentation and label smoothing if the recipe uses them."
     )
+    if unlabelled:
+        st.caption(
+            f"{', '.join(map(plain, unlabelled))}: trained without labels. The loss is another quantity, and the "
+            "accuracy is that of a k-nearest-neighbour classifier of the features.",
+            help=term("k-NN accuracy"),
+        )
 
 
 def show_gaps(chosen: list[Run], epochs: dict[str, list[dict]], x: str) -> None:

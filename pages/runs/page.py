@@ -15,7 +15,7 @@ from pages.ui.run_words import BADGES
 from pages.ui.text import plain
 from pages.ui.wording import size
 from vit import plots
-from vit.config import DEPARTURES, DataConfig, ReferenceConfig, StartConfig, ViTConfig, words
+from vit.config import DEPARTURES, DataConfig, ReferenceConfig, StartConfig, TrainingConfig, ViTConfig, words
 from vit.jobs import queue
 from vit.paths import checkpoints_dir
 from vit.runs import Run
@@ -29,6 +29,7 @@ FIRST = 3  # number of newest runs that are compared by default
 
 HEADS, DEPTH = words.title(ViTConfig, "num_heads"), words.title(ViTConfig, "depth")
 MENDED = words.title(ReferenceConfig, "mended")
+NEIGHBOURS = words.accuracy(TrainingConfig(learn_from="dino"))
 START, DATA = words.title(StartConfig, "run"), words.title(DataConfig, "source")
 
 COSTS: dict[Literal["parameters", "seconds"], str] = {"parameters": "parameters", "seconds": "seconds of training"}
@@ -52,6 +53,11 @@ COLUMNS = {
     "Training accuracy": st.column_config.NumberColumn(
         format="%.1f%%", help="Mean accuracy on the augmented training images during the same epoch."
     ),
+    NEIGHBOURS: st.column_config.NumberColumn(
+        format="%.1f%%",
+        help="Of runs that were trained without labels: accuracy of a k-nearest-neighbour classifier of their features "
+        "on the validation images.",
+    ),
     "Time": st.column_config.NumberColumn(format="%d s", help="Training time so far in seconds, validation included."),
     "Size": st.column_config.NumberColumn(format="bytes", help="Size of all its files."),
     "Created": st.column_config.DatetimeColumn(format="D MMM YYYY, HH:mm"),
@@ -74,6 +80,7 @@ def row(run: Summary, place: int | None) -> dict:
         "Accuracy": percent(run.val_accuracy),
         DEPENDENCE: percent(run.dependence),
         "Training accuracy": percent(run.train_accuracy),
+        NEIGHBOURS: percent(run.neighbour_accuracy),
         "Time": run.seconds,
         "Size": run.size_bytes,
         "Created": run.created,
@@ -92,7 +99,8 @@ def show_runs_table(found: list[Summary]) -> None:
     st.session_state["runs_table"] = {"selection": {"rows": sorted(chosen), "columns": [], "cells": []}}
     places = queue.positions()
     rows = [row(run, places.get(run.name)) for run in found]
-    absent = [name for name in (HEADS, DEPTH, MENDED, START) if all(line[name] is None for line in rows)]
+    optional = (HEADS, DEPTH, MENDED, START, NEIGHBOURS)
+    absent = [name for name in optional if all(line[name] is None for line in rows)]
     if HEADS in absent:
         absent.append(DEPENDENCE)
     st.dataframe(

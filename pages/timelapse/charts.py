@@ -49,6 +49,22 @@ def show_answers(playback: Playback, probabilities: np.ndarray, label: int) -> N
     )
 
 
+def show_neighbours(playback: Playback) -> None:
+    """Show the k-nearest-neighbour accuracy by epoch, for a run that was trained without labels."""
+    st.subheader("What the features know", anchor=False)
+    st.caption(
+        "This run was trained without labels and has no classes. The line shows how often the nearest training images, "
+        "by their features, have the class of a validation image.",
+        help=term("k-NN accuracy"),
+    )
+    st.plotly_chart(
+        plots.accuracy_lines(playback.history, playback.epochs, playback.epoch, name="Nearest neighbours"),
+        key="lapse_neighbours",
+        config=plotly_config(f"{playback.run.name}-neighbours"),
+        alt="Nearest-neighbour accuracy, by epoch",
+    )
+
+
 def _answer_rows(playback: Playback, probabilities: np.ndarray) -> Iterator[dict]:
     names = playback.run.config.data.class_names
     for epoch, row in zip(playback.epochs, probabilities, strict=True):

@@ -74,7 +74,7 @@ def time_lapse(run: Run, image: Image.Image, epochs: Sequence[int]) -> "TimeLaps
     )
 
 
-def method_maps(run: Run, image: Image.Image, epochs: Sequence[int], method: str, label: int) -> np.ndarray:
+def method_maps(run: Run, image: Image.Image, epochs: Sequence[int], method: str, label: int | None) -> np.ndarray:
     """Return a method's map for a class after each epoch, ``(frame rows columns)``.
 
     Raises:

@@ -15,6 +15,7 @@ from pages.ui.downloads import downloads
 from pages.ui.text import plain
 from pages.ui.view_pickers import pick_token_layer_head
 from pages.ui.widgets.map_grid import Selection, TileMaps, map_grid, scale_controls
+from vit.config import words
 from vit.data.files.images import fit_square
 from vit.pictures import film
 from vit.runs import Run, snapshots
@@ -55,7 +56,10 @@ class Playback(NamedTuple):
         return fit_square(self.picked.image, data.image_size, data.crop_pct, data.interpolation)
 
     def titles(self, shown: str) -> list[str]:
-        return [film.epoch_title(one, self.history.get(one, {}).get("val_accuracy"), shown) for one in self.epochs]
+        name = words.accuracy(self.run.config.training, start=False)
+        return [
+            film.epoch_title(one, self.history.get(one, {}).get("val_accuracy"), shown, name) for one in self.epochs
+        ]
 
     def version(self, *what: object) -> str:
         """Return a key for the maps: run, image, snapshots and what they show."""
@@ -126,8 +130,8 @@ def show_heads(playback: Playback, lapse: "TimeLapse") -> None:
     )
 
 
-def show_method(playback: Playback, method: str, label: int) -> None:
-    """Show the map of a method for a class, epoch by epoch.
+def show_method(playback: Playback, method: str, label: int | None) -> None:
+    """Show the map of a method, epoch by epoch: for a class, unless the network has none.
 
     Raises:
         ExplainError: the method is not defined for this network.
@@ -137,7 +141,9 @@ def show_method(playback: Playback, method: str, label: int) -> None:
     from vit.explain.timelapse import as_shares
 
     title, signed = METHODS[method].title, METHODS[method].signed
-    about = f"{title} for {playback.run.config.data.class_names[label]}" if METHODS[method].for_class else title
+    about = title
+    if METHODS[method].for_class and label is not None:
+        about = f"{title} for {playback.run.config.data.class_names[label]}"
     with st.container(horizontal=True, vertical_alignment="bottom"):
         scale_controls()
     st.caption(f"**{plain(about)}** ({METHODS[method].source}). {METHODS[method].what} {METHODS[method].caution}")

@@ -7,7 +7,7 @@ import numpy as np
 import streamlit as st
 
 from pages import access
-from pages.timelapse.charts import show_answers, show_lens, show_statistics
+from pages.timelapse.charts import show_answers, show_lens, show_neighbours, show_statistics
 from pages.timelapse.frames import answers, time_lapse
 from pages.timelapse.maps import HEADS, Playback, choose_maps, show_heads, show_method
 from pages.ui import answer, cached_models, image_picker, link_state, polling, run_picker, text
@@ -16,6 +16,7 @@ from pages.ui.dependence import note_low_dependence
 from pages.ui.view_pickers import pick_class
 from pages.ui.widgets.map_grid import forget_browsers
 from pages.ui.wording import term
+from vit.classes import class_names_of
 from vit.errors import UserError
 from vit.runs import Run, snapshots
 
@@ -128,7 +129,7 @@ def choose_epoch(epochs: Sequence[int]) -> int:
 @st.fragment
 def show_transformer(run: Run, picked: PickedImage, epochs: Sequence[int], history: Mapping[int, Mapping]) -> None:
     """Show a transformer's maps and charts; the controls rerun this part alone."""
-    names = run.config.data.class_names
+    names = class_names_of(run.config)
     try:
         lapse = time_lapse(run, picked.image, epochs)
     except UserError as error:
@@ -139,7 +140,9 @@ def show_transformer(run: Run, picked: PickedImage, epochs: Sequence[int], histo
         st.warning(caveat, icon=":material/info:")
     with st.container(horizontal=True, vertical_alignment="bottom"):
         shown = choose_maps(run)
-        label = names.index(pick_class(names, names[int(lapse.probabilities[-1].argmax())], help=CLASS_HELP))
+        label = None
+        if names:
+            label = names.index(pick_class(names, names[int(lapse.probabilities[-1].argmax())], help=CLASS_HELP))
         playback = Playback(run, picked, epochs, choose_epoch(epochs), history)
     show_answer_at_epoch(playback, lapse.probabilities[playback.place])
     try:
@@ -149,10 +152,14 @@ def show_transformer(run: Run, picked: PickedImage, epochs: Sequence[int], histo
             show_method(playback, shown, label)
     except UserError as error:
         text.show_error(error)
-    show_answers(playback, lapse.probabilities, label)
+    if label is not None:
+        show_answers(playback, lapse.probabilities, label)
     if not caveat:
         show_statistics(playback, lapse)
-    show_lens(playback, lapse, label)
+    if label is None:
+        show_neighbours(playback)
+    else:
+        show_lens(playback, lapse, label)
 
 
 @st.fragment
@@ -176,7 +183,7 @@ def show_convolutional(run: Run, picked: PickedImage, epochs: Sequence[int], his
 def show_answer_at_epoch(playback: Playback, probabilities: np.ndarray) -> None:
     """Show the true label of the image and the network's answer at the chosen epoch."""
     when = f"after epoch {playback.epoch}" if playback.epoch else "before training"
-    answer.show_answer(playback.picked, playback.run.config.data.class_names, probabilities, when=when)
+    answer.show_answer(playback.picked, class_names_of(playback.run.config), probabilities, when=when)
 
 
 st.title("Time-lapse", anchor=False)

@@ -38,6 +38,9 @@ RECIPE_FIELDS = {"epochs": "epochs", "batch": "batch_size", "lr": "lr", "augment
 RECIPE_FIELDS |= {name: name for name in (*STRONGER, "teacher")}
 """The controls of a recipe, and the settings behind them."""
 
+METHOD_FIELDS = {"dino": {"local_crops": "local_crops"}, "mae": {"mask_ratio": "mask_ratio"}}
+"""Further controls of a recipe without labels, by ``learn_from``."""
+
 Values = Mapping[str, Any]
 
 
@@ -98,12 +101,18 @@ class Space:
 
     # The same for all networks
 
+    @property
+    def recipe_fields(self) -> dict[str, str]:
+        """The controls of the recipe, and the settings behind them."""
+        return RECIPE_FIELDS | METHOD_FIELDS.get(RECIPES[self.recipe].learn_from, {})
+
     def defaults(self) -> dict[str, Any]:
         """Return the default of each control."""
         recipe = RECIPES[self.recipe]
         shared = {"size": self.natural_size, "device": recipe.device, "seed": recipe.seed}
         shared |= {"processes": recipe.processes}
-        found = self.own_defaults() | shared | {key: getattr(recipe, field) for key, field in RECIPE_FIELDS.items()}
+        shared |= {key: getattr(recipe, field) for key, field in self.recipe_fields.items()}
+        found = self.own_defaults() | shared
         most = self.bounds()
         if found["size"] > most.get("size", found["size"]):
             found["size"] = max((size for size in self.sizes() if size <= most["size"]), default=min(self.sizes()))
@@ -121,6 +130,8 @@ class Space:
             "epochs": limits.EPOCHS,
             "batch": limits.BATCH_SIZES,
             "lr": limits.LEARNING_RATES,
+            "local_crops": limits.LOCAL_CROPS,
+            "mask_ratio": limits.MASK_RATIOS,
             "processes": range(1, max(device.count for device in self.devices) + 1),
         }
         stronger = dict(STRONGER)
@@ -143,7 +154,8 @@ class Space:
                 the smallest network does not fit.
         """
         base = self.base
-        shared = {"image_size": values["size"], "num_classes": len(self.info.class_names)}
+        outputs = RECIPES[self.recipe].outputs(self.info.class_names)
+        shared = {"image_size": values["size"], "num_classes": outputs}
         return RunConfig(
             model=type(base)(**base.model_dump() | shared | self.own_settings(values)),
             data=self.images(values),
@@ -155,7 +167,7 @@ class Space:
 
     def training(self, values: Values) -> TrainingConfig:
         """Return the recipe with the chosen values."""
-        recipe = {field: values[key] for key, field in RECIPE_FIELDS.items()}
+        recipe = {field: values[key] for key, field in self.recipe_fields.items()}
         own = {"device": values["device"], "seed": values["seed"]}
         own |= {"processes": min(values["processes"], self.gpus(values))}
         return TrainingConfig(**RECIPES[self.recipe].model_dump() | recipe | own)
@@ -165,8 +177,9 @@ class Space:
         return next((device for device in self.devices if device.name == values["device"]), self.devices[0])
 
     def gpus(self, values: Values) -> int:
-        """Return how many GPUs can train together; on a demo, one."""
-        return 1 if self.demo is not None else self.device(values).count
+        """Return how many GPUs can train together; on a demo and without labels, one."""
+        alone = self.demo is not None or not RECIPES[self.recipe].labelled
+        return 1 if alone else self.device(values).count
 
     def bounds(self) -> dict[str, int]:
         """Return the largest values of the controls that a demo limits separately."""

@@ -3,17 +3,18 @@
 A stored value, from a link or from another data set, is adjusted before its control is drawn.
 """
 
-from typing import Any
+from typing import Any, get_args
 
 import streamlit as st
 
-from pages.train.choices import RECIPE_FIELDS, Space
+from pages.train.choices import Space
 from pages.ui.wording import term
 from vit.config import (
     DEPARTURES,
     STRONGER,
     DataConfig,
     Departure,
+    LearnFrom,
     ModelConfig,
     ReferenceConfig,
     StartConfig,
@@ -35,6 +36,9 @@ SETTINGS: dict[str, tuple[type[Settings], str]] = {
     "drop_path": (ViTConfig, "drop_path"),
     "course_heads": (ReferenceConfig, "num_heads"),
     "course_depth": (ReferenceConfig, "depth"),
+    "learn_from": (TrainingConfig, "learn_from"),
+    "local_crops": (TrainingConfig, "local_crops"),
+    "mask_ratio": (TrainingConfig, "mask_ratio"),
     "epochs": (TrainingConfig, "epochs"),
     "batch": (TrainingConfig, "batch_size"),
     "lr": (TrainingConfig, "lr"),
@@ -64,6 +68,7 @@ TERMS = {
     "mlp_ratio": ("MLP",),
     "dropout": ("dropout",),
     "drop_path": ("stochastic depth",),
+    "learn_from": ("DINO", "masked autoencoding"),
     "epochs": ("epoch",),
     "batch": ("batch",),
     "lr": ("learning rate", "warm-up"),
@@ -83,9 +88,11 @@ RECIPE_NAMES = {
     "course": "Course report",
     "fine-tune": "Fine-tuning",
     "frozen": "Head only",
+    "dino": "DINO",
+    "mae": "MAE",
 }
 OFFERED_RECIPES = ("standard", "strong", "course")
-"""Recipes for random initial weights; for fine-tuning the recipe follows from what is trained."""
+"""Recipes for random initial weights; for fine-tuning and without labels, the recipe follows from what is trained."""
 MENDS: dict[Departure, str] = {
     "projection": "Token-wise Q, K, V",
     "softmax": "Softmax over keys",
@@ -125,6 +132,21 @@ def choose_network() -> str:
         key="network",
         bind="query-params",
         persist_state="session",
+    )
+
+
+def choose_learn_from() -> str:
+    """Choose what the training learns from: labels, or images alone with one of two methods."""
+    return st.segmented_control(
+        label("learn_from"),
+        get_args(LearnFrom),
+        default="labels",
+        required=True,
+        format_func=lambda value: show("learn_from", value),
+        key="learn_from",
+        bind="query-params",
+        persist_state="session",
+        help=help_text("learn_from"),
     )
 
 
@@ -209,7 +231,7 @@ class Controls:
         if st.session_state.get("sized_for", space.sized_for) != space.sized_for:
             wanted["size"] = space.defaults()["size"]  # other images have another default size
         if st.session_state.get("recipe_for", space.recipe) != space.recipe:
-            wanted |= {key: space.defaults()[key] for key in RECIPE_FIELDS}
+            wanted |= {key: space.defaults()[key] for key in space.recipe_fields}
         st.session_state["recipe_for"] = space.recipe
         self.values = space.clamp(wanted)
         for key, value in self.values.items():

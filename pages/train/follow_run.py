@@ -11,11 +11,13 @@ from streamlit.delta_generator import DeltaGenerator
 from pages import access
 from pages.train.controls import RECIPE_NAMES
 from pages.train.recipe import step_words
+from pages.train.reconstructions import show_reconstructions
 from pages.ui import polling
 from pages.ui.link_state import complete, stored
+from pages.ui.run_picker import fine_tune_link
 from pages.ui.run_words import BADGES, SHIPPED_WORDS
 from pages.ui.text import plain, show_error
-from pages.ui.wording import duration
+from pages.ui.wording import duration, term
 from vit import plots, runs
 from vit.config import ModelConfig, RunConfig, StartConfig, TrainingConfig, recipe_of, words
 from vit.errors import UserError
@@ -25,11 +27,23 @@ from vit.runs import Run
 FRAGMENT = "follow"
 SOON, SOON_FOR = 0.4, 20.0
 """Seconds between two updates, and for how many seconds after the start of a run."""
+_LR = (words.title(TrainingConfig, "lr"), plots.learning_rate_curve, "Learning rate of each step", 1)
 CHARTS: tuple[tuple[str, Callable[..., dict], str, int | Literal["all"]], ...] = (
     ("Loss", plots.loss_curve, "Loss of each step, and of each epoch on training and validation images", "all"),
     ("Accuracy", plots.accuracy_curve, "Training and validation accuracy of each epoch", 1),
-    (words.title(TrainingConfig, "lr"), plots.learning_rate_curve, "Learning rate of each step", 1),
+    _LR,
 )
+_NEIGHBOURS = ("k-NN accuracy", plots.neighbour_curve, "k-nearest-neighbour accuracy of each epoch", 1)
+UNLABELLED_CHARTS = {
+    "dino": (
+        CHARTS[0],
+        _NEIGHBOURS,
+        ("Teacher's output", plots.teacher_curve, "Entropy of the teacher's output and divergence, by epoch", 1),
+        _LR,
+    ),
+    "mae": (CHARTS[0], _NEIGHBOURS, _LR),
+}
+"""The charts of trainings without labels."""
 
 
 def pick() -> Run | None:
@@ -90,8 +104,12 @@ def show_run(run: Run, shown: str) -> None:
         with st.container(horizontal=True):
             for page, label, icon in next_pages(config.model):
                 st.page_link(page, label=label, icon=icon, query_params={"run": run.name})
+            if not config.model.num_classes:
+                fine_tune_link(run)
     show_numbers(config.training, status, lines)
     show_curves(run, lines)
+    if config.training.learn_from == "mae" and status.epoch:
+        show_reconstructions(run)
     with st.expander("Log", icon=":material/article:"):
         st.code(access.without_paths(run.log(lines=60)) or "The log is empty.", language=None, wrap_lines=True)
 
@@ -118,6 +136,12 @@ def start_words(start: StartConfig | None) -> str:
 def next_pages(model: ModelConfig) -> tuple[tuple[str, str, str], ...]:
     """Return links for a trained network: page, label, icon."""
     look = "See where it looks" if model.architecture == "cnn" else "Look into its heads"
+    if not model.num_classes:
+        return (
+            ("attention/page.py", look, ":material/visibility:"),
+            ("tokens/page.py", "See its tokens", ":material/apps:"),
+            ("timelapse/page.py", "Watch its maps form", ":material/movie:"),
+        )
     return (
         ("predict/page.py", "Predict with it", ":material/image_search:"),
         ("attention/page.py", look, ":material/visibility:"),
@@ -210,7 +234,8 @@ def close_restart_question() -> None:
 def confirm_restart(run: Run) -> None:
     """Say what will be deleted, and ask."""
     best = run.best or {}
-    reached = f" (validation accuracy {best['val_accuracy']:.1%})" if "val_accuracy" in best else ""
+    name = words.accuracy(run.config.training, start=False)
+    reached = f" ({name} {best['val_accuracy']:.1%})" if "val_accuracy" in best else ""
     at_work = " The training in progress is stopped." if run.active else ""
     st.markdown(
         f"**{plain(run.name)}** is trained again from the beginning with the same settings. Its curves, snapshots and "
@@ -238,9 +263,8 @@ def show_numbers(training: TrainingConfig, status: runs.Status, lines: dict[tupl
     best = status.best if status.validated else None
     with st.grid(5, min_column_width=130):
         st.metric("Loss of the last step", f"{step['loss']:.3f}" if step else None)
-        st.metric(
-            "Validation accuracy", f"{epoch['val_accuracy']:.1%}" if epoch else None, help="After the latest epoch."
-        )
+        name = words.accuracy(training)
+        st.metric(name, f"{epoch['val_accuracy']:.1%}" if epoch else None, help="After the latest epoch.")
         label = "Best so far" if training.keep == "validation" else "Accuracy of kept weights"
         st.metric(label, f"{best['val_accuracy']:.1%}" if best else None, help=kept_words(training, best))
         st.metric("Images per second", f"{step['images_per_second']:,.0f}" if step else None)
@@ -254,15 +278,17 @@ def kept_words(training: TrainingConfig, best: dict | None) -> str:
     """Say which weights the run keeps."""
     if best is None:
         return "Measured at the end of the first epoch."
+    name = words.accuracy(training)
     match training.keep:
         case "validation":
-            return f"The run keeps the weights with the best validation accuracy, now those of epoch {best['epoch']}."
+            best_name = words.accuracy(training, start=False)
+            return f"The run keeps the weights with the best {best_name}, now those of epoch {best['epoch']}."
         case "training_loss":
             return (
-                "Validation accuracy of the weights that the run keeps: those with the lowest running training loss, "
+                f"{name} of the weights that the run keeps: those with the lowest running training loss, "
                 f"now of step {best['step']:,}, in epoch {best['epoch']}. Other epochs may have a better accuracy."
             )
-    return "Validation accuracy of the weights that the run keeps, which are the last."
+    return f"{name} of the weights that the run keeps, which are the last."
 
 
 def time_left(status: runs.Status, step: dict) -> float:
@@ -276,9 +302,9 @@ def show_curves(run: Run, lines: dict[tuple, dict]) -> None:
         st.caption("The curves appear after the first step.")
         return
     with st.grid(2, min_column_width=300) as grid:
-        for title, curve, alt, span in CHARTS:
+        for title, curve, alt, span in UNLABELLED_CHARTS.get(run.config.training.learn_from, CHARTS):
             with grid.cell(column_span=span):
-                st.markdown(f"**{title}**", help=loss_words(run.config.training) if title == "Loss" else None)
+                st.markdown(f"**{title}**", help=chart_words(title, run.config.training))
                 spec = curve(lines.values())
                 if spec["data"]["values"]:
                     st.vega_lite_chart(spec=spec, key=f"curve-{title}", alt=f"{alt}, run {run.name}")
@@ -286,8 +312,31 @@ def show_curves(run: Run, lines: dict[tuple, dict]) -> None:
                     st.caption("Appears at the end of the first epoch.")
 
 
+def chart_words(title: str, training: TrainingConfig) -> str | None:
+    """Explain a chart of a training; None if its title says enough."""
+    match title:
+        case "Loss":
+            return loss_words(training)
+        case "k-NN accuracy":
+            return term("k-NN accuracy")
+        case "Teacher's output":
+            return term("teacher entropy", "divergence")
+    return None
+
+
 def loss_words(training: TrainingConfig) -> str:
     """Explain why training loss and validation loss differ."""
+    if training.learn_from == "dino":
+        return (
+            "How badly the student predicts the teacher's output for another crop of the same image. The teacher "
+            "changes too, so the loss may rise while the network still learns. The validation loss is between two "
+            "large crops; the training loss also counts small crops."
+        )
+    if training.learn_from == "mae":
+        return (
+            "Mean squared error of the reconstructed pixels of hidden patches, each normalised to mean 0 and variance "
+            "1: a constant grey patch has the error 1."
+        )
     parts = [
         "on augmented images" if training.augment != "none" or training.randaugment else "",
         "on mixed images" if training.mixes else "",

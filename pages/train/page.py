@@ -4,7 +4,7 @@ import streamlit as st
 
 from pages import access
 from pages.train.choices import Space, make_space, make_tuned_space
-from pages.train.controls import Controls, choose_mended, choose_network, choose_recipe
+from pages.train.controls import Controls, choose_learn_from, choose_mended, choose_network, choose_recipe
 from pages.train.cost import show_cost
 from pages.train.course_ladder import offer_ladder
 from pages.train.follow_run import follow
@@ -12,7 +12,7 @@ from pages.train.follow_sweep import follow_sweep
 from pages.train.images import choose_data
 from pages.train.minute import offer_minute
 from pages.train.network import SENTENCES, model_controls, show_departures
-from pages.train.recipe import training_controls
+from pages.train.recipe import METHODS, training_controls
 from pages.train.start_from import backbone_controls, choose_frozen, choose_start, recipe_reason
 from pages.train.stronger import find_teachers
 from pages.train.sweep_form import offer_sweep
@@ -63,7 +63,7 @@ def show_form(info: DataInfo) -> None:
             st.caption(recipe_reason(start))
             space: Space = make_tuned_space(origin.config, start, info, machine(), access.bounds(), teachers)
         else:
-            space = make_space(base, info, machine(), choose_recipe(), access.bounds(), teachers)
+            space = make_space(base, info, machine(), choose_training(base), access.bounds(), teachers)
     controls = Controls(space)
     with model_box:
         if start:
@@ -82,6 +82,15 @@ def show_form(info: DataInfo) -> None:
         if base.architecture == "reference" and start is None:
             offer_ladder(space, controls.values, name)
         offer_sweep(config, info, machine())
+
+
+def choose_training(base: ModelConfig) -> str:
+    """Choose what to learn from, and with labels a recipe; return the recipe's name."""
+    learn_from = choose_learn_from() if base.architecture == "vit" else "labels"
+    if learn_from == "labels":
+        return choose_recipe()
+    st.caption(METHODS[learn_from])
+    return learn_from
 
 
 def choose_model() -> ModelConfig:

@@ -2,6 +2,7 @@
 
 import streamlit as st
 
+from pages.train.choices import RECIPE_FIELDS
 from pages.train.controls import RECIPE_NAMES, Controls, show
 from pages.train.stronger import stronger_controls, stronger_words
 from pages.ui.wording import term
@@ -15,6 +16,20 @@ KEPT = {
 }
 """Which weights a run keeps, by ``keep``."""
 
+METHODS = {
+    "dino": (
+        "A student network learns to predict what its teacher, a moving average of itself, says about another crop of "
+        "the same image. The labels are used only to measure the features with nearest neighbours. The trained network "
+        "has no classes; fine-tune it to give it some. A step takes several times as long as with labels."
+    ),
+    "mae": (
+        "Most patches of each image are hidden, and the network learns to reconstruct them. The labels are used only "
+        "to measure the features with nearest neighbours. The trained network has no classes; fine-tune it to give it "
+        "some."
+    ),
+}
+"""What a training without labels is, by ``learn_from``."""
+
 
 def training_controls(controls: Controls, devices: tuple[Device, ...]) -> None:
     """Show the training controls: epochs and a summary of the recipe first, the rest in an expander."""
@@ -25,14 +40,17 @@ def training_controls(controls: Controls, devices: tuple[Device, ...]) -> None:
     st.caption(
         f"{_sentence(step_words(now))} Other settings in the recipe **{RECIPE_NAMES[controls.space.recipe]}**: "
         f"{recipe_words(recipe.model_copy(update={'optimizer': now.optimizer}), images)}.",
-        help=term("weight decay", "label smoothing"),
+        help=term("weight decay", "label smoothing") if recipe.labelled else term("weight decay", "k-NN accuracy"),
     )
     with st.expander("More about the training", icon=":material/tune:"):
         left, right = st.columns(2, gap="large")
         with left:
             controls.slider("batch")
             controls.slider("lr", note=_sentence(rate_words(recipe)))
-            controls.choice("augment")
+            if recipe.learn_from != "dino":  # whose crops and changes of colours are part of the method
+                controls.choice("augment")
+            for key in controls.space.recipe_fields.keys() - RECIPE_FIELDS.keys():
+                controls.slider(key)
         with right:
             titles = {device.name: device.title for device in devices}
             fastest = titles[devices[0].name]
@@ -45,11 +63,19 @@ def training_controls(controls: Controls, devices: tuple[Device, ...]) -> None:
                 )
             low, high, _ = TrainingConfig.limits("seed")
             controls.number("seed", widget=st.number_input, low=low or 0, high=high or 0)
-    stronger_controls(controls)
+    if recipe.labelled:
+        stronger_controls(controls)
 
 
 def step_words(training: TrainingConfig) -> str:
     """Describe the settings of a step: batch size, learning rate, augmentation, and what a stronger recipe adds."""
+    if training.learn_from == "dino":
+        crops = f"2 large and {training.local_crops} small crops of each image"
+        return f"batches of {training.batch_size}, {crops}, learning rate {training.lr:g}"
+    if training.learn_from == "mae":
+        crops = "random crops" if training.augment == "standard" else "no augmentation"
+        hidden = f"{training.mask_ratio:.0%} of the patches hidden"
+        return f"batches of {training.batch_size}, {hidden}, learning rate {training.lr:g}, {crops}"
     augmentation = "no" if training.augment == "none" else show("augment", training.augment).lower()
     parts = [f"batches of {training.batch_size}", f"learning rate {training.lr:g}", f"{augmentation} augmentation"]
     return ", ".join([*parts, *stronger_words(training)])
@@ -61,6 +87,17 @@ def rate_words(training: TrainingConfig) -> str:
     return f"the learning rate {warmup}" + (
         "falls to zero along a cosine" if training.schedule == "cosine" else "stays constant"
     )
+
+
+def loss_words(training: TrainingConfig) -> str:
+    """Describe what a training minimises."""
+    match training.learn_from:
+        case "dino":
+            return "cross-entropy between the teacher's and the student's output"
+        case "mae":
+            return "mean squared error of the normalised pixels of hidden patches"
+    smoothing = training.label_smoothing
+    return f"cross-entropy with label smoothing {smoothing:g}" if smoothing else "plain cross-entropy"
 
 
 def pixel_words(images: DataConfig) -> str:
@@ -79,9 +116,7 @@ def recipe_words(training: TrainingConfig, images: DataConfig | None = None) -> 
     parts = [
         f"{decay}, betas {training.betas[0]:g} and {training.betas[1]:g}",
         rate_words(training),
-        f"cross-entropy with label smoothing {training.label_smoothing:g}"
-        if training.label_smoothing
-        else "plain cross-entropy",
+        loss_words(training),
         f"gradients clipped to norm {training.clip_norm:g}" if training.clip_norm else "",
         pixel_words(images or DataConfig()),
         "the last, incomplete batch left out, also in validation" if training.drop_last else "",

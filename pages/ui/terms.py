@@ -201,6 +201,27 @@ TOPICS: dict[str, dict[str, Term]] = {
             "memorised its training images."
         ),
         "accuracy": Term("The share of images that are classified correctly."),
+        "DINO": Term(
+            "Training without labels (Caron et al. 2021): a student network learns to predict the output of a teacher, "
+            "a moving average of itself, for another crop of the same image."
+        ),
+        "masked autoencoding": Term(
+            "Training without labels (MAE, He et al. 2022): most patches of an image are hidden, and a small decoder "
+            "reconstructs them from the tokens of the visible ones."
+        ),
+        "k-NN accuracy": Term(
+            "Accuracy of a k-nearest-neighbour classifier on features: each of the 20 training images with the most "
+            "similar summary token votes for its class. It shows what a network knows that was trained without labels, "
+            "and needs no further training."
+        ),
+        "teacher entropy": Term(
+            "How evenly DINO's teacher spreads its output over the prototypes, in nats. Near 0, or near the logarithm "
+            "of their number (6.9 for 1,024), for all images: the training has collapsed."
+        ),
+        "divergence": Term(
+            "Kullback-Leibler divergence of the student's output from the teacher's, for two crops of an image. At 0 "
+            "the student has nothing left to learn; if it falls to 0 early, the training has collapsed."
+        ),
         "cross-entropy": Term(
             "The loss: minus the logarithm of the probability of the true class, in nats. It is 0 for a certain and "
             "correct prediction, and ln k for k equally likely classes.",

@@ -43,6 +43,7 @@ def _row(run: Run, place: int | None) -> dict[str, Any]:
         "num_heads": getattr(config.model, "num_heads", None),
         "epoch": status.epoch,
         "epochs": config.training.epochs,
+        "learn_from": config.training.learn_from,
         "val_accuracy": (run.best or {}).get("val_accuracy"),
         "attention_dependence": measured.lost_share if measured else None,
         "size_bytes": run.size_bytes,
@@ -53,7 +54,8 @@ def _line(row: dict[str, Any]) -> str:
     state = row["state"] if row["place"] is None else f"{row['state']} {row['place']}"
     score = "-" if row["val_accuracy"] is None else f"{row['val_accuracy']:.4f}"
     epochs = f"{'published':15}" if row["published"] else f"epoch {row['epoch']:>4}/{row['epochs']:<4}"
-    return f"{row['run']:32} {state:9} {epochs} {score:>6} {_megabytes(row['size_bytes']):>10}"
+    kind = "" if row["learn_from"] == "labels" else "  k-NN accuracy"
+    return f"{row['run']:32} {state:9} {epochs} {score:>6} {_megabytes(row['size_bytes']):>10}{kind}"
 
 
 def _megabytes(size: int) -> str:

@@ -5,7 +5,9 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from vit import runs
+from vit.classes import class_names_of, require_classes
 from vit.cli.common import Progress, chosen, count, counter, open_image, print_result, say
+from vit.config import words
 from vit.errors import RunError, SettingsError
 from vit.runs import Run, snapshots
 
@@ -90,7 +92,7 @@ class FilmSource:
         if not self.epochs:
             raise RunError(f"The run {run.name!r} has no snapshots to make a film of: train a run with --snapshots 20.")
         data = run.config.data
-        self.class_names = data.class_names
+        self.class_names = class_names_of(run.config)
         self.view = fit_square(picture, data.image_size, data.crop_pct, data.interpolation)
         self.images: Tensor = to_tensor([self.view], data.mean, data.std)
 
@@ -102,8 +104,10 @@ class FilmSource:
         """Return a title for each frame: the epoch, its validation accuracy and what is shown."""
         from vit.pictures import film
 
-        history = snapshots.history(self.run)
-        return [film.epoch_title(epoch, history.get(epoch, {}).get("val_accuracy"), shown) for epoch in self.epochs]
+        history, name = snapshots.history(self.run), words.accuracy(self.run.config.training, start=False)
+        return [
+            film.epoch_title(epoch, history.get(epoch, {}).get("val_accuracy"), shown, name) for epoch in self.epochs
+        ]
 
 
 def draw_frames(
@@ -123,6 +127,7 @@ def draw_frames(
     from vit.explain import METHODS
 
     if arguments.label is not None and arguments.label not in source.class_names:
+        require_classes(source.run.config.model)
         raise SettingsError(
             f"--class {arguments.label} is not a class of the run: choose from {', '.join(source.class_names)}."
         )
@@ -161,6 +166,7 @@ def _maps(arguments: argparse.Namespace, source: FilmSource, progress: Progress)
 
     method, about, label = METHODS[arguments.method], "", None
     if method.for_class:
+        require_classes(source.run.config.model)
         name = arguments.label
         if name is None:
             with torch.no_grad():

@@ -94,8 +94,7 @@ def in_foreground(run: Run, *, resume: bool, as_json: bool) -> int:
         "epochs": status.epoch,
         "seconds": round(time.monotonic() - begun, 3),
     }
-    name = words.accuracy(run.config.training)
-    name = name[0].lower() + name[1:]
+    name = words.accuracy(run.config.training, start=False)
     accuracy = f"{best['val_accuracy']:.4f} (epoch {best['epoch']})" if best else "not measured"
     print_result(result, as_json, f"{run.path}\n{status.state}, {name} of the kept weights {accuracy}")
     return int(status.state == "failed")
@@ -131,9 +130,10 @@ class _Progress:
             say(event, clear)
         elif hasattr(event, "val_loss"):
             measures = "".join(f"  {name} {value:.4f}" for name, value in event.measures.items())
+            accuracy = "val_accuracy" if self.labelled else "knn_accuracy"
             say(
                 f"epoch {event.epoch}/{self.epochs}  loss {event.train_loss:.4f}  val_loss {event.val_loss:.4f}  "
-                f"{'val' if self.labelled else 'knn'}_accuracy {event.val_accuracy:.4f}{measures}  {event.seconds:.1f} s"
+                f"{accuracy} {event.val_accuracy:.4f}{measures}  {event.seconds:.1f} s"
                 f"{'  kept' if event.kept else ''}",
                 clear,
             )

@@ -31,7 +31,8 @@ class Frame:
         epoch: number of finished epochs; 0 is before training.
         attention: ``(depth h n m)`` float32, indexed [query, key].
         lens: ``(depth + 1, k)``, the class probabilities read from the summary token before the first block and after
-            each block (:func:`vit.explain.summary_lens`); the last row is the network's prediction.
+            each block (:func:`vit.explain.summary_lens`); the last row is the network's prediction. A network without
+            classes has ``k = 0``.
         entropy: ``(depth h)``, mean entropy of a patch's attention in nats (:func:`attention_entropy`).
         distance: ``(depth h)``, mean attention distance in pixels (:func:`attention_distance`).
         patch: side of a patch in pixels.
@@ -149,10 +150,11 @@ def make_frame(model: Network, images: Tensor, epoch: int) -> Frame:
     """
     record = capture(model, images[:1])
     attention, patch = attention_arrays(record), images.shape[-1] / record.grid[1]
+    without_classes = np.zeros((len(attention) + 1, 0), dtype=np.float32)
     return Frame(
         epoch=epoch,
         attention=attention,
-        lens=summary_lens(model, record)[0],
+        lens=summary_lens(model, record)[0] if model.config.num_classes else without_classes,
         entropy=attention_entropy(attention, record.prefix_tokens),
         distance=attention_distance(attention, record.grid, record.prefix_tokens, patch),
         patch=patch,

@@ -25,6 +25,8 @@ TAGS = {
         "val_loss": "loss/validation",
         "train_accuracy": "accuracy/training",
         "val_accuracy": "accuracy/validation",
+        "teacher_entropy": "teacher/entropy",
+        "divergence": "teacher/divergence",
         "epoch": "epoch",
     },
 }

@@ -76,6 +76,8 @@ class Card:
 
     @property
     def _accuracy(self) -> float | None:
+        if not self.config.model.num_classes:
+            return None
         return self.measured.accuracy if self.measured else (self.best or {}).get("val_accuracy")
 
     def _metadata(self) -> "ModelCardData":
@@ -138,11 +140,22 @@ class Card:
         more = f" and {len(names) - CLASSES_MAX:,} more" if len(names) > CLASSES_MAX else ""
         yield f"{len(names):,} classes, in the order of the logits: {listed}{more}."
 
+    def _neighbours(self) -> Iterator[str]:
+        yield "The model has no classification head, so it has no accuracy of its own."
+        if self.best and not self.config.training.labelled:
+            yield (
+                f"It was trained without labels. After epoch {self.best['epoch']}, a k-nearest-neighbour classifier of "
+                f"its features had an accuracy of {self.best['val_accuracy']:.1%} on the validation images."
+            )
+
     def _results(self) -> Iterator[str]:
         yield "## Results"
         if self.measured is None:
             if self.best and (accuracy := self._accuracy) is not None:
                 yield f"After epoch {self.best['epoch']}, the accuracy on the validation images was {accuracy:.1%}."
+            if not self.config.model.num_classes:
+                yield from self._neighbours()
+                return
             yield "The images themselves were not available when this card was written."
             return
         result, matrix = self.measured, self.measured.confusion_matrix

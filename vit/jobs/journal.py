@@ -113,10 +113,10 @@ class Journal:
         save_resume(self.path, event.checkpoint)
         measures = "".join(f"{name.replace('_', ' ')} {value:.4f}, " for name, value in event.measures.items())
         self.update(epoch=event.epoch, step=event.step, message=f"{event.epoch} of {epochs} epochs done.")
+        accuracy = words.accuracy(self.run.config.training, start=False)
         self.log(
             f"epoch {event.epoch} of {epochs}: loss {event.train_loss:.4f}, validation loss {event.val_loss:.4f}, "
-            f"{words.accuracy(self.run.config.training)} {event.val_accuracy:.4f}, {measures}{event.seconds:.1f} s"
-            f"{', kept' if event.kept else ''}"
+            f"{accuracy} {event.val_accuracy:.4f}, {measures}{event.seconds:.1f} s{', kept' if event.kept else ''}"
         )
         self.report(event)
 

@@ -25,10 +25,10 @@ _TITLE_COLUMNS = 100
 _QUALITY = "16"  # constant rate factor of H.264, low enough that patches keep sharp edges
 
 
-def epoch_title(epoch: int, accuracy: float | None, shown: str = "") -> str:
-    """Return the title of a picture: the epoch, its validation accuracy if measured, and what is shown."""
+def epoch_title(epoch: int, accuracy: float | None, shown: str = "", name: str = "validation accuracy") -> str:
+    """Return the title of a picture: the epoch, its accuracy (called ``name``) if measured, and what is shown."""
     when = f"After epoch {epoch}" if epoch else "Before training"
-    measured = "" if accuracy is None else f": validation accuracy {accuracy:.1%}"
+    measured = "" if accuracy is None else f": {name} {accuracy:.1%}"
     return when + measured + (f" \N{MIDDLE DOT} {shown}" if shown else "")
 
 

@@ -5,7 +5,7 @@ This package imports neither torch nor Streamlit.
 
 from vit.plots.ablation import head_sheet, probability_change, pruning_curve
 from vit.plots.anatomy import activation_curves, position_maps
-from vit.plots.curves import POINTS_MAX, accuracy_curve, learning_rate_curve, loss_curve
+from vit.plots.curves import POINTS_MAX, accuracy_curve, learning_rate_curve, loss_curve, neighbour_curve, teacher_curve
 from vit.plots.evaluation import confusion_matrix, training_curves
 from vit.plots.heads import HEAD_COLOURS, heads_by_depth, layer_similarity
 from vit.plots.lessons import measured_dots, measured_lines
@@ -41,6 +41,7 @@ __all__ = [
     "map_row",
     "measured_dots",
     "measured_lines",
+    "neighbour_curve",
     "norm_spread",
     "position_maps",
     "probability_bars",
@@ -48,6 +49,7 @@ __all__ = [
     "pruning_curve",
     "reliability",
     "sweep_heatmap",
+    "teacher_curve",
     "token_names",
     "training_curves",
 ]

@@ -104,6 +104,23 @@ def accuracy_curve(metrics: Iterable[dict]) -> dict:
     return _curve(points, x="Epoch", y="Accuracy", colours=colours, layers=[{"mark": _LINE}], y_format="%")
 
 
+def neighbour_curve(metrics: Iterable[dict]) -> dict:
+    """Return a spec of the k-nearest-neighbour accuracy at the end of each epoch of a training without labels."""
+    points = _series(subsample(_events(metrics, "epoch")), "epoch", "val_accuracy", "Nearest neighbours")
+    colours = {"Nearest neighbours": PALETTE["orange"]}
+    return _curve(points, x="Epoch", y="k-NN accuracy", colours=colours, layers=[{"mark": _LINE}], y_format="%")
+
+
+def teacher_curve(metrics: Iterable[dict]) -> dict:
+    """Return a spec of DINO's teacher at the end of each epoch: entropy, and divergence of the student from it."""
+    epochs = subsample(_events(metrics, "epoch"), POINTS_MAX // 2)
+    points = _series(epochs, "epoch", "teacher_entropy", "Entropy") + _series(
+        epochs, "epoch", "divergence", "Divergence"
+    )
+    colours = {"Entropy": PALETTE["blue"], "Divergence": PALETTE["vermilion"]}
+    return _curve(points, x="Epoch", y="Nats", colours=colours, layers=[{"mark": _LINE}])
+
+
 def learning_rate_curve(metrics: Iterable[dict]) -> dict:
     """Return a spec of the learning rate of each step."""
     points = _series(subsample(_events(metrics, "step")), "step", "lr", "Learning rate")

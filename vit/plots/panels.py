@@ -87,12 +87,14 @@ def panels(metrics: Iterable[Mapping]) -> list[Panel]:
         Line("training", where, [it["train_loss"] for it in epochs], PALETTE["blue"]),
         Line("validation", where, [it["val_loss"] for it in epochs], PALETTE["orange"]),
     ]
-    accuracies = [
-        Line("training", numbers, [it["train_accuracy"] for it in epochs], PALETTE["blue"]),
-        Line("validation", numbers, [it["val_accuracy"] for it in epochs], PALETTE["orange"]),
-    ]
     drawn = [Panel("Step", "Loss", losses, "{:g}".format)]
-    return [*drawn, Panel("Epoch", "Accuracy", accuracies, "{:.0%}".format)] if epochs else drawn
+    if not epochs:
+        return drawn
+    measured = Line("validation", numbers, [it["val_accuracy"] for it in epochs], PALETTE["orange"])
+    if any("train_accuracy" not in line for line in epochs):  # learned without labels
+        return [*drawn, Panel("Epoch", "k-NN accuracy", [measured], "{:.0%}".format)]
+    trained = Line("training", numbers, [it["train_accuracy"] for it in epochs], PALETTE["blue"])
+    return [*drawn, Panel("Epoch", "Accuracy", [trained, measured], "{:.0%}".format)]
 
 
 def lay_out(panel: Panel, *, left: float, top: float, right: float, bottom: float) -> Chart:

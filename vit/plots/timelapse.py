@@ -78,26 +78,31 @@ def class_lines(
     return _figure(traces, epochs, at, axis)
 
 
-def accuracy_lines(history: Mapping[int, Mapping], epochs: Sequence[int], at: int) -> go.Figure:
+def accuracy_lines(
+    history: Mapping[int, Mapping], epochs: Sequence[int], at: int, *, name: str = "Validation"
+) -> go.Figure:
     """Draw training and validation accuracy by epoch, with a dot at each epoch that has a frame.
 
     Args:
         history: the metrics of each epoch.
         epochs: the epoch of each frame.
         at: the chosen epoch.
+        name: the name of ``val_accuracy``.
     """
     traces = []
-    for field, name, colour in (
+    for field, series, colour in (
         ("train_accuracy", "Training", PALETTE["blue"]),
-        ("val_accuracy", "Validation", PALETTE["orange"]),
+        ("val_accuracy", name, PALETTE["orange"]),
     ):
         measured = {epoch: line[field] for epoch, line in sorted(history.items()) if line.get(field) is not None}
+        if field == "train_accuracy" and history and not measured:  # without labels there is none
+            continue
         traces.append(
             _line(list(measured), list(measured.values()), colour)
             | {
-                "name": name,
+                "name": series,
                 "marker": {"size": [8 if epoch in epochs else 0 for epoch in measured], "opacity": 1},
-                "hovertemplate": f"{name.lower()}<br>epoch %{{x}}: %{{y:.1%}}<extra></extra>",
+                "hovertemplate": f"{series.lower()}<br>epoch %{{x}}: %{{y:.1%}}<extra></extra>",
             }
         )
     axis = {

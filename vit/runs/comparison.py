@@ -71,7 +71,9 @@ class Summary:
         start: run that it was fine-tuned from; None if its initial weights were random.
         parameters: number of trained parameters.
         val_accuracy, train_accuracy: accuracy of the kept weights and of their epoch; None before the first
-            validation. Training accuracy is the mean over the epoch, on augmented images.
+            validation, and for a training without labels. Training accuracy is the mean over the epoch, on augmented
+            images.
+        neighbour_accuracy: the k-nearest-neighbour accuracy of a training without labels.
         seconds: training time so far, validation included.
         created: None if the run does not record it.
         device: device that it was trained on.
@@ -89,6 +91,7 @@ class Summary:
     parameters: int
     val_accuracy: float | None
     train_accuracy: float | None
+    neighbour_accuracy: float | None
     best_epoch: int | None
     seconds: float | None
     size_bytes: int
@@ -118,8 +121,9 @@ def summary(run: Run) -> Summary:
         mended=None if mended is None else len(mended),
         start=config.start.run if config.start else None,
         parameters=count_parameters(model),
-        val_accuracy=best.get("val_accuracy"),
+        val_accuracy=best.get("val_accuracy") if config.training.labelled else None,
         train_accuracy=best.get("train_accuracy"),
+        neighbour_accuracy=None if config.training.labelled else best.get("val_accuracy"),
         best_epoch=best.get("epoch"),
         seconds=(run.latest or best).get("seconds"),
         size_bytes=run.size_bytes,
@@ -189,6 +193,8 @@ def differences(configs: Sequence[RunConfig]) -> dict[str, tuple[str, ...]]:
 
 def gap_sentence(run: Summary) -> str:
     """Say what the gap between training and validation accuracy at the kept epoch means, without the run's name."""
+    if run.neighbour_accuracy is not None:
+        return "trained without labels, so there is no gap."
     if run.val_accuracy is None or run.train_accuracy is None:
         return "not validated yet."
     gap = 100 * (run.train_accuracy - run.val_accuracy)

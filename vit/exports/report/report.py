@@ -13,7 +13,7 @@ import numpy as np
 from markupsafe import Markup
 from PIL import Image
 
-from vit.config import RunConfig, TransformerConfig
+from vit.config import RunConfig, TransformerConfig, words
 from vit.data import load, sample, title
 from vit.data.files.uploads import upload_title
 from vit.errors import UserError
@@ -109,8 +109,10 @@ def _header(run: Run, summary: comparison.Summary) -> dict[str, Any]:
     config = run.config
     network = f"Vision Transformer, {config.model.title}" if config.model.architecture == "vit" else config.model.title
     facts = {
-        "Validation accuracy": _percent(summary.val_accuracy),
-        "Training accuracy": _percent(summary.train_accuracy),
+        words.accuracy(config.training): _percent(
+            summary.val_accuracy if config.training.labelled else summary.neighbour_accuracy
+        ),
+        **({"Training accuracy": _percent(summary.train_accuracy)} if config.training.labelled else {}),
         "Parameters": f"{summary.parameters:,}",
         "Epochs": f"{run.status.epoch} of {config.training.epochs}",
         "Training time": "–" if summary.seconds is None else f"{summary.seconds:,.0f} s",
