@@ -6,7 +6,7 @@ import torch
 
 from vit import ViT, ViTConfig
 from vit.errors import SettingsError
-from vit.model import StandardisedConv2d, interpolate_positions
+from vit.model import StandardisedConv2d, fused_attention, interpolate_positions
 
 
 def make(**settings) -> ViT:
@@ -67,6 +67,16 @@ def timm_attention(model: torch.nn.Module, images: torch.Tensor) -> torch.Tensor
         block.attn.attn_drop.register_forward_hook(lambda module, inputs, output: seen.append(output))
     model(images)
     return torch.stack(seen, dim=1)
+
+
+def test_attention_is_computed_in_float32_under_autocast_on_a_cpu():
+    q, k, v = torch.randn(3, 2, 4, 17, 8).bfloat16().unbind(0)
+    expected = (q.float() @ k.float().mT / 8**0.5).softmax(dim=-1) @ v.float()
+    with torch.autocast("cpu", torch.bfloat16):
+        heads = fused_attention(q, k, v)
+    assert heads.dtype == torch.float32
+    torch.testing.assert_close(heads, expected, atol=1e-5, rtol=1e-5)
+    assert fused_attention(q, k, v).dtype == torch.bfloat16  # a network in bfloat16 stays so
 
 
 @pytest.mark.parametrize("pool", ["cls", "mean"])
