@@ -122,6 +122,7 @@ FLAGS = (
     Flag("--seed", "training", "seed"),
     Flag("--threads", "training", "threads"),
     Flag("--device", "training", "device"),
+    Flag("--precision", "training", "precision"),
     Flag("--processes", "training", "processes"),
     Flag("--resume-steps", "training", "resume_steps"),
     Flag("--max-seconds", "training", "max_seconds"),

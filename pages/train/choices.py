@@ -110,7 +110,7 @@ class Space:
         """Return the default of each control."""
         recipe = RECIPES[self.recipe]
         shared = {"size": self.natural_size, "device": recipe.device, "seed": recipe.seed}
-        shared |= {"processes": recipe.processes}
+        shared |= {"precision": recipe.precision, "processes": recipe.processes}
         shared |= {key: getattr(recipe, field) for key, field in self.recipe_fields.items()}
         found = self.own_defaults() | shared
         most = self.bounds()
@@ -124,6 +124,7 @@ class Space:
             "device": ["auto", *(device.name for device in self.devices)],
             "augment": get_args(limits.Augmentation),
             "teacher": ["", *self.teachers],
+            "precision": get_args(limits.Precision),
         }
         numbers = {
             "size": self.sizes(),
@@ -168,7 +169,7 @@ class Space:
     def training(self, values: Values) -> TrainingConfig:
         """Return the recipe with the chosen values."""
         recipe = {field: values[key] for key, field in self.recipe_fields.items()}
-        own = {"device": values["device"], "seed": values["seed"]}
+        own = {key: values[key] for key in ("device", "precision", "seed")}
         own |= {"processes": min(values["processes"], self.gpus(values))}
         return TrainingConfig(**RECIPES[self.recipe].model_dump() | recipe | own)
 

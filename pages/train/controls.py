@@ -44,6 +44,7 @@ SETTINGS: dict[str, tuple[type[Settings], str]] = {
     "lr": (TrainingConfig, "lr"),
     "augment": (TrainingConfig, "augment"),
     "device": (TrainingConfig, "device"),
+    "precision": (TrainingConfig, "precision"),
     "processes": (TrainingConfig, "processes"),
     "seed": (TrainingConfig, "seed"),
     "layer_decay": (StartConfig, "layer_decay"),

@@ -55,6 +55,7 @@ def training_controls(controls: Controls, devices: tuple[Device, ...]) -> None:
             titles = {device.name: device.title for device in devices}
             fastest = titles[devices[0].name]
             controls.choice("device", note=f"Here that is {fastest}.")
+            controls.choice("precision", note="Validation and all pages always compute in float32.")
             if controls.space.gpus(controls.values) > 1:
                 controls.choice(
                     "processes",

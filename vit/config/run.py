@@ -22,7 +22,11 @@ SCHEDULER_ID = re.compile(r"[0-9a-f]{32}")
 
 
 class Environment(Settings):
-    """What a run was trained with; a resume in the same environment equals the uninterrupted run bit by bit."""
+    """What a run was trained with; a resume in the same environment equals the uninterrupted run bit by bit.
+
+    Attributes:
+        precision: precision of the steps; empty in runs from before it was a setting.
+    """
 
     model_config = ConfigDict(frozen=True, extra="ignore")
     vit: str = ""
@@ -31,6 +35,7 @@ class Environment(Settings):
     platform: str = ""
     processor: str = ""
     device: str = ""
+    precision: Literal["", "float32", "bfloat16"] = ""
     threads: int = 0
     processes: int = 1
 

@@ -7,7 +7,7 @@ import os
 import platform
 
 from vit import __version__
-from vit.config import Environment
+from vit.config import Environment, TrainingConfig
 from vit.support import hardware
 
 THREADS_MAX = 64
@@ -62,6 +62,16 @@ def current_environment(device: str, processes: int = 1) -> Environment:
         threads=torch.get_num_threads(),
         processes=processes,
     )
+
+
+def recorded_precision(recipe: TrainingConfig, begun: Environment, now: Environment) -> str:
+    """Return the precision in which a resume continues: the recorded one, if the run was begun on the same device.
+
+    Runs that record none were trained before precision was a setting: in bfloat16 on a GPU, in float32 elsewhere.
+    """
+    if begun.precision and (begun.processor, begun.device) == (now.processor, now.device):
+        return begun.precision
+    return recipe.precision_on("cuda" if now.device not in ("cpu", "mps") else now.device)
 
 
 def describe_changes(begun: Environment, now: Environment) -> str:

@@ -233,19 +233,18 @@ def _train(run: Run, journal: Journal, stopped: Callable[[], bool], resume: bool
     """Train in this process, alone or as rank 0, and write all events."""
     from vit import networks, trainer
     from vit.data.batches import steps_per_epoch
-    from vit.jobs.environment import current_environment, describe_changes, set_threads
+    from vit.jobs import environment as environments
     from vit.runs.weights import save_model
     from vit.trainer.resume_file import load_resume
 
     say = partial(_say, journal, stopped)
     config = run.config
     recorded = config.environment if resume else None
-    set_threads(config.training.threads, recorded, world.local_size)
-    environment = current_environment(journal.status.device, world.size)
+    environments.set_threads(config.training.threads, recorded, world.local_size)
+    environment = environments.current_environment(journal.status.device, world.size)
     checkpoint = load_resume(run.path) if resume else None
-    if checkpoint is None or recorded is None:
-        runs.write_config(run.path, config.model_copy(update={"environment": environment}))
-    elif changes := describe_changes(recorded, environment):
+    begun = recorded if checkpoint is not None else None
+    if begun and (changes := environments.describe_changes(begun, environment)):
         journal.log(changes)
     initial = None
     if config.start and checkpoint is None:
@@ -265,7 +264,15 @@ def _train(run: Run, journal: Journal, stopped: Callable[[], bool], resume: bool
     recipe = config.training
     counts = _counts(data)
     per_epoch = steps_per_epoch(counts[0], recipe.batch_size, recipe.drop_last)
-    say("Training.", steps_total=per_epoch * config.training.epochs)
+    if begun:
+        precision = environments.recorded_precision(recipe, begun, environment)
+    else:
+        precision = _choose_precision(config, data, journal, say, per_epoch * recipe.epochs, world)
+        environment = environment.model_copy(update={"precision": precision})
+        runs.write_config(run.path, config.model_copy(update={"environment": environment}))
+    recipe = recipe.model_copy(update={"precision": precision})
+    config = config.model_copy(update={"training": recipe})
+    say("Training.", steps_total=per_epoch * recipe.epochs)
     if not world.alone:
         journal.log(f"{world.size} processes train together.")
         _check_room(world, journal.status.device)
@@ -299,6 +306,23 @@ def _train(run: Run, journal: Journal, stopped: Callable[[], bool], resume: bool
                 journal.log(event.text)
     if journal.status.epoch < recipe.epochs and time_up() and not stopped():
         raise StopRequested(f"{runs.AT_LIMIT} of {recipe.max_seconds:g} s")
+
+
+def _choose_precision(
+    config: RunConfig, data: "ImageData", journal: Journal, say: Callable[[str], None], steps: int, world: World
+) -> str:
+    """Return the precision of a new training, by a measurement if its settings leave the choice; log the choice."""
+    from vit.trainer import precision
+
+    device = journal.status.device
+    if not precision.should_measure(config, device, steps):
+        return config.training.precision_on(device)
+    say("Measuring in which precision steps are faster.")
+    speedup = precision.bfloat16_speedup(config, data, world.size)
+    heap.return_free_memory()
+    chosen = "bfloat16" if speedup >= precision.MARGIN else "float32"
+    journal.log(f"steps are computed in {chosen}: measured, a step is {speedup:.2f} times as fast in bfloat16")
+    return chosen
 
 
 def _alarm(seconds: float | None, before: float) -> Callable[[], bool]:

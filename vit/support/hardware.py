@@ -87,6 +87,15 @@ def processor() -> str:
     return names[0] if names else platform.processor() or platform.machine()
 
 
+def has_bfloat16() -> bool:
+    """Return whether the processor has instructions for products in bfloat16 (AVX512-BF16 or AMX)."""
+    try:
+        flags = Path("/proc/cpuinfo").read_text(errors="replace").split()
+    except OSError:
+        return False
+    return not {"avx512_bf16", "amx_bf16"}.isdisjoint(flags)
+
+
 def cpu_cores() -> int:
     """Return the number of cores that this process may use, by its affinity and the quota of its control group."""
     affinity = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1

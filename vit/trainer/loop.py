@@ -55,7 +55,8 @@ def fit(
     """Train the model of ``config`` on ``data``.
 
     The order, augmentation and dropout of a step depend only on (seed, epoch, step), so a resume needs a position and
-    no generator state. On a CPU with a fixed number of threads, equal settings give equal numbers.
+    no generator state. On a CPU with a fixed number of threads, equal settings give equal numbers; with
+    ``precision="auto"`` it computes in float32 there (a job measures, and chooses one of the others).
 
     Every epoch comes with a :class:`Checkpoint`, and with ``resume_steps`` the loop also yields checkpoints within an
     epoch. A resume continues after the checkpoint; if the checkpoint ends an epoch, that epoch's snapshot is repeated.
@@ -145,7 +146,12 @@ class _Loop:
     """The state of one training."""
 
     def __init__(
-        self, config: RunConfig, data: ImageData, stop: Callable[[], bool], world: World, teacher: nn.Module | None
+        self,
+        config: RunConfig,
+        data: ImageData,
+        stop: Callable[[], bool] = lambda: False,
+        world: World = ALONE,
+        teacher: nn.Module | None = None,
     ) -> None:
         self.recipe = config.training
         if not self.recipe.labelled and not world.alone:

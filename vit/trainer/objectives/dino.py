@@ -19,7 +19,7 @@ from vit.config.unlabelled import BOTTLENECK, HIDDEN, PROTOTYPES, local_size
 from vit.data import views
 from vit.data.batches import Batches, mix_seed
 from vit.model import ViT, interpolate_positions
-from vit.trainer.objectives.unlabelled import UnlabelledObjective, draw, in_bfloat16
+from vit.trainer.objectives.unlabelled import UnlabelledObjective, draw
 
 GLOBAL_AREA, LOCAL_AREA = (0.4, 1.0), (0.1, 0.4)
 """Shares of the image's area of the two large crops and of the small ones."""
@@ -120,7 +120,7 @@ class DinoObjective(UnlabelledObjective):
     def loss_of(self, images: Tensor, generator: torch.Generator) -> Tensor:
         """Return DINO's loss: the mean over all pairs of a teacher's crop and another crop of the student."""
         large, small = self._crops(images, generator)
-        with in_bfloat16(images.device):
+        with self.autocast():
             with torch.no_grad():
                 targets = self.teacher_head(summarise_crops(self.teacher, torch.cat(large))).float()
             seen = [torch.cat(large)] + ([torch.cat(small)] if small else [])

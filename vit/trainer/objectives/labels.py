@@ -58,8 +58,7 @@ class LabelObjective(Objective):
         else:
             images, targets = self.batches.batch(rows, part)
         record: dict | None = {} if recipe.diversity else None
-        # A bf16 copy of a weight is used once per step, so caching it saves nothing, and a graph must not cache it.
-        with torch.autocast("cuda", torch.bfloat16, enabled=images.is_cuda, cache_enabled=False):
+        with self.autocast():
             logits = network(images) if record is None else network(images, record=record)
             with torch.no_grad():
                 taught = None if self.teacher is None else self.teacher(images)

@@ -21,7 +21,7 @@ from vit.config.unlabelled import decoder_config
 from vit.data import views
 from vit.data.batches import Batches, mix_seed
 from vit.model import Encoder, ViT
-from vit.trainer.objectives.unlabelled import UnlabelledObjective, draw, in_bfloat16
+from vit.trainer.objectives.unlabelled import UnlabelledObjective, draw
 
 CROP_AREA = (0.4, 1.0)
 """Share of the image's area of a random crop."""
@@ -162,7 +162,7 @@ class MaskedObjective(UnlabelledObjective):
         """Return the mean squared error on the hidden patches of normalised images, float32 ()."""
         p = self.model.config.patch_size
         noise = draw(generator, len(images), self.model.config.grid**2, device=images.device)
-        with in_bfloat16(images.device):
+        with self.autocast():
             found = reconstruct(self.model, self.decoder, images, noise, self.recipe.mask_ratio)
         targets, _, _ = normalised_patches(images, p)
         errors = (found.patches.float() - targets).square().mean(dim=-1)  # b n

@@ -3,6 +3,7 @@
 from abc import ABC, abstractmethod
 from collections.abc import Callable, Mapping
 
+import torch
 from torch import Tensor, nn
 
 from vit.config import TrainingConfig
@@ -19,6 +20,7 @@ class Objective(ABC):
         recipe: the settings of the training.
 
     Attributes:
+        precision: the precision of the training, in :meth:`autocast`.
         random: whether :meth:`loss` draws from torch's global generator, which is then seeded for each step.
         labelled: whether the network has a head that answers, so that correct answers are counted.
         measures: figures of the last validation besides loss and accuracy, by name.
@@ -30,6 +32,13 @@ class Objective(ABC):
     def __init__(self, model: nn.Module, batches: Batches, recipe: TrainingConfig) -> None:
         self.model, self.batches, self.recipe = model, batches, recipe
         self.measures: dict[str, float] = {}
+        self.precision = recipe.precision_on(batches.device.type)
+
+    def autocast(self) -> torch.autocast:
+        """Return a context in which a network computes in the precision of the training."""
+        # A bf16 copy of a weight is used once per step, so caching it saves nothing, and a graph must not cache it.
+        enabled = self.precision == "bfloat16"
+        return torch.autocast(self.batches.device.type, torch.bfloat16, enabled=enabled, cache_enabled=False)
 
     @property
     def evaluated(self) -> nn.Module:

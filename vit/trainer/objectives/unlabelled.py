@@ -78,11 +78,6 @@ class UnlabelledObjective(Objective):
         return loss, neighbour_accuracy(*features)
 
 
-def in_bfloat16(device: torch.device) -> torch.autocast:
-    """Return the context in which a step's matrix products run: bf16 on a GPU, as with labels."""
-    return torch.autocast("cuda", torch.bfloat16, enabled=device.type == "cuda", cache_enabled=False)
-
-
 def draw(generator: torch.Generator, *shape: int, device: torch.device) -> Tensor:
     """Return uniform random numbers in [0, 1)."""
     return torch.rand(*shape, generator=generator, device=generator.device).to(device, non_blocking=True)
