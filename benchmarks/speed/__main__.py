@@ -1,6 +1,7 @@
 """Compare the speed of training with other libraries; the sides of each comparison take turns.
 
-    python -m benchmarks.speed [--only step,loop,course,startup,memory,growth] [--seconds 60] [--photos PHOTOS.zip]
+    python -m benchmarks.speed [--only step,limit,loop,course,startup,memory,growth] [--seconds 60]
+                               [--photos PHOTOS.zip]
                                [--device auto] [--threads N] [--plot FILE.html] [--json]
 
 - *step*: forward, backward and optimiser on a batch in memory, uncompiled, without augmentation: ours (``Stepper``),
@@ -8,8 +9,10 @@
   reads the class token, our last block computes only that token and timm's computes all; logits and gradients
   are the same, and are compared first. If the head reads the mean of the patches, both compute all tokens. SimpleViT
   has no class token, so one token less than the others (of 17 or 65).
+- *limit*: a step's share of the machine's rate for large float32 matrix products, in float32 and in bfloat16.
 - *loop*: whole epochs with files, augmentation and validation, compared with a usual training script (ImageFolder,
-  transforms on each image, DataLoader with two workers) and with timm's model and the data in memory.
+  transforms on each image, DataLoader with two workers) and with timm's model and the data in memory. An epoch has as
+  many images as leave time for three rounds, at most all.
 - *course*: twenty epochs of 7,500 images of 64 px on a GPU; on the CPU, only if requested by name, one epoch.
 - *startup*: seconds from the start of a process to its first step.
 - *memory*: peak memory of a training step, each network in a separate process.
@@ -31,14 +34,14 @@ from typing import Any
 
 import torch
 
-from benchmarks.speed import first_step, growth, loops, peaks
+from benchmarks.speed import first_step, growth, limit, loops, peaks
 from benchmarks.speed.rivals import BATCH, SHAPES, OurSteps, Shape, agreement, plain_steps, random_batch, rivals
 from benchmarks.speed.rounds import in_turns, quartiles, ratios, spread
 from vit.errors import UserError
 from vit.jobs import environment
 from vit.support import hardware
 
-PARTS = ("step", "loop", "course", "startup", "memory", "growth")
+PARTS = ("step", "limit", "loop", "course", "startup", "memory", "growth")
 COMPARED = ("loop", "startup", "memory")
 """Parts that need timm."""
 LIBRARIES = ("torch", "torchvision", "timm", "vit-pytorch")
@@ -141,7 +144,7 @@ def _options() -> argparse.Namespace:
     parser.add_argument(
         "--photos", help="images of loop and course: a folder or zip with train/ and val/ (default: scenes)"
     )
-    parser.add_argument("--images", type=int, help="training images per epoch of loop (default: all)")
+    parser.add_argument("--images", type=int, help="training images per epoch of loop (default: as fit into --seconds)")
     parser.add_argument("--shapes", default=",".join(SHAPES), help="networks of step and memory (default: small,large)")
     parser.add_argument(
         "--plot", type=Path, help="write the figure of growth as .html, or as an image if kaleido is installed"
@@ -179,8 +182,10 @@ def main() -> None:
         texts.append(f"## {part}\n\n{table(result[part])}")
 
     seconds = options.seconds
+    precisions = limit.PRECISIONS if device.type == "cuda" or hardware.has_bfloat16() else limit.PRECISIONS[:1]
     with tempfile.TemporaryDirectory() as beside:
         told("step", lambda: step(shapes, device, seconds), step_table)
+        told("limit", lambda: limit.limit(device, seconds, precisions), limit.limit_table)
         if not {"loop", "course", "startup"}.isdisjoint(options.parts):
             photos = loops.photographs(options.photos, Path(beside))
             told("loop", lambda: loops.loop(photos, device, seconds, options.images), loops.loop_table)

@@ -19,7 +19,7 @@ from PIL import Image
 from torch import Tensor
 
 from benchmarks.speed.rivals import IMAGE_SIZE, SHAPES
-from benchmarks.speed.rounds import quartiles, ratios, rounds, spread
+from benchmarks.speed.rounds import LEAST, quartiles, ratios, rounds, spread
 from vit import data
 from vit.config import RECIPES, DataConfig, ModelConfig, ReferenceConfig, RunConfig, TrainingConfig, ViTConfig
 from vit.data import ImageData, Split
@@ -30,6 +30,8 @@ JPEG_QUALITY = 95
 OURS, AS_WRITTEN, IN_MEMORY = "this project", "a usual script", "timm, data in memory"
 IN_MEMORY_BF16 = f"{IN_MEMORY}, bf16"
 SYNCHRONISED = "called a synchronizing CUDA operation"
+PROBE_IMAGES = 256
+"""Training images of an epoch that tells how many the measurement has time for."""
 UNCOUNTED = 2
 """Steps before the clock starts when an epoch is estimated."""
 
@@ -88,15 +90,36 @@ def loop(photos: Photographs, device: torch.device, seconds: float, limit: int |
     Args:
         photos: the images.
         device: the device of all sides.
-        seconds: approximate time of the measurement.
-        limit: number of training images, with a third as many validation images; None uses all.
+        seconds: approximate time of the measurement, with the probe that determines the number of images.
+        limit: number of training images, with a third as many validation images; None takes as many as leave time for
+            :data:`~benchmarks.speed.rounds.LEAST` rounds.
     """
+    end = time.perf_counter() + seconds
+    probe = _turns(photos, photos.at_most(PROBE_IMAGES, PROBE_IMAGES // 3), device)
+    for turn in probe.values():  # workers start, kernels are loaded
+        turn()
+    each = sum(turn() for turn in probe.values()) / PROBE_IMAGES
+    del probe  # and with it the loaders' workers
+    if limit is None:
+        limit = max(PROBE_IMAGES, int((end - time.perf_counter()) / (LEAST * each)))
+    images = photos.at_most(min(limit, len(photos.images.train)), min(max(1, limit // 3), len(photos.images.val)))
+    count = len(images.train)
+    turns = _turns(photos, images, device)
+    times = rounds(turns, end - time.perf_counter(), least=1)
+    return {
+        "images": {"train": count, "val": len(images.val), "source": photos.config.source},
+        "rounds": len(times[OURS]),
+        "images_per_second": {
+            name: quartiles([count / it for it in values])._asdict() for name, values in times.items()
+        },
+        "times_as_fast": {name: ratios(times[name], times[OURS])._asdict() for name in turns if name != OURS},
+    }
+
+
+def _turns(photos: Photographs, images: ImageData, device: torch.device) -> dict[str, Callable[[], float]]:
+    """Return the sides; a call trains an epoch on ``images``, validates, and returns the seconds."""
     from benchmarks.speed import plain_loop
 
-    images = photos.images
-    if limit:
-        images = photos.at_most(min(limit, len(images.train)), min(max(1, limit // 3), len(images.val)))
-    count = len(images.train)
     # the recipe of the app, for as many epochs as needed
     ours = _epochs(photos.settings(SHAPES["small"].config(), TrainingConfig(epochs=10_000, device=device.type)), images)
 
@@ -112,24 +135,11 @@ def loop(photos: Photographs, device: torch.device, seconds: float, limit: int |
         return epoch
 
     in_memory = _InMemory(images.train, device, flips=True), _InMemory(images.val, device, size=256)
-    turns = {
-        OURS: lambda: next(ours),
-        AS_WRITTEN: as_written(plain_loop.loaders(str(photos.folder), device.type, (count, len(images.val)))),
-        IN_MEMORY: as_written(in_memory),
-    }
+    loaders = plain_loop.loaders(str(photos.folder), device.type, (len(images.train), len(images.val)))
+    turns = {OURS: lambda: next(ours), AS_WRITTEN: as_written(loaders), IN_MEMORY: as_written(in_memory)}
     if device.type == "cuda":
         turns[IN_MEMORY_BF16] = as_written(in_memory, bf16=True)
-    few = photos.at_most(2 * 64, 64)
-    _warm(photos, few, device)
-    times = rounds(turns, seconds, least=1)
-    return {
-        "images": {"train": count, "val": len(images.val), "source": photos.config.source},
-        "rounds": len(times[OURS]),
-        "images_per_second": {
-            name: quartiles([count / it for it in values])._asdict() for name, values in times.items()
-        },
-        "times_as_fast": {name: ratios(times[name], times[OURS])._asdict() for name in turns if name != OURS},
-    }
+    return turns
 
 
 def loop_table(found: dict[str, Any]) -> str:
@@ -253,17 +263,6 @@ def _epochs(config: RunConfig, images: ImageData) -> Iterator[float]:
         while not isinstance(next(events), Epoch):
             pass
         yield time.perf_counter() - begun
-
-
-def _warm(photos: Photographs, few: ImageData, device: torch.device) -> None:
-    """Take first steps, so that imports and kernels are loaded."""
-    from benchmarks.speed import plain_loop
-
-    recipe = TrainingConfig(epochs=1, device=device.type)
-    for _ in fit(photos.settings(SHAPES["small"].config(), recipe), few):
-        pass
-    model, optimizer = plain_loop.build(len(few.class_names), device.type)
-    plain_loop.train(model, optimizer, _InMemory(few.train, device, flips=True), device.type)
 
 
 class _InMemory:
