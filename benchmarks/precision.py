@@ -1,7 +1,7 @@
 """Compare trainings in float32 and in bfloat16: losses, accuracies and seconds, side by side.
 
-    python -m benchmarks.precision [--epochs 6] [--seeds 3] [--train-images 2000] [--networks default,small-field]
-                                   [--device auto] [--threads N]
+    python -m benchmarks.precision [--epochs 6] [--seeds 3] [--train-images 2000] [--val-images 1000]
+                                   [--networks default,small-field] [--device auto] [--threads N]
 
 Both trainings of a pair have the same seed and take turns by epoch, so that other load on the machine affects both. A
 loss is the mean of an epoch's training losses. The largest difference between the losses of a pair is relative to the
@@ -21,7 +21,7 @@ from vit.config import DataConfig, RunConfig, TrainingConfig, ViTConfig
 from vit.data import ImageData
 from vit.jobs import environment
 from vit.support import hardware
-from vit.trainer import Epoch, fit
+from vit.trainer import Epoch, Step, fit
 
 PRECISIONS = ("float32", "bfloat16")
 NETWORKS = {
@@ -36,7 +36,7 @@ class token, on an 8 x 8 and on a 16 x 16 grid."""
 
 @dataclass(frozen=True)
 class Training:
-    """The epochs of a training and its seconds: of the processor on a CPU, of the clock on a GPU."""
+    """The epochs of a training and the seconds of its steps: of the processor on a CPU, of the clock on a GPU."""
 
     epochs: list[Epoch]
     seconds: float
@@ -48,19 +48,24 @@ def pair(
     """Train in float32 and in bfloat16, in turns by epoch."""
     clock = time.process_time if device == "cpu" else time.perf_counter
 
+    seconds = dict.fromkeys(PRECISIONS, 0.0)
+
     def epochs(precision: str) -> Iterator[Epoch]:
         training = recipe.model_copy(update={"precision": precision})
         events = fit(RunConfig(model=model, data=config, training=training), images)
-        return (event for event in events if isinstance(event, Epoch))
+        begun = clock()
+        for event in events:
+            if isinstance(event, Step):
+                seconds[precision] += clock() - begun
+            elif isinstance(event, Epoch):
+                yield event
+            begun = clock()
 
     sides = {precision: epochs(precision) for precision in PRECISIONS}
     found: dict[str, list[Epoch]] = {precision: [] for precision in PRECISIONS}
-    seconds = dict.fromkeys(PRECISIONS, 0.0)
     for number in range(recipe.epochs):
         for precision in PRECISIONS if number % 2 else PRECISIONS[::-1]:
-            begun = clock()
             found[precision].append(next(sides[precision]))
-            seconds[precision] += clock() - begun
     exact, rounded = (Training(found[precision], seconds[precision]) for precision in PRECISIONS)
     return exact, rounded
 
@@ -99,6 +104,7 @@ def main() -> None:
     parser.add_argument("--epochs", type=int, default=6)
     parser.add_argument("--seeds", type=int, default=3)
     parser.add_argument("--train-images", type=int, default=2000)
+    parser.add_argument("--val-images", type=int, default=1000)
     parser.add_argument("--networks", default="default,small-field", help=f"of {', '.join(NETWORKS)}")
     parser.add_argument("--device", default="auto", choices=("auto", "cpu", "cuda"))
     parser.add_argument("--threads", type=int, help="CPU threads (default: torch's default)")
@@ -108,7 +114,7 @@ def main() -> None:
         parser.error(f"{unknown[0]!r} is not one of {', '.join(NETWORKS)}")
     environment.set_threads(options.threads, None)
     device = hardware.resolve(options.device)
-    config = DataConfig(train_images=options.train_images)
+    config = DataConfig(train_images=options.train_images, val_images=options.val_images)
     images = data.load(config)
     config = config.model_copy(update={"class_names": images.class_names})
     train, val = images.splits()

@@ -1,9 +1,13 @@
 """The speed benchmark: its sides compute the same, its rounds are fair, its figures are labelled."""
 
+from types import SimpleNamespace
+
 import pytest
 import torch
 
-from benchmarks.speed import growth, loops
+from benchmarks import precision
+from benchmarks.speed import growth, limit, loops
+from benchmarks.speed import rounds as rounds_module
 from benchmarks.speed.rivals import SHAPES, OurSteps, agreement, plain_steps, random_batch, timm_vit
 from benchmarks.speed.rounds import in_turns, quartiles, ratios, rounds
 from vit.data.records import Split
@@ -51,6 +55,34 @@ def test_a_subset_is_evenly_spaced_and_repeats_images_if_needed():
     split = Split(images, images, None, ("",) * 10)
     assert loops._thinned(split, 5).images.tolist() == [0, 2, 4, 6, 8]
     assert loops._thinned(split, 15).labels.tolist() == [0, 0, 1, 2, 2, 3, 4, 4, 5, 6, 6, 7, 8, 8, 9]
+
+
+def test_attention_adds_its_two_products_forward_and_four_backward_to_a_step():
+    shape, (images, labels) = SHAPES["small"], random_batch(CPU, 2)
+    counted, all_products = limit._operations(shape.config("mean"), images, labels)
+    assert all_products - counted == shape.depth * 6 * (2 * 2 * 17**2 * shape.embed_dim)
+
+
+def test_the_shares_of_a_step_are_those_of_the_rate_of_large_products(monkeypatch):
+    monkeypatch.setattr(limit, "networks", lambda: {"small": SHAPES["small"].config()})
+    monkeypatch.setattr(limit, "SIDE", 64)
+    monkeypatch.setattr(rounds_module, "TURN", 0.01)
+    found = limit.limit(CPU, 0, ("float32", "bfloat16"))
+    assert [row["precision"] for row in found["rows"]] == ["float32", "bfloat16"]
+    for row in found["rows"]:
+        assert 0 < row["share"]["median"] < row["share_with_attention"]["median"]
+    assert "| small | bfloat16 |" in limit.limit_table(found)
+
+
+def test_the_precisions_are_compared_epoch_by_epoch():
+    def training(losses, seconds):
+        return precision.Training([SimpleNamespace(train_loss=it, val_accuracy=it / 2) for it in losses], seconds)
+
+    sides = training([1.0, 0.5], 30.0), training([0.99, 0.51], 20.0)
+    assert precision.row("tiny", 0, *sides) == (
+        "| tiny | 0 | 0.5000 | 0.5100 | 2.00% | 0.2500 | 0.2550 | 30 | 20 | 1.50 |"
+    )
+    assert "bfloat16 is 1.50 times as fast" in precision.summary("tiny", [sides, sides])
 
 
 def test_the_figure_of_growth_has_an_axis_for_each_quantity():
