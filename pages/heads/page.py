@@ -12,7 +12,9 @@ st.caption("What the heads and layers of a network do over many validation image
 with st.container(horizontal=True, vertical_alignment="bottom"):
     run = run_picker.pick_run(width=240)
     if run is not None:
-        part = st.segmented_control("Part", PARTS, default=PARTS[0], required=True, key="view", bind="query-params")
+        part = st.segmented_control(
+            "Part", PARTS, default=PARTS[0], required=True, key="view", bind="query-params", wrap=True
+        )
 if run is None:
     st.stop()
 note_low_dependence(run)
