@@ -6,7 +6,7 @@ VENV ?= .venv
 PYTHON ?= python3
 BIN := $(VENV)/bin
 
-.PHONY: app test check format docs pictures shipped-run clean
+.PHONY: app test check format docs pictures shipped-runs photo-run clean
 
 app: $(VENV)/.app
 	$(BIN)/streamlit run streamlit_app.py
@@ -44,15 +44,25 @@ $(VENV)/.test: $(VENV)/.app pyproject.toml
 	$(BIN)/python -m pip install -e '.[test]'
 	touch $@
 
-# The run in checkpoints/scenes-vit: the default model and recipe on the built-in data set. Ten minutes on two cores.
-SHIPPED := checkpoints/scenes-vit
-shipped-run: $(VENV)/.app
-	rm -rf $(SHIPPED)
-	$(BIN)/python -m vit train --run scenes-vit --snapshots 5
+# The runs in checkpoints: scenes, with a grid of 16 x 16 patches, and scenes-dino, trained without labels.
+SCENES := checkpoints/scenes
+DINO := checkpoints/scenes-dino
+shipped-runs: $(VENV)/.app
+	rm -rf $(SCENES) $(DINO)
+	$(BIN)/python -m vit train --run scenes --patch-size 4 --num-heads 4 --embed-dim 96 --train-images 10000 --epochs 15 \
+		--snapshots 8
+	$(BIN)/python -m vit train --run scenes-dino --recipe dino --snapshots 6
 	$(BIN)/python -c "from PIL import Image; from vit.data import scenes; \
-		Image.fromarray(scenes.draw(3, split='val', image_size=224)[0]).save('$(SHIPPED)/sample.png')"
-	$(BIN)/python -m vit attention --run scenes-vit $(SHIPPED)/sample.png --out $(SHIPPED)/attention.png
-	rm $(SHIPPED)/last.safetensors
+		Image.fromarray(scenes.draw(3, split='val', image_size=224)[0]).save('$(SCENES)/sample.png')"
+	$(BIN)/python -m vit attention --run scenes $(SCENES)/sample.png --out $(SCENES)/attention.png
+	$(BIN)/python -m vit attention --run scenes-dino $(SCENES)/sample.png --out $(DINO)/attention.png
+	rm $(SCENES)/last.safetensors $(DINO)/last.safetensors
+
+# A run on photographs: CIFAR-10, whose images may not be shipped, is downloaded first. Its teacher is a CNN.
+photo-run: $(VENV)/.app
+	$(BIN)/python -m vit data --dataset cifar10
+	$(BIN)/python -m vit train --dataset cifar10 --model cnn --epochs 15 --run cifar10-cnn
+	$(BIN)/python -m vit train --dataset cifar10 --recipe strong --teacher cifar10-cnn --run cifar10
 
 clean:
 	rm -rf $(VENV) *.egg-info docs/api

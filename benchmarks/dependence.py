@@ -1,6 +1,6 @@
 """Measure how much runs depend on their attention, and how long that takes.
 
-    python -m benchmarks.dependence [scenes-vit ...] [--images 500] [--train 3]
+    python -m benchmarks.dependence [scenes ...] [--images 500] [--train 3]
 
 The first table has one row for each run: its accuracy as it is, with zeros in place of all heads, with uniform
 attention and with mean maps in all heads; the attention dependence; the heads whose single ablation costs accuracy

@@ -1,6 +1,6 @@
 """Measure the faithfulness of a run's maps, and the time that this takes.
 
-    python -m benchmarks.faithfulness [--run scenes-vit] [--images 100]
+    python -m benchmarks.faithfulness [--run scenes] [--images 100]
 
 Methods with one forward and at most one backward pass are timed separately (goal: 60 s for 100 images on two cores)
 from those that run the network many times per map. Both times include the same method on untrained weights and the

@@ -22,6 +22,7 @@ from vit.config import (
     TrainingConfig,
     TransformerConfig,
     ViTConfig,
+    default_patch_size,
     default_recipe,
     recipe_of,
     words,
@@ -75,7 +76,7 @@ FLAGS = (
     Flag("--num-heads", "model", "num_heads"),
     Flag("--depth", "model", "depth"),
     Flag("--embed-dim", "model", "embed_dim", "by default the heads keep the width of the default model's"),
-    Flag("--patch-size", "model", "patch_size"),
+    Flag("--patch-size", "model", "patch_size", "by default the largest with at least 8 x 8 patches"),
     Flag(
         "--image-size",
         "data",
@@ -143,8 +144,8 @@ def add_flags(parser: argparse.ArgumentParser) -> None:
     parser.add_argument(
         "--preset",
         choices=PRESETS,
-        help="start from the settings of a whole run, which other flags change; minute trains a small network on "
-        "scenes in about a minute on two cores",
+        help="start from the settings of a whole run, which other flags change; minute trains the default network "
+        "on scenes for about a minute on two cores",
     )
     parser.add_argument(
         "--recipe",
@@ -218,8 +219,10 @@ def to_config(arguments: argparse.Namespace) -> RunConfig:
     # Only a ViT can be without a head; RunConfig refuses the other networks without labels.
     outputs = training.outputs(info.class_names) if isinstance(base, ViTConfig) else len(info.class_names)
     model = {"image_size": size, "num_classes": outputs} | chosen["model"]
-    if isinstance(base, ViTConfig) and "embed_dim" not in model and "num_heads" in model:
-        model["embed_dim"] = model["num_heads"] * base.head_dim
+    if isinstance(base, ViTConfig):
+        model = {"patch_size": default_patch_size(size)} | model
+        if "embed_dim" not in model and "num_heads" in model:
+            model["embed_dim"] = model["num_heads"] * base.head_dim
     return _with_its_teacher(RunConfig(model=type(base)(**base.model_dump() | model), data=data, training=training))
 
 
@@ -309,6 +312,8 @@ def command_line(config: RunConfig, name: str | None = None) -> str:
             default = RunConfig().model.name
         if flag.field == "embed_dim" and isinstance(model, ViTConfig) and isinstance(defaults.model, TransformerConfig):
             default = model.num_heads * defaults.model.head_dim
+        if flag.field == "patch_size" and isinstance(model, ViTConfig):
+            default = default_patch_size(model.image_size)
         if flag.field == "image_size" and config.data.source != DataConfig().source:
             default = None  # the automatic size depends on the data, so the command always states it
         if start and (flag.section == "model" or flag.field == "image_size"):
@@ -364,9 +369,8 @@ def _help(flag: Flag) -> str:
         bounds = f"{low:g} to {high:g} {words.unit(flag.settings, flag.field)}".rstrip()
     elif low:
         bounds = f"at least {low:g}"
-    said = (
-        "" if default in (None, "", PydanticUndefined) or flag.field == "embed_dim" else f"default {_number(default)}"
-    )
+    stated = default not in (None, "", PydanticUndefined) and flag.field not in ("embed_dim", "patch_size")
+    said = f"default {_number(default)}" if stated else ""
     extra = ", ".join(part for part in (bounds, said) if part)
     return f"{flag.description} ({extra})" if extra else flag.description
 

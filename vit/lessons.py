@@ -10,7 +10,7 @@ from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from functools import lru_cache
 from pathlib import Path
-from typing import Literal
+from typing import Any, Literal
 
 from pydantic import Field
 
@@ -68,7 +68,7 @@ class Variant:
 
 def _run(model: ModelConfig, *, train_images: int | None = None, **recipe: float) -> RunConfig:
     images = DataConfig(class_names=CLASSES, image_size=model.image_size, train_images=train_images)
-    return RunConfig(model=model, data=images, training=TrainingConfig(**recipe))
+    return RunConfig(model=model, data=images, training=TrainingConfig(blank_images=0.0, **recipe))
 
 
 def _plain(**model: int) -> ViTConfig:
@@ -98,10 +98,11 @@ def _patches(patch: int) -> Variant:
 LITTLE = {100: 20, 500: 20, 2000: 5}
 """Numbers of training images in the lesson on little data, with their epochs."""
 
+_SMALL: dict[str, Any] = {"image_size": 32, "embed_dim": 128, "depth": 2, "num_heads": 4, "pool": "mean"}
 NETWORKS: dict[str, tuple[str, ModelConfig]] = {
     "cnn": ("CNN", CNNConfig(image_size=32)),
-    "conv": ("ViT, convolutions first", ViTConfig(image_size=32)),
-    "patch": ("ViT, linear patches", ViTConfig(image_size=32, stem="patch")),
+    "conv": ("ViT, convolutions first", ViTConfig(**_SMALL, stem_blocks=2)),
+    "patch": ("ViT, linear patches", ViTConfig(**_SMALL, stem="patch", stem_blocks=2)),
 }
 """Titles and settings of the networks in the lesson on little data."""
 

@@ -25,7 +25,13 @@ from vit.trainer.step import Stepper
 IMAGE_SIZE, BATCH, CLASSES = 64, 64, 5
 LR, WEIGHT_DECAY, LABEL_SMOOTHING = 1e-3, 0.05, 0.1
 PLAIN = TrainingConfig(
-    batch_size=BATCH, lr=LR, weight_decay=WEIGHT_DECAY, label_smoothing=LABEL_SMOOTHING, clip_norm=0, augment="none"
+    batch_size=BATCH,
+    lr=LR,
+    weight_decay=WEIGHT_DECAY,
+    label_smoothing=LABEL_SMOOTHING,
+    clip_norm=0,
+    augment="none",
+    blank_images=0,
 )
 """The recipe of the other libraries' steps, without anything else."""
 _HELD_STEPS = 64

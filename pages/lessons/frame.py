@@ -82,6 +82,7 @@ def train_values(config: RunConfig) -> dict[str, Any]:
         "batch": training.batch_size,
         "lr": training.lr,
         "augment": training.augment,
+        "blank_images": training.blank_images,
         "seed": training.seed,
     }
     if isinstance(model, ViTConfig):

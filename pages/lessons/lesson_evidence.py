@@ -5,6 +5,7 @@ import streamlit as st
 from pages import access
 from pages.lessons import frame
 from vit import lessons, plots
+from vit.config import ViTConfig
 from vit.plots.lessons import Dot
 from vit.runs import SHIPPED_RUN
 
@@ -44,14 +45,15 @@ frame.background(
 
 st.subheader("Set it up", anchor=False)
 st.markdown("Nothing to train: four views of one image with the included model. Open them in this order.")
-if any(run.shipped for run in access.my_runs()):
+included = next((run for run in access.my_runs() if run.name == SHIPPED_RUN), None)
+if included and isinstance(included.config.model, ViTConfig):
     image = {"run": SHIPPED_RUN, "image": "val-2"}
     for label, page, icon, query in (
         (
             "1. What its heads attend to",
             "attention/page.py",
             ":material/visibility:",
-            image | {"token": "0", "layer": "2"},
+            image | {"token": "0", "layer": str(included.config.model.depth)},
         ),
         ("2. Attention of all layers, weighted by the gradient", "relevance/page.py", ":material/blur_on:", image),
         (

@@ -11,16 +11,16 @@ from pages.ui.dependence import note_low_dependence
 from pages.ui.run_words import BADGES
 from pages.ui.text import plain
 from pages.ui.wording import size
-from vit.runs import Run
+from vit.runs import SHIPPED_RUN, Run
 from vit.support import hardware
 
 ROWS = 20
-RESTORE = ", or restore the included one: in a clone, run `git checkout checkpoints/scenes-vit`"
+RESTORE = f", or restore the included one: in a clone, run `git checkout checkpoints/{SHIPPED_RUN}`"
 
 
 def show_shipped() -> None:
     """Show the included model's accuracy and a picture of its attention."""
-    run = next((run for run in access.my_runs() if run.shipped), None)
+    run = next((run for run in access.my_runs() if run.name == SHIPPED_RUN), None)
     if run is None:
         st.info(
             "The included model is missing, so the tour is not available. Train a model of your own, above or on the "

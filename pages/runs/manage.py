@@ -49,7 +49,7 @@ def show_rename(run: Run) -> None:
     if problem := st.session_state.pop("rename_problem", None):
         show_error(problem)
     elif run.shipped and access.may_change(run):
-        st.caption("This run came with the project; under another name, the Overview no longer shows it first.")
+        st.caption("This run came with the project; under another name, the pages no longer treat it as included.")
 
 
 def fixed(run: Run) -> bool:

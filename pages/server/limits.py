@@ -45,7 +45,7 @@ class DemoLimits(Settings):
     embed_dim: Annotated[int, Field(ge=16)] = 256
     run_mb: Annotated[int, Field(ge=10)] = 400
     memory_mb: Annotated[int, Field(ge=1000)] = 3000
-    epochs: Annotated[int, Field(ge=2)] = 20
+    epochs: Annotated[int, Field(ge=2)] = 30
     seconds: Annotated[float, Field(ge=1)] = 300.0
     runs: Annotated[int, Field(ge=1)] = 4
     queue: Annotated[int, Field(ge=1)] = 8

@@ -257,7 +257,7 @@ class ViTSpace(Space):
             "heads": model.num_heads,
             "depth": model.depth,
             "head_dim": model.head_dim,
-            "patch": model.patch_size,
+            "patch": limits.default_patch_size(self.natural_size),
             "stem": model.stem,
             "pool": model.pool,
             "mlp_ratio": model.mlp_ratio,

@@ -230,7 +230,8 @@ class Controls:
         before = stored(space)
         wanted = dict(before)
         if st.session_state.get("sized_for", space.sized_for) != space.sized_for:
-            wanted["size"] = space.defaults()["size"]  # other images have another default size
+            usual = space.defaults()  # other images have another default size, and with it another patch size
+            wanted |= {key: usual[key] for key in ("size", "patch") if key in usual}
         if st.session_state.get("recipe_for", space.recipe) != space.recipe:
             wanted |= {key: space.defaults()[key] for key in space.recipe_fields}
         st.session_state["recipe_for"] = space.recipe

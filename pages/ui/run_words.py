@@ -9,7 +9,7 @@ BADGES: dict[str, tuple[str, str, BadgeColor]] = {
     "stopped": ("Stopped", ":material/stop_circle:", "gray"),
     "failed": ("Failed", ":material/error:", "red"),
 }
-SHIPPED_WORDS = "This run came with the project, and Overview opens with it. In a git clone, git can restore it."
+SHIPPED_WORDS = "This run came with the project. In a git clone, git can restore it."
 
 FROM_SCRATCH = "Random weights (train from scratch)"
 """The choice of the Train page that starts from no other run."""

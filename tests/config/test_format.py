@@ -10,7 +10,7 @@ import pytest
 from tests.formats.write import picture
 from vit import jobs, runs
 from vit.cli.main import main
-from vit.config import MODELS, DataConfig, Environment, RunConfig, TrainingConfig, format
+from vit.config import MODELS, CNNConfig, DataConfig, Environment, RunConfig, TrainingConfig, format
 from vit.config.base import Settings
 from vit.errors import SettingsError
 from vit.evaluation import predict
@@ -97,18 +97,27 @@ def test_old_runs_can_be_packed_and_unpacked(old, tmp_path):
 def test_settings_of_the_first_and_of_later_formats_are_refused():
     with pytest.raises(SettingsError, match=r"format 1.*train it again"):
         RunConfig.from_json('{"format": 1, "model": {"architecture": "cct"}}')
-    for number in ("3", "null", '"2"', "2.5", "true", "-1", "[2]", "99999999999999999999"):
-        with pytest.raises(SettingsError, match=r"knows formats up to 2.*version that made it"):
+    for number in (str(format.FORMAT + 1), "null", '"2"', "2.5", "true", "-1", "[2]", "99999999999999999999"):
+        with pytest.raises(SettingsError, match=rf"knows formats up to {format.FORMAT}.*version that made it"):
             RunConfig.from_json(f'{{"format": {number}, "what": "ever"}}')
 
 
 def test_an_older_format_is_upgraded_step_by_step(monkeypatch):
     """What a later program does: a field is renamed in one format, and another one moves in the next."""
-    monkeypatch.setattr(format, "FORMAT", 4)
-    monkeypatch.setitem(format._STEPS, 2, lambda old: {"heads": old["num_heads"]})
-    monkeypatch.setitem(format._STEPS, 3, lambda old: {"model": {"heads": old["heads"]}})
-    assert format.upgrade({"format": 2, "num_heads": 5}) == {"format": 4, "model": {"heads": 5}}
-    assert format.upgrade({"format": 4, "any": 1}) == {"format": 4, "any": 1}
+    now, last = format.FORMAT, format.FORMAT + 2
+    monkeypatch.setattr(format, "FORMAT", last)
+    monkeypatch.setitem(format._STEPS, now, lambda old: {"heads": old["num_heads"]})
+    monkeypatch.setitem(format._STEPS, now + 1, lambda old: {"model": {"heads": old["heads"]}})
+    assert format.upgrade({"format": now, "num_heads": 5}) == {"format": last, "model": {"heads": 5}}
+    assert format.upgrade({"format": last, "any": 1}) == {"format": last, "any": 1}
+
+
+def test_a_field_that_a_run_of_format_2_leaves_out_keeps_its_meaning():
+    """The default network has changed since; the included run of that time did not name its stem_blocks."""
+    model = RunConfig.from_json('{"format": 2, "model": {"architecture": "vit", "depth": 3}}').model
+    assert (model.stem_blocks, model.pool, model.embed_dim, model.num_heads, model.depth) == (2, "mean", 128, 4, 3)
+    assert RunConfig.from_json('{"format": 2}').model.stem_blocks == 2
+    assert RunConfig.from_json('{"format": 2, "model": {"architecture": "cnn"}}').model == CNNConfig()
 
 
 SECTIONS: dict[str, type[Settings]] = {

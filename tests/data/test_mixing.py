@@ -83,20 +83,23 @@ def test_each_step_is_mixed_in_its_own_way_and_again_the_same():
     torch.testing.assert_close(first.sum(1), torch.ones(8))
 
 
-def test_a_blank_image_has_one_colour_its_own_mean_and_an_even_target():
+def test_a_blank_image_has_one_colour_its_own_mean_or_that_of_all_and_an_even_target():
     loaded = batches(recipe=TrainingConfig(blank_images=0.5))
     loaded.seed(0, 0)
     images, targets, blank = loaded.soft_batch(torch.arange(50), CLASSES)
     (plain, labels), *_ = batches(batch_size=50).in_order()
     assert set(blank.tolist()) == {0.0, 1.0}
     assert 15 <= blank.sum() <= 35
+    colours = []
     for image, target, is_blank, before, label in zip(images, targets, blank, plain, labels, strict=True):
         if is_blank:
-            torch.testing.assert_close(image, before.mean((1, 2), keepdim=True).expand_as(image))
+            colours.append(bool(image.any()))
+            torch.testing.assert_close(image, colours[-1] * before.mean((1, 2), keepdim=True).expand_as(image))
             torch.testing.assert_close(target, torch.full((CLASSES,), 1 / CLASSES))
         else:
             assert torch.equal(image, before)
             assert torch.equal(target, torch.eye(CLASSES)[label])
+    assert set(colours) == {True, False}
 
 
 def test_a_repeated_image_is_several_times_in_a_batch_each_time_augmented_anew():

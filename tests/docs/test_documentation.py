@@ -12,7 +12,7 @@ from pathlib import Path
 import pytest
 
 from tests.helpers.serving import ROOT
-from vit import plots
+from vit import plots, runs
 from vit.cli import main
 
 PAGES = sorted({*ROOT.glob("*.md"), *ROOT.glob("docs/*.md")})
@@ -105,7 +105,8 @@ def test_the_container_starts_the_app_on_the_shipped_run(tmp_path):
         said = subprocess.run(command, cwd=ROOT, env=environment, capture_output=True, text=True, check=True).stdout
         assert said.split()[:4] == ["-m", "streamlit", "run", "streamlit_app.py"]
         assert {"--server.address=0.0.0.0", "--server.port=7860"} <= set(said.split())
-        assert (tmp_path / "runs" / "scenes-vit" / "model.safetensors").is_file()
+        for run in runs.SHIPPED_RUNS:
+            assert (tmp_path / "runs" / run / "model.safetensors").is_file()
 
 
 def test_the_image_contains_everything_that_the_app_imports():

@@ -1,9 +1,9 @@
 """Writes one run of each kind as the program of its time does, with what it says of a picture and how it goes on.
 
-``tests/formats/2`` was written by it with the program of commit e26822c, and is never written again: it is what people
-have. A new format gets a folder of its own, from the last program that writes the old one::
+``tests/formats/2`` was written by it with the program of commit e26822c, ``tests/formats/3`` with the first one that
+writes format 3. They are never written again: they are what people have. A new format gets a folder of its own::
 
-    python -m tests.formats.write tests/formats/3
+    python -m tests.formats.write tests/formats/4
 """
 
 import io

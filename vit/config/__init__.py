@@ -25,7 +25,9 @@ from vit.config.model import (
     Stem,
     TransformerConfig,
     ViTConfig,
+    default_patch_size,
 )
+from vit.config.recipes import RECIPES, default_recipe, recipe_of
 from vit.config.run import SCHEDULER_ID, Environment, RunConfig
 from vit.config.training import (
     BATCH_SIZES,
@@ -34,7 +36,6 @@ from vit.config.training import (
     LEARNING_RATES,
     LOCAL_CROPS,
     MASK_RATIOS,
-    RECIPES,
     SNAPSHOTS_MAX,
     STRONGER,
     VALIDATION_BATCH,
@@ -43,8 +44,6 @@ from vit.config.training import (
     Precision,
     StartConfig,
     TrainingConfig,
-    default_recipe,
-    recipe_of,
 )
 
 __all__ = [
@@ -89,6 +88,7 @@ __all__ = [
     "TrainingConfig",
     "TransformerConfig",
     "ViTConfig",
+    "default_patch_size",
     "default_recipe",
     "recipe_of",
 ]

@@ -8,7 +8,7 @@ from typing import Any, Final
 
 from vit.errors import SettingsError
 
-FORMAT: Final = 2
+FORMAT: Final = 3
 """Format of the runs that this program writes. It is increased when the same settings come to mean another network, or
 when a field or a file is renamed or removed. A new field needs no new format if its default keeps the old behaviour."""
 
@@ -42,5 +42,29 @@ def _from_1(_settings: Settings) -> Settings:
     )
 
 
-_STEPS: dict[int, Callable[[Settings], Settings]] = {1: _from_1}
+_VIT_DEFAULTS_OF_2 = {
+    "patch_size": 8,
+    "embed_dim": 128,
+    "depth": 2,
+    "num_heads": 4,
+    "mlp_ratio": 2.0,
+    "stem": "conv",
+    "stem_blocks": 2,
+    "pool": "mean",
+}
+"""What a field of ``vit`` that is not given meant in format 2."""
+_TRAINING_DEFAULTS_OF_2 = {"epochs": 20, "blank_images": 0.0}
+"""What a training setting that is not given meant in format 2."""
+
+
+def _from_2(settings: Settings) -> Settings:
+    model, training = settings.get("model", {}), settings.get("training", {})
+    if isinstance(model, dict) and model.get("architecture", "vit") == "vit":
+        model = {"architecture": "vit"} | _VIT_DEFAULTS_OF_2 | model
+    if isinstance(training, dict):
+        training = _TRAINING_DEFAULTS_OF_2 | training
+    return settings | {"model": model, "training": training}
+
+
+_STEPS: dict[int, Callable[[Settings], Settings]] = {1: _from_1, 2: _from_2}
 """Upgrades from each format to the next."""

@@ -17,6 +17,8 @@ IMAGE_SIZES = (32, 48, 64, 96, 128, 160, 192, 224)
 PATCH_SIZES = (4, 8, 16, 32)
 MLP_RATIOS = (1.0, 2.0, 3.0, 4.0)
 DROPOUTS = (0.0, 0.05, 0.1, 0.2, 0.3, 0.5)
+DEFAULT_GRID = 8
+"""Fewest patches along a side with the patch size of :func:`default_patch_size`."""
 Stem = Literal["patch", "conv"]
 Pool = Literal["cls", "mean"]
 Activation = Literal["gelu", "gelu_tanh", "quick_gelu"]
@@ -42,6 +44,15 @@ REFERENCE_PARAMETERS_MAX = 1e9
 """Largest course network; its parameters grow with the square of the number of tokens."""
 DEPARTURES: tuple[Departure, ...] = get_args(Departure)
 """The course network's departures from the textbook that can be mended, in the order of the rungs."""
+
+
+def default_patch_size(image_size: int) -> int:
+    """Return the patch size of a new ViT: the largest of :data:`PATCH_SIZES` that gives at least 8 x 8 patches.
+
+    With fewer patches, an attention map shows hardly more than a quarter of the image at a time.
+    """
+    fitting = (patch for patch in PATCH_SIZES if image_size % patch == 0 and image_size // patch >= DEFAULT_GRID)
+    return max(fitting, default=PATCH_SIZES[0])
 
 
 class ModelConfig(Settings):
@@ -135,9 +146,9 @@ class ViTConfig(TransformerConfig):
         ),
     ] = 5
     patch_size: PatchSize = 8  # a power of two with a convolutional stem
-    embed_dim: EmbedDim = 128
-    depth: Depth = 2
-    num_heads: Heads = 4
+    embed_dim: EmbedDim = 64
+    depth: Depth = 4
+    num_heads: Heads = 2
     mlp_ratio: Annotated[
         float,
         Field(ge=0.25, le=8, title="MLP ratio", description="Hidden width of the MLP divided by the token width"),
@@ -157,9 +168,10 @@ class ViTConfig(TransformerConfig):
             ge=0,
             le=8,
             title="Residual blocks of the stem",
-            description="Number of residual convolutions at the end of a convolutional stem",
+            description="Number of residual convolutions at the end of a convolutional stem; each lets a token see two "
+            "more patches along each side before the first block",
         ),
-    ] = 2
+    ] = 0
     pool: Annotated[
         Pool,
         Field(
@@ -167,7 +179,7 @@ class ViTConfig(TransformerConfig):
             description="What the classifier reads: the class token, or the mean of the patch tokens",
             json_schema_extra={"choices": {"cls": "Class token", "mean": "Mean of the patches"}},
         ),
-    ] = "mean"
+    ] = "cls"
     # Touvron et al. 2021. The default is 0.1 with a convolutional stem, whose tokens already carry much information,
     # and no layer scale with a linear stem, as in timm's plain layout.
     init_values: Annotated[

@@ -51,7 +51,7 @@ class RunConfig(Settings):
         published: name of the published model whose weights these are; empty if they were trained here.
     """
 
-    format: Literal[2] = FORMAT
+    format: Literal[3] = FORMAT
     model: AnyModelConfig = ViTConfig()
     data: DataConfig = DataConfig()
     training: TrainingConfig = TrainingConfig()

@@ -1,6 +1,6 @@
 """Settings of a training, and the recipes."""
 
-from typing import Annotated, Literal, Self, get_args
+from typing import Annotated, Any, Literal, Self, get_args
 
 from pydantic import Field, model_validator
 
@@ -35,10 +35,21 @@ STRONGER: dict[str, tuple] = {
     "teacher_weight": (0.1, 0.3, 0.5, 0.7, 0.9, 1.0),
     "temperature": (1.0, 2.0, 3.0, 4.0, 6.0),
     "optimizer": get_args(Optimizer),
-    "blank_images": (0.0, 0.02, 0.05, 0.1),
+    "blank_images": (0.0, 0.02, 0.04, 0.1),
     "diversity": (0.0, 0.01, 0.03, 0.1, 0.3, 1.0),
 }
 """The values that are offered for the settings of a stronger recipe, apart from the teacher."""
+ONLY_WITH_LABELS: dict[str, Any] = {
+    "mixup": 0.0,
+    "cutmix": 0.0,
+    "randaugment": 0,
+    "repeats": 1,
+    "average": 0.0,
+    "teacher": "",
+    "blank_images": 0.0,
+    "diversity": 0.0,
+}
+"""Settings that concern a training with labels, with the value that turns each off."""
 LearnFrom = Literal["labels", "dino", "mae"]
 LOCAL_CROPS = range(0, 9)
 MASK_RATIOS = (0.5, 0.6, 0.75, 0.9)
@@ -70,7 +81,7 @@ class TrainingConfig(Settings):
         float,
         Field(ge=0.1, le=0.95, title="Masked share", description="Share of the patches that MAE hides"),
     ] = 0.75
-    epochs: Annotated[int, Field(ge=1, le=10_000, title="Epochs", description="Passes over the training images")] = 20
+    epochs: Annotated[int, Field(ge=1, le=10_000, title="Epochs", description="Passes over the training images")] = 28
     batch_size: Annotated[
         int, Field(ge=1, le=8192, title="Batch size", description="Number of images in a training step")
     ] = 64
@@ -214,7 +225,7 @@ class TrainingConfig(Settings):
         Field(title="TensorBoard", description="Also write the curves as TensorBoard events into the run's folder"),
     ] = False
 
-    # A stronger recipe for small data; all of it is off by default.
+    # A stronger recipe for small data; all of it but the blank images is off by default.
     mixup: Annotated[
         float,
         Field(
@@ -332,11 +343,11 @@ class TrainingConfig(Settings):
             ge=0,
             le=0.5,
             title="Blank images",
-            description="Share of training images that are replaced by their mean colour, with all classes equally "
-            "likely as target, so that the answer to an empty image is undecided",
+            description="Share of training images that are replaced by one colour, with all classes equally likely as "
+            "target, so that the answer to an empty image is undecided",
             json_schema_extra={"choices": {0.0: "Off"}},
         ),
-    ] = 0.0
+    ] = 0.04
     diversity: Annotated[
         float,
         Field(
@@ -366,6 +377,12 @@ class TrainingConfig(Settings):
                 f"learn_from = {self.learn_from!r} trains in one process, and processes is {self.processes}: choose "
                 "processes = 1, or learn_from = 'labels'."
             )
+        if not self.labelled:
+            for name, off in ONLY_WITH_LABELS.items():
+                if (value := getattr(self, name)) != off:
+                    raise SettingsError(
+                        f"{name} = {value!r} has no effect with learn_from = {self.learn_from!r}: leave it at {off!r}."
+                    )
         return self
 
     @property
@@ -382,54 +399,6 @@ class TrainingConfig(Settings):
         if self.precision != "auto":
             return self.precision
         return "bfloat16" if device == "cuda" else "float32"
-
-
-RECIPES = {
-    "standard": TrainingConfig(),
-    "course": TrainingConfig(
-        epochs=20,
-        batch_size=16,
-        lr=1e-4,
-        weight_decay=0.0,
-        warmup=0.0,
-        schedule="constant",
-        label_smoothing=0.0,
-        clip_norm=0.0,
-        drop_last=True,
-        augment="none",
-        keep="training_loss",
-        snapshots=5,  # of 52 million weights each
-    ),
-    "strong": TrainingConfig(average=0.99),
-    "fine-tune": TrainingConfig(epochs=10, lr=5e-4, weight_decay=0.05, snapshots=5),
-    "frozen": TrainingConfig(epochs=10, lr=2e-3, weight_decay=0.0, snapshots=5),
-    "dino": TrainingConfig(learn_from="dino", epochs=50, lr=1e-3, weight_decay=0.05, keep="last"),
-    "mae": TrainingConfig(learn_from="mae", epochs=50, lr=1e-3, weight_decay=0.05, betas=(0.9, 0.95), keep="last"),
-}
-"""Recipes by their ``--recipe`` name: the default, the course report's (see vit.reference), one for few images (with a
-teacher it is stronger still), the recipes for fine-tuning all weights and for training only the head, and those without
-labels."""
-
-
-def default_recipe(start: "StartConfig | None", learn_from: LearnFrom = "labels") -> str:
-    """Return the recipe of a training that names none."""
-    if learn_from != "labels":
-        return learn_from
-    return "standard" if start is None else "frozen" if start.frozen else "fine-tune"
-
-
-def recipe_of(training: TrainingConfig, start: "StartConfig | None" = None) -> str:
-    """Return the recipe of :data:`RECIPES` from which these settings differ in the fewest fields.
-
-    The recipes for fine-tuning are considered only with a ``start``, and those without labels only without labels.
-    """
-    own = default_recipe(start, training.learn_from)
-    names = dict.fromkeys([own, "standard", "course", "strong"] if training.labelled else [own])
-
-    def differing(name: str) -> int:
-        return sum(getattr(RECIPES[name], it) != getattr(training, it) for it in TrainingConfig.model_fields)
-
-    return min(names, key=differing)
 
 
 class StartConfig(Settings):

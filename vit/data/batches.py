@@ -169,8 +169,12 @@ class Batches:
         chosen = own if whole or self._mixer is None else torch.cat((own, others))
         images, labels = self._gather(rows if whole else rows[chosen.to(rows.device)])
         images = self._prepared(images, noise if whole else noise[chosen])
-        blank = (noise[chosen, -2] < self._recipe.blank_images).to(torch.float32)
-        images = images.lerp_(images.mean(dim=(2, 3), keepdim=True), blank[:, None, None, None])
+        lot, share = noise[chosen, -2, None, None, None], self._recipe.blank_images
+        blank = (lot[:, 0, 0, 0] < share).to(torch.float32)
+        # Half of the blank images have the mean colour of the image, and half the colour that the normalisation maps to
+        # 0: a group norm enlarges even the faintest other colour, so that this one has to be learned separately.
+        colour = images.mean(dim=(2, 3), keepdim=True) * (lot < share / 2)
+        images = images.lerp_(colour, blank[:, None, None, None])
         targets = (labels[:, None] == torch.arange(classes, device=labels.device)).to(torch.float32)
         targets = targets + blank[:, None] * (1 / classes - targets)
         if self._mixer is None:

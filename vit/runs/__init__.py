@@ -26,7 +26,7 @@ from vit.runs.folder import (
     write_final_status,
     write_status,
 )
-from vit.runs.run import AT_LIMIT, SHIPPED_RUN, Run
+from vit.runs.run import AT_LIMIT, SHIPPED_RUN, SHIPPED_RUNS, Run
 from vit.runs.store import (
     broken_runs,
     check_name,
@@ -58,6 +58,7 @@ __all__ = [
     "MODEL",
     "PICTURE",
     "SHIPPED_RUN",
+    "SHIPPED_RUNS",
     "SNAPSHOTS",
     "STATUS",
     "TENSORBOARD",

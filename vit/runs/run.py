@@ -32,7 +32,10 @@ from vit.runs.folder import (
 )
 from vit.support.files import json_lines, tail
 
-SHIPPED_RUN = "scenes-vit"
+SHIPPED_RUN = "scenes"
+"""The run of the project with which the app opens."""
+SHIPPED_RUNS = (SHIPPED_RUN, "scenes-dino")
+"""All runs that are part of the project: one trained with labels, one without."""
 AT_LIMIT = "Stopped at its limit"
 """Start of the final status message of a run that reached its ``max_seconds``."""
 START_GRACE = 30.0
@@ -157,7 +160,7 @@ class Run:
     @property
     def shipped(self) -> bool:
         """Whether the run is part of the project."""
-        return self.name == SHIPPED_RUN
+        return self.name in SHIPPED_RUNS
 
     def metrics(self, offset: int = 0) -> tuple[list[dict[str, Any]], int]:
         """Return the lines of ``metrics.jsonl`` from a byte offset, and the offset for the next call.

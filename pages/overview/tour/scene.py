@@ -11,7 +11,7 @@ from pages.ui import cached_models, view_pickers
 from pages.ui.cached_models import PickedImage
 from vit import data
 from vit.config import ViTConfig
-from vit.runs import Run
+from vit.runs import SHIPPED_RUN, Run
 
 if TYPE_CHECKING:
     from vit.model import ViT
@@ -40,7 +40,7 @@ class TourImage(NamedTuple):
 
 def tour_run() -> Run | None:
     """Return the included model's run, or None if it is missing or is not a ViT on scenes."""
-    run = next((run for run in access.my_runs() if run.shipped and run.has_weights), None)
+    run = next((run for run in access.my_runs() if run.name == SHIPPED_RUN and run.has_weights), None)
     if run is None or run.config.model.architecture != "vit" or run.config.data.source != data.SCENES:
         return None
     return run

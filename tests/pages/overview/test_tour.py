@@ -13,7 +13,7 @@ from vit.jobs import control
 
 @pytest.fixture
 def shipped(several):
-    """The runs "scenes-vit", as the included model, which reads the mean of the patches, and "tiny-deep"."""
+    """The runs "scenes", as the included model, which reads the mean of the patches, and "tiny-deep"."""
     shutil.rmtree(several / "checkpoints" / "tiny")
     shutil.move(several / "checkpoints" / "tiny-mean", several / "checkpoints" / runs.SHIPPED_RUN)
     return several

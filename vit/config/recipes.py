@@ -1,0 +1,61 @@
+"""The recipes: training settings by name."""
+
+from typing import Any
+
+from vit.config.training import LearnFrom, StartConfig, TrainingConfig
+
+UNLABELLED: dict[str, Any] = {
+    "blank_images": 0.0,
+    "epochs": 50,
+    "lr": 1e-3,
+    "weight_decay": 0.05,
+    "keep": "last",
+}
+
+RECIPES = {
+    "standard": TrainingConfig(),
+    "course": TrainingConfig(
+        epochs=20,
+        batch_size=16,
+        lr=1e-4,
+        weight_decay=0.0,
+        warmup=0.0,
+        schedule="constant",
+        label_smoothing=0.0,
+        clip_norm=0.0,
+        drop_last=True,
+        augment="none",
+        blank_images=0.0,
+        keep="training_loss",
+        snapshots=5,  # of 52 million weights each
+    ),
+    "strong": TrainingConfig(average=0.99),
+    "fine-tune": TrainingConfig(epochs=10, lr=5e-4, weight_decay=0.05, snapshots=5),
+    "frozen": TrainingConfig(epochs=10, lr=2e-3, weight_decay=0.0, snapshots=5),
+    "dino": TrainingConfig(**UNLABELLED, learn_from="dino"),
+    "mae": TrainingConfig(**UNLABELLED, learn_from="mae", betas=(0.9, 0.95)),
+}
+"""Recipes by their ``--recipe`` name: the default, the course report's (see vit.reference), one for few images (with a
+teacher it is stronger still), the recipes for fine-tuning all weights and for training only the head, and those without
+labels."""
+
+
+def default_recipe(start: StartConfig | None, learn_from: LearnFrom = "labels") -> str:
+    """Return the recipe of a training that names none."""
+    if learn_from != "labels":
+        return learn_from
+    return "standard" if start is None else "frozen" if start.frozen else "fine-tune"
+
+
+def recipe_of(training: TrainingConfig, start: StartConfig | None = None) -> str:
+    """Return the recipe of :data:`RECIPES` from which these settings differ in the fewest fields.
+
+    The recipes for fine-tuning are considered only with a ``start``, and those without labels only without labels.
+    """
+    own = default_recipe(start, training.learn_from)
+    names = dict.fromkeys([own, "standard", "course", "strong"] if training.labelled else [own])
+
+    def differing(name: str) -> int:
+        return sum(getattr(RECIPES[name], it) != getattr(training, it) for it in TrainingConfig.model_fields)
+
+    return min(names, key=differing)
