@@ -5,10 +5,12 @@ import shutil
 import pytest
 from streamlit.testing.v1 import AppTest
 
-from pages.overview.tour.tour import STEPS
+from pages.overview.tour.tour import FIRST_MAP, STEPS
+from tests.helpers.dependence import LOW
 from tests.pages.opening import open_page
 from vit import runs
 from vit.jobs import control
+from vit.runs.dependence import write_dependence
 
 
 @pytest.fixture
@@ -29,7 +31,9 @@ def words(app: AppTest) -> str:
 
 @pytest.mark.parametrize("step", range(1, len(STEPS) + 1))
 def test_a_link_opens_each_step(shipped, step):
+    write_dependence(runs.get_run(runs.SHIPPED_RUN).path, LOW)
     app = open_page("overview", tour=str(step))
+    assert [warning.value for warning in app.warning] == ([LOW.warning] if step >= FIRST_MAP else [])
     assert heading(app) == f"{step}. {STEPS[step - 1]}"
     assert not app.error
     assert any(link.icon for link in app.get("page_link"))  # the link to the page on this topic
