@@ -151,7 +151,7 @@ class TrainingConfig(Settings):
     precision: Annotated[
         Precision,
         Field(
-            title="Precision",
+            title="Numerical precision",
             description="Number format of matrix products and convolutions in training steps; auto takes bfloat16 on "
             "a GPU, and on a CPU where a measurement at the start of the run finds it clearly faster",
             json_schema_extra={"choices": {"auto": "Automatic", "float32": "float32", "bfloat16": "bfloat16"}},
