@@ -23,6 +23,7 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 
 import numpy as np
+from torch import nn
 
 from vit import data
 from vit.config import (
@@ -39,7 +40,7 @@ from vit.config import (
 from vit.cost.estimate import count_parameters
 from vit.data import ImageData
 from vit.evaluation import evaluate
-from vit.networks import build_model
+from vit.networks import Network, build_model
 from vit.paths import project_root
 from vit.runs import SHIPPED_RUN, get_run
 from vit.runs.weights import CheckpointInfo, load_checkpoint
@@ -57,6 +58,7 @@ class Row:
     Attributes:
         train_accuracy: accuracy of the last complete epoch; None if there was none.
         right: whether each validation image was classified correctly, ``(n)``.
+        model: the trained network.
     """
 
     name: str
@@ -65,6 +67,7 @@ class Row:
     seconds: float
     train_accuracy: float | None
     right: np.ndarray
+    model: Network
 
     @property
     def accuracy(self) -> float:
@@ -92,13 +95,15 @@ class Photographs:
         return replace(self.images, val=replace(val, images=val.images[:0], labels=np.asarray(val.labels)[:0]))
 
 
-def train(photos: Photographs, name: str, config: RunConfig, *, limit: float | None = None) -> Row:
+def train(
+    photos: Photographs, name: str, config: RunConfig, *, limit: float | None = None, teacher: nn.Module | None = None
+) -> Row:
     """Train, then evaluate once on the validation images."""
     begin = time.monotonic()
     stop = None if limit is None else lambda: time.monotonic() - begin > limit
     weights, done, right = {}, 0.0, None
     steps = -(-len(photos.images.train) // config.training.batch_size)
-    for event in fit(config, photos.unseen(), stop=stop):
+    for event in fit(config, photos.unseen(), stop=stop, teacher=teacher):
         match event:
             case Step():
                 done = event.step / steps
@@ -114,12 +119,15 @@ def train(photos: Photographs, name: str, config: RunConfig, *, limit: float | N
     of = config.data
     info = CheckpointInfo(of.class_names, of.mean, of.std, of.image_size, of.source, {}, config)
     result = evaluate(model.eval(), info, photos.images.val)
-    return Row(name, count_parameters(config.model), done, seconds, right, result.predictions == result.labels)
+    right_ones = result.predictions == result.labels
+    return Row(name, count_parameters(config.model), done, seconds, right, right_ones, model)
 
 
-def seconds_a_step(photos: Photographs, configs: dict[str, RunConfig]) -> dict[str, float]:
+def seconds_a_step(
+    photos: Photographs, configs: dict[str, RunConfig], teacher: nn.Module | None = None
+) -> dict[str, float]:
     """Return the median seconds of a training step of each, timed in turns so that other load affects all equally."""
-    loops = {name: fit(config, photos.unseen()) for name, config in configs.items()}
+    loops = {name: fit(config, photos.unseen(), teacher=teacher) for name, config in configs.items()}
     times: dict[str, list[float]] = {name: [] for name in configs}
     for turn in range(PROBE_ROUNDS + 1):
         for name, loop in loops.items():
@@ -131,10 +139,18 @@ def seconds_a_step(photos: Photographs, configs: dict[str, RunConfig]) -> dict[s
     return {name: statistics.median(values) for name, values in times.items()}
 
 
-def trained(photos: Photographs, name: str, model: ModelConfig, recipe: TrainingConfig, epochs: int, seed: int) -> Row:
+def trained(
+    photos: Photographs,
+    name: str,
+    model: ModelConfig,
+    recipe: TrainingConfig,
+    epochs: int,
+    seed: int,
+    teacher: nn.Module | None = None,
+) -> Row:
     """Train a network with a seed, and return its row."""
     training = recipe.model_copy(update={"epochs": epochs, "seed": seed})
-    row = train(photos, name, photos.settings(model, training))
+    row = train(photos, name, photos.settings(model, training), teacher=teacher)
     print(f"{name}, seed {seed}: {row.accuracy:.4f} in {row.seconds:.0f} s", file=sys.stderr, flush=True)
     return row
 
