@@ -85,18 +85,21 @@ def test_the_loss_of_dino_is_its_definition():
     images = it.batches.pixels(torch.arange(4))
     loss = it.loss_of(images, torch.Generator().manual_seed(5))
     large, small = it._crops(images, torch.Generator().manual_seed(5))
+    # The heads standardise over all crops of the batch.
+    teachers = it.teacher_head(torch.cat([it.teacher(crops) for crops in large])).chunk(2)
+    students = it.head(torch.cat([summarise_crops(it.model, crops) for crops in large + small])).chunk(4)
     total, pairs = torch.zeros(()), 0
-    for one, seen in enumerate(large):
-        teacher = it.teacher_head(it.teacher(seen))
+    for one, teacher in enumerate(teachers):
         target = torch.exp((teacher - center) / it.temperature)
         target = target / target.sum(dim=1, keepdim=True)
-        for other, crops in enumerate(large + small):
+        for other, student in enumerate(students):
             if other != one:
-                student = it.head(summarise_crops(it.model, crops)) / STUDENT_TEMPERATURE
-                total = total - (target * torch.log(torch.softmax(student, dim=1))).sum(dim=1).mean()
+                total = (
+                    total - (target * torch.log(torch.softmax(student / STUDENT_TEMPERATURE, dim=1))).sum(dim=1).mean()
+                )
                 pairs += 1
     torch.testing.assert_close(loss, total / pairs, rtol=1e-5, atol=1e-6)
-    mean = torch.cat([it.teacher_head(it.teacher(seen)) for seen in large]).mean(dim=0, keepdim=True)
+    mean = torch.cat(teachers).mean(dim=0, keepdim=True)
     torch.testing.assert_close(it.center, 0.9 * center + 0.1 * mean, rtol=1e-5, atol=1e-6)
 
 

@@ -47,7 +47,8 @@ def added(config: RunConfig, device: str = "cpu") -> Added:
 def _dino(model: ViTConfig, local_crops: int, device: str) -> Added:
     side = local_size(model.image_size, model.patch_size)
     large, small = count(model, device), count(ViTConfig(**model.model_dump() | {"image_size": side}), device)
-    head = linear(model.embed_dim, HIDDEN) + linear(HIDDEN, HIDDEN) + linear(HIDDEN, BOTTLENECK)
+    # The biases of the hidden layers are those of their norms, which have as many scales.
+    head = linear(model.embed_dim, HIDDEN) + linear(HIDDEN, HIDDEN) + Counts(2 * HIDDEN) + linear(HIDDEN, BOTTLENECK)
     head += linear(BOTTLENECK, PROTOTYPES, bias=False)
     student = GLOBAL_CROPS * (large.flops + head.flops) + local_crops * (small.flops + head.flops)
     teacher = GLOBAL_CROPS * (large.flops + head.flops)

@@ -366,13 +366,17 @@ def _resumed(found: dict[str, list[int]], position: Mapping, shapes: Mapping[str
     from vit import trainer
     from vit.trainer import checkpoint
 
+    trained = [*shapes.values(), *(shape for name, shape in found.items() if name.startswith("objective."))]
+
     def fits(name: str) -> bool:
         kind, _, rest = name.partition(".")
         if kind == "kept":
             return found[name] == shapes.get(rest)
         if name == checkpoint.WINDOW:
             return len(found[name]) == 1 and found[name][0] < trainer.WINDOW
-        return bool(re.fullmatch(r"optimizer\.\d{1,5}\.\w{1,30}", name)) and found[name] in ([], *shapes.values())
+        if kind == "objective":  # what it holds is checked when the training is resumed
+            return bool(re.fullmatch(r"[\w.]{1,200}", rest))
+        return bool(re.fullmatch(r"optimizer\.\d{1,5}\.\w{1,30}", name)) and found[name] in ([], *trained)
 
     state = {name for name in found if not name.startswith("model.")}
     if not all(map(fits, state)) or not checkpoint.is_position(position):

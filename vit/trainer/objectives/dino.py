@@ -40,20 +40,26 @@ _HEAD = -3  # part of the seed of the projection head's weights
 class ProjectionHead(nn.Module):
     """An MLP, a normalised bottleneck, and a similarity with each prototype: ``b e -> b k``.
 
-    The prototypes are a weight-normalised linear map whose norms are fixed to 1, as in DINO.
+    The prototypes are a weight-normalised linear map whose norms are fixed to 1, as in DINO. The MLP standardises its
+    hidden layers over the batch (``use_bn_in_head`` in DINO's code): a small network gives nearly the same summary
+    for all images at first, and without this their differences take long to grow.
     """
 
     def __init__(self, embed_dim: int) -> None:
         super().__init__()
-        self.mlp = nn.Sequential(
-            nn.Linear(embed_dim, HIDDEN), nn.GELU(), nn.Linear(HIDDEN, HIDDEN), nn.GELU(), nn.Linear(HIDDEN, BOTTLENECK)
-        )
+        layers: list[nn.Module] = []
+        for width in (embed_dim, HIDDEN):
+            # Without running statistics: the student's and the teacher's head standardise by the batch at hand.
+            norm = nn.BatchNorm1d(HIDDEN, track_running_stats=False)
+            layers += [nn.Linear(width, HIDDEN, bias=False), norm, nn.GELU()]
+        self.mlp = nn.Sequential(*layers, nn.Linear(HIDDEN, BOTTLENECK))
         self.prototypes = nn.Parameter(torch.empty(PROTOTYPES, BOTTLENECK))
-        for parameter in self.parameters():
-            if parameter.ndim > 1:
-                nn.init.trunc_normal_(parameter, std=0.02)
-            else:
-                nn.init.zeros_(parameter)
+        nn.init.trunc_normal_(self.prototypes, std=0.02)
+        for module in self.mlp:
+            if isinstance(module, nn.Linear):
+                nn.init.trunc_normal_(module.weight, std=0.02)
+                if module.bias is not None:
+                    nn.init.zeros_(module.bias)
 
     def forward(self, summaries: Tensor, learning: Tensor | None = None) -> Tensor:
         """Return the similarities; ``learning`` () scales the gradient of the prototypes, and 0 freezes them."""
