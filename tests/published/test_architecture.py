@@ -117,7 +117,7 @@ CHANGED = {
     "its norms are RmsNorm": {"norm_layer": "rmsnorm"},
     "its images are not square": {"img_size": (32, 64)},
     "its patches are not square": {"patch_size": (8, 16)},
-    "have 1 channels": {"in_chans": 1},
+    "have 1 channel,": {"in_chans": 1},
 }
 
 

@@ -11,7 +11,7 @@ from tests.published.hub import serving_hub  # noqa: E402
 from tests.published.models import scramble  # noqa: E402
 from vit.data.catalog import download as transfer  # noqa: E402
 from vit.errors import UserError  # noqa: E402
-from vit.published import download, loading  # noqa: E402
+from vit.published import download, model_description  # noqa: E402
 from vit.published.open import open_named  # noqa: E402
 from vit.runs.weights import load_checkpoint  # noqa: E402
 
@@ -66,7 +66,7 @@ def test_a_stopped_download_continues_where_it_stopped(hub, content):
 
 
 def test_a_file_with_a_wrong_checksum_is_not_kept(hub, content, monkeypatch):
-    published = loading.by_name(NAME)
+    published = model_description.by_name(NAME)
     found = download.find(published)
     monkeypatch.setattr(download, "find", lambda published: found._replace(sha256="0" * 64))
     with pytest.raises(UserError, match="its checksum differs"):

@@ -18,10 +18,11 @@ from vit.errors import DataError, RunError, UserError  # noqa: E402
 from vit.explain import capture  # noqa: E402
 from vit.exports import run_zip  # noqa: E402
 from vit.paths import checkpoints_dir  # noqa: E402
-from vit.published import guess_architecture, loading  # noqa: E402
+from vit.published import guess_architecture, model_description  # noqa: E402
 from vit.published.architecture import build  # noqa: E402
 from vit.published.guess_architecture import Ambiguous, candidates  # noqa: E402
 from vit.published.open import open_file  # noqa: E402
+from vit.published.weights_file import WeightsFile  # noqa: E402
 from vit.runs.weights import load_checkpoint  # noqa: E402
 
 ARGUMENTS = {"img_size": 64, "depth": 2, "embed_dim": 24, "num_heads": 3}
@@ -81,13 +82,13 @@ def test_it_cannot_be_trained_again(file):
 
 
 def test_a_clip_tower_is_opened_without_its_projection(home):
-    model = small("clip")
+    model = scramble(timm.create_model("vit_base_patch32_clip_224", num_classes=512, **ARGUMENTS | {"img_size": 96}))
     with torch.no_grad():
         model.head.bias.zero_()  # timm does this for a projection, which has no bias
-    described(home, "vit_base_patch32_clip_224", num_classes=16, model_args=ARGUMENTS | {"img_size": 96})
+    described(home, "vit_base_patch32_clip_224", num_classes=512, model_args=ARGUMENTS | {"img_size": 96})
     run = open_file(save(model, home / "clip.safetensors"))
     assert run.config.model.num_classes == 0
-    assert "opened without its head, whose 16 outputs are not classes" in run.status.message
+    assert "opened without its head, whose 512 outputs are not classes" in run.status.message
     found, info = load_checkpoint(run.path)
     assert info.class_names == ()
     images = torch.randn(1, 3, 96, 96)
@@ -161,8 +162,8 @@ def test_ambiguous_weights_are_decided_by_the_file_name_only(home, monkeypatch):
     path = home / "weights.safetensors"
     save_file({"x": torch.zeros(1)}, path)
     with pytest.raises(Ambiguous, match="name one, such as deit_tiny_patch16_224, vit_tiny_patch16_224"):
-        guess_architecture.guess(path, "weights")
-    assert guess_architecture.guess(path, "deit_tiny_patch16_224-a1311bcf") == "deit_tiny_patch16_224"
+        guess_architecture.guess(WeightsFile(path), "weights")
+    assert guess_architecture.guess(WeightsFile(path), "deit_tiny_patch16_224-a1311bcf") == "deit_tiny_patch16_224"
 
 
 @pytest.mark.parametrize(
@@ -262,7 +263,10 @@ def test_other_weights_are_refused_and_leave_no_run(file, name, value, sentence)
         ("depth", 10**6),
         ("depth", True),
         ("block_fn", "os.system"),
-        ("act_layer", "relu"),
+        ("act_layer", "../relu"),
+        ("img_size", [64, True]),
+        ("global_pool", []),
+        ("use_naflex", True),
     ],
 )
 def test_forbidden_arguments_in_a_config_are_refused(home, file, key, value):
@@ -322,7 +326,7 @@ def test_without_timm_the_error_says_how_to_install_it(file, monkeypatch):
     with pytest.raises(UserError, match="pip install timm"):
         open_file(file)
     with pytest.raises(UserError, match="pip install timm"):
-        loading.by_name("vit_tiny_patch16_224")
+        model_description.by_name("vit_tiny_patch16_224")
 
 
 # The command line

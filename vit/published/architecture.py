@@ -4,6 +4,7 @@ The decision is based on all modules of the model and not on its name, so that u
 correctly. A difference that no rule below covers is found at the end, as a weight that one of the two networks lacks.
 """
 
+import sys
 from collections.abc import Iterator
 from contextlib import suppress
 from functools import lru_cache
@@ -11,6 +12,7 @@ from typing import TYPE_CHECKING, Any
 
 from vit.config import ViTConfig
 from vit.errors import SettingsError, UserError
+from vit.published.weight_names import channels_clause
 from vit.support import optional_packages
 
 if TYPE_CHECKING:
@@ -18,6 +20,10 @@ if TYPE_CHECKING:
 
 TimmModule = Any
 """A module of timm. Which parts it has depends on the model, so they are looked up at run time."""
+
+
+RELATIVES = ("vision_transformer_hybrid", "vision_transformer_relpos", "vision_transformer_sam", "eva", "beit")
+"""timm modules of networks that resemble a plain ViT: they are built to say in which part they differ."""
 
 
 class NotSupported(UserError):
@@ -53,12 +59,10 @@ def build(architecture: str, *, image_size: int | None = None, **arguments: Any)
         NotSupported: timm cannot build the model with these arguments.
         UserError: timm is not installed, or has no such model.
     """
-    require_timm()
+    check_name(architecture)
     import timm
     import torch
 
-    if not timm.is_model(architecture):  # timm would treat other forms of a name as addresses to download from
-        raise UserError(f"timm has no model {architecture[:80]!r}: use a name such as vit_small_patch16_224.")
     if image_size is not None:
         arguments["img_size"] = image_size
     with torch.device("meta"):
@@ -89,6 +93,7 @@ def config_of(model: "nn.Module | str", image_size: int | None = None) -> ViTCon
 @lru_cache(maxsize=1024)
 def _config_or_reason(architecture: str, image_size: int | None) -> ViTConfig | NotSupported:
     try:
+        check_family(architecture)
         return _examine(build(architecture, image_size=image_size), architecture)
     except NotSupported as error:
         return error
@@ -130,9 +135,81 @@ def _examine(model: TimmModule, name: str) -> ViTConfig:
     return config
 
 
+def check_family(architecture: str) -> None:
+    """Check that an architecture of timm is a plain Vision Transformer, as far as no argument can change that.
+
+    Raises:
+        NotSupported: it is not; the message says what it is.
+        UserError: timm is not installed, or has no such model.
+    """
+    if reason := _why_other_family(architecture):
+        raise NotSupported(architecture, reason)
+
+
+@lru_cache(maxsize=2048)
+def _why_other_family(architecture: str) -> str:
+    if reason := _why_other_module(architecture):
+        return reason
+    try:
+        _check_family(build(architecture))
+    except NotSupported as error:
+        return error.reason
+    except _Difference as error:
+        return str(error)
+    return ""
+
+
+def _why_other_module(architecture: str) -> str:
+    """Return why no model of an architecture's module in timm is a plain ViT; empty if one may be.
+
+    Most of timm's networks are decided here, without being built.
+
+    Raises:
+        UserError: timm is not installed, or has no such model.
+    """
+    check_name(architecture)
+    from timm.models import model_entrypoint
+    from timm.models.vision_transformer import VisionTransformer
+    from torch import nn
+
+    name = model_entrypoint(architecture).__module__
+    module = sys.modules.get(name)
+    if module is None or not name.startswith("timm.models.") or name.rpartition(".")[2] in RELATIVES:
+        return ""
+    classes = [part for part in vars(module).values() if isinstance(part, type)]
+    if any(issubclass(part, VisionTransformer) for part in classes):
+        return ""
+    listed = [getattr(module, each, None) for each in getattr(module, "__all__", ())]
+    own = [part.__name__ for part in listed if isinstance(part, type) and issubclass(part, nn.Module)]
+    kind = own[0] if own else name.rpartition(".")[2]
+    return f"it is not a plain Vision Transformer but timm's {kind}"
+
+
+def exists(architecture: str) -> bool:
+    """Return whether timm has an architecture of this name; timm treats other forms of a name as addresses."""
+    import timm
+
+    return bool(timm.is_model(architecture))
+
+
+def check_name(architecture: str) -> None:
+    """Raise a UserError if timm is not installed or has no architecture of this name."""
+    require_timm()
+    if not exists(architecture):
+        raise UserError(f"timm has no model {architecture[:80]!r}: use a name such as vit_small_patch16_224.")
+
+
 def _check_kind(model: TimmModule) -> None:
     """Check for parts that a plain ViT does not have, then for an unchanged forward pass."""
-    from timm.models.vision_transformer import Block, VisionTransformer
+    from timm.models.vision_transformer import Block
+
+    _check_family(model)
+    for block in model.blocks:
+        _check_block(block, Block)
+
+
+def _check_family(model: TimmModule) -> None:
+    from timm.models.vision_transformer import VisionTransformer
 
     parts = list(model.modules())
     relative = ("rel_pos", "shared_rel_pos", "rel_pos_h", "relative_position_bias_table")
@@ -147,8 +224,6 @@ def _check_kind(model: TimmModule) -> None:
     for method in ("forward", "forward_features", "forward_head", "pool", "_pos_embed"):
         if getattr(type(model), method) is not getattr(VisionTransformer, method):
             raise _Difference(f"its {type(model).__name__} has a different forward pass")
-    for block in model.blocks:
-        _check_block(block, Block)
 
 
 def _check_block(block: TimmModule, plain: Any) -> None:
@@ -227,7 +302,7 @@ def _stem(model: TimmModule) -> dict[str, Any]:
     if pre_norm == (proj.bias is not None):
         raise _Difference(f"its patch embedding has {'a' if pre_norm else 'no'} bias")
     if proj.in_channels != 3:
-        raise _Difference(f"its images have {proj.in_channels} channels, not red, green and blue")
+        raise _Difference(channels_clause(proj.in_channels))
     return {
         "image_size": height,
         "patch_size": rows,

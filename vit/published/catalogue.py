@@ -86,7 +86,7 @@ def describe(name: str, image_size: int | None = None) -> Entry:
     Raises:
         UserError: timm is not installed, or has no such weights.
     """
-    from vit.published.loading import by_name
+    from vit.published.model_description import by_name
 
     published = by_name(name)
     outputs = int(published.cfg.get("num_classes") or 0)

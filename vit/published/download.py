@@ -9,7 +9,7 @@ from filelock import FileLock
 from vit.data.catalog.download import Archive, fetch_archive
 from vit.errors import UserError
 from vit.paths import data_dir
-from vit.published.loading import PublishedModel
+from vit.published.model_description import PublishedModel
 
 FILES = ("model.safetensors", "open_clip_model.safetensors")
 """Possible file names on the hub, most likely first."""

@@ -12,8 +12,11 @@ from vit.data.files import zips
 from vit.errors import RunError, UserError
 from vit.paths import checkpoints_dir
 from vit.published import architecture as arch
-from vit.published import download, guess_architecture, loading, own_exports, weights_file
-from vit.published.loading import Loaded, PublishedModel
+from vit.published import download, guess_architecture, loading, model_description, own_exports, parts
+from vit.published.loading import Loaded
+from vit.published.model_description import PublishedModel
+from vit.published.preprocessing import preprocessing_of
+from vit.published.weights_file import WeightsFile
 from vit.runs import Run, Status
 from vit.support.files import free_bytes, sync_folder
 
@@ -27,6 +30,7 @@ def open_named(
     *,
     run: str | None = None,
     image_size: int | None = None,
+    class_names: tuple[str, ...] | None = None,
     progress: download.Progress | None = None,
     adapt: Adapt | None = None,
 ) -> Run:
@@ -36,6 +40,7 @@ def open_named(
         name: timm's name, with or without a tag.
         run: the run's name; None derives it from the model's name.
         image_size: image size in pixels; None uses the published one.
+        class_names: the names of the classes; None uses those that come with the model.
         progress: called with (bytes done, bytes in total). An exception that it raises ends the download; the next
             download continues from there.
         adapt: see :data:`Adapt`.
@@ -45,13 +50,14 @@ def open_named(
         UserError: there is no such model, no connection, no safetensors file or too little disk space, or the name is
             taken.
     """
-    published = loading.by_name(name)
+    published = model_description.by_name(name)
     _check_name(run)
     config = arch.config_of(published.architecture, image_size)  # raises before anything is downloaded
     if adapt:
-        adapt(RunConfig(model=config, data=loading.preprocessing_of(published.cfg, config.image_size).data_config(())))
+        adapt(RunConfig(model=config, data=preprocessing_of(published.cfg, config.image_size).data_config(())))
     path = download.fetch(published, progress)
-    made = create_run(loading.load(path, published, image_size=image_size), run, adapt=adapt)
+    loaded = loading.load(WeightsFile(path), published, image_size=image_size, class_names=class_names)
+    made = create_run(loaded, run, adapt=adapt)
     download.forget(path)
     return made
 
@@ -62,6 +68,7 @@ def open_file(
     architecture: str | None = None,
     run: str | None = None,
     image_size: int | None = None,
+    class_names: tuple[str, ...] | None = None,
     title: str | None = None,
     config: bytes | None = None,
     adapt: Adapt | None = None,
@@ -69,11 +76,12 @@ def open_file(
     """Create a run from a safetensors file of a timm model, or of a run that this program exported for the hub.
 
     Args:
-        path: the file.
+        path: the file, a part of a sharded model, the index of its parts, or a folder with one model.
         architecture: timm's name of the network; None reads the ``config.json`` in the same folder, or else guesses
             from the weights.
         run: the run's name; None derives it from the model's name.
         image_size: image size in pixels; None uses that of the file.
+        class_names: the names of the classes; None uses those that come with the model.
         title: name of the file for messages, if its path is temporary.
         config: content of its ``config.json``, if that is not in the same folder.
         adapt: see :data:`Adapt`.
@@ -84,37 +92,38 @@ def open_file(
         UserError: the file cannot be read, is damaged or holds other weights, or the name is taken.
     """
     _check_name(run)
-    title = title or path.name
-    stem = re.sub(rf"\{weights_file.SUFFIX}$", "", title)[:100] or "weights"
+    file = WeightsFile(path, title)
+    stem = parts.stem(file.title)[:100] or "weights"
     if architecture is None:
-        config = config or _beside(path, title)
-        if config and stem == "model" and path.name == title:
-            stem = path.absolute().parent.name[:100] or stem
+        config = config or _beside(file.parts[0], title)
+        if config and stem == "model" and title is None:
+            stem = file.parts[0].absolute().parent.name[:100] or stem
         if config and (own := own_exports.settings_in(config)):
-            return create_run(own_exports.load(path, own, stem), run, adapt=adapt)
-    published = _origin(path, stem, architecture, config)
-    return create_run(loading.load(path, published, image_size=image_size), run, adapt=adapt)
+            return create_run(own_exports.load(file, own, stem, class_names), run, adapt=adapt)
+    published = _origin(file, stem, architecture, config)
+    loaded = loading.load(file, published, image_size=image_size, class_names=class_names)
+    return create_run(loaded, run, adapt=adapt)
 
 
-def _beside(path: Path, title: str) -> bytes | None:
+def _beside(path: Path, title: str | None) -> bytes | None:
     """Return the content of the ``config.json`` in the folder of a file, or None if there is none."""
-    beside = path.with_name(loading.CONFIG)
-    if path.name != title or not beside.is_file():
+    beside = path.with_name(model_description.CONFIG)
+    if title is not None or not beside.is_file():
         return None
     with beside.open("rb") as file:
-        return file.read(loading.CONFIG_BYTES_MAX + 1)
+        return file.read(model_description.CONFIG_BYTES_MAX + 1)
 
 
-def _origin(path: Path, stem: str, architecture: str | None, config: bytes | None) -> PublishedModel:
+def _origin(file: WeightsFile, stem: str, architecture: str | None, config: bytes | None) -> PublishedModel:
     """Identify the model of a file of weights from what is stated about it, or else from its shapes."""
     arch.require_timm()
     if config is not None and architecture is None:
-        return loading.from_config_json(config, stem)
+        return model_description.from_config_json(config, stem)
     if architecture and "." in architecture:
-        return loading.by_name(architecture)
+        return model_description.by_name(architecture)
     if guess_architecture.is_pretrained(stem) and architecture in (None, stem.partition(".")[0]):
-        return loading.by_name(stem)
-    return loading.from_architecture(architecture or guess_architecture.guess(path, stem), stem)
+        return model_description.by_name(stem)
+    return model_description.from_architecture(architecture or guess_architecture.guess(file, stem), stem)
 
 
 def create_run(loaded: Loaded, name: str | None = None, *, adapt: Adapt | None = None) -> Run:

@@ -5,14 +5,15 @@ does not need timm.
 """
 
 import json
-from pathlib import Path
 
 from vit.config import RunConfig
 from vit.data import SCENES
 from vit.data.catalog import catalog
 from vit.errors import UserError
 from vit.published import weights_file
-from vit.published.loading import CONFIG, CONFIG_BYTES_MAX, Loaded
+from vit.published.loading import Loaded
+from vit.published.model_description import CONFIG, CONFIG_BYTES_MAX
+from vit.published.weights_file import WeightsFile
 
 
 def settings_in(text: bytes) -> RunConfig | None:
@@ -37,13 +38,14 @@ def settings_in(text: bytes) -> RunConfig | None:
     return config.model_copy(update=removed | {"data": images})
 
 
-def load(path: Path, config: RunConfig, name: str) -> Loaded:
+def load(file: WeightsFile, config: RunConfig, name: str, class_names: tuple[str, ...] | None = None) -> Loaded:
     """Load the weights of such a run; any network is possible.
 
     Args:
-        path: the file of weights.
+        file: the weights.
         config: the settings of the run.
         name: name of the model, unless the run itself was a published model.
+        class_names: the names of the classes; None keeps those of the run.
 
     Raises:
         UserError: the weights do not fit the network that the settings describe, or the file cannot be read.
@@ -54,8 +56,13 @@ def load(path: Path, config: RunConfig, name: str) -> Loaded:
 
     with torch.device("meta"):
         expected = {key: tuple(value.shape) for key, value in build_model(config.model).state_dict().items()}
-    weights = weights_file.read_exactly(path, expected)
-    called = config.published or name
-    return Loaded(
-        config.model_copy(update={"published": called}), weights, ("It was exported from a run of this program.",)
-    )
+    weights = weights_file.read_exactly(file, expected)
+    config = config.model_copy(update={"published": config.published or name})
+    if class_names is not None:
+        if len(class_names) != config.model.num_classes:
+            raise UserError(
+                f"{len(class_names):,} class names were given, but the model has {config.model.num_classes:,} outputs: "
+                "give one for each."
+            )
+        config = config.model_copy(update={"data": config.data.model_copy(update={"class_names": class_names})})
+    return Loaded(config, weights, ("It was exported from a run of this program.",))
