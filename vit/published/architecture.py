@@ -221,6 +221,9 @@ def _check_family(model: TimmModule) -> None:
         raise _Difference("it has a distillation token and a second head")
     if not isinstance(model, VisionTransformer):
         raise _Difference(f"it is not a plain Vision Transformer but timm's {type(model).__name__}")
+    embed: TimmModule = model.patch_embed
+    if "Hybrid" in type(embed).__name__ or getattr(embed, "backbone", None) is not None:
+        raise _Difference("its patches come from a convolutional stem (hybrid)")
     for method in ("forward", "forward_features", "forward_head", "pool", "_pos_embed"):
         if getattr(type(model), method) is not getattr(VisionTransformer, method):
             raise _Difference(f"its {type(model).__name__} has a different forward pass")
@@ -279,8 +282,6 @@ def _stem(model: TimmModule) -> dict[str, Any]:
     from timm.models.vision_transformer import PatchEmbed
 
     embed = model.patch_embed
-    if "Hybrid" in type(embed).__name__ or getattr(embed, "backbone", None) is not None:
-        raise _Difference("its patches come from a convolutional stem (hybrid)")
     if type(embed) is not PatchEmbed:
         raise _Difference(f"its patch embedding is {type(embed).__name__}")
     (height, width), (rows, columns), proj = embed.img_size, embed.patch_size, embed.proj

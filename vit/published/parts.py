@@ -90,7 +90,9 @@ def _of_index(path: Path) -> tuple[Path, ...]:
         if isinstance(error, UserError):
             raise
         raise invalid from error
-    if not names or not all(re.fullmatch(r"[\w.-]{1,200}\.safetensors", name) for name in names):
+    if not names or not all(
+        isinstance(name, str) and re.fullmatch(r"[\w.-]{1,200}\.safetensors", name) for name in names
+    ):
         raise invalid  # a name with a slash could be any file of this machine
     for name in names:
         if not path.with_name(name).is_file():

@@ -56,7 +56,7 @@ def preprocessing_of(cfg: Mapping[str, Any], image_size: int | None = None) -> P
         channels, *sides = (int(side) for side in found["input_size"])
         mean, std = (tuple(float(number) for number in found[name]) for name in ("mean", "std"))
         crop_pct, method, mode = float(found["crop_pct"]), str(found["interpolation"]), str(found["crop_mode"])
-    except (TypeError, ValueError, AssertionError) as error:
+    except (TypeError, ValueError, LookupError, ArithmeticError, AssertionError) as error:
         raise UserError("The model's settings do not describe its image preprocessing.") from error
     if channels != 3 or len(mean) != 3 or len(std) != 3 or not all(number > 0 for number in std):
         raise UserError("The model does not take RGB images with a mean and a standard deviation for each channel.")

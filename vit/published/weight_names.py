@@ -112,10 +112,10 @@ def _with_outside(
 
 
 _LAYOUTS = (
-    (r"(vit\.|deit\.|dinov2\w*\.|beit\.)?(embeddings\.(cls_token|patch_embeddings)|encoder\.layer\.\d+\.)",
+    (r"(vit\.|deit\.|dinov2\w*\.|beit\.)?(embeddings\.(cls_token|patch_embeddings)|(encoder\.)?layer\.\d+\.attention)",
      "of Hugging Face's transformers"),
     (r"(vision_model\.|text_model\.|vision_tower\.)", "of Hugging Face's transformers"),
-    (r"(encoder\.layers\.encoder_layer_\d+|conv_proj\.(weight|bias)|class_token$)", "of torchvision"),
+    (r"((encoder\.)?layers\.encoder_layer_\d+|conv_proj\.(weight|bias)|class_token$)", "of torchvision"),
     (r"(to_patch_embedding\.|transformer\.layers\.\d+\.\d+\.)", "of vit-pytorch"),
     (r"(params/)?(Transformer/encoderblock_\d+|embedding/kernel)", "of JAX"),
     (r"(conv1\.weight|layer[1-4]\.\d+\.conv1\.weight)", ""),

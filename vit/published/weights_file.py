@@ -237,8 +237,9 @@ def _to_timm(file: WeightsFile, weights: "dict[str, Tensor]", model: TimmModule)
     try:
         return dict(checkpoint_filter_fn(weights, model, adapt_layer_scale=True))
     except Exception as error:  # timm does not check the weights
-        if reason := weight_names.why_not_plain(found):
-            raise WrongWeights(f"The weights of {file.title} cannot be opened: {reason}.") from error
+        if PATCHES in found or weight_names.why_not_plain(found):
+            expected = {name: tuple(value.shape) for name, value in model.state_dict().items()}
+            raise wrong_weights(file, expected, found) from error
         raise WrongWeights(
             f"The weights of {file.title} are not in timm's layout, and timm cannot convert them."
         ) from error
