@@ -22,6 +22,7 @@ from pages.server.middleware import SecurityMiddleware
 from pages.server.sign_in_middleware import SignInMiddleware
 from pages.server.upload_middleware import UploadLimitMiddleware, limit_uploads
 from pages.server.visitor_cookie import VisitorCookieMiddleware
+from pages.ui.unexpected import show_unexpected
 
 ROOT = Path(__file__).resolve().parent
 FIRST_PAGE_SECONDS = 3.0
@@ -124,6 +125,7 @@ spin_briefly()
 app = st.App(
     ROOT / "pages" / "_router.py",
     lifespan=lifespan,
+    on_script_error=show_unexpected,
     middleware=[
         Middleware(SecurityMiddleware),
         Middleware(SignInMiddleware),

@@ -16,7 +16,7 @@ from pages.access.images import (
     sources,
     store_upload,
     upload_mb,
-    weights_file,
+    weights_files,
 )
 from pages.access.privacy import command, sweep_command, without_paths
 from pages.access.runs import (
@@ -91,7 +91,7 @@ __all__ = [
     "unpack",
     "upload_mb",
     "visitor",
-    "weights_file",
+    "weights_files",
     "why_no_room",
     "without_paths",
     "write_events",

@@ -3,7 +3,7 @@
 import os
 import re
 import shutil
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 from typing import BinaryIO
@@ -25,21 +25,25 @@ from vit.runs.privacy import last_name
 
 
 @contextmanager
-def weights_file(file: BinaryIO) -> Iterator[Path]:
-    """Store an uploaded weights file on disk while it is read.
+def weights_files(files: Sequence[BinaryIO]) -> Iterator[Path]:
+    """Store an uploaded weights file, or the parts of one, on disk while it is read.
+
+    Args:
+        files: one file, or all parts of a sharded model in any order.
 
     Raises:
-        UserError: the file exceeds a limit of the demo, or the disk is full.
+        UserError: the files exceed a limit of the demo, or the disk is full.
     """
     limits = bounds()
     if limits is not None:
-        cleanup.check_disk(limits, check_upload(file, limits))
+        cleanup.check_disk(limits, sum(check_upload(file, limits) for file in files))
     try:
         with zips.temporary_folder(data_dir()) as folder:
-            path = folder / "weights.safetensors"
-            with path.open("wb") as target:
-                shutil.copyfileobj(file, target)
-            yield path
+            for number, file in enumerate(files, start=1):  # names of our own: an uploaded one could name any file
+                part = f"-{number:05}-of-{len(files):05}" if len(files) > 1 else ""
+                with (folder / f"weights{part}.safetensors").open("wb") as target:
+                    shutil.copyfileobj(file, target)
+            yield next(folder.glob("*.safetensors"))
     except OSError as error:
         raise DataError(f"The file cannot be written to {data_dir()}: {error.strerror or error}.") from error
 

@@ -26,7 +26,7 @@ GUESSED = "Guess from the weights"
 
 @st.cache_data(show_spinner="Listing the models of timm")
 def names() -> list[str]:
-    """Return the names of all weights in timm of Vision Transformers and related networks."""
+    """Return the names of all models in timm, Vision Transformers and related networks first."""
     from vit.published import catalogue
 
     return catalogue.names()
@@ -115,7 +115,7 @@ def show_by_name() -> None:
         key="model",
         bind="query-params",
         placeholder="Type part of a name, such as dinov2, deit or clip",
-        help=f"{len(known)} weights of Vision Transformers. If a model cannot be opened, its entry says why.",
+        help=f"All {len(known):,} models of timm, Vision Transformers first. The entry of a model says if it opens.",
     )
     if chosen:
         show_model(chosen, CURATED.get(chosen, ""), key="chosen", primary=True)
@@ -128,7 +128,8 @@ def show_by_name() -> None:
 def show_from_file() -> None:
     """Show the form for a file: a path or an upload, the architecture, and the button."""
     st.caption(
-        "The weights of a Vision Transformer with the parameter names of timm, as a safetensors file. Pickled files "
+        "The weights of a Vision Transformer with the parameter names of timm, as a safetensors file or all its parts. "
+        "Pickled files "
         "(.bin, .pt, .pth) can run programs and are never opened. A config.json as timm writes it names the network "
         "and its classes; without it, the network is guessed from the shapes of the weights."
     )
@@ -139,7 +140,7 @@ def show_from_file() -> None:
             key="weights_path",
             persist_state="session",
             placeholder="/home/me/models/model.safetensors",
-            help="A config.json in the same folder is read too.",
+            help="A file, or a folder with one model. A config.json in the same folder is read too.",
         ).strip()
     uploads = st.file_uploader(
         "Or upload it, with its config.json if you have it" if path is not None else "The file, with its config.json",
@@ -202,18 +203,21 @@ def opened(path: str, uploads: list[Any], architecture: str | None) -> Run:
     Raises:
         UserError: there is no file, or it cannot be opened.
     """
+    from vit.published import parts
     from vit.published.open import open_file
 
     weights = [file for file in uploads if file.name.lower().endswith(".safetensors")]
-    configs = [file for file in uploads if file.name.lower().endswith(".json")]
-    if len(weights) > 1 or len(configs) > 1:
-        raise UserError("These files are several models. Upload one safetensors file with its config.json.")
+    configs = [file for file in uploads if file.name.lower().endswith(".json") and not file.name.endswith(parts.INDEX)]
+    joined = parts.are_one_model([file.name for file in weights])
+    if (len(weights) > 1 and not joined) or len(configs) > 1:
+        raise UserError(
+            "These files are several models. Upload one safetensors file, or all parts of one, with its config.json."
+        )
     if weights:
-        with access.weights_file(weights[0]) as file:
+        with access.weights_files(weights) as file:
+            title = f"{parts.stem(weights[0].name)}.safetensors" if joined else weights[0].name
             config = configs[0].getvalue() if configs else None
-            return open_file(
-                file, title=weights[0].name, architecture=architecture, config=config, adapt=access.adopting()
-            )
+            return open_file(file, title=title, architecture=architecture, config=config, adapt=access.adopting())
     if not path or access.bounds() is not None:
         raise UserError("There is no file yet. Upload one" + ("." if access.bounds() else ", or type its path."))
     return open_file(Path(path).expanduser(), architecture=architecture, adapt=access.adopting())

@@ -347,11 +347,61 @@ def test_the_command_lists_supported_models_and_reasons(home, capsys):
 
 
 @pytest.mark.parametrize(
+    ("pattern", "name", "reason"),
+    [
+        (
+            "swin_tiny",
+            "swin_tiny_patch4_window7_224.ms_in1k",
+            "it is not a plain Vision Transformer but timm's SwinTransfor",
+        ),
+        ("resnet50.a1", "resnet50.a1_in1k", "it is not a plain Vision Transformer but timm's ResNet"),
+        ("vit_giant_patch14_224", "vit_giant_patch14_224", "timm has no weights of it"),
+    ],
+)
+def test_every_model_of_timm_is_listed_with_a_reason(home, capsys, pattern, name, reason):
+    assert main(["open", "--list", pattern, "--json"]) == 0
+    models = {one["name"]: one for one in json.loads(capsys.readouterr().out)["models"]}
+    assert reason in models[name]["reason"]
+
+
+CLASSES = {
+    "names.txt": "ant\nhoney bee\ncow\n",
+    "names.json": '["ant", "honey bee", "cow"]',
+    "config_of_transformers.json": '{"id2label": {"1": "honey bee", "0": "ant", "2": "cow"}}',
+}
+
+
+@pytest.mark.parametrize("name", CLASSES)
+def test_the_names_of_the_classes_are_read_from_a_file(home, file, capsys, name):
+    (home / name).write_text(CLASSES[name], encoding="utf-8-sig")
+    assert main(["open", str(file), "--run", "three", "--class-names", str(home / name)]) == 0
+    assert load_checkpoint("three")[1].class_names == ("ant", "honey bee", "cow")
+
+
+@pytest.mark.parametrize(
+    ("content", "sentence"),
+    [
+        (b"ant\nbee\n", "2 class names were given, but the model has 3 outputs"),
+        (b"ant\nant\nbee\n", "holds the class name 'ant' twice"),
+        (b"ant\n\nbee\n", "without empty lines"),
+        (b"\xff\xfe\x00", "not text in UTF-8"),
+        (b"{}", "holds no list of class names"),
+        (b"[1, 2, 3]", "holds no list of class names"),
+    ],
+)
+def test_a_wrong_file_of_class_names_is_one_line(home, file, capsys, content, sentence):
+    (home / "names.txt").write_bytes(content)
+    assert main(["open", str(file), "--class-names", str(home / "names.txt")]) == 2
+    assert sentence in capsys.readouterr().err
+    assert nothing_left()
+
+
+@pytest.mark.parametrize(
     ("words", "sentence"),
     [
         (["open"], "either a model or --list"),
         (["open", "vit_tiny_patch16_224", "--list", "x"], "either a model or --list"),
-        (["open", "--list", "nosuchmodel"], "No Vision Transformer in timm has 'nosuchmodel'"),
+        (["open", "--list", "nosuchmodel"], "No model of timm has 'nosuchmodel'"),
         (["open", "vit_small_patch16_223"], "timm has no model"),
         (["open", "vit_small_patch16_224.nosuchtag"], "timm has no weights"),
         (["open", "vit_relpos_small_patch16_224"], "it has relative positions"),

@@ -8,7 +8,7 @@ from vit.cli.common import count, counter, print_result
 from vit.errors import SettingsError
 from vit.runs import Run
 
-FILES = (".safetensors", ".bin", ".pt", ".pth", ".npz")
+FILES = (".safetensors", ".json", ".bin", ".pt", ".pth", ".ckpt", ".npz")
 """Endings of files, as opposed to names in timm; pickled files are refused with an error."""
 
 
@@ -17,8 +17,9 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument(
         "model",
         nargs="?",
-        metavar="NAME|FILE",
-        help="name of a model in timm, such as vit_small_patch16_224.dino, or a safetensors file",
+        metavar="NAME|FILE|DIR",
+        help="name of a model in timm, such as vit_small_patch16_224.dino, or a safetensors file, the index of its "
+        "parts, or the folder that holds it",
     )
     parser.add_argument(
         "--architecture", metavar="NAME", help="timm's name for the network of a file, if several fit its weights"
@@ -29,12 +30,18 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         metavar="N",
         help="width and height in pixels (default: as published)",
     )
+    parser.add_argument(
+        "--class-names",
+        type=Path,
+        metavar="FILE",
+        help="names of the classes: text with one name on each line, or JSON (default: those that come with the model)",
+    )
     parser.add_argument("--run", metavar="NAME", help="name of the run (default: made from the model's name)")
     parser.add_argument(
         "--list",
         metavar="PATTERN",
         dest="pattern",
-        help="list the models of timm with this text in their names, and why some cannot be opened",
+        help="list the models of timm with this text in their names, and why those that do not open cannot be opened",
     )
 
 
@@ -59,16 +66,28 @@ def run(arguments: argparse.Namespace) -> int:
 
 
 def _open(arguments: argparse.Namespace) -> Run:
+    from vit.published.class_names import read_file
     from vit.published.open import open_file, open_named
 
+    names = None if arguments.class_names is None else read_file(arguments.class_names.expanduser())
     file = Path(arguments.model).expanduser()
     if not file.exists() and file.suffix not in FILES and not {"/", "\\"} & set(arguments.model):
         if arguments.architecture:
             raise SettingsError("--architecture has an effect only with a file: leave it out.")
         return open_named(
-            arguments.model, run=arguments.run, image_size=arguments.image_size, progress=counter("bytes")
+            arguments.model,
+            run=arguments.run,
+            image_size=arguments.image_size,
+            class_names=names,
+            progress=counter("bytes"),
         )
-    return open_file(file, architecture=arguments.architecture, run=arguments.run, image_size=arguments.image_size)
+    return open_file(
+        file,
+        architecture=arguments.architecture,
+        run=arguments.run,
+        image_size=arguments.image_size,
+        class_names=names,
+    )
 
 
 def _as_dict(run: Run) -> dict[str, Any]:
@@ -94,7 +113,7 @@ def _listed(pattern: str, image_size: int | None) -> tuple[dict[str, Any], str]:
 
     found = [catalogue.describe(name, image_size) for name in catalogue.names(pattern)]
     if not found:
-        raise SettingsError(f"No Vision Transformer in timm has {pattern!r} in its name: try vit_small or dinov2.")
+        raise SettingsError(f"No model of timm has {pattern!r} in its name: try vit_small or dinov2.")
     rows = [
         {
             "name": entry.name,

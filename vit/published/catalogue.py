@@ -28,10 +28,6 @@ PATCHES_MAX = 24 * 24
 """Limit of a fast page: the size of an image's attention grows with the square of the number of patches."""
 
 
-RELATIVES = (*guess_architecture.MODULES, "vision_transformer_hybrid", "vision_transformer_relpos", "eva", "beit")
-"""timm modules whose models are listed, including relatives that cannot be opened; the list says why."""
-
-
 @dataclass(frozen=True)
 class Entry:
     """A published model before its download.
@@ -54,7 +50,10 @@ class Entry:
 
 
 def names(pattern: str = "") -> list[str]:
-    """Return the names of timm's pretrained Vision Transformers and their relatives.
+    """Return the names of timm's pretrained models, Vision Transformers and their relatives first.
+
+    An architecture of which timm has no weights is listed by its own name. Of many of these models only
+    :func:`describe` shows that they cannot be opened, and why.
 
     Args:
         pattern: a shell pattern such as ``vit_*_224``; without a wildcard, any part of a name.
@@ -62,10 +61,14 @@ def names(pattern: str = "") -> list[str]:
     arch.require_timm()
     import timm
 
-    families = {family for module in RELATIVES for family in timm.list_models(module=module)}
+    modules = (*guess_architecture.MODULES, *arch.RELATIVES)
+    families = {family for module in modules for family in timm.list_models(module=module)}
     pattern = pattern.strip().lower()
     pattern = pattern if set("*?[") & set(pattern) else f"*{pattern}*"
-    return [name for name in timm.list_pretrained() if name.partition(".")[0] in families and fnmatch(name, pattern)]
+    pretrained = timm.list_pretrained()
+    without = sorted(set(timm.list_models()) - {name.partition(".")[0] for name in pretrained})
+    found = [name for name in (*pretrained, *without) if fnmatch(name, pattern)]
+    return sorted(found, key=lambda name: name.partition(".")[0] not in families)  # stable: keeps timm's order
 
 
 def image_sizes(config: ViTConfig) -> tuple[int, ...]:
@@ -84,10 +87,18 @@ def describe(name: str, image_size: int | None = None) -> Entry:
     """Return the entry of a model. Its network is built on the meta device to examine it.
 
     Raises:
-        UserError: timm is not installed, or has no such weights.
+        UserError: timm is not installed, or has no such model.
     """
+    import timm
+
     from vit.published.model_description import by_name
 
+    if timm.is_model(name) and not timm.is_model_pretrained(name):
+        try:
+            arch.check_family(name)
+        except arch.NotSupported as error:
+            return Entry(name, error.reason, None, 0, "", 0)
+        return Entry(name, "timm has no weights of it", None, 0, "", 0)
     published = by_name(name)
     outputs = int(published.cfg.get("num_classes") or 0)
     classes = 0 if class_names.is_projection(published.cfg, outputs) else outputs

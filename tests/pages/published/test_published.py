@@ -10,7 +10,8 @@ from streamlit.testing.v1 import AppTest
 
 timm = pytest.importorskip("timm")
 
-from safetensors.torch import save  # noqa: E402
+import torch  # noqa: E402
+from safetensors.torch import load_file, save  # noqa: E402
 
 from pages import access  # noqa: E402
 from pages.access import identity  # noqa: E402
@@ -152,6 +153,41 @@ def test_an_upload_with_its_config_becomes_a_run(file):
     assert not app.error
     assert runs.get_run("ants").config.data.class_names == ("ant", "bee")
     assert list((file.parent / "data").glob("*")) == []
+
+
+def upload(*files: tuple[str, bytes]) -> AppTest:
+    app = open_page("published", **FILE)
+    app.file_uploader[0].set_value([(name, content, "") for name, content in files]).run()
+    return press(app, "weights_open")
+
+
+def test_a_refusal_names_the_uploaded_file(file):
+    config = ("config.json", file.with_name("config.json").read_bytes())
+    for content in (b"PK a pickle", file.read_bytes()[:-8], save({"something": torch.zeros(3)})):
+        app = upload(("my ants.safetensors", content), config)
+        assert "my ants" in app.error[0].value
+        assert "weights.safetensors" not in app.error[0].value.replace("\\", "")
+
+
+def test_the_parts_of_a_model_are_uploaded_together(file):
+    tensors = load_file(file)
+    names = sorted(tensors)
+    parts = {1: names[::2], 2: names[1::2]}
+    files = [
+        (f"ants-0000{number}-of-00002.safetensors", save({name: tensors[name] for name in own}))
+        for number, own in parts.items()
+    ]
+    config = ("config.json", file.with_name("config.json").read_bytes())
+    app = upload(files[0], config)
+    assert "Part 2 of the 2 parts of the model is missing" in app.error[0].value
+    app = upload(*reversed(files), config)
+    assert not app.error
+    assert runs.get_run("ants").config.data.class_names == ("ant", "bee")
+
+
+def test_a_link_to_a_model_of_another_family_shows_the_reason(home):
+    app = open_page("published", model="swin_tiny_patch4_window7_224.ms_in1k")
+    assert any("but timm's SwinTransformer" in caption.value for caption in app.caption)
 
 
 def test_weights_that_fit_several_networks_ask_for_a_choice(file, monkeypatch):
