@@ -135,6 +135,8 @@ FLAGS = (
 
 
 _GROUPS = {"data": "data", "start": "fine-tuning", "model": "network", "training": "training"}
+_EXTENDED = "extended"
+"""Name in the commands of a run that was resumed with more epochs, if it has none."""
 _UNBOUNDED = 10**8
 """An upper bound beyond this only keeps numbers representable, so the help does not state it."""
 
@@ -292,7 +294,17 @@ def configure(**settings: Any) -> RunConfig:
 
 
 def command_line(config: RunConfig, name: str | None = None) -> str:
-    """Return the command that trains a run with these settings, without the flags that have their default value."""
+    """Return the command that trains a run with these settings, without the flags that have their default value.
+
+    A run that was resumed with more epochs needs a command for each of its parts.
+    """
+    if config.extended:
+        first, name = config.extended[0], name or _EXTENDED
+        training = config.training.model_copy(update={"epochs": first})
+        parts = [command_line(config.model_copy(update={"extended": (), "training": training}), name)]
+        for epochs in (*config.extended[1:], config.training.epochs):
+            parts.append(shlex.join(["python", "-m", "vit", "resume", "--run", name, "--epochs", str(epochs)]))
+        return " && ".join(parts)
     command = ["python", "-m", "vit", "train"]
     model, start, recipe = config.model, config.start, recipe_of(config.training, config.start)
     standard = MODELS[model.name].model_copy(update={"num_classes": model.num_classes})

@@ -83,6 +83,9 @@ def test_the_file_is_valid_and_describes_its_use(tmp_path):
     assert told["class_names"] == list(CLASSES)
     assert (told["mean"], told["std"], told["image_size"]) == ([0.1, 0.2, 0.3], [0.4, 0.5, 0.6], 32)
     assert (told["crop_pct"], told["interpolation"]) == (0.9, "bicubic")
+    steps = "; ".join(told["preparation"])
+    assert "transparent parts on white; the centre square of the image is cut out, 90.0% of each side" in steps
+    assert "32 × 32 pixels (bicubic" in steps
     assert "grid" not in told
     assert "/vit/" not in repr(proto.metadata_props) + repr([node.metadata_props for node in proto.graph.node])
 

@@ -23,6 +23,7 @@ from tests.helpers.foreign_names import ANY_NAMES, SOURCE
 from vit import hub, runs
 from vit.config import CNNConfig, DataConfig, ReferenceConfig, RunConfig, ViTConfig
 from vit.data import title
+from vit.data.files import preparation
 from vit.errors import RunError, SettingsError, UserError
 from vit.hub.card import Card
 from vit.hub.models import HubCNN, HubReferenceViT, HubViT
@@ -93,6 +94,7 @@ def test_networks_unknown_to_timm_say_so_and_load_with_the_mixin(home, kind):
     card = ModelCard.load(folder / "README.md")
     assert card.data.library_name == "pytorch"
     assert "timm cannot load it" in card.text
+    assert preparation.sentence(run.config.data) in card.text
     assert f"{network.__name__}.from_pretrained" in card.text
     torch.testing.assert_close(logits(network.from_pretrained(folder)), logits(load_checkpoint(run.path)[0]))
 

@@ -103,7 +103,12 @@ def _parser() -> argparse.ArgumentParser:
         command("open", open.run, "open a published model as a run, by its name in timm or from a file", run=False)
     )
     command("runs", runs.run, "list all runs, newest first", run=False)
-    command("resume", train.resume, "continue a stopped or failed run from its last checkpoint")
+    runs.add_import_arguments(command("import", runs.import_run, "add a run from the zip of a run", run=False))
+    runs.add_rename_arguments(command("rename", runs.rename, "rename a run that is not training"))
+    runs.add_delete_arguments(command("delete", runs.delete, "delete a run with all its files"))
+    train.add_resume_arguments(
+        command("resume", train.resume, "continue a stopped or failed run from its last checkpoint, or add epochs")
+    )
     train.add_restart_arguments(
         command("restart", train.restart, "train a run again with the same settings; deletes its weights and curves")
     )

@@ -1,10 +1,12 @@
-"""``python -m vit runs``: the runs, their places in the queue, and their disk space."""
+"""``python -m vit runs``, ``import``, ``rename`` and ``delete``: the runs, what they take, and what becomes of them."""
 
 import argparse
+from pathlib import Path
 from typing import Any
 
 from vit import runs
 from vit.cli.common import print_result, say
+from vit.errors import RunError
 from vit.jobs import queue
 from vit.paths import checkpoints_dir
 from vit.runs import Run
@@ -24,6 +26,64 @@ def run(arguments: argparse.Namespace) -> int:
         say(f"vit runs: {item['error']}")
     result = {"runs": rows, "broken": broken, "size_bytes": total, "free_bytes": free}
     print_result(result, arguments.json, "\n".join(lines) if rows else "No runs yet: train one.")
+    return 0
+
+
+def add_import_arguments(parser: argparse.ArgumentParser) -> None:
+    """Add the arguments of ``import``."""
+    parser.add_argument("file", type=Path, metavar="FILE.zip", help="zip of a run, as export --format zip writes it")
+    parser.add_argument("--run", metavar="NAME", help="name of the run (default: the name in the zip, or one like it)")
+
+
+def add_rename_arguments(parser: argparse.ArgumentParser) -> None:
+    """Add the arguments of ``rename``."""
+    parser.add_argument("--to", required=True, metavar="NAME", help="the new name")
+
+
+def add_delete_arguments(parser: argparse.ArgumentParser) -> None:
+    """Add the arguments of ``delete``."""
+    parser.add_argument("--yes", action="store_true", help="also delete a run that came with the project")
+
+
+def import_run(arguments: argparse.Namespace) -> int:
+    """Create a run from a zip.
+
+    Raises:
+        RunError: the file is not a zip of a run, or the name is taken or invalid.
+    """
+    from vit.exports import run_zip
+
+    made = run_zip.unpack(arguments.file.expanduser(), arguments.run)
+    print_result({"run": made.name, "path": str(made.path), "state": made.state}, arguments.json, str(made.path))
+    return 0
+
+
+def rename(arguments: argparse.Namespace) -> int:
+    """Rename a run.
+
+    Raises:
+        RunError: it is active, or the name is taken or invalid.
+    """
+    found = runs.get_run(arguments.run)
+    made = runs.rename(found, arguments.to)
+    result = {"run": made.name, "path": str(made.path), "before": found.name}
+    print_result(result, arguments.json, str(made.path))
+    return 0
+
+
+def delete(arguments: argparse.Namespace) -> int:
+    """Delete a run with all its files.
+
+    Raises:
+        RunError: it is active, it came with the project and ``--yes`` is missing, or it cannot be deleted.
+    """
+    found = runs.get_run(arguments.run)
+    if found.shipped and not arguments.yes:
+        raise RunError(f"The run {found.name!r} came with the project: add --yes to delete it.")
+    size = found.size_bytes
+    runs.delete(found)
+    result = {"run": found.name, "path": str(found.path), "size_bytes": size}
+    print_result(result, arguments.json, f"Deleted {found.path}, {_megabytes(size)}.")
     return 0
 
 

@@ -6,7 +6,7 @@ import time
 from typing import Any
 
 from vit import distributed, jobs, runs
-from vit.cli.common import counter, print_result, say
+from vit.cli.common import count, counter, print_result, say
 from vit.config import RunConfig, TrainingConfig, words
 from vit.errors import RunError, SettingsError
 from vit.exports import tensorboard
@@ -20,6 +20,17 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.usage = "%(prog)s [options]"
     parser.add_argument("--run", metavar="NAME", help="name of the run (default: made from its data, depth and heads)")
     add_flags(parser)
+
+
+def add_resume_arguments(parser: argparse.ArgumentParser) -> None:
+    parser.add_argument(
+        "--epochs",
+        type=count,
+        metavar="N",
+        help="give the run N epochs in all, more than it had; a finished run continues, too. The learning rate follows "
+        "the schedule of N epochs from there on, so a cosine rises again, and the run differs from one with N epochs "
+        "from its first step (default: as many as it has)",
+    )
 
 
 def add_restart_arguments(parser: argparse.ArgumentParser) -> None:
@@ -46,11 +57,11 @@ def train(arguments: argparse.Namespace) -> int:
 
 
 def resume(arguments: argparse.Namespace) -> int:
-    """Continue a stopped or failed run."""
+    """Continue a stopped or failed run, or any run with more epochs."""
     if run := jobs.relaunched_run():
         return _continue(run, arguments.json)
     run = runs.get_run(arguments.run)
-    jobs.prepare_resume(run)
+    jobs.prepare_resume(run, epochs=arguments.epochs)
     return in_foreground(run, resume=True, as_json=arguments.json)
 
 

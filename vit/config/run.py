@@ -49,6 +49,7 @@ class RunConfig(Settings):
         sweep: name of the sweep that the run is part of (:mod:`vit.sweeps.sweep`); empty if there is none.
         start: run that this one was fine-tuned from; None if its initial weights were random.
         published: name of the published model whose weights these are; empty if they were trained here.
+        extended: the numbers of epochs that the run had before it was resumed with more of them, in order.
     """
 
     format: Literal[3] = FORMAT
@@ -61,6 +62,7 @@ class RunConfig(Settings):
     start: StartConfig | None = None
     published: Annotated[str, Field(max_length=200)] = ""
     environment: Environment | None = None
+    extended: tuple[Annotated[int, Field(ge=1)], ...] = ()
 
     _published = field_validator("published")(check_unicode)
 

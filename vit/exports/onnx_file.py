@@ -3,8 +3,8 @@
 Input: ``images`` (b c h w), float32, RGB, pixels in [0, 1] normalised with the mean and standard deviation of each
 channel. Outputs: ``logits`` (b num_classes), or the summary token (b e) of a network without a head; on request also
 ``attention`` (b depth h n m), indexed [query, key]. The batch size is free. The file's metadata hold the preprocessing
-and the class names as JSON: ``class_names``, ``mean``, ``std``, ``image_size``, ``crop_pct``, ``interpolation``; with
-attention also ``grid``, ``prefix_tokens``, ``normalised_over``.
+and the class names as JSON: ``class_names``, ``mean``, ``std``, ``image_size``, ``crop_pct``, ``interpolation``, and
+``preparation``, the steps from an image file to the input in their order and in words; with attention also ``grid``, ``prefix_tokens``, ``normalised_over``.
 """
 
 import json
@@ -20,6 +20,7 @@ import torch
 from torch import Tensor, nn
 
 from vit import __version__
+from vit.data.files import preparation
 from vit.errors import RunError
 from vit.networks import Network, Transformer
 from vit.runs import Run
@@ -144,6 +145,7 @@ def _metadata(model: Network, info: CheckpointInfo, attention: bool) -> dict[str
         "image_size": info.image_size,
         "crop_pct": info.crop_pct,
         "interpolation": info.interpolation,
+        "preparation": preparation.steps(info),
     }
     if attention and isinstance(model, Transformer):
         metadata |= {

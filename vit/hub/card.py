@@ -13,6 +13,7 @@ from vit.classes import class_names_of
 from vit.config import RunConfig
 from vit.cost.estimate import count_parameters
 from vit.data import title
+from vit.data.files import preparation
 from vit.flags import command_line
 from vit.hub.settings import why_not_timm
 from vit.runs import comparison
@@ -216,14 +217,8 @@ class Card:
             f'model = {kind}.from_pretrained("{self.repo}")\n'
             "model.run.data.class_names, model.run.data.mean, model.run.data.std"
         )
-        data = config.data
-        part = "" if data.crop_pct == 1 else f", {data.crop_pct:.1%} of each side,"
-        yield (
-            f"The centre square of an image{part} is resized to {data.image_size} × {data.image_size} pixels "
-            f"({data.interpolation}), and its pixels in [0, 1] are normalised with the mean "
-            f"({', '.join(f'{value:g}' for value in data.mean)}) and the standard deviation "
-            f"({', '.join(f'{value:g}' for value in data.std)}) of each channel."
-        )
+        yield "### How images are prepared"
+        yield preparation.sentence(config.data)
 
     def _settings(self) -> Iterator[str]:
         yield "## Settings"

@@ -55,18 +55,29 @@ def resume(run: Run) -> None:
     _launch(run, "resume")
 
 
-def prepare_resume(run: Run) -> None:
-    """Check that a run can be resumed, and queue it again; see :func:`resume`."""
+def prepare_resume(run: Run, *, epochs: int | None = None) -> None:
+    """Check that a run can be resumed, and queue it again; see :func:`resume`.
+
+    Args:
+        run: the run.
+        epochs: a larger number of epochs for the run (:func:`vit.runs.store.extend`), which may also be finished; None
+            keeps its own.
+    """
     _check_trained_here(run)
     status = run.status
-    if status.state == "finished":
-        raise RunError(f"The run {run.name!r} is finished: start a new run with more epochs.")
+    if epochs is None and status.state == "finished" and status.epoch >= run.config.training.epochs:
+        raise RunError(
+            f"The run {run.name!r} is finished: resume it with --epochs and a number above {status.epoch}, or start a "
+            "new run."
+        )
     if run.at_limit:
         limit = run.config.training.max_seconds
         raise RunError(f"The run {run.name!r} has reached its time limit of {limit:g} s: start a new run.")
     if status.epoch and not run.can_resume:
         raise RunError(f"The run {run.name!r} has no {runs.LAST}, which a resume needs: start it over.")
     teachers.find_teacher(run.config, run.config.owner)
+    if epochs is not None:
+        runs.extend(run, epochs)
     runs.requeue(run)
 
 

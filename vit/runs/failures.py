@@ -28,6 +28,12 @@ _LINE_MAX = 160
 def describe_exception(folder: Path, error: Exception) -> str:
     """Return a sentence on why an exception ended the run in ``folder``, and what to change."""
     cause = error.__cause__
+    missing = isinstance(error, FileNotFoundError) or isinstance(cause, FileNotFoundError)
+    if missing and not folder.exists():
+        return (
+            f"The folder {folder} was deleted or moved while it was in use: nothing of this training is left there to "
+            "resume. Train it again."
+        )
     match error:
         case UserError() if isinstance(cause, OSError) and cause.errno in _FULL:
             return f"{str(error).rstrip('.')}: free some space, then {_AGAIN}"

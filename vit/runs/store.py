@@ -22,7 +22,7 @@ from pathlib import Path
 from filelock import Timeout
 
 from vit.config import RunConfig
-from vit.errors import RunError
+from vit.errors import RunError, SettingsError
 from vit.paths import RUN_NAME, checkpoints_dir
 from vit.runs import failures
 from vit.runs.folder import (
@@ -141,6 +141,34 @@ def requeue(run: Run) -> None:
         update_status(run.path, state="queued", device=device, placed="", **changes)
 
 
+def extend(run: Run, epochs: int) -> None:
+    """Give a run that has ended more epochs, to be resumed.
+
+    The learning rate follows the schedule of the new number of epochs from the next step on. Where the schedule falls
+    to zero it rises again there, so the run is not the same as one that had so many epochs from its first step.
+
+    Raises:
+        RunError: it is active, part of a sweep, or its folder cannot be written.
+        SettingsError: it has as many epochs already, or the number is out of bounds.
+    """
+    config = run.config
+    had = config.training.epochs
+    if epochs <= had:
+        raise SettingsError(f"The run {run.name!r} has {had} epochs already: give a larger number than {had}.")
+    if config.sweep:
+        raise RunError(f"The run {run.name!r} belongs to the sweep {config.sweep!r}, whose runs have the same epochs.")
+    training = type(config.training)(**config.training.model_dump() | {"epochs": epochs})
+    with exclusive_access(run), _writing(run.path):
+        changes = {"training": training, "extended": (*config.extended, had)}
+        write_config(run.path, config.model_copy(update=changes))
+        _log(run, f"Extended from {had} to {epochs} epochs, whose schedule the learning rate follows from here on.")
+
+
+def _log(run: Run, line: str) -> None:
+    with suppress(OSError), (run.path / LOG).open("a", encoding="utf-8") as log:
+        log.write(f"{time.strftime('%H:%M:%S')}  {line}\n")
+
+
 def start_over(run: Run) -> None:
     """Delete the results of a run that is not active, and queue it again from the beginning.
 
@@ -156,8 +184,9 @@ def start_over(run: Run) -> None:
         )
         clear(run.path)
         write_status(run.path, Status(ticket=time.time_ns(), device=device, message="Starting over."))
-        with suppress(OSError), (run.path / LOG).open("a", encoding="utf-8") as log:
-            log.write(f"{time.strftime('%H:%M:%S')}  Started over: the lines above belong to deleted weights.\n")
+        if run.config.extended:  # now it has all its epochs from the first step
+            write_config(run.path, run.config.model_copy(update={"extended": ()}))
+        _log(run, "Started over: the lines above belong to deleted weights.")
 
 
 def device_of(run: Run) -> str:
