@@ -4,7 +4,8 @@ Input: ``images`` (b c h w), float32, RGB, pixels in [0, 1] normalised with the 
 channel. Outputs: ``logits`` (b num_classes), or the summary token (b e) of a network without a head; on request also
 ``attention`` (b depth h n m), indexed [query, key]. The batch size is free. The file's metadata hold the preprocessing
 and the class names as JSON: ``class_names``, ``mean``, ``std``, ``image_size``, ``crop_pct``, ``interpolation``, and
-``preparation``, the steps from an image file to the input in their order and in words; with attention also ``grid``, ``prefix_tokens``, ``normalised_over``.
+``preparation``, the steps from an image file to the input, in their order and in words; with attention also ``grid``,
+``prefix_tokens``, ``normalised_over``.
 """
 
 import json

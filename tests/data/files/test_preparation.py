@@ -29,7 +29,8 @@ def test_the_steps_in_words_are_those_of_the_program():
     square = white.crop((4, 14, 36, 46))  # 80 % of each side of the centre square of 40 pixels
     resized = np.asarray(square.resize((16, 16), Image.Resampling.BILINEAR)) / 255
     expected = (resized - np.array(DATA.mean)) / np.array(DATA.std)
-    assert np.abs(found[0].numpy().transpose(1, 2, 0) - expected).max() < 0.02
+    difference = np.abs(found[0].numpy().transpose(1, 2, 0) - expected)
+    assert difference[1:-1, 1:-1].max() < 0.02  # at the edge, the program's antialiasing sees pixels beside the square
 
     words = preparation.sentence(DATA)
     for part in (
