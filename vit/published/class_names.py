@@ -143,6 +143,14 @@ def read_file(path: Path) -> tuple[str, ...]:
     return found
 
 
+def check_count(names: Sequence[str] | None, outputs: int) -> None:
+    """Raise a UserError if names were given, but not one for each output of a model."""
+    if names is not None and len(names) != outputs:
+        raise UserError(
+            f"{len(names):,} class names were given, but the model has {outputs:,} outputs: give one for each."
+        )
+
+
 def _names_in_json(text: str) -> list[Any]:
     """Return the names in JSON; an empty list if it holds none."""
     try:

@@ -62,10 +62,7 @@ def load(
     shapes = file.network.shapes
     native = PATCHES in shapes
     outputs = weights_file.head_outputs(shapes) if native else int(published.cfg.get("num_classes") or 0)
-    if class_names is not None and len(class_names) != outputs:
-        raise UserError(
-            f"{len(class_names):,} class names were given, but the model has {outputs:,} outputs: give one for each."
-        )
+    names_of_classes.check_count(class_names, outputs)
     stated = _stated_size(published)
     arguments = {key: value for key, value in published.arguments.items() if key != "img_size"}
     model = arch.build(published.architecture, num_classes=outputs, **arguments)
@@ -90,10 +87,9 @@ def _stated_size(published: PublishedModel) -> int | None:
         NotSupported: it states sides of different lengths, which the positions alone do not show.
     """
     stated = published.arguments.get("img_size")
-    if stated is None:
-        size = published.cfg.get("input_size")
-        sides = size[1:] if isinstance(size, list | tuple) and len(size) == 3 else ()
-        stated = sides[0] if len({str(side) for side in sides}) == 1 else tuple(sides) or None
+    size = published.cfg.get("input_size")
+    if stated is None and isinstance(size, list | tuple) and len(size) == 3:
+        stated = size[1] if size[1] == size[2] else (size[1], size[2])
     if isinstance(stated, tuple):
         height, width = stated
         reason = f"its images are not square but {str(height)[:20]} x {str(width)[:20]} pixels"

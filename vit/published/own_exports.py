@@ -10,6 +10,7 @@ from vit.config import RunConfig
 from vit.data import SCENES
 from vit.data.catalog import catalog
 from vit.errors import UserError
+from vit.published import class_names as names_of_classes
 from vit.published import weights_file
 from vit.published.loading import Loaded
 from vit.published.model_description import CONFIG, CONFIG_BYTES_MAX
@@ -59,10 +60,6 @@ def load(file: WeightsFile, config: RunConfig, name: str, class_names: tuple[str
     weights = weights_file.read_exactly(file, expected)
     config = config.model_copy(update={"published": config.published or name})
     if class_names is not None:
-        if len(class_names) != config.model.num_classes:
-            raise UserError(
-                f"{len(class_names):,} class names were given, but the model has {config.model.num_classes:,} outputs: "
-                "give one for each."
-            )
+        names_of_classes.check_count(class_names, config.model.num_classes)
         config = config.model_copy(update={"data": config.data.model_copy(update={"class_names": class_names})})
     return Loaded(config, weights, ("It was exported from a run of this program.",))

@@ -20,7 +20,7 @@ _INNER = re.compile(r"(?:(?<=\.)|^)(?:_orig_mod|_fsdp_wrapped_module|_checkpoint
 _CONVERTED_BY_TIMM = ("visual.", "module.visual.", "vision_encoder.", "radio_model.")
 """Prefixes in layouts that timm converts itself."""
 _WRAPPERS = ("module", "model", "backbone", "encoder", "net", "network", "state_dict")
-_TRAINING_STATE = re.compile(r"(?:optim\w*|lr_schedul\w*|schedul\w*|grad_scaler|scaler|callbacks|loops)\..*")
+_TRAINING_STATE = re.compile(r"(?:optim\w*|lr_schedulers?|schedulers?|grad_scaler|scaler|callbacks|loops)\..*")
 _HEAD_NAMES = ("head", "classifier", "fc", "linear", "head.fc", "fc_head", "cls_head", "linear_head")
 _LISTED = 3
 
