@@ -131,6 +131,9 @@ FLAGS = (
     Flag("--train-images", "data", "train_images"),
     Flag("--val-images", "data", "val_images"),
     Flag("--data-seed", "data", "seed"),
+    Flag("--ground", "data", "ground"),
+    Flag("--window", "data", "window"),
+    Flag("--allow-unreadable", "data", "allow_unreadable"),
 )
 
 
@@ -167,6 +170,9 @@ def add_flags(parser: argparse.ArgumentParser) -> None:
             continue
         if flag.field == "mended":
             group.add_argument(flag.name, type=_names, metavar="NAME,...", help=flag.description)
+            continue
+        if flag.field == "window":
+            group.add_argument(flag.name, type=window, metavar="LOW,HIGH", help=flag.description)
             continue
         if flag.settings.limits(flag.field).default is False:
             group.add_argument(
@@ -349,7 +355,7 @@ def _as_typed(flag: Flag, value: Any) -> list[str]:
     if isinstance(value, bool):
         return [flag.name if value else flag.name.replace("--", "--no-", 1)]
     if isinstance(value, tuple):
-        return [flag.name, ",".join(value)]
+        return [flag.name, ",".join(item if isinstance(item, str) else f"{item:.17g}" for item in value)]
     if isinstance(value, float) and float(f"{value:g}") == value:
         return [flag.name, f"{value:g}"]  # 2, not 2.0
     return [flag.name, str(value)]
@@ -357,6 +363,15 @@ def _as_typed(flag: Flag, value: Any) -> list[str]:
 
 def _names(text: str) -> tuple[str, ...]:
     return tuple(name.strip() for name in text.split(",") if name.strip())
+
+
+def window(text: str) -> tuple[float, float]:
+    """Read two numbers with a comma between them, as the ``type`` of an argument."""
+    try:
+        low, high = (float(part) for part in text.split(","))
+    except ValueError:
+        raise argparse.ArgumentTypeError(f"{text!r} is not two numbers such as 0,4095") from None
+    return low, high
 
 
 def _kind(flag: Flag) -> tuple[type, tuple[str, ...]]:

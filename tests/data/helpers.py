@@ -17,14 +17,17 @@ def image_bytes(seed: int = 0, size: tuple[int, int] = (10, 8), kind: str = "PNG
 
 
 def write_tree(root: Path, names: list[str]) -> Path:
-    """Files of these names below ``root``; a name that ends in ``/`` is an empty folder, in ``.txt`` a text."""
+    """Files of these names below ``root``; a name that ends in ``/`` is an empty folder.
+
+    A name that ends in ``.txt`` or contains ``broken`` is a text.
+    """
     for seed, name in enumerate(names):
         path = root / name
         path.parent.mkdir(parents=True, exist_ok=True)
         if name.endswith("/"):
             path.mkdir(parents=True, exist_ok=True)
         else:
-            path.write_bytes(b"some words" if name.endswith(".txt") else image_bytes(seed))
+            path.write_bytes(b"some words" if name.endswith(".txt") or "broken" in name else image_bytes(seed))
     return root
 
 

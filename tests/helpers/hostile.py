@@ -335,11 +335,17 @@ def honest_zip(seed: int = 0) -> bytes:
                    for index in range(2)})  # fmt: skip
 
 
-def raw_zip(members: list[tuple[bytes, bytes, dict[str, int]]], *, comment: bytes = b"", **end: int) -> bytes:
+def raw_zip(
+    members: list[tuple[bytes, bytes, dict[str, int]]],
+    *,
+    comment: bytes = b"",
+    extra: dict[bytes, bytes] | None = None,
+    **end: int,
+) -> bytes:
     """A zip written field by field, [(name, content as it is stored, fields that are not true)].
 
     Fields: ``method``, ``flags``, ``crc``, ``packed``, ``size``, ``offset``, ``attributes``; of the end record
-    ``count``, ``directory_size``, ``directory_offset``.
+    ``count``, ``directory_size``, ``directory_offset``. ``extra`` holds the extra field of some names.
     """
     body, directory = bytearray(), bytearray()
     for name, content, lies in members:
@@ -348,8 +354,9 @@ def raw_zip(members: list[tuple[bytes, bytes, dict[str, int]]], *, comment: byte
         numbers = struct.pack("<LLL", fields["crc"], fields["packed"], fields["size"])
         head = struct.pack("<HHHH", fields["flags"], fields["method"], 0, 0) + numbers
         body += b"PK\3\4\x14\0" + head + struct.pack("<HH", len(name), 0) + name + content
-        directory += b"PK\1\2\x14\3\x14\0" + head + struct.pack("<HHHHH", len(name), 0, 0, 0, 0)
-        directory += struct.pack("<LL", fields["attributes"], fields["offset"]) + name
+        own = (extra or {}).get(name, b"")
+        directory += b"PK\1\2\x14\3\x14\0" + head + struct.pack("<HHHHH", len(name), len(own), 0, 0, 0)
+        directory += struct.pack("<LL", fields["attributes"], fields["offset"]) + name + own
     count, start = min(end.get("count", len(members)), 65_535), end.get("directory_offset", len(body))
     size = end.get("directory_size", len(directory))
     end_record = struct.pack("<4sHHHHLLH", b"PK\5\6", 0, 0, count, count, size, start, len(comment))

@@ -4,7 +4,7 @@ They are the only source of bounds, defaults, titles and descriptions.
 """
 
 from vit.config.base import Settings
-from vit.config.data import AUTO_IMAGE_SIZE_MAX, DataConfig, Interpolation
+from vit.config.data import AUTO_IMAGE_SIZE_MAX, DataConfig, Ground, Interpolation, Window
 from vit.config.model import (
     DEPARTURES,
     DEPTHS,
@@ -75,6 +75,7 @@ __all__ = [
     "DataConfig",
     "Departure",
     "Environment",
+    "Ground",
     "Interpolation",
     "LearnFrom",
     "ModelConfig",
@@ -88,6 +89,7 @@ __all__ = [
     "TrainingConfig",
     "TransformerConfig",
     "ViTConfig",
+    "Window",
     "default_patch_size",
     "default_recipe",
     "recipe_of",

@@ -2,7 +2,7 @@
 
 from typing import Annotated, Literal
 
-from pydantic import Field, field_validator
+from pydantic import AfterValidator, Field, field_validator
 
 from vit.config.base import Settings
 from vit.support.untrusted_text import check_classes, check_unicode
@@ -10,6 +10,17 @@ from vit.support.untrusted_text import check_classes, check_unicode
 AUTO_IMAGE_SIZE_MAX = 64
 """Largest image size that ``--image-size auto`` chooses."""
 Interpolation = Literal["bicubic", "bilinear"]
+Ground = Literal["white", "grey", "black", "checker"]
+
+
+def _check_window(window: tuple[float, float]) -> tuple[float, float]:
+    if window[0] >= window[1]:
+        raise ValueError(f"A window of {window[0]:g} to {window[1]:g} is empty: give the lower value first.")
+    return window
+
+
+Window = Annotated[tuple[float, float], AfterValidator(_check_window)]
+"""The values of greyscale that become black and white."""
 ImageSize = Annotated[
     int,
     Field(
@@ -77,6 +88,30 @@ class DataConfig(Settings):
     interpolation: Annotated[Interpolation, Field(title="Interpolation", description="How images are resized")] = (
         "bicubic"
     )
+
+    ground: Annotated[
+        Ground,
+        Field(
+            title="Ground",
+            description="Behind transparent images: white, grey, black, or a checkerboard that is dark behind light "
+            "images and light behind dark ones",
+        ),
+    ] = "white"
+    window: Annotated[
+        Window | None,
+        Field(
+            title="Window",
+            description="Values of greyscale images with more than 8 bits that become black and white; by default they "
+            "are found from the images",
+        ),
+    ] = None
+    allow_unreadable: Annotated[
+        bool,
+        Field(
+            title="Use the readable rest",
+            description="Train although more than half of the files cannot be read as images",
+        ),
+    ] = False
 
     _source = field_validator("source")(check_unicode)
     _classes = field_validator("class_names")(check_classes)

@@ -10,9 +10,11 @@ from pathlib import Path
 
 import numpy as np
 
-from vit.config import AUTO_IMAGE_SIZE_MAX, DataConfig
+from vit.config import AUTO_IMAGE_SIZE_MAX, DataConfig, Ground, Window
+from vit.data import told
 from vit.data.cache import Progress, cache_key, cached_split, is_cached
 from vit.data.catalog import catalog
+from vit.data.files.folders import Index
 from vit.data.files.images import Square
 from vit.data.files.uploads import list_uploads, store_upload, upload_title
 from vit.data.records import DataInfo, ImageData, Skipped, Split
@@ -27,6 +29,8 @@ __all__ = [
     "describe",
     "is_prepared",
     "load",
+    "load_split",
+    "own_splits",
     "sample",
     "sources",
     "store_upload",
@@ -63,6 +67,8 @@ def describe(source: str, *, seed: int = 0) -> DataInfo:
         download_bytes=listed.download_bytes if listed else None,
         licence=listed.licence if listed else "",
         skipped=found.skipped,
+        window=found.window(),
+        remarks=found.remarks,
     )
 
 
@@ -70,41 +76,77 @@ def load(config: DataConfig, *, splits: tuple[str, ...] = SPLITS, progress: Prog
     """Return the images of a source; they are decoded on the first call and memory-mapped afterwards.
 
     Args:
-        config: source and size; ``class_names``, if given, must be those of the source.
-        splits: the splits to load.
+        config: source and size; ``class_names``, if given, must be those of the source, in any order.
+        splits: the splits to load, of ``train`` and ``val``.
         progress: called with (images done, images in total).
 
     Raises:
         DataError: the source is gone, its classes have changed, or it cannot be read.
     """
-    found = find(config.source)
-    if config.class_names and config.class_names != found.class_names:
-        raise DataError(
-            f"The classes of {title(config.source)} have changed from {_listed(config.class_names)} to "
-            f"{_listed(found.class_names)}: restore the original images, or start a new run."
-        )
-    limits = {"train": config.train_images, "val": config.val_images}
-    counts = {split: found.count(split, config.seed, limits[split]) for split in splits}
-    total, done = sum(counts.values()), 0
-    square = _square(config)
-    loaded: dict[str, Split] = {}
-    skipped = list(found.skipped)
-    for split in splits:
-        key = _key(config, found, split)
-        plan = partial(found.plan, split, limits[split], config.seed, square)
-        loaded[split], left_out = cached_split(key, config.image_size, plan, partial(_report, progress, done, total))
-        skipped.extend(left_out)
-        done += counts[split]
-    if progress:
-        progress(total, total)
+    found = _find(config)
+    loaded, skipped = _loaded(config, found, splits, progress)
+    remarks = [*found.remarks, *told.of_window(config.window, found.window()), *told.of_splits(loaded, config.ground)]
     return ImageData(
         source=_canonical(config.source),
         class_names=found.class_names,
         image_size=config.image_size,
         train=loaded.get("train"),
         val=loaded.get("val"),
-        skipped=tuple(skipped),
+        skipped=(*found.skipped, *skipped),
+        remarks=tuple(remarks),
     )
+
+
+def load_split(config: DataConfig, split: str, *, progress: Progress | None = None) -> Split:
+    """Return one split to evaluate on: ``train``, ``val``, ``test``, or ``all`` of a data set that has no splits.
+
+    Raises:
+        DataError: as in :func:`load`, or the data set has no such split.
+    """
+    return _loaded(config, _find(config, to_train=split == "train"), (split,), progress)[0][split]
+
+
+def own_splits(source: str) -> tuple[str, ...]:
+    """Return the splits that a data set itself has; empty if it has only classes.
+
+    Raises:
+        DataError: there is no such source, or it is not a set of images in classes.
+    """
+    return find(source, to_train=False).own_splits
+
+
+def _find(config: DataConfig, *, to_train: bool = True) -> DataSource:
+    """Return the data set with its classes in the order of the settings."""
+    found = find(config.source, to_train=to_train)
+    if not config.class_names or config.class_names == found.class_names:
+        return found
+    if isinstance(found, Index) and sorted(config.class_names) == sorted(found.class_names):
+        return found.reordered(config.class_names)
+    raise DataError(
+        f"The classes of {title(config.source)} have changed from {_listed(config.class_names)} to "
+        f"{_listed(found.class_names)}: restore the original images, or start a new run."
+    )
+
+
+def _loaded(
+    config: DataConfig, found: DataSource, splits: tuple[str, ...], progress: Progress | None
+) -> tuple[dict[str, Split], list[Skipped]]:
+    """Return the splits, and the files that were left out of them."""
+    limits = {"train": config.train_images, "val": config.val_images}
+    counts = {split: found.count(split, config.seed, limits.get(split)) for split in splits}
+    total, done = sum(counts.values()), 0
+    square = _square(config, found)
+    loaded: dict[str, Split] = {}
+    skipped: list[Skipped] = []
+    for split in splits:
+        key = _key(config, found, split, square)
+        plan = partial(found.plan, split, limits.get(split), config.seed, square)
+        loaded[split], left_out = cached_split(key, config.image_size, plan, partial(_report, progress, done, total))
+        skipped.extend(left_out)
+        done += counts[split]
+    if progress:
+        progress(total, total)
+    return loaded, skipped
 
 
 def is_prepared(config: DataConfig) -> bool:
@@ -113,25 +155,35 @@ def is_prepared(config: DataConfig) -> bool:
     Raises:
         DataError: the source is gone.
     """
-    found = find(config.source)
-    return all(is_cached(_key(config, found, split)) for split in SPLITS)
+    found = _find(config)
+    square = _square(config, found)
+    return all(is_cached(_key(config, found, split, square)) for split in SPLITS)
 
 
-def sample(source: str, count: int, *, image_size: int = 64, seed: int = 0) -> list[tuple[np.ndarray, str]]:
+def sample(
+    source: str,
+    count: int,
+    *,
+    image_size: int = 64,
+    seed: int = 0,
+    ground: Ground = "white",
+    window: Window | None = None,
+) -> list[tuple[np.ndarray, str]]:
     """Return a few training images, uint8 (h w c), with their class names; the classes alternate.
 
     Raises:
         DataError: the source cannot be read.
     """
     found = find(source)
-    with found.plan("train", count if source == SCENES else None, seed, Square(image_size)) as plan:
+    square = Square(image_size, ground=ground, window=window or found.window())
+    with found.plan("train", count if source == SCENES else None, seed, square) as plan:
         if plan.fill is not None:
             images = np.empty((len(plan.labels), 3, image_size, image_size), np.uint8)
             plan.fill(images, np.empty((len(images), image_size, image_size), np.uint8), lambda done, total: None)
             return [(image.transpose(1, 2, 0), found.class_names[row % 5]) for row, image in enumerate(images)]
         rows = _alternating(plan.labels, count, seed)
         pairs = zip(plan.rows(rows), plan.labels[rows], strict=True)
-        return [(image, found.class_names[label]) for image, label in pairs if not isinstance(image, DataError)]
+        return [(image, found.class_names[label]) for image, label in pairs if not isinstance(image, str)]
 
 
 def sources(owner: str = "") -> list[DataInfo]:
@@ -149,13 +201,14 @@ def _described(names: Iterable[str]) -> list[DataInfo]:
     return found
 
 
-def _square(config: DataConfig) -> Square:
-    return Square(config.image_size, config.crop_pct, config.interpolation)
+def _square(config: DataConfig, found: DataSource) -> Square:
+    square = Square.of(config)
+    return square._replace(window=found.window()) if square.window is None else square
 
 
-def _key(config: DataConfig, found: DataSource, split: str) -> str:
-    limit = {"train": config.train_images, "val": config.val_images}[split]
-    return cache_key(split, *_square(config), found.key(split, limit, config.seed))
+def _key(config: DataConfig, found: DataSource, split: str, square: Square) -> str:
+    limit = {"train": config.train_images, "val": config.val_images}.get(split)
+    return cache_key(split, *square, found.key(split, limit, config.seed))
 
 
 def _report(progress: Progress | None, before: int, total: int, done: int, _: int) -> None:

@@ -11,25 +11,29 @@ import os
 import shutil
 from collections.abc import Callable, Iterable, Sequence
 from contextlib import AbstractContextManager, closing, suppress
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 
 import numpy as np
 from filelock import FileLock
 
+from vit.data.files.colours import is_one_colour
 from vit.data.records import Skipped, Split
 from vit.errors import DataError
 from vit.paths import data_dir
 
-LAYOUT = 2
+LAYOUT = 3
 """Increased when the format of the files or the decoding of images changes."""
 
 CHUNK = 512
 """Rows that are decoded between two calls of the progress."""
 
 Progress = Callable[[int, int], None]
-Row = np.ndarray | DataError
-"""Image uint8 (h w c), or the reason why it cannot be decoded."""
+Row = np.ndarray | str
+"""Image uint8 (h w c), or the reason why it cannot be decoded.
+
+Not the exception: its traceback would keep the bytes of the file in memory.
+"""
 Read = Callable[[np.ndarray], Iterable[Row]]
 """Row numbers -> their images, in the same order."""
 Fill = Callable[[np.ndarray, np.ndarray, Progress], None]
@@ -110,12 +114,14 @@ def _read(folder: Path) -> tuple[Split, tuple[Skipped, ...]] | None:
         images = np.load(folder / "images.npy", mmap_mode="r")
         labels = np.load(folder / "labels.npy")
         masks = np.load(folder / "masks.npy", mmap_mode="r") if index["masks"] else None
+        digests = None if index["masks"] else np.load(folder / "digests.npy")
     except (OSError, ValueError, KeyError, EOFError):  # absent, or truncated by a crash: it is built again
         return None
     if len(images) != len(labels):
         return None
     skipped = tuple(Skipped(*entry) for entry in index["skipped"])
-    return Split(images, labels, masks, tuple(index["files"])), skipped
+    one_colour = tuple(index["one_colour"])
+    return Split(images, labels, masks, tuple(index["files"]), digests, one_colour, len(skipped)), skipped
 
 
 def _build(folder: Path, size: int, plan: Plan, progress: Progress) -> None:
@@ -126,15 +132,18 @@ def _build(folder: Path, size: int, plan: Plan, progress: Progress) -> None:
     temporary.mkdir()
     try:
         if plan.fill:
-            kept, skipped = _filled(temporary, size, len(plan.labels), plan.fill, progress)
+            rows = _filled(temporary, size, len(plan.labels), plan.fill, progress)
         else:
-            kept, skipped = _decoded(temporary, size, plan, progress)
+            rows = _decoded(temporary, size, plan, progress)
+            np.save(temporary / "digests.npy", np.array(rows.digests, dtype=np.uint64))
+        kept, skipped = rows.kept, rows.skipped
         _check_classes(plan, kept, skipped)
         np.save(temporary / "labels.npy", plan.labels[kept].astype(np.int64))
         index = {
             "masks": plan.fill is not None,
             "files": [plan.files[row] for row in kept],
             "skipped": [(entry.file, entry.reason) for entry in skipped],
+            "one_colour": rows.one_colour,
         }
         (temporary / "index.json").write_text(json.dumps(index), "utf-8")
         temporary.rename(folder)
@@ -142,7 +151,24 @@ def _build(folder: Path, size: int, plan: Plan, progress: Progress) -> None:
         shutil.rmtree(temporary, ignore_errors=True)
 
 
-def _filled(folder: Path, size: int, count: int, fill: Fill, progress: Progress) -> tuple[list[int], list[Skipped]]:
+@dataclass
+class _Written:
+    """What was written of a split.
+
+    Attributes:
+        kept: the rows of the plan that were decoded.
+        skipped: the files that were not.
+        one_colour: names of the images of one colour.
+        digests: a hash of the pixels of each kept row.
+    """
+
+    kept: list[int] = field(default_factory=list)
+    skipped: list[Skipped] = field(default_factory=list)
+    one_colour: list[str] = field(default_factory=list)
+    digests: list[int] = field(default_factory=list)
+
+
+def _filled(folder: Path, size: int, count: int, fill: Fill, progress: Progress) -> _Written:
     images = np.lib.format.open_memmap(folder / "images.npy", "w+", np.uint8, (count, 3, size, size))
     masks = np.lib.format.open_memmap(folder / "masks.npy", "w+", np.uint8, (count, size, size))
     for name in ("images.npy", "masks.npy"):
@@ -150,7 +176,7 @@ def _filled(folder: Path, size: int, count: int, fill: Fill, progress: Progress)
     fill(images, masks, progress)
     images.flush()
     masks.flush()
-    return list(range(count)), []
+    return _Written(list(range(count)))
 
 
 def _reserve(path: Path) -> None:
@@ -164,21 +190,23 @@ def _reserve(path: Path) -> None:
                     raise
 
 
-def _decoded(folder: Path, size: int, plan: Plan, progress: Progress) -> tuple[list[int], list[Skipped]]:
-    total = len(plan.labels)
-    kept: list[int] = []
-    skipped: list[Skipped] = []
+def _decoded(folder: Path, size: int, plan: Plan, progress: Progress) -> _Written:
+    total, done = len(plan.labels), _Written()
     with closing(_Rows(folder / "images.npy", (3, size, size), total)) as images:
         for start in range(0, total, CHUNK):
             rows = np.arange(start, min(start + CHUNK, total))
             for row, image in zip(rows.tolist(), plan.rows(rows), strict=True):
-                if isinstance(image, DataError):
-                    skipped.append(Skipped(plan.files[row], str(image)))
-                else:
-                    images.append(image.transpose(2, 0, 1))
-                    kept.append(row)
+                if isinstance(image, str):
+                    done.skipped.append(Skipped(plan.files[row], image))
+                    continue
+                images.append(image.transpose(2, 0, 1))
+                done.kept.append(row)
+                digest = hashlib.blake2b(np.ascontiguousarray(image).data, digest_size=8).digest()
+                done.digests.append(int.from_bytes(digest, "little"))
+                if is_one_colour(image):
+                    done.one_colour.append(plan.files[row])
             progress(start + len(rows), total)
-    return kept, skipped
+    return done
 
 
 def _check_classes(plan: Plan, kept: list[int], skipped: list[Skipped]) -> None:
@@ -188,15 +216,16 @@ def _check_classes(plan: Plan, kept: list[int], skipped: list[Skipped]) -> None:
         return
     rows = np.flatnonzero(plan.labels == lost[0])
     first = next(entry for entry in skipped if entry.file == plan.files[rows[0]])
-    name = plan.class_names[lost[0]]
-    raise DataError(
-        f"None of the {len(rows)} files of the class {name!r} can be read as an image: {first.file}, "
-        f"{_lower(first.reason)}"
+    raise unreadable_class(plan.class_names[lost[0]], len(rows), first)
+
+
+def unreadable_class(class_name: str, count: int, first: Skipped) -> DataError:
+    """Return the error for a class with ``count`` files, none of which can be read."""
+    files = f"None of the {count:,} files" if count > 1 else "The only file"
+    return DataError(
+        f"{files} of the class {class_name!r} {'can' if count > 1 else 'cannot'} be read as an image: {first.file}, "
+        f"{first.reason[:1].lower()}{first.reason[1:]}"
     )
-
-
-def _lower(sentence: str) -> str:
-    return sentence[:1].lower() + sentence[1:]
 
 
 class _Rows:

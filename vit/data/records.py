@@ -4,6 +4,8 @@ from dataclasses import dataclass
 
 import numpy as np
 
+from vit.config import Window
+
 
 @dataclass(frozen=True)
 class Split:
@@ -14,12 +16,18 @@ class Split:
         labels: int64 (n,), indices into the class names.
         masks: uint8 (n h w), 1 on the object; None if the source has no masks.
         files: name of each image within its source; empty strings for drawn scenes.
+        digests: uint64 (n,), a hash of the decoded pixels of each image; None for drawn scenes.
+        one_colour: names of the images all of whose pixels have the same colour.
+        unreadable: number of files that were left out because they cannot be read.
     """
 
     images: np.ndarray
     labels: np.ndarray
     masks: np.ndarray | None
     files: tuple[str, ...]
+    digests: np.ndarray | None = None
+    one_colour: tuple[str, ...] = ()
+    unreadable: int = 0
 
     def __len__(self) -> int:
         return len(self.labels)
@@ -35,7 +43,12 @@ class Skipped:
 
 @dataclass(frozen=True)
 class ImageData:
-    """A data set at one image size; a split that was not loaded is None."""
+    """A data set at one image size; a split that was not loaded is None.
+
+    Attributes:
+        skipped: files that were left out.
+        remarks: sentences about how the images were read.
+    """
 
     source: str
     class_names: tuple[str, ...]
@@ -43,6 +56,7 @@ class ImageData:
     train: Split | None
     val: Split | None
     skipped: tuple[Skipped, ...] = ()
+    remarks: tuple[str, ...] = ()
 
     def splits(self) -> tuple[Split, Split]:
         """Return the training and the validation split.
@@ -66,6 +80,8 @@ class DataInfo:
         ready: False for a data set of the catalog that is not downloaded yet.
         download_bytes: size of that download.
         skipped: files that the scan left out.
+        window: the values of greyscale with more than 8 bits that become black and white; None without such images.
+        remarks: sentences about how the layout and the names of the files were read.
     """
 
     source: str
@@ -79,3 +95,5 @@ class DataInfo:
     download_bytes: int | None = None
     licence: str = ""
     skipped: tuple[Skipped, ...] = ()
+    window: Window | None = None
+    remarks: tuple[str, ...] = ()

@@ -7,6 +7,7 @@ from typing import Protocol
 
 import numpy as np
 
+from vit.config import Window
 from vit.data import scenes
 from vit.data.cache import Plan, Progress
 from vit.data.catalog import catalog
@@ -19,7 +20,7 @@ SCENES = "scenes"
 
 
 class DataSource(Protocol):
-    """Interface of a data set. ``split`` is ``"train"`` or ``"val"``."""
+    """Interface of a data set. ``split`` is one of ``own_splits``, ``"train"`` or ``"val"``."""
 
     @property
     def class_names(self) -> tuple[str, ...]:
@@ -29,11 +30,22 @@ class DataSource(Protocol):
     def skipped(self) -> tuple[Skipped, ...]:
         """Files that were left out."""
 
+    @property
+    def remarks(self) -> tuple[str, ...]:
+        """Sentences about how the files were read."""
+
+    @property
+    def own_splits(self) -> tuple[str, ...]:
+        """The splits that the data set itself has; empty if it has only classes, and then ``"all"`` is one too."""
+
     def count(self, split: str, seed: int, limit: int | None = None) -> int:
         """Return the number of images of the split, or how many are used if ``limit`` images are asked for."""
 
     def image_size(self) -> int:
         """Return the natural side in pixels."""
+
+    def window(self) -> Window | None:
+        """Return the values of greyscale with more than 8 bits that become black and white; None without such images."""
 
     def key(self, split: str, count: int | None, seed: int) -> tuple:
         """Return everything that the content of the split depends on, as values that JSON can represent."""
@@ -47,12 +59,17 @@ class Scenes:
 
     class_names: tuple[str, ...] = scenes.CLASSES
     skipped: tuple[Skipped, ...] = ()
+    remarks: tuple[str, ...] = ()
+    own_splits: tuple[str, ...] = ("train", "val")
 
     def count(self, split: str, seed: int, limit: int | None = None) -> int:
         return min(limit or scenes.SPLIT_COUNTS[split], scenes.IMAGES_MAX)  # any number of scenes can be drawn
 
     def image_size(self) -> int:
         return 64
+
+    def window(self) -> None:
+        """Return None: the images have 8 bits."""
 
     def key(self, split: str, count: int | None, seed: int) -> tuple:
         return (SCENES, scenes.VERSION, split, count, seed)
@@ -72,8 +89,12 @@ class Scenes:
         yield Plan(self.class_names, np.arange(total) % len(self.class_names), [""] * total, fill=fill)
 
 
-def find(source: str) -> DataSource:
+def find(source: str, *, to_train: bool = True) -> DataSource:
     """Return the data set with this name or path.
+
+    Args:
+        source: name or path.
+        to_train: whether the data set needs training images.
 
     Raises:
         DataError: there is none, or it is not a set of images in classes.
@@ -93,4 +114,4 @@ def find(source: str) -> DataSource:
             f"There is no data set {source!r}: choose an existing folder or zip of images, or one of "
             f"{', '.join((SCENES, *catalog.CATALOG))}."
         )
-    return folders.scan(path)
+    return folders.scan(path, to_train=to_train)

@@ -9,8 +9,8 @@ import pytest
 from PIL import Image, features
 
 from tests.helpers import hostile
-from vit.data.files import decoder_process, header_checks, images
-from vit.data.files.images import fit_square, natural_size, open_image
+from vit.data.files import colours, decoder_process, header_checks, images
+from vit.data.files.images import fit_square, open_image, read_header
 from vit.errors import DataError
 
 COLOUR = (200, 60, 20)
@@ -209,7 +209,7 @@ def test_metadata_that_expands_is_never_read():
     bomb = hostile.exif_bomb(5000, 60_000)
     assert open_image(hostile.jpeg_of_segments(0xE1, b"Exif\0\0" + bomb, 3)).size == (16, 16)
     data = hostile.png_with_texts(100)
-    stripped, _ = header_checks.check_and_strip(data, "x.png")
+    stripped, *_ = header_checks.check_and_strip(data, "x.png")
     assert len(stripped) < 200 < 10_000 < len(data)
     assert open_image(data).size == (10, 10)
 
@@ -245,7 +245,7 @@ def test_what_is_decoded_in_a_process_of_its_own_is_the_same_picture(kind, mode)
 
 @pytest.mark.parametrize("mode", ["RGB", "RGBA", "P", "L", "CMYK", "I;16", "F"])
 def test_a_large_image_is_reduced_on_the_way_and_looks_the_same(mode, monkeypatch):
-    monkeypatch.setattr(images, "_BAND", 4000)  # many bands
+    monkeypatch.setattr(colours, "_BAND", 4000)  # many bands
     waves = hostile.pixels(0, (304, 264), channels=4)
     if mode in ("I;16", "F"):
         deep = waves[..., 0].astype(np.uint16) * 200 if mode == "I;16" else waves[..., 0].astype(np.float32) * 1e4 - 5e4
@@ -255,7 +255,8 @@ def test_a_large_image_is_reduced_on_the_way_and_looks_the_same(mode, monkeypatc
         data = encoded(image if mode == "RGBA" else image.convert(mode), "TIFF" if mode == "CMYK" else "PNG")
     whole = open_image(data, at_least=16)
     assert whole.size == (304, 264)
-    monkeypatch.setattr(images, "_LARGE", 1000)
+    monkeypatch.setattr(images, "LARGE", 1000)
+    monkeypatch.setattr(colours, "LARGE", 1000)
     small = open_image(data, at_least=16)
     assert small.size == (38, 33)  # 8 times smaller
     difference = fit_square(small, 16).astype(int) - fit_square(whole, 16)
@@ -293,7 +294,7 @@ def test_a_large_jpeg_is_read_smaller_and_looks_the_same():
 
 
 def test_natural_size_is_the_shorter_side():
-    assert natural_size(encoded(plain(size=(50, 30)))) == 30
+    assert read_header(encoded(plain(size=(50, 30)))).side == 30
 
 
 def test_fit_square_takes_the_centre():

@@ -12,7 +12,7 @@ from tests.data.helpers import image_bytes, pets, zip_bytes
 from tests.helpers import hostile
 from vit.config import DataConfig
 from vit.data import describe, load, sources, store_upload
-from vit.data.files import uploads, zips
+from vit.data.files import zips
 from vit.errors import DataError
 
 
@@ -89,18 +89,18 @@ def test_an_archive_within_the_archive_is_refused(home, name):
 
 
 def test_a_bomb_is_refused_while_it_expands(home, monkeypatch):
-    monkeypatch.setattr(uploads, "RATIO_FREE_BYTES", 2**20)
+    monkeypatch.setattr(zips, "RATIO_FREE_BYTES", 2**20)
     bomb = zip_bytes(pets() | {"train/cat/flat.bmp": bytes(30 * 2**20)})
     refused(home, bomb, "expands to over 100 times its size")
 
 
 def test_more_bytes_than_allowed_are_refused(home, monkeypatch):
-    monkeypatch.setattr(uploads, "BYTES_MAX", 2**20)
+    monkeypatch.setattr(zips, "BYTES_MAX", 2**20)
     refused(home, zip_bytes(pets() | {"train/cat/big.bmp": bytes(2 * 2**20)}), "expands to more than")
 
 
 def test_declared_sizes_are_not_believed(home, monkeypatch):
-    monkeypatch.setattr(uploads, "BYTES_MAX", 2**20)
+    monkeypatch.setattr(zips, "BYTES_MAX", 2**20)
     data = bytearray(zip_bytes(pets() | {"train/dog/big.bmp": bytes(3 * 2**20)}).getvalue())
     at = data.find(struct.pack("<L", 3 * 2**20))
     while at >= 0:  # in the file's own header and in the table of contents

@@ -29,6 +29,8 @@ class CatalogEntry:
     download_bytes: int
     licence: str
     resumes: ClassVar[bool] = False
+    remarks: ClassVar[tuple[str, ...]] = ()
+    own_splits: ClassVar[tuple[str, ...]] = ("train", "val")
 
     @property
     def skipped(self) -> tuple[Skipped, ...]:
@@ -40,6 +42,9 @@ class CatalogEntry:
 
     def image_size(self) -> int:
         return self.size
+
+    def window(self) -> None:
+        """Return None: the images have 8 bits."""
 
     def root(self) -> Path | None:
         """Return the folder of the data set; None if it is not on this machine."""

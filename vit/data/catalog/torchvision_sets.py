@@ -6,7 +6,6 @@ torchvision's.
 """
 
 from collections.abc import Callable, Iterator, Sequence
-from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
 from dataclasses import dataclass
 from functools import partial
@@ -18,11 +17,12 @@ import numpy as np
 from vit.data.cache import Plan, Progress, Row
 from vit.data.catalog.download import Archive, fetch_archive
 from vit.data.catalog.entry import CatalogEntry
-from vit.data.files.images import Square, fit_square, open_image
+from vit.data.files.images import Square, fit_square, read_square
 from vit.data.sampling import subset
 from vit.errors import DataError
 from vit.paths import data_dir
 from vit.support.hardware import cpu_cores
+from vit.support.threads import threaded
 
 
 class Opened(NamedTuple):
@@ -36,11 +36,12 @@ class Opened(NamedTuple):
     def image(self, row: int, square: Square) -> Row:
         """Return the image of a row, uint8 (size size c), or the reason why it cannot be decoded."""
         if not self.paths:
-            return fit_square(self.data[row][0].convert("RGB"), *square)
+            image = self.data[row][0].convert("RGB")
+            return fit_square(image, square.size, square.crop_pct, square.interpolation)
         try:
-            return fit_square(open_image(self.paths[row], name="The file", at_least=square.whole), *square)
+            return read_square(self.paths[row], square)
         except DataError as error:
-            return error
+            return str(error)
 
     def file(self, row: int) -> str:
         """Return the folder and name of a row's file; empty if it has no file."""
@@ -96,8 +97,8 @@ class TorchvisionSet(CatalogEntry):
             return opened.image(chosen[row], square)
 
         files = [opened.file(row) for row in chosen]
-        with ThreadPoolExecutor(cpu_cores()) as pool:
-            yield Plan(self.class_names, labels[chosen], files, lambda rows: pool.map(decode, rows))
+        with threaded(decode, cpu_cores()) as mapped:
+            yield Plan(self.class_names, labels[chosen], files, mapped)
 
     def read(self, root: Path, split: str, unpack: bool = False) -> Opened:
         """Return the split as torchvision reads it.

@@ -1,8 +1,8 @@
 """Decode one image in a separate process with limits, for formats whose headers do not show the cost of decoding.
 
 A file of two kilobytes that claims to be 16 pixels wide can contain an AV1 image of a hundred million pixels, and only
-the decoder notices. So AVIF and JPEG 2000 are decoded in a process with limited memory and time, whose crash does no
-harm::
+the decoder notices. So AVIF, HEIF and JPEG 2000 are decoded in a process with limited memory and time, whose crash does
+no harm::
 
     python -P decoder_process.py FORMAT BYTES SECONDS < file
 
@@ -62,9 +62,13 @@ def _main(kind: str, memory: int, seconds: int) -> None:
         resource.setrlimit(resource.RLIMIT_AS, (memory, memory))
         resource.setrlimit(resource.RLIMIT_CPU, (seconds, seconds + 1))
         resource.setrlimit(resource.RLIMIT_CORE, (0, 0))
+    if kind == "HEIF":
+        import pillow_heif
+
+        pillow_heif.register_heif_opener()
     image: Image.Image = Image.open(io.BytesIO(sys.stdin.buffer.read()), formats=[kind])
     image.load()
-    exif = image.info.get("exif", b"")
+    exif = image.info.get("exif") or b""
     if image.mode not in _PLAIN:
         image = image.convert("RGBA" if image.has_transparency_data else "RGB")
     sys.stdout.buffer.write(b"%s %d %d %d\n" % (image.mode.encode(), *image.size, len(exif)))

@@ -1,38 +1,44 @@
-"""Folders and zips of images in ImageFolder layout: a folder for each class, under train/ and val/ or directly.
+"""Folders and zips of images, one folder for each class (:mod:`vit.data.files.layout`).
 
-    photos/train/cat/1.jpg  photos/val/cat/2.jpg      with validation images
-    photos/cat/1.jpg        photos/dog/2.jpg          one in five is used for validation
-
-The outermost folder may be missing. A zip is read without being unpacked.
+A zip is read without being unpacked.
 """
 
+import json
 import os
 from collections.abc import Callable, Iterator
-from concurrent.futures import ThreadPoolExecutor
-from contextlib import contextmanager
-from dataclasses import dataclass
+from contextlib import contextmanager, nullcontext, suppress
+from dataclasses import dataclass, replace
 from functools import partial
 from pathlib import Path
+from threading import BoundedSemaphore
 from typing import NamedTuple
 from zipfile import ZipFile, ZipInfo
 
 import numpy as np
 
-from vit.data.cache import Plan, Row
-from vit.data.files import zips
-from vit.data.files.images import FILE_BYTES_MAX, Square, fit_square, natural_size, open_image
+from vit.config import Window
+from vit.data.cache import Plan, Row, unreadable_class
+from vit.data.files import layout, zips
+from vit.data.files.colours import Range, window_for
+from vit.data.files.file_names import can_be_image, has_image_suffix, is_hidden
+from vit.data.files.images import FILE_BYTES_MAX, Square, open_image, read_header, read_range, read_square
+from vit.data.files.layout import Layout, Parts
+from vit.data.files.zip_names import read_names
 from vit.data.records import Skipped
 from vit.data.sampling import split_off, subset
 from vit.errors import DataError
 from vit.support.hardware import cpu_cores
+from vit.support.threads import threaded
 from vit.support.untrusted_text import is_unicode
 
-TRAIN = ("train", "training")
-VAL = ("val", "valid", "validation", "test")
-"""Names of the validation folder; the first one that exists is used."""
-
-_LOOSE_SUFFIXES = (".jpg", ".jpeg", ".png", ".webp", ".gif", ".bmp", ".tif", ".tiff")
 _SIZE_SAMPLES = 9
+_WINDOW_SAMPLES = 64
+_CONTENT_SAMPLES = 20
+_REMARKS = ".remarks.json"
+"""What was told when an upload was unpacked; no upload can contain this file, because its name is hidden."""
+_LARGE_BYTES = 8 * 2**20
+_few_large_files = BoundedSemaphore(2)
+"""Large files are read two at a time, so that memory does not depend on the number of cores."""
 
 
 class File(NamedTuple):
@@ -49,27 +55,53 @@ class Index:
 
     Attributes:
         path: the folder or zip.
-        train, val: the files of each split; ``val`` is empty if one in five training images is used for validation.
-        skipped: images that belong to no class.
+        name: what it is called in messages.
+        train, val, test: the files of each split; ``val`` is empty if one in five training images is used for
+            validation, and equal to ``test`` if the data set has only that.
+        skipped: images that belong to no class, and other files beside the images of a class.
+        remarks: sentences about how the layout and the names were read.
     """
 
     path: Path
+    name: str
     class_names: tuple[str, ...]
     train: tuple[File, ...]
     val: tuple[File, ...]
-    skipped: tuple[Skipped, ...]
+    test: tuple[File, ...] = ()
+    skipped: tuple[Skipped, ...] = ()
+    remarks: tuple[str, ...] = ()
+
+    @property
+    def own_splits(self) -> tuple[str, ...]:
+        """The splits that are folders of the data set; empty if it has only classes."""
+        splits = {"train": self.train, "val": self.val if self.val != self.test else (), "test": self.test}
+        return tuple(split for split, files in splits.items() if files) if self.val or self.test else ()
 
     def files(self, split: str, *, seed: int = 0, count: int | None = None) -> list[File]:
-        """Return the files of ``train`` or ``val``, or a stratified choice of ``count`` of them."""
-        files = list(self.val if split == "val" and self.val else self.train)
-        labels = np.array([file.label for file in files])
-        if not self.val:
-            train, val = split_off(labels, self.class_names, seed)
-            files = [files[row] for row in (train if split == "train" else val)]
-            labels = np.array([file.label for file in files])
-        return [files[row] for row in subset(labels, count, seed)]
+        """Return the files of ``train``, ``val``, ``test`` or ``all``, or a stratified choice of ``count`` of them.
+
+        Raises:
+            DataError: the data set has no such split.
+        """
+        if split == "all":
+            files = list(dict.fromkeys([*self.train, *self.val, *self.test]))
+        elif split == "test" or (split == "val" and self.val) or (split == "train" and (self.val or self.test)):
+            files = list({"train": self.train, "val": self.val, "test": self.test}[split])
+            if not files:
+                raise DataError(f"{self.name} has no {split}/ with a folder for each class: choose another split.")
+        else:
+            rows = self._split_off(seed)[split == "val"]
+            files = [self.train[row] for row in rows]
+        return [files[row] for row in subset(np.array([file.label for file in files]), count, seed)]
+
+    def _split_off(self, seed: int) -> tuple[np.ndarray, np.ndarray]:
+        labels = np.array([file.label for file in self.train])
+        for label in np.flatnonzero(np.bincount(labels) == 1):
+            self._check_readable([self.train[row] for row in np.flatnonzero(labels == label)])
+        return split_off(labels, self.class_names, seed)
 
     def count(self, split: str, seed: int, limit: int | None = None) -> int:
+        """Return the number of images of a split, or how many are used if ``limit`` images are asked for."""
         count = len(self.files(split, seed=seed))
         return min(limit or count, count)
 
@@ -79,17 +111,78 @@ class Index:
         Raises:
             DataError: none of them can be read.
         """
-        sizes, failure = [], None
+        sizes, failure = [], ""
         with reader(self.path) as content:
-            step = max(1, len(self.train) // _SIZE_SAMPLES)  # spread over the classes
-            for file in self.train[::step][:_SIZE_SAMPLES]:
+            for file in self._spread(_SIZE_SAMPLES):
                 try:
-                    sizes.append(natural_size(content(file.name)))
+                    sizes.append(read_header(content(file.name)).side)
                 except DataError as error:
-                    failure = error
+                    failure = str(error)
         if not sizes:
-            raise DataError(f"None of the first images of {self.path.name} can be read: {failure}")
+            raise DataError(f"None of the first images of {self.name} can be read: {failure}")
         return int(np.median(sizes))
+
+    def window(self) -> Window | None:
+        """Return the values of greyscale with more than 8 bits that become black and white; None without such images.
+
+        They are those of a sample of the training images.
+        """
+        ranges = []
+        with reader(self.path) as content:
+            for few in (_SIZE_SAMPLES, _WINDOW_SAMPLES):
+                ranges = [found for file in self._spread(few) if (found := _range_of(content, file)) is not None]
+                if not ranges:
+                    return None
+        return window_for(ranges)
+
+    def _spread(self, count: int) -> tuple[File, ...]:
+        """Return about ``count`` files, spread over the classes."""
+        files = self.train or self.val or self.test
+        return files[:: max(1, len(files) // count)][:count]
+
+    def reordered(self, class_names: tuple[str, ...]) -> "Index":
+        """Return the index with the same classes in another order, in which an earlier version sorted them."""
+        place = [class_names.index(name) for name in self.class_names]
+
+        def moved(files: tuple[File, ...]) -> tuple[File, ...]:
+            return tuple(file._replace(label=place[file.label]) for file in files)
+
+        splits = {"train": moved(self.train), "val": moved(self.val), "test": moved(self.test)}
+        return replace(self, class_names=class_names, **splits)
+
+    def check(self) -> None:
+        """Check that a training can use the data set: that each class has an image that can be read.
+
+        Raises:
+            DataError: some class has none, or too few.
+        """
+        files = self.files("train")
+        self.files("val")
+        for label in range(len(self.class_names)):
+            self._check_readable([file for file in files if file.label == label])
+
+    def _check_readable(self, files: list[File]) -> None:
+        """Raise a DataError if none of the files of a class can be read."""
+        reason = ""
+        with reader(self.path) as content:
+            for file in files:
+                try:
+                    open_image(content(file.name), name="The file", at_least=8)
+                    return
+                except DataError as error:
+                    reason = reason or str(error)
+        raise unreadable_class(self.class_names[files[0].label], len(files), Skipped(files[0].name, reason))
+
+    def is_of_images(self, files: list[File]) -> bool:
+        """Return whether the files of a class are images by their names, or else some of them by their headers."""
+        if any(has_image_suffix(file.name) for file in files):
+            return True
+        with reader(self.path) as content:
+            for file in files[:_CONTENT_SAMPLES]:
+                with suppress(DataError):
+                    read_header(content(file.name))
+                    return True
+        return False
 
     def key(self, split: str, count: int | None, seed: int) -> tuple:
         """Return everything that the content of a split depends on."""
@@ -99,46 +192,89 @@ class Index:
     def plan(self, split: str, count: int | None, seed: int, square: Square) -> Iterator[Plan]:
         """Yield the plan by which :mod:`vit.data.cache` makes a split."""
         files = self.files(split, seed=seed, count=count)
-        names = [file.name for file in files]
         labels = np.array([file.label for file in files], dtype=np.int64)
-        every_class = split == "train" or bool(
-            self.val
-        )  # a small class may have one validation image, and that unreadable
-        with reader(self.path) as content, ThreadPoolExecutor(cpu_cores()) as pool:
-            decode = partial(_decode, content, square=square)
+        with reader(self.path) as content, threaded(partial(_decode, content, square=square), cpu_cores()) as decode:
 
             def read(rows: np.ndarray) -> Iterator[Row]:
-                return pool.map(decode, [names[row] for row in rows])
+                return decode(files[row] for row in rows)
 
-            yield Plan(self.class_names, labels, names, read, every_class=every_class)
+            # Some class may have no validation images, or only unreadable ones.
+            yield Plan(self.class_names, labels, [file.name for file in files], read, every_class=split == "train")
 
 
-def _decode(content: Callable[[str], Path | bytes], name: str, *, square: Square) -> Row:
-    source = None
+def _range_of(content: Callable[[str], Path | bytes], file: File) -> Range | None:
     try:
-        source = content(name)
-        return fit_square(open_image(source, name="The file", at_least=square.whole), *square)
-    except DataError as error:
-        if isinstance(source, Path) and not source.exists():  # it existed during the scan
-            raise DataError(f"{name} was deleted while the images were read: put it back and start again.") from error
-        return error
+        return read_range(content(file.name))
+    except DataError:
+        return None
 
 
-def scan(path: Path, name: str = "") -> Index:
-    """Find the classes and files of a folder or zip, called ``name`` in messages.
+def _decode(content: Callable[[str], Path | bytes], file: File, *, square: Square) -> Row:
+    source = None
+    with _few_large_files if file.stamp[0] > _LARGE_BYTES else nullcontext():
+        try:
+            source = content(file.name)
+            return read_square(source, square)
+        except DataError as error:
+            if isinstance(source, Path) and not source.exists():  # it existed during the scan
+                raise DataError(
+                    f"{file.name} was deleted while the images were read: put it back and start again."
+                ) from error
+            return str(error)
+
+
+def scan(path: Path, name: str = "", *, to_train: bool = True) -> Index:
+    """Find the classes and files of a folder or zip.
+
+    Args:
+        path: the folder or zip.
+        name: what it is called in messages.
+        to_train: whether training images are needed.
 
     Raises:
-        DataError: the layout is different, there are fewer than two classes, a class has no images, or train and val
-            have different classes.
+        DataError: the layout is different, there are fewer than two classes, a class has no images, or val has classes
+            that train lacks.
     """
     name = name or path.name or str(path)
     if path.is_dir():
-        found, folders = _walk(path)
+        files, folders = _walk(path)
+        remarks = _stored_remarks(path)
     elif path.is_file():
-        found, folders = _list_zip(path, name)
+        files, folders, remarks = _list_zip(path, name)
     else:
         raise DataError(f"{path} does not exist: name a folder or a zip of images.")
-    return _layout(path, name, found, folders)
+    found = layout.find_layout(name, files, folders, to_train=to_train)
+    splits: dict[str, tuple[File, ...]] = {"train": (), "val": (), "test": ()}
+    skipped = [
+        Skipped("/".join(parts), "The image lies outside the folders of the classes.")
+        for parts in layout.loose_images(files, found)
+    ]
+    for split, root in found.roots.items():
+        labels = layout.labelled(files, root, found.class_names)
+        splits[split] = tuple(
+            File("/".join(parts), label, files[parts]) for parts, label in labels.items() if can_be_image(parts[-1])
+        )
+        if split != "test" or found.test != found.val:
+            others = ("/".join(parts) for parts in labels if not can_be_image(parts[-1]))
+            skipped += [Skipped(file, "The file is not an image, by its name.") for file in others]
+    index = Index(path, name, found.class_names, **splits, skipped=tuple(skipped), remarks=(*remarks, *found.remarks))
+    _check_classes(index, found, files)
+    return index
+
+
+def _check_classes(index: Index, found: Layout, files: dict[Parts, tuple[int, int]]) -> None:
+    """Raise a DataError if a class has no images among those that decide which classes there are."""
+    split, root = next(iter(found.roots.items()))
+    of_class: dict[int, list[File]] = {}
+    for file in {"train": index.train, "val": index.val, "test": index.test}[split]:
+        of_class.setdefault(file.label, []).append(file)
+    place = f"{index.name}, {root[-1]}/" if root != found.base else index.name
+    for label, class_name in enumerate(index.class_names):
+        if index.is_of_images(of_class.get(label, [])):
+            continue
+        rest = [parts[-1] for parts in sorted(files) if parts[: len(root) + 1] == (*root, class_name)]
+        only = f" (only {', '.join(rest[:3])}{' and others' if len(rest) > 3 else ''})" if rest else ""
+        raise DataError(f"{place}: the class {class_name!r} has no images{only}: add some, or remove its folder.")
 
 
 @contextmanager
@@ -158,7 +294,17 @@ def _content(archive: ZipFile, infos: dict[str, ZipInfo], name: str) -> bytes:
     return zips.read_member(archive, infos[name], FILE_BYTES_MAX)
 
 
-Parts = tuple[str, ...]
+def store_remarks(folder: Path, remarks: list[str]) -> None:
+    """Keep what was told about a zip in the folder that it is unpacked into, for :func:`scan`."""
+    if remarks:
+        (folder / _REMARKS).write_text(json.dumps(remarks), "utf-8")
+
+
+def _stored_remarks(folder: Path) -> list[str]:
+    try:
+        return [str(remark) for remark in json.loads((folder / _REMARKS).read_text("utf-8"))]
+    except (OSError, ValueError, TypeError):
+        return []
 
 
 def _walk(root: Path) -> tuple[dict[Parts, tuple[int, int]], set[Parts]]:
@@ -171,7 +317,7 @@ def _walk(root: Path) -> tuple[dict[Parts, tuple[int, int]], set[Parts]]:
         try:
             for entry in os.scandir(folder):
                 here = (*parts, entry.name)
-                if zips.is_hidden(entry.name):
+                if is_hidden(entry.name):
                     continue
                 if not is_unicode(entry.name):
                     raise DataError(f"{folder.name} contains a name that is not in UTF-8, {entry.name!r}: rename it.")
@@ -191,96 +337,18 @@ def _inode(status: os.stat_result) -> tuple[int, int]:
     return status.st_dev, status.st_ino
 
 
-def _list_zip(path: Path, name: str) -> tuple[dict[Parts, tuple[int, int]], set[Parts]]:
+def _list_zip(path: Path, name: str) -> tuple[dict[Parts, tuple[int, int]], set[Parts], list[str]]:
+    """Return the visible files and folders of a zip, and a remark if the names were guessed."""
     files: dict[Parts, tuple[int, int]] = {}
     folders: set[Parts] = set()
     with zips.open_zip(path, name) as archive:
-        for member in zips.members(archive, name):
+        found = zips.members(archive, name)
+        zips.check_expansion(found, name, path.stat().st_size)
+        for member in found:
             folders.update(member.parts[:depth] for depth in range(1, len(member.parts)))
             if member.is_dir:
                 folders.add(member.parts)
             else:
                 files[member.parts] = (member.info.file_size, member.info.CRC)
-    return files, folders
-
-
-def _layout(path: Path, name: str, files: dict[Parts, tuple[int, int]], folders: set[Parts]) -> Index:
-    base = _unwrap(folders)
-    top = {folder[-1].lower(): folder for folder in folders if folder[:-1] == base}
-    with_folders = {folder[:-1] for folder in folders}
-    vals = [top[key] for key in VAL if key in top]
-    # A class may also be called "train"; a split contains folders, or there is a validation folder too.
-    train = next((top[key] for key in TRAIN if key in top and (vals or top[key] in with_folders)), None)
-    val = next((folder for folder in vals if folder in with_folders), None)
-    if train is None and vals and len(vals) == len(top):
-        raise DataError(f"{name} has {vals[0][-1]}/ but no train/: add the training images in a folder train/.")
-    root = base if train is None else train
-    if train is None:
-        val = None
-    class_names = tuple(sorted(folder[-1] for folder in folders if folder[:-1] == root))
-    place = f"{name}, {root[-1]}/" if train else name
-    if len(class_names) < 2:
-        raise DataError(
-            f"{place} has {len(class_names) or 'no'} class{'' if class_names else 'es'}: "
-            "put the images into at least two folders, one for each class."
-        )
-    if val is not None:
-        _check_same_classes(name, class_names, {folder[-1] for folder in folders if folder[:-1] == val}, root, val)
-    return Index(
-        path,
-        class_names,
-        _labelled(files, root, class_names, place),
-        _labelled(files, val, class_names, f"{name}, {val[-1]}/") if val else (),
-        _loose(files, (root, val) if val else (root,)),
-    )
-
-
-def _unwrap(folders: set[Parts]) -> Parts:
-    """Return the folder that contains train/ or the classes, without folders that only wrap another folder."""
-    base: Parts = ()
-    while True:
-        inside = [folder for folder in folders if folder[:-1] == base]
-        if len(inside) != 1 or inside[0][-1].lower() in TRAIN or not any(f[:-1] == inside[0] for f in folders):
-            return base
-        base = inside[0]
-
-
-def _check_same_classes(
-    name: str, train_classes: tuple[str, ...], val_classes: set[str], train: Parts, val: Parts
-) -> None:
-    for having, classes, lacking, others in (
-        (train[-1], train_classes, val[-1], val_classes),
-        (val[-1], sorted(val_classes), train[-1], train_classes),
-    ):
-        extra = [item for item in classes if item not in others]
-        if extra:
-            raise DataError(
-                f"{name}: {having}/ has {'the class' if len(extra) == 1 else 'classes'} "
-                f"{', '.join(repr(item) for item in extra[:5])} that {lacking}/ lacks: give both the same classes."
-            )
-
-
-def _labelled(
-    files: dict[Parts, tuple[int, int]], root: Parts, class_names: tuple[str, ...], place: str
-) -> tuple[File, ...]:
-    labels = {class_name: label for label, class_name in enumerate(class_names)}
-    depth = len(root)
-    found = [
-        File("/".join(parts), labels[parts[depth]], stamp)
-        for parts, stamp in sorted(files.items())
-        if len(parts) > depth + 1 and parts[:depth] == root
-    ]
-    present = {file.label for file in found}
-    for class_name, label in labels.items():
-        if label not in present:
-            raise DataError(f"{place}: the class {class_name!r} has no images: add some, or remove its folder.")
-    return tuple(found)
-
-
-def _loose(files: dict[Parts, tuple[int, int]], roots: tuple[Parts, ...]) -> tuple[Skipped, ...]:
-    """Return images outside the class folders, whose class is unknown."""
-    return tuple(
-        Skipped("/".join(parts), "The image lies outside the folders of the classes.")
-        for parts in sorted(files)
-        if parts[:-1] in roots and parts[-1].lower().endswith(_LOOSE_SUFFIXES)
-    )
+        remark = read_names(archive.infolist()).remark
+    return files, folders, [remark] if remark else []

@@ -6,6 +6,7 @@ removes parts that do not affect the pixels (profiles, comments, later frames of
 
 import re
 import struct
+from typing import NamedTuple
 
 from vit.errors import DataError
 
@@ -22,6 +23,7 @@ _TILE_PIXELS_MAX = 2**24
 
 _PNG = b"\x89PNG\r\n\x1a\n"
 _PNG_KEPT = (b"IHDR", b"PLTE", b"tRNS", b"IDAT", b"IEND")
+_END = b"\xff\xd9"
 _JPEG_KEPT = {0xE0, 0xEE}
 """Application segments that are kept: JFIF and Adobe, which define the colours."""
 _MARKER = re.compile(rb"\xff+([\x01-\xcf\xd8-\xfe])")
@@ -31,8 +33,22 @@ _TIFF_BYTES = (1, 2, 6, 7)
 _STRIPS, _TILES, _TILE_WIDTH, _TILE_LENGTH = 273, 324, 322, 323
 
 
-def check_and_strip(data: bytes, name: str) -> tuple[bytes, int]:
-    """Return the bytes to decode, and the EXIF orientation (0 if there is none).
+class Checked(NamedTuple):
+    """A file whose headers were checked.
+
+    Attributes:
+        data: the bytes to decode.
+        turn: the EXIF orientation; 0 if there is none.
+        ended: False for a JPEG without an end mark, which was added to ``data``. Its last pixels may be missing.
+    """
+
+    data: bytes
+    turn: int = 0
+    ended: bool = True
+
+
+def check_and_strip(data: bytes, name: str) -> Checked:
+    """Return the bytes to decode, and what the headers say.
 
     Raises:
         DataError: decoding would cost far more than for any normal image of this size.
@@ -54,7 +70,7 @@ def check_and_strip(data: bytes, name: str) -> tuple[bytes, int]:
             _ppm(data, name)
     except (struct.error, IndexError):  # a truncated header, which the decoder reports
         pass
-    return data, 0
+    return Checked(data)
 
 
 def orientation(exif: bytes) -> int:
@@ -79,15 +95,18 @@ def _costly(name: str) -> DataError:
     return DataError(f"{name} would take far too long to decode: save it again as JPEG or PNG.")
 
 
-def _jpeg(data: bytes, name: str) -> tuple[bytes, int]:
+def _jpeg(data: bytes, name: str) -> Checked:
     """Return a JPEG without its metadata, which may be longer than the image, and count its scans."""
     kept: list[bytes | memoryview] = [b"\xff\xd8"]
     view, turn, pixels, scans, at = memoryview(data), 0, 0, 0, 2
     exif = False  # whether the first EXIF block was found; later ones are ignored
     for _ in range(PIECES_MAX):
         found = _MARKER.search(data, at)
-        if found is None or found[1] == b"\xd9":
-            return (b"".join(kept) if scans else data), turn
+        if scans and found is None:
+            last = bytes(kept[-1]).removesuffix(b"\xff")
+            return Checked(b"".join([*kept[:-1], last, _END]), turn, ended=False)
+        if found is None or found[1] == _END[1:]:
+            return Checked(b"".join(kept) if scans else data, turn)
         marker, start = found[1][0], found.end()
         if marker in (0x01, 0xD8):
             at = start
@@ -120,7 +139,7 @@ def _turn_of_xmp(body: bytes) -> int:
     return int(found[1]) if found else 0
 
 
-def _png(data: bytes, name: str) -> tuple[bytes, int]:
+def _png(data: bytes, name: str) -> Checked:
     """Return a PNG without texts and profiles, which may expand to gigabytes, and without animation frames."""
     kept: list[bytes | memoryview] = [_PNG]
     view, exif, at = memoryview(data), b"", len(_PNG)
@@ -137,7 +156,7 @@ def _png(data: bytes, name: str) -> tuple[bytes, int]:
             break
     else:
         raise _costly(name)
-    return b"".join(kept), orientation(exif)
+    return Checked(b"".join(kept), orientation(exif))
 
 
 def _tiff(data: bytes, name: str) -> None:

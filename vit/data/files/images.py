@@ -7,8 +7,7 @@ reduced as early as possible.
 
 import io
 import math
-from collections.abc import Iterator
-from contextlib import nullcontext
+from contextlib import nullcontext, suppress
 from functools import cache
 from pathlib import Path
 from threading import Lock
@@ -17,8 +16,9 @@ from typing import BinaryIO, NamedTuple
 import numpy as np
 from PIL import Image, UnidentifiedImageError
 
-from vit.config import Interpolation
+from vit.config import DataConfig, Ground, Interpolation, Window
 from vit.data.files import decoder_process, header_checks
+from vit.data.files.colours import LARGE, PLAIN, Colours, Range, is_deep, to_rgb, value_range
 from vit.errors import DataError
 
 FILE_BYTES_MAX = 64 * 2**20
@@ -28,17 +28,19 @@ PIXELS_MAX = 64_000_000
 DETAIL = 1024
 """The most pixels per side that a network or a page uses."""
 
-FORMATS = ("JPEG", "PNG", "WEBP", "GIF", "BMP", "TIFF", "PPM", "JPEG2000", "AVIF")
-"""Formats that are accepted. Pillow knows more, but some start other programs (EPS) or have no signature."""
+FORMATS = ("JPEG", "PNG", "WEBP", "GIF", "BMP", "TIFF", "PPM", "JPEG2000", "AVIF", "HEIF")
+"""Formats that are accepted. Pillow knows more, but some start other programs (EPS) or have no signature.
+
+HEIF, the format of phones (.heic), needs the package pillow-heif.
+"""
 
 HEAVY_PIXELS_MAX = 24_000_000
-_HEAVY = ("WEBP", "TIFF", "JPEG2000", "AVIF")
+_HEAVY = ("WEBP", "TIFF", "JPEG2000", "AVIF", "HEIF")
 """Formats with a lower limit, because their decoders need up to 24 bytes per pixel."""
-_SEPARATE_PROCESS = {"JPEG2000": 32 * 2**20, "AVIF": 32 * 2**20}
+_SEPARATE_PROCESS = {"JPEG2000": 32 * 2**20, "AVIF": 32 * 2**20, "HEIF": 32 * 2**20}
 """Formats that are decoded in a separate process, and their largest number of bytes, which bounds the time."""
-_LARGE = 8_000_000
-_BAND = 2_000_000
-"""Pixels that are converted at a time."""
+_HEIF_BRANDS = (b"heic", b"heix", b"heim", b"heis", b"hevc", b"hevx", b"hevm", b"hevs", b"mif1", b"msf1")
+_MORE_DATA = b"\x55\xb6" * 32
 _one_at_a_time = Lock()
 
 _UPRIGHT = {
@@ -52,57 +54,115 @@ _UPRIGHT = {
 }
 
 
-def open_image(source: Path | bytes | BinaryIO, *, name: str = "", at_least: int = DETAIL) -> Image.Image:
-    """Decode an image file to upright RGB, with transparency on white; of an animation, decode the first frame.
+def open_image(
+    source: Path | bytes | BinaryIO, *, name: str = "", at_least: int = DETAIL, colours: Colours = PLAIN
+) -> Image.Image:
+    """Decode an image file to upright RGB, with transparency on a ground; of an animation, decode the first frame.
 
     Args:
         source: path, content, or binary stream.
         name: name of the file in errors; by default the name of the path.
         at_least: the shorter side that is needed in the end. Much larger images are reduced, but never to less than
             twice this: a JPEG before it is decoded, other formats if they have over 8 million pixels.
+        colours: the ground of transparent pixels, and the window of greyscale with more than 8 bits.
+
+    Returns:
+        The image; ``info["window"]`` is the window of values of an image with more than 8 bits, if it is an unusual
+        one (:func:`vit.data.files.colours.to_rgb`).
 
     Raises:
         DataError: the file is not an image, is truncated or too large, or would cost too much to decode.
     """
     name = name or (source.name if isinstance(source, Path) else "The file")
-    data, turn = header_checks.check_and_strip(_content(source, name), name)
+    data, turn, ended = header_checks.check_and_strip(_content(source, name), name)
     image = _opened(data, name)
-    large = image.width * image.height > _LARGE
+    large = image.width * image.height > LARGE
     with _one_at_a_time if large else nullcontext(), image:
+        if not ended and not _is_complete(data, 2 if large else 1):
+            raise _truncated(name)
         if image.format in _SEPARATE_PROCESS:
             image, exif = _decoded_in_process(data, image, image.format, name)
         else:
             _load(image, at_least, name)
-            exif = image.info.get("exif", b"")
+            exif = image.info.get("exif") or b""
         try:
             factor = max(1, min(image.size) // (2 * at_least)) if large else 1
-            return _upright(_to_rgb(image, factor), turn or header_checks.orientation(exif))
+            return _upright(to_rgb(image, factor, colours), turn or header_checks.orientation(exif))
         except Exception as error:  # such as an incomplete palette
             raise _damaged(name) from error
 
 
-def natural_size(source: Path | bytes | BinaryIO) -> int:
-    """Return the shorter side of an image in pixels, from its header.
+class Header(NamedTuple):
+    """What the header of an image file says.
+
+    Attributes:
+        side: the shorter side in pixels.
+        deep: whether the image has one channel with more than 8 bits.
+    """
+
+    side: int
+    deep: bool
+
+
+def read_header(source: Path | bytes | BinaryIO) -> Header:
+    """Return the size and the depth of an image, without decoding it.
 
     Raises:
         DataError: the file is not an image, or too large.
     """
-    data, _ = header_checks.check_and_strip(_content(source, "The file"), "The file")
+    data, *_ = header_checks.check_and_strip(_content(source, "The file"), "The file")
     with _opened(data, "The file") as image:
-        return min(image.size)
+        return Header(min(image.size), is_deep(image.mode))
+
+
+def read_range(source: Path | bytes | BinaryIO) -> Range | None:
+    """Return the smallest and the largest value of greyscale with more than 8 bits; None for other images.
+
+    Raises:
+        DataError: the file is not an image, is truncated or too large.
+    """
+    data, *_ = header_checks.check_and_strip(_content(source, "The file"), "The file")
+    image = _opened(data, "The file")
+    with _one_at_a_time if image.width * image.height > LARGE else nullcontext(), image:
+        if not is_deep(image.mode):
+            return None
+        _load(image, DETAIL, "The file")
+        return value_range(image)
 
 
 class Square(NamedTuple):
-    """How an image is cropped and resized for a network: the settings of :class:`vit.config.DataConfig`."""
+    """How an image file becomes the square of a network: the settings of :class:`vit.config.DataConfig`."""
 
     size: int
     crop_pct: float = 1.0
     interpolation: Interpolation = "bicubic"
+    ground: Ground = "white"
+    window: Window | None = None
+
+    @classmethod
+    def of(cls, config: DataConfig) -> "Square":
+        """Return the settings of a data set."""
+        return cls(config.image_size, config.crop_pct, config.interpolation, config.ground, config.window)
+
+    @property
+    def colours(self) -> Colours:
+        """How pixels become 8-bit RGB."""
+        return Colours(self.ground, self.window)
 
     @property
     def whole(self) -> int:
         """Side of the resized centre square, in pixels, of which the inner ``size`` are used."""
         return math.floor(self.size / self.crop_pct)
+
+
+def read_square(source: Path | bytes | BinaryIO, square: Square, name: str = "The file") -> np.ndarray:
+    """Decode an image file to a square: uint8 (size size c).
+
+    Raises:
+        DataError: as in :func:`open_image`.
+    """
+    image = open_image(source, name=name, at_least=square.whole, colours=square.colours)
+    return fit_square(image, square.size, square.crop_pct, square.interpolation)
 
 
 def fit_square(
@@ -156,12 +216,12 @@ def _content(source: Path | bytes | BinaryIO, name: str) -> bytes:
 def _opened(data: bytes, name: str) -> Image.Image:
     """Open an image and read its format and size from the header; no pixel is decoded yet."""
     try:
-        image = Image.open(io.BytesIO(data), formats=_formats())
+        image = Image.open(io.BytesIO(data), formats=_formats(_is_heif(data)))
     except (Image.DecompressionBombError, Image.DecompressionBombWarning) as error:
         raise _too_large(name, PIXELS_MAX) from error
     except UnidentifiedImageError as error:
         if data[4:8] == b"ftyp":
-            raise DataError(f"{name} is a HEIC image or a video: save it as JPEG or PNG first.") from error
+            raise _needs_heif(data, name) from error
         raise DataError(f"{name} is not an image that can be read: use JPEG, PNG, WebP, GIF, BMP or TIFF.") from error
     except Exception as error:  # a damaged header
         raise _damaged(name) from error
@@ -181,8 +241,43 @@ def _load(image: Image.Image, at_least: int, name: str) -> None:
         image.load()
     except Exception as error:  # for a damaged file, the decoders raise many kinds of exceptions
         if "truncated" in str(error).lower() or isinstance(error, EOFError):
-            raise DataError(f"{name} is truncated: use a complete copy of the file.") from error
+            raise _truncated(name) from error
         raise _damaged(name) from error
+
+
+def _is_complete(data: bytes, reduced: int) -> bool:
+    """Return whether a JPEG whose end mark was missing has all of its pixels.
+
+    The decoder ignores what follows the last pixel. If pixels are missing, it takes them from what follows.
+
+    Args:
+        data: the file, with an end mark.
+        reduced: the factor by which the image is reduced for the comparison.
+    """
+    found = []
+    for content in (data, data[:-2] + _MORE_DATA + data[-2:]):
+        try:
+            with Image.open(io.BytesIO(content), formats=["JPEG"]) as image:
+                image.draft(image.mode, (image.width // reduced, image.height // reduced))
+                found.append(image.tobytes())
+        except Exception:  # as in _load
+            return False
+    return found[0] == found[1]
+
+
+def _is_heif(data: bytes) -> bool:
+    return data[4:8] == b"ftyp" and data[8:12] in _HEIF_BRANDS
+
+
+def _needs_heif(data: bytes, name: str) -> DataError:
+    """Return the error for a file in a container of phones and cameras that cannot be opened."""
+    if not _is_heif(data):
+        return DataError(f"{name} is a video or another file of a camera, not an image: save it as JPEG or PNG.")
+    if "HEIF" in _formats(True):
+        return _damaged(name)
+    return DataError(
+        f"{name} is a HEIC image: install the package pillow-heif (pip install pillow-heif), or save it as JPEG or PNG."
+    )
 
 
 def _decoded_in_process(data: bytes, image: Image.Image, kind: str, name: str) -> tuple[Image.Image, bytes]:
@@ -199,6 +294,10 @@ def _decoded_in_process(data: bytes, image: Image.Image, kind: str, name: str) -
     return decoded, exif
 
 
+def _truncated(name: str) -> DataError:
+    return DataError(f"{name} is truncated: use a complete copy of the file.")
+
+
 def _damaged(name: str) -> DataError:
     return DataError(f"{name} is a damaged image and cannot be decoded.")
 
@@ -208,8 +307,14 @@ def _too_large(name: str, limit: int) -> DataError:
 
 
 @cache
-def _formats() -> list[str]:
+def _formats(heif: bool = False) -> list[str]:
+    """Return the formats that can be opened here; pillow-heif is loaded only for a file that needs it."""
     Image.init()
+    if heif:
+        with suppress(ImportError):
+            import pillow_heif
+
+            pillow_heif.register_heif_opener()
     return [kind for kind in FORMATS if kind in Image.OPEN]  # Pillow fails on a format that it does not have
 
 
@@ -217,58 +322,3 @@ def _upright(image: Image.Image, orientation: int) -> Image.Image:
     """Turn the image upright by its EXIF orientation."""
     turn = _UPRIGHT.get(orientation)
     return image if turn is None else image.transpose(turn)
-
-
-def _to_rgb(image: Image.Image, factor: int) -> Image.Image:
-    """Convert to RGB, ``factor`` times smaller, band by band: a copy of a large image has a quarter of a gigabyte."""
-    deep = image.mode in ("I", "F") or image.mode.startswith("I;16")
-    low, high = _range(image) if deep else (0.0, 0.0)
-
-    def rgb(part: Image.Image) -> Image.Image:
-        if deep:
-            return _deep_grey(part, low, high).convert("RGB")
-        if part.has_transparency_data:
-            part = part.convert("RGBA")
-            return Image.alpha_composite(Image.new("RGBA", part.size, "white"), part).convert("RGB")
-        return part.convert("RGB")
-
-    if factor == 1 and image.width * image.height <= _LARGE:
-        return image if image.mode == "RGB" and "transparency" not in image.info else rgb(image)
-    whole = Image.new("RGB", (-(-image.width // factor), -(-image.height // factor)))
-    for top, band in _bands(image, factor):
-        band = rgb(band)
-        whole.paste(band if factor == 1 else band.reduce(factor), (0, top // factor))
-    return whole
-
-
-def _bands(image: Image.Image, factor: int) -> Iterator[tuple[int, Image.Image]]:
-    """Yield bands of the full width, each a multiple of ``factor`` rows, with their first row."""
-    rows = max(1, _BAND // image.width // factor) * factor
-    for top in range(0, image.height, rows):
-        yield top, image.crop((0, top, image.width, min(image.height, top + rows)))
-
-
-def _range(image: Image.Image) -> tuple[float, float]:
-    """Return the smallest and the largest value, ignoring NaN."""
-    extremes = [
-        (float(values.min()), float(values.max())) for _, band in _bands(image, 1) for values in [_values(band)]
-    ]
-    return min(low for low, _ in extremes), max(high for _, high in extremes)
-
-
-def _values(image: Image.Image) -> np.ndarray:
-    return np.nan_to_num(np.asarray(image, dtype=np.float32))
-
-
-def _deep_grey(image: Image.Image, low: float, high: float) -> Image.Image:
-    """Convert 16-bit, 32-bit and float greyscale to 8 bits; Pillow's own conversion would clip at 255."""
-    values = _values(image)
-    if image.mode.startswith("I;16"):
-        values = values / 257
-    elif image.mode == "F" and low >= 0 and high <= 1:
-        values = values * 255
-    elif low >= 0 and 255 < high <= 65535:
-        values = values / 257
-    elif low < 0 or high > 65535:
-        values = (values.astype(np.float64) - low) * (255 / (high - low)) if high > low else np.zeros_like(values)
-    return Image.fromarray(values.round().astype(np.uint8))

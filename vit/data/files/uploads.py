@@ -13,14 +13,9 @@ from pathlib import Path
 from typing import BinaryIO
 
 from vit.data.files import folders, zips
+from vit.data.files.zip_names import read_names
 from vit.errors import DataError
 from vit.paths import OWNER, owned_dir
-
-BYTES_MAX = 8 * 2**30
-RATIO_MAX = 100
-"""Largest expansion. Photographs hardly compress; a file that grows a hundredfold is made to fill the disk."""
-RATIO_FREE_BYTES = 32 * 2**20
-"""The ratio is not checked below this size."""
 
 _TINY_BYTES, _TINY_MAX = 32, 1000
 """Shorter than any image, and how many such files are allowed: each costs an entry on the disk."""
@@ -42,7 +37,7 @@ def store_upload(
         name: name of the file, for the folder's name and for messages.
         file: seekable binary stream.
         owner: id of the visitor who owns it (:attr:`vit.config.RunConfig.owner`); it is not offered to others.
-        bytes_max: limit of the expanded size, if lower than :data:`BYTES_MAX`.
+        bytes_max: limit of the expanded size, if lower than :data:`vit.data.files.zips.BYTES_MAX`.
         entries_max: limit of the number of entries, if lower than usual.
 
     Raises:
@@ -55,8 +50,8 @@ def store_upload(
     try:
         with zips.temporary_folder(_folder(owner)) as temporary:
             with zips.open_zip(file, title, entries_max or zips.ENTRIES_MAX) as archive:
-                _unpack(archive, title, temporary, file.seek(0, os.SEEK_END), bytes_max or BYTES_MAX)
-            folders.scan(temporary, title)
+                _unpack(archive, title, temporary, file.seek(0, os.SEEK_END), bytes_max or zips.BYTES_MAX)
+            folders.scan(temporary, title).check()
             if not target.is_dir():  # the same upload may have been unpacked in another tab meanwhile
                 temporary.rename(target)
     except OSError as error:
@@ -96,8 +91,9 @@ def _unpack(archive: zipfile.ZipFile, name: str, folder: Path, packed: int, byte
     members = zips.members(archive, name)
     free = shutil.disk_usage(folder).free
     limit = min(bytes_max, free // 2)
-    if sum(member.info.file_size for member in members) > limit:
-        raise _too_large(name, limit)
+    zips.check_expansion(members, name, packed, limit)
+    if remark := read_names(archive.infolist()).remark:
+        folders.store_remarks(folder, [remark])
     done = tiny = 0
     for member in members:
         path = folder.joinpath(*member.parts)
@@ -123,15 +119,10 @@ def _unpack_file(
                     raise zips.nested(name, member.parts[-1])
                 done += len(chunk)
                 if done > limit:
-                    raise _too_large(name, limit)
-                if done > RATIO_FREE_BYTES and done > RATIO_MAX * packed:
-                    raise DataError(f"{name} expands to over {RATIO_MAX} times its size: pack photographs, not a bomb.")
+                    raise zips.too_large(name, limit)
+                if done > zips.RATIO_FREE_BYTES and done > zips.RATIO_MAX * packed:
+                    raise zips.bomb(name)
                 target.write(chunk)
     except FileExistsError as error:
         raise DataError(f"{name} contains two files of the same name, {path.name!r}: pack it again.") from error
     return done
-
-
-def _too_large(name: str, limit: int) -> DataError:
-    size = f"{limit / 2**30:.1f} GB" if limit >= 2**30 else f"{limit / 1e6:,.0f} MB"
-    return DataError(f"{name} expands to more than {size}: leave images out, or make them smaller.")

@@ -16,14 +16,20 @@ from typing import BinaryIO, NamedTuple
 
 from filelock import FileLock, Timeout
 
+from vit.data.files.file_names import is_hidden
+from vit.data.files.zip_names import read_names
 from vit.errors import DataError
 from vit.support.untrusted_text import is_reserved
 
+BYTES_MAX = 8 * 10**9
+RATIO_MAX = 100
+"""Largest expansion. Photographs hardly compress; a file that grows a hundredfold is made to fill disk and memory."""
+RATIO_FREE_BYTES = 32 * 2**20
+"""The ratio is not checked below this size."""
 ENTRIES_MAX = 200_000
 DIRECTORY_BYTES_MAX = 64 * 2**20
 """Size of a zip's central directory, which is read into memory as a whole."""
 
-HIDDEN = frozenset({"__MACOSX", "Thumbs.db", "desktop.ini", "ehthumbs.db", "$RECYCLE.BIN"})
 _METHODS = (zipfile.ZIP_STORED, zipfile.ZIP_DEFLATED)
 """Other methods may need gigabytes to unpack a few bytes (LZMA) or expand a thousandfold (bzip2)."""
 _ARCHIVE_SUFFIXES = (".zip", ".tar", ".tgz", ".gz", ".bz2", ".xz", ".zst", ".7z", ".rar", ".tbz2", ".txz", ".jar")
@@ -51,9 +57,34 @@ class Member(NamedTuple):
         return self.info.is_dir()
 
 
-def is_hidden(part: str) -> bool:
-    """Return whether a file or folder of this name belongs to the operating system and not to the user."""
-    return part.startswith(".") or part in HIDDEN
+def check_expansion(found: list[Member], name: str, packed: int, bytes_max: int = BYTES_MAX) -> None:
+    """Check the declared sizes of the members; what is read of a member never exceeds its declared size.
+
+    Args:
+        found: the members.
+        name: name of the zip in messages.
+        packed: size of the zip in bytes.
+        bytes_max: limit of the expanded size.
+
+    Raises:
+        DataError: the zip expands to more than the limit, or to far more than its own size.
+    """
+    total = sum(member.info.file_size for member in found)
+    if total > bytes_max:
+        raise too_large(name, bytes_max)
+    if total > RATIO_FREE_BYTES and total > RATIO_MAX * packed:
+        raise bomb(name)
+
+
+def too_large(name: str, limit: int) -> DataError:
+    """Return the error for a zip that expands to more than the limit."""
+    size = f"{limit / 1e9:.1f} GB" if limit >= 1e9 else f"{limit / 1e6:,.0f} MB"
+    return DataError(f"{name} expands to more than {size}: leave images out, or make them smaller.")
+
+
+def bomb(name: str) -> DataError:
+    """Return the error for a zip that expands to far more than its own size."""
+    return DataError(f"{name} expands to over {RATIO_MAX} times its size: pack photographs, not a bomb.")
 
 
 @contextmanager
@@ -117,10 +148,11 @@ def members(archive: zipfile.ZipFile, name: str) -> list[Member]:
         DataError: a member would be written outside the folder or over another one, is a link, a device or an archive,
             is encrypted or uses a rare compression, or shares its bytes with another member.
     """
-    _check_apart(archive.infolist(), name)
+    infos = archive.infolist()
+    _check_apart(infos, name)
     found: list[Member] = []
-    for info in archive.infolist():
-        parts = _safe_parts(info, name)
+    for info, path in zip(infos, read_names(infos).names, strict=True):
+        parts = _safe_parts(info, path, name)
         if parts and not any(is_hidden(part) for part in parts):
             if not info.is_dir() and parts[-1].lower().endswith(_ARCHIVE_SUFFIXES):
                 raise nested(name, parts[-1])
@@ -183,8 +215,8 @@ def nested(name: str, member: str) -> DataError:
     return DataError(f"{name} contains another archive, {member!r}: unpack it and zip the folders of images.")
 
 
-def _safe_parts(info: zipfile.ZipInfo, name: str) -> Parts:
-    path = info.filename.replace("\\", "/")
+def _safe_parts(info: zipfile.ZipInfo, path: str, name: str) -> Parts:
+    path = path.replace("\\", "/")
     kind = stat.S_IFMT(info.external_attr >> 16)
     parts = tuple(part for part in path.split("/") if part not in ("", "."))
     if path.startswith("/") or re.match(r"[A-Za-z]:", path) or ".." in parts:
