@@ -45,7 +45,7 @@ class DataSource(Protocol):
         """Return the natural side in pixels."""
 
     def window(self) -> Window | None:
-        """Return the values of greyscale with more than 8 bits that become black and white; None without such images."""
+        """Return the values of greyscale with more than 8 bits that become black and white; None without these."""
 
     def key(self, split: str, count: int | None, seed: int) -> tuple:
         """Return everything that the content of the split depends on, as values that JSON can represent."""
