@@ -1,5 +1,6 @@
 """Evaluate a model: predictions, confusion matrix, scores per class, calibration."""
 
+import math
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from functools import cached_property
@@ -15,6 +16,7 @@ from vit.classes import require_classes
 from vit.cost.counts import count
 from vit.data import Split
 from vit.data.batches import Batches, to_tensor
+from vit.data.files.colours import Colours
 from vit.data.files.images import fit_square, open_image
 from vit.networks import Network
 from vit.runs.weights import CheckpointInfo
@@ -22,6 +24,15 @@ from vit.runs.weights import CheckpointInfo
 BATCH = 128
 BATCH_BYTES = 2**29
 """Maximum of images in one forward pass, and of its memory; large published models therefore use smaller batches."""
+
+BINS = 15
+"""Bins of the reliability diagram."""
+LEVEL, Z_95 = 95, 1.959963984540054
+"""Level of the intervals in percent, and the quantile of the normal distribution for it."""
+RESAMPLES = 500
+"""Sets of images that are drawn for the bootstrap intervals."""
+FEW_IMAGES = 100
+"""With fewer images, the scores depend much on which images they are."""
 
 OTHERS = "another class"
 """The name under which :meth:`Evaluation.of_present_classes` combines the classes without images."""
@@ -75,6 +86,34 @@ class Evaluation:
     def accuracy(self) -> float:
         """Share of images whose most probable class is the true one."""
         return float((self.predictions == self.labels).mean())
+
+    @cached_property
+    def accuracy_interval(self) -> tuple[float, float]:
+        """The 95 % confidence interval of the accuracy (Wilson 1927)."""
+        return wilson_interval(int((self.predictions == self.labels).sum()), len(self.labels))
+
+    @cached_property
+    def calibration_interval(self) -> tuple[float, float]:
+        """The 95 % interval of the calibration error: percentiles over resampled sets of images (bootstrap)."""
+        return self._intervals[0]
+
+    @cached_property
+    def overconfidence_interval(self) -> tuple[float, float]:
+        """The 95 % interval of mean confidence minus accuracy, by the same resampling."""
+        return self._intervals[1]
+
+    @cached_property
+    def _intervals(self) -> tuple[tuple[float, float], tuple[float, float]]:
+        gap = self.confidence - (self.predictions == self.labels)
+        place, choice = _bins(self.confidence, BINS), np.random.default_rng(0)
+        errors, means = np.empty(RESAMPLES), np.empty(RESAMPLES)
+        for index in range(RESAMPLES):
+            rows = choice.integers(0, len(gap), len(gap))
+            sums = np.bincount(place[rows], weights=gap[rows], minlength=BINS)
+            errors[index], means[index] = np.abs(sums).sum() / len(gap), sums.sum() / len(gap)
+        low, high = (100 - LEVEL) / 2, (100 + LEVEL) / 2
+        interval = [np.percentile(values, (low, high)) for values in (errors, means)]
+        return (float(interval[0][0]), float(interval[0][1])), (float(interval[1][0]), float(interval[1][1]))
 
     @cached_property
     def confusion_matrix(self) -> np.ndarray:
@@ -138,10 +177,10 @@ class Evaluation:
         found = np.flatnonzero((self.labels == true) & (self.predictions == predicted))
         return found[np.argsort(-self.confidence[found], kind="stable")]
 
-    def calibration(self, bins: int = 15) -> Calibration:
+    def calibration(self, bins: int = BINS) -> Calibration:
         """Return the values of the reliability diagram."""
         edges = np.linspace(0, 1, bins + 1)
-        place = np.clip(np.ceil(self.confidence * bins).astype(int) - 1, 0, bins - 1)  # a bin holds its upper edge
+        place = _bins(self.confidence, bins)
         count = np.bincount(place, minlength=bins)
         with np.errstate(invalid="ignore"):
             confidence = np.bincount(place, weights=self.confidence, minlength=bins) / count
@@ -153,13 +192,40 @@ class Evaluation:
         """Return the JSON object that the command line prints."""
         return {
             "accuracy": self.accuracy,
+            "accuracy_interval": list(self.accuracy_interval),
             "loss": self.loss,
             "images": len(self.labels),
             "class_names": list(self.class_names),
             "confusion_matrix": self.confusion_matrix.tolist(),
             "per_class": self.per_class,
             "calibration_error": self.calibration().ece,
+            "calibration_error_interval": list(self.calibration_interval),
         }
+
+
+def joined(parts: Sequence[Evaluation]) -> Evaluation:
+    """Return the evaluation of several sets of images together."""
+    if len(parts) == 1:
+        return parts[0]
+    counts = [len(part.labels) for part in parts]
+    loss = sum(part.loss * number for part, number in zip(parts, counts, strict=True)) / max(1, sum(counts))
+    labels = np.concatenate([part.labels for part in parts])
+    return Evaluation(parts[0].class_names, labels, np.concatenate([part.probabilities for part in parts]), loss)
+
+
+def wilson_interval(right: int, count: int) -> tuple[float, float]:
+    """Return the 95 % confidence interval of a share (Wilson 1927); (0, 1) without images."""
+    if not count:
+        return 0.0, 1.0
+    share, z = right / count, Z_95
+    centre = (share + z**2 / (2 * count)) / (1 + z**2 / count)
+    reach = z / (1 + z**2 / count) * math.sqrt(share * (1 - share) / count + z**2 / (4 * count**2))
+    return max(0.0, centre - reach), min(1.0, centre + reach)
+
+
+def _bins(confidence: np.ndarray, bins: int) -> np.ndarray:
+    """Return the bin of each image; a bin holds its upper edge."""
+    return np.clip(np.ceil(confidence * bins).astype(int) - 1, 0, bins - 1)
 
 
 @torch.inference_mode()
@@ -215,7 +281,7 @@ def model_view(info: CheckpointInfo, image: Picture) -> np.ndarray:
         DataError: the file is not a readable image.
     """
     if isinstance(image, str | Path):
-        image = open_image(Path(image))
+        image = open_image(Path(image), colours=Colours.of(info.config.data))
     elif isinstance(image, np.ndarray):
         image = Image.fromarray(image)
     if image.mode != "RGB":

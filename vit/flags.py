@@ -5,6 +5,7 @@ Bounds, choices, defaults and help texts come from :mod:`vit.config`.
 
 import argparse
 import shlex
+from collections.abc import Callable
 from types import UnionType
 from typing import Any, Literal, NamedTuple, Union, get_args, get_origin
 
@@ -137,6 +138,9 @@ FLAGS = (
 )
 
 
+READING = ("ground", "window", "allow_unreadable")
+"""The settings of a data set that decide how its files are read."""
+
 _GROUPS = {"data": "data", "start": "fine-tuning", "model": "network", "training": "training"}
 _EXTENDED = "extended"
 """Name in the commands of a run that was resumed with more epochs, if it has none."""
@@ -160,30 +164,32 @@ def add_flags(parser: argparse.ArgumentParser) -> None:
     )
     groups = {section: parser.add_argument_group(title) for section, title in _GROUPS.items()}
     for flag in FLAGS:
-        group = groups[flag.section]
-        if flag.field == "name":
-            default = RunConfig().model.name
-            group.add_argument(flag.name, choices=MODELS, help=f"{flag.description} (default {default})")
-            continue
-        if flag.field == "image_size":
-            group.add_argument(flag.name, type=_image_size, metavar="auto|N", help=flag.description)
-            continue
-        if flag.field == "mended":
-            group.add_argument(flag.name, type=_names, metavar="NAME,...", help=flag.description)
-            continue
-        if flag.field == "window":
-            group.add_argument(flag.name, type=window, metavar="LOW,HIGH", help=flag.description)
-            continue
-        if flag.settings.limits(flag.field).default is False:
-            group.add_argument(
-                flag.name, action=argparse.BooleanOptionalAction, help=f"{flag.description} (default no)"
-            )
-            continue
+        _add(groups[flag.section], flag)
+
+
+def add_reading_flags(parser: argparse.ArgumentParser) -> None:
+    """Add the flags that decide how image files are read."""
+    for flag in FLAGS:
+        if flag.section == "data" and flag.field in READING:
+            _add(parser, flag)
+
+
+def _add(group: "argparse._ActionsContainer", flag: Flag) -> None:
+    kind: Any
+    if flag.field == "name":
+        default = RunConfig().model.name
+        group.add_argument(flag.name, choices=MODELS, help=f"{flag.description} (default {default})")
+    elif flag.field in _READERS:
+        kind, metavar = _READERS[flag.field]
+        group.add_argument(flag.name, type=kind, metavar=metavar, help=flag.description)
+    elif flag.settings.limits(flag.field).default is False:
+        group.add_argument(flag.name, action=argparse.BooleanOptionalAction, help=f"{flag.description} (default no)")
+    else:
         kind, choices = _kind(flag)
         if choices:
             group.add_argument(flag.name, choices=choices, help=_help(flag))
-            continue
-        group.add_argument(flag.name, type=kind, metavar=_metavar(flag, kind), help=_help(flag))
+        else:
+            group.add_argument(flag.name, type=kind, metavar=_metavar(flag, kind), help=_help(flag))
 
 
 def to_config(arguments: argparse.Namespace) -> RunConfig:
@@ -218,7 +224,8 @@ def to_config(arguments: argparse.Namespace) -> RunConfig:
         )
     natural = origin.model.image_size if origin else info.auto_image_size
     size = chosen["data"].get("image_size", natural)
-    data = DataConfig(**chosen["data"] | {"source": info.source, "image_size": size, "class_names": info.class_names})
+    found = {"source": info.source, "image_size": size, "class_names": info.class_names}
+    data = DataConfig(**{"window": info.window} | chosen["data"] | found)
     recipe = arguments.recipe or default_recipe(start, chosen["training"].get("learn_from", "labels"))
     training = TrainingConfig(**RECIPES[recipe].model_dump() | chosen["training"])
     if fine_tuning:
@@ -365,7 +372,7 @@ def _names(text: str) -> tuple[str, ...]:
     return tuple(name.strip() for name in text.split(",") if name.strip())
 
 
-def window(text: str) -> tuple[float, float]:
+def _window(text: str) -> tuple[float, float]:
     """Read two numbers with a comma between them, as the ``type`` of an argument."""
     try:
         low, high = (float(part) for part in text.split(","))
@@ -411,3 +418,11 @@ def _image_size(text: str) -> int | str:
         return "auto" if text == "auto" else int(text)
     except ValueError:
         raise argparse.ArgumentTypeError(f"{text!r} is neither auto nor a number of pixels") from None
+
+
+_READERS: dict[str, tuple[Callable[[str], Any], str]] = {
+    "image_size": (_image_size, "auto|N"),
+    "mended": (_names, "NAME,..."),
+    "window": (_window, "LOW,HIGH"),
+}
+"""How the text of a flag is read, and what stands for it in the help."""

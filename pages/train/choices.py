@@ -164,7 +164,7 @@ class Space:
         )
 
     def images(self, values: Values) -> DataConfig:
-        return DataConfig(source=self.info.source, image_size=values["size"], class_names=self.info.class_names)
+        return self.info.config(values["size"])
 
     def training(self, values: Values) -> TrainingConfig:
         """Return the recipe with the chosen values."""

@@ -12,6 +12,7 @@ from pages.ui import stand_in_images
 from pages.ui.cached_models import IMAGE_ID, PickedImage, validation, validation_split
 from pages.ui.link_state import complete, stored
 from pages.ui.text import show_error
+from vit.data.files.colours import Colours
 from vit.data.files.images import FILE_BYTES_MAX, open_image
 from vit.errors import DataError, UserError
 from vit.runs import Run
@@ -60,7 +61,7 @@ def pick_image(run: Run) -> PickedImage | None:
     count = _count(run)
     if image_id is None:
         st.caption("Upload an image to look at:")
-        _upload_button()
+        _upload_button(run)
         return None
     complete("image", image_id)
     chosen = st.selectbox(
@@ -86,7 +87,7 @@ def pick_image(run: Run) -> PickedImage | None:
             args=(step, count),
             disabled=count < 2 or (step != 0 and not on_validation),
         )
-    _upload_button()
+    _upload_button(run)
     if chosen is not None and chosen != known_image(chosen, run):
         st.rerun()  # a link to a missing image; the next run corrects it before the list is made
     try:
@@ -143,12 +144,13 @@ def _step(step: int, count: int) -> None:
     st.session_state["image"] = f"val-{(here + step) % count if step else random.randrange(count)}"
 
 
-def _upload_button() -> None:
+def _upload_button(run: Run) -> None:
     with st.popover("Upload", icon=":material/upload:"):
         st.file_uploader(
             "Your own image",
             key="attention_upload",
             on_change=_take_upload,
+            args=(run,),
             max_upload_size=access.upload_mb(FILE_BYTES_MAX // 2**20),
             help=access.own_words() or None,
         )
@@ -156,12 +158,13 @@ def _upload_button() -> None:
             show_error(DataError(problem))
 
 
-def _take_upload() -> None:
+def _take_upload(run: Run) -> None:
     file = st.session_state["attention_upload"]
     st.session_state["attention_upload_problem"] = None
     if file is None:
         return
     try:
-        st.session_state["image"] = f"pic-{access.save_picture(open_image(file, name=file.name))}"
+        image = open_image(file, name=file.name, colours=Colours.of(run.config.data))
+        st.session_state["image"] = f"pic-{access.save_picture(image)}"
     except UserError as error:
         st.session_state["attention_upload_problem"] = str(error)

@@ -317,3 +317,23 @@ def test_a_stopped_run_is_resumed_to_its_end(trained, call):
     assert status == 0
     assert (json.loads(out)["state"], json.loads(out)["epochs"]) == ("finished", 3)
     assert [line["epoch"] for line in run.metrics()[0] if line["event"] == "epoch"] == [1, 2, 3]
+
+
+def test_train_tells_what_it_left_out_and_fails_when_that_is_most(home, call, tmp_path):
+    for index in range(40):
+        path = tmp_path / "pets" / ("cat", "dog")[index % 2] / f"{index}.png"
+        path.parent.mkdir(parents=True, exist_ok=True)
+        if index < 12:
+            Image.fromarray(np.random.default_rng(index).integers(0, 255, (32, 32, 3), np.uint8)).save(path)
+        else:
+            path.write_bytes(b"no image")
+    line = f"train --dataset {tmp_path / 'pets'} --depth 1 --num-heads 1 --embed-dim 16 --image-size 32 --epochs 1"
+    status, _, errors = call(f"{line} --data-seed 1 --run one")
+    assert status == 2
+    assert "28 files are left out:" in errors
+    assert errors.count("not an image that can be read") == 6  # five reasons, and the error
+    assert "28 of the 40 files cannot be read as images" in errors
+    assert not (checkpoints_dir() / "one").exists()
+    status, _, errors = call(f"{line} --data-seed 1 --allow-unreadable --run one")
+    assert (status, runs.get_run("one").state) == (0, "finished")
+    assert "28 files are left out:" in errors

@@ -93,7 +93,7 @@ def run(arguments: argparse.Namespace) -> int:
 
     if arguments.out.suffix not in (".npz", ".png"):
         raise SettingsError(f"--out {arguments.out} has an unknown ending: choose a name that ends in .npz or .png.")
-    image = open_image(arguments.image)
+    image = open_image(arguments.image, runs.get_run(arguments.run).config.data)
     model, info = weights.load_checkpoint(arguments.run)
     maps = compute_maps(arguments, image, model, info)
     if maps.record is not None and maps.record.caveat:

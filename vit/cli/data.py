@@ -1,9 +1,10 @@
 """``python -m vit data``: download, decode and cache a data set."""
 
 import argparse
+from dataclasses import replace
 
 from vit.cli.common import count, counter, print_result, say
-from vit.config import DataConfig
+from vit.flags import add_reading_flags
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
@@ -20,23 +21,34 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         metavar="N",
         help="width and height in pixels (default: the data's own size, 64 at most)",
     )
+    add_reading_flags(parser)
 
 
 def run(arguments: argparse.Namespace) -> int:
     """Prepare the data set, and print how many images it has."""
-    from vit.data import describe, load
+    from vit.data import check_readable, describe, load
     from vit.data.catalog import catalog
 
     info = describe(arguments.dataset)
     if not info.ready:
         catalog.download(arguments.dataset, progress=counter("bytes"))
         info = describe(arguments.dataset)
+    info = replace(
+        info,
+        ground=arguments.ground or info.ground,
+        window=arguments.window or info.window,
+        allow_unreadable=bool(arguments.allow_unreadable),
+    )
     size = arguments.image_size or info.auto_image_size
-    data = load(DataConfig(source=info.source, image_size=size), progress=counter("images"))
+    config = info.config(size)
+    data = load(config, progress=counter("images"))
     assert data.train is not None
     assert data.val is not None
     for skipped in data.skipped:
         say(f"skipped {skipped.file}: {skipped.reason}")
+    for remark in data.remarks:
+        say(remark)
+    check_readable(data, config)
     result = {
         "dataset": data.source,
         "class_names": list(data.class_names),
@@ -44,6 +56,7 @@ def run(arguments: argparse.Namespace) -> int:
         "train_images": len(data.train.labels),
         "val_images": len(data.val.labels),
         "skipped": len(data.skipped),
+        "remarks": list(data.remarks),
     }
     text = (
         f"{result['train_images']} training and {result['val_images']} validation images in {len(data.class_names)} "

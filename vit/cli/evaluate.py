@@ -1,23 +1,18 @@
 """``python -m vit evaluate`` and ``predict``: how well a run does, and what it says of images."""
 
 import argparse
-from dataclasses import replace
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import numpy as np
 
 from vit import runs
 from vit.cli.common import BAD_INPUT, count, counter, open_image, print_result, say
-from vit.config import DataConfig, TransformerConfig
+from vit.config import EVALUATED_SPLITS, TransformerConfig
 from vit.errors import DataError, SettingsError
 from vit.runs import Run
 from vit.runs.dependence import Dependence, keep_dependence, read_dependence
 from vit.support.untrusted_text import bare
-
-if TYPE_CHECKING:
-    from vit.data import Split
-    from vit.runs.weights import CheckpointInfo
 
 LABEL_COLUMNS = 40
 
@@ -30,6 +25,11 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         help="evaluate on another data set, whose classes are matched by name (default: the run's own)",
     )
     parser.add_argument(
+        "--split",
+        choices=EVALUATED_SPLITS,
+        help="which images (default: val; of another data set without splits, all)",
+    )
+    parser.add_argument(
         "--dependence", action="store_true", help="measure the attention dependence if the run has none, and store it"
     )
 
@@ -40,16 +40,19 @@ def add_predict_arguments(parser: argparse.ArgumentParser) -> None:
 
 
 def evaluate(arguments: argparse.Namespace) -> int:
-    """Print accuracy, confusion matrix and scores on validation images."""
-    from vit import evaluation
+    """Print accuracy, confusion matrix and scores on validation images, or on those of another split."""
+    from vit import evaluated_images, evaluation
     from vit.runs import weights
 
     if arguments.dependence and arguments.dataset is not None:
         raise SettingsError("--dependence measures on the run's own validation images: leave --dataset out.")
     model, info = weights.load_checkpoint(arguments.run)
-    split = _validation_images(info, arguments.dataset)
+    images = evaluated_images.load(info, arguments.dataset, arguments.split, progress=counter("images"))
+    if words := images.words():
+        say(words)
+    scores = evaluation.joined([evaluation.evaluate(model, info, split) for split in images.splits.values()])
     result = {"run": runs.get_run(arguments.run).name, "dataset": arguments.dataset or info.dataset}
-    result |= evaluation.evaluate(model, info, split).to_dict()
+    result |= {"split": images.name, "overlap_with_training": images.overlap} | scores.to_dict()
     lines = [_scores(result)]
     if arguments.dataset is None:  # it is measured on the run's own images
         found = _dependence(runs.get_run(arguments.run), measure=arguments.dependence)
@@ -69,7 +72,7 @@ def predict(arguments: argparse.Namespace) -> int:
     predictions: list[dict[str, Any]] = []
     for path in arguments.images:
         try:
-            pictures[path] = open_image(path)
+            pictures[path] = open_image(path, info.config.data)
         except DataError as error:
             say(f"vit predict: {error}")
             predictions.append({"image": str(path), "error": str(error)})
@@ -91,41 +94,6 @@ def predict(arguments: argparse.Namespace) -> int:
         result = {"run": runs.get_run(arguments.run).name, "predictions": predictions}
         print_result(result, arguments.json, "\n".join(lines))
     return 0 if pictures else BAD_INPUT
-
-
-def _validation_images(info: "CheckpointInfo", dataset: str | None) -> "Split":
-    """Return the run's own validation images, or those of another data set with the labels of the model."""
-    from vit.classes import join_names, match_classes, require_classes
-    from vit.data import describe
-
-    require_classes(info.config.model)
-    if dataset is None:
-        if not info.config.data.source:
-            raise DataError(
-                "The images that this model was trained on are not on this machine: name a data set with some of its "
-                f"classes, --dataset PATH; among the classes are {join_names(info.class_names)}."
-            )
-        return _load(info.config.data)
-    ours = match_classes(describe(dataset).class_names, info.class_names, dataset)
-    split = _load(
-        DataConfig(
-            source=dataset,
-            image_size=info.image_size,
-            mean=info.mean,
-            std=info.std,
-            crop_pct=info.crop_pct,
-            interpolation=info.interpolation,
-        )
-    )
-    return replace(split, labels=ours[np.asarray(split.labels)])
-
-
-def _load(config: DataConfig) -> "Split":
-    from vit.data import load
-
-    split = load(config, splits=("val",), progress=counter("images")).val
-    assert split is not None
-    return split
 
 
 def _dependence(run: Run, *, measure: bool) -> Dependence | None:
@@ -153,7 +121,12 @@ def _dependence_text(run: Run, found: Dependence | None) -> str:
 
 def _scores(result: dict[str, Any]) -> str:
     width = min(LABEL_COLUMNS, max(len(bare(name)) for name in result["class_names"]))
-    lines = [f"accuracy {result['accuracy']:.4f} on {result['images']} images of {bare(result['dataset'])}"]
+    low, high = result["accuracy_interval"]
+    which = {"val": "validation ", "train": "training ", "test": "test "}.get(result["split"], "")
+    lines = [
+        f"accuracy {result['accuracy']:.4f} ({low:.3f} to {high:.3f}) on {result['images']} {which}images of "
+        f"{bare(result['dataset'])}"
+    ]
     for row in result["per_class"]:
         scores = "  ".join(f"{score} {row[score]:.3f}" for score in ("precision", "recall", "f1"))
         lines.append(f"  {bare(row['label']):{width}}  {scores}")

@@ -12,7 +12,7 @@ from contextlib import contextmanager
 from typing import TYPE_CHECKING, Any, get_args
 
 from vit import jobs, runs
-from vit.cli.common import counter, print_result, say
+from vit.cli.common import counter, print_result, say, say_reading
 from vit.errors import SettingsError
 from vit.flags import add_flags, to_config
 from vit.sweeps import sweep
@@ -82,10 +82,12 @@ def _run(arguments: argparse.Namespace) -> sweep.Sweep:
             sweep.stop([member.run for member in sweep.find(arguments.sweep).members])
         return sweep.find(arguments.sweep) if arguments.stop else _follow(arguments.sweep)
     config = _config(arguments)
-    from vit.data import load
+    from vit.data import check_readable, load
 
     with _queue(arguments.ray) as cluster:
-        load(config.base.data, progress=counter("images"))  # before a run exists: unusable images are bad input
+        data = load(config.base.data, progress=counter("images"))  # before a run exists: unusable images are bad input
+        say_reading(data)
+        check_readable(data, config.base.data)
         begun = sweep.start(config, jobs.start if cluster is None else cluster.begin)
         found = sweep.find(config.name)
         again = []

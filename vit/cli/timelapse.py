@@ -62,7 +62,8 @@ def run(arguments: argparse.Namespace) -> int:
     if make is None:
         raise SettingsError(f"--out {arguments.out} has an unknown ending: choose a name that ends in .gif or .mp4.")
     film.check_seconds(arguments.seconds)
-    source = FilmSource(runs.get_run(arguments.run), open_image(arguments.image))
+    run = runs.get_run(arguments.run)
+    source = FilmSource(run, open_image(arguments.image, run.config.data))
     frames, caveat = draw_frames(arguments, source, counter("frames"))
     if caveat:
         say(caveat)

@@ -6,7 +6,7 @@ import time
 from typing import Any
 
 from vit import distributed, jobs, runs
-from vit.cli.common import count, counter, print_result, say
+from vit.cli.common import count, counter, print_result, say, say_reading
 from vit.config import RunConfig, TrainingConfig, words
 from vit.errors import RunError, SettingsError
 from vit.exports import tensorboard
@@ -39,7 +39,7 @@ def add_restart_arguments(parser: argparse.ArgumentParser) -> None:
 
 def train(arguments: argparse.Namespace) -> int:
     """Train a new run."""
-    from vit.data import load
+    from vit.data import check_readable, load
 
     if run := jobs.relaunched_run():
         return _continue(run, arguments.json)
@@ -49,7 +49,9 @@ def train(arguments: argparse.Namespace) -> int:
         runs.check_name(arguments.run)
     if config.training.tensorboard:
         optional_packages.require(tensorboard.PURPOSE, "tensorboard")
-    load(config.data, progress=counter("images"))  # before the run exists: unusable images are bad input
+    data = load(config.data, progress=counter("images"))  # before the run exists: unusable images are bad input
+    say_reading(data)
+    check_readable(data, config.data)
     name = arguments.run or (arguments.preset and runs.free_name(arguments.preset))
     run = runs.create(name, config)
     say(f"run {run.name} in {run.path}")

@@ -4,7 +4,7 @@ They are the only source of bounds, defaults, titles and descriptions.
 """
 
 from vit.config.base import Settings
-from vit.config.data import AUTO_IMAGE_SIZE_MAX, DataConfig, Ground, Interpolation, Window
+from vit.config.data import AUTO_IMAGE_SIZE_MAX, EVALUATED_SPLITS, DataConfig, Ground, Interpolation, Window
 from vit.config.model import (
     DEPARTURES,
     DEPTHS,
@@ -53,6 +53,7 @@ __all__ = [
     "DEPTHS",
     "DROPOUTS",
     "EPOCHS",
+    "EVALUATED_SPLITS",
     "HEADS",
     "HEAD_DIMS",
     "IMAGE_SIZES",

@@ -9,6 +9,8 @@ from vit.support.untrusted_text import check_classes, check_unicode
 
 AUTO_IMAGE_SIZE_MAX = 64
 """Largest image size that ``--image-size auto`` chooses."""
+EVALUATED_SPLITS = ("train", "val", "test", "all")
+"""The images that a run can be evaluated on."""
 Interpolation = Literal["bicubic", "bilinear"]
 Ground = Literal["white", "grey", "black", "checker"]
 

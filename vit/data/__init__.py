@@ -19,6 +19,7 @@ from vit.data.files.images import Square
 from vit.data.files.uploads import list_uploads, store_upload, upload_title
 from vit.data.records import DataInfo, ImageData, Skipped, Split
 from vit.data.sources import SCENES, DataSource, find
+from vit.data.told import check_readable
 from vit.errors import DataError
 
 __all__ = [
@@ -26,6 +27,8 @@ __all__ = [
     "ImageData",
     "Skipped",
     "Split",
+    "check_readable",
+    "class_names",
     "describe",
     "is_prepared",
     "load",
@@ -104,6 +107,15 @@ def load_split(config: DataConfig, split: str, *, progress: Progress | None = No
         DataError: as in :func:`load`, or the data set has no such split.
     """
     return _loaded(config, _find(config, to_train=split == "train"), (split,), progress)[0][split]
+
+
+def class_names(source: str) -> tuple[str, ...]:
+    """Return the classes of a data set, which needs no training images.
+
+    Raises:
+        DataError: there is no such source, or it is not a set of images in classes.
+    """
+    return find(source, to_train=False).class_names
 
 
 def own_splits(source: str) -> tuple[str, ...]:

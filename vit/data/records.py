@@ -4,7 +4,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from vit.config import Window
+from vit.config import DataConfig, Ground, Window
 
 
 @dataclass(frozen=True)
@@ -82,6 +82,8 @@ class DataInfo:
         skipped: files that the scan left out.
         window: the values of greyscale with more than 8 bits that become black and white; None without such images.
         remarks: sentences about how the layout and the names of the files were read.
+        ground: what is chosen to be shown behind transparent images.
+        allow_unreadable: whether it is chosen to train although more than half of the files cannot be read.
     """
 
     source: str
@@ -97,3 +99,16 @@ class DataInfo:
     skipped: tuple[Skipped, ...] = ()
     window: Window | None = None
     remarks: tuple[str, ...] = ()
+    ground: Ground = "white"
+    allow_unreadable: bool = False
+
+    def config(self, image_size: int) -> DataConfig:
+        """Return the settings of a training on all images, at this size."""
+        return DataConfig(
+            source=self.source,
+            image_size=image_size,
+            class_names=self.class_names,
+            ground=self.ground,
+            window=self.window,
+            allow_unreadable=self.allow_unreadable,
+        )

@@ -4,7 +4,7 @@ from collections.abc import Iterator, Mapping
 
 import numpy as np
 
-from vit.config import Ground, Window
+from vit.config import DataConfig, Ground, Window
 from vit.data.files.colours import window_words
 from vit.data.records import ImageData, Split
 from vit.errors import DataError
@@ -54,12 +54,14 @@ def overlap(judged: Split, train: Split) -> int:
     return int(np.isin(judged.digests, train.digests).sum())
 
 
-def check_readable(data: ImageData) -> None:
-    """Check that at least half of the files of the classes can be read.
+def check_readable(data: ImageData, config: DataConfig) -> None:
+    """Check that at least half of the files of the classes can be read, unless the settings allow fewer.
 
     Raises:
         DataError: more than half cannot.
     """
+    if config.allow_unreadable:
+        return
     splits = [split for split in (data.train, data.val) if split is not None]
     lost, kept = sum(split.unreadable for split in splits), sum(len(split) for split in splits)
     if lost > kept:

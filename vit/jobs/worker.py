@@ -232,6 +232,7 @@ def _say(journal: Journal, stopped: Callable[[], bool], message: str, **changes:
 def _train(run: Run, journal: Journal, stopped: Callable[[], bool], resume: bool, world: World) -> None:
     """Train in this process, alone or as rank 0, and write all events."""
     from vit import networks, trainer
+    from vit.data import check_readable
     from vit.data.batches import steps_per_epoch
     from vit.jobs import environment as environments
     from vit.runs.weights import save_model
@@ -257,6 +258,10 @@ def _train(run: Run, journal: Journal, stopped: Callable[[], bool], resume: bool
         journal.log(f"left out {skipped.file}: {skipped.reason}")
     if len(data.skipped) > LISTED_FILES:
         journal.log(f"left out {len(data.skipped) - LISTED_FILES} more files")
+    for remark in data.remarks:
+        journal.log(remark)
+    if checkpoint is None:
+        check_readable(data, config.data)
     if not run.has_weights and initial is None:  # so that a run that is killed in its first epoch can be opened
         random = networks.build_model(config.model, seed=config.training.seed).state_dict()
         save_model(run.path, random, {"epoch": 0, "validated": False})

@@ -140,7 +140,7 @@ def test_a_heic_image_is_read_or_the_package_is_named():
     file = io.BytesIO()
     image = Image.fromarray(pixels(3, (64, 48)))
     pillow_heif.from_pillow(image).save(file, quality=95)
-    assert np.abs(np.asarray(open_image(file.getvalue())).astype(int) - np.asarray(image)).mean() < 10
+    assert np.abs(np.asarray(open_image(file.getvalue())).astype(int) - np.asarray(image)).mean() < 20
 
 
 def test_a_video_is_not_called_heic():

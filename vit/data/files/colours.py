@@ -9,7 +9,7 @@ from typing import NamedTuple
 import numpy as np
 from PIL import Image
 
-from vit.config import Ground, Window
+from vit.config import DataConfig, Ground, Window
 
 LARGE = 8_000_000
 """Images with more pixels are converted in bands."""
@@ -34,6 +34,11 @@ class Colours(NamedTuple):
 
     ground: Ground = "white"
     window: Window | None = None
+
+    @classmethod
+    def of(cls, config: DataConfig) -> "Colours":
+        """Return the settings of a data set."""
+        return cls(config.ground, config.window)
 
 
 PLAIN = Colours()

@@ -74,7 +74,7 @@ class Index:
     @property
     def own_splits(self) -> tuple[str, ...]:
         """The splits that are folders of the data set; empty if it has only classes."""
-        splits = {"train": self.train, "val": self.val if self.val != self.test else (), "test": self.test}
+        splits = {"train": self.train, "val": self.val, "test": self.test}
         return tuple(split for split, files in splits.items() if files) if self.val or self.test else ()
 
     def files(self, split: str, *, seed: int = 0, count: int | None = None) -> list[File]:
