@@ -75,7 +75,8 @@ def load(
         info: the run.
         source: another data set, whose classes are matched by name; None for the run's own. If it is the run's own, the
             run's seed decides which images are held out.
-        split: one of :data:`vit.config.EVALUATED_SPLITS`; None for the validation images, or all images of another set without splits.
+        split: one of :data:`vit.config.EVALUATED_SPLITS`; None for the validation images, or all images of another set
+            without splits.
         progress: called with (images done, images in total).
 
     Raises:

@@ -14,13 +14,14 @@ from PIL import Image
 from pages.access import cleanup
 from pages.access.identity import admission_lock, bounds, owner, require_visitor
 from pages.server.limits import MB, DemoLimits
-from vit import data
+from vit import data, runs
 from vit.data import DataInfo
 from vit.data.catalog import catalog
-from vit.data.files import pictures, zips
-from vit.data.files.uploads import list_uploads
-from vit.errors import DataError
+from vit.data.files import pictures, uploads, zips
+from vit.data.files.uploads import Upload, list_uploads
+from vit.errors import DataError, RunError
 from vit.paths import data_dir, owned_dir
+from vit.runs import Run
 from vit.runs.privacy import last_name
 
 
@@ -91,6 +92,30 @@ def store_upload(file: BinaryIO) -> str:
     cleanup.touch(Path(source))
     cleanup.measure_anew()
     return source
+
+
+def stored_uploads() -> list[Upload]:
+    """Return the visitor's uploads with their sizes, newest first."""
+    return uploads.stored_uploads(owner())
+
+
+def runs_with(source: str) -> list[Run]:
+    """Return the visitor's runs that use a data set."""
+    return [run for run in runs.list_runs() if run.config.data.source == source and run.config.owner == owner()]
+
+
+def delete_upload(source: str) -> None:
+    """Delete an upload of the visitor.
+
+    Raises:
+        UserError: it does not exist, or a run is training on it or waits to do so.
+    """
+    active = [run.name for run in runs_with(source) if run.active]
+    if active:
+        raise RunError(f"The run {active[0]!r} needs these images: stop it, or wait until it ends.")
+    uploads.delete_upload(source, owner())
+    offered.clear()
+    cleanup.measure_anew()
 
 
 def upload_mb(most: int | None = None) -> int | None:

@@ -1,7 +1,8 @@
 """The images of a new run: which data set, where it comes from, and what it contains."""
 
 import os
-from typing import Any
+from dataclasses import dataclass, replace
+from typing import Any, get_args
 
 import streamlit as st
 
@@ -10,8 +11,9 @@ from pages.access.images import offered
 from pages.ui.background import Progress, Task, download_tasks, show_failure
 from pages.ui.demo_notice import upload_words
 from pages.ui.text import CAPTION_COLUMNS, plain, show_error
+from pages.ui.wording import size
 from vit import data
-from vit.config import DataConfig, words
+from vit.config import DataConfig, Ground, words
 from vit.data import DataInfo, Skipped
 from vit.data.catalog import catalog
 from vit.errors import UserError
@@ -37,7 +39,7 @@ def describe(source: str) -> DataInfo:
 @st.cache_data(max_entries=32, show_spinner="Reading a few images")
 def samples(info: DataInfo) -> list[tuple]:
     """Return a few training images, (h w c), with their classes."""
-    return data.sample(info.source, SAMPLES, image_size=info.auto_image_size)
+    return data.sample(info.source, SAMPLES, image_size=info.auto_image_size, ground=info.ground, window=info.window)
 
 
 def choose_data() -> DataInfo | None:
@@ -54,13 +56,58 @@ def choose_data() -> DataInfo | None:
         if not info.ready:
             offer_download(info)
             return None
-        show_counts(info)
-        show_samples(info)
-        show_skipped(info)
+        return show_images(info)
     except UserError as error:
         show_error(error)
         return None
+
+
+def show_images(info: DataInfo) -> DataInfo | None:
+    """Show what a data set contains and what is unusual about it; return it with the choices that this offers.
+
+    Returns:
+        None if most of its files cannot be read, unless the visitor chooses to use the rest.
+
+    Raises:
+        UserError: it cannot be read.
+    """
+    info = replace(info, ground=st.session_state.get("ground") or "white")
+    counts, samples_row, rest = st.container(), st.container(), st.container()
+    with rest:
+        whole = read_all(info)
+    with counts:
+        show_counts(info, whole)
+    with samples_row:
+        show_samples(info)
+    with rest:
+        for remark in info.remarks if whole is None else whole.remarks:
+            st.caption(f":material/info: {plain(remark)}")
+        show_listed("skipped", [*(info.skipped if whole is None else whole.skipped)])
+        plain_images = [Skipped(file, "All pixels have the same colour.") for file in whole.one_colour] if whole else []
+        show_listed("of one colour", plain_images)
+        if plain_images or info.ground != "white":
+            choose_ground()
+        if whole and whole.mostly_unreadable:
+            st.warning(whole.mostly_unreadable, icon=":material/broken_image:")
+            if not st.toggle(words.title(DataConfig, "allow_unreadable"), key="allow_unreadable"):
+                return None
+            info = replace(info, allow_unreadable=True)
     return info
+
+
+def choose_ground() -> None:
+    """Choose what is shown behind transparent images."""
+    st.segmented_control(
+        words.title(DataConfig, "ground"),
+        get_args(Ground),
+        default="white",
+        required=True,
+        format_func=str.capitalize,
+        key="ground",
+        bind="query-params",
+        persist_state="session",
+        help=f"{words.description(DataConfig, 'ground')}.",
+    )
 
 
 def choose_source() -> str:
@@ -101,18 +148,58 @@ def receive_upload() -> None:
             f"Without val/, a fifth of the images is used for validation. {upload_words()}"
         )
         file = st.file_uploader("Zip file", type="zip", key=f"upload-{round_}", max_upload_size=access.upload_mb())
-        if file is None:
-            return
-        try:
-            with st.spinner("Unpacking"):
-                source = access.store_upload(file)
-        except UserError as error:
-            show_error(error)
+        source = unpack(file) if file is not None else None
+        show_uploads()
+        if source is None:
             return
     # A new uploader releases the bytes of the file, which is unpacked in the data folder now.
     st.session_state["upload_round"] = round_ + 1
     offered.clear()
     st.session_state["data"] = source
+    st.rerun()
+
+
+def unpack(file: Any) -> str | None:
+    """Unpack an uploaded zip and return its source; show an error and return None if it cannot be used."""
+    try:
+        with st.spinner("Unpacking"):
+            return access.store_upload(file)
+    except UserError as error:
+        show_error(error)
+        return None
+
+
+def show_uploads() -> None:
+    """List the visitor's uploads with their sizes, each with a button that deletes it."""
+    stored = access.stored_uploads()
+    if not stored:
+        return
+    st.markdown(f"**Your uploads**, {size(sum(upload.size for upload in stored))} in all")
+    for index, upload in enumerate(stored):
+        with st.container(horizontal=True, vertical_alignment="center"):
+            st.markdown(f"{plain(upload.title)}, {size(upload.size)}")
+            with st.popover("Delete", icon=":material/delete:", key=f"delete-upload-{index}"):
+                users = len(access.runs_with(upload.source))
+                st.write(
+                    f"Delete these images? {users} of your runs {'was' if users == 1 else 'were'} trained on them and "
+                    f"{'loses its' if users == 1 else 'lose their'} validation images."
+                    if users
+                    else "Delete these images? No run uses them."
+                )
+                if st.button("Delete the images", key=f"really-delete-upload-{index}"):
+                    delete_upload(upload.source)
+
+
+def delete_upload(source: str) -> None:
+    """Delete an upload, and choose another data set if it was chosen."""
+    try:
+        access.delete_upload(source)
+    except UserError as error:
+        show_error(error)
+        return
+    describe.clear()
+    if st.session_state.get("data") == source:
+        st.session_state["data"] = data.SCENES
     st.rerun()
 
 
@@ -152,12 +239,12 @@ def show_download(download: Task[Any]) -> None:
     st.button("Stop the download", icon=":material/stop:", on_click=download.stop, key="stop-download")
 
 
-def show_counts(info: DataInfo) -> None:
-    """Show the numbers of images and classes in one line."""
+def show_counts(info: DataInfo, whole: "Reading | None") -> None:
+    """Show the numbers of images and classes in one line; of the readable images, if all were read."""
     names = ", ".join(plain(name) for name in info.class_names[:12]) + (" …" if len(info.class_names) > 12 else "")
+    train, val = (info.train_count, info.val_count) if whole is None else (whole.train_count, whole.val_count)
     st.markdown(
-        f"**{info.train_count:,}** training images, **{info.val_count:,}** validation images, "
-        f"**{len(info.class_names)}** classes: {names}"
+        f"**{train:,}** training images, **{val:,}** validation images, **{len(info.class_names)}** classes: {names}"
     )
 
 
@@ -167,36 +254,74 @@ def show_samples(info: DataInfo) -> None:
             st.image(image, caption=plain(label, CAPTION_COLUMNS), width="stretch", alt=f"Sample of the class {label}")
 
 
-def show_skipped(info: DataInfo) -> None:
-    """List the files that cannot be used; to find them, all images of a folder or zip are read, as in training."""
-    skipped, count = info.skipped, info.train_count + info.val_count
-    if os.path.isabs(info.source) and (
+def show_listed(what: str, files: list[Skipped]) -> None:
+    """List files, each with what is wrong with it."""
+    if not files:
+        return
+    title = f"{len(files):,} {'file' if len(files) == 1 else 'files'} {what}"
+    with st.expander(title, icon=":material/warning:"):
+        rows = [{"File": in_cell(item.file), "Reason": in_cell(item.reason)} for item in files[:1000]]
+        st.dataframe(rows, hide_index=True, alt=f"Files {what}, and why")
+
+
+@dataclass(frozen=True)
+class Reading:
+    """What was found when all images were read.
+
+    Attributes:
+        train_count, val_count: images that can be read.
+        one_colour: files all of whose pixels have the same colour.
+        mostly_unreadable: a sentence if most of the files cannot be read; empty otherwise.
+    """
+
+    train_count: int
+    val_count: int
+    skipped: tuple[Skipped, ...]
+    one_colour: tuple[str, ...]
+    remarks: tuple[str, ...]
+    mostly_unreadable: str
+
+
+def read_all(info: DataInfo) -> Reading | None:
+    """Read all images of a folder or zip, as in training; None if it is large and the visitor has not asked for it."""
+    count = info.train_count + info.val_count
+    if not os.path.isabs(info.source) or not (
         count <= READ_AT_ONCE
-        or info in st.session_state.get("unreadable", {})
+        or info in st.session_state.get("read_images", {})
         or st.button("Check that every image can be read", icon=":material/fact_check:")
     ):
-        skipped = unreadable(info)
-        if not skipped:
-            st.caption(f":material/check: All {count:,} images can be read.")
-    if skipped:
-        title = f"{len(skipped):,} file{'' if len(skipped) == 1 else 's'} skipped"
-        with st.expander(title, icon=":material/warning:"):
-            rows = [{"File": in_cell(item.file), "Reason": in_cell(item.reason)} for item in skipped[:1000]]
-            st.dataframe(rows, hide_index=True, alt="Skipped files, and why")
+        return None
+    whole = _read(info)
+    if not whole.skipped:
+        st.caption(f":material/check: All {count:,} images can be read.")
+    return whole
 
 
-def unreadable(info: DataInfo) -> tuple[Skipped, ...]:
-    """Read all images and return the files that cannot be used; the decoded images are cached for the training."""
-    found = st.session_state.setdefault("unreadable", {})
+def _read(info: DataInfo) -> Reading:
+    """Read all images, or return what was found before; the decoded images are cached for the training."""
+    found: dict[DataInfo, Reading] = st.session_state.setdefault("read_images", {})
     if info not in found:
         bar = st.progress(0.0, text="Reading the images")
-        config = DataConfig(source=info.source, image_size=info.auto_image_size)
+        config = info.config(info.auto_image_size)
 
         def progress(done: int, total: int) -> None:
             bar.progress(done / total, f"Image {done:,} of {total:,}")
 
         whole = data.load(config, progress=progress)
         bar.empty()
+        train, val = whole.splits()
+        mostly_unreadable = ""
+        try:
+            data.check_readable(whole, config)
+        except UserError as error:
+            mostly_unreadable = str(error)
         found.clear()
-        found[info] = whole.skipped
+        found[info] = Reading(
+            len(train),
+            len(val),
+            whole.skipped,
+            (*train.one_colour, *val.one_colour),
+            whole.remarks,
+            mostly_unreadable,
+        )
     return found[info]

@@ -68,8 +68,8 @@ def check_readable(data: ImageData, config: DataConfig) -> None:
         first = data.skipped[-lost]
         raise DataError(
             f"{lost:,} of the {lost + kept:,} files cannot be read as images, such as {first.file}: "
-            f"{first.reason[:1].lower()}{first.reason[1:].rstrip('.')}. Repair them, or choose to use the readable "
-            "rest (--allow-unreadable)."
+            f"{first.reason[:1].lower()}{first.reason[1:].rstrip('.')}. Repair them, or allow it (--allow-unreadable on "
+            "the command line)."
         )
 
 

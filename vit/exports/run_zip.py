@@ -24,7 +24,7 @@ from vit.config import SNAPSHOTS_MAX, RunConfig
 from vit.data import title
 from vit.data.files import zips
 from vit.data.files.images import FILE_BYTES_MAX, open_image
-from vit.data.files.uploads import BYTES_MAX, RATIO_FREE_BYTES, RATIO_MAX
+from vit.data.files.zips import BYTES_MAX, RATIO_FREE_BYTES, RATIO_MAX
 from vit.errors import DataError, RunError, UserError
 from vit.paths import checkpoints_dir
 from vit.runs import Run, Status, dependence

@@ -7,10 +7,12 @@ counted while they are expanded, because declared sizes may be wrong.
 import hashlib
 import os
 import re
+import secrets
 import shutil
 import zipfile
+from contextlib import suppress
 from pathlib import Path
-from typing import BinaryIO
+from typing import BinaryIO, NamedTuple
 
 from vit.data.files import folders, zips
 from vit.data.files.zip_names import read_names
@@ -24,6 +26,14 @@ _SIGNATURES = re.compile(
     re.DOTALL,
 )
 """The first bytes of zip, gzip, bzip2, xz, 7z, RAR, zstd and tar files."""
+
+
+class Upload(NamedTuple):
+    """A stored upload: its source, its title, and its size on the disk in bytes."""
+
+    source: str
+    title: str
+    size: int
 
 
 def store_upload(
@@ -46,6 +56,7 @@ def store_upload(
     title = Path(name.replace("\\", "/")).name[:80] or "The upload"
     target = _folder(owner) / f"{zips.slug(name)}-{_digest(file)}"
     if target.is_dir():
+        folders.scan(target, title).check()
         return str(target)
     try:
         with zips.temporary_folder(_folder(owner)) as temporary:
@@ -65,6 +76,40 @@ def list_uploads(owner: str = "") -> list[str]:
         return []
     found = [entry for entry in _folder(owner).iterdir() if entry.is_dir() and not entry.name.startswith(".")]
     return [str(entry) for entry in sorted(found, key=lambda entry: entry.stat().st_mtime, reverse=True)]
+
+
+def stored_uploads(owner: str = "") -> list[Upload]:
+    """Return the stored uploads of this owner with their sizes, newest first, also those that cannot be read."""
+    return [
+        Upload(source, upload_title(source) or Path(source).name, _bytes(Path(source)))
+        for source in list_uploads(owner)
+    ]
+
+
+def delete_upload(source: str, owner: str = "") -> None:
+    """Delete an upload of this owner.
+
+    Raises:
+        DataError: the owner has no such upload, or it cannot be deleted.
+    """
+    if source not in list_uploads(owner):
+        raise DataError("This upload does not exist any more: choose another.")
+    folder = Path(source)
+    deleted = folder.with_name(f".deleted-{folder.name}-{secrets.token_hex(4)}")
+    try:
+        folder.rename(deleted)  # so that no reader finds half of it
+    except OSError as error:
+        raise DataError(f"{folder.name} cannot be deleted: {error.strerror or error}.") from error
+    shutil.rmtree(deleted, ignore_errors=True)
+
+
+def _bytes(folder: Path) -> int:
+    size = 0
+    for parent, _, names in os.walk(folder):
+        for name in names:
+            with suppress(OSError):
+                size += os.lstat(os.path.join(parent, name)).st_size
+    return size
 
 
 def upload_title(source: str) -> str | None:
