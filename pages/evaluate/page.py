@@ -60,8 +60,8 @@ def choose_split(run: Run) -> str:
         key="split",
         bind="query-params",
         persist_state="session",
-        help="Training images show what the model has learned by heart. Only images that it was not trained on show how "
-        "well it does on new ones.",
+        help="Training images show what the model has learned by heart. Only images that it was not trained on show "
+        "how well it does on new ones.",
     )
 
 
@@ -146,19 +146,15 @@ def between(interval: tuple[float, float]) -> str:
 def show_scores(run: Run, result: "Evaluation", calibration: "Calibration") -> None:
     """Show accuracy, mean F1, calibration error, the number of images and the attention dependence."""
     with st.grid(4, min_column_width=150):
-        accuracy_help = term(
-            "accuracy", here=f"95 % confidence interval (Wilson): {between(result.accuracy_interval)}."
-        )
-        st.metric("Accuracy", f"{result.accuracy:.1%}", border=True, help=accuracy_help)
+        st.metric("Accuracy", f"{result.accuracy:.1%}", border=True, help=term("accuracy"))
         mean_f1 = result.mean_f1
         rare = "The mean over the classes; rare classes count as much as frequent ones."
         st.metric("Mean F1", f"{mean_f1:.1%}", border=True, help=term("F1", here=rare))
-        error_help = term("calibration", here=f"95 % interval (bootstrap): {between(result.calibration_interval)}.")
-        st.metric("Calibration error", f"{calibration.ece:.1%}", border=True, help=error_help)
+        st.metric("Calibration error", f"{calibration.ece:.1%}", border=True, help=term("calibration"))
         st.metric("Images", f"{len(result.labels):,}", border=True, help=term("validation"))
     st.caption(
-        f"With 95 % confidence, the accuracy on new images of this kind is {between(result.accuracy_interval)}, and the "
-        f"calibration error {between(result.calibration_interval)}."
+        f"95 % intervals for new images of this kind: accuracy {between(result.accuracy_interval)} (Wilson), "
+        f"calibration error {between(result.calibration_interval)} (bootstrap)."
     )
     show_dependence(run)
 

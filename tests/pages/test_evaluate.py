@@ -52,7 +52,7 @@ def test_a_link_reproduces_the_view(several):
     app = open_page("evaluate", run="tiny-mean", true="dog", predicted="pizza", numbers="Share of the row")
     assert app.selectbox(key="run").value == "tiny-mean"
     assert app.selectbox(key="true").value == "dog"
-    assert app.get("segmented_control")[0].value == "Share of the row"
+    assert next(it for it in app.get("segmented_control") if it.key == "numbers").value == "Share of the row"
 
 
 def test_weights_without_a_validation_get_a_warning(trained):
@@ -70,3 +70,17 @@ def test_a_missing_data_set_shows_an_error(trained, photo_zip, tmp_path):
     copy.unlink()
     app = open_page("evaluate")
     assert len(app.error) == 1
+
+
+def test_training_images_can_be_evaluated_and_few_images_are_told(trained):
+    run = runs.find_run("tiny")
+    model, info = weights.load_checkpoint(run.path)
+    app = open_page("evaluate")
+    assert "only 20 images" in app.warning[0].value
+    assert any("too few to say" in text.value for text in app.markdown)
+    assert any("95 % intervals" in text.value for text in app.caption)
+    app = open_page("evaluate", split="train")
+    expected = evaluate(model, info, data.load(run.config.data).train)
+    assert app.metric[0].value == f"{expected.accuracy:.1%}"
+    assert not [link for link in app.main.get("page_link") if link.value == "Attention"]
+    assert any("trained on these images" in text.value for text in app.caption)

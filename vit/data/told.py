@@ -68,7 +68,7 @@ def check_readable(data: ImageData, config: DataConfig) -> None:
         first = data.skipped[-lost]
         raise DataError(
             f"{lost:,} of the {lost + kept:,} files cannot be read as images, such as {first.file}: "
-            f"{first.reason[:1].lower()}{first.reason[1:].rstrip('.')}. Repair them, or allow it (--allow-unreadable on "
+            f"{first.reason[:1].lower()}{first.reason[1:]} Repair them, or allow it (--allow-unreadable on "
             "the command line)."
         )
 

@@ -1,6 +1,7 @@
 """Train: the controls add up to what they say, and Start, Stop and the upload do the real thing."""
 
 import argparse
+import io
 import random
 import shlex
 import time
@@ -9,6 +10,7 @@ from dataclasses import replace
 from pathlib import Path
 
 import pytest
+from PIL import Image
 from streamlit.testing.v1 import AppTest
 
 from pages.train import course_ladder
@@ -21,6 +23,7 @@ from pages.train.recipe import recipe_words
 from pages.ui import polling
 from tests.conftest import tiny_config
 from tests.data.catalog.test_catalog import served, server  # noqa: F401 - fixtures
+from tests.data.helpers import image_bytes, write_tree
 from tests.pages.opening import open_page
 from vit import data, jobs, runs
 from vit.config import (
@@ -39,6 +42,7 @@ from vit.config import (
 )
 from vit.errors import RunError, SettingsError
 from vit.flags import add_flags, to_config
+from vit.paths import data_dir
 from vit.support.hardware import Device
 from vit.trainer import loop
 
@@ -214,6 +218,56 @@ def test_files_that_cannot_be_read_are_listed(home, photo_zip):
     app = open_page("train", data="A folder or zip on this machine", folder=str(folder))
     assert any(expander.label == "1 file skipped" for expander in app.expander)
     assert "000.png" in app.dataframe[0].value["File"][0]
+    whole = data.load(data.describe(str(folder)).config(32))
+    assert any(f"**{len(whole.train):,}** training images" in text.value for text in app.markdown)
+
+
+@pytest.mark.parametrize(
+    ("content", "sentence"),
+    [
+        (b"\0\0\0\x18ftypheic\0\0\0\0mif1heic" + bytes(100), "HEIC"),
+        (None, "only one image"),
+    ],
+)
+def test_a_zip_that_cannot_be_trained_on_is_refused_and_leaves_nothing(home, content, sentence):
+    packed = io.BytesIO()
+    with zipfile.ZipFile(packed, "w") as archive:
+        for label, count in (("cat", 6), ("dog", 6 if content else 1)):
+            for index in range(count):
+                archive.writestr(f"{label}/{index}.jpg", content or image_bytes(index))
+    app = open_page("train")
+    app.file_uploader[0].upload("pets.zip", packed.getvalue()).run()
+    assert sentence in app.error[0].value
+    assert not app.warning
+    assert not list((data_dir() / "uploads").iterdir())
+    assert app.selectbox(key="data").value == "scenes"
+
+
+def test_uploads_are_listed_with_their_size_and_can_be_deleted(home, photo_zip):
+    app = open_page("train")
+    app.file_uploader[0].upload("photos.zip", photo_zip.read_bytes()).run()
+    assert not app.exception
+    source = app.selectbox(key="data").value
+    assert source.startswith(str(data_dir()))
+    assert any(text.value == "photos, 1 MB" for text in app.markdown)
+    app.button(key="really-delete-upload-0").click().run()
+    assert not app.exception
+    assert not Path(source).exists()
+    assert app.selectbox(key="data").value == "scenes"
+
+
+def test_images_of_one_colour_are_listed_with_a_choice_of_the_ground(home):
+    folder = write_tree(home / "photos", [f"{label}/{index}.png" for label in "ab" for index in range(6)])
+    for index in range(2):
+        image = Image.new("RGBA", (40, 40))
+        image.paste("white", (10, 10 + index, 30, 30))
+        image.save(folder / "a" / f"white{index}.png")
+    app = open_page("train", data="A folder or zip on this machine", folder=str(folder))
+    assert any(expander.label == "2 files of one colour" for expander in app.expander)
+    app.get("segmented_control")
+    next(it for it in app.get("segmented_control") if it.key == "ground").set_value("black").run()
+    assert not app.exception
+    assert not any("of one colour" in expander.label for expander in app.expander)
 
 
 def test_a_data_set_of_the_catalog_is_downloaded_on_a_click(served):  # noqa: F811
