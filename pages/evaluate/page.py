@@ -18,6 +18,7 @@ from vit import plots
 from vit.cost.counts import count
 from vit.errors import UserError
 from vit.runs import Run
+from vit.runs.divergence import is_diverged
 from vit.support.untrusted_text import in_cell
 
 if TYPE_CHECKING:
@@ -314,6 +315,8 @@ elif not run.status.validated and not run.config.published:
         "This run was stopped before its first validation, so its weights are barely trained.",
         icon=":material/warning:",
     )
+elif is_diverged(run.status):
+    st.warning(plain(run.status.message), icon=":material/trending_up:")
 elif run.state in ("stopped", "failed"):
     st.caption(f":material/stop_circle: This run ended early, after epoch {run.status.epoch}.")
 try:

@@ -15,7 +15,7 @@ from pages.train.reconstructions import show_reconstructions
 from pages.ui import polling
 from pages.ui.link_state import complete, stored
 from pages.ui.run_picker import fine_tune_link
-from pages.ui.run_words import BADGES, SHIPPED_WORDS
+from pages.ui.run_words import SHIPPED_WORDS, badge
 from pages.ui.text import plain, show_error
 from pages.ui.wording import duration, term
 from vit import plots, runs
@@ -164,7 +164,7 @@ def history(run: Run) -> dict[tuple, dict]:
 
 def show_state(run: Run, status: runs.Status) -> None:
     """Show the state as a badge and a sentence, the progress, and the buttons."""
-    label, icon, colour = BADGES[status.state]
+    label, icon, colour = badge(status)
     with st.container(horizontal=True, vertical_alignment="center"):
         st.badge(label, icon=icon, color=colour)
         if not status.validated and status.state not in runs.ACTIVE:

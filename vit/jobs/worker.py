@@ -22,6 +22,7 @@ from vit.jobs.dependence import measure_after_training
 from vit.jobs.journal import STATUS_EVERY, Journal
 from vit.paths import data_dir
 from vit.runs import Run, Status, failures, finetune, teachers
+from vit.runs.divergence import describe_divergence
 from vit.support import hardware, heap
 
 if TYPE_CHECKING:
@@ -98,9 +99,13 @@ def _work(run: Run, journal: Journal, stopped: Callable[[], bool], resume: bool)
                 journal.ended = time.time()  # before the next run starts
         if journal.status.epoch < epochs:
             raise StopRequested
-        journal.end("finished", f"Finished all {epochs} epochs.")
+        journal.end("finished", describe_divergence(run) or f"Finished all {epochs} epochs.")
     except StopRequested as stop:
-        journal.end("stopped", f"{str(stop) or 'Stopped'} after {journal.status.epoch} of {epochs} epochs.")
+        ended = f"{str(stop) or 'Stopped'} after {journal.status.epoch} of {epochs} epochs."
+        diverged = describe_divergence(run)
+        if diverged and not ended.startswith(runs.AT_LIMIT):  # the page recognises the limit by its sentence
+            ended = f"{diverged} {ended}"
+        journal.end("stopped", ended)
     except KeyboardInterrupt:  # a second Ctrl-C does not wait for the end of the step
         journal.end("stopped", f"Stopped after {journal.status.epoch} of {epochs} epochs.")
         raise
