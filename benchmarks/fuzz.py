@@ -5,8 +5,9 @@
 - *Images*: mutated small images of every format, through ``open_image`` and ``save_picture``.
 - *Zips of images*: mutated zips, and generated zips with hostile names and wrong header fields, through
   ``store_upload``.
+- *Zips in place*: the same zips, and sets of unreadable files, through ``load``, as the command line reads them.
 - *Zips of runs*: the included run with one file or the zip itself mutated, through ``run_zip.unpack``.
-- *Bombs*: the hostile images and zips of ``tests/helpers/hostile.py``, each in a separate process.
+- *Bombs*: the hostile images, zips and sets of ``tests/helpers/hostile.py`` and ``hostile_sets.py``, each in a separate process.
 
 Every batch runs in a separate process, so that crashes of decoders are counted and their memory is known. The goal for
 the time is wall-clock time, so the machine should have no other work; the processor time is also printed. The exit
@@ -31,12 +32,20 @@ from collections.abc import Callable, Iterable, Iterator
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
-from tests.helpers.hostile import IMAGE_BOMBS, ZIP_BOMBS, generated_zip, honest_images, honest_zip, mutated
+from tests.helpers.hostile import (
+    IMAGE_BOMBS,
+    ZIP_BOMBS,
+    generated_zip,
+    honest_images,
+    honest_zip,
+    mutated,
+)
+from tests.helpers.hostile_sets import SET_BOMBS
 from vit.errors import UserError
 from vit.paths import project_root
 
 BATCH = 250
-SHARES = {"images": 0.6, "zips of images": 0.3, "zips of runs": 0.1}
+SHARES = {"images": 0.55, "zips of images": 0.25, "zips in place": 0.1, "zips of runs": 0.1}
 SECONDS_GOAL, MEGABYTES_GOAL = 5.0, 1000
 BATCH_SECONDS_MAX = 600
 
@@ -55,6 +64,17 @@ def _set(data: bytes) -> None:
     from vit.data.files.uploads import store_upload
 
     store_upload("photos.zip", io.BytesIO(data))
+
+
+def _in_place(_: bytes) -> None:
+    from vit.config import DataConfig
+    from vit.data import load
+
+    load(DataConfig(source=str(_home() / "input"), image_size=32))  # where batch() has written it
+
+
+def _home() -> Path:
+    return Path(os.environ["VIT_CHECKPOINTS"]).parents[1]
 
 
 def _run(data: bytes) -> None:
@@ -100,15 +120,18 @@ def _runs(choice: random.Random, count: int) -> Iterator[Input]:
 KINDS: dict[str, tuple[Upload, Callable[[random.Random, int], Iterable[Input]]]] = {
     "images": (_picture, _images),
     "zips of images": (_set, _zips),
+    "zips in place": (_in_place, _zips),
     "zips of runs": (_run, _runs),
 }
+BOMBS = {"images": IMAGE_BOMBS, "zips of images": ZIP_BOMBS, "zips in place": SET_BOMBS}
 
 
 def _outside(home: Path) -> set[str]:
     """Return the files in the home folder that are outside the folders for uploads."""
-    kept = ("inner", "inner/data", "inner/data/pictures", "inner/data/uploads", "inner/checkpoints")
+    kept = ("input", "inner", "inner/data", "inner/data/pictures", "inner/data/uploads", "inner/data/cache")
+    kept += ("inner/checkpoints",)
     found = {path.relative_to(home).as_posix() for path in home.rglob("*")}
-    return {name for name in found if name not in kept and not name.startswith(tuple(f"{it}/" for it in kept[2:]))}
+    return {name for name in found if name not in kept and not name.startswith(tuple(f"{it}/" for it in kept[3:]))}
 
 
 def _remains(home: Path) -> set[str]:
@@ -135,7 +158,8 @@ def batch(kind: str, inputs: Iterable[Input], home: Path) -> None:
     warnings.simplefilter("ignore")
     if kind == "zips of runs":
         import torch  # noqa: F401 (needed for any input, so not counted)
-    place = home / "inner" / {"images": "data/pictures", "zips of images": "data/uploads"}.get(kind, "checkpoints")
+    places = {"images": "data/pictures", "zips of images": "data/uploads", "zips in place": "data/uploads"}
+    place = home / "inner" / places.get(kind, "checkpoints")
     warm = next(iter(honest_images().values())) if kind == "images" else b""
     with contextlib.suppress(UserError):  # what the first use loads is not counted either
         upload(warm)
@@ -162,9 +186,9 @@ def batch(kind: str, inputs: Iterable[Input], home: Path) -> None:
 
 def child(options: argparse.Namespace) -> None:
     """Run one batch, or create one bomb, in this child process."""
-    home = Path(os.environ["VIT_CHECKPOINTS"]).parents[1]
+    home = _home()
     if options.make:
-        (home / "bomb").write_bytes((IMAGE_BOMBS if options.child == "images" else ZIP_BOMBS)[options.bomb]())
+        (home / "bomb").write_bytes(BOMBS[options.child][options.bomb]())
     elif options.bomb:
         data = (home / "bomb").read_bytes()
         (home / "bomb").unlink()
@@ -197,7 +221,7 @@ def start(kind: str, *arguments: str) -> list[dict]:
 
 
 def _jobs(options: argparse.Namespace) -> Iterator[tuple[str, ...]]:
-    for kind, bombs in (("images", IMAGE_BOMBS), ("zips of images", ZIP_BOMBS)):
+    for kind, bombs in BOMBS.items():
         for name in bombs:
             yield kind, "--bomb", name
     for kind, share in SHARES.items():
@@ -259,7 +283,7 @@ def main() -> None:
             lines += found
             print(f"\r{len(lines):,} inputs, {time.perf_counter() - begin:.0f} s", end="", file=sys.stderr, flush=True)
     print(file=sys.stderr)
-    good = report(lines, {*IMAGE_BOMBS, *ZIP_BOMBS})
+    good = report(lines, {name for bombs in BOMBS.values() for name in bombs})
     print(
         f"\n{len(lines):,} inputs in {time.perf_counter() - begin:.0f} s. Goals: no uncaught errors, crashes, "
         f"files outside or files left; under {SECONDS_GOAL:.0f} s and {MEGABYTES_GOAL} MB each: "

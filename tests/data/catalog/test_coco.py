@@ -140,7 +140,8 @@ def test_what_is_known_before_the_download_is_what_the_course_had(home):
     assert (info.train_count, info.val_count, info.auto_image_size) == (7_500, 2_500, 64)
     assert 1.8e9 < info.download_bytes < 2e9
     assert "Flickr" in info.licence
-    assert coco.COCO5.images == "http://images.cocodataset.org/train2017"
+    assert coco.COCO5.images == "https://s3.amazonaws.com/images.cocodataset.org/train2017"
+    assert coco.COCO5.archive.url.startswith("https://")
 
 
 def test_an_image_with_two_of_the_classes_is_left_out(world, annotated):

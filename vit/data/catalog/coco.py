@@ -394,6 +394,11 @@ def _file_name(image_id: int) -> str:
     return f"{image_id:012d}.jpg"
 
 
+SERVER = "https://s3.amazonaws.com/images.cocodataset.org"
+"""COCO's own storage; the certificate of images.cocodataset.org is for another name.
+
+There are no published checksums of the images, so only https protects them from changes on the way.
+"""
 _COUNTS = {"train": 1_500 * len(CATEGORIES), "val": 500 * len(CATEGORIES)}
 
 COCO5 = Coco5(
@@ -405,10 +410,9 @@ COCO5 = Coco5(
     download_bytes=ARCHIVE_BYTES + IMAGE_BYTES * sum(_COUNTS.values()),
     licence="Annotations CC BY 4.0; images: the terms of use of Flickr",
     archive=Archive(
-        "http://images.cocodataset.org/annotations/annotations_trainval2017.zip",
+        f"{SERVER}/annotations/annotations_trainval2017.zip",
         "annotations_trainval2017.zip",
         "f4bbac642086de4f52a3fdda2de5fa2c",
     ),
-    images=f"http://images.cocodataset.org/{IMAGES}",
+    images=f"{SERVER}/{IMAGES}",
 )
-"""Not https: the server's certificate is for another name. The checksum verifies the annotations."""
