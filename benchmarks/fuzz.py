@@ -7,7 +7,8 @@
   ``store_upload``.
 - *Zips in place*: the same zips, and sets of unreadable files, through ``load``, as the command line reads them.
 - *Zips of runs*: the included run with one file or the zip itself mutated, through ``run_zip.unpack``.
-- *Bombs*: the hostile images, zips and sets of ``tests/helpers/hostile.py`` and ``hostile_sets.py``, each in a separate process.
+- *Bombs*: the hostile images, zips and sets of ``tests/helpers/hostile.py`` and ``hostile_sets.py``, each in a separate
+  process.
 
 Every batch runs in a separate process, so that crashes of decoders are counted and their memory is known. The goal for
 the time is wall-clock time, so the machine should have no other work; the processor time is also printed. The exit

@@ -76,7 +76,7 @@ def test_training_images_can_be_evaluated_and_few_images_are_told(trained):
     run = runs.find_run("tiny")
     model, info = weights.load_checkpoint(run.path)
     app = open_page("evaluate")
-    assert "only 20 images" in app.warning[0].value
+    assert "These are only 30 images" in app.warning[0].value
     assert any("too few to say" in text.value for text in app.markdown)
     assert any("95 % intervals" in text.value for text in app.caption)
     app = open_page("evaluate", split="train")
