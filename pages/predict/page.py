@@ -15,6 +15,7 @@ from pages.ui.downloads import plotly_config
 from pages.ui.text import plain
 from pages.ui.wording import term
 from vit import plots
+from vit.data.files.colours import Colours, window_words
 from vit.data.files.images import FILE_BYTES_MAX, HEAVY_PIXELS_MAX, PIXELS_MAX, open_image
 from vit.errors import DataError, UserError
 from vit.runs import Run
@@ -42,11 +43,12 @@ def add(images: dict[str, str]) -> None:
     st.session_state["predict_names"] = st.session_state.get("predict_names", {}) | images
 
 
-def take(files: list[Any], called: str = "") -> None:
+def take(files: list[Any], run: Run, called: str = "") -> None:
     """Store the files that are images, and keep an error message for the others.
 
     Args:
         files: the uploaded files; only the first :data:`SHOWN_MAX` are taken.
+        run: the run, whose settings say how transparent and deep images are read.
         called: a name that replaces the file names.
     """
     images: dict[str, str] = {}
@@ -55,25 +57,28 @@ def take(files: list[Any], called: str = "") -> None:
         problems.append(f"Only the first {SHOWN_MAX} of {len(files):,} images were taken. Upload the others next.")
     for file in files[:SHOWN_MAX]:
         try:
-            images[f"pic-{access.save_picture(open_image(file, name=file.name))}"] = called or file.name
+            image = open_image(file, name=file.name, colours=Colours.of(run.config.data))
+            images[f"pic-{access.save_picture(image)}"] = called or file.name
+            if window := image.info.get("window"):
+                st.toast(f"{plain(file.name)} has more than 8 bits: {window_words(window)} became black to white.")
         except UserError as error:
             problems.append(str(error))
     st.session_state["predict_problems"] = problems
     add(images)
 
 
-def take_uploads() -> None:
+def take_uploads(run: Run) -> None:
     """Take the uploaded files; a new key then gives an empty uploader."""
     round_ = st.session_state.get("predict_round", 0)
-    take(st.session_state[f"predict_files_{round_}"])
+    take(st.session_state[f"predict_files_{round_}"], run)
     st.session_state["predict_round"] = round_ + 1
 
 
-def take_photo() -> None:
+def take_photo(run: Run) -> None:
     """Take the photo, unless it was just cleared."""
     photo = st.session_state["predict_photo"]
     if photo is not None:
-        take([photo], "photo")
+        take([photo], run, "photo")
 
 
 def take_samples(run: Run) -> None:
@@ -142,6 +147,7 @@ with st.container(border=True):
         accept_multiple_files=True,
         key=f"predict_files_{st.session_state.get('predict_round', 0)}",
         on_change=take_uploads,
+        args=(run,),
         max_upload_size=access.upload_mb(FILE_BYTES_MAX // 2**20),
         help="JPEG, PNG, WebP, GIF, BMP or TIFF.",
     )
@@ -162,7 +168,7 @@ with st.container(border=True):
         if shown() or st.session_state.get("predict_problems"):
             st.button("Clear", icon=":material/close:", on_click=clear, type="tertiary")
     if camera:
-        st.camera_input("Take a photo", key="predict_photo", on_change=take_photo, width=420)
+        st.camera_input("Take a photo", key="predict_photo", on_change=take_photo, args=(run,), width=420)
 
 for problem in st.session_state.get("predict_problems", []):
     text.show_error(DataError(problem))

@@ -12,7 +12,7 @@ from pages.ui import stand_in_images
 from pages.ui.cached_models import IMAGE_ID, PickedImage, validation, validation_split
 from pages.ui.link_state import complete, stored
 from pages.ui.text import show_error
-from vit.data.files.colours import Colours
+from vit.data.files.colours import Colours, window_words
 from vit.data.files.images import FILE_BYTES_MAX, open_image
 from vit.errors import DataError, UserError
 from vit.runs import Run
@@ -166,5 +166,7 @@ def _take_upload(run: Run) -> None:
     try:
         image = open_image(file, name=file.name, colours=Colours.of(run.config.data))
         st.session_state["image"] = f"pic-{access.save_picture(image)}"
+        if window := image.info.get("window"):
+            st.toast(f"This image has more than 8 bits: values from {window_words(window)} became black to white.")
     except UserError as error:
         st.session_state["attention_upload_problem"] = str(error)

@@ -17,7 +17,6 @@ from pathlib import Path
 import numpy as np
 from filelock import FileLock
 
-from vit.data.files.colours import is_one_colour
 from vit.data.records import Skipped, Split
 from vit.errors import DataError
 from vit.paths import data_dir
@@ -27,6 +26,9 @@ LAYOUT = 3
 
 CHUNK = 512
 """Rows that are decoded between two calls of the progress."""
+
+_ONE_COLOUR = 2
+"""Largest difference within a channel of an image that counts as one colour."""
 
 Progress = Callable[[int, int], None]
 Row = np.ndarray | str
@@ -203,10 +205,16 @@ def _decoded(folder: Path, size: int, plan: Plan, progress: Progress) -> _Writte
                 done.kept.append(row)
                 digest = hashlib.blake2b(np.ascontiguousarray(image).data, digest_size=8).digest()
                 done.digests.append(int.from_bytes(digest, "little"))
-                if is_one_colour(image):
+                if _is_one_colour(image):
                     done.one_colour.append(plan.files[row])
             progress(start + len(rows), total)
     return done
+
+
+def _is_one_colour(image: np.ndarray) -> bool:
+    """Return whether all pixels of an image (h w c) have nearly the same colour."""
+    pixels = image.reshape(-1, image.shape[-1])
+    return bool((pixels.max(axis=0).astype(int) - pixels.min(axis=0) <= _ONE_COLOUR).all())
 
 
 def _check_classes(plan: Plan, kept: list[int], skipped: list[Skipped]) -> None:

@@ -19,8 +19,6 @@ _CHECKERS = 16
 """Squares of the checkerboard along the shorter side of an image."""
 _PLAIN = {"white": (255, 255, 255), "grey": (128, 128, 128), "black": (0, 0, 0)}
 _LIGHT, _DARK = (208, 160), (96, 48)
-_ONE_COLOUR = 2
-"""Largest difference within a channel of an image that counts as one colour."""
 
 
 class Colours(NamedTuple):
@@ -120,12 +118,6 @@ def window_for(ranges: Iterable[Range]) -> Window:
 def window_words(window: Window) -> str:
     """Return a window as text, such as "0 to 4,095"."""
     return " to ".join(f"{value:,.0f}" if value == int(value) else f"{value:g}" for value in window)
-
-
-def is_one_colour(image: np.ndarray) -> bool:
-    """Return whether all pixels of an image (h w c) have nearly the same colour."""
-    flat = image.reshape(-1, image.shape[-1])
-    return bool((flat.max(axis=0).astype(int) - flat.min(axis=0) <= _ONE_COLOUR).all())
 
 
 def _ground(image: Image.Image, ground: Ground) -> "_Ground":
