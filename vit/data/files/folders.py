@@ -8,7 +8,7 @@ import os
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager, nullcontext, suppress
 from dataclasses import dataclass, replace
-from functools import partial
+from functools import cached_property, partial
 from pathlib import Path
 from threading import BoundedSemaphore
 from typing import NamedTuple
@@ -127,7 +127,11 @@ class Index:
 
         They are those of a sample of the training images.
         """
-        ranges = []
+        return self._window
+
+    @cached_property
+    def _window(self) -> Window | None:
+        ranges: list[Range] = []
         with reader(self.path) as content:
             for few in (_SIZE_SAMPLES, _WINDOW_SAMPLES):
                 ranges = [found for file in self._spread(few) if (found := _range_of(content, file)) is not None]
