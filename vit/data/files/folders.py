@@ -151,8 +151,8 @@ class Index:
         def moved(files: tuple[File, ...]) -> tuple[File, ...]:
             return tuple(file._replace(label=place[file.label]) for file in files)
 
-        splits = {"train": moved(self.train), "val": moved(self.val), "test": moved(self.test)}
-        return replace(self, class_names=class_names, **splits)
+        train, val, test = (moved(files) for files in (self.train, self.val, self.test))
+        return replace(self, class_names=class_names, train=train, val=val, test=test)
 
     def check(self) -> None:
         """Check that a training can use the data set: that each class has an image that can be read.
