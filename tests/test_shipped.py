@@ -1,12 +1,12 @@
-"""The included run: small, complete, and as accurate as stated."""
+"""The included runs: small, complete, and what they are included for."""
 
 import pytest
 
 from vit import load_checkpoint, runs
-from vit.config import RunConfig
 from vit.data import load
 from vit.evaluation import evaluate
 from vit.paths import project_root
+from vit.runs.dependence import read_dependence
 
 RUN = project_root() / "checkpoints" / runs.SHIPPED_RUN
 
@@ -16,24 +16,39 @@ def shipped(home) -> runs.Run:
     return runs.get_run(RUN)
 
 
-def test_it_has_the_default_model_and_recipe_except_for_fewer_snapshots(shipped):
-    default, config = RunConfig(), shipped.config
-    assert config.model == default.model
-    assert config.training.model_copy(update={"snapshots": default.training.snapshots}) == default.training
-    assert config.data.model_copy(update={"class_names": ()}) == default.data
+def test_they_are_finished_and_small_and_all_of_them_are_here():
+    found = [runs.get_run(project_root() / "checkpoints" / name) for name in runs.SHIPPED_RUNS]
+    assert sum(run.size_bytes for run in found) <= 25_000_000
+    for run in found:
+        assert (run.state, run.status.validated) == ("finished", True)
+        assert run.shipped
+        assert run.picture
+        assert len(run.snapshots) >= 4
+        assert not (run.path / runs.LAST).exists()
 
 
-def test_it_is_finished_validated_and_small(shipped):
-    assert shipped.state == "finished"
-    assert shipped.status.validated
-    assert shipped.best["val_accuracy"] >= 0.95
-    assert shipped.size_bytes <= 10_000_000
-    assert 1 <= len(shipped.snapshots) <= 6
-    assert not (RUN / runs.LAST).exists()
-    assert shipped.picture
+def test_the_first_one_has_a_fine_grid_and_is_accurate(shipped):
+    assert shipped.config.model.grid == 16
+    assert shipped.best["val_accuracy"] >= 0.97
+
+
+def test_its_answer_goes_through_its_attention(shipped):
+    measured = read_dependence(shipped)
+    assert measured is not None
+    assert measured.images >= 500
+    assert measured.without_heads <= 0.35
+    assert measured.even_patterns <= 0.55
+    assert measured.grey <= 0.5
+    assert max(head.inside for layer in measured.layers for head in layer) >= 0.6
+
+
+def test_the_second_one_was_trained_without_labels(home):
+    run = runs.get_run(project_root() / "checkpoints" / runs.SHIPPED_RUNS[1])
+    assert not run.config.training.labelled
+    assert run.config.model.num_classes == 0
 
 
 def test_it_still_classifies_the_images_that_the_program_draws(shipped):
     model, info = load_checkpoint(RUN)
     val = load(info.config.data.model_copy(update={"val_images": 200}), splits=("val",)).val
-    assert evaluate(model, info, val).accuracy >= 0.9
+    assert evaluate(model, info, val).accuracy >= 0.95
