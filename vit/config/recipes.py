@@ -29,7 +29,7 @@ RECIPES = {
         keep="training_loss",
         snapshots=5,  # of 52 million weights each
     ),
-    "strong": TrainingConfig(average=0.99),
+    "strong": TrainingConfig(average=0.99, teacher_weight=0.7, temperature=2.0),
     "fine-tune": TrainingConfig(epochs=10, lr=5e-4, weight_decay=0.05, snapshots=5),
     "frozen": TrainingConfig(epochs=10, lr=2e-3, weight_decay=0.0, snapshots=5),
     "dino": TrainingConfig(**UNLABELLED, learn_from="dino"),
