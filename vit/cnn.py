@@ -48,6 +48,8 @@ class CNN(nn.Module):
     :mod:`vit.config.cnn_blocks` defines their widths.
     """
 
+    class_names: tuple[str, ...] = ()
+
     def __init__(self, config: CNNConfig) -> None:
         super().__init__()
         self.config = config

@@ -317,6 +317,7 @@ class ViT(nn.Module):
     normalised_over: Literal["key", "query"] = "key"
     mixes_positions: bool = False
     pool: Literal["cls", "mean", "all"]
+    class_names: tuple[str, ...] = ()
 
     def __init__(self, config: ViTConfig) -> None:
         super().__init__()

@@ -154,6 +154,7 @@ class ReferenceViT(nn.Module):
 
     num_prefix_tokens = 1
     pool: Literal["cls", "mean", "all"] = "all"
+    class_names: tuple[str, ...] = ()
 
     def __init__(self, attention: Literal["matmul", "einsum"] = "matmul", **settings: Any) -> None:
         super().__init__()

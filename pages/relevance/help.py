@@ -133,8 +133,9 @@ METHOD_HELP = {
         "map divides up the whole score.",
         "Parts in the colour of the blank picture get nothing, even if they decide the answer. The network was not "
         "trained on faint pictures like those on the way. If the first layers normalise contrast, as in the "
-        "convolutional stem, the network sees the same picture until it is almost blank; the sum then misses the "
-        "score, as reported below.",
+        "convolutional stem, the network sees the same picture until it is almost blank, so the map describes how the "
+        "answer appears in an extremely faint picture. The steps are placed where the score changes; whether the sum "
+        "reaches the score is reported below.",
     ),
     "occlusion": MethodHelp(
         r"m_p = s(x) - s(x_{\setminus p})",

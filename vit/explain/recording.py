@@ -1,6 +1,5 @@
 """Record one forward pass: the attention of every head of every layer, and the tensors that it is computed from."""
 
-import copy
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from typing import Literal, Protocol, runtime_checkable
@@ -10,7 +9,7 @@ import torch
 from torch import Tensor
 
 from vit.edits import Edits, HeadEdit
-from vit.errors import ExplainError
+from vit.explain.passes.inputs import gradients_enabled, ready, ready_images, refusal
 from vit.networks import Network, Transformer
 
 MIXED_POSITIONS = (
@@ -120,9 +119,7 @@ class Record:
 def require_attention(model: Network) -> Transformer:
     """Return the model as a transformer; raise an ExplainError (a TypeError) if it has no attention."""
     if not isinstance(model, Recordable):
-        raise ExplainError(
-            f"{type(model).__name__} has no attention to capture; for a convolutional network use Grad-CAM instead."
-        )
+        raise refusal(model, "attention to capture")
     return model
 
 
@@ -143,15 +140,13 @@ def capture(model: Network, images: Tensor, *, grad: bool = False, edits: Edits 
 
     Raises:
         ExplainError: a TypeError; the model has no attention.
+        DataError: the images have another shape, or are not normalised floats.
     """
-    model = require_attention(model)
-    if model.training:
-        model = copy.deepcopy(model).eval()  # a copy, since other threads may be using the model
-    device = next(model.parameters()).device
-    images = images.detach().to(device, torch.float32)
+    model = ready(require_attention(model))
+    images = ready_images(model, images)
     recorded: dict = {}
-    with torch.enable_grad() if grad else torch.no_grad():
-        logits = model(images.requires_grad_(grad), record=recorded, edits=edits)
+    with gradients_enabled() if grad else torch.no_grad():
+        logits = model(images.requires_grad_() if grad else images, record=recorded, edits=edits)
     layers = [Layer(**{name: layer[name] for name in Layer.__dataclass_fields__}) for layer in recorded["layers"]]
     return _record(model, logits, layers, recorded["embedded"])
 
@@ -179,10 +174,9 @@ def capture_tokens(model: Network, images: Tensor) -> Record:
         ExplainError: a TypeError; the model has no tokens.
     """
     if not isinstance(model, Recordable):
-        raise ExplainError(f"{type(model).__name__} has no tokens; for a convolutional network use Grad-CAM instead.")
-    if model.training:
-        model = copy.deepcopy(model).eval()  # a copy, since other threads may be using the model
-    tokens = embedded = model.embed(images.detach().to(next(model.parameters()).device, torch.float32))
+        raise refusal(model, "tokens")
+    model = ready(model)
+    tokens = embedded = model.embed(ready_images(model, images))
     layers, nothing = [], embedded.new_empty(0)
     for block in model.blocks:
         tokens = block(tokens)

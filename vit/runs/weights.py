@@ -113,6 +113,7 @@ def _model(run: Run, tensors: dict[str, Tensor], device: str) -> Network:
         model.load_state_dict(tensors, assign=True)  # float16 snapshots were converted to float32 above
     except RuntimeError:
         raise RunError(f"The weights of {run.name!r} do not fit its config.json: train the run again.") from None
+    model.class_names = class_names_of(run.config)
     return model.eval().requires_grad_(False).to(device)
 
 

@@ -105,7 +105,7 @@ def test_threads_over_one_model_get_the_maps_and_predictions_of_their_own_image(
 
 
 def test_a_network_without_convolution_blocks_is_refused_with_an_alternative(images):
-    with pytest.raises(ExplainError, match="chefer for a transformer"):
+    with pytest.raises(ExplainError, match="it is a transformer: use rollout or chefer"):
         grad_cam(make(), images)
 
 

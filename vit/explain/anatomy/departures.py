@@ -15,6 +15,7 @@ from torch import Tensor, nn
 
 from vit.config import Departure
 from vit.explain.anatomy.step import ArithmeticStep
+from vit.explain.passes.inputs import gradients_enabled
 from vit.reference import EncoderBlock, ReferenceViT
 
 SMALL: dict[str, Any] = {"image_size": 32, "patch_size": 8, "embed_dim": 16, "num_heads": 4, "depth": 1}
@@ -79,12 +80,14 @@ def random_qkv(tokens: int = 17, head_dim: int = 64) -> tuple[Tensor, Tensor, Te
     return q, k, v
 
 
+@gradients_enabled()
 def query_reach(mended: tuple[Departure, ...] = ()) -> np.ndarray:
     """Return how strongly token m affects row n of Q in the small network: ``(n m)``, norms of derivatives."""
     attention = _small(mended).attn
     return _reach(lambda tokens: attention.heads[0](tokens[None])[0][0], _tokens())
 
 
+@gradients_enabled()
 def slice_reach(mended: tuple[Departure, ...] = ()) -> np.ndarray:
     """Return how strongly each channel of the embedding affects the queries of each head: ``(h e)``."""
     attention, tokens = _small(mended).attn, _tokens()
@@ -94,6 +97,7 @@ def slice_reach(mended: tuple[Departure, ...] = ()) -> np.ndarray:
     return derivative.square().sum(dim=(1, 2, 3)).sqrt().numpy()  # h n d n e -> h e
 
 
+@gradients_enabled()
 def output_reach(mended: tuple[Departure, ...] = ()) -> np.ndarray:
     """Return how strongly each head affects each channel of the attention's output: ``(h e)``."""
     projection = _small(mended).attn.proj or nn.Identity()
@@ -102,6 +106,7 @@ def output_reach(mended: tuple[Departure, ...] = ()) -> np.ndarray:
     return derivative.square().sum(dim=2).sqrt().T.numpy()  # e h d -> h e
 
 
+@gradients_enabled()
 def mlp_reach(mended: tuple[Departure, ...] = ()) -> np.ndarray:
     """Return how strongly token m affects the MLP's output for token n: ``(n m)``."""
     mlp = _small(mended).mlp

@@ -17,6 +17,7 @@ from torch import Tensor
 from vit.classes import require_classes
 from vit.edits import Edits
 from vit.explain.interventions.head_changes import Means, require_heads
+from vit.explain.passes.inputs import gradients_enabled
 from vit.explain.passes.sample import Progress, Sample, each_batch, each_batch_counted
 from vit.model import EncoderBlock
 from vit.networks import Block, Network, Transformer, blocks_of
@@ -271,7 +272,7 @@ def _observe(
     with torch.no_grad():
         tokens = model.embed(images)
     record: dict = {"layers": []}
-    with torch.enable_grad():
+    with gradients_enabled():
         logits = model.classify(model.blocks(tokens.requires_grad_(), record))
         loss = F.cross_entropy(logits, labels, reduction="sum")  # images are independent of each other
     layers = record["layers"]

@@ -14,9 +14,10 @@ from torch import Tensor
 
 from vit.classes import require_classes
 from vit.errors import ExplainError
-from vit.explain.maps.target import Target
+from vit.explain.maps.target import Label, Target
+from vit.explain.passes.inputs import gradients_enabled, ready, ready_images
 from vit.explain.passes.memory import image_slices
-from vit.explain.recording import Record, capture
+from vit.explain.recording import Record, capture, require_attention
 from vit.networks import Network
 
 Fusion = Literal["mean", "max", "min"]
@@ -44,14 +45,13 @@ class RecordedPass:
     @classmethod
     def over(cls, model: Network, images: Tensor, target: Target, *, grad: bool) -> "RecordedPass":
         """Run one forward pass, and with ``grad`` one backward pass; the images are independent of each other."""
-        if grad:
-            require_classes(model.config)
-        record = capture(model, images, grad=grad)
         if not grad:
-            return cls(record)
-        entering = record.layers[-2].tokens if len(record.layers) > 1 else record.embedded
-        attentions = [layer.attention for layer in record.layers]
-        *gradients, of_tokens = torch.autograd.grad(target.score(record.logits).sum(), [*attentions, entering])
+            return cls(capture(model, images))
+        with gradients_enabled():
+            record = capture(model, images, grad=True)
+            entering = record.layers[-2].tokens if len(record.layers) > 1 else record.embedded
+            attentions = [layer.attention for layer in record.layers]
+            *gradients, of_tokens = torch.autograd.grad(target.score(record.logits).sum(), [*attentions, entering])
         return cls(record, tuple(gradients), entering, of_tokens)
 
     def weighted(self, layer: int) -> Tensor:
@@ -169,7 +169,7 @@ WITH_GRADIENT = ("chefer", "attention-gradient", "gradient-rollout", "gradcam")
 def relevance_maps(
     model: Network,
     images: Tensor,
-    target: Target | int | None = None,
+    target: Target | Label | None = None,
     names: Collection[str] = WITHOUT_GRADIENT + WITH_GRADIENT,
     *,
     fusion: Fusion = "mean",
@@ -190,6 +190,7 @@ def relevance_maps(
 
     Raises:
         ExplainError: a TypeError; a method is not available for this network.
+        UserError: the images are not normalised floats, or the model has no such class.
         ValueError: ``fusion`` or ``discard`` is invalid.
     """
     rules: dict[str, Callable[[RecordedPass], Tensor]] = {
@@ -200,7 +201,11 @@ def relevance_maps(
         "gradient-rollout": lambda seen: _gradient_rollout(seen, discard),
         "gradcam": _token_grad_cam,
     }
-    target, grad = Target.of(target), any(name in WITH_GRADIENT for name in names)
+    model, grad = ready(require_attention(model)), any(name in WITH_GRADIENT for name in names)
+    if grad:
+        require_classes(model.config)
+    images, target = ready_images(model, images), Target.of(target)
+    target = target.for_model(model, len(images)) if grad else Target()
     found: dict[str, list[np.ndarray]] = {name: [] for name in names}
     for part in image_slices(model, len(images)):
         seen = RecordedPass.over(model, images[part], target.part(part), grad=grad)
@@ -210,7 +215,7 @@ def relevance_maps(
     return {name: np.concatenate(maps) for name, maps in found.items()}
 
 
-def last_attention(model: Network, images: Tensor, target: Target | int | None = None) -> np.ndarray:
+def last_attention(model: Network, images: Tensor, target: Target | Label | None = None) -> np.ndarray:
     """Return the summary token's attention in the last layer, mean over heads.
 
     Args:
@@ -231,7 +236,7 @@ def last_attention(model: Network, images: Tensor, target: Target | int | None =
 def rollout(
     model: Network,
     images: Tensor,
-    target: Target | int | None = None,
+    target: Target | Label | None = None,
     *,
     fusion: Fusion = "mean",
     discard: float = 0.0,
@@ -257,7 +262,7 @@ def rollout(
     return relevance_maps(model, images, target, ["rollout"], fusion=fusion, discard=discard)["rollout"]
 
 
-def chefer(model: Network, images: Tensor, target: Target | int | None = None) -> np.ndarray:
+def chefer(model: Network, images: Tensor, target: Target | Label | None = None) -> np.ndarray:
     """Compute gradient-weighted relevance for a class (Chefer, Gur and Wolf, ICCV 2021).
 
     Starting from R = I, each layer updates R <- R + Ā R, where Ā is the mean over heads of (dA * A)+, and dA is the
@@ -279,7 +284,7 @@ def chefer(model: Network, images: Tensor, target: Target | int | None = None) -
     return relevance_maps(model, images, target, ["chefer"])["chefer"]
 
 
-def attention_gradient(model: Network, images: Tensor, target: Target | int | None = None) -> np.ndarray:
+def attention_gradient(model: Network, images: Tensor, target: Target | Label | None = None) -> np.ndarray:
     """Compute attention times gradient of the last layer: the mean over heads of (dA * A)+, the summary token's rows.
 
     This is only the last step of :func:`chefer`; earlier layers are not used. Arguments, result and errors are those of
@@ -289,7 +294,7 @@ def attention_gradient(model: Network, images: Tensor, target: Target | int | No
 
 
 def gradient_rollout(
-    model: Network, images: Tensor, target: Target | int | None = None, *, discard: float = 0.0
+    model: Network, images: Tensor, target: Target | Label | None = None, *, discard: float = 0.0
 ) -> np.ndarray:
     """Compute the rollout of attention times gradient, as in the tool vit-explain (J. Gildenblat).
 
@@ -304,7 +309,7 @@ def gradient_rollout(
     return relevance_maps(model, images, target, ["gradient-rollout"], discard=discard)["gradient-rollout"]
 
 
-def token_grad_cam(model: Network, images: Tensor, target: Target | int | None = None) -> np.ndarray:
+def token_grad_cam(model: Network, images: Tensor, target: Target | Label | None = None) -> np.ndarray:
     """Compute Grad-CAM (Selvaraju et al. 2017) of a transformer on the tokens that enter its last block.
 
     The weight of a channel is the mean over the patches of the score's gradient. The map is the weighted sum of the

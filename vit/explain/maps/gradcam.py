@@ -7,12 +7,13 @@ import torch
 from torch import Tensor
 
 from vit.cnn import CNN
-from vit.errors import ExplainError
-from vit.explain.maps.target import Target
+from vit.explain.maps.target import Label, Target
+from vit.explain.passes.inputs import gradients_enabled, ready_images, refusal
 from vit.networks import Network
 
 
-def grad_cam(model: Network, images: Tensor, target: Target | int | None = None, *, layer: int = -1) -> np.ndarray:
+@gradients_enabled()
+def grad_cam(model: Network, images: Tensor, target: Target | Label | None = None, *, layer: int = -1) -> np.ndarray:
     """Compute Grad-CAM on the output of one block.
 
     The weight of a channel is the mean over the positions of the score's gradient. The map is the weighted sum of the
@@ -30,18 +31,17 @@ def grad_cam(model: Network, images: Tensor, target: Target | int | None = None,
 
     Raises:
         ExplainError: a TypeError; the model has no convolution blocks.
+        UserError: the images are not normalised floats, or the model has no such class.
     """
     if not isinstance(model, CNN):
-        raise ExplainError(
-            f"{type(model).__name__} has no convolution blocks for Grad-CAM; use rollout or chefer for a transformer."
-        )
+        raise refusal(model, "convolution blocks for Grad-CAM")
     from captum.attr import LayerGradCam  # imported here because it takes a second
 
     # captum installs a hook in the module, and every forward pass in another thread would overwrite what the hook
     # keeps. A lock would have to cover every forward pass; a copy takes only milliseconds.
     own = copy.deepcopy(model).eval()
-    images = images.detach().to(next(own.parameters()).device, torch.float32)
-    target = Target.of(target)
+    images = ready_images(own, images)
+    target = Target.of(target).for_model(own, len(images))
     with torch.no_grad():
         labels = target.labels(own(images))
 
