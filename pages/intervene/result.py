@@ -19,6 +19,7 @@ from pages.ui.wording import term
 from vit import plots
 from vit.config import TransformerConfig
 from vit.cost.counts import count
+from vit.data.files.images import prepared_image
 from vit.explain import token_rows
 from vit.explain.interventions.head_changes import (
     NEED_MEANS,
@@ -90,7 +91,7 @@ def answer_image(
     config, edits = run.config.model, None
     if changes and isinstance(config, TransformerConfig):
         edits = to_edits(model, changes_from_text(changes, config.depth, config.num_heads), means)
-    return ImageAnswer(view, run_with_edits(model, cached_models.model_input(info, Image.fromarray(view)), edits))
+    return ImageAnswer(view, run_with_edits(model, cached_models.model_input(info, prepared_image(view)), edits))
 
 
 CNN_GRID = (8, 8)
@@ -238,7 +239,7 @@ def show_maps(
     map_grid(
         TileMaps(
             maps=maps,
-            image=Image.fromarray(shown.view),
+            image=prepared_image(shown.view),
             version=f"{version}/{compared}",
             grid=record.grid,
             prefix=record.prefix_tokens,

@@ -11,6 +11,7 @@ from pages.ui import cached_models
 from pages.ui.background import Progress
 from pages.ui.cached_models import PickedImage, cached, import_captum
 from vit.cost.estimate import count_flops
+from vit.data.files.images import prepared_image
 from vit.errors import ExplainError
 from vit.pictures import overlays
 from vit.runs import Run
@@ -79,7 +80,7 @@ def fast_maps(run: Run, view: np.ndarray, target: Target, fusion: "Fusion", disc
 
     model, info = cached_models.load_model(run)
     names = [name for name, method in explain.methods_for(model).items() if method.fast]
-    images, asked = cached_models.model_input(info, Image.fromarray(view)), explain.Target(*target)
+    images, asked = cached_models.model_input(info, prepared_image(view)), explain.Target(*target)
     if isinstance(model, CNN):
         import_captum()
         maps = {name: explain.METHODS[name].function(model, images, asked) for name in names}
@@ -94,7 +95,7 @@ def compute_slow(run: Run, view: np.ndarray, name: str, target: Target, progress
 
     import_captum()
     model, info = cached_models.load_model(run)
-    images = cached_models.model_input(info, Image.fromarray(view))
+    images = cached_models.model_input(info, prepared_image(view))
     return explain.METHODS[name].function(model, images, explain.Target(*target), progress=progress)[0]
 
 
@@ -129,7 +130,7 @@ def gain_over_blank(run: Run, view: np.ndarray, target: Target) -> float:
     from vit import explain
 
     model, info = cached_models.load_model(run)
-    images = cached_models.model_input(info, Image.fromarray(view))
+    images = cached_models.model_input(info, prepared_image(view))
     return float(explain.gain_over_blank(model, images, explain.Target(*target))[0])
 
 

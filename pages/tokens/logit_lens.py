@@ -65,6 +65,19 @@ ON_PATCHES = {
     "all": OF_A_MEAN.format(tokens="tokens"),
 }
 
+NORM_OF_THE_MEAN = (
+    "**On patches.** This network averages its patches first and then normalises the mean, while the map normalises "
+    "each patch alone. So the map does not split the answer into parts: the mean of the patches' logits is not the "
+    "network's answer. It shows in which direction each patch token points."
+)
+
+
+def about_patches(image_tokens: ImageTokens) -> str:
+    """Return how the map of the patches is related to the answer of this network."""
+    if not image_tokens.splits_answer:
+        return NORM_OF_THE_MEAN
+    return ON_PATCHES[image_tokens.record.pool]
+
 
 def show(image_tokens: ImageTokens) -> None:
     """Show the Logit lens part of the page."""
@@ -107,7 +120,7 @@ def show(image_tokens: ImageTokens) -> None:
         )
         show_classes(image_tokens, patches, shown)
     with st.expander("How to read the logit lens, and why not to trust it in early layers", icon=":material/help:"):
-        st.markdown(WHAT_IT_IS.format(patches=ON_PATCHES[image_tokens.record.pool]))
+        st.markdown(WHAT_IT_IS.format(patches=about_patches(image_tokens)))
 
 
 def coloured_classes(image_tokens: ImageTokens, patches: np.ndarray | None, label: int) -> list[int]:

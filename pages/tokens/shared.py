@@ -57,6 +57,11 @@ class ImageTokens:
         self._components: dict[bool, PrincipalComponents] = {}
 
     @property
+    def splits_answer(self) -> bool:
+        """Whether the network normalises each token, or only one: then the mean of the logits is its answer."""
+        return not getattr(self.run.config.model, "fc_norm", False)
+
+    @property
     def depth(self) -> int:
         return len(self.states) - 1
 

@@ -16,6 +16,7 @@ from pages.ui import stand_in_images
 from vit import data
 from vit.classes import class_names_of, match_classes
 from vit.config import DataConfig
+from vit.data.files.images import is_prepared
 from vit.runs import Run
 
 if TYPE_CHECKING:  # torch is imported with the first model, not with the first page
@@ -27,6 +28,10 @@ if TYPE_CHECKING:  # torch is imported with the first model, not with the first 
 
 
 IMAGE_ID = re.compile(r"(?:val-)?(\d{1,9})|pic-([0-9a-f]{16})")
+
+
+image_key = {Image.Image: lambda image: (image.size, image.tobytes(), is_prepared(image))}
+"""How caches recognise an image: two with the same pixels differ if only one was cropped for the model already."""
 
 
 def load_model(run: Run) -> "tuple[Network, CheckpointInfo]":
@@ -141,7 +146,7 @@ def look(run: Run, image: PickedImage) -> Look:
     return _look(str(access.see(run).path), run.stamp, image.image)
 
 
-@st.cache_resource(max_entries=2, show_spinner=False)  # the record of a ViT-B takes 60 MB
+@st.cache_resource(max_entries=2, show_spinner=False, hash_funcs=image_key)  # the record of a ViT-B takes 60 MB
 def _look(path: str, stamp: int, image: Image.Image) -> Look:
     from vit.explain import capture, class_probabilities
     from vit.explain.recording import share_attention_array
@@ -186,7 +191,7 @@ def deviation(run: Run, image: PickedImage) -> float:
     return _deviation(str(access.see(run).path), run.stamp, image.image)
 
 
-@st.cache_data(max_entries=256, show_spinner=False)
+@st.cache_data(max_entries=256, show_spinner=False, hash_funcs=image_key)
 def _deviation(path: str, stamp: int, image: Image.Image) -> float:
     import torch
 
@@ -225,7 +230,9 @@ class Prediction(NamedTuple):
 
 
 # The image itself is part of the key, not its id: validation image 3 of one run need not be that of another.
-cached = st.cache_data(max_entries=64, show_spinner=False, hash_funcs={Run: lambda run: f"{run.path}:{run.stamp}"})
+cached = st.cache_data(
+    max_entries=64, show_spinner=False, hash_funcs={Run: lambda run: f"{run.path}:{run.stamp}", **image_key}
+)
 
 
 @st.cache_resource(show_spinner="Loading Grad-CAM")

@@ -5,7 +5,6 @@ from typing import Any
 
 import numpy as np
 import streamlit as st
-from PIL import Image
 
 from pages import access
 from pages.ui import stand_in_images
@@ -13,7 +12,7 @@ from pages.ui.cached_models import IMAGE_ID, PickedImage, validation, validation
 from pages.ui.link_state import complete, stored
 from pages.ui.text import show_error
 from vit.data.files.colours import Colours, window_words
-from vit.data.files.images import FILE_BYTES_MAX, open_image
+from vit.data.files.images import FILE_BYTES_MAX, open_image, prepared_image
 from vit.errors import DataError, UserError
 from vit.runs import Run
 
@@ -39,7 +38,7 @@ def open_id(image_id: str, run: Run) -> PickedImage:
     return PickedImage(
         id=image_id,
         title=f"validation image {index}",
-        image=Image.fromarray(pixels),
+        image=prepared_image(pixels),
         label=validation(run).class_names[int(split.labels[index])],
     )
 

@@ -10,7 +10,7 @@ from timm.data import create_transform, resolve_data_config  # noqa: E402
 from timm.models import get_pretrained_cfg  # noqa: E402
 
 from vit.data.batches import to_tensor  # noqa: E402
-from vit.data.files.images import crop_square, fit_square  # noqa: E402
+from vit.data.files.images import crop_square, fit_square, prepared_image  # noqa: E402
 from vit.errors import UserError  # noqa: E402
 from vit.published.class_names import class_names, is_projection  # noqa: E402
 from vit.published.preprocessing import preprocessing_of  # noqa: E402
@@ -30,7 +30,7 @@ def photo(width: int, height: int) -> Image.Image:
 
 @pytest.mark.parametrize("interpolation", ["bicubic", "bilinear"])
 @pytest.mark.parametrize("crop_pct", [0.875, 0.9, 0.95, 1.0])
-@pytest.mark.parametrize("size", [(500, 375), (333, 640), (401, 401), (90, 120)])
+@pytest.mark.parametrize("size", [(500, 375), (333, 640), (401, 401), (90, 120), (224, 224)])
 def test_the_input_equals_timms_evaluation_transform(size, crop_pct, interpolation):
     cfg = IMAGENET | {"input_size": (3, 224, 224), "crop_pct": crop_pct, "interpolation": interpolation}
     theirs = create_transform(**resolve_data_config(pretrained_cfg=cfg), is_training=False)(photo(*size))
@@ -40,6 +40,17 @@ def test_the_input_equals_timms_evaluation_transform(size, crop_pct, interpolati
     step = 1 / 255 / 0.22  # of a pixel's value, normalised
     assert (ours - theirs).abs().mean() < 0.5 * step
     assert (ours - theirs).abs().max() < 3 * step
+
+
+def test_an_image_of_the_model_s_own_size_is_cropped_but_not_twice():
+    whole = photo(224, 224)
+    once = fit_square(whole, 224, 0.8)
+    assert np.array_equal(fit_square(prepared_image(once), 224, 0.8), once)
+    assert crop_square(whole, 224, 0.8).size == (180, 180)
+    assert crop_square(prepared_image(once), 224, 0.8).size == (224, 224)
+    pixels = np.zeros((64, 64, 3), dtype=np.uint8)
+    pixels[8:-8, 8:-8, 0] = 255  # a red square, and a black border that the crop leaves out
+    assert (fit_square(Image.fromarray(pixels), 64, 0.75)[2:-2, 2:-2, 0] > 200).all()
 
 
 def test_the_view_shows_the_part_of_the_image_that_the_model_sees():

@@ -4,7 +4,6 @@ from typing import TYPE_CHECKING, NamedTuple
 
 import numpy as np
 import streamlit as st
-from PIL import Image
 
 from pages import access
 from pages.ui import cached_models, view_pickers
@@ -118,10 +117,11 @@ def pick_scene(run: Run) -> TourImage:
 def draw(index: int, size: int, seed: int, grid: int) -> TourImage:
     """Draw one validation image from its number; the data set is not needed."""
     from vit.data import scenes
+    from vit.data.files.images import prepared_image
 
     pixels, mask, label = scenes.draw(index, split="val", image_size=size, seed=seed)
     row, column = (int(places.mean() * grid // size) for places in np.nonzero(mask))
-    picked = PickedImage(f"val-{index}", f"validation image {index}", Image.fromarray(pixels), scenes.CLASSES[label])
+    picked = PickedImage(f"val-{index}", f"validation image {index}", prepared_image(pixels), scenes.CLASSES[label])
     return TourImage(picked, row * grid + column + 1)
 
 

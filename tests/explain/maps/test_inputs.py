@@ -101,7 +101,7 @@ def test_a_class_that_does_not_exist_is_refused_with_a_sentence(model, name, tar
 
 @pytest.mark.parametrize(("model", "function"), [*each_method(make(stem="patch")), *each_method(make_cnn())])
 def test_images_that_are_not_normalised_floats_are_refused_with_a_sentence(model, function):
-    with pytest.raises(UserError, match="dtype torch.uint8, but the model takes normalised float32 images"):
+    with pytest.raises(UserError, match=r"dtype torch.uint8, but the model takes normalised float32 images"):
         function(model, torch.zeros(1, 3, 32, 32, dtype=torch.uint8))
     with pytest.raises(UserError, match=r"shape \(3, 32, 32\); this model takes \(batch, 3, height, width\)"):
         function(model, pictures()[0])
@@ -113,7 +113,7 @@ def test_a_network_of_another_library_is_refused_with_what_to_do(call):
         ExplainError, match=r"VisionTransformer has no .*; it is a transformer of another library: save"
     ):
         call(timm.create_model("test_vit", num_classes=5), pictures())
-    with pytest.raises(ExplainError, match="ResNet has no .*; it is a network of another library: use captum"):
+    with pytest.raises(ExplainError, match=r"ResNet has no .*; it is a network of another library: use captum"):
         call(torchvision.models.resnet18(), pictures())
 
 

@@ -1,9 +1,13 @@
 """The logit lens, compared with a plain implementation."""
 
+from types import SimpleNamespace
+
 import numpy as np
 import pytest
 import torch
 
+from pages.tokens.logit_lens import about_patches
+from pages.tokens.shared import ImageTokens
 from tests.explain.test_capture import make
 from vit import ViT
 from vit.config import DEPARTURES
@@ -35,6 +39,25 @@ def answer(model: ViT, read: np.ndarray) -> np.ndarray:
     logits = model.head.weight.numpy().astype(np.float64) @ read + model.head.bias.numpy()
     raised = np.exp(logits - logits.max())
     return raised / raised.sum()
+
+
+def test_with_a_norm_of_the_mean_the_patches_logits_do_not_average_to_the_answer(images):
+    model = trained_like(pool="mean", stem="patch", fc_norm=True)
+    for parameter in model.fc_norm.parameters():
+        torch.nn.init.normal_(parameter, std=0.7)
+    record = capture(model, images)
+    mean = model.classify_each(record.layers[-1].tokens[:, 1:]).mean(dim=1)
+    assert not torch.allclose(mean, record.logits, atol=0.1)
+    view = SimpleNamespace(splits_answer=ImageTokens.splits_answer.fget(as_tokens(model, record)), record=record)
+    assert "the mean of the patches' logits is not the network's answer" in about_patches(view)
+    model = trained_like(pool="mean", stem="patch")
+    record = capture(model, images)
+    view = SimpleNamespace(splits_answer=ImageTokens.splits_answer.fget(as_tokens(model, record)), record=record)
+    assert "the mean of their logits is the network's answer" in about_patches(view)
+
+
+def as_tokens(model, record):
+    return SimpleNamespace(run=SimpleNamespace(config=SimpleNamespace(model=model.config)), record=record)
 
 
 @pytest.mark.parametrize("network", NETWORKS)

@@ -165,23 +165,43 @@ def read_square(source: Path | bytes | BinaryIO, square: Square, name: str = "Th
     return fit_square(image, square.size, square.crop_pct, square.interpolation)
 
 
+_PREPARED = ("vit", "prepared")
+"""A key of ``Image.info``. The keys that image files set are strings."""
+
+
 def fit_square(
     image: Image.Image, size: int, crop_pct: float = 1.0, interpolation: Interpolation = "bicubic"
 ) -> np.ndarray:
     """Return the centre square of an RGB image, resized with antialiasing: uint8 (size size c).
 
     As in timm's and torchvision's evaluation, the shorter side is resized to ``size / crop_pct`` and the centre is
-    cropped. An image that already has the size is returned unchanged, since it may be such a crop.
+    cropped. This includes images that already have the size, unless they come from :func:`prepared_image`.
     """
-    if image.size == (size, size):
+    if _is_ready(image, size, crop_pct):
         return np.asarray(image)
     method = Image.Resampling[interpolation.upper()]
     return np.asarray(image.resize((size, size), method, box=_looked_at(image.size, Square(size, crop_pct))))
 
 
+def prepared_image(view: np.ndarray) -> Image.Image:
+    """Return an array ``(h w c)`` uint8 that :func:`fit_square` has made, as an image that it does not crop again."""
+    image = Image.fromarray(view)
+    image.info[_PREPARED] = True
+    return image
+
+
+def is_prepared(image: Image.Image) -> bool:
+    """Return whether the image comes from :func:`prepared_image`."""
+    return bool(image.info.get(_PREPARED))
+
+
+def _is_ready(image: Image.Image, size: int, crop_pct: float) -> bool:
+    return image.size == (size, size) and (crop_pct == 1 or is_prepared(image))
+
+
 def crop_square(image: Image.Image, size: int, crop_pct: float = 1.0) -> Image.Image:
     """Return the part of an image that :func:`fit_square` uses, at full resolution."""
-    if image.size == (size, size):
+    if _is_ready(image, size, crop_pct):
         return image
     left, top, right, bottom = _looked_at(image.size, Square(size, crop_pct))
     return image.crop((round(left), round(top), round(right), round(bottom)))

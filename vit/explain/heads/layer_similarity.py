@@ -14,13 +14,12 @@ from typing import TYPE_CHECKING, Literal
 
 import numpy as np
 import torch
-from PIL import Image
 from torch import Tensor, nn
 
 from vit.cnn import CNN
 from vit.config import CNNConfig, TransformerConfig, cnn_blocks
 from vit.data.batches import to_tensor
-from vit.data.files.images import fit_square
+from vit.data.files.images import fit_square, prepared_image
 from vit.errors import DataError
 from vit.networks import Network
 
@@ -199,7 +198,7 @@ def _stages(
 
     def seen(batch: slice) -> Tensor:
         square = info.image_size, info.crop_pct, info.interpolation
-        views = [fit_square(Image.fromarray(image), *square) for image in np.moveaxis(images[batch], 1, -1)]
+        views = [fit_square(prepared_image(image), *square) for image in np.moveaxis(images[batch], 1, -1)]
         return to_tensor(views, info.mean, info.std).to(device)
 
     if isinstance(model, CNN):

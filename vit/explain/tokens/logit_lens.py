@@ -41,8 +41,9 @@ def summary_lens(model: Network, record: Record) -> np.ndarray:
 def token_lens(model: Network, record: Record) -> np.ndarray:
     """Return the class probabilities read from each token alone, after the final norm: ``(b l n k)`` float32.
 
-    If the head reads the mean of the patch tokens, the mean of their logits after the last layer equals the model's
-    logits. If it reads the class token, it was never trained on patch tokens.
+    If the head reads the mean of normalised patch tokens, the mean of their logits after the last layer equals the
+    model's logits. With ``fc_norm`` it does not, because the network normalises the mean instead of each token. If the
+    head reads the class token, it was never trained on patch tokens.
 
     Args:
         model: the model that was recorded.
