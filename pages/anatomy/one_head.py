@@ -11,6 +11,7 @@ from pages.ui.widgets.map_grid import tokens_before, words_before
 from pages.ui.wording import term
 from vit import plots
 from vit.config import TransformerConfig
+from vit.config.words import SUMMARIES, summary_name
 from vit.errors import UserError
 from vit.explain.anatomy.arithmetic import head_arithmetic
 from vit.explain.anatomy.step import ArithmeticStep
@@ -57,10 +58,13 @@ def head_steps(
 def controls(config: TransformerConfig) -> tuple[int, int, int]:
     """Choose token, layer and head, with the same numbers as on the Attention page.
 
-    Token 0 is the first token before the patches; without such tokens the first patch, 1, comes first.
+    Numbers mean the same as on the Attention page: 0 is the summary token. If that is a mean, it has no query of its
+    own and cannot be chosen here; the class token then comes after the last patch, as registers do.
     """
-    grid, zero = (config.grid, config.grid), config.prefix_names[0] if config.num_prefix_tokens else ""
-    token = view_pickers.pick_token(grid, label="Token", zero=zero, others=tokens_before(config))
+    grid = config.grid, config.grid
+    read = summary_name(config) == SUMMARIES["cls"]
+    others = tokens_before(config) if read else config.prefix_names
+    token = view_pickers.pick_token(grid, label="Token", zero=SUMMARIES["cls"] if read else "", others=others)
     layer, head = view_pickers.pick_layer(config.depth), view_pickers.pick_head(config.num_heads)
     return token, layer, head
 
@@ -156,7 +160,10 @@ def show_steps(run: Run, picked: cached_models.PickedImage, config: TransformerC
     steps, view = head_steps(str(run.path), run.stamp, layer, head, at, picked.image)
     picture.image(frame_patch(view, config, token), width="stretch", alt=f"{picked.title} as the model receives it")
     with numbers:
-        answer.attention_link(run, picked.id, label="See this head over the image", layer=layer, head=head, token=token)
+        on_attention = {} if token > config.grid**2 and not tokens_before(config) else {"token": token}
+        answer.attention_link(
+            run, picked.id, label="See this head over the image", layer=layer, head=head, **on_attention
+        )
     for number, step in enumerate(steps, start=1):
         show_step(number, step, config, at)
 

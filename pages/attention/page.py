@@ -21,6 +21,7 @@ from pages.ui.wording import term
 from vit import plots
 from vit.classes import class_names_of
 from vit.config import TransformerConfig
+from vit.config.words import SUMMARIES, summary_name
 from vit.errors import ExplainError, UserError
 from vit.explain import contributions, token_rows
 from vit.pictures import overlays
@@ -40,8 +41,7 @@ INTRO_CNN = (
 
 WHAT_IT_IS = """
 **What it is.** The model cuts the image into patches and turns each patch into a token. A model with a class token has
-one token more. The answer is read from the summary token: the class token or the mean of the patches, depending on the
-model's settings. In every layer, each head lets every token attend to all tokens and copy information from them. A tile
+one token more. This model reads its answer from the **{summary}**, its summary token. In every layer, each head lets every token attend to all tokens and copy information from them. A tile
 shows for one head how the chosen token divides its attention. The shares sum to 100 %: the number on the tile is the
 share of the class token, the colours are the shares of the patches.
 
@@ -162,7 +162,7 @@ def show_attention(
     key = "fusion" if fused else "head"
     depth, columns = view.matrices.shape[:2]
     with st.container(horizontal=True, vertical_alignment="bottom"):
-        token = view_pickers.pick_token(record.grid, others=before)
+        token = view_pickers.pick_token(record.grid, zero=SUMMARIES[record.pool], others=before)
         layer = view_pickers.pick_layer(depth)
         head = (
             view_pickers.pick_number("Fusion", 1, columns, key=key, help="1 mean, 2 max, 3 min.")
@@ -275,7 +275,7 @@ forget_browsers()
 if isinstance(config, TransformerConfig):
     show_attention(run, config, look, picked)
     with st.expander("How to read attention maps, and their limits", icon=":material/help:"):
-        st.markdown(WHAT_IT_IS)
+        st.markdown(WHAT_IT_IS.format(summary=summary_name(config)))
     if config.num_classes:
         class_maps.show_cnn_comparison(run, picked)
 else:

@@ -18,12 +18,14 @@ from pages.ui.view_pickers import pick_optional_class, pick_token_layer_head
 from pages.ui.widgets.map_grid import Selection, TileMaps, forget_browsers, map_grid, scale_controls, tokens_before
 from vit.classes import class_names_of
 from vit.config import TransformerConfig
+from vit.config.words import SUMMARIES
 from vit.errors import UserError
 from vit.explain import METHODS
 from vit.runs import Run
 
 HEADS = "Every head"
 SIDE = 384  # pixels of a picture
+HEADING_HEIGHT = 120
 
 WHAT_IT_IS = """
 **Two images of one run** show what a head does in every image. A head that attends one patch to the left does so in
@@ -35,8 +37,11 @@ same, in any position. Two runs with the same answer may attend to different pla
 that all networks share.
 
 **One set of controls.** Patch, layer and head apply to both sides. If one side has fewer layers or heads, its last one
-is shown. If the two runs use different patch sizes, the patch at the same place is used. Each side has its own colour
-scale: compare places and shapes, not brightness.
+is shown. If the two runs use different patch sizes, the patch at the same place is used.
+
+**Colours.** Shared: all tiles of both sides use one scale, so brightness can be compared, also between the sides. A
+network with more patches spreads its attention over more of them, so its tiles are darker. Per tile: each tile has its
+own scale. The map of a method has its own scale on each side: compare places and shapes, not brightness.
 """
 
 
@@ -60,7 +65,7 @@ def pick_other(run: Run, picked: PickedImage) -> tuple[Run, PickedImage]:
     others = {other.name: other for other in access.my_runs() if other.has_weights and other.name != run.name}
     link_state.one_of("run2", others)
     name = st.selectbox(
-        "Run on the right",
+        "Second run",
         list(others),
         index=None,
         key="run2",
@@ -75,7 +80,7 @@ def pick_other(run: Run, picked: PickedImage) -> tuple[Run, PickedImage]:
     if known != (asked or None):
         st.session_state["image2"] = known
     image_id = st.selectbox(
-        "Image on the right",
+        "Second image",
         image_picker.listed_images(run, *([known] if known else [])),
         index=None,
         key="image2",
@@ -139,18 +144,33 @@ def show_heads(sides: list[Side]) -> None:
     depth, heads = (max(look.attention.shape[axis] for look in looks) for axis in (0, 1))
     with st.container(horizontal=True, vertical_alignment="bottom"):
         before = common_prefix(sides)
-        token, layer, head = pick_token_layer_head(depth, heads, grid, others=before)
+        summaries = dict.fromkeys(SUMMARIES[look.record.pool] for look in looks)
+        token, layer, head = pick_token_layer_head(depth, heads, grid, zero=" or the ".join(summaries), others=before)
         scale_controls()
     with st.grid(2, min_column_width=420, gap="large") as row:  # one column where the tiles would not fit
         columns = [row.cell() for _ in sides]
-    for key, (column, side) in enumerate(zip(columns, sides, strict=True)):
+    own_tokens = [0 if side.look is None else corresponding(token, grid, side.look.record.grid) for side in sides]
+    top = shared_top(sides, own_tokens)
+    for key, (column, side, own_token) in enumerate(zip(columns, sides, own_tokens, strict=True)):
         with column:
-            show_heading(side)
+            with st.container(height=HEADING_HEIGHT, border=False):  # the same for both, so that the tiles align
+                show_heading(side)
             if side.look is None:
                 st.caption("This network is convolutional and has no attention heads. Choose a method above.")
             else:
-                own_token = corresponding(token, grid, side.look.record.grid)
-                show_grid(side, side.look, key, own_token, layer, head, before)
+                show_grid(side, side.look, key, own_token, layer, head, before, top)
+
+
+def shared_top(sides: list[Side], tokens: list[int]) -> float:
+    """Return the end of the colour scale of both sides: the 99th percentile of the attention to patches."""
+    from vit.explain import token_rows
+
+    values = [
+        token_rows(side.look.record, side.look.attention, token)[..., side.look.record.prefix_tokens :].ravel()
+        for side, token in zip(sides, tokens, strict=True)
+        if side.look is not None
+    ]
+    return float(np.percentile(np.concatenate(values), 99))
 
 
 def common_prefix(sides: list[Side]) -> tuple[str, ...]:
@@ -164,13 +184,13 @@ def common_prefix(sides: list[Side]) -> tuple[str, ...]:
     return shapes.pop()[1] if len(shapes) == 1 else ()
 
 
-def show_grid(side: Side, look: Look, key: int, token: int, layer: int, head: int, before: tuple[str, ...]) -> None:
+def show_grid(
+    side: Side, look: Look, key: int, token: int, layer: int, head: int, before: tuple[str, ...], top: float
+) -> None:
     """Show the maps of every head of one side."""
     from vit.explain import token_rows
 
     record, attention = look.record, look.attention
-    if record.caveat:
-        st.warning(record.caveat, icon=":material/info:")
     depth, heads = attention.shape[:2]
     map_grid(
         TileMaps(
@@ -183,10 +203,13 @@ def show_grid(side: Side, look: Look, key: int, token: int, layer: int, head: in
             row_names=[f"Layer {number}" for number in range(1, depth + 1)],
             column_names=[f"Head {number}" for number in range(1, heads + 1)],
             before=before,
+            top=top,
         ),
         Selection(token=token, row=min(layer, depth), column=min(head, heads), keys=(f"token_{key}", "layer", "head")),
         key=f"grid_{key}",
     )
+    if record.caveat:
+        st.warning(record.caveat, icon=":material/info:")
 
 
 def show_method(sides: list[Side], method: str) -> None:

@@ -25,6 +25,7 @@ from pages.ui.widgets.map_grid import (
 from pages.ui.wording import term
 from vit import plots
 from vit.config import TransformerConfig
+from vit.config.words import summary_name
 from vit.cost import counts
 from vit.data import Split
 from vit.errors import UserError
@@ -289,7 +290,9 @@ def show_portraits(run: Run, config: TransformerConfig, portraits: "Portraits") 
     st.subheader("One head", anchor=False)
     st.caption(help.PATTERNS)
     with st.container(horizontal=True, vertical_alignment="bottom"):
-        token, layer, head = pick_token_layer_head(depth, heads, portraits.grid, others=tokens_before(config))
+        token, layer, head = pick_token_layer_head(
+            depth, heads, portraits.grid, zero=summary_name(config), others=tokens_before(config)
+        )
         scale_controls()
     show_patterns(run, portraits, token, layer, head, tokens_before(config))
     name = str(portraits.names[layer - 1, head - 1])

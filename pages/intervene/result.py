@@ -18,6 +18,7 @@ from pages.ui.widgets.map_grid import Selection, TileMaps, map_grid, scale_contr
 from pages.ui.wording import term
 from vit import plots
 from vit.config import TransformerConfig
+from vit.config.words import SUMMARIES
 from vit.cost.counts import count
 from vit.data.files.images import prepared_image
 from vit.explain import token_rows
@@ -226,7 +227,9 @@ def show_maps(
             wrap=False,
         )
         others = tokens_before(config)
-        token, layer, head = pick_token_layer_head(depth, heads, record.grid, others=others)
+        token, layer, head = pick_token_layer_head(
+            depth, heads, record.grid, zero=SUMMARIES[record.pool], others=others
+        )
         scale_controls()
     if shuffled and compared == "difference":
         st.caption("The patches were shuffled, so the difference compares positions, which now show other patches.")

@@ -16,6 +16,7 @@ from pages.ui.text import plain
 from pages.ui.view_pickers import pick_token_layer_head
 from pages.ui.widgets.map_grid import Selection, TileMaps, map_grid, scale_controls
 from vit.config import words
+from vit.config.words import SUMMARIES
 from vit.data.files.images import fit_square
 from vit.pictures import film
 from vit.runs import Run, snapshots
@@ -36,6 +37,7 @@ class Playback(NamedTuple):
         epochs: the epochs with a frame.
         epoch: the chosen one.
         history: the metrics of each epoch.
+        probabilities: ``(frame k)``, what each epoch predicts.
     """
 
     run: Run
@@ -43,6 +45,13 @@ class Playback(NamedTuple):
     epochs: Sequence[int]
     epoch: int
     history: Mapping[int, Mapping]
+    probabilities: np.ndarray
+
+    @property
+    def notes(self) -> list[str]:
+        """The predicted class of each frame, which the browser shows with the frame while it plays."""
+        names = self.run.config.data.class_names
+        return [f"{names[int(row.argmax())]}, {row.max():.1%}" if row.size else "" for row in self.probabilities]
 
     @property
     def place(self) -> int:
@@ -98,7 +107,7 @@ def show_heads(playback: Playback, lapse: "TimeLapse") -> None:
     first = lapse.frames[0]
     depth, heads = first.attention.shape[:2]
     with st.container(horizontal=True, vertical_alignment="bottom"):
-        token, layer, head = pick_token_layer_head(depth, heads, first.grid)
+        token, layer, head = pick_token_layer_head(depth, heads, first.grid, zero=SUMMARIES[first.pool])
         scale_controls()
     map_grid(
         TileMaps(
@@ -111,6 +120,7 @@ def show_heads(playback: Playback, lapse: "TimeLapse") -> None:
             row_names=[f"Layer {number}" for number in range(1, depth + 1)],
             column_names=[f"Head {number}" for number in range(1, heads + 1)],
             frames=playback.epochs,
+            notes=playback.notes,
         ),
         Selection(token=token, row=layer, column=head, frame=playback.place),
         key="lapse",
@@ -124,7 +134,7 @@ def show_heads(playback: Playback, lapse: "TimeLapse") -> None:
             lapse.maps(token),
             layers,
             columns,
-            playback.titles(film.token_title(token, first.grid)),
+            playback.titles(film.token_title(token, first.grid, first.pool)),
         ),
         {"attention": lambda: lapse.attention, "token": lambda: np.array(token)},
     )
@@ -164,6 +174,7 @@ def show_method(playback: Playback, method: str, label: int | None) -> None:
             signed=signed,
             shares=False,
             frames=playback.epochs,
+            notes=playback.notes,
         ),
         Selection(token=0, frame=playback.place, patches=False, keys=("lapse_token", "lapse_row", "lapse_column")),
         key="lapse",

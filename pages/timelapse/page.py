@@ -3,14 +3,13 @@
 from collections.abc import Hashable, Mapping, Sequence
 from functools import partial
 
-import numpy as np
 import streamlit as st
 
 from pages import access
 from pages.timelapse.charts import show_answers, show_lens, show_neighbours, show_statistics
 from pages.timelapse.frames import answers, time_lapse
 from pages.timelapse.maps import HEADS, Playback, choose_maps, show_heads, show_method
-from pages.ui import answer, cached_models, image_picker, link_state, polling, run_picker, text
+from pages.ui import cached_models, image_picker, link_state, polling, run_picker, text
 from pages.ui.cached_models import PickedImage
 from pages.ui.dependence import note_low_dependence
 from pages.ui.view_pickers import pick_class
@@ -143,8 +142,8 @@ def show_transformer(run: Run, picked: PickedImage, epochs: Sequence[int], histo
         label = None
         if names:
             label = names.index(pick_class(names, names[int(lapse.probabilities[-1].argmax())], help=CLASS_HELP))
-        playback = Playback(run, picked, epochs, choose_epoch(epochs), history)
-    show_answer_at_epoch(playback, lapse.probabilities[playback.place])
+        playback = Playback(run, picked, epochs, choose_epoch(epochs), history, lapse.probabilities)
+    show_image_and_run(playback)
     try:
         if shown == HEADS:
             show_heads(playback, lapse)
@@ -171,8 +170,8 @@ def show_convolutional(run: Run, picked: PickedImage, epochs: Sequence[int], his
         with st.container(horizontal=True, vertical_alignment="bottom"):
             method = choose_maps(run)
             label = names.index(pick_class(names, names[int(probabilities[-1].argmax())], help=CLASS_HELP))
-            playback = Playback(run, picked, epochs, choose_epoch(epochs), history)
-        show_answer_at_epoch(playback, probabilities[playback.place])
+            playback = Playback(run, picked, epochs, choose_epoch(epochs), history, probabilities)
+        show_image_and_run(playback)
         show_method(playback, method, label)
     except UserError as error:
         text.show_error(error)
@@ -180,10 +179,25 @@ def show_convolutional(run: Run, picked: PickedImage, epochs: Sequence[int], his
     show_answers(playback, probabilities, label)
 
 
-def show_answer_at_epoch(playback: Playback, probabilities: np.ndarray) -> None:
-    """Show the true label of the image and the network's answer at the chosen epoch."""
-    when = f"after epoch {playback.epoch}" if playback.epoch else "before training"
-    answer.show_answer(playback.picked, class_names_of(playback.run.config), probabilities, when=when)
+def show_image_and_run(playback: Playback) -> None:
+    """Show the image's title and true class, and which weights the run keeps; each frame shows its own prediction."""
+    with st.container(horizontal=True, gap="small", vertical_alignment="center"):
+        st.markdown(text.plain(playback.picked.title[:1].upper() + playback.picked.title[1:]), width="content")
+        if playback.picked.label is not None:
+            text.name_badge(playback.picked.label, before="true: ")
+    if kept := describe_kept(playback.run):
+        st.caption(kept)
+
+
+def describe_kept(run: Run) -> str:
+    """Say which epoch's weights the other pages use, with the accuracy that they show; empty if none was validated."""
+    best = run.status.best
+    if not best or best.get("val_accuracy") is None:
+        return ""
+    return (
+        f"The other pages use the weights that the run keeps, those after epoch {best['epoch']}: validation accuracy "
+        f"{best['val_accuracy']:.1%}. The frames here are of other epochs, with an accuracy of their own."
+    )
 
 
 st.title("Time-lapse", anchor=False)

@@ -18,6 +18,7 @@ from pages.ui.text import plain
 from pages.ui.widgets.map_grid import scale_controls
 from pages.ui.wording import term
 from vit import plots
+from vit.config.words import SUMMARIES
 from vit.errors import ExplainError
 from vit.pictures import token_tiles
 from vit.pictures.colours import CATEGORICAL
@@ -26,7 +27,7 @@ from vit.support.untrusted_text import as_html
 
 INTRO = (
     "What would the network answer if it stopped earlier? The class head is applied after every layer to the summary "
-    "token{patches}. Choose a class to see its probability."
+    "token, here the {summary}{patches}. Choose a class to see its probability."
 )
 
 WHAT_IT_IS = """
@@ -86,15 +87,21 @@ def show(image_tokens: ImageTokens) -> None:
         return
     try:
         patches = image_tokens.token_lens
-        st.caption(INTRO.format(patches=" and to each patch token"), help=term("logit lens"))
+        st.caption(
+            INTRO.format(summary=SUMMARIES[image_tokens.record.pool], patches=" and to each patch token"),
+            help=term("logit lens"),
+        )
     except ExplainError as error:
         patches = None
-        st.caption(INTRO.format(patches=""))
+        st.caption(INTRO.format(summary=SUMMARIES[image_tokens.record.pool], patches=""))
         st.caption(f":material/info: {plain(str(error)[:1].upper() + str(error)[1:])}")
     names = image_tokens.class_names
     with st.container(horizontal=True, vertical_alignment="bottom"):
         token, layer = (
-            (view_pickers.pick_token(image_tokens.record.grid), pick_layer(image_tokens))
+            (
+                view_pickers.pick_token(image_tokens.record.grid, zero=SUMMARIES[image_tokens.record.pool]),
+                pick_layer(image_tokens),
+            )
             if patches is not None
             else (0, 0)
         )

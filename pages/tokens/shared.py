@@ -10,9 +10,10 @@ import streamlit as st
 from PIL import Image
 
 from pages.ui import cached_models, view_pickers
-from pages.ui.widgets.map_grid import SUMMARIES, Selection, TileMaps, map_grid, scale_controls
+from pages.ui.widgets.map_grid import Selection, TileMaps, map_grid, scale_controls
 from vit import plots
 from vit.classes import class_names_of, index_of
+from vit.config.words import SUMMARIES
 from vit.runs import Run
 
 if TYPE_CHECKING:  # torch comes with the first model
@@ -171,7 +172,10 @@ def pick_layer(image_tokens: ImageTokens) -> int:
 
 def controls(image_tokens: ImageTokens) -> tuple[int, int]:
     """Show the controls for token, layer and colours, which belong in one row; return token and layer."""
-    token, layer = view_pickers.pick_token(image_tokens.record.grid), pick_layer(image_tokens)
+    token, layer = (
+        view_pickers.pick_token(image_tokens.record.grid, zero=SUMMARIES[image_tokens.record.pool]),
+        pick_layer(image_tokens),
+    )
     scale_controls()
     return token, layer
 

@@ -6,7 +6,7 @@ from PIL import Image
 
 from pages.tokens.shared import ImageTokens, controls, layer_grid, table_rows
 from pages.ui.downloads import downloads
-from pages.ui.widgets.map_grid import SUMMARIES
+from vit.config.words import SUMMARIES
 
 COSINES = ("Differences", "Plain")
 

@@ -37,8 +37,9 @@ TOPICS: dict[str, dict[str, Term]] = {
             "it the network could not tell an image from the same patches in another order."
         ),
         "class token": Term(
-            "A learned token that belongs to no patch. It passes through all blocks with the other tokens, collects "
-            "information from them by attention, and the class head reads it."
+            "A learned token that belongs to no patch. It passes through all blocks with the other tokens and collects "
+            "information from them by attention. In a network with the summary token *class token* the class head "
+            "reads it. In one with the *mean of the patches* the head does not read it."
         ),
         "register": Term(
             "A learned token that belongs to no patch and is not read at the end. It gives the network room to store "

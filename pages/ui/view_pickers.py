@@ -26,23 +26,21 @@ def pick_number(
     return st.number_input(label, low, high, default, key=key, bind="query-params", width=140, help=help)
 
 
-def pick_token(
-    grid: tuple[int, int], *, label: str = "Patch", zero: str = "summary token", others: Sequence[str] = ()
-) -> int:
+def pick_token(grid: tuple[int, int], *, zero: str, label: str = "Patch", others: Sequence[str] = ()) -> int:
     """Return the token, ``?token=``; a click on a patch sets it too.
 
     Args:
         grid: rows and columns of patches.
         label: the label of the box.
-        zero: the name of token 0; empty if the patches, which begin at 1, come first.
+        zero: what token 0 is in this run, one of :data:`vit.config.words.SUMMARIES`; empty if it cannot be chosen.
         others: names of the tokens that are numbered after the last patch, such as registers.
     """
     patches = grid[0] * grid[1]
     last = patches + len(others)
-    numbers = [f"0 is the {zero}"] if zero else []
+    numbers = [f"0 is the {zero}, which the class head reads"] if zero else []
     numbers.append(f"1 to {patches} are the patches, row by row")
     numbers += [f"{patches + 1} to {last} are: {', '.join(others)}"] if others else []
-    words = ("patch", zero) if zero in ("summary token", "class token") else ("patch",)
+    words = ("patch", "summary token", *(["class token"] if zero == "class token" else [])) if zero else ("patch",)
     return pick_number(label, 0 if zero else 1, last, key="token", help=term(*words, here="; ".join(numbers) + "."))
 
 
@@ -66,7 +64,7 @@ def pick_head(heads: int) -> int:
 
 
 def pick_token_layer_head(
-    depth: int, heads: int, grid: tuple[int, int], *, others: Sequence[str] = ()
+    depth: int, heads: int, grid: tuple[int, int], *, zero: str, others: Sequence[str] = ()
 ) -> tuple[int, int, int]:
     """Return the token, layer and head of a grid with a tile for every head; place this in a row.
 
@@ -74,9 +72,10 @@ def pick_token_layer_head(
         depth: the number of layers.
         heads: the number of heads of a layer.
         grid: rows and columns of patches.
+        zero: as in :func:`pick_token`.
         others: as in :func:`pick_token`.
     """
-    return pick_token(grid, others=others), pick_layer(depth), pick_head(heads)
+    return pick_token(grid, zero=zero, others=others), pick_layer(depth), pick_head(heads)
 
 
 def pick_optional_class(

@@ -112,5 +112,7 @@ def test_a_long_title_widens_all_frames_equally():
 def test_titles_name_the_epoch_the_accuracy_and_the_map():
     assert film.epoch_title(0, None) == "Before training"
     assert film.epoch_title(12, 0.9741) == "After epoch 12: validation accuracy 97.4%"
-    assert film.epoch_title(3, None, film.token_title(0, (8, 8))) == "After epoch 3 · from the summary token"
-    assert film.token_title(10, (8, 8)) == "from patch r2 c2"
+    assert (
+        film.epoch_title(3, None, film.token_title(0, (8, 8), "mean")) == "After epoch 3 · from the mean of the patches"
+    )
+    assert film.token_title(10, (8, 8), "cls") == "from patch r2 c2"

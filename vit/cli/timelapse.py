@@ -154,7 +154,7 @@ def _heads(arguments: argparse.Namespace, source: FilmSource, progress: Progress
     layers = chosen("layer", arguments.layer, maps.shape[1])
     heads = chosen("head", arguments.head, maps.shape[2])
     maps = maps[:, [layer - 1 for layer in layers]][:, :, [head - 1 for head in heads]]
-    titles = source.titles(film.token_title(arguments.token, first.grid))
+    titles = source.titles(film.token_title(arguments.token, first.grid, first.pool))
     return film.head_pictures(source.view, maps, layers, heads, titles), first.caveat
 
 

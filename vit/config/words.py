@@ -7,6 +7,7 @@ model cards.
 from typing import Any
 
 from vit.config.base import Settings
+from vit.config.model import ModelConfig
 from vit.config.training import TrainingConfig
 
 NETWORKS = {
@@ -17,6 +18,9 @@ NETWORKS = {
     "cnn-residual": "Residual CNN",
 }
 """The networks of :data:`vit.config.MODELS`."""
+
+SUMMARIES = {"cls": "class token", "mean": "mean of the patches", "all": "mean of all tokens"}
+"""What the class head reads, by the ``pool`` of a network: the network's summary token."""
 
 HEAD_WIDTH = ("Head width", "Length of the query, key and value of a token in one head")
 """Title and description of ``head_dim``, which is chosen in place of ``embed_dim``."""
@@ -58,6 +62,11 @@ def accuracy(training: TrainingConfig, *, start: bool = True) -> str:
     if not training.labelled:
         return "k-NN accuracy"
     return "Validation accuracy" if start else "validation accuracy"
+
+
+def summary_name(network: ModelConfig) -> str:
+    """Return what the class head of a transformer reads, such as "mean of the patches"."""
+    return SUMMARIES[getattr(network, "pool", "all")]  # the course network has no setting for it
 
 
 def _extra(settings: type[Settings], field: str) -> dict[str, Any]:

@@ -7,6 +7,7 @@ from fractions import Fraction
 import numpy as np
 from PIL import Image, ImageDraw, ImageFont
 
+from vit.config.words import SUMMARIES
 from vit.errors import SettingsError
 from vit.pictures import overlays
 from vit.pictures.colours import THEMES
@@ -32,10 +33,10 @@ def epoch_title(epoch: int, accuracy: float | None, shown: str = "", name: str =
     return when + measured + (f" \N{MIDDLE DOT} {shown}" if shown else "")
 
 
-def token_title(token: int, grid: tuple[int, int]) -> str:
-    """Return a phrase that names the token of the maps: token 0 is the summary token, patches count from 1."""
+def token_title(token: int, grid: tuple[int, int], pool: str) -> str:
+    """Return a phrase that names the token of the maps: token 0 is the summary of ``pool``, patches count from 1."""
     if not token:
-        return "from the summary token"
+        return f"from the {SUMMARIES[pool]}"
     row, column = divmod(token - 1, grid[1])
     return f"from patch r{row + 1} c{column + 1}"
 

@@ -12,6 +12,7 @@ from PIL import Image
 
 from pages.ui.widgets.component import register_widget
 from vit.config import TransformerConfig
+from vit.config.words import SUMMARIES
 from vit.data.files.images import fit_square
 from vit.pictures.colours import SEQUENTIAL, SIGNED
 from vit.pictures.data_url import data_url
@@ -23,7 +24,6 @@ MAPS_BYTES_MAX = 3_000_000
 DISPLAY_SIZE = 256
 """Images larger than the model's input are shown at this side, in the model's own crop."""
 
-SUMMARIES = {"cls": "class token", "mean": "mean of the patches", "all": "mean of all tokens"}
 SCALES = ("shared", "per tile")
 
 _BROWSERS = "grid_browsers"
@@ -42,7 +42,7 @@ class TileMaps:
         version: a name for everything that the maps depend on: run, weights, image, kind of map, frames.
         grid: rows and columns of patches.
         prefix: the number of tokens before the patches.
-        pool: how the network summarises the image, a key of :data:`SUMMARIES`.
+        pool: how the network summarises the image, a key of :data:`vit.config.words.SUMMARIES`.
         row_names: the names of the rows of tiles.
         column_names: the names of the columns of tiles.
         title: the title of the grid.
@@ -54,7 +54,9 @@ class TileMaps:
         before: the names from :func:`tokens_before`; these tokens can then be picked too, with the numbers after the
             last patch.
         frames: the epochs of a time-lapse. The browser plays them and writes the one it stops at to ``epoch``.
+        notes: a text for each frame, which the browser shows with it.
         scale: one of :data:`SCALES`, to override the choice of :func:`scale_controls`.
+        top: the end of the shared colour scale; None computes it from these maps. Two grids that are compared share it.
     """
 
     maps: Callable[[Sequence[int]], np.ndarray]
@@ -72,7 +74,9 @@ class TileMaps:
     pairs: bool = True
     before: Sequence[str] = ()
     frames: Sequence[int] = ()
+    notes: Sequence[str] = ()
     scale: str | None = None
+    top: float | None = None
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -146,7 +150,9 @@ def map_grid(tiles: TileMaps, selection: Selection, *, key: str) -> None:
             "summary": SUMMARIES[tiles.pool],
             "colours": list(SIGNED if tiles.signed else SEQUENTIAL),
             "frames": list(tiles.frames),
+            "notes": [shown(note) for note in tiles.notes],
             "frame": selection.frame,
+            "top": tiles.top,
             "picker": selection.patches,
             "offersSummary": selection.summary,
             "enlarges": selection.enlarges,
@@ -182,7 +188,7 @@ def words_before(before: Sequence[str]) -> str:
 
 def short_before(before: Sequence[str]) -> str:
     """Return a short form of :func:`words_before` for the corner of a tile."""
-    return "cls" if not before else "cls+reg" if "class token" in before else "reg"
+    return "class token" if not before else "class+reg." if "class token" in before else "registers"
 
 
 def scale_controls() -> None:

@@ -10,7 +10,7 @@ from PIL import Image, features
 
 from tests.helpers import hostile
 from vit.data.files import colours, decoder_process, header_checks, images
-from vit.data.files.images import fit_square, open_image, read_header
+from vit.data.files.images import fit_square, open_image, prepared_image, read_header
 from vit.errors import DataError
 
 COLOUR = (200, 60, 20)
@@ -330,4 +330,4 @@ def test_fit_square_takes_a_part_of_the_centre():
 
 def test_a_square_that_was_fitted_before_is_not_cropped_again():
     pixels = np.random.default_rng(1).integers(0, 256, (32, 32, 3), dtype=np.uint8)
-    assert np.array_equal(fit_square(Image.fromarray(pixels), 32, 0.9), pixels)
+    assert np.array_equal(fit_square(prepared_image(pixels), 32, 0.9), pixels)

@@ -84,8 +84,15 @@ def untrained(**settings) -> torch.nn.Module:
 
 @pytest.mark.parametrize(
     "model",
-    [untrained(stem="conv"), untrained(stem="conv", stem_blocks=2), conv_stem_at(1e-6), conv_stem_at(1e-2)]
-    + [make(pool="cls", stem="patch"), make_cnn(), course()],
+    [
+        untrained(stem="conv"),
+        untrained(stem="conv", stem_blocks=2),
+        conv_stem_at(1e-6),
+        conv_stem_at(1e-2),
+        make(pool="cls", stem="patch"),
+        make_cnn(),
+        course(),
+    ],
     ids=["conv", "blocks", "at 1e-6", "at 1e-2", "linear", "cnn", "course"],
 )
 def test_integrated_gradients_are_complete_wherever_on_the_path_the_score_changes(model):

@@ -14,6 +14,7 @@ from markupsafe import Markup
 from PIL import Image
 
 from vit.config import RunConfig, TransformerConfig, words
+from vit.config.words import SUMMARIES
 from vit.data import load, sample, title
 from vit.data.files.uploads import upload_title
 from vit.errors import UserError
@@ -252,8 +253,9 @@ def _attentions(model: "Network", images: "Tensor", views: list[np.ndarray]) -> 
         maps = [attention_arrays(record, image) for image in range(len(views))]
         views = [np.full_like(view, overlays.to_colours(np.zeros(()))) for view in views]
     else:
-        summary = {"cls": "the class token", "mean": "the mean of the patches", "all": "the mean of all tokens"}
-        sentence = f"What {summary[record.pool]}, which the classifier reads, attends to in each head of each layer. "
+        sentence = (
+            f"What the {SUMMARIES[record.pool]}, which the classifier reads, attends to in each head of each layer. "
+        )
         sentence += f"The brightest colour is the 99th percentile of the image's maps. {record.caveat}"
         maps = [token_maps(record, 0, image) for image in range(len(views))]
     depth, heads = maps[0].shape[:2]

@@ -241,7 +241,7 @@ class MapGrid extends CountingWidget {
     if (!data || !this.image?.complete || !this.root.clientWidth || token < data.first) return
     if (!data.every && token !== data.first) return // its maps have not arrived yet
     const rows = this.cells.map(cell => this.values(cell.row, cell.column))
-    const shared = this.sharedTop()
+    const shared = data.top ?? this.sharedTop()
     const top = patches => (data.perTile ? Math.max(...patches.map(Math.abs)) : shared)
     this.stops = data.colours.map(rgb)
     const width = this.cells[0].canvas.clientWidth
@@ -251,7 +251,7 @@ class MapGrid extends CountingWidget {
       const share = rows[index].prefix.reduce((sum, value) => sum + value, 0)
       const name = this.tileName(cell.row, cell.column)
       cell.share.hidden = !data.prefix || !data.shares
-      cell.share.textContent = width > 96 ? `${data.beforeShort} ${percent(share)}` : percent(share)
+      cell.share.textContent = width > 130 ? `${data.beforeShort} ${percent(share)}` : percent(share)
       cell.tile.ariaPressed = String(this.enlarging && cell.row === row && cell.column === column)
       if (!walked) cell.tile.tabIndex = cell.row === row && cell.column === column ? 0 : -1
       cell.tile.ariaLabel = cell.share.hidden ? name : `${name}: ${percent(share)} to ${data.beforeWords}`
@@ -264,7 +264,7 @@ class MapGrid extends CountingWidget {
     this.large.title.textContent = this.tileName(row, column)
     this.large.canvas.ariaLabel = this.large.title.textContent + (data.pairs ? `, from the ${this.tokenName(token)}` : "")
     this.picker.canvas.ariaLabel = `The image. Chosen: ${this.tokenName(token)}. Arrow keys choose a patch${data.offersSummary ? ", Escape the summary token" : ""}.`
-    this.summary.textContent = token ? `Back to the summary token` : `Summary token (${data.summary})`
+    this.summary.textContent = token ? `Back to the ${data.summary}` : `Summary token (${data.summary})`
     this.summary.ariaPressed = String(!token)
     ;[...this.before.children].forEach((button, index) => (button.ariaPressed = String(token === data.rows * data.columns + 1 + index)))
     this.summary.hidden = !data.offersSummary
@@ -276,7 +276,8 @@ class MapGrid extends CountingWidget {
     if (data.frames.length) {
       this.scrub.max = data.frames.length - 1
       this.scrub.value = this.frame
-      this.epoch.textContent = data.frames[this.frame] ? `After epoch ${data.frames[this.frame]}` : "Before training"
+      const epoch = data.frames[this.frame] ? `After epoch ${data.frames[this.frame]}` : "Before training"
+      this.epoch.textContent = data.notes[this.frame] ? `${epoch}: ${data.notes[this.frame]}` : epoch
     }
     Object.assign(this.root.dataset, { token, layer: row, head: column, frame: this.frame, version: this.version, drawn: ++this.drawn })
   }
