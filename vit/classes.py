@@ -17,12 +17,29 @@ NO_CLASSES = (
 )
 """True of published models of features and of runs that were trained without labels."""
 
+ONE_OUTPUT = (
+    "This model has a single output, a number, so it has no classes and no class probabilities: look at its attention "
+    "and its tokens, or at the relevance maps that vit.explain computes of the number."
+)
+
 LISTED = 8
 """Maximum of class names in an error message."""
 
 
+def has_one_output(config: ModelConfig) -> bool:
+    """Return whether the network computes a single number (regression), so that a softmax would always give 100 %."""
+    return config.num_classes == 1
+
+
 def require_classes(config: ModelConfig) -> None:
-    """Raise an ExplainError (a TypeError) unless the network has a classification head."""
+    """Raise an ExplainError (a TypeError) unless the network predicts one of several classes."""
+    require_output(config)
+    if has_one_output(config):
+        raise ExplainError(ONE_OUTPUT)
+
+
+def require_output(config: ModelConfig) -> None:
+    """Raise an ExplainError (a TypeError) unless the network has a head: for classes, or for a single number."""
     if not config.num_classes:
         raise ExplainError(NO_CLASSES)
 
@@ -30,9 +47,9 @@ def require_classes(config: ModelConfig) -> None:
 def class_names_of(config: RunConfig) -> tuple[str, ...]:
     """Return the names of a run's classes in the order of the logits; ``class 0``, ... if they have no names.
 
-    A network without a head has no classes, even if its images have some.
+    A network without a head has no classes, even if its images have some; nor has one with a single output.
     """
-    if not config.model.num_classes:
+    if not config.model.num_classes or has_one_output(config.model):
         return ()
     return config.data.class_names or tuple(f"class {index}" for index in range(config.model.num_classes))
 

@@ -299,6 +299,14 @@ def model_input(info: CheckpointInfo, *images: Picture) -> Tensor:
 
 
 @torch.inference_mode()
+def single_outputs(model: Network, info: CheckpointInfo, images: Sequence[Picture]) -> np.ndarray:
+    """Return the number that a network with a single output computes for each picture: ``(b)``."""
+    device, size = next(model.parameters()).device, inference_batch_size(model)
+    parts = [images[start : start + size] for start in range(0, len(images), size)]
+    return torch.cat([model(model_input(info, *part).to(device)).float()[:, 0] for part in parts]).cpu().numpy()
+
+
+@torch.inference_mode()
 def predict(model: Network, info: CheckpointInfo, images: Sequence[Picture]) -> np.ndarray:
     """Return the class probabilities of pictures of any size: ``(b k)``, in their order.
 

@@ -41,9 +41,10 @@ INTRO_CNN = (
 
 WHAT_IT_IS = """
 **What it is.** The model cuts the image into patches and turns each patch into a token. A model with a class token has
-one token more. This model reads its answer from the **{summary}**, its summary token. In every layer, each head lets every token attend to all tokens and copy information from them. A tile
-shows for one head how the chosen token divides its attention. The shares sum to 100 %: the number on the tile is the
-share of the class token, the colours are the shares of the patches.
+one token more. This model reads its answer from the **{summary}**, its summary token. In every layer, each head lets
+every token attend to all tokens and copy information from them. A tile shows for one head how the chosen token divides
+its attention. The shares sum to 100 %: the number on the tile is the share of the class token, the colours are the
+shares of the patches.
 
 **What to look for.** In early layers, heads often attend to neighbours, to a fixed offset or to everything evenly. In
 later layers, many heads attend to all patches of the object that you click on, and the summary token attends to the
@@ -269,14 +270,15 @@ except UserError as error:
     text.show_error(error)
     st.stop()
 
-answer.show_answer(picked, class_names_of(run.config), probabilities)
+output = cached_models.output_of(run, picked.image)
+answer.show_answer(picked, class_names_of(run.config), probabilities, output=output)
 note_low_dependence(run)
 forget_browsers()
 if isinstance(config, TransformerConfig):
     show_attention(run, config, look, picked)
     with st.expander("How to read attention maps, and their limits", icon=":material/help:"):
         st.markdown(WHAT_IT_IS.format(summary=summary_name(config)))
-    if config.num_classes:
+    if class_names_of(run.config):
         class_maps.show_cnn_comparison(run, picked)
 else:
     class_maps.show_block_maps(run, picked)

@@ -127,7 +127,8 @@ def corresponding(token: int, ours: tuple[int, int], theirs: tuple[int, int]) ->
 def show_heading(side: Side) -> None:
     """Show the side's run, image, true label and prediction."""
     st.markdown(f"**{plain(side.run.name)}** :small[{plain(side.run.config.model.title)}]")
-    answer_view.show_answer(side.picked, class_names_of(side.run.config), side.probabilities)
+    output = cached_models.output_of(side.run, side.picked.image)
+    answer_view.show_answer(side.picked, class_names_of(side.run.config), side.probabilities, output=output)
 
 
 def show_heads(sides: list[Side]) -> None:

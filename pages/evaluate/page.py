@@ -305,7 +305,7 @@ st.caption(
 run = pick_run()
 if run is None:
     st.stop()
-if not run.config.model.num_classes:
+if run.config.model.num_classes < 2:
     show_no_classes(run)
     st.stop()
 if run.active:

@@ -79,7 +79,7 @@ if run is None:
     st.stop()
 try:
     cached_models.load_model(run)
-    if not run.config.model.num_classes:
+    if run.config.model.num_classes < 2:
         run_picker.show_no_classes(run, NO_CLASSES)
         st.stop()
     from vit.explain.passes.memory import require_room

@@ -16,7 +16,7 @@ from vit.runs import Run
 
 if TYPE_CHECKING:  # torch comes with the first model
     from vit.explain import Faithfulness
-    from vit.explain.faithfulness.result import Measure
+    from vit.explain.faithfulness.result import Measure, ResultRow
 
 BADGES = {
     "evidence": ":green-badge[:material/check: supported]",
@@ -56,11 +56,16 @@ def show_verdict(result: "Faithfulness") -> None:
         st.caption(f"Left out: {plain(name)}. {plain(reason)}")
 
 
+def kind_of(row: "ResultRow") -> str:
+    """Return the word for a row, on the page and in its files: "method" or "control"."""
+    return "control" if row.chance else "method"
+
+
 def measures_table(result: "Faithfulness") -> pd.DataFrame:
     """Return mean and interval of each measure (columns) for each method and control map (rows)."""
     rows = []
     for row in result.rows:
-        cells = {"Map": row.title, "Kind": "control" if row.chance else "method"}
+        cells = {"Map": row.title, "Kind": kind_of(row)}
         for name, measure in result.measures.items():
             score, advantage = result.scores[row.name][name], result.advantages.get(row.name, {}).get(name)
             mark = " ✓" if advantage is not None and advantage.better else ""
@@ -124,7 +129,7 @@ def measure_records(result: "Faithfulness") -> Iterator[dict]:
             score, advantage = result.scores[row.name][name], result.advantages.get(row.name, {}).get(name)
             yield {
                 "map": row.name,
-                "kind": "chance" if row.chance else "method",
+                "kind": kind_of(row),
                 "measure": name,
                 "mean": score.mean,
                 "low": score.low,

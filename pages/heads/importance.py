@@ -100,7 +100,7 @@ def show(run: Run) -> None:
     if not isinstance(config, TransformerConfig):
         st.info(NO_HEADS, icon=":material/info:")
         return
-    if not config.num_classes:
+    if config.num_classes < 2:
         run_picker.show_no_classes(run, NO_CLASSES_TO_LOSE)
         return
     try:

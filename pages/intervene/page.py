@@ -92,7 +92,8 @@ def show_intervention(run: Run, picked: cached_models.PickedImage) -> None:
     if record is not None and record.caveat:
         st.warning(record.caveat, icon=":material/info:")
     names = class_names_of(run.config)
-    answer.show_answer(picked, names, before.answer.probabilities)
+    output = cached_models.output_of(run, picked.image)
+    answer.show_answer(picked, names, before.answer.probabilities, output=output)
     summary, board = st.container(), st.container()
     # Boards with more heads do not fit in a third of the page.
     in_row = isinstance(config, TransformerConfig) and config.num_heads <= WIDE_BUTTON_HEADS_MAX

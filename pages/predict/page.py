@@ -100,22 +100,29 @@ def clear() -> None:
 def show_result(run: Run, class_names: tuple[str, ...], picked: PickedImage, name: str) -> None:
     """Show one card: the image, the probabilities of its classes, and a link to Attention."""
     view, probabilities = prediction(run, picked.image)
-    best = int(probabilities.argmax())
+    output = cached_models.output_of(run, picked.image)
     side = max(1, VIEW_SIDE // view.shape[0]) * view.shape[0]  # a whole multiple keeps the pixels sharp
     with st.container(border=True):
-        st.markdown(f"**{plain(class_names[best])}** :small[{probabilities[best]:.1%}]")
+        if output is None:
+            best = int(probabilities.argmax())
+            st.markdown(f"**{plain(class_names[best])}** :small[{probabilities[best]:.1%}]")
+        else:
+            st.markdown(f"Output: **{output:.4g}**")
         picture, bars = st.columns([2, 3], vertical_alignment="center")
         picture.image(
             Image.fromarray(view).resize((side, side), Image.Resampling.NEAREST),
             width="stretch",
             alt=f"{name or picked.title} as the model sees it",
         )
-        bars.plotly_chart(
-            plots.probability_bars(class_names, probabilities.tolist(), top=5),
-            key=f"bars_{picked.id}",
-            config=plotly_config("probabilities"),
-            alt="Bars of the class probabilities",
-        )
+        if output is None:
+            bars.plotly_chart(
+                plots.probability_bars(class_names, probabilities.tolist(), top=5),
+                key=f"bars_{picked.id}",
+                config=plotly_config("probabilities"),
+                alt="Bars of the class probabilities",
+            )
+        else:
+            bars.caption("The network computes a single number, so there are no class probabilities.")
         truth = "" if picked.label is None else f", true: {plain(picked.label)}"
         with st.container(horizontal=True, horizontal_alignment="distribute", vertical_alignment="center"):
             st.caption(plain(name or picked.title) + truth, width="content")
@@ -137,7 +144,7 @@ try:
 except UserError as error:
     text.show_error(error)
     st.stop()
-if not info.class_names:
+if not info.config.model.num_classes:
     run_picker.show_no_classes(run)
     st.stop()
 
@@ -179,7 +186,11 @@ if shown():
     cut = "" if info.crop_pct == 1 else f" ({info.crop_pct:.0%} of its width and height)"
     st.caption(
         f"Each image as the model sees it: the central square{cut}, at {info.image_size} x {info.image_size} pixels. "
-        f"The model has {len(info.class_names):,} classes and always predicts one of them."
+        + (
+            f"The model has {len(info.class_names):,} classes and always predicts one of them."
+            if info.class_names
+            else "The model computes a single number for each of them."
+        )
     )
     with st.grid(2, min_column_width=380):
         for image_id in shown():

@@ -125,7 +125,8 @@ def show_relevance(run: Run, picked: PickedImage, view: np.ndarray, probabilitie
                 help=term("integrated gradients", "occlusion", here="These run the network dozens of times."),
             )
     asked = [index for index in question.target if index is not None]
-    answer.show_answer(picked, names, probabilities, asked=asked)
+    output = cached_models.output_of(run, picked.image)
+    answer.show_answer(picked, names, probabilities, asked=asked, output=output)
     if not names:
         run_picker.show_no_classes(run, reason_unavailable(config.model))
     elif reason := reason_unavailable(config.model):

@@ -18,7 +18,6 @@ from pages.ui.text import plain
 from pages.ui.widgets.map_grid import scale_controls
 from pages.ui.wording import term
 from vit import plots
-from vit.config.words import SUMMARIES
 from vit.errors import ExplainError
 from vit.pictures import token_tiles
 from vit.pictures.colours import CATEGORICAL
@@ -88,18 +87,18 @@ def show(image_tokens: ImageTokens) -> None:
     try:
         patches = image_tokens.token_lens
         st.caption(
-            INTRO.format(summary=SUMMARIES[image_tokens.record.pool], patches=" and to each patch token"),
+            INTRO.format(summary=image_tokens.summary, patches=" and to each patch token"),
             help=term("logit lens"),
         )
     except ExplainError as error:
         patches = None
-        st.caption(INTRO.format(summary=SUMMARIES[image_tokens.record.pool], patches=""))
+        st.caption(INTRO.format(summary=image_tokens.summary, patches=""))
         st.caption(f":material/info: {plain(str(error)[:1].upper() + str(error)[1:])}")
     names = image_tokens.class_names
     with st.container(horizontal=True, vertical_alignment="bottom"):
         token, layer = (
             (
-                view_pickers.pick_token(image_tokens.record.grid, zero=SUMMARIES[image_tokens.record.pool]),
+                view_pickers.pick_token(image_tokens.record.grid, zero=image_tokens.summary),
                 pick_layer(image_tokens),
             )
             if patches is not None

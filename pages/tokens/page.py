@@ -74,7 +74,8 @@ except UserError as error:
     text.show_error(error)
     st.stop()
 
-answer.show_answer(image_tokens.picked, image_tokens.class_names, image_tokens.probabilities)
+output = cached_models.output_of(run, picked.image)
+answer.show_answer(image_tokens.picked, image_tokens.class_names, image_tokens.probabilities, output=output)
 if image_tokens.record.mixes_positions:
     st.warning(MIXED, icon=":material/info:")
 forget_browsers()

@@ -58,6 +58,11 @@ class ImageTokens:
         self._components: dict[bool, PrincipalComponents] = {}
 
     @property
+    def summary(self) -> str:
+        """What the class head of this network reads, such as "mean of the patches"."""
+        return SUMMARIES[self.record.pool]
+
+    @property
     def splits_answer(self) -> bool:
         """Whether the network normalises each token, or only one: then the mean of the logits is its answer."""
         return not getattr(self.run.config.model, "fc_norm", False)
@@ -87,7 +92,7 @@ class ImageTokens:
 
     def token_name(self, token: int) -> str:
         """Return the name of the chosen token; 0 is the summary token."""
-        return f"summary token ({SUMMARIES[self.record.pool]})" if token == 0 else self.patch_names[token - 1]
+        return f"summary token ({self.summary})" if token == 0 else self.patch_names[token - 1]
 
     @cached_property
     def token_names(self) -> list[str]:
@@ -173,7 +178,7 @@ def pick_layer(image_tokens: ImageTokens) -> int:
 def controls(image_tokens: ImageTokens) -> tuple[int, int]:
     """Show the controls for token, layer and colours, which belong in one row; return token and layer."""
     token, layer = (
-        view_pickers.pick_token(image_tokens.record.grid, zero=SUMMARIES[image_tokens.record.pool]),
+        view_pickers.pick_token(image_tokens.record.grid, zero=image_tokens.summary),
         pick_layer(image_tokens),
     )
     scale_controls()

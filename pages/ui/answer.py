@@ -7,7 +7,7 @@ import streamlit as st
 
 from pages.ui.cached_models import PickedImage
 from pages.ui.text import BadgeColor, name_badge, plain
-from vit.classes import NO_CLASSES, index_of
+from vit.classes import NO_CLASSES, ONE_OUTPUT, index_of
 from vit.runs import Run
 
 
@@ -35,6 +35,7 @@ def show_answer(
     *,
     when: str = "predicted",
     asked: Iterable[int] = (),
+    output: float | None = None,
 ) -> None:
     """Show the image's title and true class, the predicted class, and the probability of other classes.
 
@@ -44,11 +45,15 @@ def show_answer(
         probabilities: ``(k,)``, of the classes; empty for a network without classes.
         when: the text before the predicted class.
         asked: indices of other classes whose probability is shown too.
+        output: the number of a network with a single output, from :func:`pages.ui.cached_models.output_of`.
     """
     with st.container(horizontal=True, gap="small", vertical_alignment="center"):
         st.markdown(plain(picked.title[:1].upper() + picked.title[1:]), width="content")
         if picked.label is not None:
             name_badge(picked.label, before="true: ")
+        if output is not None:
+            st.badge(f"output: {output:.4g}", color="blue", help=ONE_OUTPUT)
+            return
         if not len(probabilities):
             st.badge("features, no classes", color="gray", help=NO_CLASSES)
             return

@@ -14,7 +14,7 @@ from PIL import Image
 from pages import access
 from pages.ui import stand_in_images
 from vit import data
-from vit.classes import class_names_of, match_classes
+from vit.classes import class_names_of, has_one_output, match_classes
 from vit.config import DataConfig
 from vit.data.files.images import is_prepared
 from vit.runs import Run
@@ -245,6 +245,16 @@ def import_captum() -> None:
 
     gc.collect()
     gc.freeze()
+
+
+@cached
+def output_of(run: Run, image: Image.Image) -> float | None:
+    """Return the number that a network with a single output computes; None for a network with classes or features."""
+    from vit.evaluation import single_outputs
+
+    if not has_one_output(run.config.model):
+        return None
+    return float(single_outputs(*load_model(run), [image])[0])
 
 
 @cached

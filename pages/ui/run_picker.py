@@ -9,7 +9,7 @@ from pages.ui import stand_in_images
 from pages.ui.link_state import complete, stored
 from pages.ui.text import BADGE_COLUMNS, plain
 from pages.ui.wording import term
-from vit.classes import NO_CLASSES
+from vit.classes import NO_CLASSES, ONE_OUTPUT, has_one_output
 from vit.runs import Run, finetune
 
 
@@ -60,7 +60,7 @@ def show_no_classes(run: Run, says: str = NO_CLASSES) -> None:
         run: the run.
         says: the message.
     """
-    st.info(says, icon=":material/info:")
+    st.info(ONE_OUTPUT if has_one_output(run.config.model) else says, icon=":material/info:")
     with st.container(horizontal=True):
         link = {"run": run.name}
         st.page_link("attention/page.py", label="See its attention", icon=":material/visibility:", query_params=link)

@@ -196,7 +196,8 @@ def test_downloads_hold_every_number(few):
     first = next(row for row in rows if (row["map"], row["measure"]) == ("rollout", "deletion_blur"))
     assert first["mean"] == result.scores["rollout"]["deletion_blur"].mean
     assert first["advantage"] == result.advantages["rollout"]["deletion_blur"].mean
-    assert {row["better_than_chance"] for row in rows if row["kind"] == "chance"} == {None}
+    assert {row["better_than_chance"] for row in rows if row["kind"] == "control"} == {None}
+    assert {row["kind"] for row in rows} == {"method", "control"}
     writer = csv.DictWriter(io.StringIO(), rows[0].keys())
     writer.writerows(rows)
     arrays = faithfulness_result.image_arrays(result)

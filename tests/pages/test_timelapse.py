@@ -87,7 +87,7 @@ def test_a_link_reproduces_the_view(several):
     assert {key: str(chosen[key]) for key in link} == link
     data, _ = grid(app)
     assert [data[key] for key in ("frame", "token", "row", "column")] == [1, 5, 2, 2]
-    assert "after epoch 1" in texts(app)
+    assert data["notes"][1].startswith(("airplane", "bus", "cat", "dog", "pizza")), data["notes"]
     assert "The probability of **cat**" in texts(app)
 
 
@@ -183,7 +183,7 @@ def test_a_run_that_has_just_begun_shows_its_random_weights(trained):
     with runs.run_lock(run.path):
         app = open_page("timelapse")
         assert grid(app)[0]["frames"] == [0]
-        assert "before training" in texts(app)
+        assert len(grid(app)[0]["notes"]) == 1
 
 
 def test_frames_are_computed_once_per_snapshot_and_image(trained, monkeypatch):

@@ -120,7 +120,7 @@ def compute_maps(
     """
     import torch
 
-    from vit.classes import require_classes
+    from vit.classes import require_output
     from vit.data.batches import to_tensor
     from vit.evaluation import model_view
     from vit.explain import METHODS, capture, class_probabilities
@@ -141,7 +141,7 @@ def compute_maps(
         return ImageMaps(view, probabilities, record, None, None)
     explained = arguments.label
     if METHODS[arguments.method].for_class:
-        require_classes(model.config)
+        require_output(model.config)
     if explained is None and info.class_names:
         explained = info.class_names[int(probabilities.argmax())]
     relevance = _relevance(arguments, model, info.class_names, images, explained)

@@ -65,10 +65,11 @@ def evaluate(arguments: argparse.Namespace) -> int:
 def predict(arguments: argparse.Namespace) -> int:
     """Print the most probable classes of images."""
     from vit import evaluation
+    from vit.classes import has_one_output
     from vit.runs import weights
 
     model, info = weights.load_checkpoint(arguments.run)
-    pictures = {}
+    pictures: dict[Path, Image.Image] = {}
     predictions: list[dict[str, Any]] = []
     for path in arguments.images:
         try:
@@ -78,6 +79,8 @@ def predict(arguments: argparse.Namespace) -> int:
             predictions.append({"image": str(path), "error": str(error)})
         else:
             predictions.append({"image": str(path)})
+    if has_one_output(info.config.model):
+        return _predict_number(arguments, model, info, pictures, predictions)
     rows = iter(evaluation.predict(model, info, [*pictures.values()]) if pictures else ())
     probabilities = dict(zip(pictures, rows, strict=True))
     for path, item in zip(arguments.images, predictions, strict=True):
@@ -90,6 +93,27 @@ def predict(arguments: argparse.Namespace) -> int:
         for item in predictions
         if "top" in item
     ]
+    if pictures or arguments.json:
+        result = {"run": runs.get_run(arguments.run).name, "predictions": predictions}
+        print_result(result, arguments.json, "\n".join(lines))
+    return 0 if pictures else BAD_INPUT
+
+
+def _predict_number(
+    arguments: argparse.Namespace,
+    model: "Network",
+    info: "CheckpointInfo",
+    pictures: dict[Path, "Image.Image"],
+    predictions: list[dict[str, Any]],
+) -> int:
+    """Print the number that a network with a single output computes for each image."""
+    from vit.evaluation import single_outputs
+
+    values = iter(single_outputs(model, info, [*pictures.values()]) if pictures else ())
+    for item in predictions:
+        if "error" not in item:
+            item["output"] = float(next(values))
+    lines = [f"{bare(item['image'])}: {item['output']:.4g}" for item in predictions if "output" in item]
     if pictures or arguments.json:
         result = {"run": runs.get_run(arguments.run).name, "predictions": predictions}
         print_result(result, arguments.json, "\n".join(lines))

@@ -8,6 +8,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
+from vit.classes import has_one_output
 from vit.edits import Edits, HeadEdit
 from vit.explain.passes.inputs import gradients_enabled, ready, ready_images, refusal
 from vit.networks import Network, Transformer
@@ -199,7 +200,7 @@ def recompute(model: Network, images: Tensor, record: Record) -> Tensor:
 
 def class_probabilities(model: Network, logits: Tensor) -> np.ndarray:
     """Return the class probabilities of logits: ``(b num_classes)`` float32; ``(b 0)`` for a model without classes."""
-    if not model.config.num_classes:
+    if not model.config.num_classes or has_one_output(model.config):
         return np.zeros((len(logits), 0), dtype=np.float32)
     return logits.detach().float().softmax(dim=-1).cpu().numpy()
 

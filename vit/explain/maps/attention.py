@@ -12,7 +12,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from vit.classes import require_classes
+from vit.classes import require_output
 from vit.errors import ExplainError
 from vit.explain.maps.target import Label, Target
 from vit.explain.passes.inputs import gradients_enabled, ready, ready_images
@@ -203,7 +203,7 @@ def relevance_maps(
     }
     model, grad = ready(require_attention(model)), any(name in WITH_GRADIENT for name in names)
     if grad:
-        require_classes(model.config)
+        require_output(model.config)
     images, target = ready_images(model, images), Target.of(target)
     target = target.for_model(model, len(images)) if grad else Target()
     found: dict[str, list[np.ndarray]] = {name: [] for name in names}

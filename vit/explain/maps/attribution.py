@@ -11,7 +11,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from vit.classes import require_classes
+from vit.classes import require_output
 from vit.explain.interventions.cover import patch_of_pixel
 from vit.explain.maps.fade_in import NODES_MIN, SCAN, find_starts, integrate
 from vit.explain.maps.target import Label, Target
@@ -212,7 +212,7 @@ def grid_of(model: Network) -> tuple[int, int]:
 
 def _prepared(model: Network, images: Tensor, target: Target | Label | None) -> tuple[Network, Tensor, Target]:
     require_network(model)
-    require_classes(model.config)
+    require_output(model.config)
     model, images = ready(model), ready_images(model, images)
     return model, images, Target.of(target).for_model(model, len(images))
 
