@@ -3,6 +3,7 @@
 import random
 from typing import Any
 
+import numpy as np
 import streamlit as st
 from PIL import Image
 
@@ -23,6 +24,22 @@ from vit.runs import Run
 SHOWN_MAX = 24  # older images are removed
 SAMPLES = 4
 VIEW_SIDE = 448  # pixels; an image of this size stays sharp when the browser fits it into a card
+
+
+UNLIKE = (
+    "The features that the last layer reads are farther from those of known images than for 95% of the validation "
+    "images. The model was not trained on pictures of this kind, so do not trust its answer, however high the "
+    "probability. Some pictures of another kind are not noticed."
+)
+
+
+def describe_blank(names: tuple[str, ...], probabilities: np.ndarray) -> str:
+    """Say what the model answers to a blank picture."""
+    best = int(probabilities.argmax())
+    return (
+        f"A blank picture, in the mean colour of the data set, gets **{plain(names[best])}**, {probabilities[best]:.1%}: "
+        "a probability says which class fits best, not that one of them fits."
+    )
 
 
 def shown() -> list[str]:
@@ -108,6 +125,8 @@ def show_result(run: Run, class_names: tuple[str, ...], picked: PickedImage, nam
             st.markdown(f"**{plain(class_names[best])}** :small[{probabilities[best]:.1%}]")
         else:
             st.markdown(f"Output: **{output:.4g}**")
+        if cached_models.is_unlike(run, picked.image):
+            st.badge("unlike the training images", icon=":material/help:", color="orange", help=UNLIKE)
         picture, bars = st.columns([2, 3], vertical_alignment="center")
         picture.image(
             Image.fromarray(view).resize((side, side), Image.Resampling.NEAREST),
@@ -192,6 +211,8 @@ if shown():
             else "The model computes a single number for each of them."
         )
     )
+    if (blank := cached_models.blank_answer(run)) is not None:
+        st.caption(describe_blank(info.class_names, blank))
     with st.grid(2, min_column_width=380):
         for image_id in shown():
             try:

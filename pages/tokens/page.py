@@ -3,7 +3,7 @@
 import streamlit as st
 
 from pages.tokens import shared
-from pages.ui import answer, image_picker, run_picker, text
+from pages.ui import answer, cached_models, image_picker, run_picker, text
 from pages.ui.widgets.map_grid import forget_browsers
 from pages.ui.wording import term
 from vit.config import TransformerConfig

@@ -17,12 +17,14 @@ from vit import data
 from vit.classes import class_names_of, has_one_output, match_classes
 from vit.config import DataConfig
 from vit.data.files.images import is_prepared
+from vit.errors import DataError
 from vit.runs import Run
 
 if TYPE_CHECKING:  # torch is imported with the first model, not with the first page
     from torch import Tensor
 
     from vit.explain import Record
+    from vit.explain.familiarity import Familiarity
     from vit.networks import Network
     from vit.runs.weights import CheckpointInfo
 
@@ -255,6 +257,52 @@ def output_of(run: Run, image: Image.Image) -> float | None:
     if not has_one_output(run.config.model):
         return None
     return float(single_outputs(*load_model(run), [image])[0])
+
+
+KNOWN_IMAGES = 400
+"""Validation images that pictures are compared with, and that give the threshold."""
+
+
+def blank_answer(run: Run) -> np.ndarray | None:
+    """Return the class probabilities of a blank picture; None for a network without classes."""
+    return _blank_answer(str(access.see(run).path), run.stamp) if class_names_of(run.config) else None
+
+
+@st.cache_data(max_entries=64, show_spinner=False)
+def _blank_answer(path: str, stamp: int) -> np.ndarray:
+    from vit.explain.familiarity import blank_probabilities
+
+    return blank_probabilities(load_path(path, stamp)[0])
+
+
+def familiarity(run: Run) -> "Familiarity | None":
+    """Return what tells pictures that are unlike the run's own images; None for a run without (enough) images."""
+    if stand_in_images.are_needed(run.config):
+        return None
+    try:
+        return _familiarity(str(access.see(run).path), run.stamp, run)
+    except DataError:
+        return None
+
+
+@st.cache_resource(max_entries=16, show_spinner="Comparing with the validation images")
+def _familiarity(path: str, stamp: int, _run: Run) -> "Familiarity":
+    from vit.explain.familiarity import learn_familiarity
+    from vit.explain.passes.sample import sample
+
+    model, info = load_path(path, stamp)
+    split = validation_split(_run)
+    return learn_familiarity(model, sample(model, info, split, min(KNOWN_IMAGES, len(split))))
+
+
+@cached
+def is_unlike(run: Run, image: Image.Image) -> bool:
+    """Return whether a picture is unlike the images that the run was trained on; False if that is unknown."""
+    known = familiarity(run)
+    if known is None:
+        return False
+    model, info = load_model(run)
+    return bool(known.is_unlike(model, model_input(info, image))[0])
 
 
 @cached

@@ -14,6 +14,12 @@ from vit.runs import Run
 from vit.runs.dependence import Dependence, keep_dependence, read_dependence
 from vit.support.untrusted_text import bare
 
+if TYPE_CHECKING:
+    from PIL import Image
+
+    from vit.networks import Network
+    from vit.runs.weights import CheckpointInfo
+
 LABEL_COLUMNS = 40
 
 
