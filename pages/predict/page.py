@@ -37,8 +37,8 @@ def describe_blank(names: tuple[str, ...], probabilities: np.ndarray) -> str:
     """Say what the model answers to a blank picture."""
     best = int(probabilities.argmax())
     return (
-        f"A blank picture, in the mean colour of the data set, gets **{plain(names[best])}**, {probabilities[best]:.1%}: "
-        "a probability says which class fits best, not that one of them fits."
+        f"A blank picture in the data set's mean colour gets **{plain(names[best])}**, {probabilities[best]:.1%}: a "
+        "probability says which class fits best, not that one of them fits."
     )
 
 
