@@ -17,8 +17,8 @@ def test_operations_and_trained_parameters_are_those_of_a_step(method, model):
     it.batches.seed(1, 0)
     with FlopCounterMode(display=False) as counter:
         it.loss(it.model, torch.arange(20), slice(None))[0].backward()
-    # The gradient of the images is not computed, and attention over few tokens costs more than its share of them.
-    assert step_flops(settings) == pytest.approx(counter.get_total_flops(), rel=0.2)
+    # The estimate is a little high: no gradient of the images is computed, and MAE's attention is over fewer keys, too.
+    assert 0.95 < step_flops(settings) / counter.get_total_flops() < 1.4
     trained = sum(value.numel() for module in (it.model, *it.modules.values()) for value in module.parameters())
     assert count_trained(settings) == pytest.approx(trained, rel=0.01)
 

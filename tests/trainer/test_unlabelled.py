@@ -155,6 +155,14 @@ def test_colours_stay_in_range_and_grey_has_no_colour():
     torch.testing.assert_close(changed[:, 0], changed[:, 2])
 
 
+def test_a_hue_of_a_third_turn_swaps_the_channels():
+    images = 0.2 + 0.6 * torch.rand(2, 3, 8, 8)
+    noise = torch.full((2, views.COLOUR_NOISE), 0.5)
+    noise[:, 3], noise[:, 8] = 0.0, 0.5 + 1 / 3  # 120 degrees
+    changed = views.recolour(images, noise, blur=0.0, solarise=0.0)
+    torch.testing.assert_close(changed, images[:, [2, 0, 1]])
+
+
 def test_masked_patches_do_not_reach_the_encoder():
     """The reconstruction does not depend on what hidden patches contain, even with a convolutional stem."""
     it = objective("mae", {"stem": "conv", "patch_size": 4})

@@ -1,8 +1,9 @@
 """Random views of images for training without labels: crops of one size, and changes of their colours.
 
 Every function takes whole batches and their random numbers, one row for each image, as in :mod:`vit.data.batches`.
-The colour changes are those of BYOL (Grill et al. 2020), which DINO also uses, with two simplifications: no change of
-hue, and a blur whose strength is the weight of one blurred copy.
+The colour changes are those of BYOL (Grill et al. 2020), which DINO also uses, with two differences: the hue may become
+any other, because in small data sets two crops of an image are most easily matched by their colours, and the strength of
+a blur is the weight of one blurred copy.
 """
 
 import math
@@ -16,10 +17,12 @@ ASPECT = (3 / 4, 4 / 3)
 """Width of a crop divided by its height."""
 JITTER = (0.4, 0.4, 0.4)
 """Brightness, contrast and saturation are scaled by 1 +- these."""
+HUE = math.pi
+"""Largest rotation of the hue, in radians."""
 JITTER_PROBABILITY = 0.8
 GREY_PROBABILITY = 0.2
 
-CROP_NOISE, COLOUR_NOISE = 5, 8
+CROP_NOISE, COLOUR_NOISE = 5, 9
 """Random numbers for each crop, and for each change of colours."""
 _LUMA = (0.299, 0.587, 0.114)  # ITU-R BT.601, as in Pillow's greyscale
 _BLUR = (1 / 16, 4 / 16, 6 / 16, 4 / 16, 1 / 16)  # binomial: a standard deviation of one pixel
@@ -52,7 +55,7 @@ def crop(images: Tensor, noise: Tensor, size: int, area: tuple[float, float]) ->
 
 
 def recolour(images: Tensor, noise: Tensor, *, blur: float, solarise: float) -> Tensor:
-    """Change the colours of each image: jitter, grey, blur, solarisation.
+    """Change the colours of each image: hue, jitter, grey, blur, solarisation.
 
     Args:
         images: float32 (b c h w) in [0, 1], c = 3.
@@ -63,16 +66,19 @@ def recolour(images: Tensor, noise: Tensor, *, blur: float, solarise: float) -> 
     Returns:
         float32 (b c h w) in [0, 1].
     """
-    luma, eye = _constants(images.device)
+    luma, eye, turn = _constants(images.device)
     jitter = (noise[:, 3] < JITTER_PROBABILITY).to(images.dtype)
     brightness, contrast, saturation = (
         1 + jitter * limit * (2 * noise[:, column] - 1) for column, limit in enumerate(JITTER)
     )
     saturation = torch.where(noise[:, 4] < GREY_PROBABILITY, torch.zeros_like(saturation), saturation)
-    # All three are affine maps of a pixel's colours, so one matrix does them at once.
-    mean = (images.mean(dim=(2, 3)) @ luma) * brightness
+    # All are affine maps of a pixel's colours, so one matrix does them at once. A rotation about the grey axis is the
+    # change of hue: R = cos I + (1 - cos) J / 3 + sin K.
+    angle = (jitter * HUE * (2 * noise[:, 8] - 1))[:, None, None]
+    rotation = angle.cos() * eye + (1 - angle.cos()) / 3 + angle.sin() * turn  # b c c
+    mean = ((rotation @ images.mean(dim=(2, 3))[:, :, None])[..., 0] @ luma) * brightness
     own, grey = brightness * contrast * saturation, brightness * contrast * (1 - saturation)
-    matrix = own[:, None, None] * eye + grey[:, None, None] * luma  # b c c
+    matrix = (own[:, None, None] * eye + grey[:, None, None] * luma) @ rotation
     bias = ((1 - contrast) * mean)[:, None, None].expand(-1, 3, 1)
     images = torch.baddbmm(bias, matrix, images.flatten(2)).clamp_(0, 1).view(images.shape)
     if blur:
@@ -97,6 +103,10 @@ def _blurred(images: Tensor) -> Tensor:
 
 
 @cache
-def _constants(device: torch.device) -> tuple[Tensor, Tensor]:
-    """Return luma weights (3) and the unit matrix (3 3), cached because a CUDA graph may not copy from the host."""
-    return torch.tensor(_LUMA, device=device), torch.eye(3, device=device)
+def _constants(device: torch.device) -> tuple[Tensor, Tensor, Tensor]:
+    """Return luma weights (3), the unit matrix and the generator of rotations about the grey axis (3 3 each).
+
+    They are cached, because a CUDA graph may not copy from the host.
+    """
+    turn = torch.tensor(((0.0, -1.0, 1.0), (1.0, 0.0, -1.0), (-1.0, 1.0, 0.0)), device=device) / math.sqrt(3)
+    return torch.tensor(_LUMA, device=device), torch.eye(3, device=device), turn

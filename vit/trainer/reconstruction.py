@@ -65,7 +65,7 @@ def reconstructions(run: "Run", images: np.ndarray) -> Reconstructions:
             module.load_state_dict({name[len(prefix) :]: it for name, it in found if name.startswith(prefix)})
     except RuntimeError:
         raise RunError(f"The decoder of {run.name!r} does not fit its config.json: train the run again.") from None
-    pixels = torch.from_numpy(np.ascontiguousarray(images))
+    pixels = torch.from_numpy(np.array(images))
     inputs = normalise(pixels, config.data.mean, config.data.std)
     noise = torch.rand(len(inputs), config.model.grid**2, generator=torch.Generator().manual_seed(_SEED))
     found = reconstruct(model, decoder, inputs, noise, config.training.mask_ratio)
