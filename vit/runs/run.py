@@ -34,8 +34,8 @@ from vit.support.files import json_lines, tail
 
 SHIPPED_RUN = "scenes"
 """The run of the project with which the app opens."""
-SHIPPED_RUNS = (SHIPPED_RUN, "scenes-dino")
-"""All runs that are part of the project: one trained with labels, one without."""
+SHIPPED_RUNS = (SHIPPED_RUN,)
+"""All runs that are part of the project."""
 AT_LIMIT = "Stopped at its limit"
 """Start of the final status message of a run that reached its ``max_seconds``."""
 START_GRACE = 30.0
