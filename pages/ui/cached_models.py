@@ -2,10 +2,11 @@
 
 import gc
 import re
+from collections.abc import Callable
 from dataclasses import dataclass, replace
 from hashlib import sha1
 from pathlib import Path
-from typing import TYPE_CHECKING, NamedTuple
+from typing import TYPE_CHECKING, Any, NamedTuple
 
 import numpy as np
 import streamlit as st
@@ -32,7 +33,9 @@ if TYPE_CHECKING:  # torch is imported with the first model, not with the first 
 IMAGE_ID = re.compile(r"(?:val-)?(\d{1,9})|pic-([0-9a-f]{16})")
 
 
-image_key = {Image.Image: lambda image: (image.size, image.tobytes(), is_prepared(image))}
+image_key: dict[str | type[Any], Callable[[Any], Any]] = {
+    Image.Image: lambda image: (image.size, image.tobytes(), is_prepared(image))
+}
 """How caches recognise an image: two with the same pixels differ if only one was cropped for the model already."""
 
 

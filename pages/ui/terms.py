@@ -37,9 +37,9 @@ TOPICS: dict[str, dict[str, Term]] = {
             "it the network could not tell an image from the same patches in another order."
         ),
         "class token": Term(
-            "A learned token that belongs to no patch. It passes through all blocks with the other tokens and collects "
-            "information from them by attention. In a network with the summary token *class token* the class head "
-            "reads it. In one with the *mean of the patches* the head does not read it."
+            "A learned token that belongs to no patch. In all blocks it collects information from the other tokens by "
+            "attention. If it is the summary token, the class head reads it; if that is the mean of the patches, the "
+            "head does not."
         ),
         "register": Term(
             "A learned token that belongs to no patch and is not read at the end. It gives the network room to store "

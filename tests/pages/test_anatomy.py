@@ -134,3 +134,13 @@ def load():
     from vit.runs import weights
 
     return weights.load_checkpoint("tiny")[0]
+
+
+def test_a_number_means_the_same_token_as_on_the_attention_page(trained):
+    anatomy = open_page("anatomy", part="One head", token="0")
+    box = anatomy.number_input(key="token")
+    reads_mean = runs.find_run("tiny").config.model.pool == "mean"
+    assert box.min == (1 if reads_mean else 0)
+    assert ("17 to 17 are: class token" in box.help) == reads_mean
+    help = open_page("attention").number_input(key="token").help
+    assert ("0 is the mean of the patches, which the class head reads" in help) == reads_mean

@@ -98,3 +98,20 @@ def test_a_click_on_the_right_moves_the_patch_of_both(several):
     app.run()
     assert [grid["token"] for grid in grids(app)] == [9, 9]
     assert app.number_input(key="token").value == 9
+
+
+def test_both_sides_share_one_colour_scale_over_the_tiles_of_both(several):
+    app = open_page("compare", run="tiny", image="val-3", token="5")
+    left, right = grids(app)
+    assert left["top"] == right["top"] > 0
+    ends = {
+        round(one["top"], 6) for token in ("5", "9") for one in grids(open_page("compare", run="tiny", token=token))
+    }
+        round(one["top"], 6) for token in ("5", "9") for one in grids(open_page("compare", run="tiny", token=token))
+    }
+    assert len(ends) == 2  # it is that of the chosen token
+
+
+def test_the_sides_are_not_called_left_and_right_because_they_are_stacked_on_narrow_screens(several):
+    app = open_page("compare", run="tiny")
+    assert [box.label for box in app.selectbox if box.key in ("run2", "image2")] == ["Second run", "Second image"]

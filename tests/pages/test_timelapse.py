@@ -228,3 +228,12 @@ def test_films_have_a_frame_for_each_epoch(trained, monkeypatch, method):
     with Image.open(io.BytesIO(made["Film as GIF"]())) as image:
         assert (image.format, image.n_frames) == ("GIF", 3)
     assert made["Film as MP4"]()[4:8] == b"ftyp"
+
+
+def test_every_frame_has_its_own_prediction_and_the_kept_epoch_is_named(several):
+    app = open_page("timelapse", run="tiny-mean", image="val-7", epoch="1")
+    notes = grid(app)[0]["notes"]
+    assert len(notes) == len(grid(app)[0]["frames"])
+    best = runs.find_run("tiny-mean").status.best
+    assert f"those after epoch {best['epoch']}: validation accuracy {best['val_accuracy']:.1%}" in texts(app)
+    assert "predicted" not in texts(app)

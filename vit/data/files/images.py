@@ -165,8 +165,8 @@ def read_square(source: Path | bytes | BinaryIO, square: Square, name: str = "Th
     return fit_square(image, square.size, square.crop_pct, square.interpolation)
 
 
-_PREPARED = ("vit", "prepared")
-"""A key of ``Image.info``. The keys that image files set are strings."""
+_PREPARED = (-1, -1)
+"""A key of ``Image.info`` that no image file sets: their keys are strings, or sizes in icon files."""
 
 
 def fit_square(

@@ -46,9 +46,10 @@ class Target:
         against = None if found is None else _index(found, model)
         if label is None:
             return Target(None, against)
-        if isinstance(label, str) or not np.ndim(_plain(label)):
-            return Target(_index(label if isinstance(label, str) else _plain(label), model), against)
-        labels = [_index(one, model) for one in _plain(label)]
+        plain = label.tolist() if isinstance(label, Tensor | np.ndarray) else label
+        if isinstance(plain, str) or not isinstance(plain, Sequence):
+            return Target(_index(plain, model), against)
+        labels = [_index(one, model) for one in plain]
         if len(labels) != count:
             raise UserError(f"There are {len(labels)} classes for {count} images: give one class for each image.")
         with torch.inference_mode(False):  # a tensor of inference mode could not be part of a graph
@@ -63,7 +64,10 @@ class Target:
     def score(self, logits: Tensor) -> Tensor:
         """Return the explained score of each image, ``(b)``, from ``logits (b num_classes)``."""
         score = logits.gather(1, self.labels(logits)[:, None])[:, 0]
-        return score if self.against is None else score - logits[:, self.against]
+        if self.against is None:
+            return score
+        assert isinstance(self.against, int), "for_model replaces names"
+        return score - logits[:, self.against]
 
     def part(self, images: slice | list[int]) -> Self:
         """Return the target of some images of the batch."""
@@ -72,12 +76,10 @@ class Target:
         return self
 
 
-def _plain(label: object) -> object:
-    return label.tolist() if isinstance(label, Tensor | np.ndarray | np.generic) else label
-
-
 def _index(label: object, model: Network) -> int:
     """Return the index of a class of the model, which is given by its index or its name."""
+    if isinstance(label, np.generic):
+        label = label.item()
     names, count = model.class_names, model.config.num_classes
     if isinstance(label, str):
         if not names:

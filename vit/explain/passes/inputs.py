@@ -36,7 +36,9 @@ def ready(model: AnyNetwork) -> AnyNetwork:
     if not model.training and not made_in_inference:
         return model
     with torch.inference_mode(False):
-        return copy.deepcopy(model).eval()
+        own: AnyNetwork = copy.deepcopy(model)
+        own.eval()
+        return own
 
 
 def ready_images(model: Network, images: Tensor) -> Tensor:
