@@ -213,6 +213,7 @@ if shown():
     )
     if (blank := cached_models.blank_answer(run)) is not None:
         st.caption(describe_blank(info.class_names, blank))
+    cached_models.familiarity(run)  # takes seconds the first time, and shows that above the cards
     with st.grid(2, min_column_width=380):
         for image_id in shown():
             try:

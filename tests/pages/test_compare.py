@@ -107,8 +107,6 @@ def test_both_sides_share_one_colour_scale_over_the_tiles_of_both(several):
     ends = {
         round(one["top"], 6) for token in ("5", "9") for one in grids(open_page("compare", run="tiny", token=token))
     }
-        round(one["top"], 6) for token in ("5", "9") for one in grids(open_page("compare", run="tiny", token=token))
-    }
     assert len(ends) == 2  # it is that of the chosen token
 
 
