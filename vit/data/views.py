@@ -2,8 +2,8 @@
 
 Every function takes whole batches and their random numbers, one row for each image, as in :mod:`vit.data.batches`.
 The colour changes are those of BYOL (Grill et al. 2020), which DINO also uses, with two differences: the hue may become
-any other, because in small data sets two crops of an image are most easily matched by their colours, and the strength of
-a blur is the weight of one blurred copy.
+any other, because in small data sets two crops of an image are most easily matched by their colours, and the strength
+of a blur is the weight of one blurred copy.
 """
 
 import math
