@@ -15,7 +15,7 @@ from pages.ui.run_words import badge
 from pages.ui.text import plain
 from pages.ui.wording import size
 from vit import plots
-from vit.config import DEPARTURES, DataConfig, ReferenceConfig, StartConfig, TrainingConfig, ViTConfig, words
+from vit.config import DEPARTURES, RECIPES, DataConfig, ReferenceConfig, StartConfig, ViTConfig, words
 from vit.jobs import queue
 from vit.paths import checkpoints_dir
 from vit.runs import Run
@@ -29,7 +29,7 @@ FIRST = 3  # number of newest runs that are compared by default
 
 HEADS, DEPTH = words.title(ViTConfig, "num_heads"), words.title(ViTConfig, "depth")
 MENDED = words.title(ReferenceConfig, "mended")
-NEIGHBOURS = words.accuracy(TrainingConfig(learn_from="dino"))
+NEIGHBOURS = words.accuracy(RECIPES["dino"])
 START, DATA = words.title(StartConfig, "run"), words.title(DataConfig, "source")
 
 COSTS: dict[Literal["parameters", "seconds"], str] = {"parameters": "parameters", "seconds": "seconds of training"}

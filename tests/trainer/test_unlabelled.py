@@ -8,7 +8,7 @@ import torch.nn.functional as F
 
 from tests.trainer.test_loop import DATA, config, interrupted, told
 from vit import networks
-from vit.config import CNNConfig, RunConfig, StartConfig, TrainingConfig, ViTConfig
+from vit.config import RECIPES, CNNConfig, RunConfig, StartConfig, TrainingConfig, ViTConfig
 from vit.config.unlabelled import local_size
 from vit.data import views
 from vit.data.batches import Batches
@@ -25,7 +25,8 @@ METHODS = ("dino", "mae")
 def unlabelled(method: str, model: dict | None = None, **training) -> RunConfig:
     """Settings of a small training without labels."""
     labelled = config(dict(model or {}))
-    recipe = {"learn_from": method, "epochs": 2, "batch_size": 20, "device": "cpu", "threads": 1, "local_crops": 2}
+    recipe = RECIPES[method].model_dump() | {"epochs": 2, "batch_size": 20, "device": "cpu", "threads": 1}
+    recipe["local_crops"] = 2
     network = ViTConfig(**labelled.model.model_dump() | {"num_classes": 0})
     return labelled.model_copy(update={"model": network, "training": TrainingConfig(**recipe | training)})
 
@@ -64,7 +65,14 @@ def test_an_epoch_reports_neighbours_and_keeps_a_network_without_a_head(method):
     "model",
     [
         {"stem": "conv", "pool": "cls", "patch_size": 4},
-        {"stem": "patch", "class_token": False, "fc_norm": True, "no_embed_class": True, "reg_tokens": 1},
+        {
+            "stem": "patch",
+            "pool": "mean",
+            "class_token": False,
+            "fc_norm": True,
+            "no_embed_class": True,
+            "reg_tokens": 1,
+        },
     ],
 )
 def test_every_trained_parameter_gets_a_gradient_from_any_network(method, model):
@@ -80,7 +88,7 @@ def test_every_trained_parameter_gets_a_gradient_from_any_network(method, model)
 def test_the_loss_of_dino_is_its_definition():
     it = objective("dino", {"pool": "cls"})
     it.before_step(2, 3)
-    it.center.normal_(generator=torch.Generator().manual_seed(1))
+    it.center.normal_(std=0.1, generator=torch.Generator().manual_seed(1))
     center = it.center.clone()
     images = it.batches.pixels(torch.arange(4))
     loss = it.loss_of(images, torch.Generator().manual_seed(5))
@@ -216,16 +224,14 @@ def test_neighbours_vote_with_the_weights_of_their_similarity():
 
 def test_settings_that_make_no_sense_without_labels_are_refused():
     with pytest.raises(SettingsError, match="one process"):
-        TrainingConfig(learn_from="dino", processes=2)
+        TrainingConfig(**RECIPES["dino"].model_dump() | {"processes": 2})
     with pytest.raises(SettingsError, match="Vision Transformer"):
-        RunConfig(model=CNNConfig(), training=TrainingConfig(learn_from="dino"))
+        RunConfig(model=CNNConfig(), training=RECIPES["dino"])
     with pytest.raises(SettingsError, match="num_classes = 0"):
-        RunConfig(training=TrainingConfig(learn_from="mae"))
+        RunConfig(training=RECIPES["mae"])
     with pytest.raises(SettingsError, match="leave start out"):
-        RunConfig(
-            model=ViTConfig(num_classes=0), training=TrainingConfig(learn_from="mae"), start=StartConfig(run="tiny")
-        )
+        RunConfig(model=ViTConfig(num_classes=0), training=RECIPES["mae"], start=StartConfig(run="tiny"))
     with pytest.raises(SettingsError, match="smaller patches"):
-        RunConfig(model=ViTConfig(num_classes=0, patch_size=64), training=TrainingConfig(learn_from="dino"))
+        RunConfig(model=ViTConfig(num_classes=0, patch_size=64), training=RECIPES["dino"])
     with pytest.raises(TrainingFailed, match="without torchrun"):
         fit(unlabelled("dino"), DATA, world=World(0, 2))

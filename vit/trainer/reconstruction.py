@@ -61,8 +61,8 @@ def reconstructions(run: "Run", images: np.ndarray) -> Reconstructions:
     model, decoder = ViT(config.model).eval(), build_decoder(config.model, 0).eval()
     try:
         for module, prefix in ((model, "model."), (decoder, "objective.decoder.")):
-            found = checkpoint.tensors.items()
-            module.load_state_dict({name[len(prefix) :]: it for name, it in found if name.startswith(prefix)})
+            saved = checkpoint.tensors.items()
+            module.load_state_dict({name[len(prefix) :]: it for name, it in saved if name.startswith(prefix)})
     except RuntimeError:
         raise RunError(f"The decoder of {run.name!r} does not fit its config.json: train the run again.") from None
     pixels = torch.from_numpy(np.array(images))
