@@ -42,6 +42,7 @@ TEACHER = "cnn-teacher"
 COMMON = {"keep": "last", "snapshots": 0}
 STANDARD = TrainingConfig(**COMMON)
 STRONG = RECIPES["strong"].model_copy(update=COMMON | {"teacher": TEACHER})
+DEFAULT = ViTConfig(patch_size=4)
 NETWORK = ViTConfig(stem_blocks=0, patch_size=4, pool="cls", depth=4, embed_dim=96, num_heads=3)
 LINEAR = ViTConfig(stem="patch", patch_size=4, pool="cls", depth=4, embed_dim=96, num_heads=3)
 PARTS: dict[str, dict[str, Any]] = {
@@ -94,10 +95,12 @@ def bars(photos: Photographs, options: argparse.Namespace) -> str:
     baseline = STANDARD.model_copy(update={"weight_decay": BASELINE_WEIGHT_DECAY})
     teacher = teach(photos, options.teacher_epochs)
     entries: dict[str, tuple[ModelConfig, TrainingConfig, float]] = {
-        "standard recipe": (NETWORK, STANDARD, 2),
+        "standard recipe, default network": (DEFAULT, STANDARD, 2),
         "stronger recipe with a teacher": (NETWORK, STRONG, 3),
         "the same with linear patches": (LINEAR, STRONG, 3),
     }
+    if options.only:
+        entries = {name: it for name, it in entries.items() if any(word in name for word in options.only.split(","))}
     settings = {name: photos.settings(model, recipe) for name, (model, recipe, _) in entries.items()}
     steps = seconds_a_step(photos, {"cnn": photos.settings(CNNConfig(), baseline)} | settings, teacher.model)
     lines = [

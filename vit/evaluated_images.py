@@ -90,7 +90,7 @@ def load(
         raise DataError(
             f"{data.title(config.source)} has no images for the split {split!r}: choose {_either(offered)}."
         )
-    names = (split,)
+    names: tuple[str, ...] = (split,)
     if split == "all" and len(offered) > 1:
         names = tuple(name for name in EVALUATED_SPLITS if name in offered and name != "all")
     splits = {name: _load(config, name, progress) for name in names}

@@ -11,7 +11,7 @@ from pages.ui import polling
 from pages.ui.dependence import PART as DEPENDENCE
 from pages.ui.downloads import plotly_config
 from pages.ui.link_state import settle
-from pages.ui.run_words import badge
+from pages.ui.run_words import BADGES, DIVERGED
 from pages.ui.text import plain
 from pages.ui.wording import size
 from vit import plots
@@ -66,7 +66,7 @@ COLUMNS = {
 
 def row(run: Summary, place: int | None) -> dict:
     """Return a run as a row of the table; ``place`` is its place in the queue if it waits."""
-    state = badge(run.status)[0]
+    state = (DIVERGED if run.diverged else BADGES[run.state])[0]
     return {
         "Run": run.name,
         "State": state if place is None else f"{state}, number {place}",

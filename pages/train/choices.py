@@ -109,7 +109,7 @@ class Space:
     def defaults(self) -> dict[str, Any]:
         """Return the default of each control."""
         recipe = RECIPES[self.recipe]
-        shared = {"size": self.natural_size, "device": recipe.device, "seed": recipe.seed}
+        shared: dict[str, Any] = {"size": self.natural_size, "device": recipe.device, "seed": recipe.seed}
         shared |= {"precision": recipe.precision, "processes": recipe.processes}
         shared |= {key: getattr(recipe, field) for key, field in self.recipe_fields.items()}
         found = self.own_defaults() | shared

@@ -48,7 +48,8 @@ SETTINGS: dict[str, tuple[type[Settings], str]] = {
     "processes": (TrainingConfig, "processes"),
     "seed": (TrainingConfig, "seed"),
     "layer_decay": (StartConfig, "layer_decay"),
-} | {name: (TrainingConfig, name) for name in (*STRONGER, "teacher")}
+}
+SETTINGS |= {name: (TrainingConfig, name) for name in (*STRONGER, "teacher")}
 """The setting behind each control, from which its label and its help come."""
 DERIVED = {
     "head_dim": words.HEAD_WIDTH,

@@ -197,8 +197,16 @@ def _train_as_other_rank(world: World) -> None:
                 "same data to all machines.".format(*images, *task.images)
             )
         world.begin()
-        brought = {"resume": task.checkpoint, "initial": task.initial, "teacher": task.teacher}
-        for _ in trainer.fit(config, data, stop=stopped, world=world, **brought):
+        events = trainer.fit(
+            config,
+            data,
+            resume=task.checkpoint,
+            stop=stopped,
+            world=world,
+            initial=task.initial,
+            teacher=task.teacher,
+        )
+        for _ in events:
             pass
 
 
@@ -293,8 +301,15 @@ def _train(run: Run, journal: Journal, stopped: Callable[[], bool], resume: bool
         world.begin()
     before = float(checkpoint.position["seconds"]) if checkpoint else 0.0
     time_up = _alarm(recipe.max_seconds, before)
-    brought = {"resume": checkpoint, "initial": initial, "teacher": teacher}
-    events = trainer.fit(config, data, stop=lambda: stopped() or time_up(), world=world, **brought)
+    events = trainer.fit(
+        config,
+        data,
+        resume=checkpoint,
+        stop=lambda: stopped() or time_up(),
+        world=world,
+        initial=initial,
+        teacher=teacher,
+    )
     del initial  # the model has it now
     _rewind(run, journal, checkpoint)  # only after fit has accepted the checkpoint
     if recipe.tensorboard:

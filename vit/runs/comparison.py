@@ -21,6 +21,7 @@ from vit.config.base import Settings
 from vit.cost.estimate import count_parameters
 from vit.data import title
 from vit.runs.dependence import read_dependence
+from vit.runs.divergence import is_diverged
 from vit.runs.folder import State
 from vit.runs.run import Run
 
@@ -78,6 +79,7 @@ class Summary:
         created: None if the run does not record it.
         device: device that it was trained on.
         dependence: attention dependence of the kept weights, 0 to 1; None if it is not measured.
+        diverged: whether its training has diverged.
     """
 
     name: str
@@ -98,6 +100,7 @@ class Summary:
     created: datetime | None
     device: str
     dependence: float | None = None
+    diverged: bool = False
 
 
 def summary(run: Run) -> Summary:
@@ -130,6 +133,7 @@ def summary(run: Run) -> Summary:
         created=_date(config.created),
         device=(config.environment and config.environment.device) or status.device,
         dependence=measured.lost_share if measured else None,
+        diverged=is_diverged(status),
     )
 
 
