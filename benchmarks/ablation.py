@@ -27,12 +27,14 @@ HELD_OUT, SPLIT_SEED = 0.1, 7
 RECIPE = TrainingConfig(keep="last", snapshots=0)
 VARIANTS: dict[str, tuple[ViTConfig, TrainingConfig]] = {
     "default": (ViTConfig(), RECIPE),
-    "depth 4": (ViTConfig(depth=4), RECIPE),
-    "without residual convolutions": (ViTConfig(stem_blocks=0), RECIPE),
+    "depth 2": (ViTConfig(depth=2), RECIPE),
+    "four heads of half the width": (ViTConfig(num_heads=4), RECIPE),
+    "with two residual convolutions": (ViTConfig(stem_blocks=2), RECIPE),
     "without weight standardisation": (ViTConfig(), RECIPE),
     "without layer scale": (ViTConfig(init_values=0.0), RECIPE),
     "linear patches instead of convolutions": (ViTConfig(stem="patch"), RECIPE),
-    "class token instead of the mean of the patches": (ViTConfig(pool="cls"), RECIPE),
+    "mean of the patches instead of the class token": (ViTConfig(pool="mean"), RECIPE),
+    "without blank images": (ViTConfig(), RECIPE.model_copy(update={"blank_images": 0.0})),
     "weight decay 0.05": (ViTConfig(), RECIPE.model_copy(update={"weight_decay": 0.05})),
 }
 
