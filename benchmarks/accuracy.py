@@ -36,6 +36,7 @@ from vit.config import (
     RunConfig,
     TrainingConfig,
     ViTConfig,
+    default_patch_size,
 )
 from vit.cost.estimate import count_parameters
 from vit.data import ImageData
@@ -157,7 +158,8 @@ def trained(
 
 def networks(photos: Photographs, seeds: Sequence[int]) -> list[list[Row]]:
     """Train the small CNN, and the default ViT for the same time. Return a list per network with a row per seed."""
-    recipe, cnn, default = TrainingConfig(keep="last", snapshots=0), CNNConfig(), ViTConfig()
+    recipe, cnn = TrainingConfig(keep="last", snapshots=0), CNNConfig()
+    default = ViTConfig(patch_size=default_patch_size(photos.config.image_size))
     baseline = recipe.model_copy(update={"weight_decay": BASELINE_WEIGHT_DECAY})
     steps = seconds_a_step(photos, {"cnn": photos.settings(cnn, recipe), "vit": photos.settings(default, recipe)})
     epochs = int(BASELINE_EPOCHS * steps["cnn"] / steps["vit"])
