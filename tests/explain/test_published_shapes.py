@@ -101,7 +101,7 @@ def test_available_methods_give_finite_maps_and_the_others_raise_a_reason(name, 
     assert set(given) == (set(METHODS) if config.num_classes else {"last", "rollout"})
     assert bool(reason_unavailable(config)) == (not config.num_classes)
     for method in METHODS.values():
-        options = {"steps": 4} if "steps" in method.options else {}
+        options = {"steps": 17} if "steps" in method.options else {}
         if method in given.values():
             maps = method.function(model, images, 3, **options) if method.for_class else method.function(model, images)
             assert maps.shape == (2, 4, 4)

@@ -23,7 +23,14 @@ from vit.support import optional_packages
 
 TINY = {"image_size": 32, "patch_size": 16, "embed_dim": 16, "num_heads": 2, "depth": 2}
 SHORT = TINY | {"depth": 1}
-UNUSUAL = {"class_token": False, "reg_tokens": 2, "no_embed_class": True, "pre_norm": True, "fc_norm": True}
+UNUSUAL = {
+    "class_token": False,
+    "pool": "mean",
+    "reg_tokens": 2,
+    "no_embed_class": True,
+    "pre_norm": True,
+    "fc_norm": True,
+}
 CLASSES = ("<b>cat</b>", "dog's", 'two\n"lines"', "חתול", "🐱")
 NETWORKS = {
     "patch": ViTConfig(**TINY, stem="patch", pool="cls", init_values=0.1),

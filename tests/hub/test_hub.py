@@ -35,7 +35,7 @@ from vit.runs.weights import load_checkpoint, save_model
 from vit.support.untrusted_text import shown
 
 TINY = {"image_size": 32, "patch_size": 8, "embed_dim": 16, "num_heads": 2, "depth": 2}
-GAP = {"class_token": False, "reg_tokens": 2, "no_embed_class": True, "pre_norm": True, "fc_norm": True}
+GAP = {"class_token": False, "pool": "mean", "reg_tokens": 2, "no_embed_class": True, "pre_norm": True, "fc_norm": True}
 LOADABLE = {
     "class-token": ViTConfig(**TINY, stem="patch", pool="cls", init_values=0.1, mlp_ratio=2.3),
     "mean": ViTConfig(**TINY, stem="patch", act_layer="gelu_tanh"),

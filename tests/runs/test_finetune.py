@@ -75,7 +75,14 @@ def test_the_settings_are_those_of_the_backbone_but_for_size_and_classes(plain):
     [
         {"stem": "conv"},
         {"stem": "patch", "pool": "cls", "reg_tokens": 2},
-        {"stem": "patch", "class_token": False, "fc_norm": True, "no_embed_class": True, "reg_tokens": 1},
+        {
+            "stem": "patch",
+            "class_token": False,
+            "pool": "mean",
+            "fc_norm": True,
+            "no_embed_class": True,
+            "reg_tokens": 1,
+        },
         {"stem": "patch", "pool": "cls", "pre_norm": True, "act_layer": "quick_gelu"},
     ],
 )

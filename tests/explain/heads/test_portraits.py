@@ -10,7 +10,7 @@ from torch import nn
 from tests.conftest import tiny_config
 from tests.explain.heads.test_layer_similarity import info_of
 from vit.cnn import CNN
-from vit.config import DEPARTURES, CNNConfig, ReferenceConfig
+from vit.config import DEPARTURES, CNNConfig, ReferenceConfig, ViTConfig
 from vit.data.records import Split
 from vit.errors import DataError, ExplainError
 from vit.explain.heads import portraits as heads
@@ -183,6 +183,7 @@ class Prescribed(nn.Module):
 
     def __init__(self, patterns, lengths=None) -> None:
         super().__init__()
+        self.config = ViTConfig()  # for the number of channels
         self.weight = nn.Parameter(torch.zeros(1))
         self.blocks = nn.Sequential(Patterned(patterns, np.ones(TOKENS) if lengths is None else lengths))
 

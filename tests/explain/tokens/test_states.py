@@ -156,7 +156,7 @@ def test_the_corrected_course_network_has_token_states(images):
 
 @pytest.mark.parametrize(
     "settings",
-    [{}, {"stem": "patch", "reg_tokens": 2}, {"class_token": False}, {"no_embed_class": True}],
+    [{}, {"stem": "patch", "reg_tokens": 2}, {"class_token": False, "pool": "mean"}, {"no_embed_class": True}],
     ids=["plain", "registers", "no class token", "patches' places alone"],
 )
 def test_the_parts_of_a_token_sum_to_what_enters_the_first_block(settings):
