@@ -118,3 +118,17 @@ def test_the_image_contains_everything_that_the_app_imports():
     for file in files:
         for module in re.findall(r"^\s*(?:from|import) (\w+)", file.read_text(), flags=re.MULTILINE):
             assert module not in own or module in rooms, f"{Path(file).name} imports {module}, which the image lacks"
+
+
+def test_the_attributes_of_a_record_in_the_library_guide_exist():
+    import torch
+
+    from tests.explain.test_capture import make
+    from vit.explain import capture
+
+    record = capture(make(), torch.zeros(1, 3, 32, 32))
+    [row] = [line for line in TEXTS["docs/library.md"].splitlines() if "`capture(model, images)`:" in line]
+    named = re.findall(r"`\.([\w\[\].]+)`", row)
+    assert named
+    for name in named:
+        assert eval(f"record.{name}", {"record": record, "i": 0}) is not None
