@@ -50,8 +50,9 @@ def ready_images(model: Network, images: Tensor) -> Tensor:
     """
     if not isinstance(images, Tensor):
         raise DataError(f"images are of type {type(images).__name__}: pass a float tensor (batch, channels, h, w).")
-    channels = model.config.in_channels
-    if images.ndim != 4 or images.shape[1] != channels:
+    config = getattr(model, "config", None)  # a network that can only be recorded need not have settings
+    channels = "channels" if config is None else config.in_channels
+    if images.ndim != 4 or (config is not None and images.shape[1] != config.in_channels):
         raise DataError(
             f"images have shape {tuple(images.shape)}; this model takes (batch, {channels}, height, width)."
         )
