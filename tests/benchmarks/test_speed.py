@@ -29,7 +29,7 @@ def test_both_sides_train_on_their_batch():
     for steps in (ours, theirs):
         steps(8)
     assert ours.done == 8
-    for trained in (ours.stepper.model, model):
+    for trained in (ours.stepper.objective.model, model):
         assert (trained(images).argmax(dim=1) == labels).float().mean() > 0.9
 
 

@@ -80,7 +80,7 @@ def test_head_statistics_are_sums_over_patches_and_the_patches_they_look_at(imag
             entropies, distances = [], []
             for query in range(16):
                 row = attention[layer, head, 1 + query]
-                entropies.append(-sum(share * np.log(share) for share in row))
+                entropies.append(-sum(share * np.log(share) for share in row if share))  # 0 log 0 = 0
                 patches, total = row[1:], row[1:].sum()
                 away = [8 * np.hypot(query // 4 - key // 4, query % 4 - key % 4) for key in range(16)]
                 distances.append(sum(share / total * far for share, far in zip(patches, away, strict=True)))

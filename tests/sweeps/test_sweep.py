@@ -10,6 +10,7 @@ from tests.helpers.working import ENDLESS, config, jobs_end, wait_for  # noqa: F
 from vit import plots, runs
 from vit.cli import main
 from vit.config import DEPTHS, HEADS, CNNConfig, DataConfig, ReferenceConfig, RunConfig, ViTConfig
+from vit.data import ImageData
 from vit.errors import RunError, SettingsError
 from vit.jobs import control
 from vit.sweeps import sweep
@@ -283,7 +284,7 @@ def test_the_command_that_the_app_shows_is_the_sweep(home, started, capsys, monk
     base = RunConfig(data=DataConfig(class_names=tiny_config().data.class_names))
     narrow = base.model_copy(update={"model": ViTConfig(num_heads=2, embed_dim=32, depth=5)})
     course = base.model_copy(update={"model": ReferenceConfig(depth=1, num_heads=1, embed_dim=64)})
-    monkeypatch.setattr("vit.data.load", lambda *args, **options: None)
+    monkeypatch.setattr("vit.data.load", lambda *args, **options: ImageData("", (), 32, None, None))
     monkeypatch.setattr("vit.cli.sweep._follow", lambda name, cluster: sweep.find(name))
     for number, (one, same) in enumerate((one, same) for one in (base, narrow, course) for same in ("head", "token")):
         wanted = grid(f"no{number}", base=one, same=same, seeds=(3, 4))

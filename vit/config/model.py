@@ -351,7 +351,7 @@ class CNNConfig(ModelConfig):
         bool,
         Field(
             title="Residual blocks",
-            description="Use the residual network, which has about as many parameters as the default ViT",
+            description="Use the residual network, which is deeper and larger",
         ),
     ] = False
 
