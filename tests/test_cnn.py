@@ -7,7 +7,7 @@ import torch
 from tests.trainer.test_loop import DATA, losses
 from vit import load_checkpoint, runs
 from vit.cnn import CNN
-from vit.config import CNNConfig, DataConfig, RunConfig, TrainingConfig, ViTConfig
+from vit.config import CNNConfig, DataConfig, RunConfig, TrainingConfig
 from vit.cost.estimate import count_parameters
 from vit.errors import SettingsError
 from vit.runs.weights import load_snapshot, save_model, save_snapshot
