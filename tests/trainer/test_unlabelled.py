@@ -2,6 +2,7 @@
 
 import math
 
+import numpy as np
 import pytest
 import torch
 import torch.nn.functional as F
@@ -202,6 +203,12 @@ def test_the_error_of_mae_is_that_of_normalised_pixels_on_hidden_patches():
         patch.setattr(mae, "draw", lambda *_, **__: noise)
         assert float(it._error(images, torch.Generator())) == pytest.approx(total / count, rel=1e-5)
     assert torch.equal(mae.unpatchify(mae.patchify(images, 8), 8, 4), images)
+
+
+def test_a_choice_of_images_has_all_classes_in_their_shares():
+    """Evenly spaced rows would miss classes: the labels of drawn scenes repeat in a cycle."""
+    rows = objective("mae").batches.stratified(12)
+    assert np.bincount(DATA.train.labels[rows.numpy()]).tolist() == [3, 3, 2, 2, 2]
 
 
 def test_neighbours_vote_with_the_weights_of_their_similarity():

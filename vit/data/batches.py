@@ -18,6 +18,7 @@ from vit.data.augmentation import NOISE, erase, jitter, move
 from vit.data.mixing import Mixer, draw_mix
 from vit.data.randaugment import randaugment
 from vit.data.records import Split
+from vit.data.sampling import subset
 
 _COPY_ROWS = 4096
 ALL = slice(None)
@@ -119,10 +120,13 @@ class Batches:
             self.seed(epoch, step)
             yield self.batch(self.rows(order, step))
 
-    @property
-    def count(self) -> int:
-        """Number of images."""
-        return self._count
+    def stratified(self, most: int | None) -> Tensor:
+        """Return about ``most`` rows, ascending, with the shares of the classes in the split; None for all rows.
+
+        Every class has at least one row.
+        """
+        labels = self._labels.cpu().numpy()
+        return torch.from_numpy(subset(labels, None if most is None else max(most, len(np.unique(labels))), 0))
 
     def order(self, epoch: int) -> Tensor:
         """Return the rows of the split in the order of an epoch, int64; on the device if the images are resident."""

@@ -2,9 +2,7 @@
 
 import torch
 import torch.nn.functional as F
-from torch import Tensor, nn
-
-from vit.data.batches import Batches
+from torch import Tensor
 
 NEIGHBOURS = 20
 TEMPERATURE = 0.07
@@ -33,19 +31,3 @@ def neighbour_accuracy(known: Tensor, labels: Tensor, features: Tensor, truth: T
     weights = ((nearest.values - nearest.values[:, :1]) / TEMPERATURE).exp()
     votes.scatter_add_(1, labels[nearest.indices], weights)
     return float((votes.argmax(dim=1) == truth).float().mean())
-
-
-def features_of(model: nn.Module, batches: Batches, rows: Tensor, batch_size: int) -> tuple[Tensor, Tensor]:
-    """Return the summary tokens of these rows of a split, without augmentation: (n e) float32 and labels (n)."""
-    features, labels = [], []
-    for part in rows.split(batch_size):
-        images, own = batches.plain(part)
-        features.append(model(images).float())
-        labels.append(own)
-    return torch.cat(features), torch.cat(labels)
-
-
-def spread_rows(count: int, most: int) -> Tensor:
-    """Return at most ``most`` of the rows ``0 .. count - 1``, evenly spaced, int64."""
-    used = min(count, most)
-    return torch.arange(used) * count // used

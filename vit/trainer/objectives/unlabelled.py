@@ -10,7 +10,7 @@ from vit.config import TrainingConfig
 from vit.data.batches import Batches
 from vit.distributed import World
 from vit.model import ViT
-from vit.trainer.objectives.neighbours import TRAINING_IMAGES, neighbour_accuracy, spread_rows
+from vit.trainer.objectives.neighbours import TRAINING_IMAGES, neighbour_accuracy
 from vit.trainer.objectives.objective import Objective
 
 LOSS_IMAGES = 500
@@ -54,9 +54,9 @@ class UnlabelledObjective(Objective):
         self.model.eval()
         model = self.evaluated.eval()
         features = []
-        for batches, most in ((self.batches, TRAINING_IMAGES), (images, images.count)):
+        for batches, most in ((self.batches, TRAINING_IMAGES), (images, None)):
             summaries, labels = [], []
-            for rows in spread_rows(batches.count, most).split(images.batch_size):
+            for rows in batches.stratified(most).split(images.batch_size):
                 plain, own = batches.plain(rows)
                 summaries.append(model(plain).float())
                 labels.append(own)
@@ -65,7 +65,7 @@ class UnlabelledObjective(Objective):
             features += [torch.cat(summaries), torch.cat(labels)]
         sums: dict[str, float] = {}
         generator = torch.Generator(self.batches.generator.device).manual_seed(_VALIDATION_SEED)
-        chosen = spread_rows(images.count, LOSS_IMAGES)
+        chosen = images.stratified(LOSS_IMAGES)
         for rows in chosen.split(self.batches.batch_size):
             for name, value in self.measure(images.pixels(rows), generator).items():
                 sums[name] = sums.get(name, 0.0) + value * len(rows)
