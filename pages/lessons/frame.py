@@ -10,6 +10,7 @@ import streamlit as st
 
 from pages import access
 from pages.lessons.lesson_list import LESSONS, Lesson
+from pages.train.choices import RECIPE_FIELDS
 from pages.train.cost import speeds
 from pages.ui.downloads import plotly_config
 from pages.ui.run_words import FROM_SCRATCH, SET_UP
@@ -78,13 +79,8 @@ def train_values(config: RunConfig) -> dict[str, Any]:
         "network": model.name,
         "recipe": recipe_of(training),
         "size": model.image_size,
-        "epochs": training.epochs,
-        "batch": training.batch_size,
-        "lr": training.lr,
-        "augment": training.augment,
-        "blank_images": training.blank_images,
         "seed": training.seed,
-    }
+    } | {key: getattr(training, field) for key, field in RECIPE_FIELDS.items()}
     if isinstance(model, ViTConfig):
         values |= {
             "heads": model.num_heads,

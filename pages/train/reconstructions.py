@@ -38,8 +38,8 @@ def show_reconstructions(run: Run) -> None:
     ):
         st.caption(title)
         with st.container(horizontal=True):
-            for image in images:
-                st.image(image, width=SIDE)
+            for number, image in enumerate(images, start=1):
+                st.image(image, width=SIDE, alt=f"{title}, validation image {number}")
     st.caption(
         f"Validation images with the weights after epoch {found.epoch}; the same patches are hidden each time. The "
         "network predicts each hidden patch with mean 0 and variance 1, so its mean colour and contrast are taken from "

@@ -37,9 +37,8 @@ TOPICS: dict[str, dict[str, Term]] = {
             "it the network could not tell an image from the same patches in another order."
         ),
         "class token": Term(
-            "A learned token that belongs to no patch. In all blocks it collects information from the other tokens by "
-            "attention. If it is the summary token, the class head reads it; if that is the mean of the patches, the "
-            "head does not."
+            "A learned token that belongs to no patch. In every block it collects information from the other tokens by "
+            "attention. The class head reads it if it is the summary token."
         ),
         "register": Term(
             "A learned token that belongs to no patch and is not read at the end. It gives the network room to store "

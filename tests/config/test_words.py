@@ -25,6 +25,7 @@ READERS = [
 OTHER_MEANINGS = {
     "Epochs": "complete epochs of a run in the report; an axis on the Runs page",
     "Training images": "a section of the report",
+    "CutMix": "the method: a term of the glossary, and part of a sentence",
 }
 """Strings that equal the title of a setting but label something else."""
 

@@ -310,7 +310,7 @@ def test_a_network_that_cannot_be_small_enough_is_not_available_and_the_page_say
 def test_the_page_says_where_the_limit_would_end_a_training(home, bounds):
     bounds["seconds"] = 1
     text = words(open_page("train"))
-    assert "This demo stops a training after 1 s; with these settings at about epoch 1 of 20" in text
+    assert "This demo stops a training after 1 s; with these settings at about epoch 1 of 28" in text
     bounds["seconds"] = 1e6
     assert "This demo stops a training" not in words(open_page("train"))
 

@@ -80,13 +80,13 @@ def test_an_unknown_limit_is_an_error():
 # The bounds
 
 
-LIMITS = DemoLimits(image_size=64, depth=3, embed_dim=96, epochs=5)
+LIMITS = DemoLimits(image_size=64, depth=4, embed_dim=96, epochs=5)
 
 
 @pytest.mark.parametrize(
     ("at", "beyond", "word"),
     [
-        ({"depth": 3}, {"depth": 4}, "depth"),
+        ({"depth": 4}, {"depth": 5}, "depth"),
         ({"embed_dim": 96}, {"embed_dim": 100}, "width"),
         ({"patch_size": 4}, {"patch_size": 2, "stem": "patch"}, "patches"),
     ],
@@ -99,7 +99,7 @@ def test_a_network_at_the_bound_is_taken_and_beyond_it_refused(at, beyond, word)
 
 @pytest.mark.parametrize("name", MODELS)
 def test_images_at_the_bound_are_taken_and_beyond_it_refused(name):
-    limits = DemoLimits(depth=2, embed_dim=128)
+    limits = DemoLimits(depth=4, embed_dim=128)
     limits.check_model(MODELS[name])
     with pytest.raises(SettingsError, match="images of 64 at most, not 96"):
         limits.check_model(MODELS[name].model_copy(update={"image_size": 96}))

@@ -61,7 +61,8 @@ def test_every_offered_value_is_within_its_bounds_and_its_part_is_described():
     for name, values in STRONGER.items():
         for value in values:
             TrainingConfig(**{name: value})
-    assert stronger_words(TrainingConfig()) == []
+    assert stronger_words(TrainingConfig()) == ["4% blank images"]
+    assert stronger_words(TrainingConfig(blank_images=0.0)) == []
     everything = TrainingConfig(
         mixup=0.2, cutmix=1.0, randaugment=1, repeats=3, blank_images=0.05, teacher="cnn", diversity=0.1, average=0.99
     )

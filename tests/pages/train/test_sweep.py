@@ -11,7 +11,7 @@ from tests.pages.access.test_demo import A, B, look  # noqa: F401 - a fixture
 from tests.pages.opening import open_page
 from tests.sweeps.test_sweep import end, grid, started  # noqa: F401 - a fixture
 from vit import runs
-from vit.config import DEPTHS, HEADS, ViTConfig
+from vit.config import DEPTHS, HEADS, TrainingConfig, ViTConfig
 from vit.errors import RunError
 from vit.sweeps import sweep
 
@@ -65,7 +65,9 @@ def test_an_existing_name_starts_only_the_missing_runs(home, started):  # noqa: 
     app.pills(key="sweep_depths").set_value([1, 3]).run()
     assert app.button(key="sweep_start").label == "Start 1 run"
     app.slider(key="epochs").set_value(7).run()
-    assert "other settings (Epochs 20, not 7)".replace("(", "\\(").replace(")", "\\)") in texts(app)
+    assert f"other settings (Epochs {TrainingConfig().epochs}, not 7)".replace("(", "\\(").replace(")", "\\)") in texts(
+        app
+    )
     assert "sweep_start" not in buttons(app)
 
 
