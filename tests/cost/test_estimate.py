@@ -137,7 +137,7 @@ TRACED = [
     ViTConfig(),
     ViTConfig(pool="cls", patch_size=4),
     ViTConfig(stem="patch", dropout=0.1, drop_path=0.1),
-    ViTConfig(stem="patch", patch_size=16, pool="cls", depth=3, mlp_ratio=4.0),
+    ViTConfig(stem="patch", patch_size=16, embed_dim=128, num_heads=4, depth=3, mlp_ratio=4.0),
     CNNConfig(),
     CNNConfig(residual=True),
     ReferenceConfig(image_size=32, patch_size=8, embed_dim=64),

@@ -49,7 +49,7 @@ def test_it_contains_everything_that_the_course_asks_for(run):
     for row in result.per_class:
         assert f'<td class="number">{row["recall"]:.1%}</td>' in html
     assert html.count('alt="What counts in') == 4
-    assert "What the mean of the patches, which the classifier reads" in html
+    assert "What the class token, which the classifier reads" in html
 
 
 def test_it_shows_the_attention_dependence_or_that_it_is_not_measured(run):
@@ -90,7 +90,7 @@ def test_untrusted_names_are_escaped(run, tmp_path, monkeypatch, classes_max):
         Image.new("RGB", (32, 32), "red").save(tmp_path / "photos" / split / name / "1.png")
     monkeypatch.setattr(report_module, "CLASSES_MAX", classes_max)
     html = report(renamed(run, str(tmp_path / "photos")))
-    assert 'class="missing"' not in html
+    assert html.count('class="missing"') == 1  # the attention dependence, which is not measured
     assert "<img src=x" not in html
     assert "evil" not in html
     assert f'alt="A training image of {escape(HOSTILE)}"' in html
@@ -105,7 +105,7 @@ def test_untrusted_names_are_escaped(run, tmp_path, monkeypatch, classes_max):
 def test_untrusted_names_are_escaped_without_the_data_set(run):
     html = report(renamed(run, f"/{HOSTILE}"))
     assert "<img src=x" not in html
-    assert html.count('class="missing"') == 2
+    assert html.count('class="missing"') == 3
     assert escape(HOSTILE) in html
 
 
@@ -116,7 +116,7 @@ def test_without_the_data_set_it_says_so_and_shows_the_rest(run, photo_zip, tmp_
     runs.write_config(run.path, run.config.model_copy(update={"data": source}))
     copy.unlink()
     html = report(run)
-    assert html.count('class="missing"') == 2
+    assert html.count('class="missing"') == 3
     assert "gone.zip" in html
     assert html.count("<svg") == 2
     assert "Multiply-adds" in html

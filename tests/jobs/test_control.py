@@ -306,17 +306,20 @@ def test_the_command_line_of_another_network_names_it_and_makes_the_same_run(mod
     assert flags.command_line(made) == f"python -m vit train {said}"
 
 
-@pytest.mark.parametrize("recipe", RECIPES)
-@pytest.mark.parametrize("model", MODELS)
+@pytest.mark.parametrize(
+    ("model", "recipe"),
+    [(model, recipe) for model in MODELS for recipe, it in RECIPES.items() if it.labelled or model == "vit"],
+)
 @pytest.mark.parametrize(
     "changed",
     [{}, {"epochs": 3, "batch_size": 128, "lr": 3e-3, "augment": "standard", "device": "cpu", "seed": 5}],
     ids=["as it is", "changed"],
 )
 def test_the_command_line_of_every_network_and_recipe_makes_the_same_run(model, recipe, changed):
+    classes = ("airplane", "bus", "cat", "dog", "pizza")
     made = RunConfig(
-        model=MODELS[model],
-        data=DataConfig(class_names=("airplane", "bus", "cat", "dog", "pizza")),
+        model=MODELS[model].model_copy(update={"num_classes": RECIPES[recipe].outputs(classes)}),
+        data=DataConfig(class_names=classes),
         training=TrainingConfig(**RECIPES[recipe].model_dump() | changed),
     )
     assert round_trip(made) == made

@@ -237,15 +237,15 @@ def photographs(home: Path, photo_zip: Path, epochs: int = 1) -> RunConfig:
 def test_images_that_are_deleted_while_they_are_decoded_end_the_run(home, photo_zip, monkeypatch):
     from vit.data.files import folders
 
-    settings, real, seen = photographs(home, photo_zip), folders.open_image, []
+    settings, real, seen = photographs(home, photo_zip), folders.read_square, []
 
-    def open_image(*args, **named):
+    def read_square(*args, **named):
         seen.append(args)
         if len(seen) == 10:
             shutil.rmtree(home / "photos")
         return real(*args, **named)
 
-    monkeypatch.setattr(folders, "open_image", open_image)
+    monkeypatch.setattr(folders, "read_square", read_square)
     run = runs.create("one", settings)
     assert jobs.execute(run).state == run.state == "failed"
     assert "was deleted while the images were read" in run.status.message

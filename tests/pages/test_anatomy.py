@@ -91,7 +91,7 @@ def test_a_link_sets_layer_head_and_token_within_their_bounds(trained):
     assert "head 2" in texts(app).lower()
     assert {one["mark"] for one in maps(app)} == {5}
     app = open_page("anatomy", part="One head", token="99", layer="x", head="0")
-    assert [app.number_input(key=key).value for key in ("token", "layer", "head")] == [17, 1, 1]
+    assert [app.number_input(key=key).value for key in ("token", "layer", "head")] == [16, 1, 1]
 
 
 def test_the_heat_maps_have_the_shapes_and_names_of_their_steps(course):

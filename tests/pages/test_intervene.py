@@ -212,7 +212,7 @@ def test_a_convolutional_network_has_only_the_image_to_change(trained):
     assert "no attention heads" in texts(app)
     assert len(app.get("bidi_component")) == 1
     covered = answer_line(app)
-    assert "falls" in covered or "rises" in covered
+    assert any(word in covered for word in ("falls", "rises", "stays"))
     app = open_page("intervene", run="cnn", shuffle="5")
     assert not app.error
     assert answer_line(app) not in ("", covered)

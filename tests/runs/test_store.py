@@ -9,6 +9,7 @@ from tests.conftest import tiny_config
 from tests.helpers.working import config
 from vit import jobs, runs
 from vit.config import SNAPSHOTS_MAX
+from vit.config.format import FORMAT
 from vit.errors import RunError, SettingsError
 from vit.paths import checkpoints_dir
 from vit.runs import Run, Status, store
@@ -314,7 +315,7 @@ def test_the_log_s_tail_is_its_last_lines(run):
 
 def test_a_run_of_another_format_is_reported_with_what_to_do_and_never_opened(run):
     text = (run.path / runs.CONFIG).read_text()
-    (run.path / runs.CONFIG).write_text(text.replace('"format": 2', '"format": 1'))
+    (run.path / runs.CONFIG).write_text(text.replace(f'"format": {FORMAT}', '"format": 1'))
     [(name, sentence)] = runs.broken_runs()
     assert name == run.name
     assert "format 1" in sentence

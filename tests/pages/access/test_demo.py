@@ -255,8 +255,8 @@ def test_the_untouched_page_is_within_the_bounds(home, bounds):
     assert app.slider(key="epochs").max == 3
     assert app.slider(key="epochs").value == 3
     assert app.select_slider(key="size").options == ["32", "48"]
-    widths = [int(heads) * app.selectbox(key="head_dim").value for heads in app.select_slider(key="heads").options]
-    assert max(widths) <= 40
+    controls = {widget.key: widget for widget in (*app.select_slider, *app.selectbox)}
+    assert int(controls["heads"].value) * int(controls["head_dim"].value) <= 40
     text = words(app)
     assert "48 px, depth 1, width 40, 400 MB of disk, 3 epochs and 5 min of training" in text
     assert "You can start 4 more" in text
