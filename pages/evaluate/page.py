@@ -9,6 +9,7 @@ from pages.ui.background import Progress, background
 from pages.ui.cached_models import labelled_for, load_model, measured_on
 from pages.ui.dependence import show_dependence
 from pages.ui.downloads import plotly_config
+from pages.ui.link_state import named
 from pages.ui.run_picker import pick_run, show_no_classes
 from pages.ui.stand_in_images import are_needed
 from pages.ui.text import plain, show_error
@@ -52,6 +53,7 @@ def choose_split(run: Run) -> str:
     offered = choices(load_model(run)[1])
     if st.session_state.get("split", offered[0]) not in offered:
         del st.session_state["split"]  # of another run
+    named("split", {split: SPLIT_NAMES[split] for split in offered})
     return st.segmented_control(
         "Images",
         offered,
