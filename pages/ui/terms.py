@@ -215,8 +215,8 @@ TOPICS: dict[str, dict[str, Term]] = {
             "and needs no further training."
         ),
         "teacher entropy": Term(
-            "How evenly DINO's teacher spreads its output over the prototypes, in nats. Near 0, or near the logarithm "
-            "of their number (6.9 for 1,024), for all images: the training has collapsed."
+            "How evenly DINO's teacher spreads its output over the prototypes, in nats. Near 0 for all images, the "
+            "training has collapsed; near the logarithm of their number (6.2 for 512), it cannot tell images apart."
         ),
         "divergence": Term(
             "Kullback-Leibler divergence of the student's output from the teacher's, for two crops of an image. At 0 "

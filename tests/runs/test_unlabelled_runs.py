@@ -58,13 +58,13 @@ def test_a_stopped_run_resumes_to_the_same_weights(home, dino):
 
 def test_the_command_of_such_a_run_describes_it(home):
     config = configure(
-        recipe="dino", embed_dim=16, num_heads=2, pool="cls", epochs=3, local_crops=2, train_images=60, val_images=20
+        recipe="dino", embed_dim=16, num_heads=2, pool="cls", epochs=3, local_crops=3, train_images=60, val_images=20
     )
-    assert (config.model.num_classes, config.training.local_crops) == (0, 2)
+    assert (config.model.num_classes, config.training.local_crops) == (0, 3)
     assert len(config.data.class_names) == 5
     assert configure(learn_from="dino").training == RECIPES["dino"]
     assert "--recipe dino" in command_line(config)
-    assert "--local-crops 2" in command_line(config)
+    assert "--local-crops 3" in command_line(config)
 
 
 def test_packing_report_and_card_take_a_run_without_labels(dino, tmp_path):

@@ -7,7 +7,6 @@ from vit.config.training import LearnFrom, StartConfig, TrainingConfig
 UNLABELLED: dict[str, Any] = {
     "blank_images": 0.0,
     "epochs": 50,
-    "lr": 1e-3,
     "weight_decay": 0.05,
     "keep": "last",
 }
@@ -32,8 +31,9 @@ RECIPES = {
     "strong": TrainingConfig(average=0.99, teacher_weight=0.7, temperature=2.0),
     "fine-tune": TrainingConfig(epochs=10, lr=5e-4, weight_decay=0.05, snapshots=5),
     "frozen": TrainingConfig(epochs=10, lr=2e-3, weight_decay=0.0, snapshots=5),
-    "dino": TrainingConfig(**UNLABELLED, learn_from="dino"),
-    "mae": TrainingConfig(**UNLABELLED, learn_from="mae", betas=(0.9, 0.95)),
+    # With a learning rate of 1e-3, DINO's teacher becomes uniform on scenes and stays so.
+    "dino": TrainingConfig(**UNLABELLED, learn_from="dino", lr=3e-4),
+    "mae": TrainingConfig(**UNLABELLED, learn_from="mae", lr=1e-3, betas=(0.9, 0.95)),
 }
 """Recipes by their ``--recipe`` name: the default, the course report's (see vit.reference), one for few images (with a
 teacher it is stronger still), the recipes for fine-tuning all weights and for training only the head, and those without

@@ -76,7 +76,7 @@ class TrainingConfig(Settings):
             title="Local crops",
             description="Number of small crops of each image that DINO's student sees besides two large ones",
         ),
-    ] = 4
+    ] = 2
     mask_ratio: Annotated[
         float,
         Field(ge=0.1, le=0.95, title="Masked share", description="Share of the patches that MAE hides"),

@@ -2,7 +2,7 @@
 
 from vit.config.model import ViTConfig
 
-HIDDEN, BOTTLENECK, PROTOTYPES = 256, 64, 1024
+HIDDEN, BOTTLENECK, PROTOTYPES = 256, 64, 512
 """Widths of DINO's projection head. The authors' are 2048, 256 and 65,536, for 1.3 million images."""
 DECODER_DEPTH = 2
 """Blocks of MAE's decoder."""

@@ -24,7 +24,7 @@ from vit.trainer.objectives.unlabelled import UnlabelledObjective, draw
 GLOBAL_AREA, LOCAL_AREA = (0.4, 1.0), (0.1, 0.4)
 """Shares of the image's area of the two large crops and of the small ones."""
 STUDENT_TEMPERATURE = 0.1
-TEACHER_TEMPERATURES = (0.02, 0.04)
+TEACHER_TEMPERATURES = (0.03, 0.04)
 """Temperature of the teacher's output in the first step, and from :data:`TEMPERATURE_WARMUP` on."""
 TEMPERATURE_WARMUP = 0.3
 """Share of all steps in which the teacher's temperature rises."""
