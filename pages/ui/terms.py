@@ -169,7 +169,7 @@ TOPICS: dict[str, dict[str, Term]] = {
         "attention dependence": Term(
             "The share of the accuracy above chance that is lost if no head has an output, or if every head looks "
             f"everywhere equally, whichever loses less. Below {LOW:.0%} the answer hardly depends on what the maps "
-            "show. It is measured on validation images at the end of a training, or on the Heads page."
+            "show."
         ),
         "pruning": Term(
             "Removing heads one after another, the least important first, until the accuracy falls. The order is "
