@@ -102,7 +102,7 @@ def test_links_beyond_the_bounds_and_into_the_server_open_the_page_within_them(v
     page = visitor()
     page.goto("/train?data=%2Fetc&folder=%2Fetc&epochs=200&size=224&depth=12&heads=12&head_dim=64&patch=4&batch=512")
     expect(page.get_by_text("This is a public demo")).to_be_visible()
-    expect(page.get_by_text("20 epochs and 5 min of training").first).to_be_visible()
+    expect(page.get_by_text("30 epochs and 5 min of training").first).to_be_visible()
     settled(page)
     expect(page.get_by_role("combobox", name="Data set")).to_have_value("Scenes")
     expect(page.get_by_role("textbox", name="Path of the folder or zip file")).to_have_count(0)
@@ -111,7 +111,7 @@ def test_links_beyond_the_bounds_and_into_the_server_open_the_page_within_them(v
     expect(command).to_be_visible()
     text = command.inner_text()
     assert str(data_dir()) not in text
-    assert not re.search(r"--epochs (?!20\b)|--depth (?![1-6]\b)|--image-size (?!32|48|64)", text)
+    assert not re.search(r"--epochs (?!30\b)|--depth (?![1-6]\b)|--image-size (?!32|48|64)", text)
     page.get_by_role("button", name="Start training").click()
     expect(page.locator(".st-key-stop")).to_be_visible()
     (run,) = runs.list_runs()
