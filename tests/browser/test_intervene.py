@@ -20,8 +20,10 @@ def test_mouse_and_keyboard_change_heads_and_patches_and_the_link_stores_them(tr
     expect(changes).to_have_value("1.2z")
     page.get_by_role("button", name="All heads of layer 2").click()
     expect(changes).to_have_value("1.2z-2.1z-2.2z")
+    expect(heads.nth(3)).to_have_text("off")  # drawn anew, so that nothing takes the focus away any more
     heads.nth(1).focus()
     page.keyboard.press("ArrowDown")
+    expect(heads.nth(3)).to_be_focused()
     page.keyboard.press("Enter")
     expect(changes).to_have_value("1.2z-2.1z")
 
