@@ -126,7 +126,8 @@ if guessed := frame.answer(guessed):
         "Measure your own run before you trust or reject its maps."
     )
     st.caption(
-        f"Measured by `{lessons.COMMAND} --only faithfulness` on {found.images} validation images. “Better than "
+        f"Measured by `{lessons.COMMAND} --only faithfulness` on {found.images} validation images, with the model that "
+        "was included before: 8 x 8 patches, 2 layers, the mean of the patches. “Better than "
         "controls” means: the 95 % bootstrap interval of the paired differences to the best control map, untrained "
         "weights included, is above zero. `python -m benchmarks.faithfulness` prints all methods and intervals."
     )
