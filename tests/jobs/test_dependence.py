@@ -37,10 +37,10 @@ def test_it_is_measured_on_the_kept_weights_and_stored(home, cheap):
 def test_the_number_of_images_follows_the_length_of_the_training():
     small = ViTConfig(depth=2, num_heads=4)
     assert passes(small) == 10
-    assert affordable_images(small, 20 * 5000) == IMAGES
+    assert affordable_images(small, 28 * 5000) == IMAGES
     assert affordable_images(small, 3 * 5000) == 135
     deep = ViTConfig(depth=12, num_heads=12, embed_dim=768)
-    assert affordable_images(deep, 20 * 5000) < affordable_images(small, 20 * 5000)
+    assert affordable_images(deep, 28 * 5000) < affordable_images(small, 28 * 5000)
 
 
 def test_a_short_training_is_not_measured(home):

@@ -41,7 +41,7 @@ from vit.runs import Run
 from vit.runs.dependence import Dependence, HeadDependence
 from vit.runs.weights import CheckpointInfo, load_checkpoint
 
-IMAGES = 500
+IMAGES = 1000
 """Number of images on which a run is measured, if it has as many."""
 
 GREY = 0.5
