@@ -94,6 +94,7 @@ FLAGS = (
     Flag("--mended", "model", "mended", f"any of {', '.join(DEPARTURES)}"),
     Flag("--learn-from", "training", "learn_from"),
     Flag("--local-crops", "training", "local_crops"),
+    Flag("--swap-backgrounds", "training", "swap_backgrounds"),
     Flag("--mask-ratio", "training", "mask_ratio"),
     Flag("--epochs", "training", "epochs"),
     Flag("--batch-size", "training", "batch_size"),

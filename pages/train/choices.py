@@ -26,7 +26,7 @@ from vit.config import (
     default_recipe,
 )
 from vit.cost.estimate import fits
-from vit.data import DataInfo
+from vit.data import SCENES, DataInfo
 from vit.errors import SettingsError
 from vit.runs import finetune
 from vit.support.hardware import Device
@@ -38,7 +38,10 @@ RECIPE_FIELDS = {"epochs": "epochs", "batch": "batch_size", "lr": "lr", "augment
 RECIPE_FIELDS |= {name: name for name in (*STRONGER, "teacher")}
 """The controls of a recipe, and the settings behind them."""
 
-METHOD_FIELDS = {"dino": {"local_crops": "local_crops"}, "mae": {"mask_ratio": "mask_ratio"}}
+METHOD_FIELDS = {
+    "dino": {"local_crops": "local_crops", "swap_backgrounds": "swap_backgrounds"},
+    "mae": {"mask_ratio": "mask_ratio"},
+}
 """Further controls of a recipe without labels, by ``learn_from``."""
 
 Values = Mapping[str, Any]
@@ -132,6 +135,7 @@ class Space:
             "batch": limits.BATCH_SIZES,
             "lr": limits.LEARNING_RATES,
             "local_crops": limits.LOCAL_CROPS,
+            "swap_backgrounds": limits.SWAPPED_SHARES if self.source == SCENES else (0.0,),  # others have no masks
             "mask_ratio": limits.MASK_RATIOS,
             "processes": range(1, max(device.count for device in self.devices) + 1),
         }

@@ -38,6 +38,7 @@ SETTINGS: dict[str, tuple[type[Settings], str]] = {
     "course_depth": (ReferenceConfig, "depth"),
     "learn_from": (TrainingConfig, "learn_from"),
     "local_crops": (TrainingConfig, "local_crops"),
+    "swap_backgrounds": (TrainingConfig, "swap_backgrounds"),
     "mask_ratio": (TrainingConfig, "mask_ratio"),
     "epochs": (TrainingConfig, "epochs"),
     "batch": (TrainingConfig, "batch_size"),

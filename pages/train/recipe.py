@@ -72,6 +72,8 @@ def step_words(training: TrainingConfig) -> str:
     """Describe the settings of a step: batch size, learning rate, augmentation, and what a stronger recipe adds."""
     if training.learn_from == "dino":
         crops = f"2 large and {training.local_crops} small crops of each image"
+        if training.swap_backgrounds:
+            crops += f", {training.swap_backgrounds:.0%} of them on other backgrounds"
         return f"batches of {training.batch_size}, {crops}, learning rate {training.lr:g}"
     if training.learn_from == "mae":
         crops = "random crops" if training.augment == "standard" else "no augmentation"

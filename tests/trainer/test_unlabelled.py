@@ -9,9 +9,9 @@ import torch.nn.functional as F
 
 from tests.trainer.test_loop import DATA, config, interrupted, told
 from vit import networks
-from vit.config import RECIPES, CNNConfig, RunConfig, StartConfig, TrainingConfig, ViTConfig
+from vit.config import RECIPES, CNNConfig, DataConfig, RunConfig, StartConfig, TrainingConfig, ViTConfig
 from vit.config.unlabelled import local_size
-from vit.data import views
+from vit.data import load, views
 from vit.data.batches import Batches
 from vit.distributed import World
 from vit.errors import SettingsError
@@ -112,6 +112,33 @@ def test_the_loss_of_dino_is_its_definition():
     torch.testing.assert_close(it.center, 0.9 * center + 0.1 * mean, rtol=1e-5, atol=1e-6)
 
 
+def test_an_object_keeps_its_pixels_on_another_background():
+    split = load(DataConfig(source="scenes", image_size=32, train_images=12, val_images=10, class_names=())).train
+    images = torch.from_numpy(np.array(split.images)).float() / 255
+    masks = torch.from_numpy(np.array(split.masks)).float()[:, None]
+    noise = torch.rand(12, views.BACKGROUND_NOISE, generator=torch.Generator().manual_seed(3))
+    swapped = views.swap_backgrounds(images, masks, noise, share=0.5)
+    background = masks.expand_as(images) == 0
+    for index, image in enumerate(swapped):
+        if noise[index, 0] >= 0.5:
+            assert torch.equal(image, images[index])
+            continue
+        assert torch.equal(image[~background[index]], images[index][~background[index]])
+        assert not torch.equal(image, images[index])
+        # Every new pixel is that of another image at the same place, and only a few show one of their objects.
+        candidates = torch.cat((images[:index], images[index + 1 :]))
+        free = (torch.cat((masks[:index], masks[index + 1 :])) == 0).expand_as(candidates)
+        same = candidates == image
+        assert same.any(dim=0)[background[index]].all()
+        assert (same & free).any(dim=0)[background[index]].float().mean() > 0.9
+
+
+def test_backgrounds_are_only_swapped_for_images_with_masks():
+    it = objective("dino", {"pool": "cls"}, swap_backgrounds=1.0)
+    with pytest.raises(SettingsError, match="need masks"):
+        it.loss(it.model, torch.arange(4), slice(None))
+
+
 def test_the_teacher_follows_the_student_and_stands_still_at_the_end():
     it = objective("dino")
     before = it.teacher.norm.weight.clone()
@@ -168,7 +195,7 @@ def test_a_hue_of_a_third_turn_swaps_the_channels():
     images = 0.2 + 0.6 * torch.rand(2, 3, 8, 8)
     noise = torch.full((2, views.COLOUR_NOISE), 0.5)
     noise[:, 3], noise[:, 8] = 0.0, 0.5 + 1 / 3  # 120 degrees
-    changed = views.recolour(images, noise, blur=0.0, solarise=0.0)
+    changed = views.recolour(images, noise, blur=0.0, solarise=0.0, hue=views.ANY_HUE)
     torch.testing.assert_close(changed, images[:, [2, 0, 1]])
 
 

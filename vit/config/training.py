@@ -52,6 +52,7 @@ ONLY_WITH_LABELS: dict[str, Any] = {
 """Settings that concern a training with labels, with the value that turns each off."""
 LearnFrom = Literal["labels", "dino", "mae"]
 LOCAL_CROPS = range(0, 9)
+SWAPPED_SHARES = (0.0, 0.5, 0.8, 1.0)
 MASK_RATIOS = (0.5, 0.6, 0.75, 0.9)
 
 
@@ -77,6 +78,17 @@ class TrainingConfig(Settings):
             description="Number of small crops of each image that DINO's student sees besides two large ones",
         ),
     ] = 2
+    # Ryali et al. 2021 (BG_Swaps): without it, backgrounds that differ from image to image are what views share most.
+    swap_backgrounds: Annotated[
+        float,
+        Field(
+            ge=0,
+            le=1,
+            title="Swapped backgrounds",
+            description="Share of DINO's crops in which the object stands on the background of another image, so that "
+            "only the object is common to the crops of an image; for images with masks, such as scenes",
+        ),
+    ] = 0.0
     mask_ratio: Annotated[
         float,
         Field(ge=0.1, le=0.95, title="Masked share", description="Share of the patches that MAE hides"),

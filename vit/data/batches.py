@@ -19,6 +19,7 @@ from vit.data.mixing import Mixer, draw_mix
 from vit.data.randaugment import randaugment
 from vit.data.records import Split
 from vit.data.sampling import subset
+from vit.errors import SettingsError
 
 _COPY_ROWS = 4096
 ALL = slice(None)
@@ -105,10 +106,13 @@ class Batches:
         self._count = len(split)
         self._steps = steps_per_epoch(self._count, batch_size, drop_last)
         self._images = split.images
+        self._masks: np.ndarray | Tensor | None = split.masks
         self._labels = torch.from_numpy(np.array(split.labels, dtype=np.int64)).to(self.device)
         self._mixer = Mixer(self.device) if self._recipe.mixes else None
         self._on_gpu = self._copy_to_gpu() if self._fits() else None
         self.resident = self._on_gpu is not None
+        if self.resident and self._recipe.swap_backgrounds and split.masks is not None:
+            self._masks = torch.from_numpy(np.array(split.masks)).to(self.device)
 
     def __len__(self) -> int:
         return self._steps
@@ -224,6 +228,21 @@ class Batches:
     def pixels(self, rows: Tensor) -> Tensor:
         """Return the images of rows as float32 (b c h w) in [0, 1]."""
         return self._gather(rows)[0].to(torch.float32).mul_(1 / 255)
+
+    def masks(self, rows: Tensor) -> Tensor:
+        """Return the masks of the objects of rows, 1 on the object, as float32 (b 1 h w).
+
+        Raises:
+            SettingsError: the images have no masks.
+        """
+        if self._masks is None:
+            raise SettingsError(
+                "Swapped backgrounds need masks of the objects, which these images do not have: set swap_backgrounds "
+                "to 0 (--swap-backgrounds 0), or train on scenes."
+            )
+        if isinstance(self._masks, Tensor):
+            return self._masks[rows, None].to(torch.float32)
+        return torch.from_numpy(self._masks[rows.numpy()]).to(self.device, torch.float32)[:, None]
 
     def standardise(self, images: Tensor) -> Tensor:
         """Normalise images in [0, 1] in place, with the mean and deviation of each channel."""

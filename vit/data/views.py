@@ -1,9 +1,8 @@
 """Random views of images for training without labels: crops of one size, and changes of their colours.
 
 Every function takes whole batches and their random numbers, one row for each image, as in :mod:`vit.data.batches`.
-The colour changes are those of BYOL (Grill et al. 2020), which DINO also uses, with two differences: the hue may become
-any other, because in small data sets two crops of an image are most easily matched by their colours, and the strength
-of a blur is the weight of one blurred copy.
+The colour changes are those of BYOL (Grill et al. 2020), which DINO also uses, but the strength of a blur is the weight
+of one blurred copy.
 """
 
 import math
@@ -17,13 +16,13 @@ ASPECT = (3 / 4, 4 / 3)
 """Width of a crop divided by its height."""
 JITTER = (0.4, 0.4, 0.4)
 """Brightness, contrast and saturation are scaled by 1 +- these."""
-HUE = math.pi
-"""Largest rotation of the hue, in radians."""
+HUE, ANY_HUE = 0.2 * math.pi, math.pi
+"""Largest rotation of the hue in radians, as in DINO, and if a hue may become any other."""
 JITTER_PROBABILITY = 0.8
 GREY_PROBABILITY = 0.2
 
-CROP_NOISE, COLOUR_NOISE = 5, 9
-"""Random numbers for each crop, and for each change of colours."""
+CROP_NOISE, COLOUR_NOISE, BACKGROUND_NOISE = 5, 9, 2
+"""Random numbers for each crop, for each change of colours, and for each change of the background."""
 _LUMA = (0.299, 0.587, 0.114)  # ITU-R BT.601, as in Pillow's greyscale
 _BLUR = (1 / 16, 4 / 16, 6 / 16, 4 / 16, 1 / 16)  # binomial: a standard deviation of one pixel
 
@@ -54,7 +53,33 @@ def crop(images: Tensor, noise: Tensor, size: int, area: tuple[float, float]) ->
     return F.grid_sample(images, grid, padding_mode="reflection", align_corners=False)
 
 
-def recolour(images: Tensor, noise: Tensor, *, blur: float, solarise: float) -> Tensor:
+def swap_backgrounds(images: Tensor, masks: Tensor, noise: Tensor, share: float) -> Tensor:
+    """Put the objects of some images on the backgrounds of other images of the batch.
+
+    The new background is another image; where that shows its object, a second one, and where that shows its own, a
+    third, so that objects remain only where all three overlap.
+
+    Args:
+        images: float32 (b c h w).
+        masks: 1 on the object, float32 (b 1 h w).
+        noise: random numbers in [0, 1), (b, :data:`BACKGROUND_NOISE`): whether an image is changed, and the order in
+            which images follow each other.
+        share: probability of a change.
+
+    Returns:
+        float32 (b c h w).
+    """
+    order = noise[:, 1].argsort()
+    place = order.argsort()
+    others = [order[(place + distance) % len(order)] for distance in (3, 2, 1)]
+    background = images[others[0]]
+    for other in others[1:]:
+        background = images[other].lerp(background, masks[other])
+    changed = (noise[:, 0] < share).to(masks.dtype)[:, None, None, None]
+    return images.lerp(background, changed * (1 - masks))
+
+
+def recolour(images: Tensor, noise: Tensor, *, blur: float, solarise: float, hue: float = HUE) -> Tensor:
     """Change the colours of each image: hue, jitter, grey, blur, solarisation.
 
     Args:
@@ -62,6 +87,7 @@ def recolour(images: Tensor, noise: Tensor, *, blur: float, solarise: float) -> 
         noise: random numbers in [0, 1), (b, :data:`COLOUR_NOISE`).
         blur: probability of a blur.
         solarise: probability that pixels brighter than one half are inverted.
+        hue: largest rotation of the hue, in radians.
 
     Returns:
         float32 (b c h w) in [0, 1].
@@ -74,7 +100,7 @@ def recolour(images: Tensor, noise: Tensor, *, blur: float, solarise: float) -> 
     saturation = torch.where(noise[:, 4] < GREY_PROBABILITY, torch.zeros_like(saturation), saturation)
     # All are affine maps of a pixel's colours, so one matrix does them at once. A rotation about the grey axis is the
     # change of hue: R = cos I + (1 - cos) J / 3 + sin K.
-    angle = (jitter * HUE * (2 * noise[:, 8] - 1))[:, None, None]
+    angle = (jitter * hue * (2 * noise[:, 8] - 1))[:, None, None]
     rotation = angle.cos() * eye + (1 - angle.cos()) / 3 + angle.sin() * turn  # b c c
     mean = ((rotation @ images.mean(dim=(2, 3))[:, :, None])[..., 0] @ luma) * brightness
     own, grey = brightness * contrast * saturation, brightness * contrast * (1 - saturation)

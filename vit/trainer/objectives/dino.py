@@ -123,6 +123,11 @@ class DinoObjective(UnlabelledObjective):
         self.temperature.fill_(first + (last - first) * done)
         self.learning.fill_(float(epoch > FROZEN_EPOCHS))
 
+    def read(self, batches: Batches, rows: Tensor) -> Tensor:
+        """Return the images; where backgrounds are swapped, the objects' masks are a fourth channel."""
+        images = batches.pixels(rows)
+        return torch.cat((images, batches.masks(rows)), dim=1) if self.recipe.swap_backgrounds else images
+
     def loss_of(self, images: Tensor, generator: torch.Generator) -> Tensor:
         """Return DINO's loss: the mean over all pairs of a teacher's crop and another crop of the student."""
         large, small = self._crops(images, generator)
@@ -186,15 +191,22 @@ class DinoObjective(UnlabelledObjective):
     def _crops(
         self, images: Tensor, generator: torch.Generator, local_crops: int | None = None
     ) -> tuple[list[Tensor], list[Tensor]]:
-        """Return two large crops and the small ones of each image, normalised."""
+        """Return two large crops and the small ones of each image, normalised; ``images`` come from :meth:`read`."""
         count = 2 + (self.recipe.local_crops if local_crops is None else local_crops)
-        noise = draw(generator, count, len(images), views.CROP_NOISE + views.COLOUR_NOISE, device=images.device)
+        swapped = self.recipe.swap_backgrounds
+        images, masks = images[:, :3], images[:, 3:]
+        # In small data sets two crops of an image are most easily matched by the colours of their background.
+        hue = views.HUE if swapped else views.ANY_HUE
+        widths = [views.CROP_NOISE, views.COLOUR_NOISE] + ([views.BACKGROUND_NOISE] if swapped else [])
+        noise = draw(generator, count, len(images), sum(widths), device=images.device)
         crops = []
         for index, own in enumerate(noise.unbind(0)):
+            place, colours, *background = own.split(widths, dim=1)
             size, area = (self.model.config.image_size, GLOBAL_AREA) if index < 2 else (self.local_size, LOCAL_AREA)
-            crop = views.crop(images, own[:, : views.CROP_NOISE], size, area)
+            scene = views.swap_backgrounds(images, masks, background[0], swapped) if swapped else images
+            crop = views.crop(scene, place, size, area)
             # DINO's probabilities: the first large crop is blurred, and only the second is solarised.
             blur, solarise = ((1.0, 0.0), (0.1, 0.2))[index] if index < 2 else (0.5, 0.0)
-            crop = views.recolour(crop, own[:, views.CROP_NOISE :], blur=blur, solarise=solarise)
+            crop = views.recolour(crop, colours, blur=blur, solarise=solarise, hue=hue)
             crops.append(self.batches.standardise(crop))
         return crops[:2], crops[2:]

@@ -36,16 +36,20 @@ class UnlabelledObjective(Objective):
 
     def loss(self, network: nn.Module, rows: Tensor, part: slice) -> tuple[Tensor, Tensor]:
         """Return the mean loss of the batch, float32 (), and 0, because nothing is answered."""
-        loss = self.loss_of(self.batches.pixels(rows), self.batches.generator)
+        loss = self.loss_of(self.read(self.batches, rows), self.batches.generator)
         return loss, torch.zeros((), dtype=torch.int64, device=loss.device)
+
+    def read(self, batches: Batches, rows: Tensor) -> Tensor:
+        """Return what the views of these rows are drawn from: the images, float32 (b c h w) in [0, 1]."""
+        return batches.pixels(rows)
 
     @abstractmethod
     def loss_of(self, images: Tensor, generator: torch.Generator) -> Tensor:
-        """Return the mean loss of images, float32 (b c h w) in [0, 1], whose views are drawn from a generator."""
+        """Return the mean loss of what :meth:`read` returned, whose views are drawn from a generator."""
 
     @abstractmethod
     def measure(self, images: Tensor, generator: torch.Generator) -> dict[str, float]:
-        """Return ``loss`` and further figures of validation images, as means over them."""
+        """Return ``loss`` and further figures of what :meth:`read` returned for validation images, as means."""
 
     @torch.inference_mode()
     def validate(self, images: Batches, world: World, stop: Callable[[], bool]) -> tuple[float, float] | None:
@@ -67,7 +71,7 @@ class UnlabelledObjective(Objective):
         generator = torch.Generator(self.batches.generator.device).manual_seed(_VALIDATION_SEED)
         chosen = images.stratified(LOSS_IMAGES)
         for rows in chosen.split(self.batches.batch_size):
-            for name, value in self.measure(images.pixels(rows), generator).items():
+            for name, value in self.measure(self.read(images, rows), generator).items():
                 sums[name] = sums.get(name, 0.0) + value * len(rows)
             if stop():
                 return None
