@@ -72,6 +72,7 @@ TERMS = {
     "dropout": ("dropout",),
     "drop_path": ("stochastic depth",),
     "learn_from": ("DINO", "masked autoencoding"),
+    "swap_backgrounds": ("swapped backgrounds",),
     "epochs": ("epoch",),
     "batch": ("batch",),
     "lr": ("learning rate", "warm-up"),

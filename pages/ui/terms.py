@@ -205,6 +205,10 @@ TOPICS: dict[str, dict[str, Term]] = {
             "Training without labels (Caron et al. 2021): a student network learns to predict the output of a teacher, "
             "a moving average of itself, for another crop of the same image."
         ),
+        "swapped backgrounds": Term(
+            "Crops in which the object stands on the background of another image (Ryali et al. 2021), so that the object "
+            "is what the crops of an image have in common. This needs masks of the objects, but no classes."
+        ),
         "masked autoencoding": Term(
             "Training without labels (MAE, He et al. 2022): most patches of an image are hidden, and a small decoder "
             "reconstructs them from the tokens of the visible ones."
