@@ -135,7 +135,7 @@ class Space:
             "batch": limits.BATCH_SIZES,
             "lr": limits.LEARNING_RATES,
             "local_crops": limits.LOCAL_CROPS,
-            "swap_backgrounds": limits.SWAPPED_SHARES if self.source == SCENES else (0.0,),  # others have no masks
+            "swap_backgrounds": limits.SWAPPED_SHARES if self.info.source == SCENES else (0.0,),  # others have no masks
             "mask_ratio": limits.MASK_RATIOS,
             "processes": range(1, max(device.count for device in self.devices) + 1),
         }

@@ -49,8 +49,9 @@ def training_controls(controls: Controls, devices: tuple[Device, ...]) -> None:
             controls.slider("lr", note=_sentence(rate_words(recipe)))
             if recipe.learn_from != "dino":  # whose crops and changes of colours are part of the method
                 controls.choice("augment")
-            for key in controls.space.recipe_fields.keys() - RECIPE_FIELDS.keys():
-                controls.slider(key)
+            for key in controls.space.recipe_fields:
+                if key not in RECIPE_FIELDS and len(controls.space.values(key)) > 1:
+                    controls.slider(key)
         with right:
             titles = {device.name: device.title for device in devices}
             fastest = titles[devices[0].name]

@@ -78,6 +78,6 @@ def test_the_train_page_offers_trainings_without_labels(home, method):
     assert "has no classes" in said(app)
     assert app.slider(key="epochs").value == RECIPES[method].epochs
     keys = {element.key for element in (*app.select_slider, *app.selectbox)}
-    assert ("local_crops" in keys, "mask_ratio" in keys, "augment" in keys) == (
-        (True, False, False) if method == "dino" else (False, True, True)
+    assert ("local_crops" in keys, "swap_backgrounds" in keys, "mask_ratio" in keys, "augment" in keys) == (
+        (True, True, False, False) if method == "dino" else (False, False, True, True)
     )
