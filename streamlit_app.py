@@ -18,9 +18,12 @@ import psutil
 import streamlit as st
 from starlette.middleware import Middleware
 
+from pages.server import upload_middleware
+from pages.server.demo_middleware import DemoMiddleware
 from pages.server.middleware import SecurityMiddleware
 from pages.server.sign_in_middleware import SignInMiddleware
-from pages.server.upload_middleware import UploadLimitMiddleware, limit_uploads
+from pages.server.upload_middleware import UploadMiddleware
+from pages.server.upload_store import GONE_SECONDS
 from pages.server.visitor_cookie import VisitorCookieMiddleware
 from pages.ui.unexpected import show_unexpected
 
@@ -103,17 +106,25 @@ async def collect_garbage() -> None:
         await asyncio.to_thread(gc.collect)
 
 
+async def delete_closed_uploads() -> None:
+    """Delete the uploaded files of browsers that have gone; Streamlit deletes them when another session ends."""
+    while True:
+        await asyncio.sleep(COLLECT_EVERY)
+        upload_middleware.ledger().free_closed(GONE_SECONDS)
+
+
 @asynccontextmanager
 async def lifespan(app: st.App):
     """Warm up in the background while the server serves."""
-    limit_uploads()
+    upload_middleware.limit_uploads()
     scenes = prepare_scenes()
-    chores = [asyncio.create_task(chore()) for chore in (warm_up, collect_garbage)]
+    chores = [asyncio.create_task(chore()) for chore in (warm_up, collect_garbage, delete_closed_uploads)]
     try:
         yield
     finally:
         for chore in chores:
             chore.cancel()
+        upload_middleware.upload_folder.close()
         if scenes is not None:
             if scenes.poll() is None:
                 scenes.terminate()
@@ -129,7 +140,8 @@ app = st.App(
     middleware=[
         Middleware(SecurityMiddleware),
         Middleware(SignInMiddleware),
-        Middleware(UploadLimitMiddleware),
+        Middleware(DemoMiddleware),
+        Middleware(UploadMiddleware),
         Middleware(VisitorCookieMiddleware),
     ],
 )

@@ -48,6 +48,7 @@ from pages.access.runs import (
     write_events,
 )
 from pages.access.sweeps import delete_sweep, my_sweeps, resume_sweep, start_sweep, stop_sweep
+from pages.access.uploaded_files import is_there, opened, release
 
 __all__ = [
     "CLEANUP_EVERY",
@@ -65,16 +66,19 @@ __all__ = [
     "exporting",
     "is_ready",
     "is_taken",
+    "is_there",
     "list_pictures",
     "may_change",
     "my_runs",
     "my_sweeps",
     "offered",
     "open_picture",
+    "opened",
     "own_words",
     "owner",
     "pack",
     "reason_not_changeable",
+    "release",
     "rename",
     "report",
     "restart",

@@ -5,6 +5,7 @@ import threading
 import streamlit as st
 
 from pages.server import secrets
+from pages.server.addresses import mark_of_page
 from pages.server.limits import DemoLimits, in_force, owner_mark
 from pages.server.visitor_cookie import visitor_mark
 from vit.errors import RunError
@@ -36,6 +37,11 @@ def visitor() -> str:
         return owner_mark("account", *map(str, account)) if all(account) else ""
     cookie = visitor_mark(st.context.cookies)
     return owner_mark("cookie", cookie) if cookie else ""
+
+
+def address() -> str:
+    """Return the mark of the visitor's internet address; empty if it is unknown or an account identifies them."""
+    return "" if signs_in() else mark_of_page(st.context.headers)
 
 
 def signs_in() -> bool:

@@ -4,7 +4,7 @@ import os
 import re
 import shutil
 from collections.abc import Iterator, Sequence
-from contextlib import contextmanager
+from contextlib import ExitStack, contextmanager
 from pathlib import Path
 from typing import BinaryIO
 
@@ -13,6 +13,7 @@ from PIL import Image
 
 from pages.access import cleanup
 from pages.access.identity import admission_lock, bounds, owner, require_visitor
+from pages.access.uploaded_files import opened, release
 from pages.server.limits import MB, DemoLimits
 from vit import data, runs
 from vit.data import DataInfo
@@ -35,9 +36,18 @@ def weights_files(files: Sequence[BinaryIO]) -> Iterator[Path]:
     Raises:
         UserError: the files exceed a limit of the demo, or the disk is full.
     """
-    limits = bounds()
-    if limits is not None:
-        cleanup.check_disk(limits, sum(check_upload(file, limits) for file in files))
+    with ExitStack() as stack:
+        streams = [stack.enter_context(opened(file)) for file in files]
+        limits = bounds()
+        if limits is not None:
+            cleanup.check_disk(limits, sum(check_upload(stream, limits) for stream in streams))
+        with _copied(streams) as path:
+            yield path
+
+
+@contextmanager
+def _copied(files: Sequence[BinaryIO]) -> Iterator[Path]:
+    """Copy files into a temporary folder, under names by which a sharded model is found, and yield the first path."""
     try:
         with zips.temporary_folder(data_dir()) as folder:
             for number, file in enumerate(files, start=1):  # names of our own: an uploaded one could name any file
@@ -80,15 +90,22 @@ def store_upload(file: BinaryIO) -> str:
     Raises:
         UserError: the file is not a zip of images, or exceeds a limit.
     """
+    with opened(file) as stream:
+        source = _store(file.name, stream)
+    release(file)
+    return source
+
+
+def _store(name: str, file: BinaryIO) -> str:
     limits = bounds()
     if limits is None:
-        return data.store_upload(file.name, file)
+        return data.store_upload(name, file)
     mine = require_visitor()
     size = check_upload(file, limits)
     with admission_lock:
         cleanup.check_disk(limits, size)
         cleanup.make_room(mine, limits.uploads)
-    source = data.store_upload(file.name, file, owner=mine, bytes_max=limits.upload_mb * MB, entries_max=limits.images)
+    source = data.store_upload(name, file, owner=mine, bytes_max=limits.upload_mb * MB, entries_max=limits.images)
     cleanup.touch(Path(source))
     cleanup.measure_anew()
     return source

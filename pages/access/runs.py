@@ -1,5 +1,6 @@
 """Runs of the visitor, within the limits of the demo."""
 
+import secrets
 import threading
 import time
 from collections.abc import Callable
@@ -9,8 +10,9 @@ from pathlib import Path
 from typing import BinaryIO
 
 from pages.access import cleanup
-from pages.access.identity import admission_lock, bounds, owner, require_visitor, visitor
+from pages.access.identity import address, admission_lock, bounds, owner, require_visitor, signs_in, visitor
 from pages.access.images import check_source, check_upload, own_source
+from pages.access.uploaded_files import opened, release
 from pages.server.limits import MB, DemoLimits
 from vit import jobs, runs
 from vit.config import RunConfig
@@ -26,6 +28,12 @@ CLEANUP_EVERY = 600.0
 
 METRICS_BYTES_MAX = 20 * MB
 """Largest metrics file of an uploaded run: a page that follows a run holds it in memory."""
+
+NAME_BYTES = 58
+"""Characters of a name that another visitor's run has, before a random end."""
+
+_addresses: dict[str, str] = {}
+"""The mark of the address from which each visitor with active runs started the last one."""
 
 _cleaning = threading.Lock()
 _cleaned = -CLEANUP_EVERY
@@ -77,7 +85,22 @@ def reason_not_changeable(run: Run) -> str:
 
 
 def is_taken(name: str) -> bool:
-    return (checkpoints_dir() / name).exists()
+    """Return whether a run that the visitor may see has this name."""
+    return (checkpoints_dir() / name).exists() and not _is_hidden(name)
+
+
+def _is_hidden(name: str) -> bool:
+    """Return whether a name is taken by something that the visitor may not know of."""
+    if bounds() is None or not runs.is_valid_name(name) or not (checkpoints_dir() / name).exists():
+        return False
+    return name not in {run.name for run in my_runs()}
+
+
+def _free(name: str) -> str:
+    """Return a name with a random end if it is taken by a run that the visitor may not know of."""
+    while _is_hidden(name):
+        name = f"{name[:NAME_BYTES].rstrip('._-')}-{secrets.token_hex(2)}"
+    return name
 
 
 def start(config: RunConfig, name: str | None = None) -> Run:
@@ -96,10 +119,12 @@ def start(config: RunConfig, name: str | None = None) -> Run:
     config = limits.bounded(config, mine)
     check_source(config.data.source)
     with admission_lock:
-        _check_queue(limits)
+        _check_queue(limits, mine)
         _check_number(limits, mine)
         cleanup.check_disk(limits, disk_bytes(config))
-        return jobs.start(config, name)
+        run = jobs.start(config, None if name is None else _free(name))
+        _remember_address(mine)
+        return run
 
 
 def room() -> int | None:
@@ -108,7 +133,11 @@ def room() -> int | None:
     if limits is None:
         return None
     mine = visitor()
-    return max(0, min(limits.runs - len(cleanup.runs_of(mine)), limits.queue - _active_count())) if mine else 0
+    if not mine:
+        return 0
+    active = _active_runs()
+    places = min(limits.queue - len(active), limits.queue_per_address - _count_of_address(active, mine))
+    return max(0, min(limits.runs - len(cleanup.runs_of(mine)), places))
 
 
 def why_no_room() -> str:
@@ -116,8 +145,9 @@ def why_no_room() -> str:
     limits = bounds()
     if limits is not None:
         try:
-            _check_queue(limits)
-            _check_number(limits, require_visitor())
+            mine = require_visitor()
+            _check_queue(limits, mine)
+            _check_number(limits, mine)
             cleanup.check_disk(limits)
         except UserError as error:
             return str(error)
@@ -134,6 +164,7 @@ def resume(run: Run) -> None:
     with admission_lock:
         _check_limits_again(run)
         jobs.resume(run)
+        _remember_address(run.config.owner)
 
 
 def restart(run: Run) -> None:
@@ -143,10 +174,12 @@ def restart(run: Run) -> None:
         if not run.active:
             _check_limits_again(run)
         jobs.restart(run)
+        _remember_address(run.config.owner)
 
 
 def rename(run: Run, name: str) -> Run:
-    return runs.rename(require_own(run), name)
+    """Rename a run of the visitor; if another visitor's run has the name, to one like it."""
+    return runs.rename(require_own(run), _free(name))
 
 
 def delete(run: Run) -> None:
@@ -184,9 +217,16 @@ def unpack(file: BinaryIO) -> Run:
     Raises:
         RunError: the zip holds no valid run, or exceeds a limit.
     """
+    with opened(file) as stream:
+        run = _unpack(stream, str(file.name))
+    release(file)
+    return run
+
+
+def _unpack(file: BinaryIO, title: str) -> Run:
     limits = bounds()
     if limits is None:
-        return run_zip.unpack(file, adapt=_with_uploaded_images)
+        return run_zip.unpack(file, title=title, adapt=_with_uploaded_images)
     mine = require_visitor()
     check_upload(file, limits)
 
@@ -200,7 +240,7 @@ def unpack(file: BinaryIO) -> Run:
     with admission_lock:
         _check_number(limits, mine)
         cleanup.check_disk(limits, limits.run_mb * MB)
-        run = run_zip.unpack(file, adapt=adapt, bytes_max=limits.run_mb * MB)
+        run = run_zip.unpack(file, title=title, adapt=adapt, bytes_max=limits.run_mb * MB)
     cleanup.measure_anew()
     return run
 
@@ -247,15 +287,37 @@ def require_own(run: Run) -> Run:
     return run
 
 
-def _active_count() -> int:
-    return sum(run.active for run in runs.list_runs())
+def _active_runs() -> list[Run]:
+    return [run for run in runs.list_runs() if run.active]
 
 
-def _check_queue(limits: DemoLimits) -> None:
-    if _active_count() >= limits.queue:
+def _count_of_address(active: list[Run], mine: str) -> int:
+    """Return how many active runs are the visitor's or were started from the visitor's address."""
+    here = address()
+    return sum(run.config.owner == mine or (here != "" and _addresses.get(run.config.owner) == here) for run in active)
+
+
+def _remember_address(mine: str) -> None:
+    """Note the address of a visitor with active runs. A restart of the server forgets it."""
+    active = {run.config.owner for run in _active_runs()}
+    for owner_ in [known for known in _addresses if known not in active]:
+        del _addresses[owner_]
+    if here := address():
+        _addresses[mine] = here
+
+
+def _check_queue(limits: DemoLimits, mine: str) -> None:
+    active = _active_runs()
+    if len(active) >= limits.queue:
         raise RunError(
             f"This demo takes {limits.queue} runs at a time, and too many are already training or queued: try again "
             "later."
+        )
+    if _count_of_address(active, mine) >= limits.queue_per_address:
+        whose = "account" if signs_in() else "internet address"
+        raise RunError(
+            f"This demo takes {limits.queue_per_address} runs at a time from one {whose}, and they are already "
+            "training or queued: wait until one of them has ended."
         )
 
 
@@ -271,7 +333,7 @@ def _check_limits_again(run: Run) -> None:
         return
     config = limits.bounded(run.config, require_visitor())
     check_source(config.data.source)
-    _check_queue(limits)
+    _check_queue(limits, config.owner)
     cleanup.check_disk(limits, max(0, disk_bytes(config) - run.size_bytes))
     if config != run.config:
         with runs.exclusive_access(run):

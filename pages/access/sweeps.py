@@ -1,7 +1,7 @@
 """Sweeps of the visitor, within the limits of the demo."""
 
 from pages.access.identity import bounds, require_visitor
-from pages.access.runs import delete, my_runs, require_own, resume, room, start
+from pages.access.runs import delete, is_taken, my_runs, require_own, resume, room, start
 from vit.errors import RunError
 from vit.runs import Run
 from vit.sweeps import sweep
@@ -25,7 +25,7 @@ def start_sweep(config: SweepConfig) -> list[Run]:
         missing, left = len(sweep.missing_points(config, my_runs())), room() or 0
         if missing > left:
             raise RunError(f"These are {missing} runs, and you can start {left or 'none'} now: choose fewer.")
-    return sweep.start(config, start, among=my_runs())
+    return sweep.start(config, start, among=my_runs(), is_taken=is_taken)
 
 
 def stop_sweep(found: list[Run]) -> None:

@@ -74,7 +74,8 @@ def take(files: list[Any], run: Run, called: str = "") -> None:
         problems.append(f"Only the first {SHOWN_MAX} of {len(files):,} images were taken. Upload the others next.")
     for file in files[:SHOWN_MAX]:
         try:
-            image = open_image(file, name=file.name, colours=Colours.of(run.config.data))
+            with access.opened(file) as stream:
+                image = open_image(stream, name=file.name, colours=Colours.of(run.config.data))
             images[f"pic-{access.save_picture(image)}"] = called or file.name
             if window := image.info.get("window"):
                 st.toast(f"{plain(file.name)} has more than 8 bits: {window_words(window)} became black to white.")
@@ -87,14 +88,16 @@ def take(files: list[Any], run: Run, called: str = "") -> None:
 def take_uploads(run: Run) -> None:
     """Take the uploaded files; a new key then gives an empty uploader."""
     round_ = st.session_state.get("predict_round", 0)
-    take(st.session_state[f"predict_files_{round_}"], run)
+    files = [file for file in st.session_state[f"predict_files_{round_}"] if access.is_there(file)]
+    take(files, run)
+    access.release(*files)
     st.session_state["predict_round"] = round_ + 1
 
 
 def take_photo(run: Run) -> None:
     """Take the photo, unless it was just cleared."""
     photo = st.session_state["predict_photo"]
-    if photo is not None:
+    if access.is_there(photo):
         take([photo], run, "photo")
 
 

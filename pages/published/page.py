@@ -22,6 +22,7 @@ if TYPE_CHECKING:  # timm may be missing
 
 BY_NAME, FROM_FILE = "By name", "From a file"
 GUESSED = "Guess from the weights"
+CONFIG_BYTES_MAX = 4 * 10**6
 
 
 @st.cache_data(show_spinner="Listing the models of timm")
@@ -182,9 +183,8 @@ def open_weights(path: str, uploads: list[Any], architecture: str | None) -> Non
     try:
         with st.spinner("Checking the weights against timm's network"):
             st.session_state["weights_run"] = opened(path, uploads, architecture)
-        st.session_state["weights_round"] = (
-            st.session_state.get("weights_round", 0) + 1
-        )  # a new uploader frees the bytes
+        access.release(*uploads)
+        st.session_state["weights_round"] = st.session_state.get("weights_round", 0) + 1
     except Ambiguous as error:
         st.session_state["weights_candidates"] = error.candidates
     except UserError as error:
@@ -216,11 +216,24 @@ def opened(path: str, uploads: list[Any], architecture: str | None) -> Run:
     if weights:
         with access.weights_files(weights) as file:
             title = f"{parts.stem(weights[0].name)}.safetensors" if joined else weights[0].name
-            config = configs[0].getvalue() if configs else None
+            config = read(configs[0]) if configs else None
             return open_file(file, title=title, architecture=architecture, config=config, adapt=access.adopting())
     if not path or access.bounds() is not None:
         raise UserError("There is no file yet. Upload one" + ("." if access.bounds() else ", or type its path."))
     return open_file(Path(path).expanduser(), architecture=architecture, adapt=access.adopting())
+
+
+def read(file: Any) -> bytes:
+    """Return the content of an uploaded config.json.
+
+    Raises:
+        UserError: it is too large, or no longer on the server.
+    """
+    with access.opened(file) as stream:
+        content = stream.read(CONFIG_BYTES_MAX + 1)
+    if len(content) > CONFIG_BYTES_MAX:
+        raise UserError(f"{file.name} is larger than {CONFIG_BYTES_MAX // 10**6} MB, so it is no config.json of timm.")
+    return content
 
 
 def demo_words() -> str:

@@ -10,6 +10,7 @@ from typing import Annotated, Any
 
 from pydantic import Field
 
+from pages.server import secrets
 from vit.config import PATCH_SIZES, ModelConfig, RunConfig, TransformerConfig
 from vit.config.base import Settings
 from vit.cost.estimate import disk_bytes, memory_bytes
@@ -32,6 +33,9 @@ class DemoLimits(Settings):
         seconds: longest training of one run in seconds.
         runs: number of runs per visitor.
         queue: number of queued and active runs of all visitors together.
+        queue_per_address: number of queued and active runs of one internet address; with sign-in, of one account.
+        address_header: header in which the proxy in front of this server writes the visitor's address; empty if
+            visitors connect directly.
         uploads: number of uploaded data sets per visitor.
         images: largest number of images in an uploaded data set.
         upload_mb: largest zip, and largest data set after unpacking, in megabytes.
@@ -49,6 +53,8 @@ class DemoLimits(Settings):
     seconds: Annotated[float, Field(ge=1)] = 300.0
     runs: Annotated[int, Field(ge=1)] = 4
     queue: Annotated[int, Field(ge=1)] = 8
+    queue_per_address: Annotated[int, Field(ge=1)] = 3
+    address_header: Annotated[str, Field(pattern=r"^[A-Za-z0-9-]*$")] = ""
     uploads: Annotated[int, Field(ge=1)] = 4
     images: Annotated[int, Field(ge=2)] = 20_000
     upload_mb: Annotated[int, Field(ge=1)] = 100
@@ -143,6 +149,14 @@ def in_force(table: Mapping[str, Any] | None = None) -> DemoLimits | None:
     """
     asked = os.environ.get(SWITCH, "").strip().lower() not in ("", "0", "false", "no")
     return DemoLimits(**table or {}) if asked or table is not None else None
+
+
+def demo_limits() -> DemoLimits | None:
+    """Return the limits of this demo, with defaults if they cannot be read; None on the user's own machine."""
+    try:
+        return in_force(secrets.table("demo"))
+    except SettingsError:
+        return DemoLimits()
 
 
 def owner_mark(*identity: str) -> str:

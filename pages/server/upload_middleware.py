@@ -1,41 +1,71 @@
-"""Limit the memory that uploads take on a demo: Streamlit keeps an upload in memory before a page sees it."""
+"""Receive uploads on the disk, in place of Streamlit, which keeps them in memory."""
 
-from starlette.responses import PlainTextResponse
+import asyncio
+import logging
+import re
+import shutil
+import time
+from collections.abc import AsyncIterator
+from dataclasses import dataclass
+from functools import lru_cache
+
+from starlette.requests import Request
+from starlette.responses import PlainTextResponse, Response
 from starlette.types import ASGIApp, Receive, Scope, Send
 from streamlit import config, runtime
 from streamlit.runtime.memory_uploaded_file_manager import MemoryUploadedFileManager
+from streamlit.web.server.server_util import is_xsrf_enabled
+from streamlit.web.server.starlette.starlette_app_utils import validate_xsrf_token
+from streamlit.web.server.starlette.starlette_server_config import XSRF_COOKIE_NAME
 
-from pages.server import secrets
-from pages.server.limits import MB, DemoLimits, in_force
-from vit.errors import SettingsError
+from pages.server.addresses import address_mark
+from pages.server.limits import DemoLimits, demo_limits
+from pages.server.upload_form import FileForm, FormError
+from pages.server.upload_store import Ledger, NoRoom, Reservation, StoredUpload, UploadFolder
 
 UPLOADS = "/_stcore/upload_file/"
-HELD_OF_SESSION, HELD = 2, 10
-"""Memory of one session and of all sessions together, as multiples of the largest upload."""
+TARGET = re.compile(rf"{UPLOADS}(?P<session>[^/]+)/(?P<file>[^/]+)$")
+FRAMING = 2**16
+"""Bytes that a form may have beside its file."""
+BLOCK = 2**20
+"""Bytes that are collected before they are written."""
+SPARE_BYTES = 200 * 10**6
+"""Free space on the disk that no upload may take."""
+IDLE_SECONDS = 30.0
+"""Seconds without a byte after which an upload is given up."""
+SLOWEST = 4000
+"""Bytes per second below which a demo gives an upload up: it would hold its space for hours."""
 
 
-class UploadLimitMiddleware:
-    """On a demo, refuse an upload if its session or the server already holds too much; elsewhere do nothing."""
+class Refused(Exception):
+    """Raised when an upload is refused, with the HTTP status and a sentence."""
+
+    def __init__(self, status: int, sentence: str) -> None:
+        super().__init__(sentence)
+        self.status = status
+
+
+NO_ROOM = "There is no room for more uploads now: try again later."
+TOO_LARGE = "This file is too large."
+NO_FORM = "An upload is a form with one file."
+
+
+class UploadMiddleware:
+    """Receive the files that browsers upload; all other requests go to Streamlit."""
 
     def __init__(self, app: ASGIApp) -> None:
         self.app = app
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
-        app = self.app
-        if scope["type"] == "http" and scope["method"] == "PUT" and UPLOADS in scope["path"]:
-            limits = demo_limits()
-            session = scope["path"].partition(UPLOADS)[2].partition("/")[0]
-            if limits is not None and _full(session, limits):
-                app = PlainTextResponse("There is no room for more uploads now: try again later.\n", status_code=503)
-        await app(scope, receive, send)
-
-
-def demo_limits() -> DemoLimits | None:
-    """Return the limits of this demo, with defaults if they cannot be read; None on the user's own machine."""
-    try:
-        return in_force(secrets.table("demo"))
-    except SettingsError:
-        return DemoLimits()
+        if scope["type"] != "http" or scope["method"] != "PUT" or UPLOADS not in scope["path"]:
+            await self.app(scope, receive, send)
+            return
+        answer = Response(status_code=204)
+        try:
+            await _receive(Request(scope, receive))
+        except Refused as refused:
+            answer = PlainTextResponse(f"{refused}\n", status_code=refused.status)
+        await answer(scope, receive, send)
 
 
 def limit_uploads() -> None:
@@ -46,10 +76,130 @@ def limit_uploads() -> None:
         config.set_option("server.maxUploadSize", most)
 
 
-def _full(session: str, limits: DemoLimits) -> bool:
-    manager = runtime.get_instance().uploaded_file_mgr
-    if not isinstance(manager, MemoryUploadedFileManager):  # files that are not in memory need no limit here
-        return False
-    held = {key: sum(len(file.data) for file in files.values()) for key, files in list(manager.file_storage.items())}
-    bytes_max = limits.upload_mb * MB
-    return held.get(session, 0) >= HELD_OF_SESSION * bytes_max or sum(held.values()) >= HELD * bytes_max
+upload_folder = UploadFolder()
+
+
+@lru_cache(maxsize=1)
+def _ledger_of(server: runtime.Runtime) -> Ledger:
+    manager = server.uploaded_file_mgr
+    assert isinstance(manager, MemoryUploadedFileManager)
+    return Ledger(manager, server.is_active_session)
+
+
+def ledger() -> Ledger:
+    """Return the ledger of the running server."""
+    return _ledger_of(runtime.get_instance())
+
+
+@dataclass(frozen=True)
+class _Bounds:
+    """What one upload may take.
+
+    Attributes:
+        limits: those of the demo; None without limits.
+        largest: bytes of the largest file.
+        declared: bytes of the request; None if the browser does not say.
+    """
+
+    limits: DemoLimits | None
+    largest: int
+    declared: int | None
+
+
+async def _receive(request: Request) -> None:
+    """Receive one upload and give it to its session.
+
+    Raises:
+        Refused: the request is invalid, or there is no room.
+    """
+    target = TARGET.search(request.scope["path"])
+    if target is None:
+        raise Refused(404, "There is no such address.")
+    sent, expected = request.headers.get("x-xsrftoken"), request.cookies.get(XSRF_COOKIE_NAME)
+    if is_xsrf_enabled() and not validate_xsrf_token(sent, expected):
+        raise Refused(403, "The token of the page is missing or invalid.")
+    books = ledger()
+    session = target["session"]
+    if not books.is_connected(session):
+        raise Refused(400, "The page of this upload is closed.")
+    length = request.headers.get("content-length")
+    bounds = _Bounds(
+        demo_limits(),
+        config.get_option("server.maxUploadSize") * 2**20,
+        int(length) if length is not None and length.isdecimal() else None,
+    )
+    if (bounds.declared or 0) > bounds.largest:  # with its form, like Streamlit
+        raise Refused(413, TOO_LARGE)
+    try:
+        mark = address_mark(request) if bounds.limits else ""
+        with books.reserve(session, mark, bounds.declared or 0, bounds.limits) as reservation:
+            record = await _write(request, target["file"], books, reservation, bounds)
+            record.file.address = mark
+            if not books.is_connected(session):  # nothing would delete the file
+                raise Refused(400, "The page of this upload was closed.")
+            books.manager.add_file(session, record)
+    except NoRoom:
+        raise Refused(503, NO_ROOM) from None
+    except OSError as error:
+        logging.getLogger(__name__).error("An upload cannot be written to the disk: %s", error)
+        raise Refused(507, "The server cannot store this file.") from error
+
+
+async def _write(
+    request: Request, file_id: str, books: Ledger, reservation: Reservation, bounds: _Bounds
+) -> StoredUpload:
+    """Write the file in a request to the disk.
+
+    Raises:
+        Refused: the request is not a form with one file, too large, too slow, or ends early.
+        NoRoom: there is less space than was expected.
+        OSError: the disk cannot be written.
+    """
+    try:
+        form = FileForm(request.headers.get("content-type", ""))
+    except FormError:
+        raise Refused(400, NO_FORM) from None
+    file = upload_folder.new_file()
+    if shutil.disk_usage(file.path.parent).free < (bounds.declared or 0) + SPARE_BYTES:
+        raise Refused(507, "The disk of this server is full.")
+    received, begin = 0, time.monotonic()
+    with await asyncio.to_thread(file.path.open, "xb") as target:
+        async for chunk in _body(request):
+            received += len(chunk)
+            if received > bounds.largest + FRAMING:
+                raise Refused(413, TOO_LARGE)
+            books.grow(reservation, received, bounds.limits)
+            if bounds.limits and received < SLOWEST * (time.monotonic() - begin - IDLE_SECONDS):
+                raise Refused(408, "This upload is too slow.")
+            try:
+                form.feed(chunk)
+            except FormError:
+                raise Refused(400, NO_FORM) from None
+            if form.waiting >= BLOCK:
+                file.size += await asyncio.to_thread(target.write, form.take())
+        file.size += await asyncio.to_thread(target.write, form.take())
+    if not form.complete:
+        raise Refused(400, NO_FORM)
+    if file.size > bounds.largest:
+        raise Refused(413, TOO_LARGE)
+    record = StoredUpload(file_id=file_id, name=form.name, type=form.type, data=b"")
+    record.file = file
+    return record
+
+
+async def _body(request: Request) -> AsyncIterator[bytes]:
+    """Yield the pieces of a request's body.
+
+    Raises:
+        Refused: the browser has gone, or sends nothing for :data:`IDLE_SECONDS`.
+    """
+    more = True
+    while more:
+        try:
+            message = await asyncio.wait_for(request.receive(), IDLE_SECONDS)
+        except TimeoutError:
+            raise Refused(408, "This upload stopped.") from None
+        if message["type"] == "http.disconnect":
+            raise Refused(400, "The browser has gone.")
+        more = message.get("more_body", False)
+        yield message.get("body", b"")

@@ -10,7 +10,7 @@ from starlette.requests import HTTPConnection
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from pages.server import sign_in_rules
-from pages.server.upload_middleware import demo_limits
+from pages.server.limits import demo_limits
 
 VISITOR_COOKIE = "vit_visitor"
 VISITOR_MARK = re.compile(r"[A-Za-z0-9_-]{32}")

@@ -152,7 +152,7 @@ def receive_upload() -> None:
         show_uploads()
         if source is None:
             return
-    # A new uploader releases the bytes of the file, which is unpacked in the data folder now.
+    # A new uploader: the file is unpacked in the data folder now, and deleted.
     st.session_state["upload_round"] = round_ + 1
     offered.clear()
     st.session_state["data"] = source

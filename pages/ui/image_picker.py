@@ -160,10 +160,11 @@ def _upload_button(run: Run) -> None:
 def _take_upload(run: Run) -> None:
     file = st.session_state["attention_upload"]
     st.session_state["attention_upload_problem"] = None
-    if file is None:
+    if not access.is_there(file):
         return
     try:
-        image = open_image(file, name=file.name, colours=Colours.of(run.config.data))
+        with access.opened(file) as stream:
+            image = open_image(stream, name=file.name, colours=Colours.of(run.config.data))
         st.session_state["image"] = f"pic-{access.save_picture(image)}"
         if window := image.info.get("window"):
             st.toast(f"This image has more than 8 bits: values from {window_words(window)} became black to white.")

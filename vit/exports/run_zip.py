@@ -100,14 +100,16 @@ def unpack(
     file: Path | BinaryIO,
     name: str | None = None,
     *,
+    title: str = "",
     adapt: Callable[[Path, RunConfig], RunConfig] | None = None,
     bytes_max: int | None = None,
 ) -> Run:
     """Create a run from a zip that :func:`pack` wrote. A failure leaves nothing behind.
 
     Args:
-        file: a path, or a seekable binary stream; its ``name``, if it has one, is used in messages.
+        file: a path, or a seekable binary stream.
         name: the run's name; None uses the name in the zip, or the next free name like it.
+        title: name of the zip in messages; otherwise the ``name`` of the file is used.
         adapt: called with the unpacked folder and its settings (without owner); returns the settings to keep, or
             raises a UserError.
         bytes_max: limit of the expanded size, if lower than the usual one.
@@ -118,7 +120,7 @@ def unpack(
     Raises:
         RunError: the file is not a zip of a run, a file in it is invalid, it is too large, or the name is taken.
     """
-    title_ = Path(str(getattr(file, "name", "The zip")).replace("\\", "/")).name[:80] or "The zip"
+    title_ = Path((title or str(getattr(file, "name", "The zip"))).replace("\\", "/")).name[:80] or "The zip"
     if name is not None and (checkpoints_dir() / runs.check_name(name)).exists():
         raise RunError(f"There is a run {name!r} already: choose another name, such as {runs.free_name(name)!r}.")
     try:

@@ -220,7 +220,11 @@ def _free_name(base: str) -> str:
 
 
 def start(
-    config: SweepConfig, begin: Callable[[RunConfig, str], Run] = jobs.start, *, among: Iterable[Run] | None = None
+    config: SweepConfig,
+    begin: Callable[[RunConfig, str], Run] = jobs.start,
+    *,
+    among: Iterable[Run] | None = None,
+    is_taken: Callable[[str], bool] | None = None,
 ) -> list[Run]:
     """Queue the runs of a sweep that do not exist yet, and return them.
 
@@ -228,6 +232,7 @@ def start(
         config: the sweep.
         begin: creates and starts a run.
         among: the runs that may already be part of the sweep; all runs if it is left out.
+        is_taken: returns whether a run cannot have a name; by default, whether the folder of runs has it.
 
     Raises:
         RunError: the sweep exists with other settings, or a name is taken; then no run is started. Or a run cannot be
@@ -235,10 +240,14 @@ def start(
     """
     missing = missing_points(config, runs.list_runs() if among is None else among)
     names = [config.run_name(point) for point in missing]
-    taken = [name for name in names if (checkpoints_dir() / name).exists()]
+    taken = [name for name in names if (is_taken or _exists)(name)]
     if taken:
         raise RunError(f"There is already a run {taken[0]!r} that is not part of this sweep: choose another name.")
     return [begin(config.config(point), name) for point, name in zip(missing, names, strict=True)]
+
+
+def _exists(name: str) -> bool:
+    return (checkpoints_dir() / name).exists()
 
 
 def missing_points(config: SweepConfig, among: Iterable[Run]) -> list[Point]:
