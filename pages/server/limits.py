@@ -53,7 +53,7 @@ class DemoLimits(Settings):
     seconds: Annotated[float, Field(ge=1)] = 300.0
     runs: Annotated[int, Field(ge=1)] = 4
     queue: Annotated[int, Field(ge=1)] = 8
-    queue_per_address: Annotated[int, Field(ge=1)] = 3
+    queue_per_address: Annotated[int, Field(ge=1)] = 4
     address_header: Annotated[str, Field(pattern=r"^[A-Za-z0-9-]*$")] = ""
     uploads: Annotated[int, Field(ge=1)] = 4
     images: Annotated[int, Field(ge=2)] = 20_000
