@@ -5,11 +5,13 @@ hash, runs the timers of fragments, uploads files, and loads the images that a p
 """
 
 import asyncio
+import io
 import json
 import time
 from collections.abc import Callable, Iterator
 from contextlib import suppress
 from itertools import count
+from pathlib import Path
 from typing import Any
 from urllib.parse import urlencode, urlsplit
 
@@ -27,8 +29,6 @@ TRIGGER_ID = "$$STREAMLIT_INTERNAL_KEY_{}__events"
 FULL, FRAGMENT = ForwardMsg.FINISHED_SUCCESSFULLY, ForwardMsg.FINISHED_FRAGMENT_RUN_SUCCESSFULLY
 
 _requests = count(1)
-
-
 Timers = dict[str, tuple[float, asyncio.Task]]
 """Repeating tasks by name, with their intervals in seconds."""
 
@@ -134,8 +134,8 @@ class Client:
         """Send an event of a JavaScript component."""
         return await self._rerun(_event(component, event, value), fragment=component.fragment)
 
-    async def upload(self, uploader: Shown, name: str, content: bytes) -> float:
-        """Upload a file, and return the seconds until the page has processed it."""
+    async def upload(self, uploader: Shown, name: str, content: bytes | Path) -> float:
+        """Upload bytes or a file, and return the seconds until the page has processed it."""
         begin = time.perf_counter()
         asked = f"urls-{next(_requests)}"
         self._file_urls[asked] = asyncio.get_running_loop().create_future()
@@ -149,16 +149,14 @@ class Client:
             raise Lost("the server named no place for the upload") from None
         finally:
             del self._file_urls[asked]
-        answer = await self._fetch(
-            urls.upload_url,
-            "PUT",
-            files={"file": (name, content)},
-            headers={"X-Xsrftoken": self._http.cookies[XSRF_COOKIE]},
-        )
+        size = content.stat().st_size if isinstance(content, Path) else len(content)
+        with content.open("rb") if isinstance(content, Path) else io.BytesIO(content) as file:
+            token = {"X-Xsrftoken": self._http.cookies[XSRF_COOKIE]}
+            answer = await self._fetch(urls.upload_url, "PUT", files={"file": (name, file)}, headers=token)
         if answer.status_code >= 300:
             raise Lost(f"the upload was answered with {answer.status_code}")
         state = WidgetState(id=uploader.id)
-        info = state.file_uploader_state_value.uploaded_file_info.add(name=name, size=len(content))
+        info = state.file_uploader_state_value.uploaded_file_info.add(name=name, size=size)
         info.file_id = urls.file_id
         info.file_urls.CopyFrom(urls)
         self._values[uploader.id] = state

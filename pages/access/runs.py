@@ -136,7 +136,7 @@ def room() -> int | None:
     if not mine:
         return 0
     active = _active_runs()
-    places = min(limits.queue - len(active), limits.queue_per_address - _count_of_address(active, mine))
+    places = min(limits.queue - len(active), limits.places_per_address - _count_of_address(active, mine))
     return max(0, min(limits.runs - len(cleanup.runs_of(mine)), places))
 
 
@@ -313,10 +313,10 @@ def _check_queue(limits: DemoLimits, mine: str) -> None:
             f"This demo takes {limits.queue} runs at a time, and too many are already training or queued: try again "
             "later."
         )
-    if _count_of_address(active, mine) >= limits.queue_per_address:
+    if _count_of_address(active, mine) >= limits.places_per_address:
         whose = "account" if signs_in() else "internet address"
         raise RunError(
-            f"This demo takes {limits.queue_per_address} runs at a time from one {whose}, and they are already "
+            f"This demo takes {limits.places_per_address} runs at a time from one {whose}, and they are already "
             "training or queued: wait until one of them has ended."
         )
 

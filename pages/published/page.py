@@ -22,7 +22,6 @@ if TYPE_CHECKING:  # timm may be missing
 
 BY_NAME, FROM_FILE = "By name", "From a file"
 GUESSED = "Guess from the weights"
-CONFIG_BYTES_MAX = 4 * 10**6
 
 
 @st.cache_data(show_spinner="Listing the models of timm")
@@ -224,16 +223,15 @@ def opened(path: str, uploads: list[Any], architecture: str | None) -> Run:
 
 
 def read(file: Any) -> bytes:
-    """Return the content of an uploaded config.json.
+    """Return the content of an uploaded config.json, or a little more than its largest size, which is refused.
 
     Raises:
-        UserError: it is too large, or no longer on the server.
+        UserError: the file is no longer on the server.
     """
+    from vit.published.model_description import CONFIG_BYTES_MAX
+
     with access.opened(file) as stream:
-        content = stream.read(CONFIG_BYTES_MAX + 1)
-    if len(content) > CONFIG_BYTES_MAX:
-        raise UserError(f"{file.name} is larger than {CONFIG_BYTES_MAX // 10**6} MB, so it is no config.json of timm.")
-    return content
+        return stream.read(CONFIG_BYTES_MAX + 1)
 
 
 def demo_words() -> str:

@@ -33,7 +33,8 @@ class DemoLimits(Settings):
         seconds: longest training of one run in seconds.
         runs: number of runs per visitor.
         queue: number of queued and active runs of all visitors together.
-        queue_per_address: number of queued and active runs of one internet address; with sign-in, of one account.
+        queue_per_address: number of queued and active runs of one internet address, with sign-in of one account; 0 for
+            half of the queue, or ``runs`` if that is more.
         address_header: header in which the proxy in front of this server writes the visitor's address; empty if
             visitors connect directly.
         uploads: number of uploaded data sets per visitor.
@@ -53,7 +54,7 @@ class DemoLimits(Settings):
     seconds: Annotated[float, Field(ge=1)] = 300.0
     runs: Annotated[int, Field(ge=1)] = 4
     queue: Annotated[int, Field(ge=1)] = 8
-    queue_per_address: Annotated[int, Field(ge=1)] = 4
+    queue_per_address: Annotated[int, Field(ge=0)] = 0
     address_header: Annotated[str, Field(pattern=r"^[A-Za-z0-9-]*$")] = ""
     uploads: Annotated[int, Field(ge=1)] = 4
     images: Annotated[int, Field(ge=2)] = 20_000
@@ -61,6 +62,11 @@ class DemoLimits(Settings):
     disk_gb: Annotated[float, Field(gt=0)] = 10.0
     keep_hours: Annotated[float, Field(gt=0)] = 72.0
     program_url: Annotated[str, Field(pattern=r"^(https?://[^\s()<>]+)?$")] = ""
+
+    @property
+    def places_per_address(self) -> int:
+        """:attr:`queue_per_address`, or what 0 stands for."""
+        return self.queue_per_address or max(self.runs, self.queue // 2)
 
     @property
     def kept(self) -> str:
