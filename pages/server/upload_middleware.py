@@ -21,7 +21,7 @@ from streamlit.web.server.starlette.starlette_server_config import XSRF_COOKIE_N
 from pages.server.addresses import address_mark
 from pages.server.limits import DemoLimits, demo_limits
 from pages.server.upload_form import FileForm, FormError
-from pages.server.upload_store import Ledger, NoRoom, Reservation, StoredUpload, UploadFolder
+from pages.server.upload_store import FileOnDisk, Ledger, NoRoom, Reservation, StoredUpload, UploadFolder
 
 UPLOADS = "/_stcore/upload_file/"
 TARGET = re.compile(rf"{UPLOADS}(?P<session>[^/]+)/(?P<file>[^/]+)$")
@@ -134,9 +134,6 @@ async def _receive(request: Request) -> None:
         mark = address_mark(request) if bounds.limits else ""
         with books.reserve(session, mark, bounds.declared or 0, bounds.limits) as reservation:
             record = await _write(request, target["file"], books, reservation, bounds)
-            record.file.address = mark
-            if not books.is_connected(session):  # nothing would delete the file
-                raise Refused(400, "The page of this upload was closed.")
             books.manager.add_file(session, record)
     except NoRoom:
         raise Refused(503, NO_ROOM) from None
@@ -160,6 +157,22 @@ async def _write(
     except FormError:
         raise Refused(400, NO_FORM) from None
     file = upload_folder.new_file()
+    try:
+        await _write_file(request, form, file, books, reservation, bounds)
+        if not books.is_connected(reservation.session):  # nothing would delete the file
+            raise Refused(400, "The page of this upload was closed.")
+    except BaseException:
+        file.delete()
+        raise
+    record = StoredUpload(file_id=file_id, name=form.name, type=form.type, data=b"")
+    record.file = file
+    file.address = reservation.address
+    return record
+
+
+async def _write_file(
+    request: Request, form: FileForm, file: FileOnDisk, books: Ledger, reservation: Reservation, bounds: _Bounds
+) -> None:
     if shutil.disk_usage(file.path.parent).free < (bounds.declared or 0) + SPARE_BYTES:
         raise Refused(507, "The disk of this server is full.")
     received, begin = 0, time.monotonic()
@@ -182,9 +195,6 @@ async def _write(
         raise Refused(400, NO_FORM)
     if file.size > bounds.largest:
         raise Refused(413, TOO_LARGE)
-    record = StoredUpload(file_id=file_id, name=form.name, type=form.type, data=b"")
-    record.file = file
-    return record
 
 
 async def _body(request: Request) -> AsyncIterator[bytes]:

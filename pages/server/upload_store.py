@@ -32,13 +32,20 @@ class NoRoom(Exception):
 
 
 class FileOnDisk:
-    """A file in the folder of uploads that is deleted together with this object."""
+    """A file in the folder of uploads that is deleted together with this object.
+
+    Attributes:
+        path: the file.
+        size: its bytes.
+        address: mark of the internet address that it comes from; empty if it is unknown.
+        delete: deletes it now.
+    """
 
     def __init__(self, path: Path) -> None:
         self.path = path
         self.size = 0
         self.address = ""
-        weakref.finalize(self, _delete, path)
+        self.delete = weakref.finalize(self, _delete, path)
 
 
 def _delete(path: Path) -> None:
@@ -60,7 +67,7 @@ class UploadFolder:
 
     def __init__(self) -> None:
         self._stack = ExitStack()
-        self._path: Path | None = None
+        self.path: Path | None = None
 
     def new_file(self) -> FileOnDisk:
         """Return a file with a name of its own, which does not exist yet.
@@ -68,14 +75,14 @@ class UploadFolder:
         Raises:
             OSError: the folder cannot be made.
         """
-        if self._path is None or not self._path.is_dir():
-            self._path = self._stack.enter_context(zips.temporary_folder(data_dir() / "incoming"))
-        return FileOnDisk(self._path / secrets.token_hex(16))
+        if self.path is None or not self.path.is_dir():
+            self.path = self._stack.enter_context(zips.temporary_folder(data_dir() / "incoming"))
+        return FileOnDisk(self.path / secrets.token_hex(16))
 
     def close(self) -> None:
         """Delete the folder."""
         self._stack.close()
-        self._path = None
+        self.path = None
 
 
 class Reservation:

@@ -14,7 +14,8 @@ import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
-from tests.helpers.hostile import HOSTILE_NAMES, generated_zip, honest_images, honest_zip, mutated, raw_zip
+from tests.helpers.hostile import honest_images, mutated
+from tests.helpers.hostile_zips import HOSTILE_NAMES, generated_zip, honest_zip, raw_zip
 from vit import runs
 from vit.data.files.images import open_image
 from vit.data.files.pictures import save_picture

@@ -6,7 +6,7 @@ from pathlib import Path
 import pytest
 
 from tests.data.helpers import image_bytes
-from tests.helpers.hostile import raw_zip
+from tests.helpers.hostile_zips import raw_zip
 from vit.data import describe, store_upload
 from vit.data.files.folders import scan
 from vit.data.files.zip_names import read_names
