@@ -22,10 +22,11 @@ from streamlit.proto.WidgetStates_pb2 import WidgetState
 from websockets.asyncio.client import ClientConnection, connect
 from websockets.exceptions import ConnectionClosed
 
+from benchmarks.widget_values import INITIAL, event_state, widget_state
+
 PATIENCE = 60.0
 """Seconds after which a missing answer counts as lost."""
 XSRF_COOKIE = "_streamlit_xsrf"
-TRIGGER_ID = "$$STREAMLIT_INTERNAL_KEY_{}__events"
 FULL, FRAGMENT = ForwardMsg.FINISHED_SUCCESSFULLY, ForwardMsg.FINISHED_FRAGMENT_RUN_SUCCESSFULLY
 
 _requests = count(1)
@@ -120,7 +121,7 @@ class Client:
 
     async def set(self, widget: Shown, value: Any) -> float:
         """Set a widget to a number, a text, a Boolean or a list of texts."""
-        self._values[widget.id] = _state(widget.id, widget.kind, value)
+        self._values[widget.id] = widget_state(widget.id, widget.kind, value)
         if key := getattr(widget.proto, "query_param_key", ""):
             pairs = [pair for pair in self.query.split("&") if pair and not pair.startswith(f"{key}=")]
             texts = value if isinstance(value, list) else [f"{value:g}" if isinstance(value, float) else value]
@@ -132,7 +133,7 @@ class Client:
 
     async def trigger(self, component: Shown, event: str, value: Any) -> float:
         """Send an event of a JavaScript component."""
-        return await self._rerun(_event(component, event, value), fragment=component.fragment)
+        return await self._rerun(event_state(component.id, event, value), fragment=component.fragment)
 
     async def upload(self, uploader: Shown, name: str, content: bytes | Path) -> float:
         """Upload bytes or a file, and return the seconds until the page has processed it."""
@@ -329,10 +330,10 @@ class Client:
             self.problems.append(f"error box: {one.proto.body}")
         elif one.kind == "bidi_component" and one.proto.component_name.endswith("clock"):
             self._start_clock(one)
-        elif one.kind in _INITIAL and (one.id not in self._values or getattr(one.proto, "set_value", False)):
-            value = _INITIAL[one.kind](one.proto)
+        elif one.kind in INITIAL and (one.id not in self._values or getattr(one.proto, "set_value", False)):
+            value = INITIAL[one.kind](one.proto)
             if value is not None:
-                self._values[one.id] = _state(one.id, one.kind, value)
+                self._values[one.id] = widget_state(one.id, one.kind, value)
 
     def _finish(self, message: ForwardMsg) -> None:
         run = message.metadata.run.script_run_id
@@ -372,7 +373,7 @@ class Client:
         def tick() -> BackMsg | None:
             if self._waiting is not None or self._begun:  # the script runs
                 return None
-            return self._rerun_message(_event(clock, "tick", True), fragment=clock.fragment)
+            return self._rerun_message(event_state(clock.id, "tick", True), fragment=clock.fragment)
 
         self._repeat(self._clocks, clock.id, json.loads(clock.proto.json)["seconds"], tick)
 
@@ -398,53 +399,3 @@ class Client:
         for name in names:
             if name in timers:
                 timers.pop(name)[1].cancel()
-
-
-_FIELDS = {
-    "selectbox": "string_value",
-    "text_input": "string_value",
-    "number_input": "double_value",
-    "checkbox": "bool_value",
-}
-_ARRAYS = {"button_group": "string_array_value", "slider": "double_array_value"}
-
-
-def _event(component: Shown, event: str, value: Any) -> WidgetState:
-    payload = json.dumps([{"event": event, "value": value}])
-    return WidgetState(id=TRIGGER_ID.format(component.id), json_trigger_value=payload)
-
-
-def _state(identity: str, kind: str, value: Any) -> WidgetState:
-    state = WidgetState(id=identity)
-    if kind in _ARRAYS:
-        getattr(state, _ARRAYS[kind]).data.extend(value if isinstance(value, list) else [value])
-    else:
-        setattr(state, _FIELDS[kind], value)
-    return state
-
-
-def _selected(proto: Any) -> str | None:
-    if proto.set_value:
-        return proto.raw_value
-    return proto.options[proto.default] if proto.HasField("default") and proto.options else None
-
-
-def _chosen(proto: Any) -> list[str]:
-    return list(proto.raw_values) if proto.set_value else [proto.options[index].content for index in proto.default]
-
-
-def _number(proto: Any) -> float | None:
-    if proto.set_value:
-        return proto.value
-    return proto.default if proto.HasField("default") else None
-
-
-_INITIAL: dict[str, Callable[[Any], Any]] = {
-    "selectbox": _selected,
-    "button_group": _chosen,
-    "number_input": _number,
-    "text_input": lambda proto: proto.value if proto.set_value else proto.default,
-    "checkbox": lambda proto: proto.value if proto.set_value else proto.default,
-    "slider": lambda proto: list(proto.value if proto.set_value else proto.default),
-}
-"""The initial value of a widget, by kind."""
