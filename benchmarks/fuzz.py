@@ -7,7 +7,10 @@
   ``store_upload``.
 - *Zips in place*: the same zips, and sets of unreadable files, through ``load``, as the command line reads them.
 - *Zips of runs*: the included run with one file or the zip itself mutated, through ``run_zip.unpack``.
-- *Bombs*: the hostile images, zips and sets of ``tests/helpers/hostile.py`` and ``hostile_sets.py``, each in a separate
+- *Weights*: a safetensors file beside the architecture of each module of timm, and beside mutated descriptions, through
+  ``open_file``; without timm they are left out.
+- *Requests*: mutated uploads to a demo, through the middleware that receives them.
+- *Bombs*: the hostile images, zips, sets and simultaneous uploads of ``tests/helpers/hostile*.py``, each in a separate
   process.
 
 Every batch runs in a separate process, so that crashes of decoders are counted and their memory is known. The goal for
@@ -33,20 +36,23 @@ from collections.abc import Callable, Iterable, Iterator
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
-from tests.helpers.hostile import (
-    IMAGE_BOMBS,
-    ZIP_BOMBS,
-    generated_zip,
-    honest_images,
-    honest_zip,
-    mutated,
-)
+from tests.helpers.hostile import IMAGE_BOMBS, honest_images, mutated
 from tests.helpers.hostile_sets import SET_BOMBS
+from tests.helpers.hostile_weights import hostile_weights, unpacked
+from tests.helpers.hostile_zips import ZIP_BOMBS, generated_zip, honest_zip
 from vit.errors import UserError
 from vit.paths import project_root
+from vit.support import optional_packages
 
 BATCH = 250
-SHARES = {"images": 0.55, "zips of images": 0.25, "zips in place": 0.1, "zips of runs": 0.1}
+SHARES = {
+    "images": 0.5,
+    "zips of images": 0.2,
+    "zips in place": 0.1,
+    "zips of runs": 0.1,
+    "weights": 0.04,
+    "requests": 0.06,
+}
 SECONDS_GOAL, MEGABYTES_GOAL = 5.0, 1000
 BATCH_SECONDS_MAX = 600
 
@@ -82,6 +88,28 @@ def _run(data: bytes) -> None:
     from vit.exports import run_zip
 
     run_zip.unpack(io.BytesIO(data))
+
+
+def _weights(data: bytes) -> None:
+    from vit.published.open import open_file
+
+    config, weights = unpacked(data)
+    with tempfile.TemporaryDirectory() as folder:
+        path = Path(folder) / "weights.safetensors"
+        path.write_bytes(weights)
+        open_file(path, title="weights.safetensors", config=config or None)
+
+
+def _requests(data: bytes) -> None:
+    from tests.helpers.hostile_requests import send
+
+    send(data)
+
+
+def _request_inputs(choice: random.Random, count: int) -> Iterable[Input]:
+    from tests.helpers.hostile_requests import hostile_requests
+
+    return hostile_requests(choice, count)
 
 
 def _images(choice: random.Random, count: int) -> Iterator[Input]:
@@ -123,14 +151,26 @@ KINDS: dict[str, tuple[Upload, Callable[[random.Random, int], Iterable[Input]]]]
     "zips of images": (_set, _zips),
     "zips in place": (_in_place, _zips),
     "zips of runs": (_run, _runs),
+    "weights": (_weights, hostile_weights),
+    "requests": (_requests, _request_inputs),
 }
-BOMBS = {"images": IMAGE_BOMBS, "zips of images": ZIP_BOMBS, "zips in place": SET_BOMBS}
+
+
+def _bombs() -> dict[str, dict[str, Callable[[], bytes]]]:
+    from tests.helpers.hostile_requests import REQUEST_BOMBS
+
+    return {
+        "images": IMAGE_BOMBS,
+        "zips of images": ZIP_BOMBS | SET_BOMBS,
+        "zips in place": SET_BOMBS,
+        "requests": REQUEST_BOMBS,
+    }
 
 
 def _outside(home: Path) -> set[str]:
     """Return the files in the home folder that are outside the folders for uploads."""
     kept = ("input", "inner", "inner/data", "inner/data/pictures", "inner/data/uploads", "inner/data/cache")
-    kept += ("inner/checkpoints",)
+    kept += ("inner/checkpoints", "inner/data/incoming")
     found = {path.relative_to(home).as_posix() for path in home.rglob("*")}
     return {name for name in found if name not in kept and not name.startswith(tuple(f"{it}/" for it in kept[3:]))}
 
@@ -157,8 +197,10 @@ def batch(kind: str, inputs: Iterable[Input], home: Path) -> None:
     """Upload each input, and print a line of JSON about it."""
     upload = KINDS[kind][0]
     warnings.simplefilter("ignore")
-    if kind == "zips of runs":
+    if kind in ("zips of runs", "weights"):
         import torch  # noqa: F401 (needed for any input, so not counted)
+    if kind == "weights":
+        import timm  # noqa: F401
     places = {"images": "data/pictures", "zips of images": "data/uploads", "zips in place": "data/uploads"}
     place = home / "inner" / places.get(kind, "checkpoints")
     warm = next(iter(honest_images().values())) if kind == "images" else b""
@@ -189,7 +231,7 @@ def child(options: argparse.Namespace) -> None:
     """Run one batch, or create one bomb, in this child process."""
     home = _home()
     if options.make:
-        (home / "bomb").write_bytes(BOMBS[options.child][options.bomb]())
+        (home / "bomb").write_bytes(_bombs()[options.child][options.bomb]())
     elif options.bomb:
         data = (home / "bomb").read_bytes()
         (home / "bomb").unlink()
@@ -204,7 +246,7 @@ def start(kind: str, *arguments: str) -> list[dict]:
     with tempfile.TemporaryDirectory() as folder:
         inner = Path(folder) / "inner"
         environment = os.environ | {"VIT_CHECKPOINTS": str(inner / "checkpoints"), "VIT_DATA": str(inner / "data")}
-        environment |= {"OMP_NUM_THREADS": "1"}
+        environment |= {"OMP_NUM_THREADS": "1"} | ({"VIT_DEMO": "1"} if kind == "requests" else {})
         command = [sys.executable, "-m", "benchmarks.fuzz", "--child", kind, *arguments]
         if "--bomb" in arguments:  # created in a process whose memory is not counted
             subprocess.run([*command, "--make"], env=environment, check=True)
@@ -222,10 +264,12 @@ def start(kind: str, *arguments: str) -> list[dict]:
 
 
 def _jobs(options: argparse.Namespace) -> Iterator[tuple[str, ...]]:
-    for kind, bombs in BOMBS.items():
+    for kind, bombs in _bombs().items():
         for name in bombs:
             yield kind, "--bomb", name
     for kind, share in SHARES.items():
+        if kind == "weights" and optional_packages.missing("timm"):
+            continue
         count = 0 if options.bombs_only else round(options.count * share)
         for number, first in enumerate(range(0, count, BATCH)):
             seed = f"{options.seed}.{number}"
@@ -284,7 +328,7 @@ def main() -> None:
             lines += found
             print(f"\r{len(lines):,} inputs, {time.perf_counter() - begin:.0f} s", end="", file=sys.stderr, flush=True)
     print(file=sys.stderr)
-    good = report(lines, {name for bombs in BOMBS.values() for name in bombs})
+    good = report(lines, {name for bombs in _bombs().values() for name in bombs})
     print(
         f"\n{len(lines):,} inputs in {time.perf_counter() - begin:.0f} s. Goals: no uncaught errors, crashes, "
         f"files outside or files left; under {SECONDS_GOAL:.0f} s and {MEGABYTES_GOAL} MB each: "

@@ -1,8 +1,11 @@
 """Read the form in which a browser sends an uploaded file, piece by piece."""
 
+import logging
+
 from python_multipart.exceptions import FormParserError
 from python_multipart.multipart import MultipartParser, parse_options_header
 
+logging.getLogger("python_multipart.multipart").setLevel(logging.ERROR)  # one line for each invalid form
 _HEADERS_MAX = 8
 _HEADER_BYTES_MAX = 4096
 

@@ -21,7 +21,7 @@ from streamlit.web.server.starlette.starlette_server_config import XSRF_COOKIE_N
 from pages.server.addresses import address_mark
 from pages.server.limits import DemoLimits, demo_limits
 from pages.server.upload_form import FileForm, FormError
-from pages.server.upload_store import FileOnDisk, Ledger, NoRoom, Reservation, StoredUpload, UploadFolder
+from pages.server.upload_store import Charge, FileOnDisk, Ledger, NoRoom, StoredUpload, UploadFolder
 
 UPLOADS = "/_stcore/upload_file/"
 TARGET = re.compile(rf"{UPLOADS}(?P<session>[^/]+)/(?P<file>[^/]+)$")
@@ -132,8 +132,9 @@ async def _receive(request: Request) -> None:
         raise Refused(413, TOO_LARGE)
     try:
         mark = address_mark(request) if bounds.limits else ""
-        with books.reserve(session, mark, bounds.declared or 0, bounds.limits) as reservation:
-            record = await _write(request, target["file"], books, reservation, bounds)
+        with books.reserve(session, mark, bounds.declared or 0, bounds.limits) as charge:
+            record = await _write(request, target["file"], books, charge, bounds)
+            books.keep(charge, record.file)
             books.manager.add_file(session, record)
     except NoRoom:
         raise Refused(503, NO_ROOM) from None
@@ -142,9 +143,7 @@ async def _receive(request: Request) -> None:
         raise Refused(507, "The server cannot store this file.") from error
 
 
-async def _write(
-    request: Request, file_id: str, books: Ledger, reservation: Reservation, bounds: _Bounds
-) -> StoredUpload:
+async def _write(request: Request, file_id: str, books: Ledger, charge: Charge, bounds: _Bounds) -> StoredUpload:
     """Write the file in a request to the disk.
 
     Raises:
@@ -158,20 +157,19 @@ async def _write(
         raise Refused(400, NO_FORM) from None
     file = upload_folder.new_file()
     try:
-        await _write_file(request, form, file, books, reservation, bounds)
-        if not books.is_connected(reservation.session):  # nothing would delete the file
+        await _write_file(request, form, file, books, charge, bounds)
+        if not books.is_connected(charge.session):  # nothing would delete the file
             raise Refused(400, "The page of this upload was closed.")
     except BaseException:
         file.delete()
         raise
     record = StoredUpload(file_id=file_id, name=form.name, type=form.type, data=b"")
     record.file = file
-    file.address = reservation.address
     return record
 
 
 async def _write_file(
-    request: Request, form: FileForm, file: FileOnDisk, books: Ledger, reservation: Reservation, bounds: _Bounds
+    request: Request, form: FileForm, file: FileOnDisk, books: Ledger, charge: Charge, bounds: _Bounds
 ) -> None:
     if shutil.disk_usage(file.path.parent).free < (bounds.declared or 0) + SPARE_BYTES:
         raise Refused(507, "The disk of this server is full.")
@@ -181,7 +179,7 @@ async def _write_file(
             received += len(chunk)
             if received > bounds.largest + FRAMING:
                 raise Refused(413, TOO_LARGE)
-            books.grow(reservation, received, bounds.limits)
+            books.grow(charge, received, bounds.limits)
             if bounds.limits and received < SLOWEST * (time.monotonic() - begin - IDLE_SECONDS):
                 raise Refused(408, "This upload is too slow.")
             try:

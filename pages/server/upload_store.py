@@ -8,6 +8,7 @@ that has read it, by its widget, or at the end of its session.
 import secrets
 import time
 import weakref
+from collections import Counter, deque
 from collections.abc import Callable, Iterator
 from contextlib import ExitStack, contextmanager, suppress
 from pathlib import Path
@@ -37,14 +38,12 @@ class FileOnDisk:
     Attributes:
         path: the file.
         size: its bytes.
-        address: mark of the internet address that it comes from; empty if it is unknown.
         delete: deletes it now.
     """
 
     def __init__(self, path: Path) -> None:
         self.path = path
         self.size = 0
-        self.address = ""
         self.delete = weakref.finalize(self, _delete, path)
 
 
@@ -85,98 +84,122 @@ class UploadFolder:
         self.path = None
 
 
-class Reservation:
-    """Space for an upload that is being received.
+class Charge:
+    """Space that is charged for an upload, while it is received and as long as its file is kept.
 
     Attributes:
         session: id of the session.
         address: mark of the internet address that it comes from; empty if it is unknown.
-        size: bytes reserved.
+        size: bytes that are charged.
+        state: ``incoming``, ``kept``, or ``returned`` when the space is free again.
     """
 
-    def __init__(self, session: str, address: str, size: int) -> None:
-        self.session, self.address, self.size = session, address, size
+    def __init__(self, session: str, address: str) -> None:
+        self.session, self.address, self.size, self.state = session, address, 0, "incoming"
 
 
 class Ledger:
     """Counts the bytes of stored and incoming uploads. Only the server's event loop calls it, so it needs no lock.
 
     Args:
+        manager: holds the records of the stored files.
         is_connected: returns whether a session, by its id, has an open connection.
     """
 
     def __init__(self, manager: MemoryUploadedFileManager, is_connected: Callable[[str], bool]) -> None:
         self.manager, self.is_connected = manager, is_connected
-        self._incoming: set[Reservation] = set()
+        self._total = 0
+        self._of_session: Counter[str] = Counter()
+        self._of_address: Counter[str] = Counter()
+        self._incoming: dict[str, set[Charge]] = {}  # by session
+        self._deleted: deque[Charge] = deque()  # of files that any thread has deleted
         self._gone_since: dict[str, float] = {}
 
     @contextmanager
-    def reserve(self, session: str, address: str, size: int, limits: DemoLimits | None) -> Iterator[Reservation]:
-        """Reserve space for an upload until the end of the block.
+    def reserve(self, session: str, address: str, size: int, limits: DemoLimits | None) -> Iterator[Charge]:
+        """Reserve space for an upload until the end of the block; :meth:`keep` keeps it longer.
 
         Args:
-            session: as in :class:`Reservation`.
-            address: as in :class:`Reservation`.
+            session: as in :class:`Charge`.
+            address: as in :class:`Charge`.
             size: expected bytes, 0 if the browser does not say; see :meth:`grow`.
             limits: those of the demo; None without limits.
 
         Raises:
             NoRoom: the upload exceeds the space of its session, its address or the server.
         """
-        reservation = Reservation(session, address, 0)
-        self._incoming.add(reservation)
+        charge = Charge(session, address)
+        self._incoming.setdefault(session, set()).add(charge)
         try:
-            self.grow(reservation, max(size, SMALLEST), limits)
-            yield reservation
+            self.grow(charge, max(size, SMALLEST), limits)
+            yield charge
         finally:
-            self._incoming.discard(reservation)
+            if charge.state == "incoming":
+                self._return(charge)
 
-    def grow(self, reservation: Reservation, size: int, limits: DemoLimits | None) -> None:
+    def grow(self, charge: Charge, size: int, limits: DemoLimits | None) -> None:
         """Enlarge a reservation to a number of bytes; space of closed sessions is freed before anything is refused.
 
         Raises:
             NoRoom: there is not enough space, or the session was closed and its space freed.
         """
-        if reservation not in self._incoming:
+        if charge.state != "incoming":
             raise NoRoom
-        before, reservation.size = reservation.size, max(reservation.size, size)
-        if limits is None or self._fits(reservation, limits):
+        more = size - charge.size
+        if more <= 0:
             return
-        self.free_closed()
-        if not self._fits(reservation, limits):
-            reservation.size = before
-            raise NoRoom
+        if limits is not None and not self._has_room(charge, more, limits):
+            self.free_closed()
+            if charge.state != "incoming" or not self._has_room(charge, more, limits):
+                raise NoRoom
+        self._add(charge, more)
+
+    def keep(self, charge: Charge, file: FileOnDisk) -> None:
+        """Charge the space of a received file from now on, until it is deleted."""
+        self._add(charge, max(file.size, SMALLEST) - charge.size)
+        self._forget_incoming(charge)
+        charge.state = "kept"
+        weakref.finalize(file, self._deleted.append, charge)
 
     def free_closed(self, seconds: float = 0.0) -> None:
         """Delete the files, and cancel the uploads, of sessions that have had no connection for some seconds."""
         now = time.monotonic()
-        sessions = {*list(self.manager.file_storage), *(one.session for one in self._incoming)}
-        closed = {session for session in sessions if not self.is_connected(session)}
+        sessions = {*list(self.manager.file_storage), *self._incoming}
+        closed = [session for session in sessions if not self.is_connected(session)]
         self._gone_since = {session: self._gone_since.get(session, now) for session in closed}
         for session, since in self._gone_since.items():
             if now - since >= seconds:
                 self.manager.remove_session_files(session)
-                self._incoming = {one for one in self._incoming if one.session != session}
+                for charge in self._incoming.get(session, set()).copy():
+                    self._return(charge)
 
-    def _fits(self, new: Reservation, limits: DemoLimits) -> bool:
-        """Return whether the space of the session, of the address and of the server suffices."""
-        of_session, of_address, total = 0, 0, 0
-        for session, address, size in self._held():
-            of_session += size * (session == new.session)
-            of_address += size * (address == new.address)
-            total += size
+    def _has_room(self, charge: Charge, more: int, limits: DemoLimits) -> bool:
+        """Return whether the space of the session, of the address and of the server suffices for more bytes."""
+        while self._deleted:
+            self._return(self._deleted.popleft())
         largest = limits.upload_mb * MB
         return (
-            of_session <= HELD_OF_SESSION * limits.upload_mb * 2**20 + 2 * SMALLEST  # two whole forms
-            and (not new.address or of_address <= HELD_OF_ADDRESS * largest)
-            and total <= HELD * largest
+            # two whole forms, whose size is limited in units of 2^20 bytes
+            self._of_session[charge.session] + more <= HELD_OF_SESSION * (limits.upload_mb * 2**20 + SMALLEST)
+            and (not charge.address or self._of_address[charge.address] + more <= HELD_OF_ADDRESS * largest)
+            and self._total + more <= HELD * largest
         )
 
-    def _held(self) -> Iterator[tuple[str, str, int]]:
-        """Yield session, address and bytes of each stored and each incoming upload."""
-        for session, files in list(self.manager.file_storage.items()):
-            for record in list(files.values()):
-                if isinstance(record, StoredUpload):
-                    yield session, record.file.address, max(record.file.size, SMALLEST)
-        for one in self._incoming:
-            yield one.session, one.address, one.size
+    def _add(self, charge: Charge, size: int) -> None:
+        charge.size += size
+        self._total += size
+        for counter, key in ((self._of_session, charge.session), (self._of_address, charge.address)):
+            counter[key] += size
+            if not counter[key]:
+                del counter[key]
+
+    def _return(self, charge: Charge) -> None:
+        self._add(charge, -charge.size)
+        self._forget_incoming(charge)
+        charge.state = "returned"
+
+    def _forget_incoming(self, charge: Charge) -> None:
+        charges = self._incoming.get(charge.session, set())
+        charges.discard(charge)
+        if not charges:
+            self._incoming.pop(charge.session, None)

@@ -27,19 +27,21 @@ class Uploads:
     Attributes:
         manager: holds the records of the files, as in a real server.
         connected: ids of the sessions whose browser is connected.
-        most: the largest number of bytes that the files had together after any request.
     """
 
     def __init__(self) -> None:
         self.manager = MemoryUploadedFileManager("/_stcore/upload_file")
         self.connected: set[str] = set()
         self.ledger = Ledger(self.manager, lambda session: session in self.connected)
-        self.most = 0
 
     def files(self) -> list[StoredUpload]:
         """Return the stored files of all sessions."""
         stored = [record for files in self.manager.file_storage.values() for record in files.values()]
         return [record for record in stored if isinstance(record, StoredUpload)]
+
+    def held(self) -> int:
+        """Return the bytes of all stored files."""
+        return sum(record.file.size for record in self.files())
 
     def close(self, session: str) -> None:
         """End a session, as when its browser has gone for long."""
@@ -100,7 +102,6 @@ class Uploads:
                 statuses.append(message["status"])
 
         await UploadMiddleware(_no_app)(scope, messages.__anext__, send)
-        self.most = max(self.most, sum(record.file.size for record in self.files()))
         return statuses[0]
 
 
