@@ -1,6 +1,6 @@
 """Send thousands of broken and hostile files through the upload functions, and measure errors, time and memory.
 
-    python -m benchmarks.fuzz [--count 10000] [--seed 0] [--bombs-only]
+    python -m benchmarks.fuzz [--count 10000] [--seed 0] [--only KIND] [--bombs-only]
 
 - *Images*: mutated small images of every format, through ``open_image`` and ``save_picture``.
 - *Zips of images*: mutated zips, and generated zips with hostile names and wrong header fields, through
@@ -265,10 +265,10 @@ def start(kind: str, *arguments: str) -> list[dict]:
 
 def _jobs(options: argparse.Namespace) -> Iterator[tuple[str, ...]]:
     for kind, bombs in _bombs().items():
-        for name in bombs:
+        for name in bombs if options.only in (None, kind) else ():
             yield kind, "--bomb", name
     for kind, share in SHARES.items():
-        if kind == "weights" and optional_packages.missing("timm"):
+        if options.only not in (None, kind) or (kind == "weights" and optional_packages.missing("timm")):
             continue
         count = 0 if options.bombs_only else round(options.count * share)
         for number, first in enumerate(range(0, count, BATCH)):
@@ -312,6 +312,7 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("--count", type=int, default=10_000)
     parser.add_argument("--seed", default="0")
+    parser.add_argument("--only", choices=SHARES, help="only the inputs of this kind")
     parser.add_argument("--bombs-only", action="store_true")
     parser.add_argument("--workers", type=int, default=max(1, (os.cpu_count() or 2) - 1))
     for internal in ("--child", "--bomb"):
