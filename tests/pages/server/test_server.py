@@ -294,6 +294,11 @@ def test_a_demo_takes_its_own_uploads_size_and_holds_so_many_at_a_time(demo_serv
         assert upload(demo_server, page.session, large, xsrf_headers(token)).status == 204
 
 
+def test_a_demo_closes_its_metrics(demo_server, server):
+    assert ask(demo_server, "GET", "/_stcore/metrics").status == 404
+    assert ask(server, "GET", "/_stcore/metrics").status == 200
+
+
 # What is written for operators
 
 
