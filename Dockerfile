@@ -31,5 +31,5 @@ HEALTHCHECK --interval=30s --timeout=5s --start-period=60s CMD \
     ["python", "-c", "import os, urllib.request as r; r.urlopen('http://127.0.0.1:' + os.environ['PORT'] + '/_stcore/health', timeout=4)"]
 
 ENTRYPOINT ["tini", "--"]
-# Copy the included run into a new volume.
-CMD ["sh", "-c", "mkdir -p \"$VIT_CHECKPOINTS\" \"$VIT_DATA\" && { [ -e \"$VIT_CHECKPOINTS/scenes\" ] || cp -r checkpoints/scenes \"$VIT_CHECKPOINTS\"; } && exec python -m streamlit run streamlit_app.py --server.headless=true --server.address=0.0.0.0 --server.port=\"$PORT\""]
+# Copy the included runs into a new volume.
+CMD ["sh", "-c", "mkdir -p \"$VIT_CHECKPOINTS\" \"$VIT_DATA\" && for run in checkpoints/*; do [ -e \"$VIT_CHECKPOINTS/${run##*/}\" ] || cp -r \"$run\" \"$VIT_CHECKPOINTS\" || exit 1; done && exec python -m streamlit run streamlit_app.py --server.headless=true --server.address=0.0.0.0 --server.port=\"$PORT\""]

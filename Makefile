@@ -44,16 +44,20 @@ $(VENV)/.test: $(VENV)/.app pyproject.toml
 	$(BIN)/python -m pip install -e '.[test]'
 	touch $@
 
-# The included run: the default network with a grid of 16 x 16 patches, wider, and trained on more scenes.
-SHIPPED := checkpoints/scenes
+# The included runs. scenes is the default network with a grid of 16 x 16 patches, wider, and trained on more scenes;
+# scenes-dino is the default network, trained without classes.
 shipped-runs: $(VENV)/.app
-	rm -rf $(SHIPPED)
+	rm -rf checkpoints/scenes checkpoints/scenes-dino
 	$(BIN)/python -m vit train --run scenes --patch-size 4 --num-heads 4 --embed-dim 96 --train-images 10000 --epochs 15 \
 		--snapshots 8
-	$(BIN)/python -c "from PIL import Image; from vit.data import scenes; \
-		Image.fromarray(scenes.draw(3, split='val', image_size=224)[0]).save('$(SHIPPED)/sample.png')"
-	$(BIN)/python -m vit attention --run scenes $(SHIPPED)/sample.png --out $(SHIPPED)/attention.png
-	rm $(SHIPPED)/last.safetensors
+	$(BIN)/python -m vit train --run scenes-dino --recipe dino --local-crops 0 --init-values 0 --swap-backgrounds 1 \
+		--train-images 10000 --epochs 20 --snapshots 8
+	for run in scenes scenes-dino; do \
+		$(BIN)/python -c "from PIL import Image; from vit.data import scenes; \
+			Image.fromarray(scenes.draw(3, split='val', image_size=224)[0]).save('checkpoints/$$run/sample.png')" && \
+		$(BIN)/python -m vit attention --run $$run checkpoints/$$run/sample.png --out checkpoints/$$run/attention.png && \
+		rm checkpoints/$$run/last.safetensors || exit 1; \
+	done
 
 # A run on photographs: CIFAR-10, whose images may not be shipped, is downloaded first. Its teacher is a CNN.
 photo-run: $(VENV)/.app
