@@ -14,7 +14,9 @@ from vit.jobs import queue
 from vit.support import hardware
 
 APP = "Attention explorer"
-st.set_page_config(page_title=APP, page_icon=":material/visibility:", layout="wide")
+UI = Path(__file__).parent / "ui"
+# As a text, the icon reaches the browser inside the page. For an icon of Material, the browser would ask a font host.
+st.set_page_config(page_title=APP, page_icon=(UI / "favicon.svg").read_text(), layout="wide")
 WAITING_SHOWN = 4  # queued runs that are listed; the rest is counted
 barrier = sign_in.barrier()
 
@@ -66,7 +68,7 @@ if barrier:
 st.set_page_config(
     page_title=f"{page.title} · {APP}"
 )  # so that tabs, bookmarks and screen readers can tell pages apart
-st.html(Path(__file__).parent / "ui" / "theme.css")
+st.html(UI / "theme.css")
 access.tidy()
 
 

@@ -306,7 +306,7 @@ def show_curves(run: Run, lines: dict[tuple, dict]) -> None:
             with grid.cell(column_span=span):
                 st.markdown(f"**{title}**", help=chart_words(title, run.config.training))
                 spec = curve(lines.values())
-                if spec["data"]["values"]:
+                if spec["datasets"][plots.POINTS]:
                     st.vega_lite_chart(spec=spec, key=f"curve-{title}", alt=f"{alt}, run {run.name}")
                 else:
                     st.caption("Appears at the end of the first epoch.")

@@ -86,24 +86,24 @@ def metrics(steps: int, epochs: int) -> list[dict]:
 
 def test_a_curve_of_a_long_run_keeps_five_hundred_points_with_both_ends():
     for spec in (plots.loss_curve(metrics(20_000, 400)), plots.learning_rate_curve(metrics(20_000, 400))):
-        assert len(spec["data"]["values"]) <= 500
-    steps = [point["x"] for point in spec["data"]["values"]]
+        assert len(spec["datasets"][plots.POINTS]) <= 500
+    steps = [point["x"] for point in spec["datasets"][plots.POINTS]]
     assert (steps[0], steps[-1]) == (1, 20_000)
     assert steps == sorted(steps)
 
 
 def test_the_loss_curve_of_a_short_run_has_every_step():
-    points = plots.loss_curve(metrics(30, 3))["data"]["values"]
+    points = plots.loss_curve(metrics(30, 3))["datasets"][plots.POINTS]
     assert [point["x"] for point in points if point["series"] == "Each step"] == list(range(1, 31))
     assert [point["x"] for point in points if point["series"] == "Validation"] == [10, 20, 30]
 
 
 def test_curves_leave_out_missing_measurements():
     line = {"event": "epoch", "epoch": 1, "step": 5, "train_loss": 1.0, "val_loss": None, "train_accuracy": 0.5}
-    assert {point["series"] for point in plots.loss_curve([line])["data"]["values"]} == {"Training, epoch mean"}
-    assert {point["series"] for point in plots.accuracy_curve([line])["data"]["values"]} == {"Training"}
+    assert {point["series"] for point in plots.loss_curve([line])["datasets"][plots.POINTS]} == {"Training, epoch mean"}
+    assert {point["series"] for point in plots.accuracy_curve([line])["datasets"][plots.POINTS]} == {"Training"}
 
 
 @pytest.mark.parametrize("curve", [plots.loss_curve, plots.accuracy_curve, plots.learning_rate_curve])
 def test_curves_of_a_run_that_has_just_started_are_empty(curve):
-    assert curve([])["data"]["values"] == []
+    assert curve([])["datasets"][plots.POINTS] == []

@@ -139,16 +139,16 @@ def epochs(count: int) -> list[dict]:
 def test_compared_curves_are_subsampled_and_keep_both_ends():
     histories = {name: epochs(1000) for name in "abcdefg"}
     for what in ("loss", "accuracy"):
-        points = plots.compared_curves(histories, what)["data"]["values"]
+        points = plots.compared_curves(histories, what)["datasets"][plots.POINTS]
         assert len(points) <= plots.POINTS_MAX
         for name in histories:
             assert {1, 1000} <= {point["x"] for point in points if point["run"] == name}
-    assert len(plots.gap_curves(histories)["data"]["values"]) <= plots.POINTS_MAX
+    assert len(plots.gap_curves(histories)["datasets"][plots.POINTS]) <= plots.POINTS_MAX
 
 
 def test_training_is_dashed_validation_solid_and_the_gap_is_their_difference():
     spec = plots.compared_curves({"a": epochs(2)}, "accuracy", x="seconds")
-    assert [(it["x"], it["split"], it["value"]) for it in spec["data"]["values"]] == [
+    assert [(it["x"], it["split"], it["value"]) for it in spec["datasets"][plots.POINTS]] == [
         (2.0, "Training", 0.75),
         (2.0, "Validation", 0.5),
         (4.0, "Training", 0.75),
@@ -156,7 +156,7 @@ def test_training_is_dashed_validation_solid_and_the_gap_is_their_difference():
     ]
     dashes = spec["encoding"]["strokeDash"]["scale"]
     assert dict(zip(dashes["domain"], dashes["range"], strict=True)) == {"Validation": [1, 0], "Training": [5, 4]}
-    assert [it["value"] for it in plots.gap_curves({"a": epochs(2)})["data"]["values"]] == [0.25, 0.25]
+    assert [it["value"] for it in plots.gap_curves({"a": epochs(2)})["datasets"][plots.POINTS]] == [0.25, 0.25]
 
 
 def test_the_scatter_shows_scored_runs_by_kind_and_names_are_no_markup(trained):

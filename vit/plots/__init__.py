@@ -5,7 +5,15 @@ This package imports neither torch nor Streamlit.
 
 from vit.plots.ablation import head_sheet, probability_change, pruning_curve
 from vit.plots.anatomy import activation_curves, position_maps
-from vit.plots.curves import POINTS_MAX, accuracy_curve, learning_rate_curve, loss_curve, neighbour_curve, teacher_curve
+from vit.plots.curves import (
+    POINTS,
+    POINTS_MAX,
+    accuracy_curve,
+    learning_rate_curve,
+    loss_curve,
+    neighbour_curve,
+    teacher_curve,
+)
 from vit.plots.evaluation import confusion_matrix, training_curves
 from vit.plots.heads import HEAD_COLOURS, heads_by_depth, layer_similarity
 from vit.plots.lessons import measured_dots, measured_lines
@@ -19,6 +27,7 @@ from vit.plots.tokens import lens_curves, norm_spread
 __all__ = [
     "COMPARED_MAX",
     "HEAD_COLOURS",
+    "POINTS",
     "POINTS_MAX",
     "accuracy_curve",
     "accuracy_lines",

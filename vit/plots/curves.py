@@ -13,6 +13,31 @@ POINTS_MAX = 500
 """Maximum number of points of a curve: more are not visible, and all are sent again every second."""
 
 
+POINTS = "points"
+"""Name of the data of a chart in its spec."""
+
+
+def dataset(points: list[dict]) -> dict:
+    """Return the part of a Vega-Lite spec with its data, as a named dataset, to which :func:`domain` refers."""
+    return {"data": {"name": POINTS}, "datasets": {POINTS: points}}
+
+
+def domain(field: str, *, zero: bool = False) -> list[dict]:
+    """Return the domain of a Vega-Lite scale, as expressions that a browser evaluates: the smallest and largest value.
+
+    Vega derives the same from the data, but warns on the console while there is none: Streamlit creates every chart
+    empty and inserts the points afterwards. Numbers would create the chart anew at every point of a live curve.
+
+    Args:
+        field: the field of the points.
+        zero: extend the domain to 0.
+    """
+    ends = [f"extent(pluck(data('{POINTS}'), '{field}'))[{end}]" for end in range(2)]
+    if zero:
+        ends = [f"min(0, {ends[0]})", f"max(0, {ends[1]})"]
+    return [{"expr": f"length(data('{POINTS}')) ? {end} : {empty}"} for empty, end in enumerate(ends)]
+
+
 def subsample(points: Sequence[Point], limit: int = POINTS_MAX) -> list[Point]:
     """Return at most ``limit`` evenly spaced points, including the first and the last."""
     if len(points) <= limit:
@@ -34,14 +59,14 @@ def _curve(
             "type": "quantitative",
             "title": x,
             "axis": {"tickMinStep": 1, "format": "~s"},
-            "scale": {"nice": False},
+            "scale": {"domain": domain("x"), "nice": False},
         },
         "y": {
             "field": "value",
             "type": "quantitative",
             "title": y,
             "axis": {"format": y_format},
-            "scale": {"zero": False},
+            "scale": {"domain": domain("value"), "nice": True},
         },
         "color": {
             "field": "series",
@@ -56,7 +81,7 @@ def _curve(
             {"field": "value", "type": "quantitative", "title": y, "format": ".3~%" if y_format == "%" else ".4~g"},
         ],
     }
-    return {"data": {"values": points}, "height": 260, "encoding": encoding, "layer": layers}
+    return dataset(points) | {"height": 260, "encoding": encoding, "layer": layers}
 
 
 def _series(lines: Iterable[dict], x: str, field: str, name: str) -> list[dict]:

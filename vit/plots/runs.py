@@ -8,7 +8,7 @@ import plotly.graph_objects as go
 
 from vit.pictures.colours import PALETTE
 from vit.plots.base import escaped, figure
-from vit.plots.curves import POINTS_MAX, subsample
+from vit.plots.curves import POINTS_MAX, dataset, domain, subsample
 
 COMPARED_MAX = len(PALETTE)
 """Maximum number of compared runs: one per colour."""
@@ -78,6 +78,7 @@ def gap_curves(histories: Mapping[str, Iterable[dict]], *, x: str = "epoch") -> 
     spec = _spec(points, list(histories), x, "Training minus validation accuracy", "+%")
     rule = {"type": "rule", "color": PALETTE["grey"], "aria": False}
     zero = {"mark": rule, "data": {"values": [{}]}, "encoding": _ZERO}
+    spec["encoding"]["y"]["scale"]["domain"] = domain("value", zero=True)  # the rule must be in the picture
     # The rule has no run and no x value, so the encoding of the lines must not apply to it.
     spec["layer"] = [zero, {"mark": _LINE, "encoding": spec.pop("encoding")}]
     return spec
@@ -94,8 +95,7 @@ def _epochs(lines: Iterable[dict]) -> list[dict]:
 
 def _spec(points: list[dict], names: list[str], x: str, y: str, y_format: str) -> dict:
     colours = {"domain": names, "range": list(PALETTE.values())[: len(names)]}
-    return {
-        "data": {"values": points},
+    return dataset(points) | {
         "height": 280,
         "encoding": {
             "x": {
@@ -103,14 +103,14 @@ def _spec(points: list[dict], names: list[str], x: str, y: str, y_format: str) -
                 "type": "quantitative",
                 "title": _AXES[x],
                 "axis": {"tickMinStep": 1, "format": "~s"},
-                "scale": {"nice": False, "zero": x == "seconds"},
+                "scale": {"domain": domain("x", zero=x == "seconds"), "nice": False},
             },
             "y": {
                 "field": "value",
                 "type": "quantitative",
                 "title": y,
                 "axis": {"format": y_format},
-                "scale": {"zero": False},
+                "scale": {"domain": domain("value"), "nice": True},
             },
             "color": {"field": "run", "type": "nominal", "title": None, "scale": colours} | _LEGEND,
             "tooltip": [
