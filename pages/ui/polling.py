@@ -3,7 +3,8 @@
 A fragment with ``run_every`` is redrawn at every tick. Here a tick only compares a short summary of the state, and the
 fragment is redrawn if it has changed. There are no ticks in a hidden tab, nor while the script runs: if a fragment's
 rerun arrives at the end of a script run, Streamlit drops what that run has not sent yet (see
-``AppSession.request_rerun``).
+``AppSession.request_rerun``). Nor do two clocks tick at once: Streamlit sends what happens at the same moment in one
+message, which reruns only one of the fragments. A tick that has to wait comes as soon as it can.
 """
 
 from collections.abc import Callable, Hashable
@@ -16,12 +17,23 @@ TICK = 2.0
 _component = st.components.v2.component(
     "clock",
     js="""const clocks = new WeakMap()
+const APART = 250  // milliseconds between the ticks of two clocks, and between two tries of one that waits
+let last = -APART
 
 export default function ({ data, parentElement, setTriggerValue }) {
   const clock = clocks.get(parentElement) ?? {}
   clocks.set(parentElement, clock)
   const busy = () => document.querySelector('[data-test-script-state]:not([data-test-script-state="notRunning"])')
-  clock.tick = () => document.hidden || busy() || setTriggerValue("tick", true)
+  clock.tick = () => {
+    clearTimeout(clock.again)
+    if (document.hidden) return
+    if (busy() || performance.now() - last < APART) {
+      clock.again = setTimeout(() => clock.tick(), APART)
+      return
+    }
+    last = performance.now()
+    setTriggerValue("tick", true)
+  }
   if (clock.seconds !== data.seconds) {
     clearInterval(clock.timer)
     clock.seconds = data.seconds
@@ -29,6 +41,7 @@ export default function ({ data, parentElement, setTriggerValue }) {
   }
   return () => {
     clearInterval(clock.timer)
+    clearTimeout(clock.again)
     clocks.delete(parentElement)
   }
 }""",

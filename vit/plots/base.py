@@ -18,8 +18,17 @@ _BARE = {"margin": {"l": 0, "r": 0, "t": 8, "b": 0}, "showlegend": False, "dragm
 
 
 def figure(traces: list[dict], **layout: Any) -> go.Figure:
-    """Build a figure from plain dicts, which is about 40 times as fast as Plotly Express."""
-    return go.Figure({"data": traces, "layout": {**_BARE, **layout}}, skip_invalid=True)
+    """Build a figure from plain dicts, which is about 40 times as fast as Plotly Express.
+
+    Labels of an axis that do not fit yet stay: margins are 0 until the labels are measured, and if a browser hid all of
+    them in between, it would place the title of the axis at minus infinity.
+    """
+    axes = {
+        name: {"ticklabeloverflow": "allow", **axis}
+        for name, axis in layout.items()
+        if name.startswith(("xaxis", "yaxis"))
+    }
+    return go.Figure({"data": traces, "layout": {**_BARE, **layout, **axes}}, skip_invalid=True)
 
 
 def escaped(text: object, most: int | None = None) -> str:
