@@ -90,10 +90,22 @@ def prepare_scenes() -> subprocess.Popen | None:
     return process
 
 
+def measure_speed() -> None:
+    """Measure briefly how fast this machine trains, unless a run has told it: the pages state no time without."""
+    from vit.runs.speeds import keep_brief_measurement, measured_speeds
+    from vit.support import hardware
+
+    if hardware.resolve("auto") == "cpu" and not measured_speeds("cpu"):
+        from vit.cost.measure import measure_briefly
+
+        keep_brief_measurement("cpu", measure_briefly())
+
+
 async def warm_up() -> None:
-    """Import torch in the background after the first page."""
+    """Import torch in the background after the first page, and measure with it."""
     await asyncio.sleep(FIRST_PAGE_SECONDS)
     await asyncio.to_thread(import_torch)
+    await asyncio.to_thread(measure_speed)
 
 
 async def collect_garbage() -> None:

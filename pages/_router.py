@@ -7,7 +7,10 @@ import streamlit as st
 from pages import access, sign_in
 from pages.lessons.lesson_list import LESSONS
 from pages.ui import polling
+from pages.ui.link_state import stored
+from pages.ui.run_words import FOLLOW
 from pages.ui.text import show_error
+from pages.ui.waiting import wait_words
 from vit import runs
 from vit.errors import UserError
 from vit.jobs import queue
@@ -89,7 +92,17 @@ def active_runs() -> list[runs.Run]:
 def job_news() -> tuple:
     """Return a value that changes when the list of active runs has to be drawn again."""
     places = queue.positions()
-    return tuple((run.name, places.get(run.name) or how_far(run.status)) for run in active_runs())
+    return followed(), *(
+        (run.name, wait_words(run.name, places[run.name]) if run.name in places else how_far(run.status))
+        for run in active_runs()
+    )
+
+
+def followed() -> str | None:
+    """Return the name of the run that the Train page follows; None on other pages and in its other views."""
+    if page.url_path != "train":
+        return None
+    return st.query_params.get("follow") or (stored("run") if stored("show") == FOLLOW else None)
 
 
 def how_far(status: runs.Status) -> tuple[float, str]:
@@ -107,12 +120,16 @@ def show_jobs(shown: list[str]) -> None:
         st.rerun()
     places = queue.positions()
     active.sort(key=lambda run: places.get(run.name, 0))
-    working = sum(run.name not in places for run in active)
-    for run in active[: working + WAITING_SHOWN]:
-        # Not ?run=: if the current page has a run picker, Streamlit assigns that parameter to it.
-        st.page_link("train/page.py", label=run.name, icon=":material/show_chart:", query_params={"follow": run.name})
+    working, current = sum(run.name not in places for run in active), followed()
+    for number, run in enumerate(active[: working + WAITING_SHOWN]):
+        # Streamlit marks every link to the current page as the current one; theme.css takes the mark from the others.
+        with st.container(key=f"job_{'followed' if run.name == current else 'other'}_{number}"):
+            # Not ?run=: if the current page has a run picker, Streamlit assigns that parameter to it.
+            st.page_link(
+                "train/page.py", label=run.name, icon=":material/show_chart:", query_params={"follow": run.name}
+            )
         if run.name in places:
-            st.caption(f":material/hourglass_empty: {queue.position_text(places[run.name])}")
+            st.caption(f":material/hourglass_empty: {wait_words(run.name, places[run.name])}")
             continue
         share, words = how_far(run.status)
         st.progress(share, text=words)

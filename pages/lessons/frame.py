@@ -11,19 +11,18 @@ import streamlit as st
 from pages import access
 from pages.lessons.lesson_list import LESSONS, Lesson
 from pages.train.choices import RECIPE_FIELDS
-from pages.train.cost import speeds
+from pages.train.cost import cost_of
 from pages.ui.downloads import plotly_config
 from pages.ui.run_words import FROM_SCRATCH, SET_UP
 from pages.ui.text import plain, show_error
 from pages.ui.wording import count, duration
 from vit import data, lessons, plots, runs
 from vit.config import RunConfig, ViTConfig, recipe_of
-from vit.cost.estimate import estimate
+from vit.cost.estimate import total_seconds
 from vit.errors import UserError
 from vit.lessons import EXPERIMENTS, FILE, Figures, Variant
 from vit.plots.lessons import Dot, Own
 from vit.runs import Run
-from vit.support import hardware
 from vit.support.untrusted_text import in_cell
 
 Mine = Mapping[str, Sequence[Run]]
@@ -58,7 +57,7 @@ def guess(lesson: Lesson, question: str, options: Sequence[str]) -> str | None:
 
 def background(words: str, formula: str = "", after: str = "") -> None:
     """Show the background text, with a formula and the text after it."""
-    st.subheader("Two minutes of background", anchor=False)
+    st.subheader("Background", anchor=False)
     st.markdown(words)
     if formula:
         st.latex(formula)
@@ -161,9 +160,10 @@ def _offer_queue(lesson: Lesson, missing: list[Variant], *, whole: bool) -> None
             icon=":material/playlist_add:",
             key=f"queue_{lesson.name}",
         )
+        time = seconds(missing)
         st.caption(
-            f"They train one after the other, for about {duration(seconds(missing))} on this machine. You can continue "
-            "reading; the sidebar shows their progress.",
+            f"They train one after the other{'' if time is None else f', for about {duration(time)} on this machine'}. "
+            "You can continue reading; the sidebar shows their progress.",
             width="stretch",
         )
     if pressed:
@@ -184,17 +184,9 @@ def _reason_not_queueable(missing: Sequence[Variant]) -> str:
     return ""
 
 
-def seconds(variants: Sequence[Variant]) -> float:
-    """Return the expected seconds of training on this machine, one run after the other."""
-    return sum(
-        estimate(
-            variant.config,
-            train_count=variant.config.data.train_images or _scenes().train_count,
-            val_count=_scenes().val_count,
-            speeds=speeds(hardware.resolve(variant.config.training.device)),
-        ).seconds
-        for variant in variants
-    )
+def seconds(variants: Sequence[Variant]) -> float | None:
+    """Return the expected seconds of training on this machine, one run after the other; None if unknown."""
+    return total_seconds(cost_of(variant.config, _scenes()).seconds for variant in variants)
 
 
 @st.cache_data(max_entries=1, show_spinner=False)

@@ -1,11 +1,14 @@
 """The cost of a run, shown before it is started."""
 
+from pathlib import Path
+
 import streamlit as st
 
 from pages.ui.wording import count, duration, size
 from vit.config import RunConfig
 from vit.cost.estimate import Estimate, Speed, estimate
 from vit.data import DataInfo
+from vit.paths import checkpoints_dir
 from vit.runs.speeds import measured_speeds
 from vit.support import hardware
 
@@ -14,15 +17,16 @@ def cost_of(config: RunConfig, info: DataInfo) -> Estimate:
     """Estimate the cost of a training on these images, on this machine."""
     return estimate(
         config,
-        train_count=info.train_count,
-        val_count=info.val_count,
-        speeds=speeds(hardware.resolve(config.training.device)),
+        train_count=config.data.train_images or info.train_count,
+        val_count=config.data.val_images or info.val_count,
+        speeds=speeds(hardware.resolve(config.training.device), checkpoints_dir()),
     )
 
 
-@st.cache_data(ttl=60, max_entries=4, show_spinner=False)
-def speeds(device: str) -> tuple[Speed, ...]:
-    """Return how fast earlier runs were on this machine."""
+@st.cache_data(ttl=10, max_entries=4, show_spinner=False)
+def speeds(device: str, folder: Path) -> tuple[Speed, ...]:
+    """Return how fast the runs in the folder of runs were on this machine."""
+    del folder  # only the key of the cache
     return measured_speeds(device)
 
 
@@ -47,17 +51,33 @@ def show_cost(config: RunConfig, info: DataInfo, seconds: float | None) -> None:
         st.metric(
             "Disk", size(cost.disk_bytes), help="Size of the run's files: weights, resume checkpoint and snapshots."
         )
-        st.metric(
-            "Expected time",
-            duration(cost.seconds),
-            help="Estimated from the speed of an earlier run on this machine."
-            if cost.measured
-            else "Rough estimate; accurate after one run on this machine.",
-        )
-    if seconds is not None and cost.seconds > seconds:
+        show_time(cost.seconds, measured=cost.measured)
+    if seconds is not None and cost.seconds is not None and cost.seconds > seconds:
         epochs = config.training.epochs
         st.caption(
             f":material/timer: This demo stops a training after {duration(seconds)}; with these settings at "
             f"about epoch {max(1, int(epochs * seconds / cost.seconds))} of {epochs}. To train to the end, choose "
             "fewer epochs, a smaller network or fewer images."
         )
+
+
+def show_time(seconds: float | None, *, measured: bool, several: bool = False) -> None:
+    """Show the expected time of trainings; none if nothing was measured on this machine.
+
+    Args:
+        seconds: the time, or None.
+        measured: whether it comes from similar runs.
+        several: whether it is the time of several runs, one after the other.
+    """
+    if seconds is None:
+        words = "Known after the first steps of a training on this machine, from its measured speed."
+    elif measured:
+        words = "Estimated from the speed of similar runs on this machine."
+    else:
+        words = (
+            "Rough: no similar network was trained on this machine yet. Estimated from the speed that was measured "
+            "with another."
+        )
+    if several:
+        words = f"One run after the other. {words}"
+    st.metric("Expected time", None if seconds is None else duration(seconds), help=words)

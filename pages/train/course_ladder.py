@@ -13,6 +13,7 @@ from pages.ui.text import plain, show_error
 from pages.ui.wording import count, duration, size
 from vit import runs
 from vit.config import DEPARTURES, RunConfig
+from vit.cost.estimate import total_seconds
 from vit.errors import SettingsError, UserError
 from vit.paths import checkpoints_dir
 from vit.support.files import free_bytes
@@ -78,14 +79,15 @@ def offer_ladder(space: Space, values: Values, name: str | None) -> None:
                 "Rung": [str(rung) for rung in RUNGS],
                 "Mended": ["Nothing (course network)", *(f"… and {MENDS[name]}" for name in DEPARTURES)],
                 "Parameters": [count(cost.parameters) for cost in costs],
-                "Time": [duration(cost.seconds) for cost in costs],
+                "Time": ["–" if cost.seconds is None else duration(cost.seconds) for cost in costs],
             },
             hide_index=True,
         )
         need, free = sum(cost.disk_bytes for cost in costs), free_bytes(checkpoints_dir())
-        time = duration(sum(cost.seconds for cost in costs))
+        seconds = total_seconds(cost.seconds for cost in costs)
+        time = "" if seconds is None else f"about **{duration(seconds)}** and "
         st.markdown(
-            f"In total about **{time}** and **{size(need)}** of disk space ({size(free)} free). "
+            f"In total {time}**{size(need)}** of disk space ({size(free)} free). "
             f"The runs are called {plain(names[0])} to {plain(names[-1])}."
         )
         if need > free:

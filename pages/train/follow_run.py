@@ -17,12 +17,14 @@ from pages.ui.link_state import complete, stored
 from pages.ui.run_picker import fine_tune_link
 from pages.ui.run_words import SHIPPED_WORDS, badge
 from pages.ui.text import plain, show_error
+from pages.ui.waiting import wait_words
 from pages.ui.wording import duration, term
 from vit import plots, runs
 from vit.config import ModelConfig, RunConfig, StartConfig, TrainingConfig, recipe_of, words
 from vit.errors import UserError
 from vit.jobs import queue
 from vit.runs import Run
+from vit.runs.speeds import left_at_own_pace
 
 FRAGMENT = "follow"
 SOON, SOON_FOR = 0.4, 20.0
@@ -79,7 +81,7 @@ def follow(bar: DeltaGenerator) -> None:
 def news(run: Run) -> Hashable:
     """Return a value that changes with everything that the page shows of an active run."""
     state = run.state
-    return state, run.written, queue.positions().get(run.name) if state == "queued" else None
+    return state, run.written, wait_words(run.name, queue.positions().get(run.name, 1)) if state == "queued" else None
 
 
 def pace(run: Run) -> float:
@@ -169,8 +171,9 @@ def show_state(run: Run, status: runs.Status) -> None:
         st.badge(label, icon=icon, color=colour)
         if not status.validated and status.state not in runs.ACTIVE:
             st.badge("Not validated", icon=":material/warning:", color="orange")
-        sentence = queue_sentence(run) if status.state == "queued" and not status.placed else status.message
-        st.markdown(plain(access.without_paths(sentence)), width="stretch")
+        waits = status.state == "queued" and not status.placed
+        sentence = queue_sentence(run) if waits else plain(access.without_paths(status.message))
+        st.markdown(sentence, width="stretch")
         show_action(run, status)
     if status.state in runs.ACTIVE:
         share = status.step / status.steps_total if status.steps_total else 0.0
@@ -182,9 +185,9 @@ def show_state(run: Run, status: runs.Status) -> None:
 
 
 def queue_sentence(run: Run) -> str:
-    """Say where a waiting run is in the queue."""
-    words = queue.position_text(queue.positions().get(run.name, 1))
-    return f"{words[0].upper()}{words[1:]}; starts automatically when the device is free."
+    """Say, as Markdown, where a waiting run is in the queue and when it starts."""
+    words = wait_words(run.name, queue.positions().get(run.name, 1))
+    return f"{words[0].upper()}{words[1:]}. It starts automatically when the device is free."
 
 
 def show_action(run: Run, status: runs.Status) -> None:
@@ -269,7 +272,8 @@ def show_numbers(training: TrainingConfig, status: runs.Status, lines: dict[tupl
         st.metric(label, f"{best['val_accuracy']:.1%}" if best else None, help=kept_words(training, best))
         st.metric("Images per second", f"{step['images_per_second']:,.0f}" if step else None)
         if status.state in runs.ACTIVE:
-            st.metric("Time left", duration(time_left(status, step)) if step else None)
+            left = left_at_own_pace(status, step) if step else None
+            st.metric("Time left", None if left is None else duration(left))
         else:
             st.metric("Trained for", duration(step["seconds"]) if step else None)
 
@@ -289,11 +293,6 @@ def kept_words(training: TrainingConfig, best: dict | None) -> str:
                 f"now of step {best['step']:,}, in epoch {best['epoch']}. Other epochs may have a better accuracy."
             )
     return f"{name} of the weights that the run keeps, which are the last."
-
-
-def time_left(status: runs.Status, step: dict) -> float:
-    """Estimate the seconds until the end, from the mean speed so far, validation included."""
-    return step["seconds"] / step["step"] * max(0, status.steps_total - step["step"])
 
 
 def show_curves(run: Run, lines: dict[tuple, dict]) -> None:

@@ -3,15 +3,16 @@
 import streamlit as st
 
 from pages import access
+from pages.train.cost import cost_of
 from pages.ui.text import show_error
-from pages.ui.wording import duration
+from pages.ui.wording import about
 from vit import runs
+from vit.data import SCENES, DataInfo, describe, is_prepared
 from vit.errors import UserError
+from vit.jobs.waits import wait_of_new_run
 from vit.support import hardware
 
 PRESET = "minute"
-DRAWN_PER_SECOND = 280
-"""Approximate number of scenes that one core draws per second."""
 
 
 def offer_minute() -> None:
@@ -19,14 +20,14 @@ def offer_minute() -> None:
     reason = access.why_no_room()
     with st.container(horizontal=True, vertical_alignment="center"):
         pressed = st.button(
-            "Train your own in a minute",
+            "Train your own",
             icon=":material/bolt:",
             key="train_minute",
             disabled=bool(reason),
             help=reason or None,
         )
         st.caption(
-            f"Watch a small network learn to classify drawn scenes from scratch.{drawing_words()}",
+            f"Watch a small network learn to classify drawn scenes from scratch.{time_words()}",
             width="stretch",
         )
     if pressed:
@@ -46,15 +47,24 @@ def start() -> None:
     st.switch_page("train/page.py")
 
 
-def drawing_words() -> str:
-    """Say how much longer it takes if the scenes are not drawn yet; empty if they are."""
-    from vit import data
+def time_words() -> str:
+    """Say how long it takes on this machine, as far as that was measured, and what comes first; begins with a space."""
     from vit.flags import configure
 
-    config = configure(preset=PRESET).data
-    if data.is_prepared(config):
-        return ""
-    info = data.describe(config.source)
-    count = (config.train_images or info.train_count) + (config.val_images or info.val_count)
-    seconds = count / (DRAWN_PER_SECOND * hardware.cpu_cores())
-    return f" The {count:,} scenes are drawn first, which takes about {duration(seconds)}, only once."
+    config, info = configure(preset=PRESET), _scenes()
+    words = ""
+    if (seconds := cost_of(config, info).seconds) is not None:
+        words += f" The training takes {about(seconds)} on this machine."
+    if not is_prepared(config.data):
+        count = (config.data.train_images or info.train_count) + (config.data.val_images or info.val_count)
+        words += f" The {count:,} scenes are drawn first, only once."
+    wait = wait_of_new_run(hardware.resolve(config.training.device))
+    if wait.ahead is not None:
+        time = "" if wait.seconds is None else f", in {about(wait.seconds)}"
+        words += f" It starts when the runs before it have ended{time}."
+    return words
+
+
+@st.cache_data(max_entries=1, show_spinner=False)
+def _scenes() -> DataInfo:
+    return describe(SCENES)

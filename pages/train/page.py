@@ -17,7 +17,7 @@ from pages.train.start_from import backbone_controls, choose_frozen, choose_star
 from pages.train.stronger import find_teachers
 from pages.train.sweep_form import offer_sweep
 from pages.ui.demo_notice import show_notice, train_words
-from pages.ui.run_words import SET_UP
+from pages.ui.run_words import FOLLOW, SET_UP
 from pages.ui.text import show_error
 from vit import runs
 from vit.config import MODELS, ModelConfig, RunConfig
@@ -25,7 +25,7 @@ from vit.data import DataInfo
 from vit.errors import UserError
 from vit.support import hardware
 
-FOLLOW, FOLLOW_SWEEP = "Follow a run", "Follow a sweep"
+FOLLOW_SWEEP = "Follow a sweep"
 
 
 def set_up() -> None:

@@ -6,11 +6,11 @@ import streamlit as st
 
 from pages import access
 from pages.train.controls import DERIVED
-from pages.train.cost import cost_of
+from pages.train.cost import cost_of, show_time
 from pages.ui.text import plain, show_error
-from pages.ui.wording import duration, size, term
+from pages.ui.wording import size, term
 from vit.config import DEPTHS, HEADS, RunConfig, TransformerConfig, ViTConfig, words
-from vit.cost.estimate import fits
+from vit.cost.estimate import fits, total_seconds
 from vit.data import DataInfo
 from vit.errors import SettingsError, UserError
 from vit.paths import checkpoints_dir
@@ -161,18 +161,14 @@ def offer_start(wanted: SweepConfig, missing: list[RunConfig], info: DataInfo, d
         return
     room, limits = access.room(), access.bounds()
     costs = [cost_of(config, info) for config in missing]
-    seconds = sum(min(cost.seconds, limits.seconds) if limits else cost.seconds for cost in costs)
+    times = [
+        cost.seconds if cost.seconds is None or not limits else min(cost.seconds, limits.seconds) for cost in costs
+    ]
     need, free = sum(cost.disk_bytes for cost in costs), free_bytes(checkpoints_dir())
     with st.grid(4, min_column_width=120):
         existing = wanted.size - len(missing)
         st.metric("Runs", len(missing), help=f"{existing} more exist already." if existing else None)
-        st.metric(
-            "Expected time",
-            duration(seconds),
-            help="One run after the other, estimated from the speed of earlier runs on this machine."
-            if all(cost.measured for cost in costs)
-            else "One run after the other. Rough estimate; accurate after runs of these sizes on this machine.",
-        )
+        show_time(total_seconds(times), measured=all(cost.measured for cost in costs), several=True)
         st.metric("Disk", size(need), help="Total size of all runs.")
         st.metric(
             "Largest network", f"{max(cost.parameters for cost in costs):,}", help="Parameters of the largest network."

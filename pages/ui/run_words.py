@@ -23,5 +23,5 @@ SHIPPED_WORDS = "This run came with the project. In a git clone, git can restore
 
 FROM_SCRATCH = "Random weights (train from scratch)"
 """The choice of the Train page that starts from no other run."""
-SET_UP = "New run"
-"""The view of the Train page with the form."""
+SET_UP, FOLLOW = "New run", "Follow a run"
+"""The views of the Train page with the form, and with one run."""

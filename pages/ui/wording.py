@@ -15,6 +15,12 @@ def duration(seconds: float) -> str:
     return f"{hours:,} h {minutes} min" if hours < 24 and minutes else f"{hours:,} h"
 
 
+def about(seconds: float) -> str:
+    """Return an estimated duration, rounded: "about 15 s", "about 4 min 30 s" or "about 2 h 5 min"."""
+    step = 5 if seconds < 60 else 10 if seconds < 600 else 60
+    return f"about {duration(max(step, step * round(seconds / step)))}"
+
+
 def count(number: float) -> str:
     """Return a number such as "940", "617 k" or "5.2 M"."""
     for unit, name in ((1e9, " G"), (1e6, " M"), (1e3, " k")):

@@ -1,5 +1,7 @@
 """The costs shown on the Train page, compared with those of the networks."""
 
+import json
+import shutil
 import sys
 import weakref
 from collections.abc import Iterator
@@ -28,6 +30,7 @@ from vit.config import (
 )
 from vit.cost import estimate
 from vit.cost.counts import count
+from vit.cost.measure import measure_briefly
 from vit.networks import build_model
 from vit.runs import speeds
 from vit.support import heap
@@ -240,7 +243,7 @@ def test_only_a_transformer_has_tokens(home, model):
 def test_a_dropped_last_batch_costs_no_time(home):
     def seconds(count, **training):
         config = RunConfig(training=TrainingConfig(batch_size=64, device="cpu", **training))
-        return estimate.estimate(config, train_count=count).seconds
+        return estimate.estimate(config, train_count=count, speeds=(estimate.Speed("vit", 1e9, 1e9),)).seconds
 
     assert seconds(127, drop_last=True) == seconds(64)
     assert seconds(128, drop_last=True) == seconds(128)
@@ -258,27 +261,81 @@ def test_time_grows_with_epochs_and_follows_the_measured_speed_of_this_machine(t
     assert estimate.estimate(longer, train_count=60, speeds=measured).seconds == pytest.approx(10 * cost.seconds)
 
 
-def test_speed_of_an_epoch_is_that_of_all_its_steps_wherever_the_kept_weights_were_taken(trained):
-    (before,) = speeds.measured_speeds("cpu")
-    run = runs.get_run("tiny")
-    runs.update_status(run.path, best=run.status.best | {"step": 1})
-    assert speeds.measured_speeds("cpu") == (before,)
-
-
-def test_the_measured_speed_of_another_network_is_not_used(trained):
+def test_the_measured_speed_of_a_similar_network_comes_first_and_another_is_marked_as_rough(trained):
     (speed,) = speeds.measured_speeds("cpu")
     assert speed.network == "vit"
     for model, measured in ((tiny_config().model, True), (CNNConfig(image_size=32), False)):
         config = tiny_config().model_copy(update={"model": model})
         own = speed._replace(step_flops=estimate.step_flops(config))
-        assert estimate.estimate(config, train_count=60, speeds=(own,)).measured is measured
+        cost = estimate.estimate(config, train_count=60, speeds=(own,))
+        assert cost.measured is measured
+        assert cost.seconds == pytest.approx(2 * 3 * estimate.step_flops(config) / own.flops_per_second)
+        other = speed._replace(network="cnn" if measured else "vit", flops_per_second=1.0)
+        assert estimate.estimate(config, train_count=60, speeds=(other, own)).seconds == cost.seconds or not measured
 
 
-def test_without_a_run_the_time_is_marked_as_not_measured(home):
+def test_of_equally_similar_runs_the_newest_tells_the_speed():
+    config = RunConfig(model=ViTConfig(image_size=32), data=DataConfig(image_size=32))
+    size = estimate.step_flops(config)
+    newest, older, far = (estimate.Speed("vit", factor * size, 1e9 * rate) for factor, rate in ((1, 1), (1, 5), (4, 9)))
+    first, second = (
+        estimate.estimate(config, train_count=5000, speeds=found).seconds
+        for found in ((far, newest, older), (far, older, newest))
+    )
+    assert first == pytest.approx(5 * second)
+
+
+def test_no_time_is_stated_before_anything_was_measured_and_a_far_run_gives_a_rough_one(home):
     assert speeds.measured_speeds("cpu") == ()
     config = RunConfig(model=ViTConfig(image_size=32), data=DataConfig(image_size=32))
     cost = estimate.estimate(config, train_count=5000, val_count=1000)
-    assert not cost.measured
-    assert 1 < cost.seconds < 3600
-    tiny = estimate.Speed("vit", estimate.step_flops(config) / 1000, 1e6)  # a toy run says nothing of this one
-    assert estimate.estimate(config, train_count=5000, val_count=1000, speeds=(tiny,)) == cost
+    assert (cost.seconds, cost.measured) == (None, False)
+    toy = estimate.Speed("vit", estimate.step_flops(config) / 1000, 1e9)
+    rough = estimate.estimate(config, train_count=5000, val_count=1000, speeds=(toy,))
+    assert not rough.measured
+    assert rough.seconds > 20 * 5000 * 3 * estimate.count_flops(config.model) / 1e9  # validation is added
+    pair = config.model_copy(update={"training": TrainingConfig(processes=2, device="cpu")})
+    assert estimate.estimate(pair, train_count=5000, speeds=(toy,)).seconds is None
+    assert estimate.total_seconds([1.0, None]) is None
+    assert estimate.total_seconds([1.0, 2.5]) == 3.5
+
+
+def test_a_brief_measurement_gives_a_rough_time_until_a_run_was_measured(trained, monkeypatch):
+    monkeypatch.setattr(speeds, "_brief", {})
+    brief = measure_briefly()
+    assert brief.flops_per_second > 1e6
+    speeds.keep_brief_measurement("cpu", brief)
+    (of_run,) = speeds.measured_speeds("cpu")
+    assert of_run.network == "vit"
+    shutil.rmtree(runs.get_run("tiny").path)
+    assert speeds.measured_speeds("cpu") == (brief,)
+    assert speeds.measured_speeds("cuda") == ()
+    cost = estimate.estimate(tiny_config(), train_count=60, speeds=(brief,))
+    assert (cost.measured, cost.seconds) == (False, pytest.approx(6 * estimate.step_flops(tiny_config()) / brief[2]))
+
+
+def test_a_run_tells_its_speed_after_some_steps_and_a_shipped_one_not_that_of_this_machine(trained):
+    run = runs.get_run("tiny")
+    (whole,) = speeds.measured_speeds("cpu")
+    lines = run.metrics()[0]
+    for steps, counted in ((speeds.STEPS_MIN - 1, 0), (speeds.STEPS_MIN, 1)):
+        line = lines[0] | {"event": "step", "step": steps, "seconds": 0.5 * steps}
+        (run.path / runs.METRICS).write_text(json.dumps(line) + "\n")
+        found = speeds.measured_speeds("cpu")
+        assert [one.flops_per_second for one in found] == [pytest.approx(2 * whole.step_flops)] * counted
+    run.path.rename(run.path.with_name(runs.SHIPPED_RUN))
+    assert speeds.measured_speeds("cpu") == ()
+
+
+def test_a_training_run_tells_the_time_that_it_needs_by_its_own_pace_and_its_limit(trained):
+    run = runs.get_run("tiny")
+    counts = {"train_count": 60, "val_count": 30, "speeds": (estimate.Speed("vit", 1e6, 1e6),)}
+    runs.append_metrics(run.path, [{"event": "step", "step": 6, "epoch": 2, "seconds": 12.0}])
+    runs.update_status(run.path, state="running", steps_total=10, step=6)
+    assert speeds.seconds_left(run, **counts) == pytest.approx(8.0)
+    limited = run.config.model_copy(update={"training": run.config.training.model_copy(update={"max_seconds": 15.0})})
+    runs.write_config(run.path, limited)
+    assert speeds.seconds_left(run, **counts) == pytest.approx(3.0)
+    (run.path / runs.METRICS).unlink()
+    assert speeds.seconds_left(run, **counts) == 15.0  # the estimate is longer than the limit
+    assert speeds.seconds_left(run, **counts | {"speeds": ()}) is None

@@ -1,6 +1,7 @@
 """Estimate the cost of a run before it starts: tokens, parameters, memory, disk and time. Imports no torch."""
 
 import math
+from collections.abc import Iterable
 from dataclasses import dataclass
 from typing import NamedTuple
 
@@ -25,8 +26,8 @@ is half of that, but tensors between the two limits left holes in the measuremen
 WORKSPACE_BYTES = 2**25
 """cuBLAS workspace on the stream of the first training steps."""
 
-DEFAULT_FLOPS = {"cpu": 12e9, "cuda": 8e12, "mps": 1e12}
-"""Operations per second of a training step (on the CPU: per core), used until a run on this machine was measured."""
+SIMILAR = 10
+"""A run whose step has at most this many times more or fewer operations tells the speed of another well."""
 
 
 @dataclass(frozen=True)
@@ -40,8 +41,8 @@ class Estimate:
         memory_bytes: peak memory on the device, runtime included.
         training_bytes: the part of it that the network, its optimiser and the images take.
         disk_bytes: size of the run's files: the kept weights, the resume checkpoint and the fp16 snapshots.
-        seconds: duration of the whole run, validation included.
-        measured: whether ``seconds`` is based on a run on this machine; otherwise it is a rough guess.
+        seconds: duration of the whole training, validation included; None if no speed is known.
+        measured: whether ``seconds`` is based on a similar run on this machine; otherwise it is rough.
     """
 
     tokens: int | None
@@ -50,16 +51,24 @@ class Estimate:
     memory_bytes: float
     training_bytes: float
     disk_bytes: float
-    seconds: float
+    seconds: float | None
     measured: bool
 
 
 class Speed(NamedTuple):
-    """Operations per second of a run, with its network (``--model``) and its operations per step."""
+    """A measured training speed.
+
+    Attributes:
+        network: the kind of network (``--model``); empty for a brief measurement without a run.
+        step_flops: operations of a step.
+        flops_per_second: operations of training steps per second, validation included in the time.
+        processes: number of processes that trained together.
+    """
 
     network: str
     step_flops: float
     flops_per_second: float
+    processes: int = 1
 
 
 def count_parameters(model: ModelConfig) -> int:
@@ -196,22 +205,13 @@ def estimate(config: RunConfig, *, train_count: int, val_count: int = 0, speeds:
         config: the run.
         train_count: number of training images.
         val_count: number of validation images.
-        speeds: from :func:`vit.runs.speeds.measured_speeds`. The speed of the run with the same network and the most
-            similar step size is used, because small steps use only a small part of a device. Runs whose step is ten
-            times larger or smaller are ignored.
+        speeds: from :func:`vit.runs.speeds.measured_speeds`, newest first.
     """
     device = hardware.resolve(config.training.device)
-    size = step_flops(config)
-    near = [
-        (abs(math.log(size / it.step_flops)), it.flops_per_second) for it in speeds if it.network == config.model.name
-    ]
-    distance, rate = min(near, default=(math.inf, 0.0))
-    measured = distance < math.log(10)
+    speed, measured = _best_speed(config, speeds)
     work = _image_flops(config) * _images_used(train_count, config.training)
-    if not measured or _is_frozen(config):  # measured seconds already include validation
+    if not measured or _is_frozen(config):  # the time of a similar run already includes validation
         work += count_flops(config.model) * _images_used(val_count, config.training)
-    if not measured:
-        rate = DEFAULT_FLOPS[device] * (hardware.cpu_cores() if device == "cpu" else 1)
     return Estimate(
         tokens=config.model.num_tokens if isinstance(config.model, TransformerConfig) else None,
         parameters=count_parameters(config.model),
@@ -219,9 +219,30 @@ def estimate(config: RunConfig, *, train_count: int, val_count: int = 0, speeds:
         memory_bytes=memory_bytes(config, device, train_count + val_count),
         training_bytes=training_bytes(config, device, train_count + val_count),
         disk_bytes=disk_bytes(config),
-        seconds=config.training.epochs * work / rate,
+        seconds=config.training.epochs * work / speed.flops_per_second if speed else None,
         measured=measured,
     )
+
+
+def _best_speed(config: RunConfig, speeds: tuple[Speed, ...]) -> tuple[Speed | None, bool]:
+    """Return the speed that tells most about a run, and whether that is a similar run.
+
+    Small steps use only a small part of a device, so it is the speed with the most similar step; of those that are
+    about as similar, the newest, because the load of a machine changes.
+    """
+    size, usable = step_flops(config), [one for one in speeds if one.processes == config.training.processes]
+
+    def distance(one: Speed) -> float:
+        return abs(math.log(size / one.step_flops))
+
+    similar = [one for one in usable if one.network == config.model.name and distance(one) < math.log(SIMILAR)]
+    return min(similar or usable, key=lambda one: round(distance(one), 1), default=None), bool(similar)
+
+
+def total_seconds(seconds: Iterable[float | None]) -> float | None:
+    """Return the sum of expected times; None if one of them is unknown."""
+    found = list(seconds)
+    return None if None in found else math.fsum(each or 0.0 for each in found)
 
 
 def _images_used(images: int, training: TrainingConfig) -> int:

@@ -115,6 +115,15 @@ def test_no_page_shows_another_visitors_run(shared):
         assert str(checkpoints_dir()) not in text, page.title
 
 
+def test_a_waiting_run_is_behind_another_run_if_it_is_another_visitors(shared):
+    mine = runs.get_run("mine")
+    runs.update_status(mine.path, state="queued", ticket=2**62 + 1, pid=None)
+    app = open_page("train", run="mine")
+    (said,) = [text.value for text in app.sidebar.caption if "queue" in text.value]
+    assert "number 2 in the queue, after another run; starts in about" in said
+    assert SECRET not in words(app)
+
+
 @pytest.mark.parametrize("page", LOOKING)
 def test_a_link_to_another_visitors_run_is_like_a_link_to_a_missing_run(shared, page):
     while "Stop" in [button.label for button in open_page(page, run=SECRET, run2=SECRET).button]:

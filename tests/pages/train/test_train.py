@@ -117,7 +117,7 @@ def test_labels_and_help_of_the_controls_are_the_words_of_the_settings(home, net
         assert widgets[key].help.startswith(words.description(*SETTINGS[key]) + ".")
 
 
-def test_moving_a_slider_changes_the_estimate(home):
+def test_moving_a_slider_changes_the_estimate(trained):
     app = open_page("train")
     before = metrics(app)
     app.select_slider(key="heads").set_value(8).run()
@@ -332,12 +332,14 @@ def test_a_waiting_run_is_followed_by_default_and_its_place_is_shown_there_and_i
         runs.create(name, tiny_config())
     app = open_page("train")
     assert app.selectbox(key="run").value == "more-patient"
-    assert any("Number 2 in the queue; starts automatically" in text.value for text in app.markdown)
+    assert any(text.value.startswith("Number 2 in the queue, after **patient**; starts in") for text in app.markdown)
     app.selectbox(key="run").set_value("patient").run()
-    assert any("Next in the queue" in text.value for text in app.markdown)
+    assert any(text.value.startswith("Next in the queue; starts now.") for text in app.markdown)
     for page in ("train", "predict"):
         labels = [text.value for text in open_page(page).sidebar.caption if "queue" in text.value]
-        assert [label.split(": ")[1] for label in labels] == ["next in the queue", "number 2 in the queue"]
+        first, second = (label.split(": ")[1] for label in labels)
+        assert first == "next in the queue; starts now"
+        assert second.startswith("number 2 in the queue, after **patient**; starts in about")
 
 
 def test_a_run_is_updated_more_often_shortly_after_its_start(home):
