@@ -91,13 +91,12 @@ def prepare_scenes() -> subprocess.Popen | None:
 
 
 def measure_speed() -> None:
-    """Measure briefly how fast this machine trains, unless a run has told it: the pages state no time without."""
-    from vit.runs.speeds import keep_brief_measurement, measured_speeds
+    """Measure briefly how fast this machine trains, for the times of networks that it has not trained yet."""
+    from vit.cost.measure import measure_briefly
+    from vit.runs.speeds import keep_brief_measurement
     from vit.support import hardware
 
-    if hardware.resolve("auto") == "cpu" and not measured_speeds("cpu"):
-        from vit.cost.measure import measure_briefly
-
+    if hardware.resolve("auto") == "cpu":
         keep_brief_measurement("cpu", measure_briefly())
 
 

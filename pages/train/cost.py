@@ -70,14 +70,11 @@ def show_time(seconds: float | None, *, measured: bool, several: bool = False) -
         several: whether it is the time of several runs, one after the other.
     """
     if seconds is None:
-        words = "Known after the first steps of a training on this machine, from its measured speed."
+        words = "Known after the first steps of a similar network on this machine, from its measured speed."
     elif measured:
         words = "Estimated from the speed of similar runs on this machine."
     else:
-        words = (
-            "Rough: no similar network was trained on this machine yet. Estimated from the speed that was measured "
-            "with another."
-        )
+        words = "Rough: estimated from a brief measurement, because no similar network was trained on this machine yet."
     if several:
         words = f"One run after the other. {words}"
     st.metric("Expected time", None if seconds is None else duration(seconds), help=words)

@@ -1,5 +1,6 @@
 """Say what queued runs wait for, and for how long."""
 
+from contextlib import suppress
 from pathlib import Path
 
 import streamlit as st
@@ -7,6 +8,7 @@ import streamlit as st
 from pages import access
 from pages.ui.text import plain
 from pages.ui.wording import about
+from vit.errors import RunError
 from vit.jobs import queue, waits
 from vit.jobs.waits import Wait
 from vit.paths import checkpoints_dir
@@ -40,6 +42,7 @@ def wait_words(name: str, place: int) -> str:
 
 def ahead_words(wait: Wait) -> str:
     """Return the name of the run ahead, as Markdown; not of a run that the visitor may not see."""
-    if wait.ahead is None or wait.ahead.name not in {run.name for run in access.my_runs()}:
-        return "another run"
-    return f"**{plain(wait.ahead.name, NAME_COLUMNS)}**"
+    if wait.ahead is not None:
+        with suppress(RunError):
+            return f"**{plain(access.see(wait.ahead).name, NAME_COLUMNS)}**"
+    return "another run"

@@ -225,10 +225,11 @@ def estimate(config: RunConfig, *, train_count: int, val_count: int = 0, speeds:
 
 
 def _best_speed(config: RunConfig, speeds: tuple[Speed, ...]) -> tuple[Speed | None, bool]:
-    """Return the speed that tells most about a run, and whether that is a similar run.
+    """Return the speed that tells most about a run, and whether that is the speed of a similar run.
 
-    Small steps use only a small part of a device, so it is the speed with the most similar step; of those that are
-    about as similar, the newest, because the load of a machine changes.
+    Small steps use only a small part of a device, so it is the run with the most similar step; of runs that are about
+    as similar, the newest, because the load of a machine changes. Others say nothing: a toy network would be wrong by a
+    factor of fifty. Then a brief measurement gives a first answer.
     """
     size, usable = step_flops(config), [one for one in speeds if one.processes == config.training.processes]
 
@@ -236,7 +237,9 @@ def _best_speed(config: RunConfig, speeds: tuple[Speed, ...]) -> tuple[Speed | N
         return abs(math.log(size / one.step_flops))
 
     similar = [one for one in usable if one.network == config.model.name and distance(one) < math.log(SIMILAR)]
-    return min(similar or usable, key=lambda one: round(distance(one), 1), default=None), bool(similar)
+    if similar:
+        return min(similar, key=lambda one: round(distance(one), 1)), True
+    return next((one for one in usable if not one.network), None), False
 
 
 def total_seconds(seconds: Iterable[float | None]) -> float | None:

@@ -25,8 +25,7 @@ def keep_brief_measurement(device: str, speed: Speed) -> None:
 def measured_speeds(device: str) -> tuple[Speed, ...]:
     """Return the speeds that runs reached on ``device`` of this machine, newest first.
 
-    A run counts from its first steps on. Before there is any, the speed is that of a brief measurement, if one was
-    made.
+    A run counts from its first steps on. The last speed is that of a brief measurement, if one was made.
     """
     here, speeds = hardware.processor(), []
     for run in store.list_runs():
@@ -39,7 +38,7 @@ def measured_speeds(device: str) -> tuple[Speed, ...]:
         if line.get("event") == "epoch" or line["step"] >= STEPS_MIN:
             size = step_flops(config)
             speeds.append(Speed(config.model.name, size, size / pace, environment.processes))
-    return tuple(speeds) or ((_brief[device],) if device in _brief else ())
+    return *speeds, *([_brief[device]] if device in _brief else [])
 
 
 def seconds_per_step(line: dict[str, Any]) -> float | None:

@@ -10,9 +10,9 @@ from pages.ui.wording import about
 from tests.helpers.serving import waiting_run
 from tests.pages.opening import open_page
 from vit import data, runs
-from vit.cost.estimate import estimate
+from vit.cost.estimate import Speed, estimate
 from vit.flags import configure
-from vit.runs.speeds import measured_speeds
+from vit.runs import speeds
 
 MINUTE = "drawn scenes from scratch"
 
@@ -34,12 +34,11 @@ def test_no_time_is_stated_before_one_was_measured_on_this_machine(home):
     assert "takes" not in words_of_the_button()
 
 
-def test_train_lessons_and_button_state_times_from_the_same_speed(trained):
-    (speed,) = measured_speeds("cpu")
+def test_train_lessons_and_button_state_times_from_the_same_speed(home, monkeypatch):
+    speed = Speed("", 1e9, 1e10)
+    monkeypatch.setattr(speeds, "_brief", {"cpu": speed})
     config, info = configure(preset="minute"), data.describe("scenes")
-    seconds = estimate(
-        config, train_count=info.train_count, val_count=info.val_count, speeds=(speed._replace(network=""),)
-    ).seconds
+    seconds = estimate(config, train_count=info.train_count, val_count=info.val_count, speeds=(speed,)).seconds
     assert f"takes {about(seconds)} on this machine" in words_of_the_button()
     assert expected_time()[0] != "—"
     lessons = [text.value for text in open_page("lessons").caption if "on this machine" in text.value]
