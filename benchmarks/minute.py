@@ -1,4 +1,4 @@
-"""Measure the time from "Train your own in a minute" to 90 % validation accuracy.
+"""Measure the time from "Train your own" to 90 % validation accuracy.
 
     python -m benchmarks.minute [--runs 5] [--preset minute] [--cold] [--json]
 

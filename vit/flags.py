@@ -155,7 +155,7 @@ def add_flags(parser: argparse.ArgumentParser) -> None:
         "--preset",
         choices=PRESETS,
         help="start from the settings of a whole run, which other flags change; minute trains the default network "
-        "on scenes for about a minute on two cores",
+        "on scenes for a few epochs",
     )
     parser.add_argument(
         "--recipe",

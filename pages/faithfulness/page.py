@@ -64,7 +64,7 @@ def choose_measurement(run: Run) -> tuple[int, tuple[str, ...]]:
         key="slow",
         bind="query-params",
         help=f"Includes {' and '.join(slow)}. They run the network dozens of times for each map, so the measurement "
-        "takes two to three times as long.",
+        "takes longer.",
     )
     # An empty value in a link gives None, although the control is required.
     return int(chosen or "100"), tuple(name for name, method in methods.items() if include_slow or method.fast)
@@ -103,8 +103,8 @@ try:
         from vit.explain import reason_unavailable
 
         st.caption(
-            f"{len(names)} method{'s' if len(names) > 1 else ''}, each with trained and untrained weights. For a "
-            f"small network, 100 images take about a minute. {reason_unavailable(run.config.model)}"
+            f"{len(names)} method{'s' if len(names) > 1 else ''}, each with trained and untrained weights. The "
+            f"remaining time appears after the first images. {reason_unavailable(run.config.model)}"
         )
     if result is not None:
         st.subheader("Verdict", anchor=False)

@@ -58,7 +58,7 @@ def show_large(
         left, right = row.cell(), row.cell()
     with left:
         if heat is None:
-            st.info("This map takes a while to compute. Start it above.", icon=":material/hourglass:")
+            st.info("This map is not computed yet. Start it above.", icon=":material/hourglass:")
         else:
             st.image(
                 relevance_maps.map_jpeg(view, heat, method.signed, relevance_maps.LARGE),

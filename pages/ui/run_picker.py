@@ -49,7 +49,7 @@ def _show_no_run() -> None:
                 "start it again on the Train page.",
                 text_alignment="center",
             )
-        st.caption("Train a model first; a small one takes a minute or two.", text_alignment="center")
+        st.caption("Train a model first.", text_alignment="center")
         st.page_link("train/page.py", label="Train a model", icon=":material/model_training:")
 
 

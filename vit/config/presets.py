@@ -11,5 +11,5 @@ PRESETS: dict[str, dict[str, Any]] = {
         "snapshots": 6,
     },
 }
-"""``minute`` exceeds 90 % validation accuracy on scenes within about a minute on two cores: the default network, six
-epochs, smaller batches (``python -m benchmarks.minute``)."""
+"""``minute`` is a short training that exceeds 90 % validation accuracy on scenes: the default network, six epochs,
+smaller batches (``python -m benchmarks.minute`` measures the time)."""

@@ -1,4 +1,4 @@
-"""The guided tour on Overview, and the run in a minute that it ends with."""
+"""The guided tour on Overview, and the training that it ends with."""
 
 import shutil
 
