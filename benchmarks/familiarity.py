@@ -13,7 +13,7 @@ import numpy as np
 from vit import data
 from vit.classes import class_names_of
 from vit.config import DataConfig
-from vit.explain.familiarity import FALSE_ALARMS, blank_probabilities, last_features, learn_familiarity
+from vit.explain.familiarity import FALSE_ALARMS, grey_probabilities, last_features, learn_familiarity
 from vit.explain.passes.sample import Sample, each_batch, sample
 from vit.runs import SHIPPED_RUN, get_run
 from vit.runs.weights import load_checkpoint
@@ -42,13 +42,13 @@ def main() -> None:
     near, far = known.distances(features(fresh)), known.distances(features(photos))
     ranks = np.concatenate([near, far]).argsort().argsort()[len(near) :] + 1
     auroc = (ranks.sum() - len(far) * (len(far) + 1) / 2) / (len(near) * len(far))
-    blank = blank_probabilities(model)
+    grey = grey_probabilities(model, info.mean, info.std)
     print(f"{run.name}: {len(known.known)} known images, threshold {known.threshold:.3f} at {FALSE_ALARMS:.0%}\n")
     print("| pictures | number | flagged |\n| --- | --- | --- |")
     print(f"| validation images of the run | {len(near)} | {(near > known.threshold).mean():.1%} |")
     print(f"| photographs | {len(far)} | {(far > known.threshold).mean():.1%} |")
     print(f"\nAUROC {auroc:.3f}")
-    print(f"Answer to a blank picture: {names[int(blank.argmax())]}, {blank.max():.1%}")
+    print(f"Answer to a grey picture: {names[int(grey.argmax())]}, {grey.max():.1%}")
 
 
 if __name__ == "__main__":

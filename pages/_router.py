@@ -102,7 +102,7 @@ def followed() -> str | None:
     """Return the name of the run that the Train page follows; None on other pages and in its other views."""
     if page.url_path != "train":
         return None
-    return st.query_params.get("follow") or (stored("run") if stored("show") == FOLLOW else None)
+    return st.query_params.get("follow") or (stored("run") if stored("show") in (None, FOLLOW) else None)
 
 
 def how_far(status: runs.Status) -> tuple[float, str]:

@@ -171,8 +171,7 @@ def show_overview(*, with_tour: bool) -> None:
             with st.container(horizontal=True, vertical_alignment="center"):
                 tour.offer_tour()
                 st.caption(
-                    "New to Vision Transformers? Follow one image through the included model in six "
-                    "steps.",
+                    "New to Vision Transformers? Follow one image through the included model in six steps.",
                     width="stretch",
                 )
         minute.offer_minute()

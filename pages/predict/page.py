@@ -33,11 +33,11 @@ UNLIKE = (
 )
 
 
-def describe_blank(names: tuple[str, ...], probabilities: np.ndarray) -> str:
-    """Say what the model answers to a blank picture."""
+def describe_grey(names: tuple[str, ...], probabilities: np.ndarray) -> str:
+    """Say what the model answers to a grey picture."""
     best = int(probabilities.argmax())
     return (
-        f"A blank picture in the data set's mean colour gets **{plain(names[best])}**, {probabilities[best]:.1%}: a "
+        f"A picture that is grey everywhere gets **{plain(names[best])}**, {probabilities[best]:.1%}: a "
         "probability says which class fits best, not that one of them fits."
     )
 
@@ -214,8 +214,8 @@ if shown():
             else "The model computes a single number for each of them."
         )
     )
-    if (blank := cached_models.blank_answer(run)) is not None:
-        st.caption(describe_blank(info.class_names, blank))
+    if (grey := cached_models.grey_answer(run)) is not None:
+        st.caption(describe_grey(info.class_names, grey))
     cached_models.familiarity(run)  # takes seconds the first time, and shows that above the cards
     with st.grid(2, min_column_width=380):
         for image_id in shown():

@@ -266,16 +266,17 @@ KNOWN_IMAGES = 400
 """Validation images that pictures are compared with, and that give the threshold."""
 
 
-def blank_answer(run: Run) -> np.ndarray | None:
-    """Return the class probabilities of a blank picture; None for a network without classes."""
-    return _blank_answer(str(access.see(run).path), run.stamp) if class_names_of(run.config) else None
+def grey_answer(run: Run) -> np.ndarray | None:
+    """Return the class probabilities of a grey picture; None for a network without classes."""
+    return _grey_answer(str(access.see(run).path), run.stamp) if class_names_of(run.config) else None
 
 
 @st.cache_data(max_entries=64, show_spinner=False)
-def _blank_answer(path: str, stamp: int) -> np.ndarray:
-    from vit.explain.familiarity import blank_probabilities
+def _grey_answer(path: str, stamp: int) -> np.ndarray:
+    from vit.explain.familiarity import grey_probabilities
 
-    return blank_probabilities(load_path(path, stamp)[0])
+    model, info = load_path(path, stamp)
+    return grey_probabilities(model, info.mean, info.std)
 
 
 def familiarity(run: Run) -> "Familiarity | None":

@@ -1,13 +1,18 @@
-"""Check every page with axe-core: no serious finding in the light and dark theme, wide and narrow."""
+"""Check every page with axe-core: no serious finding in the light and dark theme, wide and narrow.
+
+The same walk checks the browser's console and the hosts that pages ask; it takes too long to go twice.
+"""
 
 import shutil
 from importlib.resources import files
+from pathlib import Path
 
 import pytest
 from playwright.sync_api import Page, expect
 
 from tests.browser.test_main_job import settled
-from tests.helpers.serving import ROOT
+from tests.helpers.console import Console
+from tests.helpers.serving import ROOT, waiting_run
 from tests.pages.opening import router_pages
 from vit import runs
 
@@ -40,12 +45,20 @@ JUDGE = """async ([runOnly, allowed]) => {
 }"""
 
 
-def test_no_page_has_a_serious_finding(trained, page: Page):
+def test_no_page_has_a_serious_finding_or_a_message_on_the_console(trained, page: Page):
+    with waiting_run("live") as run:
+        runs.update_status(run.path, state="running", steps_total=20)
+        walk(trained, page)
+
+
+def walk(trained: Path, page: Page) -> None:
+    console = Console(page)
     shutil.copytree(ROOT / "checkpoints" / runs.SHIPPED_RUN, trained / "checkpoints" / runs.SHIPPED_RUN)
     axe = (files("axe_playwright_python") / "axe.min.js").read_text()
     page.emulate_media(color_scheme="light")
     problems, used, titles = [], set(), {}
     for one in router_pages():
+        console.at = f"/{one.url_path}"
         page.goto(f"/{one.url_path}?run=tiny&image=val-3")
         expect(page.get_by_role("heading", level=1)).to_be_visible()
         settled(page)
@@ -63,6 +76,7 @@ def test_no_page_has_a_serious_finding(trained, page: Page):
         page.emulate_media(color_scheme="light")
         page.set_viewport_size({"width": 1400, "height": 1000})
     assert not problems, "\n".join(problems)
+    assert not console.findings, "\n".join(console.findings)
     assert used == {selector for selectors in ALLOWED.values() for selector in selectors}
     assert len(set(titles.values())) == len(titles), titles
     assert all(title.endswith(" · Attention explorer") for title in titles.values()), titles

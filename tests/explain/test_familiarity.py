@@ -1,4 +1,4 @@
-"""Pictures unlike the known images, and the answer to a blank picture."""
+"""Pictures unlike the known images, and the answer to a grey picture."""
 
 import numpy as np
 import pytest
@@ -12,7 +12,7 @@ from vit.explain.familiarity import (
     FALSE_ALARMS,
     NEIGHBOUR,
     Familiarity,
-    blank_probabilities,
+    grey_probabilities,
     last_features,
     learn_familiarity,
 )
@@ -31,8 +31,14 @@ def course() -> ReferenceViT:
 def test_the_last_layer_maps_the_features_to_the_logits(model):
     images = torch.randn(2, 3, 32, 32, generator=torch.Generator().manual_seed(0))
     torch.testing.assert_close(model.head(last_features(model, images)), model(images), atol=1e-4, rtol=1e-3)
-    blank = model(torch.zeros(1, 3, 32, 32)).softmax(dim=1)[0]
-    np.testing.assert_allclose(blank_probabilities(model), blank.numpy(), rtol=1e-5)
+
+
+def test_a_grey_picture_is_normalised_like_every_other():
+    model, mean, std = make(pool="mean"), np.array([0.4, 0.5, 0.7]), np.array([0.2, 0.1, 0.3])
+    picture = torch.tensor((np.full((32, 32, 3), 0.5) - mean) / std, dtype=torch.float32).permute(2, 0, 1)[None]
+    own = model(picture).softmax(dim=1)[0]
+    np.testing.assert_allclose(grey_probabilities(model, mean, std), own.numpy(), rtol=1e-4)
+    assert np.abs(grey_probabilities(model, (0.5,) * 3, std) - own.numpy()).max() > 1e-4  # the colour counts
 
 
 def test_the_distance_is_one_minus_the_cosine_of_the_fifth_nearest():

@@ -1,11 +1,11 @@
-"""Whether a picture is like the images that a model was trained on, and what the model answers to a blank picture.
+"""Whether a picture is like the images that a model was trained on, and what the model answers to a grey picture.
 
 A classifier gives one of its classes to every picture, often with a high probability. The distance of a picture from
 known images, in the features that the last layer reads, tells pictures of another kind apart (Sun et al. 2022, "Out-of-
 distribution detection with deep nearest neighbors").
 """
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 
 import numpy as np
@@ -26,6 +26,9 @@ NEIGHBOUR = 5
 FALSE_ALARMS = 0.05
 """Share of pictures of the known kind that are flagged all the same."""
 
+GREY = 0.5
+"""Brightness of a picture without content, in all channels."""
+
 IMAGES_MIN = 100
 """Fewest images for a threshold: fifty to compare with, and fifty that give it."""
 
@@ -41,16 +44,22 @@ def last_features(model: Network, images: Tensor) -> Tensor:
 
 
 @torch.no_grad()
-def blank_probabilities(model: Network) -> np.ndarray:
-    """Return the class probabilities of a blank picture, in the data set's mean colour: ``(k)``.
+def grey_probabilities(model: Network, mean: Sequence[float], std: Sequence[float]) -> np.ndarray:
+    """Return the class probabilities of a picture that is :data:`GREY` everywhere and so shows no class: ``(k)``.
+
+    Args:
+        model: any network.
+        mean, std: of each channel, with which the model's images are normalised.
 
     Raises:
         ExplainError: a TypeError; the model has no classes.
     """
     require_classes(model.config)
     model, config = ready(model), model.config
-    blank = torch.zeros(1, config.in_channels, config.image_size, config.image_size)
-    return model(blank.to(next(model.parameters()).device)).softmax(dim=1)[0].float().cpu().numpy()
+    centre, scale = (torch.tensor(tuple(it), dtype=torch.float32) for it in (mean, std))
+    channels = (GREY - centre) / scale
+    picture = channels.view(1, -1, 1, 1).expand(1, config.in_channels, config.image_size, config.image_size)
+    return model(picture.to(next(model.parameters()).device)).softmax(dim=1)[0].float().cpu().numpy()
 
 
 @dataclass(frozen=True)

@@ -19,6 +19,7 @@ from vit.config import TransformerConfig
 from vit.data import load
 from vit.data.records import Split
 from vit.edits import HeadEdit
+from vit.explain.familiarity import grey_probabilities
 from vit.explain.heads.ablation import (
     HEADS_MAX,
     Outcome,
@@ -43,9 +44,6 @@ from vit.runs.weights import CheckpointInfo, load_checkpoint
 
 IMAGES = 1000
 """Number of images on which a run is measured, if it has as many."""
-
-GREY = 0.5
-"""Brightness of the grey picture in all channels."""
 
 
 def passes(config: TransformerConfig) -> float:
@@ -130,7 +128,7 @@ def attention_dependence(
     one = torch.ones((), device=sample.device)
     patterns = {layer: HeadEdit(pattern=pattern.to(sample.device), replaced=one) for layer, pattern in enumerate(means)}
     by_mean = measure_outcome(model, sample, patterns, second_sweep)
-    grey = _grey_probability(model, sample)
+    grey = float(grey_probabilities(model, sample.mean, sample.std).max())
     return _result(parts, by_mean, np.asarray(sample.split.labels)[sample.rows], grey, time.perf_counter() - begun)
 
 
@@ -262,14 +260,6 @@ def pairwise_correlation(maps: Tensor) -> tuple[float, int]:
     correlation = einsum(unit, unit, "b h p, b g p -> b h g")
     both = (varies[:, :, None] & varies[:, None, :]).triu(diagonal=1)
     return float(correlation[both].sum()), int(both.sum())
-
-
-@torch.no_grad()
-def _grey_probability(model: Transformer, sample: Sample) -> float:
-    """Return the largest class probability for a picture that is grey everywhere."""
-    channels = [torch.tensor(values, device=sample.device).view(1, -1, 1, 1) for values in (sample.mean, sample.std)]
-    picture = torch.full((1, *_shape(model)), GREY, device=sample.device)
-    return float(model((picture - channels[0]) / channels[1]).float().softmax(dim=-1).max())
 
 
 def _result(parts: Sequence[_Part], by_mean: Outcome, labels: np.ndarray, grey: float, seconds: float) -> Dependence:

@@ -1,0 +1,79 @@
+"""The browser's console stays empty, and no page asks another host: without runs, and while a run trains."""
+
+import re
+from contextlib import ExitStack
+
+import pytest
+from playwright.sync_api import Page, expect
+
+from tests.browser.test_main_job import settled
+from tests.conftest import tiny_config
+from tests.helpers.console import Console
+from tests.pages.opening import router_pages
+from vit import runs
+
+pytestmark = pytest.mark.browser
+
+STEPS = 3
+"""Steps of an epoch."""
+
+
+def lines(step: int) -> list[dict]:
+    """What a job writes after a step, and at the end of an epoch."""
+    line = {"step": step, "epoch": 1 + (step - 1) // STEPS, "lr": 1e-3, "seconds": 2.0 * step}
+    found = [{"event": "step", "loss": 1.6 / step, "images_per_second": 900.0, **line}]
+    if step % STEPS == 0:
+        scores = {"train_loss": 1.5, "val_loss": 1.6, "train_accuracy": 0.2, "val_accuracy": 0.3, "kept": True}
+        found.append({"event": "epoch", **line, **scores})
+    return found
+
+
+def train_one_more_step(run: runs.Run) -> None:
+    step = run.status.step + 1
+    runs.append_metrics(run.path, lines(step))
+    runs.update_status(run.path, step=step, epoch=step // STEPS)
+
+
+def test_the_console_is_clean_on_every_page_without_a_run(home, page: Page):
+    console = Console(page)
+    page.goto("/")
+    for one in (one for one in router_pages() if one.visibility == "visible"):  # lessons do not change with a run
+        console.at = f"/{one.url_path}"
+        page.get_by_test_id("stSidebarNavLink").get_by_text(one.title, exact=True).click()
+        expect(page).to_have_title(f"{one.title} · Attention explorer")
+        expect(page.get_by_role("heading", level=1)).to_be_visible()
+        settled(page)
+    assert not console.findings, "\n".join(console.findings)
+
+
+def test_the_console_is_clean_while_runs_train_wait_and_have_failed(trained, page: Page):
+    console = Console(page)
+    with ExitStack() as held:
+        for name, state in {"failed": "failed", "live": "running", "next": "queued", "last": "queued"}.items():
+            run = runs.create(name, tiny_config())
+            runs.update_status(run.path, state=state, steps_total=20)
+            if state in runs.ACTIVE:
+                held.enter_context(runs.run_lock(run.path))
+        live = runs.get_run("live")
+        for path in ("train?show=Follow a run&run=failed", "train?run=live", "runs?runs=live&runs=tiny"):
+            console.at = path
+            page.goto(f"/{path}")
+            settled(page)
+            if path == "train?run=live":
+                check_the_sidebar(page)
+            for _ in range(4):  # from no point of a curve to several
+                train_one_more_step(live)
+                page.wait_for_timeout(700)
+        expect(page.get_by_test_id("stVegaLiteChart").first).to_be_visible()
+    assert not console.findings, "\n".join(console.findings)
+
+
+def check_the_sidebar(page: Page) -> None:
+    """Only the followed run is marked, and the waiting ones name the run ahead."""
+    marked = {}
+    for name in ("live", "next", "last"):
+        link = page.locator("[class*=st-key-job_]").get_by_role("link", name=re.compile(rf"{name}$"))
+        marked[name] = link.evaluate("link => getComputedStyle(link).backgroundColor") != "rgba(0, 0, 0, 0)"
+    assert marked == {"live": True, "next": False, "last": False}
+    expect(page.get_by_test_id("stSidebar").get_by_text("next in the queue, after live")).to_be_visible()
+    expect(page.get_by_test_id("stSidebar").get_by_text("number 2 in the queue, after next")).to_be_visible()
