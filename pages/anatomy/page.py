@@ -3,6 +3,7 @@
 import streamlit as st
 
 from pages.ui import run_picker
+from pages.ui.dependence import note_low_dependence
 
 PARTS = ("Network", "One head", "Course and textbook", "Filters and positions")
 
@@ -16,6 +17,7 @@ with st.container(horizontal=True, vertical_alignment="bottom"):
         )
 if run is None:
     st.stop()
+note_low_dependence(run)
 
 # Each part is imported when it is chosen, because most of them import torch.
 match part:

@@ -10,7 +10,17 @@ from vit import runs
 from vit.runs.dependence import MEANING, read_dependence, write_dependence
 
 LINE = "This network's answer hardly depends on its attention (98.6% → 89.0% without any head)."
-WITH_MAPS = ("attention", "relevance", "intervene", "faithfulness", "timelapse", "compare", "heads")
+WITH_MAPS = (
+    "attention",
+    "relevance",
+    "intervene",
+    "faithfulness",
+    "timelapse",
+    "compare",
+    "heads",
+    "tokens",
+    "anatomy",
+)
 
 
 def lines(app) -> list[str]:
