@@ -8,6 +8,7 @@ import numpy as np
 import pytest
 
 from vit import plots
+from vit.plots.base import figure
 
 
 def test_plots_import_neither_torch_nor_streamlit():
@@ -90,6 +91,32 @@ def test_a_curve_of_a_long_run_keeps_five_hundred_points_with_both_ends():
     steps = [point["x"] for point in spec["datasets"][plots.POINTS]]
     assert (steps[0], steps[-1]) == (1, 20_000)
     assert steps == sorted(steps)
+
+
+def scales(spec) -> list[dict]:
+    """The scales of all axes of a Vega-Lite spec."""
+    layers = [spec, *spec.get("layer", [])]
+    encodings = [layer["encoding"] for layer in layers if "encoding" in layer]
+    return [encoding[axis]["scale"] for encoding in encodings for axis in "xy" if "scale" in encoding.get(axis, {})]
+
+
+def test_no_axis_of_a_curve_looks_for_the_extent_of_data_that_are_not_there_yet():
+    history = {"a": metrics(30, 3)}
+    specs = [curve([]) for curve in (plots.loss_curve, plots.accuracy_curve, plots.learning_rate_curve)]
+    specs += [plots.neighbour_curve([]), plots.teacher_curve([]), plots.compared_curves({}, "loss")]
+    specs += [plots.compared_curves(history, "accuracy"), plots.gap_curves(history, x="epoch")]
+    for spec in specs:
+        assert len(scales(spec)) == 2
+        for scale in scales(spec):
+            assert len(scale["domain"]) == 2
+            assert all(end["expr"].startswith("length(data('points')) ? ") for end in scale["domain"])
+    assert plots.loss_curve(metrics(30, 3))["encoding"] == plots.loss_curve([])["encoding"]  # or it is embedded anew
+
+
+def test_labels_of_an_axis_stay_while_the_margins_are_unknown():
+    drawn = figure([], xaxis={"title": {"text": "Seconds"}}, yaxis2={"ticklabeloverflow": "hide past div"})
+    assert drawn.layout.xaxis.ticklabeloverflow == "allow"
+    assert drawn.layout.yaxis2.ticklabeloverflow == "hide past div"
 
 
 def test_the_loss_curve_of_a_short_run_has_every_step():

@@ -49,7 +49,8 @@ def grey_probabilities(model: Network, mean: Sequence[float], std: Sequence[floa
 
     Args:
         model: any network.
-        mean, std: of each channel, with which the model's images are normalised.
+        mean: the mean of each channel with which the model's images are normalised.
+        std: the standard deviation of each channel.
 
     Raises:
         ExplainError: a TypeError; the model has no classes.

@@ -1,13 +1,16 @@
 """Times that pages state: from one measured speed of this machine, or not stated."""
 
+import ast
+import re
 import shutil
+from pathlib import Path
 
 import pytest
 
 from pages.lessons.lesson_list import LESSONS
 from pages.ui import waiting
 from pages.ui.wording import about
-from tests.helpers.serving import waiting_run
+from tests.helpers.serving import ROOT, waiting_run
 from tests.pages.opening import open_page
 from vit import data, runs
 from vit.cost.estimate import Speed, estimate
@@ -51,6 +54,26 @@ def test_the_button_names_the_time_until_the_device_is_free(trained):
         runs.update_status(run.path, state="running", device="cpu", step=10, steps_total=110)
         runs.append_metrics(run.path, [{"event": "step", "step": 10, "epoch": 1, "seconds": 20.0}])
         assert "It starts when the runs before it have ended, in about 3 min 20 s." in words_of_the_button()
+
+
+def sentences(path: Path) -> list[str]:
+    """The strings of a module that are not docstrings."""
+    tree = ast.parse(path.read_text())
+    bodies = [node.body for node in ast.walk(tree) if isinstance(getattr(node, "body", None), list)]
+    apart = {id(line.value) for body in bodies for line in body if isinstance(line, ast.Expr)}
+    strings = (node for node in ast.walk(tree) if isinstance(node, ast.Constant) and isinstance(node.value, str))
+    return [node.value for node in strings if id(node) not in apart]
+
+
+def test_no_sentence_states_a_time_that_was_not_measured_here():
+    stated = re.compile(
+        r"\b(a|an|one|two|three|four|five|ten|few|several|some|\d+) (seconds|minutes?|hours?)\b|of an hour|a while",
+        re.I,
+    )
+    files = [path for folder in ("pages", "vit") for path in (ROOT / folder).rglob("*.py")]
+    assert len(files) > 300
+    assert [text for path in files for text in sentences(path) if stated.search(text)] == []
+    assert not stated.search((ROOT / "README.md").read_text())
 
 
 @pytest.mark.parametrize(
