@@ -110,7 +110,7 @@ def show_run(run: Run, shown: str) -> None:
                 fine_tune_link(run)
     show_numbers(config.training, status, lines)
     show_curves(run, lines)
-    if config.training.learn_from == "mae" and status.epoch:
+    if config.training.learn_from == "mae" and (status.epoch or run.can_resume):
         show_reconstructions(run)
     with st.expander("Log", icon=":material/article:"):
         st.code(access.without_paths(run.log(lines=60)) or "The log is empty.", language=None, wrap_lines=True)
@@ -199,9 +199,8 @@ def show_action(run: Run, status: runs.Status) -> None:
     if active:
         clicked = button("Stop", icon=":material/stop:", key="stop", help=reason or None, args=(access.stop, run))
     elif status.state != "finished" and run.can_resume and not run.at_limit:
-        clicked = button(
-            "Resume", icon=":material/resume:", key="resume", help=reason or None, args=(access.resume, run)
-        )
+        words = reason or f"Continue {run.place}."
+        clicked = button("Resume", icon=":material/resume:", key="resume", help=words, args=(access.resume, run))
     asks = status.validated or (run.shipped and run.has_weights)
     clicked |= button(
         "Start over" if active or run.has_weights else "Start again",

@@ -41,7 +41,7 @@ def show_reconstructions(run: Run) -> None:
             for number, image in enumerate(images, start=1):
                 st.image(image, width=SIDE, alt=f"{title}, validation image {number}")
     st.caption(
-        f"Validation images with the weights after epoch {found.epoch}; the same patches are hidden each time. The "
+        f"Validation images with the weights after {found.time}; the same patches are hidden each time. The "
         "network predicts each hidden patch with mean 0 and variance 1, so its mean colour and contrast are taken from "
         "the original."
     )

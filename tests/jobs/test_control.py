@@ -28,7 +28,7 @@ from vit.config import (
 )
 from vit.errors import RunError, SettingsError
 from vit.flags import add_flags, to_config
-from vit.jobs import worker
+from vit.jobs import control, worker
 from vit.runs import failures
 from vit.trainer import loop
 
@@ -64,7 +64,7 @@ def test_jobs_take_turns_and_one_killed_outright_is_seen_as_dead_and_frees_the_d
     wait_for(lambda: jobs.poll() == 0)  # the watcher threads have ended
 
 
-def test_a_stopped_job_keeps_its_weights_and_a_resume_goes_on_where_it_was(jobs_end):  # noqa: F811
+def test_a_stopped_job_keeps_its_weights_and_a_resume_goes_on_where_it_was(jobs_end, monkeypatch):  # noqa: F811
     run = jobs.start(config(ENDLESS), "one")
     wait_for(lambda: run.status.epoch >= 2)
     clock = time.monotonic()
@@ -79,6 +79,7 @@ def test_a_stopped_job_keeps_its_weights_and_a_resume_goes_on_where_it_was(jobs_
     assert run.config.environment.threads == 1
 
     done = int(load_resume(run.path).position["step"])
+    assert done == run.latest["step"] == run.resume_step  # the exact step was saved
     with (run.path / runs.METRICS).open("ab") as file:
         file.write(b'{"event":"step","step":')  # as after a loss of power
     jobs.resume(run)
@@ -90,6 +91,16 @@ def test_a_stopped_job_keeps_its_weights_and_a_resume_goes_on_where_it_was(jobs_
     assert len(steps) > done
     jobs.stop(run)  # no effect on one that has ended
     assert run.state == "stopped"
+
+    monkeypatch.setattr(control, "SAVE_PATIENCE", 4.0)
+    done = run.resume_step
+    jobs.resume(run)
+    wait_for(lambda: run.has_unsaved_steps and run.state == "running" and run.status.step > done)
+    psutil.Process(run.status.pid).suspend()  # like a step that takes very long
+    clock, done = time.monotonic(), run.resume_step
+    assert jobs.stop(run).message.startswith("Its process did not end and was killed: a resume continues after ")
+    assert time.monotonic() - clock > 4.0  # it had the time to save its step
+    assert run.resume_step == done
     runs.delete(run)
     assert runs.list_runs() == []
 

@@ -11,6 +11,7 @@ import pytest
 import streamlit as st
 import torch
 
+from tests.helpers.outcomes import outcome
 from tests.helpers.working import ENDLESS, config, jobs_end, wait_for  # noqa: F401 - a fixture
 from tests.pages.opening import open_page
 from vit import data, jobs, runs, trainer
@@ -41,6 +42,7 @@ def losses(run: runs.Run) -> list[float]:
     return [line["loss"] for line in lines]
 
 
+EPOCHS = 8
 TORCHRUN = [sys.executable, "-m", "torch.distributed.run", "--standalone", "--nproc-per-node", "2"]
 
 RAISES = """
@@ -124,6 +126,7 @@ def test_ranks_stop_together_resume_and_end_with_their_job(jobs_end):  # noqa: F
     assert "2 processes train together" in run.log()
 
     done = len(losses(run))
+    assert run.resume_step == done  # no step is lost
     jobs.resume(run)
     processes = ranks(run, done)
     for process in processes:
@@ -138,10 +141,20 @@ def test_ranks_stop_together_resume_and_end_with_their_job(jobs_end):  # noqa: F
 
 def test_a_rank_that_raises_is_named_with_its_error_and_the_caller_gets_all_reports(home, tmp_path, monkeypatch):
     heard = []
-    fine = runs.create("fine", config(2, processes=2))
+    fine, halved = (runs.create(name, config(EPOCHS, processes=2)) for name in ("fine", "halved"))
     assert jobs.execute(fine, report=heard.append).state == "finished", fine.log()
     assert "Training." in heard
-    assert [event.epoch for event in heard if hasattr(event, "val_loss")] == [1, 2]
+    assert [event.epoch for event in heard if hasattr(event, "val_loss")] == list(range(1, EPOCHS + 1))
+
+    def interrupt(event: object) -> None:
+        if getattr(event, "step", 0) == 1:
+            os.kill(os.getpid(), signal.SIGINT)  # which the launcher passes on
+
+    assert jobs.execute(halved, report=interrupt).state == "stopped"
+    assert 0 < halved.resume_step == len(losses(halved)) < 2 * EPOCHS
+    jobs.prepare_resume(halved)
+    assert jobs.execute(halved, resume=True).state == "finished", halved.log()
+    assert outcome(halved) == outcome(fine)
 
     (tmp_path / "sitecustomize.py").write_text(RAISES)
     monkeypatch.setenv("PYTHONPATH", os.pathsep.join([str(tmp_path), str(project_root())]))

@@ -203,9 +203,10 @@ def test_stop_yields_the_current_weights_and_ends():
         events.append(event)
         if isinstance(event, Step):
             seen.append(event)
-    assert [type(event).__name__ for event in events] == ["Step", "Step", "Snapshot"]
-    assert events[-1].final
-    assert events[-1].weights["head.weight"].dtype == torch.float32
+    assert [type(event).__name__ for event in events] == ["Step", "Step", "Snapshot", "Checkpoint"]
+    assert events[-2].final
+    assert events[-2].weights["head.weight"].dtype == torch.float32
+    assert events[-1].position["step"] == 2
 
 
 def test_training_leaves_the_global_random_state_alone():
@@ -417,6 +418,8 @@ def test_stop_ends_the_course_recipe_in_training_and_in_validation(asked):
     """Asked once a step, and then once a batch of validation."""
     questions = iter(range(100))
     events = list(fit(course(), DATA, stop=lambda: next(questions) >= asked))
-    assert isinstance(events[-1], Snapshot)
-    assert events[-1].final
+    assert isinstance(events[-2], Snapshot)
+    assert events[-2].final
+    assert isinstance(events[-1], Checkpoint)
+    assert events[-1].position["step"] == 3
     assert not any(isinstance(event, Epoch) for event in events)

@@ -26,7 +26,9 @@ from vit.runs import Run, Status, failures, finetune, folder, teachers
 __all__ = ["command_line", "execute", "poll", "restart", "resume", "start", "stop"]
 
 STOP_PATIENCE = 2.0
-"""Seconds between asking a job to stop and killing it."""
+"""Seconds between asking a job to stop and killing it, if it has nothing to save."""
+SAVE_PATIENCE = 60.0
+"""The same if it has steps to save: a step or a batch of the validation ends first, and large weights are written."""
 
 _children: list[subprocess.Popen] = []
 _SIGNALLED = (-signal.SIGTERM, -signal.SIGINT, -signal.SIGHUP)
@@ -46,7 +48,7 @@ def start(config: RunConfig, name: str | None = None) -> Run:
 
 
 def resume(run: Run) -> None:
-    """Start a job that continues a run after its last complete epoch, or from the beginning if there is none.
+    """Start a job that continues a run after the last step that was saved, or from the beginning if there is none.
 
     Raises:
         RunError: the run is active or finished, or its resume checkpoint is missing.
@@ -108,7 +110,7 @@ def prepare_restart(run: Run) -> None:
     if config.start:
         finetune.find_start(config.start, config.owner)
     teachers.find_teacher(config, config.owner)
-    stop(run)
+    stop(run, save=False)
     runs.start_over(run)
 
 
@@ -120,19 +122,28 @@ def _check_trained_here(run: Run) -> None:
         )
 
 
-def stop(run: Run) -> Status:
-    """Stop a queued or running run within 3 seconds and keep its weights; no effect on a run that has ended.
+def stop(run: Run, *, save: bool = True) -> Status:
+    """Stop a queued or running run, and keep its weights and the exact step; no effect on a run that has ended.
+
+    A job that has nothing to save ends within 3 seconds. One that saves its last step takes as long as the step and the
+    writing do; if it has not done so after :data:`SAVE_PATIENCE`, it is killed, and its status says what is lost.
+
+    Args:
+        run: the run.
+        save: whether to wait for its last step.
 
     Raises:
         RunError: the process belongs to another user, or does not end.
     """
-    begun, asked, killed = time.monotonic(), False, False
+    begun, asked, killed, lost = time.monotonic(), False, 0.0, False
     while True:
         try:
             with runs.run_lock(run.path).acquire(timeout=0):
                 status = runs.read_status(run.path)  # no process works on it: it ended, was killed, or has not started
                 if status.state in runs.ACTIVE or killed:  # the server may already have marked a killed job as failed
-                    message = f"Stopped after {status.epoch} complete epochs." if status.epoch else "Stopped."
+                    message = f"Stopped {run.place}."
+                    if lost:
+                        message = f"Its process did not end and was killed: a resume continues {run.place}."
                     changes = {"state": "stopped", "message": message, "ended": time.time()}
                     status = status.model_copy(update=changes)
                     runs.write_final_status(run.path, status)
@@ -141,12 +152,13 @@ def stop(run: Run) -> Status:
             pass
         except OSError as error:
             raise RunError(f"The run {run.name!r} cannot be stopped: {error.strerror or error}.") from error
-        waited = time.monotonic() - begun
-        pid = _worker_of(run)
-        if waited > STOP_PATIENCE + 1:
+        now, pid = time.monotonic(), _worker_of(run)
+        end = begun + (SAVE_PATIENCE if save and run.has_unsaved_steps else STOP_PATIENCE)
+        if now > (killed or end) + 1:
             raise RunError(f"The job of {run.name!r} (process {pid}) does not stop: end the process by hand.")
-        if not killed and waited > STOP_PATIENCE:
-            killed = _signal(run, pid, signal.SIGKILL)
+        if not killed and now > end:
+            lost = run.has_unsaved_steps
+            killed = now if _signal(run, pid, signal.SIGKILL) else 0.0
         elif not asked:
             asked = _signal(run, pid, signal.SIGTERM)
             if not asked and folder.is_placed(run.path, runs.read_status(run.path)):

@@ -38,8 +38,10 @@ class Journal:
         self.events: Events | None = None
 
     def report(self, event: Any) -> None:
+        """Tell the caller, whose terminal may be gone."""
         if self.listener:
-            self.listener(event)
+            with suppress(OSError):
+                self.listener(event)
 
     def update(self, **changes: Any) -> None:
         """Change fields of the status and write it."""

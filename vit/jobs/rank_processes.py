@@ -26,7 +26,8 @@ from vit.runs import Run, failures
 if TYPE_CHECKING:
     from torch.distributed.elastic.multiprocessing.errors import ChildFailedError
 
-SIGNALS = (signal.SIGTERM, signal.SIGINT)
+SIGNALS = (signal.SIGTERM, signal.SIGINT, signal.SIGHUP)
+"""What asks a training to stop: a stop or shutdown, Ctrl-C, and the end of its terminal."""
 ERROR_FILES = ".ranks"
 """Folder in the run's folder where the ranks leave their errors while they train."""
 POLL_SECONDS = 0.3
@@ -34,19 +35,24 @@ _PR_SET_PDEATHSIG = 1
 
 
 class _Interrupted(Exception):
-    """SIGTERM or SIGINT arrived before the launcher had installed its handlers."""
+    """A signal arrived before the launcher had installed its handlers."""
+
+
+def heeded_signals() -> list[signal.Signals]:
+    """Return those of :data:`SIGNALS` that this process does not ignore, as it does SIGHUP under ``nohup``."""
+    return [number for number in SIGNALS if signal.getsignal(number) is not signal.SIG_IGN]
 
 
 def train(run: Run, processes: int, *, resume: bool, report: Callable[[Any], None] | None) -> None:
     """Train a run with several ranks on this machine, and return when all of them have ended.
 
-    SIGTERM and SIGINT are passed on to the ranks, which stop together after their step. The caller restores the signal
-    handlers.
+    :data:`SIGNALS` are passed on to the ranks, which stop together after their step and save it. The caller restores
+    the signal handlers.
 
     Args:
         run: the run to train.
         processes: number of ranks.
-        resume: continue after the last complete epoch.
+        resume: continue after the last step that was saved.
         report: called with each status message and each line of ``metrics.jsonl`` that rank 0 writes.
 
     Raises:
@@ -57,7 +63,7 @@ def train(run: Run, processes: int, *, resume: bool, report: Callable[[Any], Non
         raise _Interrupted
 
     if threading.current_thread() is threading.main_thread():
-        for number in SIGNALS:
+        for number in heeded_signals():
             signal.signal(number, interrupt)
     error_files = run.path / ERROR_FILES
     shutil.rmtree(error_files, ignore_errors=True)  # left by a job that was killed
@@ -86,7 +92,7 @@ def _launch(run: Run, processes: int, error_files: Path, resume: bool) -> None:
         local_addr="127.0.0.1",
         max_restarts=0,
         logs_specs=DefaultLogsSpecs(log_dir=str(error_files)),
-        signals_to_handle=",".join(number.name for number in SIGNALS),
+        signals_to_handle=",".join(number.name for number in heeded_signals()),
     )
     command = ["-m", "vit.jobs", "rank", "--run", str(run.path), "--parent", str(os.getpid())]
     try:

@@ -49,11 +49,11 @@ def execute(
     """Train a queued run to its end and return its final status.
 
     With ``processes`` above 1 this process starts and supervises the ranks; under ``torchrun`` it is rank 0 itself.
-    SIGTERM and Ctrl-C stop the training after the current step and keep the weights.
+    SIGTERM, Ctrl-C and the end of the terminal stop the training after the current step, which is saved.
 
     Args:
         run: the run to train.
-        resume: continue after the last complete epoch.
+        resume: continue after the last step that was saved.
         report: called with each status message (str) and each record of the trainer.
         ticket: place in the queue that this process was started for; if the run has another one, do nothing.
 
@@ -92,7 +92,8 @@ def _work(run: Run, journal: Journal, stopped: Callable[[], bool], resume: bool)
                         _train(run, journal, stopped, resume, world)
                 except StopRequested as stop:
                     at_limit = stop
-                measure_after_training(run, journal, stopped)
+                if at_limit or journal.status.epoch == epochs:  # who stops a run does not wait for a measurement
+                    measure_after_training(run, journal, stopped)
                 if at_limit:
                     raise at_limit
             finally:
@@ -101,13 +102,13 @@ def _work(run: Run, journal: Journal, stopped: Callable[[], bool], resume: bool)
             raise StopRequested
         journal.end("finished", describe_divergence(run) or f"Finished all {epochs} epochs.")
     except StopRequested as stop:
-        ended = f"{str(stop) or 'Stopped'} after {journal.status.epoch} of {epochs} epochs."
+        ended = f"{str(stop) or 'Stopped'} {run.place}."
         diverged = describe_divergence(run)
         if diverged and not ended.startswith(runs.AT_LIMIT):  # the page recognises the limit by its sentence
             ended = f"{diverged} {ended}"
         journal.end("stopped", ended)
     except KeyboardInterrupt:  # a second Ctrl-C does not wait for the end of the step
-        journal.end("stopped", f"Stopped after {journal.status.epoch} of {epochs} epochs.")
+        journal.end("stopped", f"Stopped {run.place}.")
         raise
     except Exception as error:
         error = world.root_cause(error)
@@ -148,7 +149,7 @@ def train_rank(run: Run | None = None, *, resume: bool = False) -> int:
     Args:
         run: the run of the job that started the ranks. Under ``torchrun`` it is None: rank 0 is then the job itself
             (:func:`execute`), and it sends the other ranks what they need.
-        resume: continue after the last complete epoch.
+        resume: continue after the last step that was saved.
     """
     world = distributed.world()
     # While PyTorch loads and while this rank waits for rank 0 there is nothing to save: a signal ends the process.
@@ -257,6 +258,8 @@ def _train(run: Run, journal: Journal, stopped: Callable[[], bool], resume: bool
     environments.set_threads(config.training.threads, recorded, world.local_size)
     environment = environments.current_environment(journal.status.device, world.size)
     checkpoint = load_resume(run.path) if resume else None
+    if resume and checkpoint is None:
+        say("Nothing was saved that it could continue from: it starts from the beginning.")
     begun = recorded if checkpoint is not None else None
     if begun and (changes := environments.describe_changes(begun, environment)):
         journal.log(changes)
@@ -326,6 +329,8 @@ def _train(run: Run, journal: Journal, stopped: Callable[[], bool], resume: bool
             case trainer.Snapshot():
                 journal.snapshot(event)
             case trainer.Checkpoint():
+                if stopped():
+                    journal.say(f"Saving step {event.position['step']:,}.")
                 journal.checkpoint(event)
             case trainer.Note():
                 journal.log(event.text)
@@ -389,25 +394,26 @@ def _wait(journal: Journal, stopped: Callable[[], bool]) -> None:
 
 @contextmanager
 def _stop_flag() -> Iterator[Callable[[], bool]]:
-    """Yield a callable that is true after SIGTERM or Ctrl-C; a second signal has its usual effect."""
+    """Yield a callable that is true after one of :data:`rank_processes.SIGNALS`; a second Ctrl-C interrupts at once."""
     requested = False
 
     def request(number: int, _frame: object) -> None:
         nonlocal requested
         requested = True
-        signal.signal(number, before[signal.Signals(number)])
+        if number == signal.SIGINT:
+            signal.signal(number, before[signal.SIGINT])
 
     if threading.current_thread() is not threading.main_thread():  # signals can be handled only there
         yield lambda: False
         return
-    before = {number: signal.getsignal(number) for number in (signal.SIGTERM, signal.SIGINT)}
+    before = {number: signal.getsignal(number) for number in rank_processes.heeded_signals()}
     try:
         for number in before:
             signal.signal(number, request)
         yield lambda: requested
     finally:
         for number, handler in before.items():
-            signal.signal(number, handler)
+            signal.signal(number, handler or signal.SIG_DFL)  # None: it was not set from Python
 
 
 @contextmanager

@@ -192,6 +192,24 @@ def _parse_kept_metrics(path: Path, _inode: int, _mtime_ns: int, _size: int) -> 
     return {name: found[name] for name in names} if numbers and found.get("validated") is True else None
 
 
+def resume_position(path: Path) -> dict[str, float]:
+    """Return the position in the resume file of a run (:class:`vit.trainer.Checkpoint`); empty if there is none."""
+    try:
+        stat = (path / LAST).stat()
+    except OSError:
+        return {}
+    return dict(_parse_position(path / LAST, stat.st_ino, stat.st_mtime_ns, stat.st_size))
+
+
+@lru_cache(maxsize=512)
+def _parse_position(path: Path, _inode: int, _mtime_ns: int, _size: int) -> dict[str, float]:
+    try:
+        found = {name: json.loads(text) for name, text in safetensors_metadata(path).items()}
+    except (ValueError, RecursionError):
+        return {}
+    return {name: number for name, number in found.items() if type(number) in (int, float)}
+
+
 def write_status(path: Path, status: Status) -> None:
     write_atomic(path / STATUS, status.model_dump_json(indent=2).encode())
 

@@ -29,6 +29,7 @@ from vit.runs.folder import (
     is_placed,
     read_status,
     reason,
+    resume_position,
 )
 from vit.support.files import json_lines, tail
 
@@ -116,6 +117,25 @@ class Run:
     def can_resume(self) -> bool:
         """Whether there is a resume checkpoint."""
         return (self.path / LAST).is_file()
+
+    @property
+    def resume_step(self) -> int:
+        """The step after which a resume continues; 0 if it starts from the beginning."""
+        return int(resume_position(self.path).get("step", 0))
+
+    @property
+    def has_unsaved_steps(self) -> bool:
+        """Whether steps have been taken since the resume checkpoint, which would be lost if the job was killed now."""
+        return (self.latest or {}).get("step", 0) > self.resume_step
+
+    @property
+    def place(self) -> str:
+        """Where a resume continues, as the end of a sentence such as "Stopped after 3 of 20 epochs"."""
+        position, epochs = resume_position(self.path), self.config.training.epochs
+        epoch = int(position.get("epoch", self.status.epoch))
+        if position.get("seen"):  # images of an epoch that is not complete
+            return f"after step {self.resume_step:,}, in epoch {epoch + 1} of {epochs}"
+        return f"after {epoch} of {epochs} epochs" if epoch else "before its first step"
 
     @property
     def at_limit(self) -> bool:

@@ -26,6 +26,7 @@ from vit import jobs, runs
 from vit.config import SCHEDULER_ID, RunConfig
 from vit.errors import RunError, SettingsError, UserError
 from vit.jobs import worker
+from vit.jobs.control import SAVE_PATIENCE
 from vit.paths import checkpoints_dir, data_dir, project_root
 from vit.runs import Run, folder
 from vit.support import optional_packages
@@ -158,7 +159,7 @@ class Cluster:
         return run
 
     def resume(self, run: Run) -> None:
-        """Submit a run that has ended to Ray again; it continues after its last complete epoch.
+        """Submit a run that has ended to Ray again; it continues after the last step that was saved.
 
         Raises:
             RunError: the run cannot be resumed, see :func:`vit.jobs.resume`.
@@ -229,8 +230,11 @@ class Cluster:
         """Stop all active runs after their current step; they keep their weights."""
         for task in self.tasks:
             self.ray.cancel(task)
-        end = time.monotonic() + _END_PATIENCE
-        while self.tasks and time.monotonic() < end:
+        begun = time.monotonic()
+        while self.tasks:
+            saving = any(run.has_unsaved_steps for run in self.tasks.values())
+            if time.monotonic() - begun > (SAVE_PATIENCE if saving else _END_PATIENCE):
+                break
             self.poll()
             time.sleep(0.1)
 

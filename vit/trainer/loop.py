@@ -7,7 +7,6 @@ test collects them in a list.
 import math
 import time
 from collections.abc import Callable, Iterator, Mapping
-from contextlib import contextmanager
 from dataclasses import dataclass, field
 from typing import Any, NamedTuple
 
@@ -18,12 +17,12 @@ from vit.config import VALIDATION_BATCH, RunConfig
 from vit.data import ImageData
 from vit.data.batches import Batches
 from vit.distributed import ALONE, World
-from vit.errors import UserError
 from vit.networks import build_model
 from vit.support import hardware
 from vit.trainer import checkpoint
 from vit.trainer.checkpoint import Checkpoint
 from vit.trainer.events import Epoch, Event, Note, Snapshot, Step
+from vit.trainer.failures import TrainingFailed, not_resumable, translated_errors
 from vit.trainer.muon import build_optimizer
 from vit.trainer.objectives import Objective, build_objective
 from vit.trainer.schedule import learning_rate, snapshot_epochs
@@ -36,10 +35,6 @@ MULTI_GPU_REPORT_SECONDS = 0.5
 
 WINDOW = 100
 """Steps of the running training loss."""
-
-
-class TrainingFailed(UserError):
-    """Training cannot continue; the message says why and what to change."""
 
 
 def fit(
@@ -59,14 +54,15 @@ def fit(
     ``precision="auto"`` it computes in float32 there (a job measures, and chooses one of the others).
 
     Every epoch comes with a :class:`Checkpoint`, and with ``resume_steps`` the loop also yields checkpoints within an
-    epoch. A resume continues after the checkpoint; if the checkpoint ends an epoch, that epoch's snapshot is repeated.
+    epoch. A training that is stopped ends with the checkpoint of its last step. A resume continues after the
+    checkpoint; if the checkpoint ends an epoch, that epoch's snapshot is repeated.
 
     Args:
         config: settings of the run.
         data: training and validation images.
         resume: checkpoint to continue from; it is checked at once, before the first event.
-        stop: called after each step and each validation batch; if it returns True, a final :class:`Snapshot` follows
-            and the training ends.
+        stop: called after each step and each validation batch; if it returns True, a final :class:`Snapshot` and a
+            :class:`Checkpoint` follow, and the training ends.
         world: the ranks that train together. All ranks call this function with the same arguments and get the same
             events; if one of them is to stop, all stop.
         initial: weights to start from if ``config.start`` is set; a head that is missing keeps its random weights. The
@@ -78,7 +74,7 @@ def fit(
         TrainingFailed: the checkpoint or the initial weights do not fit, the loss is no longer finite, the device runs
             out of memory, or the images cannot be read.
     """
-    with _translated_errors(config):
+    with translated_errors(config):
         loop = _Loop(config, data, stop or (lambda: False), world, teacher)
         if resume is not None:
             loop.restore(resume)
@@ -88,34 +84,8 @@ def fit(
 
 
 def _events(config: RunConfig, loop: "_Loop") -> Iterator[Event]:
-    with _translated_errors(config):
+    with translated_errors(config):
         yield from loop.run()
-
-
-@contextmanager
-def _translated_errors(config: RunConfig) -> Iterator[None]:
-    """Raise errors of the device and of the image files as :class:`TrainingFailed`."""
-    try:
-        yield
-    except (torch.OutOfMemoryError, MemoryError):
-        raise _out_of_memory(config) from None
-    except RuntimeError as error:
-        # messages of the CPU's and Apple's allocators
-        if "allocate memory" in str(error) or "out of memory" in str(error):
-            raise _out_of_memory(config) from None
-        raise
-    except OSError as error:
-        raise TrainingFailed(
-            f"The images of {config.data.source!r} can no longer be read ({error.strerror or error}); "
-            "put the data set back and start the run again."
-        ) from error
-
-
-def _out_of_memory(config: RunConfig) -> TrainingFailed:
-    return TrainingFailed(
-        f"The device has not enough memory for this model with batches of {config.training.batch_size}; "
-        "choose a smaller batch, fewer heads or layers, or larger patches."
-    )
 
 
 class _LowestLoss(NamedTuple):
@@ -223,6 +193,7 @@ class _Loop:
             event = None if self.stop() else self._finish_epoch(epoch)
             if event is None:
                 yield Snapshot(epoch, self.step, _copy(self.objective.evaluated.state_dict()), final=True)
+                yield self._checkpoint()  # of all steps, also if the epoch's validation was interrupted
                 return
             yield event
             if epoch in snapshots:
@@ -281,7 +252,8 @@ class _Loop:
         results = self.stepper.results()
         each = (time.monotonic() - since) / len(results)
         self._agree_on_report_steps(len(results), each * len(results))
-        self.world.average(self.model.buffers())  # running statistics, which are read only here
+        for network in dict.fromkeys((self.model, self.objective.evaluated)):
+            self.world.average(network.buffers())  # running statistics, which are read only here
         totals, before = self.totals, self._seconds() - each * len(results)
         for index, ((loss, right), (count, lr)) in enumerate(zip(results, pending, strict=True), start=1):
             step = self.step - len(results) + index
@@ -401,18 +373,20 @@ class _Loop:
         """
         position = saved.position
         if not checkpoint.is_position(position):
-            raise _cannot_resume("its position is not valid")
+            raise not_resumable("its position is not valid")
         self.epochs_done, self.step = int(position["epoch"]), int(position["step"])
         steps_in_epoch = self._steps_in_epoch
-        most = len(self.train) if self.epochs_done < self.recipe.epochs else 1
-        if self.epochs_done > self.recipe.epochs or not 0 <= steps_in_epoch < most:
+        most = len(self.train) if self.epochs_done < self.recipe.epochs else 0
+        if self.epochs_done > self.recipe.epochs or not 0 <= steps_in_epoch <= most:
             raise TrainingFailed(
                 f"Training cannot be resumed after step {self.step} and {self.epochs_done} epochs, because an epoch "
                 f"of these images has {len(self.train)} steps: restore the original images, or start the run over."
             )
         window = steps_in_epoch % WINDOW if self.recipe.keep == "training_loss" else None
+        if window and steps_in_epoch == most < WINDOW:  # the window ended with the epoch
+            window = 0
         if reason := checkpoint.mismatch(saved, self.model, self.optimizer, self.objective, window):
-            raise _cannot_resume(reason)
+            raise not_resumable(reason)
         parts: dict[str, dict[str, Tensor]] = {
             kind: {} for kind in ("model", "optimizer", "objective", "kept", checkpoint.WINDOW)
         }
@@ -422,6 +396,8 @@ class _Loop:
         self.model.load_state_dict(parts["model"])
         self.optimizer.load(parts["optimizer"])
         self.objective.load(parts["objective"])
+        if 0 < steps_in_epoch == most:  # the validation follows, and may use what the last step has set
+            self.objective.before_step(self.epochs_done + 1, self.step - 1)
         self.seconds_before = position["seconds"]
         self.best = (position["best"], position.get("tie", 0.0)) if "best" in position else None
         self.totals = _EpochTotals(
@@ -431,10 +407,6 @@ class _Loop:
             saved.tensors[checkpoint.WINDOW].tolist() if window else [],
             _LowestLoss(int(position["kept_step"]), parts["kept"]) if parts["kept"] else None,
         )
-
-
-def _cannot_resume(reason: str) -> TrainingFailed:
-    return TrainingFailed(f"Training cannot be resumed, because {reason}: start the run over.")
 
 
 def _copy(weights: dict[str, Tensor], dtype: torch.dtype | None = None) -> dict[str, Tensor]:

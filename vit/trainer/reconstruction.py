@@ -28,14 +28,14 @@ class Reconstructions:
     """Images, what the encoder saw of them, and what the decoder made of it; uint8 (b h w c) each.
 
     Attributes:
-        epoch: complete epochs of the weights.
+        time: when the network had these weights, such as "epoch 3".
         originals: the images.
         masked: the images with grey hidden patches.
         reconstructed: the images with reconstructed hidden patches. The network predicts each patch with mean 0 and
             variance 1, so mean and contrast of the hidden patches are those of the original.
     """
 
-    epoch: int
+    time: str
     originals: np.ndarray
     masked: np.ndarray
     reconstructed: np.ndarray
@@ -65,6 +65,7 @@ def reconstructions(run: "Run", images: np.ndarray) -> Reconstructions:
             module.load_state_dict({name[len(prefix) :]: it for name, it in saved if name.startswith(prefix)})
     except RuntimeError:
         raise RunError(f"The decoder of {run.name!r} does not fit its config.json: train the run again.") from None
+    position = checkpoint.position
     pixels = torch.from_numpy(np.array(images))
     inputs = normalise(pixels, config.data.mean, config.data.std)
     noise = torch.rand(len(inputs), config.model.grid**2, generator=torch.Generator().manual_seed(_SEED))
@@ -80,7 +81,7 @@ def reconstructions(run: "Run", images: np.ndarray) -> Reconstructions:
         return bytes_.permute(0, 2, 3, 1).numpy()
 
     return Reconstructions(
-        epoch=int(checkpoint.position["epoch"]),
+        time="step {step:,}".format(**position) if position.get("seen") else "epoch {epoch}".format(**position),
         originals=pixels.permute(0, 2, 3, 1).numpy(),
         masked=as_images(inputs * shown),
         reconstructed=as_images(inputs * shown + decoded * (1 - shown)),

@@ -4,6 +4,7 @@ import argparse
 import io
 import random
 import shlex
+import signal
 import time
 import zipfile
 from dataclasses import replace
@@ -24,6 +25,8 @@ from pages.ui import polling
 from tests.conftest import tiny_config
 from tests.data.catalog.test_catalog import served, server  # noqa: F401 - fixtures
 from tests.data.helpers import image_bytes, write_tree
+from tests.jobs.test_resume import config
+from tests.jobs.test_stop import stop_at
 from tests.pages.opening import open_page
 from vit import data, jobs, runs
 from vit.config import (
@@ -307,6 +310,23 @@ def test_stop_ends_a_training_and_resume_is_offered(home, photo_zip):
     assert not app.exception
     assert run.state == "stopped"
     assert app.button(key="resume").label == "Resume"
+
+
+def test_a_run_stopped_in_its_first_epoch_is_resumed_after_its_last_step(home):
+    run = runs.create("one", config(2))
+    assert jobs.execute(run, report=stop_at(2, signal.SIGTERM)).epoch == 0
+    app = open_page("train", run="one")
+    assert any("Stopped after step 2" in text.value for text in app.markdown)
+    assert app.button(key="resume").help == "Continue after step 2, in epoch 1 of 2."
+    app.button(key="resume").click().run()
+    assert not app.exception
+    try:
+        wait_for(run, lambda: run.state == "finished")
+    finally:
+        jobs.stop(run)
+    steps = [line["step"] for line in run.metrics()[0] if line["event"] == "step"]
+    assert steps == [1, 2, 3, 4, 5, 6]
+    assert "starts from the beginning" not in run.log()
 
 
 def test_a_taken_name_gives_an_error_message(trained):

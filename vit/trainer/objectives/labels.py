@@ -84,8 +84,6 @@ class LabelObjective(Objective):
     def validate(self, images: Batches, world: World, stop: Callable[[], bool]) -> tuple[float, float] | None:
         """Return the cross-entropy without label smoothing, and the accuracy."""
         model = self.evaluated.eval()
-        if self._average:
-            world.average(model.buffers())  # running statistics, as the loop does with those of the network
         parts, seen = [], 0
         for batch, labels in images.in_order(world.part):
             if len(labels):  # there may be more ranks than images
