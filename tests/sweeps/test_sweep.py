@@ -164,6 +164,7 @@ def test_stopping_a_sweep_ends_what_trains_and_lets_nothing_begin_that_waits(job
         sweep.delete(all_)
     sweep.stop(all_)
     assert [run.state for run in all_] == ["stopped"] * 4
+    assert not any(run.has_unsaved_steps for run in all_)
     assert [run.status.epoch > 0 for run in all_] == [True, False, False, False]
     sweep.delete(all_)
     with pytest.raises(RunError, match="There is no sweep 'wide': start one first"):
