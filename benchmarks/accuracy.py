@@ -27,6 +27,7 @@ from torch import nn
 
 from vit import data
 from vit.config import (
+    AUGMENTATIONS,
     DEPARTURES,
     RECIPES,
     CNNConfig,
@@ -186,7 +187,8 @@ def others(photos: Photographs, seed: int) -> list[list[Row]]:
 
 def rungs(photos: Photographs, seed: int, limit: float) -> list[list[Row]]:
     """Train the course network, with one more departure fixed at each rung."""
-    course = RECIPES["course"].model_copy(update={"augment": "standard", "keep": "last", "snapshots": 0, "seed": seed})
+    changes = dict.fromkeys(AUGMENTATIONS, True) | {"keep": "last", "snapshots": 0, "seed": seed}
+    course = RECIPES["course"].model_copy(update=changes)
     found = []
     for rung in range(len(DEPARTURES) + 1):
         mended = DEPARTURES[:rung]

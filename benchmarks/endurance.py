@@ -32,7 +32,15 @@ from safetensors import SafetensorError, safe_open
 
 from tests.helpers.outcomes import outcome
 from vit import jobs, runs
-from vit.config import CNNConfig, DataConfig, ReferenceConfig, RunConfig, TrainingConfig, ViTConfig
+from vit.config import (
+    NO_AUGMENTATION,
+    CNNConfig,
+    DataConfig,
+    ReferenceConfig,
+    RunConfig,
+    TrainingConfig,
+    ViTConfig,
+)
 from vit.errors import UserError
 from vit.runs import Run
 from vit.support.files import safetensors_metadata
@@ -62,7 +70,7 @@ KINDS = {
     ),
     "course network, keeps the lowest training loss": _config(
         ReferenceConfig(image_size=32, embed_dim=16, depth=1),
-        **{"keep": "training_loss", "augment": "none", "schedule": "constant", "drop_last": True, "batch_size": 16},
+        **{"keep": "training_loss", "schedule": "constant", "drop_last": True, "batch_size": 16} | NO_AUGMENTATION,
     ),
     "convolutional network, keeps the last, a resume every 7 steps": _config(
         CNNConfig(image_size=32), keep="last", epochs=8, resume_steps=7

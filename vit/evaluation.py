@@ -253,7 +253,7 @@ def evaluate(
     require_classes(model.config)
     device = next(model.parameters()).device
     size = inference_batch_size(model)
-    batches = Batches(split, batch_size=size, device=device, mean=info.mean, std=info.std, augment="none", seed=0)
+    batches = Batches(split, batch_size=size, device=device, mean=info.mean, std=info.std, seed=0)
     probabilities, loss, done = [], 0.0, 0
     for images, labels in batches.in_order():
         logits = model(images).float()

@@ -104,7 +104,10 @@ FLAGS = (
     Flag("--schedule", "training", "schedule"),
     Flag("--clip-norm", "training", "clip_norm"),
     Flag("--label-smoothing", "training", "label_smoothing"),
-    Flag("--augment", "training", "augment"),
+    Flag("--flip", "training", "flip"),
+    Flag("--shift", "training", "shift"),
+    Flag("--colour", "training", "colour"),
+    Flag("--erasing", "training", "erasing"),
     Flag("--drop-last", "training", "drop_last"),
     Flag("--mixup", "training", "mixup"),
     Flag("--cutmix", "training", "cutmix"),
@@ -183,8 +186,9 @@ def _add(group: "argparse._ActionsContainer", flag: Flag) -> None:
     elif flag.field in _READERS:
         kind, metavar = _READERS[flag.field]
         group.add_argument(flag.name, type=kind, metavar=metavar, help=flag.description)
-    elif flag.settings.limits(flag.field).default is False:
-        group.add_argument(flag.name, action=argparse.BooleanOptionalAction, help=f"{flag.description} (default no)")
+    elif isinstance(usual := flag.settings.limits(flag.field).default, bool):
+        said = f"{flag.description} (default {'yes' if usual else 'no'})"
+        group.add_argument(flag.name, action=argparse.BooleanOptionalAction, help=said)
     else:
         kind, choices = _kind(flag)
         if choices:

@@ -14,7 +14,7 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 
 from benchmarks.speed.rounds import Steps
-from vit.config import ModelConfig, TrainingConfig, ViTConfig
+from vit.config import NO_AUGMENTATION, ModelConfig, TrainingConfig, ViTConfig
 from vit.data.batches import ALL, Batches
 from vit.data.records import Split
 from vit.networks import build_model
@@ -30,7 +30,7 @@ PLAIN = TrainingConfig(
     weight_decay=WEIGHT_DECAY,
     label_smoothing=LABEL_SMOOTHING,
     clip_norm=0,
-    augment="none",
+    **NO_AUGMENTATION,
     blank_images=0,
 )
 """The recipe of the other libraries' steps, without anything else."""

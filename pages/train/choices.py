@@ -13,6 +13,8 @@ from typing import Any, ClassVar, get_args
 from pages.server.limits import DemoLimits
 from vit import config as limits
 from vit.config import (
+    AUGMENTATIONS,
+    GIVEN,
     RECIPES,
     STRONGER,
     DataConfig,
@@ -34,8 +36,8 @@ from vit.support.hardware import Device
 COURSE_GRIDS = (2, 3, 4, 6, 8, 12, 16)
 """Offered numbers of patches along one side for the course network, whose size depends on this number."""
 
-RECIPE_FIELDS = {"epochs": "epochs", "batch": "batch_size", "lr": "lr", "augment": "augment"}
-RECIPE_FIELDS |= {name: name for name in (*STRONGER, "teacher")}
+RECIPE_FIELDS = {"epochs": "epochs", "batch": "batch_size", "lr": "lr"}
+RECIPE_FIELDS |= {name: name for name in (*AUGMENTATIONS, *STRONGER, "teacher")}
 """The controls of a recipe, and the settings behind them."""
 
 METHOD_FIELDS = {
@@ -125,10 +127,13 @@ class Space:
         """Return all values of one control, whatever the other controls are set to; numbers in ascending order."""
         words = {
             "device": ["auto", *(device.name for device in self.devices)],
-            "augment": get_args(limits.Augmentation),
             "teacher": ["", *self.teachers],
             "precision": get_args(limits.Precision),
         }
+        given = GIVEN[RECIPES[self.recipe].learn_from]
+        if key in given:
+            return [given[key]]
+        switches = dict.fromkeys(AUGMENTATIONS, (False, True))
         numbers = {
             "size": self.sizes(),
             "epochs": limits.EPOCHS,
@@ -144,7 +149,7 @@ class Space:
             stronger["optimizer"] = stronger["optimizer"][:1]
         if not isinstance(self.base, ViTConfig):
             stronger["diversity"] = stronger["diversity"][:1]
-        offered = (words | numbers | stronger | self.own_values())[key]
+        offered = (words | switches | numbers | stronger | self.own_values())[key]
         default = self.defaults()[key]
         if isinstance(default, str):
             return list(offered)

@@ -3,6 +3,7 @@
 A stored value, from a link or from another data set, is adjusted before its control is drawn.
 """
 
+from collections.abc import Sequence
 from typing import Any, get_args
 
 import streamlit as st
@@ -10,6 +11,7 @@ import streamlit as st
 from pages.train.choices import Space
 from pages.ui.wording import term
 from vit.config import (
+    AUGMENTATIONS,
     DEPARTURES,
     STRONGER,
     DataConfig,
@@ -43,14 +45,13 @@ SETTINGS: dict[str, tuple[type[Settings], str]] = {
     "epochs": (TrainingConfig, "epochs"),
     "batch": (TrainingConfig, "batch_size"),
     "lr": (TrainingConfig, "lr"),
-    "augment": (TrainingConfig, "augment"),
     "device": (TrainingConfig, "device"),
     "precision": (TrainingConfig, "precision"),
     "processes": (TrainingConfig, "processes"),
     "seed": (TrainingConfig, "seed"),
     "layer_decay": (StartConfig, "layer_decay"),
 }
-SETTINGS |= {name: (TrainingConfig, name) for name in (*STRONGER, "teacher")}
+SETTINGS |= {name: (TrainingConfig, name) for name in (*AUGMENTATIONS, *STRONGER, "teacher")}
 """The setting behind each control, from which its label and its help come."""
 DERIVED = {
     "head_dim": words.HEAD_WIDTH,
@@ -76,7 +77,6 @@ TERMS = {
     "epochs": ("epoch",),
     "batch": ("batch",),
     "lr": ("learning rate", "warm-up"),
-    "augment": ("augmentation",),
     "seed": ("seed",),
     "layer_decay": ("layer-wise decay",),
     "mixup": ("mixup",),
@@ -222,6 +222,8 @@ def _stored(space: Space, key: str, default: Any) -> Any:
         return default
     if key == "seed":
         return min(int(text), int(TrainingConfig.limits("seed").high or 0)) if text.isdecimal() else default
+    if isinstance(default, bool):  # in a link "true" or "false"
+        return {"true": True, "false": False}.get(text, default)
     return next((value for value in space.values(key) if show(key, value) == text), default)
 
 
@@ -252,6 +254,20 @@ class Controls:
     def choice(self, key: str, note: str = "") -> Any:
         """Show a drop-down list of the possible values; ``note`` is further help."""
         return self._made(st.selectbox, key, self.space.allowed(key, self.values), help_text(key, note))
+
+    def switches(self, title: str, keys: Sequence[str], text: str) -> None:
+        """Show a group of switches for settings that are on or off; ``text`` is the help of the whole group."""
+        st.markdown(title, help=text)
+        with st.container(horizontal=True, gap="small"):
+            for key in keys:
+                self.values[key] = st.checkbox(
+                    label(key),
+                    self.space.defaults()[key],
+                    key=key,
+                    bind="query-params",
+                    persist_state="session",
+                    help=help_text(key),
+                )
 
     def number(self, key: str, *, widget: Any, low: float, high: float) -> int:
         """Show a whole number between fixed bounds, with ``st.slider`` or ``st.number_input``."""

@@ -336,7 +336,7 @@ def loss_words(training: TrainingConfig) -> str:
             "1: a constant grey patch has the error 1."
         )
     parts = [
-        "on augmented images" if training.augment != "none" or training.randaugment else "",
+        "on augmented images" if training.augmentations or training.randaugment else "",
         "on mixed images" if training.mixes else "",
         "with softened labels" if training.label_smoothing else "",
         "with the answers of the teacher as part of it" if training.teacher else "",

@@ -3,10 +3,10 @@
 import streamlit as st
 
 from pages.train.choices import RECIPE_FIELDS
-from pages.train.controls import RECIPE_NAMES, Controls, show
+from pages.train.controls import RECIPE_NAMES, Controls, label
 from pages.train.stronger import stronger_controls, stronger_words
 from pages.ui.wording import term
-from vit.config import EPOCHS, RECIPES, DataConfig, TrainingConfig
+from vit.config import AUGMENTATIONS, EPOCHS, RECIPES, DataConfig, TrainingConfig
 from vit.support.hardware import Device
 
 KEPT = {
@@ -47,8 +47,8 @@ def training_controls(controls: Controls, devices: tuple[Device, ...]) -> None:
         with left:
             controls.slider("batch")
             controls.slider("lr", note=_sentence(rate_words(recipe)))
-            if recipe.learn_from != "dino":  # whose crops and changes of colours are part of the method
-                controls.choice("augment")
+            offered = [key for key in AUGMENTATIONS if len(controls.space.values(key)) > 1]
+            controls.switches("Augmentation", offered, term("augmentation"))
             for key in controls.space.recipe_fields:
                 if key not in RECIPE_FIELDS and len(controls.space.values(key)) > 1:
                     controls.slider(key)
@@ -72,17 +72,26 @@ def training_controls(controls: Controls, devices: tuple[Device, ...]) -> None:
 def step_words(training: TrainingConfig) -> str:
     """Describe the settings of a step: batch size, learning rate, augmentation, and what a stronger recipe adds."""
     if training.learn_from == "dino":
-        crops = f"2 large and {training.local_crops} small crops of each image"
+        flipped = "" if training.flip else " without flips"
+        crops = f"2 large and {training.local_crops} small crops of each image{flipped}"
         if training.swap_backgrounds:
             crops += f", {training.swap_backgrounds:.0%} of them on other backgrounds"
         return f"batches of {training.batch_size}, {crops}, learning rate {training.lr:g}"
     if training.learn_from == "mae":
-        crops = "random crops" if training.augment == "standard" else "no augmentation"
+        kinds = [name for name, on in (("random crops", training.shift), ("flips", training.flip)) if on]
         hidden = f"{training.mask_ratio:.0%} of the patches hidden"
+        crops = " and ".join(kinds) or "no augmentation"
         return f"batches of {training.batch_size}, {hidden}, learning rate {training.lr:g}, {crops}"
-    augmentation = "no" if training.augment == "none" else show("augment", training.augment).lower()
-    parts = [f"batches of {training.batch_size}", f"learning rate {training.lr:g}", f"{augmentation} augmentation"]
+    parts = [f"batches of {training.batch_size}", f"learning rate {training.lr:g}", augmentation_words(training)]
     return ", ".join([*parts, *stronger_words(training)])
+
+
+def augmentation_words(training: TrainingConfig) -> str:
+    """Name the parts of the augmentation that are on."""
+    *names, last = [label(name).lower() for name in training.augmentations] or [""]
+    if not last:
+        return "no augmentation"
+    return f"augmented by {', '.join(names)} and {last}" if names else f"augmented by {last}"
 
 
 def rate_words(training: TrainingConfig) -> str:

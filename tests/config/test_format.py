@@ -10,7 +10,7 @@ import pytest
 from tests.formats.write import picture
 from vit import jobs, runs
 from vit.cli.main import main
-from vit.config import MODELS, CNNConfig, DataConfig, Environment, RunConfig, TrainingConfig, format
+from vit.config import AUGMENTATIONS, MODELS, CNNConfig, DataConfig, Environment, RunConfig, TrainingConfig, format
 from vit.config.base import Settings
 from vit.errors import SettingsError
 from vit.evaluation import predict
@@ -118,6 +118,27 @@ def test_a_field_that_a_run_of_format_2_leaves_out_keeps_its_meaning():
     assert (model.stem_blocks, model.pool, model.embed_dim, model.num_heads, model.depth) == (2, "mean", 128, 4, 3)
     assert RunConfig.from_json('{"format": 2}').model.stem_blocks == 2
     assert RunConfig.from_json('{"format": 2, "model": {"architecture": "cnn"}}').model == CNNConfig()
+
+
+@pytest.mark.parametrize(
+    ("written", "now"),
+    [
+        ({}, AUGMENTATIONS),
+        ({"augment": "standard"}, AUGMENTATIONS),
+        ({"augment": "none"}, ()),
+        ({"augment": "none", "learn_from": "dino"}, ("flip", "shift", "colour")),  # which did not read the setting
+        ({"augment": "standard", "learn_from": "mae"}, ("flip", "shift")),
+        ({"augment": "none", "learn_from": "mae"}, ()),
+    ],
+)
+@pytest.mark.parametrize("number", [2, 3])
+def test_the_augmentation_of_formats_2_and_3_becomes_the_switches_of_what_was_done(written, now, number):
+    settings = {"format": number, "training": written | {"blank_images": 0.0}}
+    if "learn_from" in written:
+        settings["model"] = {"architecture": "vit", "num_classes": 0}
+    assert RunConfig(**settings).training.augmentations == now
+    with pytest.raises(SettingsError, match=r"augment = 'some' is not possible"):
+        RunConfig.from_json(json.dumps({"format": number, "training": {"augment": "some"}}))
 
 
 SECTIONS: dict[str, type[Settings]] = {

@@ -2,7 +2,8 @@ import numpy as np
 import pytest
 import torch
 
-from vit.data.augmentation import augment, erase, jitter, move
+from vit.config import AUGMENTATIONS, NO_AUGMENTATION, TrainingConfig
+from vit.data.augmentation import NOISE, augment, erase, jitter, move
 from vit.data.batches import Batches, mix_seed, normalise, steps_per_epoch, to_tensor
 from vit.data.records import Split
 
@@ -82,7 +83,7 @@ def test_epochs_and_seeds_differ_in_order():
 
 
 def test_in_order_is_the_order_of_the_split_without_augmentation():
-    loaded = batches(augment="standard")
+    loaded = batches(augment=True)
     assert labels(loaded.in_order()) == list(range(50))
     assert torch.equal(torch.cat([images for images, _ in loaded.in_order()]), normalise_all())
 
@@ -93,8 +94,8 @@ def normalise_all() -> torch.Tensor:
 
 @pytest.mark.parametrize("start", [0, 1, 4, 6, 7])
 def test_a_step_does_not_depend_on_where_the_epoch_was_entered(start):
-    whole = list(batches(augment="standard").epoch(3))
-    entered = list(batches(augment="standard").epoch(3, start))
+    whole = list(batches(augment=True).epoch(3))
+    entered = list(batches(augment=True).epoch(3, start))
     assert len(entered) == 7 - start
     for (images, rows), (images_again, rows_again) in zip(whole[start:], entered, strict=True):
         assert torch.equal(images, images_again)
@@ -104,14 +105,14 @@ def test_a_step_does_not_depend_on_where_the_epoch_was_entered(start):
 def test_the_global_generator_is_neither_used_nor_moved():
     torch.manual_seed(5)
     before = torch.random.get_rng_state()
-    first = [images for images, _ in batches(augment="standard").epoch(0)]
+    first = [images for images, _ in batches(augment=True).epoch(0)]
     assert torch.equal(torch.random.get_rng_state(), before)
     torch.manual_seed(6)
-    assert all(map(torch.equal, first, (images for images, _ in batches(augment="standard").epoch(0))))
+    assert all(map(torch.equal, first, (images for images, _ in batches(augment=True).epoch(0))))
 
 
 def test_an_image_is_augmented_anew_each_epoch():
-    loaded = batches(8, augment="standard")
+    loaded = batches(8, augment=True)
     ((first, rows),), ((second, rows_again),) = loaded.epoch(0), loaded.epoch(1)
     assert torch.equal(rows, rows_again)  # one batch, sorted: the same images
     assert not torch.isclose(first, second).flatten(1).all(dim=1).any()
@@ -120,15 +121,15 @@ def test_an_image_is_augmented_anew_each_epoch():
 def test_a_memory_mapped_split_gives_the_same_batches(tmp_path):
     np.save(tmp_path / "images.npy", split().images)
     mapped = Split(np.load(tmp_path / "images.npy", mmap_mode="r"), split().labels, None, ())
-    loaded = Batches(mapped, batch_size=8, device="cpu", mean=MEAN, std=STD, augment="standard", seed=1)
-    for (images, _), (expected, _) in zip(loaded.epoch(0), batches(augment="standard").epoch(0), strict=True):
+    loaded = Batches(mapped, batch_size=8, device="cpu", mean=MEAN, std=STD, augment=True, seed=1)
+    for (images, _), (expected, _) in zip(loaded.epoch(0), batches(augment=True).epoch(0), strict=True):
         assert torch.equal(images, expected)
 
 
 def test_a_set_on_the_device_gives_the_same_batches(monkeypatch):
-    expected = list(batches(augment="standard").epoch(0))
+    expected = list(batches(augment=True).epoch(0))
     monkeypatch.setattr(Batches, "_fits", lambda self: True)  # as on a GPU with room
-    resident = batches(augment="standard")
+    resident = batches(augment=True)
     assert resident.resident
     for (images, rows), (images_there, rows_there) in zip(expected, resident.epoch(0), strict=True):
         assert torch.equal(images, images_there)
@@ -142,7 +143,7 @@ def test_a_gpu_gives_the_same_batches_and_its_own_augmentation_again_and_again()
     for (images, rows), (images_there, rows_there) in zip(batches().epoch(0), on_gpu.epoch(0), strict=True):
         assert torch.equal(rows, rows_there.cpu())
         assert torch.allclose(images, images_there.cpu(), atol=1e-5)
-    augmented = batches(augment="standard", device="cuda")
+    augmented = batches(augment=True, device="cuda")
     first, again = list(augmented.epoch(0)), list(augmented.epoch(0))
     assert all(torch.equal(one, other) for (one, _), (other, _) in zip(first, again, strict=True))
     assert not torch.equal(first[0][0].cpu(), next(batches().epoch(0))[0])
@@ -196,6 +197,27 @@ def test_half_are_flipped_and_all_shifts_occur():
 
 def augment_move(images: torch.Tensor) -> torch.Tensor:
     return move(images, torch.rand(len(images), 3, generator=torch.Generator().manual_seed(0)))
+
+
+@pytest.mark.parametrize("on", [(), *((name,) for name in AUGMENTATIONS), ("flip", "shift"), AUGMENTATIONS])
+def test_each_part_of_the_augmentation_is_applied_alone_and_all_are_applied_in_order(on):
+    recipe = TrainingConfig(**NO_AUGMENTATION | dict.fromkeys(on, True) | {"blank_images": 0.0})
+    assert recipe.augmentations == on
+    loaded = batches(8, augment=True, recipe=recipe)
+    order = loaded.order(0)
+    loaded.seed(0, 0)
+    generator = torch.Generator().manual_seed(loaded.generator.initial_seed())
+    noise = torch.rand(8, NOISE, generator=generator)
+    images = torch.from_numpy(split(8).images)[loaded.rows(order, 0)]
+    if "flip" in on or "shift" in on:
+        still, unflipped = torch.full((8, 2), 0.5), torch.ones(8, 1)
+        places = torch.cat((noise[:, :2] if "shift" in on else still, noise[:, 2:3] if "flip" in on else unflipped), 1)
+        images = move(images, places)
+    images = images / 255
+    images = jitter(images, noise[:, 3:6]) if "colour" in on else images
+    images = erase(images, noise[:, 6:]) if "erasing" in on else images
+    expected = (images - torch.tensor(MEAN).view(3, 1, 1)) / torch.tensor(STD).view(3, 1, 1)
+    torch.testing.assert_close(loaded.batch(loaded.rows(order, 0))[0], expected, atol=1e-5, rtol=0)
 
 
 def test_jitter_without_change_is_the_image_and_brightness_scales_it():

@@ -58,7 +58,7 @@ STRONG = TrainingConfig(mixup=0.4, cutmix=1.0, blank_images=0.3, randaugment=2, 
 
 
 def soft(part: slice = slice(None), **options):
-    loaded = batches(augment="standard", recipe=STRONG, **options)
+    loaded = batches(augment=True, recipe=STRONG, **options)
     loaded.seed(1, 2)
     return loaded.soft_batch(torch.arange(8, 16), CLASSES, part)
 
@@ -71,7 +71,7 @@ def test_a_rank_gets_its_part_of_the_batch_that_one_process_gets():
 
 
 def test_each_step_is_mixed_in_its_own_way_and_again_the_same():
-    loaded = batches(augment="standard", recipe=STRONG)
+    loaded = batches(augment=True, recipe=STRONG)
 
     def at(step: int) -> torch.Tensor:
         loaded.seed(0, step)
@@ -103,7 +103,7 @@ def test_a_blank_image_has_one_colour_its_own_mean_or_that_of_all_and_an_even_ta
 
 
 def test_a_repeated_image_is_several_times_in_a_batch_each_time_augmented_anew():
-    loaded = batches(48, augment="standard", batch_size=24, recipe=TrainingConfig(repeats=3))
+    loaded = batches(48, augment=True, batch_size=24, recipe=TrainingConfig(repeats=3))
     assert len(loaded) == 2
     seen = []
     for images, labels in loaded.epoch(1):
@@ -117,7 +117,7 @@ def test_a_repeated_image_is_several_times_in_a_batch_each_time_augmented_anew()
 
 def test_without_any_of_it_a_batch_is_what_it_was():
     for recipe in (None, TrainingConfig(average=0.9, teacher="a", optimizer="muon")):
-        plain, loaded = batches(augment="standard"), batches(augment="standard", recipe=recipe)
+        plain, loaded = batches(augment=True), batches(augment=True, recipe=recipe)
         for (images, labels), (expected, rows) in zip(loaded.epoch(1), plain.epoch(1), strict=True):
             assert torch.equal(images, expected)
             assert torch.equal(labels, rows)

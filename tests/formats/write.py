@@ -1,9 +1,10 @@
 """Writes one run of each kind as the program of its time does, with what it says of a picture and how it goes on.
 
-``tests/formats/2`` was written by it with the program of commit e26822c, ``tests/formats/3`` with the first one that
-writes format 3. They are never written again: they are what people have. A new format gets a folder of its own::
+``tests/formats/2`` was written by it with the program of commit e26822c, ``tests/formats/3`` and ``tests/formats/4``
+with the first ones that write these formats. They are never written again: they are what people have. A new format gets
+a folder of its own::
 
-    python -m tests.formats.write tests/formats/4
+    python -m tests.formats.write tests/formats/5
 """
 
 import io

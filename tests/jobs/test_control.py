@@ -281,7 +281,7 @@ def test_a_failure_says_in_one_sentence_what_to_change(home, error, expected):
         },
         {
             "model": {"embed_dim": 64},
-            "training": {"lr": 3e-4, "epochs": 7, "augment": "none", "threads": 2, "warmup": 0},
+            "training": {"lr": 3e-4, "epochs": 7, "flip": False, "erasing": False, "threads": 2, "warmup": 0},
         },
         {"model": {"drop_path": 0.1}, "training": {"keep": "last", "snapshots": 3, "seed": 4, "device": "cpu"}},
         {"data": {"train_images": 40, "val_images": 20, "seed": 9}, "training": {"label_smoothing": 0.0}},
@@ -323,7 +323,7 @@ def test_the_command_line_of_another_network_names_it_and_makes_the_same_run(mod
 )
 @pytest.mark.parametrize(
     "changed",
-    [{}, {"epochs": 3, "batch_size": 128, "lr": 3e-3, "augment": "standard", "device": "cpu", "seed": 5}],
+    [{}, {"epochs": 3, "batch_size": 128, "lr": 3e-3, "shift": True, "device": "cpu", "seed": 5}],
     ids=["as it is", "changed"],
 )
 def test_the_command_line_of_every_network_and_recipe_makes_the_same_run(model, recipe, changed):

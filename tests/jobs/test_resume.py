@@ -92,7 +92,7 @@ def told_truly(run: Run) -> None:
 
 
 @pytest.mark.parametrize(
-    "recipe", [{"keep": "validation", "resume_steps": 2}, {"keep": "training_loss", "augment": "none"}]
+    "recipe", [{"keep": "validation", "resume_steps": 2}, {"keep": "training_loss", "flip": False}]
 )
 def test_a_run_killed_before_any_of_its_files_is_in_place_goes_on_to_the_same_end(fork, home, recipe):
     whole = runs.create("whole", config(**recipe))

@@ -7,7 +7,7 @@ from streamlit.testing.v1 import AppTest
 
 from tests.helpers.unlabelled_runs import train_unlabelled
 from tests.pages.opening import open_page
-from vit.config import RECIPES
+from vit.config import AUGMENTATIONS, RECIPES
 
 
 @pytest.fixture(scope="module")
@@ -78,6 +78,8 @@ def test_the_train_page_offers_trainings_without_labels(home, method):
     assert "has no classes" in said(app)
     assert app.slider(key="epochs").value == RECIPES[method].epochs
     keys = {element.key for element in (*app.select_slider, *app.selectbox)}
-    assert ("local_crops" in keys, "swap_backgrounds" in keys, "mask_ratio" in keys, "augment" in keys) == (
-        (True, True, False, False) if method == "dino" else (False, False, True, True)
+    assert ("local_crops" in keys, "swap_backgrounds" in keys, "mask_ratio" in keys) == (
+        (True, True, False) if method == "dino" else (False, False, True)
     )
+    switches = {box.key for box in app.checkbox} & set(AUGMENTATIONS)
+    assert switches == ({"flip"} if method == "dino" else {"flip", "shift"})

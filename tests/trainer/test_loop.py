@@ -9,7 +9,7 @@ import torch
 
 from tests.conftest import tiny_config
 from vit import networks
-from vit.config import RECIPES, ReferenceConfig, RunConfig, TrainingConfig
+from vit.config import NO_AUGMENTATION, RECIPES, ReferenceConfig, RunConfig, TrainingConfig
 from vit.data import ImageData, Split
 from vit.data.batches import Batches
 from vit.trainer import (
@@ -57,7 +57,7 @@ def test_events_come_in_order_and_count_every_step():
 
 
 def test_the_default_recipe_learns_a_task_that_needs_the_positions():
-    events = list(fit(config(epochs=25, augment="none"), DATA))
+    events = list(fit(config(epochs=25, **NO_AUGMENTATION), DATA))
     assert max(event.val_accuracy for event in events if isinstance(event, Epoch)) > 0.9
 
 
@@ -263,7 +263,7 @@ def test_biases_norms_positions_and_the_class_token_do_not_decay():
 
 def test_a_loss_that_is_no_longer_finite_fails_with_advice_on_the_learning_rate():
     with pytest.raises(TrainingFailed, match="learning rate below 1"):
-        list(fit(config(lr=1.0, clip_norm=1000, epochs=200, augment="none"), broken(np.full(3, np.nan))))
+        list(fit(config(lr=1.0, clip_norm=1000, epochs=200, **NO_AUGMENTATION), broken(np.full(3, np.nan))))
 
 
 def broken(pixels) -> ImageData:

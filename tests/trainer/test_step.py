@@ -71,7 +71,7 @@ def stepper(network, **recipe) -> tuple[Stepper, torch.Tensor]:
     """A stepper, and the order of its first epoch."""
     training = TrainingConfig(**{"batch_size": 20, "device": "cpu"} | recipe)
     model, teacher = build_model(network, seed=0).train(), build_model(NETWORKS[3], seed=1)
-    settings = {"mean": (0.5,) * 3, "std": (0.5,) * 3, "augment": "standard", "recipe": training}
+    settings = {"mean": (0.5,) * 3, "std": (0.5,) * 3, "augment": True, "recipe": training}
     batches = Batches(DATA.train, batch_size=20, device="cpu", **settings)
     return Stepper(LabelObjective(model, batches, training, teacher), build_optimizer(model, training)), batches.order(
         1

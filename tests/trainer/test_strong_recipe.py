@@ -8,7 +8,7 @@ import torch
 import torch.nn.functional as F
 
 from tests.trainer.test_loop import DATA, cloned, config, interrupted, losses, told
-from vit.config import RECIPES, CNNConfig, RunConfig, TrainingConfig, ViTConfig
+from vit.config import NO_AUGMENTATION, RECIPES, CNNConfig, RunConfig, TrainingConfig, ViTConfig
 from vit.errors import RunError, SettingsError
 from vit.networks import Adapted, build_model
 from vit.trainer import Checkpoint, Epoch, Snapshot, TrainingFailed, fit
@@ -102,7 +102,7 @@ def test_distillation_is_its_definition(blank):
 def test_the_teacher_sees_the_same_crop_and_its_share_of_the_loss_is_the_recipe_s():
     seen, settings = (
         [],
-        config(epochs=1, batch_size=60, augment="standard", teacher="cnn", teacher_weight=0.3, blank_images=0.0),
+        config(epochs=1, batch_size=60, teacher="cnn", teacher_weight=0.3, blank_images=0.0),
     )
 
     class Watched(torch.nn.Linear):
@@ -204,7 +204,7 @@ def test_diversity_is_the_mean_correlation_of_the_heads_maps(pool):
 
 def test_the_penalty_makes_the_heads_of_a_layer_less_alike():
     def trained(weight: float) -> float:
-        settings = config(epochs=4, augment="none", diversity=weight)
+        settings = config(epochs=4, diversity=weight, **NO_AUGMENTATION)
         *_, last = (event for event in fit(settings, DATA) if isinstance(event, Epoch))
         model = build_model(settings.model)
         model.load_state_dict(last.weights)

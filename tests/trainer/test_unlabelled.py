@@ -35,7 +35,7 @@ def unlabelled(method: str, model: dict | None = None, **training) -> RunConfig:
 def objective(method: str, model: dict | None = None, **training) -> DinoObjective | MaskedObjective:
     settings = unlabelled(method, model, **training)
     network = networks.build_model(settings.model, seed=0)
-    batches = Batches(DATA.train, batch_size=20, device="cpu", mean=(0.5,) * 3, std=(0.5,) * 3, augment="standard")
+    batches = Batches(DATA.train, batch_size=20, device="cpu", mean=(0.5,) * 3, std=(0.5,) * 3, augment=True)
     built = build_objective(network, batches, settings.training)
     assert isinstance(built, DinoObjective | MaskedObjective)
     return built
@@ -48,6 +48,30 @@ def test_a_resume_equals_the_uninterrupted_training(method):
     assert [int(checkpoint.position["step"]) for _, checkpoint in checkpoints] == [1, 2, 3, 4]
     for index, checkpoint in checkpoints:
         assert told(fit(settings, DATA, resume=checkpoint)) == events[index:], checkpoint.position
+
+
+@pytest.mark.parametrize("method", METHODS)
+def test_flips_can_be_turned_off(method):
+    images = torch.from_numpy(DATA.val.images[:8]) / 255
+
+    def loss(**settings) -> float:
+        with torch.no_grad():
+            return objective(method, **settings).loss_of(images.clone(), torch.Generator().manual_seed(0)).item()
+
+    assert loss(flip=True) != loss(flip=False)
+    if method == "mae":
+        generator, it = torch.Generator().manual_seed(0), objective("mae")
+        noise = torch.rand(8, views.CROP_NOISE, generator=generator)
+        flipped = torch.stack([one.flip(2) if lot < 0.5 else one for one, lot in zip(images, noise[:, 4], strict=True)])
+        with torch.no_grad():
+            expected = it._error(it.batches.standardise(flipped), generator).item()
+        assert loss(flip=True, shift=False) == expected
+
+
+def test_what_a_method_gives_cannot_be_changed():
+    for method, name, value in (("dino", "shift", False), ("dino", "erasing", True), ("mae", "colour", True)):
+        with pytest.raises(SettingsError, match=f"{name} = {value} has no effect with learn_from = '{method}'"):
+            TrainingConfig(**RECIPES[method].model_dump() | {name: value})
 
 
 @pytest.mark.parametrize("method", METHODS)
@@ -172,6 +196,7 @@ def test_a_crop_of_the_whole_image_is_the_image():
     torch.testing.assert_close(views.crop(images, noise, 8, (1.0, 1.0)), images)
     flipped = torch.tensor([0.0, 0.5, 0.3, 0.7, 0.1]).expand(2, 5)
     torch.testing.assert_close(views.crop(images, flipped, 8, (1.0, 1.0)), images.flip(3))
+    torch.testing.assert_close(views.crop(images, flipped, 8, (1.0, 1.0), flip=False), images)
 
 
 def test_a_crop_is_cut_where_its_numbers_say():

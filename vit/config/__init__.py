@@ -29,25 +29,27 @@ from vit.config.model import (
 )
 from vit.config.recipes import RECIPES, default_recipe, recipe_of
 from vit.config.run import SCHEDULER_ID, Environment, RunConfig
+from vit.config.start import LAYER_DECAYS, StartConfig
 from vit.config.training import (
+    AUGMENTATIONS,
     BATCH_SIZES,
     EPOCHS,
-    LAYER_DECAYS,
+    GIVEN,
     LEARNING_RATES,
     LOCAL_CROPS,
     MASK_RATIOS,
+    NO_AUGMENTATION,
     SNAPSHOTS_MAX,
     STRONGER,
     SWAPPED_SHARES,
     VALIDATION_BATCH,
-    Augmentation,
     LearnFrom,
     Precision,
-    StartConfig,
     TrainingConfig,
 )
 
 __all__ = [
+    "AUGMENTATIONS",
     "AUTO_IMAGE_SIZE_MAX",
     "BATCH_SIZES",
     "DEPARTURES",
@@ -55,6 +57,7 @@ __all__ = [
     "DROPOUTS",
     "EPOCHS",
     "EVALUATED_SPLITS",
+    "GIVEN",
     "HEADS",
     "HEAD_DIMS",
     "IMAGE_SIZES",
@@ -64,6 +67,7 @@ __all__ = [
     "MASK_RATIOS",
     "MLP_RATIOS",
     "MODELS",
+    "NO_AUGMENTATION",
     "PATCH_SIZES",
     "RECIPES",
     "SCHEDULER_ID",
@@ -73,7 +77,6 @@ __all__ = [
     "VALIDATION_BATCH",
     "Activation",
     "AnyModelConfig",
-    "Augmentation",
     "CNNConfig",
     "DataConfig",
     "Departure",

@@ -8,7 +8,7 @@ from typing import Any, Final
 
 from vit.errors import SettingsError
 
-FORMAT: Final = 3
+FORMAT: Final = 4
 """Format of the runs that this program writes. It is increased when the same settings come to mean another network, or
 when a field or a file is renamed or removed. A new field needs no new format if its default keeps the old behaviour."""
 
@@ -66,5 +66,19 @@ def _from_2(settings: Settings) -> Settings:
     return settings | {"model": model, "training": training}
 
 
-_STEPS: dict[int, Callable[[Settings], Settings]] = {1: _from_1, 2: _from_2}
+def _from_3(settings: Settings) -> Settings:
+    training = settings.get("training", {})
+    if isinstance(training, dict) and training.get("augment", "standard") in ("standard", "none"):
+        training = dict(training)
+        on = training.pop("augment", "standard") == "standard"
+        method = training.get("learn_from")
+        # DINO cropped, flipped and recoloured its images whatever the setting was; MAE cropped and flipped them.
+        parts = {"flip": on, "shift": on, "colour": on and method != "mae", "erasing": on}
+        if method == "dino":
+            parts = dict.fromkeys(parts, True)
+        training |= parts | ({"erasing": False} if method in ("dino", "mae") else {})
+    return settings | {"training": training}
+
+
+_STEPS: dict[int, Callable[[Settings], Settings]] = {1: _from_1, 2: _from_2, 3: _from_3}
 """Upgrades from each format to the next."""

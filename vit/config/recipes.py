@@ -2,10 +2,12 @@
 
 from typing import Any
 
-from vit.config.training import LearnFrom, StartConfig, TrainingConfig
+from vit.config.start import StartConfig
+from vit.config.training import NO_AUGMENTATION, LearnFrom, TrainingConfig
 
 UNLABELLED: dict[str, Any] = {
     "blank_images": 0.0,
+    "erasing": False,
     "epochs": 50,
     "weight_decay": 0.05,
     "keep": "last",
@@ -23,7 +25,7 @@ RECIPES = {
         label_smoothing=0.0,
         clip_norm=0.0,
         drop_last=True,
-        augment="none",
+        **NO_AUGMENTATION,
         blank_images=0.0,
         keep="training_loss",
         snapshots=5,  # of 52 million weights each
@@ -33,7 +35,7 @@ RECIPES = {
     "frozen": TrainingConfig(epochs=10, lr=2e-3, weight_decay=0.0, snapshots=5),
     # With a learning rate of 1e-3, DINO's teacher becomes uniform on scenes and stays so.
     "dino": TrainingConfig(**UNLABELLED, learn_from="dino", lr=3e-4),
-    "mae": TrainingConfig(**UNLABELLED, learn_from="mae", lr=1e-3, betas=(0.9, 0.95)),
+    "mae": TrainingConfig(**UNLABELLED, learn_from="mae", colour=False, lr=1e-3, betas=(0.9, 0.95)),
 }
 """Recipes by their ``--recipe`` name: the default, the course report's (see vit.reference), one for few images (with a
 teacher it is stronger still), the recipes for fine-tuning all weights and for training only the head, and those without

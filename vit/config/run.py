@@ -12,7 +12,8 @@ from vit.config.base import Settings
 from vit.config.data import DataConfig
 from vit.config.format import FORMAT, upgrade
 from vit.config.model import AnyModelConfig, TransformerConfig, ViTConfig
-from vit.config.training import StartConfig, TrainingConfig
+from vit.config.start import StartConfig
+from vit.config.training import TrainingConfig
 from vit.errors import SettingsError
 from vit.paths import OWNER, RUN_NAME
 from vit.support.untrusted_text import check_unicode
@@ -52,7 +53,7 @@ class RunConfig(Settings):
         extended: the numbers of epochs that the run had before it was resumed with more of them, in order.
     """
 
-    format: Literal[3] = FORMAT
+    format: Literal[4] = FORMAT
     model: AnyModelConfig = ViTConfig()
     data: DataConfig = DataConfig()
     training: TrainingConfig = TrainingConfig()

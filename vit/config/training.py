@@ -1,4 +1,4 @@
-"""Settings of a training, and the recipes."""
+"""Settings of a training."""
 
 from typing import Annotated, Any, Literal, Self, get_args
 
@@ -10,7 +10,6 @@ from vit.paths import RUN_NAME
 
 EPOCHS = range(1, 201)
 BATCH_SIZES = (8, 16, 32, 64, 128, 256, 512)
-LAYER_DECAYS = (0.5, 0.65, 0.75, 0.85, 1.0)
 LEARNING_RATES = (1e-4, 2e-4, 3e-4, 5e-4, 1e-3, 2e-3, 3e-3, 5e-3)
 PROCESSES_MAX = 64
 SNAPSHOTS_MAX = 20
@@ -18,7 +17,6 @@ VALIDATION_BATCH = {"cpu": 256, "cuda": 1024, "mps": 256}
 """Batch size of the validation, by device."""
 Device = Literal["auto", "cpu", "cuda", "mps"]
 Keep = Literal["validation", "training_loss", "last"]
-Augmentation = Literal["standard", "none"]
 Schedule = Literal["cosine", "constant"]
 Precision = Literal["auto", "float32", "bfloat16"]
 Optimizer = Literal["adamw", "muon"]
@@ -39,7 +37,11 @@ STRONGER: dict[str, tuple] = {
     "diversity": (0.0, 0.01, 0.03, 0.1, 0.3, 1.0),
 }
 """The values that are offered for the settings of a stronger recipe, apart from the teacher."""
+AUGMENTATIONS = ("flip", "shift", "colour", "erasing")
+"""The switches of the augmentation, in the order in which it is applied."""
+NO_AUGMENTATION = dict.fromkeys(AUGMENTATIONS, False)
 ONLY_WITH_LABELS: dict[str, Any] = {
+    "erasing": False,
     "mixup": 0.0,
     "cutmix": 0.0,
     "randaugment": 0,
@@ -51,6 +53,12 @@ ONLY_WITH_LABELS: dict[str, Any] = {
 }
 """Settings that concern a training with labels, with the value that turns each off."""
 LearnFrom = Literal["labels", "dino", "mae"]
+GIVEN: dict[LearnFrom, dict[str, Any]] = {
+    "labels": {},
+    "dino": ONLY_WITH_LABELS | {"shift": True, "colour": True},
+    "mae": ONLY_WITH_LABELS | {"colour": False},
+}
+"""Settings that what a training learns from leaves no choice about; DINO always crops and recolours its images."""
 LOCAL_CROPS = range(0, 9)
 SWAPPED_SHARES = (0.0, 0.5, 0.8, 1.0)
 MASK_RATIOS = (0.5, 0.6, 0.75, 0.9)
@@ -140,14 +148,36 @@ class TrainingConfig(Settings):
             description="Leave out the last, incomplete batch, in training and in validation",
         ),
     ] = False
-    augment: Annotated[
-        Augmentation,
+    flip: Annotated[
+        bool,
         Field(
-            title="Augmentation",
-            description="Random flips, shifts, colour changes and erasing of training images, or none",
-            json_schema_extra={"choices": {"standard": "Standard", "none": "None"}},
+            title="Flips",
+            description="Mirror half of the training images left to right, in each epoch others; turn this off where "
+            "classes are mirror images of each other, such as arrows to the left and to the right",
         ),
-    ] = "standard"
+    ] = True
+    shift: Annotated[
+        bool,
+        Field(
+            title="Shifts",
+            description="Shift each training image by up to an eighth of its side, in each epoch elsewhere; with MAE, "
+            "enlarge a part of it",
+        ),
+    ] = True
+    colour: Annotated[
+        bool,
+        Field(
+            title="Colour changes",
+            description="Change brightness, contrast and saturation of each training image by up to a fifth",
+        ),
+    ] = True
+    erasing: Annotated[
+        bool,
+        Field(
+            title="Erasing",
+            description="Fill a rectangle of a quarter of the training images with their mean colour",
+        ),
+    ] = True
     seed: Annotated[
         int,
         Field(
@@ -373,6 +403,11 @@ class TrainingConfig(Settings):
     ] = 0.0
 
     @property
+    def augmentations(self) -> tuple[str, ...]:
+        """The switches of :data:`AUGMENTATIONS` that are on."""
+        return tuple(name for name in AUGMENTATIONS if getattr(self, name))
+
+    @property
     def mixes(self) -> bool:
         """Whether images are mixed."""
         return bool(self.mixup or self.cutmix)
@@ -389,12 +424,11 @@ class TrainingConfig(Settings):
                 f"learn_from = {self.learn_from!r} trains in one process, and processes is {self.processes}: choose "
                 "processes = 1, or learn_from = 'labels'."
             )
-        if not self.labelled:
-            for name, off in ONLY_WITH_LABELS.items():
-                if (value := getattr(self, name)) != off:
-                    raise SettingsError(
-                        f"{name} = {value!r} has no effect with learn_from = {self.learn_from!r}: leave it at {off!r}."
-                    )
+        for name, given in GIVEN[self.learn_from].items():
+            if (value := getattr(self, name)) != given:
+                raise SettingsError(
+                    f"{name} = {value!r} has no effect with learn_from = {self.learn_from!r}: leave it at {given!r}."
+                )
         return self
 
     @property
@@ -411,40 +445,3 @@ class TrainingConfig(Settings):
         if self.precision != "auto":
             return self.precision
         return "bfloat16" if device == "cuda" else "float32"
-
-
-class StartConfig(Settings):
-    """Where a fine-tuning starts: the weights of an earlier run in place of random ones.
-
-    The run is read once, at the first step; a resume does not need it.
-    """
-
-    run: Annotated[
-        str,
-        Field(
-            pattern=rf"^{RUN_NAME.pattern}$",
-            title="Start from",
-            description="Fine-tune this run: start from its network and its weights",
-        ),
-    ]
-    frozen: Annotated[
-        bool,
-        Field(title="Train only the head", description="Train only the classification head and freeze the rest"),
-    ] = False
-    # The name is timm's; Clark et al. 2020.
-    layer_decay: Annotated[
-        float,
-        Field(
-            ge=0.1,
-            le=1,
-            title="Layer-wise decay",
-            description="Learning rate of a block divided by that of the next block",
-            json_schema_extra={"choices": {1.0: "One rate for all"}},
-        ),
-    ] = 1.0
-
-    @model_validator(mode="after")
-    def _decays_trained_layers(self) -> Self:
-        if self.frozen and self.layer_decay != 1:
-            raise SettingsError("layer_decay has no effect with frozen, which trains no blocks: leave one of them out.")
-        return self

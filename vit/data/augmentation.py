@@ -33,19 +33,21 @@ def augment(images: Tensor, generator: torch.Generator) -> Tensor:
     return erase(jitter(move(images, noise[:, :3]), noise[:, 3:6]), noise[:, 6:])
 
 
-def move(images: Tensor, noise: Tensor) -> Tensor:
+def move(images: Tensor, noise: Tensor, *, flip: bool = True, shift: bool = True) -> Tensor:
     """Flip half of the images, and shift each with mirrored borders; any dtype (b c h w)."""
     b, c, h, w = images.shape
-    rows = _mirrored(h, noise[:, 0])  # (b h)
-    columns = _mirrored(w, noise[:, 1])
-    columns = torch.where(noise[:, 2, None] < 0.5, columns.flip(1), columns)
+    reach = SHIFT if shift else 0.0
+    rows = _mirrored(h, noise[:, 0], reach)  # (b h)
+    columns = _mirrored(w, noise[:, 1], reach)
+    if flip:
+        columns = torch.where(noise[:, 2, None] < 0.5, columns.flip(1), columns)
     index = (rows[:, :, None] * w + columns[:, None]).view(b, 1, h * w)
     return images.flatten(2).gather(2, index.expand(b, c, h * w)).view(b, c, h, w)
 
 
-def _mirrored(size: int, noise: Tensor) -> Tensor:
-    """Return the indices (b, size) of each image's window, mirrored at the borders."""
-    reach = max(1, round(size * SHIFT))
+def _mirrored(size: int, noise: Tensor, share: float) -> Tensor:
+    """Return the indices (b, size) of each image's window, which is shifted by this share at most, and mirrored."""
+    reach = max(1, round(size * share)) if share else 0
     offset = (noise * (2 * reach + 1)).long().clamp_(max=2 * reach) - reach
     index = torch.arange(size, device=noise.device) + offset[:, None]
     return (size - 1) - ((size - 1) - index.abs()).abs()

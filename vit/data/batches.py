@@ -73,10 +73,11 @@ class Batches:
         device: device of the batches.
         mean: mean of each channel.
         std: standard deviation of each channel.
-        augment: ``standard`` or ``none``.
+        augment: whether the images are augmented as ``recipe`` says.
         seed: seed of order and augmentation.
         drop_last: whether an incomplete last batch is left out.
-        recipe: RandAugment, repeated augmentation, mixing and blank images; None for none of them.
+        recipe: what the augmentation consists of, and whether images are repeated, mixed and blanked; by default that
+            of :class:`vit.config.TrainingConfig`.
 
     Attributes:
         resident: whether all images are in GPU memory, so that batches are made without the host.
@@ -91,7 +92,7 @@ class Batches:
         device: torch.device | str,
         mean: Sequence[float],
         std: Sequence[float],
-        augment: str = "none",
+        augment: bool = False,
         seed: int = 0,
         drop_last: bool = False,
         recipe: TrainingConfig | None = None,
@@ -99,7 +100,7 @@ class Batches:
         self.device = torch.device(device)
         self._recipe = recipe or TrainingConfig()
         self.batch_size = batch_size
-        self.augment = augment == "standard"
+        self.augment = augment and bool(self._recipe.augmentations)
         self.generator = torch.Generator(self.device if self.device.type == "cuda" else "cpu")
         self._seed = seed
         self._mean, self._std = _channels(mean, self.device), _channels(std, self.device)
@@ -199,14 +200,19 @@ class Batches:
 
     def _prepared(self, images: Tensor, noise: Tensor | None) -> Tensor:
         """Augment images, uint8 (b c h w), as the recipe says, and normalise them."""
-        count, magnitude = self._recipe.randaugment, self._recipe.magnitude
-        if self.augment and noise is not None:
-            images = move(images, noise[:, :3])
+        if noise is None:
+            return _normalise(images, self._mean, self._std)
+        recipe, augmented = self._recipe, self.augment
+        count, magnitude = recipe.randaugment, recipe.magnitude
+        if augmented and (recipe.flip or recipe.shift):
+            images = move(images, noise[:, :3], flip=recipe.flip, shift=recipe.shift)
         images = images.to(torch.float32).mul_(1 / 255)
-        if count and noise is not None:
+        if count:
             images = randaugment(images, noise[:, NOISE : NOISE + 2 * count].unflatten(1, (count, 2)), magnitude)
-        if self.augment and noise is not None:
-            images = erase(jitter(images, noise[:, 3:6]), noise[:, 6:NOISE])
+        if augmented and recipe.colour:
+            images = jitter(images, noise[:, 3:6])
+        if augmented and recipe.erasing:
+            images = erase(images, noise[:, 6:NOISE])
         return images.sub_(self._mean).div_(self._std)
 
     def in_order(self, part: Callable[[int], slice] = lambda _: ALL) -> Iterator[tuple[Tensor, Tensor]]:

@@ -27,7 +27,7 @@ _LUMA = (0.299, 0.587, 0.114)  # ITU-R BT.601, as in Pillow's greyscale
 _BLUR = (1 / 16, 4 / 16, 6 / 16, 4 / 16, 1 / 16)  # binomial: a standard deviation of one pixel
 
 
-def crop(images: Tensor, noise: Tensor, size: int, area: tuple[float, float]) -> Tensor:
+def crop(images: Tensor, noise: Tensor, size: int, area: tuple[float, float], *, flip: bool = True) -> Tensor:
     """Cut a random rectangle out of each image, flip half of them, and resize them bilinearly.
 
     Args:
@@ -35,6 +35,7 @@ def crop(images: Tensor, noise: Tensor, size: int, area: tuple[float, float]) ->
         noise: random numbers in [0, 1), (b, :data:`CROP_NOISE`): area, aspect, row, column, flip.
         size: side of the result in pixels.
         area: smallest and largest share of the image's area.
+        flip: whether half of them are flipped.
 
     Returns:
         float32 (b c size size).
@@ -45,7 +46,8 @@ def crop(images: Tensor, noise: Tensor, size: int, area: tuple[float, float]) ->
     height, width = (share / aspect).sqrt().clamp(max=1), (share * aspect).sqrt().clamp(max=1)
     rows = (1 - height) * (2 * noise[:, 2] - 1)  # centres, in coordinates from -1 to 1
     columns = (1 - width) * (2 * noise[:, 3] - 1)
-    width = torch.where(noise[:, 4] < 0.5, -width, width)
+    if flip:
+        width = torch.where(noise[:, 4] < 0.5, -width, width)
     pixel = (2 * torch.arange(size, device=images.device) + 1) / size - 1
     y = rows[:, None] + height[:, None] * pixel  # (b size)
     x = columns[:, None] + width[:, None] * pixel

@@ -148,10 +148,7 @@ class _Loop:
             "seed": self.recipe.seed,
         }
         batch, drop_last = self.recipe.batch_size, self.recipe.drop_last
-        augment = self.recipe.augment
-        self.train = Batches(
-            train, batch_size=batch, drop_last=drop_last, augment=augment, recipe=self.recipe, **common
-        )
+        self.train = Batches(train, batch_size=batch, drop_last=drop_last, augment=True, recipe=self.recipe, **common)
         # With drop_last, the validation images that are dropped depend on the batch size, so it must be the recipe's.
         val_batch = batch if drop_last else VALIDATION_BATCH[self.device.type] * world.size
         self.val = Batches(val, batch_size=val_batch, drop_last=drop_last, **common)

@@ -30,6 +30,7 @@ from tests.jobs.test_stop import stop_at
 from tests.pages.opening import open_page
 from vit import data, jobs, runs
 from vit.config import (
+    AUGMENTATIONS,
     DEPARTURES,
     DEPTHS,
     HEADS,
@@ -503,12 +504,27 @@ def test_a_recipe_sets_the_controls_and_brings_its_other_settings(home):
     app.segmented_control(key="recipe").set_value("course").run()
     assert set_up(app).training == RECIPES["course"]
     assert app.select_slider(key="batch").value == 16
-    assert app.selectbox(key="augment").value == "none"
+    assert not any(app.checkbox(key=name).value for name in AUGMENTATIONS)
     said = " ".join(caption.value for caption in app.caption)
     assert recipe_words(RECIPES["course"]) in said
     assert "lowest running training loss" in said
     app.segmented_control(key="recipe").set_value("standard").run()
     assert set_up(app).training == TrainingConfig()
+
+
+def test_each_part_of_the_augmentation_is_a_switch_of_its_own(home):
+    app = open_page("train", flip="false", erasing="nonsense")
+    assert [box.label for box in app.checkbox if box.key in AUGMENTATIONS] == [
+        words.title(TrainingConfig, name) for name in AUGMENTATIONS
+    ]
+    assert set_up(app).training == TrainingConfig(flip=False)
+    app.checkbox(key="colour").uncheck().run()
+    assert set_up(app).training == TrainingConfig(flip=False, colour=False)
+    assert app.code[0].value == "python -m vit train --no-flip --no-colour"
+    said = " ".join(caption.value for caption in app.caption)
+    assert "augmented by shifts and erasing" in said
+    app.segmented_control(key="recipe").set_value("course").run()
+    assert "no augmentation" in " ".join(caption.value for caption in app.caption)
 
 
 def test_a_recipe_can_be_changed_and_stays_when_the_network_changes(home):

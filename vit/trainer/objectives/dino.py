@@ -204,7 +204,7 @@ class DinoObjective(UnlabelledObjective):
             place, colours, *background = own.split(widths, dim=1)
             size, area = (self.model.config.image_size, GLOBAL_AREA) if index < 2 else (self.local_size, LOCAL_AREA)
             scene = views.swap_backgrounds(images, masks, background[0], swapped) if swapped else images
-            crop = views.crop(scene, place, size, area)
+            crop = views.crop(scene, place, size, area, flip=self.recipe.flip)
             # DINO's probabilities: the first large crop is blurred, and only the second is solarised.
             blur, solarise = ((1.0, 0.0), (0.1, 0.2))[index] if index < 2 else (0.5, 0.0)
             crop = views.recolour(crop, colours, blur=blur, solarise=solarise, hue=hue)

@@ -140,10 +140,14 @@ class MaskedObjective(UnlabelledObjective):
         return {"decoder": self.decoder}
 
     def loss_of(self, images: Tensor, generator: torch.Generator) -> Tensor:
-        """Return the error on the hidden patches of random crops, or of the whole images without augmentation."""
-        if self.recipe.augment == "standard":
+        """Return the error on the hidden patches of random crops, of flipped images, or of the images themselves."""
+        flip, shift = self.recipe.flip, self.recipe.shift
+        if flip or shift:
             noise = draw(generator, len(images), views.CROP_NOISE, device=images.device)
-            images = views.crop(images, noise, images.shape[-1], CROP_AREA)
+            if shift:
+                images = views.crop(images, noise, images.shape[-1], CROP_AREA, flip=flip)
+            else:
+                images = torch.where(noise[:, 4, None, None, None] < 0.5, images.flip(-1), images)
         return self._error(self.batches.standardise(images), generator)
 
     def measure(self, images: Tensor, generator: torch.Generator) -> dict[str, float]:
