@@ -19,7 +19,7 @@ from vit import plots
 from vit.cost.counts import count
 from vit.errors import UserError
 from vit.runs import Run
-from vit.runs.divergence import is_diverged
+from vit.runs.learning import verdict
 from vit.support.untrusted_text import in_cell
 
 if TYPE_CHECKING:
@@ -317,8 +317,8 @@ elif not run.status.validated and not run.config.published:
         "This run was stopped before its first validation, so its weights are barely trained.",
         icon=":material/warning:",
     )
-elif is_diverged(run.status):
-    st.warning(plain(run.status.message), icon=":material/trending_up:")
+elif verdict(run.status):
+    st.warning(plain(run.status.warning or run.status.message), icon=":material/trending_flat:")
 elif run.state in ("stopped", "failed"):
     st.caption(f":material/stop_circle: This run ended early, after epoch {run.status.epoch}.")
 try:

@@ -101,8 +101,8 @@ def show_gaps(chosen: list[Run], epochs: dict[str, list[dict]], x: str) -> None:
             st.markdown("**What the gap means**")
             st.caption(
                 "A curve that rises above zero while validation accuracy stays flat shows overfitting: the network "
-                "memorises its training images. Below zero, training images are harder: they are augmented, and their "
-                "accuracy is measured during the epoch, not at its end."
+                "memorises its training images. Below zero, training images are harder, if they are augmented, and "
+                "their accuracy is measured during the epoch, not at its end."
             )
             for run in chosen:
                 st.markdown(f"- **{plain(run.name)}**: {gap_sentence(summary(run))}")

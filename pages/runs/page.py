@@ -11,7 +11,7 @@ from pages.ui import polling
 from pages.ui.dependence import PART as DEPENDENCE
 from pages.ui.downloads import plotly_config
 from pages.ui.link_state import settle
-from pages.ui.run_words import BADGES, DIVERGED
+from pages.ui.run_words import state_words
 from pages.ui.text import plain
 from pages.ui.wording import size
 from vit import plots
@@ -51,7 +51,8 @@ COLUMNS = {
         format="%.0f%%", help=f"{MEANING} A dash: not measured; the Heads page measures it."
     ),
     "Training accuracy": st.column_config.NumberColumn(
-        format="%.1f%%", help="Mean accuracy on the augmented training images during the same epoch."
+        format="%.1f%%",
+        help="Mean accuracy on the training images, augmented if the recipe says so, during the same epoch.",
     ),
     NEIGHBOURS: st.column_config.NumberColumn(
         format="%.1f%%",
@@ -66,7 +67,7 @@ COLUMNS = {
 
 def row(run: Summary, place: int | None) -> dict:
     """Return a run as a row of the table; ``place`` is its place in the queue if it waits."""
-    state = (DIVERGED if run.diverged else BADGES[run.state])[0]
+    state = state_words(run.state, run.verdict)
     return {
         "Run": run.name,
         "State": state if place is None else f"{state}, number {place}",

@@ -175,6 +175,8 @@ def show_state(run: Run, status: runs.Status) -> None:
         sentence = queue_sentence(run) if waits else plain(access.without_paths(status.message))
         st.markdown(sentence, width="stretch")
         show_action(run, status)
+    if status.warning not in status.message:
+        st.warning(plain(status.warning), icon=":material/trending_flat:")
     if status.state in runs.ACTIVE:
         share = status.step / status.steps_total if status.steps_total else 0.0
         of_epochs = f"Epoch {min(status.epoch + 1, run.config.training.epochs)} of {run.config.training.epochs}"
@@ -336,7 +338,7 @@ def loss_words(training: TrainingConfig) -> str:
             "1: a constant grey patch has the error 1."
         )
     parts = [
-        "on augmented images" if training.augmentations or training.randaugment else "",
+        "on augmented images" if training.augments else "",
         "on mixed images" if training.mixes else "",
         "with softened labels" if training.label_smoothing else "",
         "with the answers of the teacher as part of it" if training.teacher else "",

@@ -1,8 +1,8 @@
 """Labels for the states and origins of runs."""
 
 from pages.ui.text import BadgeColor
-from vit.runs import Status
-from vit.runs.divergence import is_diverged
+from vit.runs import State, Status
+from vit.runs.learning import DIVERGED, NOTHING_LEARNED, verdict
 
 BADGES: dict[str, tuple[str, str, BadgeColor]] = {
     "queued": ("Waiting", ":material/hourglass_empty:", "orange"),
@@ -11,12 +11,24 @@ BADGES: dict[str, tuple[str, str, BadgeColor]] = {
     "stopped": ("Stopped", ":material/stop_circle:", "gray"),
     "failed": ("Failed", ":material/error:", "red"),
 }
-DIVERGED: tuple[str, str, BadgeColor] = ("Diverged", ":material/trending_up:", "red")
+VERDICTS: dict[str, tuple[str, str, BadgeColor]] = {
+    DIVERGED: (DIVERGED, ":material/trending_up:", "red"),
+    NOTHING_LEARNED: (NOTHING_LEARNED, ":material/trending_flat:", "orange"),
+}
+"""Badges of runs that do not learn."""
 
 
 def badge(status: Status) -> tuple[str, str, BadgeColor]:
     """Return the label, the icon and the colour of a run's state."""
-    return DIVERGED if is_diverged(status) else BADGES[status.state]
+    found = verdict(status)
+    return VERDICTS[found] if found and status.state in ("finished", "stopped") else BADGES[status.state]
+
+
+def state_words(state: State, found: str) -> str:
+    """Return a run's state with the :func:`vit.runs.learning.verdict` on it, such as "Training, nothing learned"."""
+    if found and state in ("finished", "stopped"):
+        return found
+    return f"{BADGES[state][0]}, {found.lower()}" if found else BADGES[state][0]
 
 
 SHIPPED_WORDS = "This run came with the project. In a git clone, git can restore it."

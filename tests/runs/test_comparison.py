@@ -118,11 +118,12 @@ def test_a_value_is_shown_as_text(setting, value, words):
 
 @pytest.mark.parametrize(
     ("train", "words"),
-    [(0.95, "it overfits:"), (0.75, "overfits slightly"), (0.7, "as well on new"), (0.5, "augmented")],
+    [(0.95, "it overfits:"), (0.75, "overfits slightly"), (0.7, "as well on new"), (0.5, "augmented and")],
 )
 def test_the_gap_is_explained_in_a_sentence(trained, train, words):
     run = replace(summary(runs.find_run("tiny")), val_accuracy=0.7, train_accuracy=train, best_epoch=3)
     assert words in gap_sentence(run)
+    assert "augmented" not in gap_sentence(replace(run, augmented=False))
     assert "70.0% in validation at epoch 3" in gap_sentence(run)
 
 

@@ -11,6 +11,7 @@ from vit.jobs import queue
 from vit.paths import checkpoints_dir
 from vit.runs import Run
 from vit.runs.dependence import read_dependence
+from vit.runs.learning import verdict
 from vit.support.files import free_bytes
 
 
@@ -95,6 +96,8 @@ def _row(run: Run, place: int | None) -> dict[str, Any]:
         "state": status.state,
         "place": place,
         "message": status.message,
+        "warning": status.warning,
+        "verdict": verdict(status),
         "created": config.created,
         "dataset": config.data.source,
         "model": config.model.name,
@@ -115,7 +118,8 @@ def _line(row: dict[str, Any]) -> str:
     score = "-" if row["val_accuracy"] is None else f"{row['val_accuracy']:.4f}"
     epochs = f"{'published':15}" if row["published"] else f"epoch {row['epoch']:>4}/{row['epochs']:<4}"
     kind = "" if row["learn_from"] == "labels" else "  k-NN accuracy"
-    return f"{row['run']:32} {state:9} {epochs} {score:>6} {_megabytes(row['size_bytes']):>10}{kind}"
+    remark = f"  {row['verdict'].lower()}" if row["verdict"] else ""
+    return f"{row['run']:32} {state:9} {epochs} {score:>6} {_megabytes(row['size_bytes']):>10}{kind}{remark}"
 
 
 def _megabytes(size: int) -> str:

@@ -27,21 +27,16 @@ from vit.config.model import (
     ViTConfig,
     default_patch_size,
 )
+from vit.config.offered import BATCH_SIZES, EPOCHS, LEARNING_RATES, MASK_RATIOS, STRONGER, SWAPPED_SHARES
 from vit.config.recipes import RECIPES, default_recipe, recipe_of
 from vit.config.run import SCHEDULER_ID, Environment, RunConfig
 from vit.config.start import LAYER_DECAYS, StartConfig
 from vit.config.training import (
     AUGMENTATIONS,
-    BATCH_SIZES,
-    EPOCHS,
     GIVEN,
-    LEARNING_RATES,
     LOCAL_CROPS,
-    MASK_RATIOS,
     NO_AUGMENTATION,
     SNAPSHOTS_MAX,
-    STRONGER,
-    SWAPPED_SHARES,
     VALIDATION_BATCH,
     LearnFrom,
     Precision,

@@ -1,6 +1,6 @@
 """Settings of a training."""
 
-from typing import Annotated, Any, Literal, Self, get_args
+from typing import Annotated, Any, Literal, Self
 
 from pydantic import Field, model_validator
 
@@ -8,9 +8,6 @@ from vit.config.base import Settings
 from vit.errors import SettingsError
 from vit.paths import RUN_NAME
 
-EPOCHS = range(1, 201)
-BATCH_SIZES = (8, 16, 32, 64, 128, 256, 512)
-LEARNING_RATES = (1e-4, 2e-4, 3e-4, 5e-4, 1e-3, 2e-3, 3e-3, 5e-3)
 PROCESSES_MAX = 64
 SNAPSHOTS_MAX = 20
 VALIDATION_BATCH = {"cpu": 256, "cuda": 1024, "mps": 256}
@@ -21,22 +18,6 @@ Schedule = Literal["cosine", "constant"]
 Precision = Literal["auto", "float32", "bfloat16"]
 Optimizer = Literal["adamw", "muon"]
 Distillation = Literal["soft", "hard"]
-STRONGER: dict[str, tuple] = {
-    "mixup": (0.0, 0.1, 0.2, 0.4, 0.8, 1.0),
-    "cutmix": (0.0, 0.5, 1.0),
-    "mix_probability": (0.1, 0.25, 0.5, 0.75, 1.0),
-    "randaugment": (0, 1, 2, 3),
-    "magnitude": (3.0, 5.0, 7.0, 9.0, 12.0, 15.0),
-    "repeats": (1, 2, 3),
-    "average": (0.0, 0.9, 0.98, 0.99, 0.995, 0.999),
-    "distillation": get_args(Distillation),
-    "teacher_weight": (0.1, 0.3, 0.5, 0.7, 0.9, 1.0),
-    "temperature": (1.0, 2.0, 3.0, 4.0, 6.0),
-    "optimizer": get_args(Optimizer),
-    "blank_images": (0.0, 0.02, 0.04, 0.1),
-    "diversity": (0.0, 0.01, 0.03, 0.1, 0.3, 1.0),
-}
-"""The values that are offered for the settings of a stronger recipe, apart from the teacher."""
 AUGMENTATIONS = ("flip", "shift", "colour", "erasing")
 """The switches of the augmentation, in the order in which it is applied."""
 NO_AUGMENTATION = dict.fromkeys(AUGMENTATIONS, False)
@@ -60,8 +41,6 @@ GIVEN: dict[LearnFrom, dict[str, Any]] = {
 }
 """Settings that what a training learns from leaves no choice about; DINO always crops and recolours its images."""
 LOCAL_CROPS = range(0, 9)
-SWAPPED_SHARES = (0.0, 0.5, 0.8, 1.0)
-MASK_RATIOS = (0.5, 0.6, 0.75, 0.9)
 
 
 class TrainingConfig(Settings):
@@ -406,6 +385,11 @@ class TrainingConfig(Settings):
     def augmentations(self) -> tuple[str, ...]:
         """The switches of :data:`AUGMENTATIONS` that are on."""
         return tuple(name for name in AUGMENTATIONS if getattr(self, name))
+
+    @property
+    def augments(self) -> bool:
+        """Whether training images are changed at random before the network sees them."""
+        return bool(self.augmentations or self.randaugment) or not self.labelled
 
     @property
     def mixes(self) -> bool:

@@ -275,6 +275,7 @@ def _ended(status: Status, *, has_weights: bool) -> Status:
     best = status.best and {key: value for key, value in status.best.items() if _is_number(value)}
     message, device = status.message[:_MESSAGE_MAX], status.device[:_MESSAGE_MAX]
     changes = {"pid": None, "ticket": 0, "validated": validated, "best": best, "message": message, "device": device}
+    changes |= {"warning": status.warning[:_MESSAGE_MAX]}
     if status.state in runs.ACTIVE:
         changes |= {"state": "stopped", "message": f"Packed after {status.epoch} complete epochs."}
     return status.model_copy(update=changes)

@@ -184,7 +184,8 @@ class Card:
         if CURVES in self.pictures:
             yield "## Curves"
             yield f"![Loss by step, and accuracy by epoch, in training and validation]({CURVES})"
-            yield "Training loss and accuracy are means over an epoch, on augmented images, while the weights change."
+            augmented = "on augmented images, " if self.config.training.augments else ""
+            yield f"Training loss and accuracy are means over an epoch, {augmented}while the weights change."
 
     def _attention(self) -> Iterator[str]:
         if self.dependence or ATTENTION in self.pictures:

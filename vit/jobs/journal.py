@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any
 from vit import runs
 from vit.config import words
 from vit.errors import UserError
-from vit.runs import Run
+from vit.runs import Run, learning
 from vit.support.untrusted_text import bare
 
 if TYPE_CHECKING:
@@ -114,13 +114,19 @@ class Journal:
             self.status = self.status.model_copy(update={"best": event.best, "validated": True})
         save_resume(self.path, event.checkpoint)
         measures = "".join(f"{name.replace('_', ' ')} {value:.4f}, " for name, value in event.measures.items())
-        self.update(epoch=event.epoch, step=event.step, message=f"{event.epoch} of {epochs} epochs done.")
+        best, before = self.status.best or {}, self.status.warning
+        warning = learning.describe(self.run.config, line, guessing=self.status.guessing, best=best)
+        message = f"{event.epoch} of {epochs} epochs done."
+        self.update(epoch=event.epoch, step=event.step, message=message, warning=warning)
         accuracy = words.accuracy(self.run.config.training, start=False)
         self.log(
             f"epoch {event.epoch} of {epochs}: loss {event.train_loss:.4f}, validation loss {event.val_loss:.4f}, "
             f"{accuracy} {event.val_accuracy:.4f}, {measures}{event.seconds:.1f} s{', kept' if event.kept else ''}"
         )
         self.report(event)
+        if warning and learning.begins(warning) != learning.begins(before):
+            self.log(warning)
+            self.report(warning)
 
     def checkpoint(self, event: "Checkpoint") -> None:
         """Write a resume checkpoint within an epoch; at step 0 of a fine-tuning, also the initial weights."""

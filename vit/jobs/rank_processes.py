@@ -21,7 +21,7 @@ from typing import TYPE_CHECKING, Any
 from vit import runs
 from vit.distributed import RankFailed
 from vit.paths import project_root
-from vit.runs import Run, failures
+from vit.runs import Run, failures, learning
 
 if TYPE_CHECKING:
     from torch.distributed.elastic.multiprocessing.errors import ChildFailedError
@@ -156,13 +156,16 @@ def _reporting(run: Run, report: Callable[[Any], None] | None) -> Iterator[None]
         return metrics.stat().st_size if metrics.is_file() else 0
 
     def follow(report: Callable[[Any], None], offset: int, message: str) -> None:
-        last = False
+        last, warning = False, ""
         while not last:
             last = ended.wait(POLL_SECONDS)
             status = runs.read_status(run.path)
             if status.message != message and not status.message.endswith("epochs done."):
                 report(status.message)
             message = status.message
+            if status.warning and learning.begins(status.warning) != warning:
+                report(status.warning)
+            warning = learning.begins(status.warning)
             lines, offset = run.metrics(min(offset, size()))  # a resume cuts the file
             for line in lines:
                 report(SimpleNamespace(**line))

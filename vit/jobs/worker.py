@@ -21,8 +21,7 @@ from vit.jobs import queue, rank_processes
 from vit.jobs.dependence import measure_after_training
 from vit.jobs.journal import STATUS_EVERY, Journal
 from vit.paths import data_dir
-from vit.runs import Run, Status, failures, finetune, teachers
-from vit.runs.divergence import describe_divergence
+from vit.runs import Run, Status, failures, finetune, learning, teachers
 from vit.support import hardware, heap
 
 if TYPE_CHECKING:
@@ -100,12 +99,11 @@ def _work(run: Run, journal: Journal, stopped: Callable[[], bool], resume: bool)
                 journal.ended = time.time()  # before the next run starts
         if journal.status.epoch < epochs:
             raise StopRequested
-        journal.end("finished", describe_divergence(run) or f"Finished all {epochs} epochs.")
+        journal.end("finished", journal.status.warning or f"Finished all {epochs} epochs.")
     except StopRequested as stop:
         ended = f"{str(stop) or 'Stopped'} {run.place}."
-        diverged = describe_divergence(run)
-        if diverged and not ended.startswith(runs.AT_LIMIT):  # the page recognises the limit by its sentence
-            ended = f"{diverged} {ended}"
+        if not ended.startswith(runs.AT_LIMIT):  # the page recognises the limit by its sentence
+            ended = f"{journal.status.warning} {ended}".strip()
         journal.end("stopped", ended)
     except KeyboardInterrupt:  # a second Ctrl-C does not wait for the end of the step
         journal.end("stopped", f"Stopped {run.place}.")
@@ -293,7 +291,8 @@ def _train(run: Run, journal: Journal, stopped: Callable[[], bool], resume: bool
         runs.write_config(run.path, config.model_copy(update={"environment": environment}))
     recipe = recipe.model_copy(update={"precision": precision})
     config = config.model_copy(update={"training": recipe})
-    say("Training.", steps_total=per_epoch * recipe.epochs)
+    guessing = learning.guessing_loss(data.splits()[0].labels.tolist(), config.model.num_classes, recipe)
+    say("Training.", steps_total=per_epoch * recipe.epochs, guessing=guessing)
     if not world.alone:
         journal.log(f"{world.size} processes train together.")
         _check_room(world, journal.status.device)
@@ -367,7 +366,7 @@ def _rewind(run: Run, journal: Journal, checkpoint: "Checkpoint | None") -> None
     position = checkpoint.position if checkpoint else {"epoch": 0, "step": 0}
     epoch, step = int(position["epoch"]), int(position["step"])
     runs.truncate_metrics(run.path, step)
-    journal.update(epoch=epoch, step=step)
+    journal.update(epoch=epoch, step=step, **({} if checkpoint else {"warning": ""}))
 
 
 def _load_data(config: RunConfig, say: Callable[[str], None]) -> "ImageData":

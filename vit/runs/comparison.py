@@ -21,7 +21,7 @@ from vit.config.base import Settings
 from vit.cost.estimate import count_parameters
 from vit.data import title
 from vit.runs.dependence import read_dependence
-from vit.runs.divergence import is_diverged
+from vit.runs.learning import verdict
 from vit.runs.folder import State
 from vit.runs.run import Run
 
@@ -79,7 +79,8 @@ class Summary:
         created: None if the run does not record it.
         device: device that it was trained on.
         dependence: attention dependence of the kept weights, 0 to 1; None if it is not measured.
-        diverged: whether its training has diverged.
+        verdict: how its training does not learn, as :func:`vit.runs.learning.verdict` says it; empty if it does.
+        augmented: whether its training images are augmented.
     """
 
     name: str
@@ -100,7 +101,8 @@ class Summary:
     created: datetime | None
     device: str
     dependence: float | None = None
-    diverged: bool = False
+    verdict: str = ""
+    augmented: bool = True
 
 
 def summary(run: Run) -> Summary:
@@ -133,7 +135,8 @@ def summary(run: Run) -> Summary:
         created=_date(config.created),
         device=(config.environment and config.environment.device) or status.device,
         dependence=measured.lost_share if measured else None,
-        diverged=is_diverged(status),
+        verdict=verdict(status),
+        augmented=config.training.augments,
     )
 
 
@@ -210,7 +213,8 @@ def gap_sentence(run: Summary) -> str:
     elif gap >= -3:
         verdict = "it does as well on new images as on its training images"
     else:
-        verdict = "training accuracy is lower, because training images are augmented and the weights still change"
+        why = "training images are augmented and the weights" if run.augmented else "the weights"
+        verdict = f"training accuracy is lower, because {why} still change"
     return f"{numbers}; {verdict}."
 
 

@@ -56,6 +56,8 @@ class Status(Settings):
         device: ``cpu``, ``cuda`` or ``mps``.
         best: metrics of the kept weights: epoch, val_accuracy, val_loss and so on.
         validated: whether the kept weights were validated; initial weights are not.
+        warning: why the training does not learn, in a sentence (:mod:`vit.runs.learning`); empty if it does.
+        guessing: training loss of a network that gives one answer to all images; None if it is unknown.
         launch: id of the ``torchrun`` that works on the run, also after it has restarted its processes.
         placed: id of the program that schedules the run instead of the device queue: see :func:`is_placed`.
     """
@@ -73,6 +75,8 @@ class Status(Settings):
     device: str = ""
     best: dict[str, Any] | None = None
     validated: bool = False
+    warning: str = ""
+    guessing: float | None = None
     launch: Annotated[str, Field(max_length=64)] = ""
     placed: Annotated[str, Field(pattern=rf"^({SCHEDULER_ID.pattern})?$")] = ""
 

@@ -156,7 +156,8 @@ def _curves(run: Run) -> dict[str, Any]:
     charts = panels(run.metrics()[0])
     if not charts:
         raise UserError("There are no curves yet: the training has not taken a step.")
-    return {"charts": [(panel, Markup(svg.curves(panel))) for panel in charts]}
+    drawn = [(panel, Markup(svg.curves(panel))) for panel in charts]
+    return {"charts": drawn, "augmented": run.config.training.augments}
 
 
 def _dependence(run: Run) -> dict[str, Any]:
