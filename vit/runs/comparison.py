@@ -21,8 +21,8 @@ from vit.config.base import Settings
 from vit.cost.estimate import count_parameters
 from vit.data import title
 from vit.runs.dependence import read_dependence
-from vit.runs.learning import verdict
 from vit.runs.folder import State
+from vit.runs.learning import verdict
 from vit.runs.run import Run
 
 KINDS = {

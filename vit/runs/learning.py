@@ -1,4 +1,4 @@
-"""Recognise a training that does not learn: its loss is far above that of guessing, or stays there. Imports no torch."""
+"""Recognise a training that does not learn: its loss is far above that of guessing, or stays there. No torch needed."""
 
 import math
 import re
