@@ -15,6 +15,7 @@ from vit.config import PATCH_SIZES, ModelConfig, RunConfig, TransformerConfig
 from vit.config.base import Settings
 from vit.cost.estimate import disk_bytes, memory_bytes
 from vit.errors import SettingsError
+from vit.runs.teachers import teacher_model
 
 SWITCH = "VIT_DEMO"
 MB = 10**6
@@ -115,7 +116,7 @@ class DemoLimits(Settings):
             raise SettingsError(
                 f"This demo trains {self.epochs} epochs at most, not {config.training.epochs:,}: choose fewer."
             )
-        megabytes = memory_bytes(config, "cpu") / MB
+        megabytes = memory_bytes(config, "cpu", teacher=teacher_model(config)) / MB
         if megabytes > self.memory_mb:
             raise SettingsError(
                 f"This demo gives a training {self.memory_mb:,} MB of memory at most, not {megabytes:,.0f} MB: "

@@ -30,7 +30,7 @@ from vit.config import (
 from vit.cost.estimate import fits
 from vit.data import SCENES, DataInfo
 from vit.errors import SettingsError
-from vit.runs import finetune
+from vit.runs import finetune, teachers
 from vit.support.hardware import Device
 
 COURSE_GRIDS = (2, 3, 4, 6, 8, 12, 16)
@@ -202,7 +202,7 @@ class Space:
             config = self.config(values)
             if self.demo is not None:
                 self.demo.check(config)
-            return fits(config, self.device(values))
+            return fits(config, self.device(values), teachers.teacher_model(config))
         except SettingsError:
             return False
 

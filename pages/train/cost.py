@@ -10,6 +10,7 @@ from vit.cost.estimate import Estimate, Speed, estimate
 from vit.data import DataInfo
 from vit.paths import checkpoints_dir
 from vit.runs.speeds import measured_speeds
+from vit.runs.teachers import teacher_model
 from vit.support import hardware
 
 
@@ -20,6 +21,7 @@ def cost_of(config: RunConfig, info: DataInfo) -> Estimate:
         train_count=config.data.train_images or info.train_count,
         val_count=config.data.val_images or info.val_count,
         speeds=speeds(hardware.resolve(config.training.device), checkpoints_dir()),
+        teacher=teacher_model(config),
     )
 
 

@@ -14,6 +14,7 @@ from vit.cost.estimate import fits, total_seconds
 from vit.data import DataInfo
 from vit.errors import SettingsError, UserError
 from vit.paths import checkpoints_dir
+from vit.runs.teachers import teacher_model
 from vit.support.files import free_bytes
 from vit.support.hardware import Device
 from vit.sweeps import sweep
@@ -149,7 +150,8 @@ def reason_not_trainable(config: RunConfig, devices: Sequence[Device]) -> str:
         except UserError as error:
             return str(error)
     device = next((device for device in devices if device.name == config.training.device), devices[0])
-    return "" if fits(config, device) else "It does not fit the memory of this device: choose a smaller network."
+    room = fits(config, device, teacher_model(config))
+    return "" if room else "It does not fit the memory of this device: choose a smaller network."
 
 
 def offer_start(wanted: SweepConfig, missing: list[RunConfig], info: DataInfo, devices: Sequence[Device]) -> None:

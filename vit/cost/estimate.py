@@ -95,7 +95,7 @@ def activation_bytes(model: ModelConfig) -> int:
     return count(model).peak
 
 
-def training_bytes(config: RunConfig, device: str, images: int = 0) -> float:
+def training_bytes(config: RunConfig, device: str, images: int = 0, teacher: ModelConfig | None = None) -> float:
     """Return the peak memory of one training process on the device, without Python and torch, in bytes.
 
     The peak is that of a training step, of validation or, in main memory, of writing the resume checkpoint.
@@ -104,21 +104,22 @@ def training_bytes(config: RunConfig, device: str, images: int = 0) -> float:
         config: the run.
         device: ``cpu``, ``cuda`` or ``mps``.
         images: number of images in both splits together, which a GPU keeps in its memory.
+        teacher: the network that the training learns from, if it has one.
     """
-    return max(_heights(config, device, images))
+    return max(_heights(config, device, images, teacher))
 
 
-def memory_bytes(config: RunConfig, device: str, images: int = 0) -> float:
+def memory_bytes(config: RunConfig, device: str, images: int = 0, teacher: ModelConfig | None = None) -> float:
     """Return the memory that training takes on the device: :func:`training_bytes`, Python and torch in each process.
 
     With several GPUs it is the memory of one.
     """
     processes = 1 if device == "cuda" else config.training.processes
     launcher = RUNTIME_BYTES[device] if processes > 1 else 0  # the job's process imports torch to start the ranks
-    return launcher + processes * (RUNTIME_BYTES[device] + training_bytes(config, device, images))
+    return launcher + processes * (RUNTIME_BYTES[device] + training_bytes(config, device, images, teacher))
 
 
-def _heights(config: RunConfig, device: str, images: int) -> tuple[float, ...]:
+def _heights(config: RunConfig, device: str, images: int, teacher: ModelConfig | None) -> tuple[float, ...]:
     """Return the peak bytes of a training step, of validation, and of writing files."""
     recipe, counts = config.training, count(config.model, device)
     batch = -(-recipe.batch_size // recipe.processes)
@@ -139,6 +140,10 @@ def _heights(config: RunConfig, device: str, images: int) -> tuple[float, ...]:
     if _is_frozen(config):  # nothing is kept for a backward pass, but images are augmented
         flow = sum(counts.flow) + count_head(config.model, device).peak
         step, heap = batch * max(flow, AUGMENTED * _pixels(config.model)), counts.flow
+    if teacher:  # it answers while the tensors of the network are kept
+        theirs, kept = count(teacher, device), 0 if _is_frozen(config) else counts.kept
+        lasting += FLOAT * theirs.parameters
+        step = max(step, batch * (kept + sum(theirs.flow)))
     if device == "cuda":
         lasting += WORKSPACE_BYTES + images * _pixels(config.model)
         return lasting + step + weights / 2, lasting + validation  # in a step products read a copy in bf16
@@ -166,23 +171,24 @@ def disk_bytes(config: RunConfig) -> int:
     return own * (2 * snapshots + (2 + averaged) * FLOAT) + count_trained(config) * 2 * FLOAT + more
 
 
-def fits(config: RunConfig, device: Device) -> bool:
+def fits(config: RunConfig, device: Device, teacher: ModelConfig | None = None) -> bool:
     """Return whether training on ``device`` needs at most nine tenths of its memory."""
-    need = memory_bytes(config, device.name)
+    need = memory_bytes(config, device.name, teacher=teacher)
     if device.name == "cuda":  # a CUDA graph keeps the memory of its step, so validation takes its own beside it
-        need = RUNTIME_BYTES["cuda"] + sum(_heights(config, "cuda", 0))
+        need = RUNTIME_BYTES["cuda"] + sum(_heights(config, "cuda", 0, teacher))
     return need <= 0.9 * device.memory_bytes
 
 
-def step_flops(config: RunConfig) -> float:
-    return float(_image_flops(config) * config.training.batch_size)
+def step_flops(config: RunConfig, teacher: ModelConfig | None = None) -> float:
+    """Return the operations of a training step; ``teacher`` is the network that it learns from, if there is one."""
+    return float(_image_flops(config, teacher) * config.training.batch_size)
 
 
-def _image_flops(config: RunConfig) -> float:
+def _image_flops(config: RunConfig, teacher: ModelConfig | None) -> float:
     """Return the operations of a training step for one image."""
     if not config.training.labelled:
         return added(config).flops
-    return _passes(config) * count_flops(config.model)
+    return _passes(config) * count_flops(config.model) + (count_flops(teacher) if teacher else 0)
 
 
 def _passes(config: RunConfig) -> int:
@@ -198,7 +204,14 @@ def _pixels(model: ModelConfig) -> int:
     return model.in_channels * model.image_size**2
 
 
-def estimate(config: RunConfig, *, train_count: int, val_count: int = 0, speeds: tuple[Speed, ...] = ()) -> Estimate:
+def estimate(
+    config: RunConfig,
+    *,
+    train_count: int,
+    val_count: int = 0,
+    speeds: tuple[Speed, ...] = (),
+    teacher: ModelConfig | None = None,
+) -> Estimate:
     """Return the cost of training ``config`` on this many images.
 
     Args:
@@ -206,32 +219,36 @@ def estimate(config: RunConfig, *, train_count: int, val_count: int = 0, speeds:
         train_count: number of training images.
         val_count: number of validation images.
         speeds: from :func:`vit.runs.speeds.measured_speeds`, newest first.
+        teacher: the network that the training learns from (:func:`vit.runs.teachers.teacher_model`); None if there is
+            none.
     """
     device = hardware.resolve(config.training.device)
-    speed, measured = _best_speed(config, speeds)
-    work = _image_flops(config) * _images_used(train_count, config.training)
+    speed, measured = _best_speed(config, speeds, teacher)
+    work = _image_flops(config, teacher) * _images_used(train_count, config.training)
     if not measured or _is_frozen(config):  # the time of a similar run already includes validation
         work += count_flops(config.model) * _images_used(val_count, config.training)
     return Estimate(
         tokens=config.model.num_tokens if isinstance(config.model, TransformerConfig) else None,
         parameters=count_parameters(config.model),
         trained=count_trained(config),
-        memory_bytes=memory_bytes(config, device, train_count + val_count),
-        training_bytes=training_bytes(config, device, train_count + val_count),
+        memory_bytes=memory_bytes(config, device, train_count + val_count, teacher),
+        training_bytes=training_bytes(config, device, train_count + val_count, teacher),
         disk_bytes=disk_bytes(config),
         seconds=config.training.epochs * work / speed.flops_per_second if speed else None,
         measured=measured,
     )
 
 
-def _best_speed(config: RunConfig, speeds: tuple[Speed, ...]) -> tuple[Speed | None, bool]:
+def _best_speed(
+    config: RunConfig, speeds: tuple[Speed, ...], teacher: ModelConfig | None
+) -> tuple[Speed | None, bool]:
     """Return the speed that tells most about a run, and whether that is the speed of a similar run.
 
     Small steps use only a small part of a device, so it is the run with the most similar step; of runs that are about
     as similar, the newest, because the load of a machine changes. Others say nothing: a toy network would be wrong by a
     factor of fifty. Then a brief measurement gives a first answer.
     """
-    size, usable = step_flops(config), [one for one in speeds if one.processes == config.training.processes]
+    size, usable = step_flops(config, teacher), [one for one in speeds if one.processes == config.training.processes]
 
     def distance(one: Speed) -> float:
         return abs(math.log(size / one.step_flops))

@@ -9,6 +9,7 @@ from vit.cost.estimate import Speed, estimate, step_flops
 from vit.runs import store
 from vit.runs.folder import Status
 from vit.runs.run import Run
+from vit.runs.teachers import teacher_model
 from vit.support import hardware
 
 STEPS_MIN = 10
@@ -36,7 +37,10 @@ def measured_speeds(device: str) -> tuple[Speed, ...]:
         if line is None or (pace := seconds_per_step(line)) is None:
             continue
         if line.get("event") == "epoch" or line["step"] >= STEPS_MIN:
-            size = step_flops(config)
+            teacher = teacher_model(config)
+            if config.training.teacher and teacher is None:  # it was deleted, so its operations are unknown
+                continue
+            size = step_flops(config, teacher)
             speeds.append(Speed(config.model.name, size, size / pace, environment.processes))
     return *speeds, *([_brief[device]] if device in _brief else [])
 
@@ -64,7 +68,9 @@ def seconds_left(run: Run, *, train_count: int, val_count: int, speeds: tuple[Sp
     limit = config.training.max_seconds
     if line is not None and (left := left_at_own_pace(status, line)) is not None:
         return left if limit is None else max(0.0, min(left, limit - line["seconds"]))
-    whole = estimate(config, train_count=train_count, val_count=val_count, speeds=speeds).seconds
+    whole = estimate(
+        config, train_count=train_count, val_count=val_count, speeds=speeds, teacher=teacher_model(config)
+    ).seconds
     return whole if whole is None or limit is None else min(whole, limit)
 
 

@@ -2,7 +2,7 @@
 
 from typing import TYPE_CHECKING
 
-from vit.config import RunConfig
+from vit.config import ModelConfig, RunConfig
 from vit.errors import RunError, SettingsError
 from vit.runs import store
 from vit.runs.run import Run
@@ -43,6 +43,16 @@ def find_teacher(config: RunConfig, owner: str = "") -> Run | None:
     if not theirs.model.num_classes or set(theirs.data.class_names) != set(ours.class_names):
         raise SettingsError(f"The teacher {name!r} has other classes than these images: train it on the same classes.")
     return run
+
+
+def teacher_model(config: RunConfig) -> ModelConfig | None:
+    """Return the settings of the network that a training learns from; None if there is none, or if it was deleted."""
+    if not config.training.teacher:
+        return None
+    try:
+        return store.find_run(config.training.teacher).config.model
+    except RunError:
+        return None
 
 
 def load_teacher(config: RunConfig) -> "nn.Module | None":
