@@ -257,7 +257,7 @@ class Controls:
 
     def switches(self, title: str, keys: Sequence[str], text: str) -> None:
         """Show a group of switches for settings that are on or off; ``text`` is the help of the whole group."""
-        st.markdown(title, help=text)
+        st.markdown(f":small[{title}]", help=text)
         with st.container(horizontal=True, gap="small"):
             for key in keys:
                 self.values[key] = st.checkbox(
