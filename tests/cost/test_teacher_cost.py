@@ -1,5 +1,7 @@
 """The estimated cost of a training with a teacher, compared with its steps."""
 
+import json
+
 import pytest
 import torch
 from torch.utils.flop_counter import FlopCounterMode
@@ -9,7 +11,7 @@ from tests.runs.test_teachers import learning
 from tests.trainer.test_loop import DATA, config
 from vit import runs
 from vit.config import CNNConfig, Environment, ModelConfig, RunConfig, ViTConfig
-from vit.cost.estimate import count_parameters, estimate, fits, memory_bytes, step_flops
+from vit.cost.estimate import Speed, count_parameters, estimate, fits, memory_bytes, step_flops
 from vit.data.batches import Batches
 from vit.networks import build_model
 from vit.runs.speeds import measured_speeds
@@ -42,7 +44,8 @@ def test_a_training_with_a_teacher_takes_longer_and_more_memory(home):
     settings = learning()
     theirs = teacher_model(settings)
     assert theirs == teacher.config.model
-    alone, taught = (estimate(settings, train_count=1000, teacher=each) for each in (None, theirs))
+    speed = (Speed(settings.model.name, step_flops(settings, theirs), 1e9),)
+    alone, taught = (estimate(settings, train_count=1000, speeds=speed, teacher=each) for each in (None, theirs))
     assert taught.seconds > 1.5 * alone.seconds
     assert taught.memory_bytes >= alone.memory_bytes + 4 * count_parameters(theirs)
     enough = int(memory_bytes(settings, "cpu", teacher=theirs) / 0.9) + 1
@@ -58,8 +61,9 @@ def test_the_measured_speed_of_a_training_counts_its_teacher(home):
     environment = Environment(processor=hardware.processor(), device="cpu")
     saved = runs.Run(run.path).config
     runs.write_config(run.path, saved.model_copy(update={"environment": environment}))
-    best = {"epoch": 2, "seconds": 10.0}
-    runs.update_status(run.path, state="finished", steps_total=6, best=best, validated=True)
+    runs.update_status(run.path, state="finished", steps_total=6)
+    line = {"event": "epoch", "epoch": 2, "step": 6, "seconds": 10.0}
+    (run.path / runs.METRICS).write_text(json.dumps(line) + "\n", encoding="utf-8")
     [speed] = measured_speeds("cpu")
     assert speed.step_flops == step_flops(saved, teacher.config.model)
     assert speed.flops_per_second == pytest.approx(speed.step_flops * 6 / 10)
