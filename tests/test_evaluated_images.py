@@ -13,7 +13,8 @@ from vit.config import DataConfig, RunConfig, ViTConfig
 from vit.data import describe
 from vit.data.files.folders import scan
 from vit.errors import DataError
-from vit.evaluation import Evaluation, joined, wilson_interval
+from vit.evaluation import Evaluation, joined
+from vit.support.intervals import wilson_interval
 
 NETWORK = ViTConfig(image_size=16, patch_size=8, num_classes=2, embed_dim=16, depth=1, num_heads=1)
 

@@ -1,6 +1,5 @@
 """Evaluate a model: predictions, confusion matrix, scores per class, calibration."""
 
-import math
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from functools import cached_property
@@ -20,6 +19,7 @@ from vit.data.files.colours import Colours
 from vit.data.files.images import fit_square, open_image
 from vit.networks import Network
 from vit.runs.weights import CheckpointInfo
+from vit.support.intervals import LEVEL, wilson_interval
 
 BATCH = 128
 BATCH_BYTES = 2**29
@@ -27,8 +27,6 @@ BATCH_BYTES = 2**29
 
 BINS = 15
 """Bins of the reliability diagram."""
-LEVEL, Z_95 = 95, 1.959963984540054
-"""Level of the intervals in percent, and the quantile of the normal distribution for it."""
 RESAMPLES = 500
 """Sets of images that are drawn for the bootstrap intervals."""
 FEW_IMAGES = 100
@@ -211,16 +209,6 @@ def joined(parts: Sequence[Evaluation]) -> Evaluation:
     loss = sum(part.loss * number for part, number in zip(parts, counts, strict=True)) / max(1, sum(counts))
     labels = np.concatenate([part.labels for part in parts])
     return Evaluation(parts[0].class_names, labels, np.concatenate([part.probabilities for part in parts]), loss)
-
-
-def wilson_interval(right: int, count: int) -> tuple[float, float]:
-    """Return the 95 % confidence interval of a share (Wilson 1927); (0, 1) without images."""
-    if not count:
-        return 0.0, 1.0
-    share, z = right / count, Z_95
-    centre = (share + z**2 / (2 * count)) / (1 + z**2 / count)
-    reach = z / (1 + z**2 / count) * math.sqrt(share * (1 - share) / count + z**2 / (4 * count**2))
-    return max(0.0, centre - reach), min(1.0, centre + reach)
 
 
 def _bins(confidence: np.ndarray, bins: int) -> np.ndarray:
