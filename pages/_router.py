@@ -6,7 +6,7 @@ import streamlit as st
 
 from pages import access, sign_in
 from pages.lessons.lesson_list import LESSONS
-from pages.ui import polling
+from pages.ui import navigation, not_found, polling
 from pages.ui.link_state import stored
 from pages.ui.run_words import FOLLOW
 from pages.ui.text import show_error
@@ -68,6 +68,7 @@ page = st.navigation(
 if barrier:
     barrier()
     st.stop()
+navigation.arrive(page.url_path)
 st.set_page_config(
     page_title=f"{page.title} · {APP}"
 )  # so that tabs, bookmarks and screen readers can tell pages apart
@@ -146,6 +147,7 @@ with st.sidebar:
         polling.watch(JOBS, job_news, JOBS_EVERY)
     st.caption("  \n".join(f":material/memory: {title}" for title in device_titles()))
 
+not_found.place()
 try:
     page.run()
 except UserError as error:

@@ -12,6 +12,7 @@ from pages import access
 from pages.lessons.lesson_list import LESSONS, Lesson
 from pages.train.choices import RECIPE_FIELDS
 from pages.train.cost import cost_of
+from pages.ui import navigation
 from pages.ui.downloads import plotly_config
 from pages.ui.run_words import FROM_SCRATCH, SET_UP
 from pages.ui.text import plain, show_error
@@ -102,7 +103,7 @@ def open_train(config: RunConfig) -> None:
     for noted in ("sized_for", "recipe_for"):  # or the page would set the defaults of the new images or recipe
         st.session_state.pop(noted, None)
     st.session_state.update(train_values(config))
-    st.switch_page("train/page.py")
+    navigation.switch("train/page.py")
 
 
 def own_runs(lesson: Lesson) -> dict[str, list[Run]]:

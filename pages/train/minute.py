@@ -4,6 +4,7 @@ import streamlit as st
 
 from pages import access
 from pages.train.cost import cost_of
+from pages.ui import navigation
 from pages.ui.text import show_error
 from pages.ui.wording import about
 from vit import runs
@@ -43,8 +44,7 @@ def start() -> None:
     except UserError as error:
         show_error(error)
         return
-    st.session_state["started"] = run.name
-    st.switch_page("train/page.py")
+    navigation.switch("train/page.py", follow=run.name)
 
 
 def time_words() -> str:

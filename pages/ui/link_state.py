@@ -1,11 +1,11 @@
 """Validate the values of a link before their widgets are created."""
 
 from collections.abc import Collection, Mapping
-from contextlib import suppress
 from typing import Any
 
 import streamlit as st
-from streamlit.errors import StreamlitAPIException
+
+from pages.ui import navigation
 
 
 def settle(key: str, value: Any) -> None:
@@ -20,17 +20,16 @@ def complete(key: str, value: Any) -> None:
     For a choice without a constant default. The default of the widget must be None, because Streamlit removes a value
     that equals the default from the address.
     """
-    absent = key not in st.query_params
-    if absent:
-        with suppress(StreamlitAPIException):  # refused while the widget is on the page, which then writes it itself
-            st.query_params[key] = str(value)
-    if absent or st.session_state.get(key) != value:
+    differs = st.query_params.get(key) != str(value)
+    if differs:
+        navigation.write(key, str(value))
+    if differs or st.session_state.get(key) != value:
         st.session_state[key] = value
 
 
 def stored(key: str) -> Any:
     """Return the unchecked value that a widget, a link or another page stored for a key."""
-    value = st.session_state.get(key)
+    value = None if navigation.from_history() else st.session_state.get(key)
     return st.query_params.get(key) if value is None else value
 
 

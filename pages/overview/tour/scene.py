@@ -8,6 +8,7 @@ import streamlit as st
 from pages import access
 from pages.ui import cached_models, view_pickers
 from pages.ui.cached_models import PickedImage
+from pages.ui.navigation import from_history
 from vit import data
 from vit.config import ViTConfig
 from vit.runs import SHIPPED_RUN, Run
@@ -63,26 +64,34 @@ def vit_model(run: Run) -> "tuple[ViT, CheckpointInfo]":
     return model, info
 
 
-# These parameters are not bound to widgets: Streamlit removes bound ones from the address of a page that is left, and
-# the browser's Back button would return to the start of the tour. The session remembers them instead.
+# These parameters are not bound to widgets, because each step is an entry of the browser's history: its address says
+# which step it is. The session remembers the others for a visitor who leaves the tour and continues it.
+
+
+def step_of_address() -> int:
+    """Return the step in the address, unchecked; 0 if there is none."""
+    return _number(st.query_params.get("tour"))
 
 
 def recalled(name: str) -> object:
-    """Return a parameter of :data:`ADDRESS` as the session or the link has it, unchecked."""
-    value = st.session_state.get(f"on_tour_{name}")
-    return st.query_params.get(name) if value is None else value
+    """Return a parameter of :data:`ADDRESS` as :func:`recall` left it, unchecked."""
+    return st.session_state.get(f"on_tour_{name}")
 
 
 def recalled_number(name: str) -> int:
     """Return :func:`recalled` as a number; 0 if it is none."""
+    return _number(recalled(name))
+
+
+def _number(value: object) -> int:
     try:
-        return int(str(recalled(name)))
+        return int(str(value))
     except ValueError:
         return 0
 
 
 def note(name: str, value: int | str) -> None:
-    """Store a parameter in the session and in the address; 0 clears it, also against the value in a link."""
+    """Store a parameter in the session and in the address; 0 clears it."""
     st.session_state[f"on_tour_{name}"] = value
     if not value:
         st.query_params.pop(name, None)
@@ -90,11 +99,13 @@ def note(name: str, value: int | str) -> None:
         st.query_params[name] = str(value)
 
 
-def restore_address() -> None:
-    """Write the stored parameters into the address again, so that it can be shared."""
+def recall() -> None:
+    """Take the parameters of the address; those that it lacks are added to it as they were when the tour was left."""
     for name in ADDRESS:
-        if value := st.session_state.get(f"on_tour_{name}"):
-            note(name, value)
+        if name in st.query_params or from_history():
+            st.session_state[f"on_tour_{name}"] = st.query_params.get(name)
+        elif value := recalled(name):
+            note(name, str(value))
 
 
 def pick_scene(run: Run) -> TourImage:

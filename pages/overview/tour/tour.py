@@ -1,14 +1,16 @@
 """The guided tour on Overview: six steps from an image to a prediction of the included model.
 
-The step is in the address, ``?tour=3``. A step imports what it needs when it is shown; the first needs no torch.
+The step is in the address, ``?tour=3``, and each is an entry of the browser's history (``pages/server/history.js``). A
+step imports what it needs when it is shown; the first needs no torch.
 """
 
 import streamlit as st
 
-from pages.overview.tour.scene import ADDRESS, TourImage, note, pick_scene, recalled_number, restore_address
+from pages.overview.tour.scene import ADDRESS, TourImage, note, pick_scene, recall, step_of_address
 from pages.train import minute
 from pages.ui import text
 from pages.ui.dependence import note_low_dependence
+from pages.ui.run_doubts import show_run_doubts
 from pages.ui.widgets.map_grid import forget_browsers
 from pages.ui.wording import term
 from vit.errors import UserError
@@ -39,13 +41,13 @@ _to_top = st.components.v2.component(
 
 def current_step() -> int | None:
     """Return the step that the tour is at, from 1, or None outside the tour."""
-    step = recalled_number("tour")
+    step = step_of_address()
     return step if 1 <= step <= len(STEPS) else None
 
 
 def offer_tour() -> None:
     left_at = st.session_state.get(LEFT_AT)
-    label = f"Continue the tour at step {left_at} of {len(STEPS)}" if left_at else "Take the tour"
+    label = f"Continue the tour at step {left_at} of {len(STEPS)}" if left_at and left_at > 1 else "Take the tour"
     st.button(label, type="primary", icon=":material/tour:", key="tour_begin", on_click=go_to, args=(left_at or 1,))
 
 
@@ -67,9 +69,8 @@ def leave(step: int | None) -> None:
 
 def show_tour(run: Run, step: int) -> None:
     """Show one step of the tour instead of the rest of the page."""
-    note("tour", step)
-    restore_address()
-    st.session_state["tour_step"] = step
+    recall()
+    st.session_state[LEFT_AT] = st.session_state["tour_step"] = step
     with st.container(horizontal=True, vertical_alignment="center", horizontal_alignment="distribute"):
         st.segmented_control(
             "Step of the tour",
@@ -86,6 +87,7 @@ def show_tour(run: Run, step: int) -> None:
     title = STEPS[step - 1]
     st.subheader(f"{step}. {title}", anchor=False, help=term(*TERMS[title]))
     if step >= FIRST_MAP:
+        show_run_doubts(run)
         note_low_dependence(run)
     forget_browsers()
     scene = pick_scene(run)
