@@ -4,6 +4,7 @@ import streamlit as st
 
 from pages.ui import run_picker
 from pages.ui.dependence import note_low_dependence
+from pages.ui.run_doubts import show_run_doubts
 
 PARTS = ("Network", "One head", "Course and textbook", "Filters and positions")
 
@@ -18,6 +19,7 @@ with st.container(horizontal=True, vertical_alignment="bottom"):
 if run is None:
     st.stop()
 note_low_dependence(run)
+show_run_doubts(run)
 
 # Each part is imported when it is chosen, because most of them import torch.
 match part:

@@ -9,6 +9,8 @@ from PIL import Image
 from pages import access
 from pages.ui import cached_models, link_state, text
 from pages.ui.cached_models import PickedImage, cached, import_captum, is_convolutional, prediction
+from pages.ui.run_doubts import show_run_doubts
+from pages.ui.run_picker import say_missing_run
 from pages.ui.text import plain
 from pages.ui.view_pickers import pick_class
 from pages.ui.wording import term
@@ -86,6 +88,7 @@ def choose_other_kind(run: Run) -> Run | None:
         and is_convolutional(other) != convolutional
         and set(class_names_of(other.config)) == class_names
     }
+    say_missing_run("beside")
     link_state.one_of("beside", found)
     kind = "transformer" if convolutional else "convolutional network"
     chosen = st.selectbox(
@@ -105,6 +108,7 @@ def choose_other_kind(run: Run) -> Run | None:
 def show_map(run: Run, image: Image.Image, label: str) -> None:
     """Show one network's answer, and its map for a class over the image at the network's input size."""
     st.markdown(f"**{plain(run.name)}** :small[{plain(run.config.model.title)}]")
+    show_run_doubts(run)
     try:
         view, probabilities = prediction(run, image)
         found = map_for(run, image, label)

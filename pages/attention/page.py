@@ -8,6 +8,7 @@ import streamlit as st
 from pages.attention import class_maps
 from pages.ui import answer, cached_models, downloads, image_picker, run_picker, text, view_pickers
 from pages.ui.dependence import note_low_dependence
+from pages.ui.run_doubts import show_run_doubts
 from pages.ui.widgets.map_grid import (
     Selection,
     TileMaps,
@@ -272,6 +273,7 @@ except UserError as error:
 
 output = cached_models.output_of(run, picked.image)
 answer.show_answer(picked, class_names_of(run.config), probabilities, output=output)
+show_run_doubts(run)
 note_low_dependence(run)
 forget_browsers()
 if isinstance(config, TransformerConfig):

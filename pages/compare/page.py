@@ -13,6 +13,8 @@ from pages.ui import answer as answer_view
 from pages.ui import cached_models, downloads, image_picker, link_state, run_picker, text
 from pages.ui.cached_models import Look, PickedImage
 from pages.ui.dependence import note_low_dependence
+from pages.ui.run_doubts import show_run_doubts
+from pages.ui.run_picker import say_missing_run
 from pages.ui.text import plain
 from pages.ui.view_pickers import pick_optional_class, pick_token_layer_head
 from pages.ui.widgets.map_grid import Selection, TileMaps, forget_browsers, map_grid, scale_controls, tokens_before
@@ -63,6 +65,7 @@ def pick_other(run: Run, picked: PickedImage) -> tuple[Run, PickedImage]:
         DataError: the image does not exist.
     """
     others = {other.name: other for other in access.my_runs() if other.has_weights and other.name != run.name}
+    say_missing_run("run2")
     link_state.one_of("run2", others)
     name = st.selectbox(
         "Second run",
@@ -78,6 +81,7 @@ def pick_other(run: Run, picked: PickedImage) -> tuple[Run, PickedImage]:
     asked = str(link_state.stored("image2") or "").strip()
     known = image_picker.known_image(asked, run) if asked else None
     if known != (asked or None):
+        image_picker.say_missing("image2", asked, known, run)
         st.session_state["image2"] = known
     image_id = st.selectbox(
         "Second image",
@@ -288,6 +292,7 @@ except UserError as error:
     st.stop()
 shown = {side.run.name: side.run for side in sides}
 for one in shown.values():
+    show_run_doubts(one, named=len(shown) > 1)
     note_low_dependence(one, named=len(shown) > 1)
 forget_browsers()
 show_both_sides(sides)

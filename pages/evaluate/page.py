@@ -10,6 +10,7 @@ from pages.ui.cached_models import labelled_for, load_model, measured_on
 from pages.ui.dependence import show_dependence
 from pages.ui.downloads import plotly_config
 from pages.ui.link_state import named
+from pages.ui.run_doubts import show_run_doubts
 from pages.ui.run_picker import pick_run, show_no_classes
 from pages.ui.stand_in_images import are_needed
 from pages.ui.text import plain, show_error
@@ -310,6 +311,7 @@ if run is None:
 if run.config.model.num_classes < 2:
     show_no_classes(run)
     st.stop()
+show_run_doubts(run)
 if run.active:
     st.info("This run is still training. These scores are for its weights so far.", icon=":material/model_training:")
 elif not run.status.validated and not run.config.published:

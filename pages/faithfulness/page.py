@@ -12,6 +12,7 @@ from pages.ui import cached_models, image_picker, link_state, run_picker, text
 from pages.ui.background import Progress, background
 from pages.ui.cached_models import import_captum
 from pages.ui.dependence import note_low_dependence
+from pages.ui.run_doubts import show_run_doubts
 from pages.ui.stand_in_images import NoImages
 from pages.ui.wording import term
 from vit.data import Split
@@ -85,6 +86,7 @@ try:
     from vit.explain.passes.memory import require_room
 
     require_room(run.config.model)
+    show_run_doubts(run)
     note_low_dependence(run)
     result = split = None
     try:

@@ -11,6 +11,8 @@ from pages import access
 from pages.heads.portraits import AUTO_FLOPS, choose_sample, validation_split
 from pages.ui import cached_models, downloads, link_state, text
 from pages.ui.background import background
+from pages.ui.run_doubts import show_run_doubts
+from pages.ui.run_picker import say_missing_run
 from pages.ui.wording import term
 from vit import plots
 from vit.cost import counts
@@ -66,6 +68,7 @@ class Similarities(NamedTuple):
 def choose_other_run(run: Run) -> Run | None:
     """Show a select box over the other runs, of any kind, bound to ``?beside=``."""
     found = {other.name: other for other in access.my_runs() if other.has_weights and other.name != run.name}
+    say_missing_run("beside")
     link_state.one_of("beside", found)
     chosen = st.selectbox(
         "Compare with",
@@ -186,6 +189,8 @@ def show(run: Run) -> None:
                 bind="query-params",
             )
             count = choose_sample(len(validation_split(run)))
+        if other is not None:
+            show_run_doubts(other, named=True)
         found = similarities_of(run, other, count)
     except UserError as error:
         text.show_error(error)

@@ -4,6 +4,7 @@ import streamlit as st
 
 from pages.ui import run_picker
 from pages.ui.dependence import PART, note_low_dependence
+from pages.ui.run_doubts import show_run_doubts
 
 PARTS = ("Portraits", "Importance", PART, "Similarity of layers")
 
@@ -17,6 +18,7 @@ with st.container(horizontal=True, vertical_alignment="bottom"):
         )
 if run is None:
     st.stop()
+show_run_doubts(run)
 note_low_dependence(run)
 
 # Each part imports its modules, most of them with torch, when it is chosen.

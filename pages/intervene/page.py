@@ -16,6 +16,7 @@ from pages.intervene.result import (
 )
 from pages.ui import answer, cached_models, image_picker, run_picker, text
 from pages.ui.dependence import note_low_dependence
+from pages.ui.run_doubts import show_run_doubts
 from pages.ui.widgets.map_grid import forget_browsers
 from vit.classes import class_names_of
 from vit.config import TransformerConfig
@@ -150,6 +151,7 @@ try:
     if convolutional:
         rows, columns = patch_grid(run)
         st.info(NO_HEADS.format(rows=rows, columns=columns), icon=":material/info:")
+    show_run_doubts(run)
     note_low_dependence(run)
     show_intervention(run, picked)
 except UserError as error:

@@ -8,6 +8,7 @@ from pages.overview.tour.scene import tour_run
 from pages.train import minute
 from pages.ui.demo_notice import show_notice
 from pages.ui.dependence import note_low_dependence
+from pages.ui.run_doubts import show_run_doubts
 from pages.ui.run_words import BADGES
 from pages.ui.text import plain
 from pages.ui.wording import size
@@ -63,6 +64,7 @@ def show_shipped() -> None:
                     caption="What each head attends to in one image. Rows are layers, columns are heads.",
                     alt="Attention maps of every head of the included model over one image",
                 )
+                show_run_doubts(run)
                 note_low_dependence(run)
             else:
                 st.caption("Open Attention to see what each head attends to.")

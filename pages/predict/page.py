@@ -13,6 +13,8 @@ from pages.ui.answer import attention_link
 from pages.ui.cached_models import PickedImage, prediction
 from pages.ui.demo_notice import upload_words
 from pages.ui.downloads import plotly_config
+from pages.ui.navigation import from_history, has_arrived
+from pages.ui.run_doubts import show_run_doubts
 from pages.ui.text import plain
 from pages.ui.wording import term
 from vit import plots
@@ -156,6 +158,8 @@ st.caption(
     "Upload images and see what a trained model predicts: the bars are the probabilities of the classes.",
     help=term("logits", "softmax"),
 )
+if "pictures" in st.query_params and (has_arrived() or from_history()):
+    st.session_state.pop("predict_shown", None)  # the images of the link, not those of the last visit
 choice, _ = st.columns([2, 3])
 with choice:
     run = run_picker.pick_run()
@@ -169,6 +173,7 @@ except UserError as error:
 if not info.config.model.num_classes:
     run_picker.show_no_classes(run)
     st.stop()
+show_run_doubts(run)
 
 with st.container(border=True):
     st.file_uploader(

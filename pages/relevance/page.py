@@ -16,6 +16,7 @@ from pages.ui import answer, cached_models, downloads, image_picker, link_state,
 from pages.ui.background import background
 from pages.ui.cached_models import PickedImage
 from pages.ui.dependence import note_low_dependence
+from pages.ui.run_doubts import show_run_doubts
 from pages.ui.wording import term
 from vit.classes import class_names_of
 from vit.errors import UserError
@@ -237,6 +238,7 @@ try:
         picked = image_picker.pick_image(run)
     if picked is None:
         st.stop()
+    show_run_doubts(run)
     note_low_dependence(run)
     show_relevance(run, picked, *cached_models.prediction(run, picked.image))
 except UserError as error:

@@ -12,6 +12,7 @@ from pages.timelapse.maps import HEADS, Playback, choose_maps, show_heads, show_
 from pages.ui import cached_models, image_picker, link_state, polling, run_picker, text
 from pages.ui.cached_models import PickedImage
 from pages.ui.dependence import note_low_dependence
+from pages.ui.run_doubts import show_run_doubts
 from pages.ui.view_pickers import pick_class
 from pages.ui.widgets.map_grid import forget_browsers
 from pages.ui.wording import term
@@ -221,6 +222,7 @@ if active:
 if picked is None:
     st.stop()
 forget_browsers()
+show_run_doubts(run)
 note_low_dependence(run)
 convolutional = cached_models.is_convolutional(run)
 (show_convolutional if convolutional else show_transformer)(run, picked, epochs, snapshots.history(run))

@@ -5,6 +5,7 @@ import streamlit as st
 from pages.tokens import shared
 from pages.ui import answer, cached_models, image_picker, run_picker, text
 from pages.ui.dependence import note_low_dependence
+from pages.ui.run_doubts import show_run_doubts
 from pages.ui.widgets.map_grid import forget_browsers
 from pages.ui.wording import term
 from vit.config import TransformerConfig
@@ -78,6 +79,7 @@ except UserError as error:
 output = cached_models.output_of(run, picked.image)
 answer.show_answer(image_tokens.picked, image_tokens.class_names, image_tokens.probabilities, output=output)
 note_low_dependence(run)
+show_run_doubts(run)
 if image_tokens.record.mixes_positions:
     st.warning(MIXED, icon=":material/info:")
 forget_browsers()

@@ -14,6 +14,7 @@ from pages.train.recipe import step_words
 from pages.train.reconstructions import show_reconstructions
 from pages.ui import polling
 from pages.ui.link_state import complete, stored
+from pages.ui.not_found import say_not_found
 from pages.ui.run_picker import fine_tune_link
 from pages.ui.run_words import SHIPPED_WORDS, badge
 from pages.ui.text import plain, show_error
@@ -56,13 +57,14 @@ def pick() -> Run | None:
         return None
     by_name: dict[str | None, Run] = {run.name: run for run in found}
     asked = stored("run")
-    if asked not in (None, *by_name):
-        st.toast(f"The run {plain(asked, 32)} no longer exists.", icon=":material/info:")
-    complete("run", asked if asked in by_name else found[0].name)
-    name = st.selectbox(
+    name = asked if asked in by_name else found[0].name
+    if (linked := st.query_params.get("run")) not in (None, *by_name):
+        say_not_found("run", f"There is no run **{plain(linked, 32)}**. Showing **{plain(name, 32)}** instead.", name)
+    complete("run", name)
+    chosen = st.selectbox(
         "Run", list(by_name), index=None, key="run", bind="query-params", required=True, label_visibility="collapsed"
     )
-    return by_name.get(name, found[0])
+    return by_name.get(chosen, by_name[name])
 
 
 def follow(bar: DeltaGenerator) -> None:

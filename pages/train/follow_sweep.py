@@ -10,6 +10,7 @@ from pages.train.sweep_form import OPEN
 from pages.ui import polling
 from pages.ui.downloads import plotly_config
 from pages.ui.link_state import complete, stored
+from pages.ui.not_found import say_not_found
 from pages.ui.text import plain, show_error
 from pages.ui.wording import size
 from vit import plots
@@ -45,13 +46,15 @@ def pick() -> str | None:
         st.caption(f"There is no sweep yet. Choose a network under New run, open {OPEN}, and press Start.")
         return None
     asked = stored("sweep")
-    if asked not in (None, *found):
-        st.toast(f"The sweep {plain(asked, 32)} no longer exists.", icon=":material/info:")
-    complete("sweep", asked if asked in found else found[0])
-    name = st.selectbox(
+    name = asked if asked in found else found[0]
+    if (linked := st.query_params.get("sweep")) not in (None, *found):
+        said = f"There is no sweep **{plain(linked, 32)}**. Showing **{plain(name, 32)}** instead."
+        say_not_found("sweep", said, name)
+    complete("sweep", name)
+    chosen = st.selectbox(
         "Sweep", found, index=None, key="sweep", bind="query-params", required=True, label_visibility="collapsed"
     )
-    return name if name in found else found[0]
+    return chosen if chosen in found else name
 
 
 def look(name: str) -> Sweep:

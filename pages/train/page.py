@@ -17,6 +17,7 @@ from pages.train.start_from import backbone_controls, choose_frozen, choose_star
 from pages.train.stronger import find_teachers
 from pages.train.sweep_form import offer_sweep
 from pages.ui.demo_notice import show_notice, train_words
+from pages.ui.navigation import has_arrived
 from pages.ui.run_words import FOLLOW, SET_UP
 from pages.ui.text import show_error
 from vit import runs
@@ -159,13 +160,19 @@ def machine() -> tuple[hardware.Device, ...]:
 
 
 def first_view() -> str:
-    """Return the view to open: the one that the link names, a run that is training, or the form for a new run."""
+    """Return the view to open: the one that the link is about, a run that is training, or the form for a new run."""
     if "sweep" in st.query_params:
         return FOLLOW_SWEEP
-    if "start" in st.query_params:
+    if "run" in st.query_params:
+        return FOLLOW
+    if names_settings():
         return SET_UP
-    following = "run" in st.query_params or any(run.active for run in access.my_runs())
-    return FOLLOW if following else SET_UP
+    return FOLLOW if any(run.active for run in access.my_runs()) else SET_UP
+
+
+def names_settings() -> bool:
+    """Return whether the address has settings of the form: every parameter except those of the other views."""
+    return bool(set(st.query_params) - {"show", "run", "sweep", "follow", "tune"})
 
 
 st.title("Train", anchor=False)
@@ -183,6 +190,8 @@ if tuned := st.query_params.get("tune"):  # a link of another page
     st.query_params.pop("tune", None)
 if sweep := st.session_state.pop("started_sweep", None):
     st.session_state["show"], st.session_state["sweep"] = FOLLOW_SWEEP, sweep
+if has_arrived() and "show" not in st.query_params and not {"run", "sweep"} & set(st.query_params) and names_settings():
+    st.session_state["show"] = SET_UP  # the session may remember another view
 bar = st.container(horizontal=True, vertical_alignment="center")
 with bar:
     view = st.segmented_control(

@@ -6,6 +6,7 @@ from pages import access
 from pages.train.choices import TunedSpace
 from pages.train.controls import Controls, show
 from pages.ui.link_state import settle, stored
+from pages.ui.not_found import say_not_found
 from pages.ui.run_words import FROM_SCRATCH
 from pages.ui.text import plain
 from pages.ui.wording import term
@@ -20,7 +21,8 @@ def choose_start() -> Run | None:
     found = {run.name: run for run in access.my_runs() if finetune.can_start_from(run)}
     asked = stored("start")
     if asked not in (None, FROM_SCRATCH, *found):
-        st.toast(f"There is no run {plain(asked, 32)} to start from.", icon=":material/info:")
+        said = f"There is no run **{plain(asked, 32)}** to start from. A new run starts with random weights."
+        say_not_found("start", said, FROM_SCRATCH)
         settle("start", FROM_SCRATCH)
     chosen = st.selectbox(
         words.title(StartConfig, "run"),

@@ -10,7 +10,8 @@ from pages import access
 from pages.ui import stand_in_images
 from pages.ui.cached_models import IMAGE_ID, PickedImage, validation, validation_split
 from pages.ui.link_state import complete, stored
-from pages.ui.text import show_error
+from pages.ui.not_found import say_not_found
+from pages.ui.text import BADGE_COLUMNS, plain, show_error
 from vit.data.files.colours import Colours, window_words
 from vit.data.files.images import FILE_BYTES_MAX, open_image, prepared_image
 from vit.errors import DataError, UserError
@@ -51,7 +52,8 @@ def pick_image(run: Run) -> PickedImage | None:
     Returns:
         The image, or None with a message if the run's data set is missing and no image was uploaded.
     """
-    image_id = known_image(stored("image"), run)
+    asked = stored("image")
+    image_id = known_image(asked, run)
     try:
         validation(run)
     except DataError as error:
@@ -62,6 +64,7 @@ def pick_image(run: Run) -> PickedImage | None:
         st.caption("Upload an image to look at:")
         _upload_button(run)
         return None
+    say_missing("image", asked, image_id, run)
     complete("image", image_id)
     chosen = st.selectbox(
         "Image",
@@ -128,6 +131,30 @@ def known_image(asked: Any, run: Run) -> str | None:
     if count:
         return f"val-{min(int(found[1]), count - 1) if found and found[1] else 0}"
     return pictures[0] if pictures else None
+
+
+def say_missing(key: str, asked: Any, shown: str | None, run: Run) -> None:
+    """Say above the page if the image that was asked for does not exist.
+
+    Args:
+        key: key of the widget.
+        asked: what a link or the visitor asked for; None for nothing.
+        shown: the image that is shown instead.
+        run: the run.
+    """
+    text = str(asked or "").strip()
+    if not text or not _count(run):
+        return
+    found = IMAGE_ID.fullmatch(text.lower())
+    if found is None:
+        reason = f"**{plain(text, BADGE_COLUMNS)}** is not an image: write val\\-17 for validation image 17."
+    elif shown == (found[0] if found[2] else f"val-{int(found[1])}"):
+        return
+    elif found[2]:
+        reason = f"There is no uploaded image **{plain(found[0])}**."
+    else:
+        reason = f"There is no validation image {int(found[1]):,} of this run: the last one is {_count(run) - 1:,}."
+    say_not_found(key, f"{reason} Showing **{plain(shown)}** instead." if shown else reason, shown)
 
 
 def next_image(image_id: str, run: Run) -> str:

@@ -206,8 +206,8 @@ TOPICS: dict[str, dict[str, Term]] = {
             "a moving average of itself, for another crop of the same image."
         ),
         "swapped backgrounds": Term(
-            "Crops in which the object stands on the background of another image (Ryali et al. 2021), so that the object "
-            "is what the crops of an image have in common. This needs masks of the objects, but no classes."
+            "Crops in which the object stands on the background of another image (Ryali et al. 2021), so that the "
+            "object is what the crops of an image have in common. This needs masks of the objects, but no classes."
         ),
         "masked autoencoding": Term(
             "Training without labels (MAE, He et al. 2022): most patches of an image are hidden, and a small decoder "

@@ -87,7 +87,7 @@ def test_a_link_of_another_page_overrules_what_the_session_had_chosen(several):
 def test_a_missing_start_is_reported_and_random_weights_are_chosen(trained):
     app = open_page("train", start="bygone")
     assert app.code[0].value == "python -m vit train"
-    assert "There is no run bygone to start from" in app.toast[0].value
+    assert "There is no run **bygone** to start from" in app.warning[0].value
     assert app.selectbox(key="start").options == [FROM_SCRATCH, "tiny"]
 
 

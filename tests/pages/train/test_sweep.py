@@ -98,7 +98,7 @@ def test_without_a_sweep_the_view_says_what_to_do_and_a_missing_one_is_reported(
     assert "There is no sweep yet" in texts(app)
     sweep.start(grid())
     app = open_page("train", sweep="gone")
-    assert "The sweep gone no longer exists" in app.toast[0].value
+    assert app.warning[0].value == "There is no sweep **gone**. Showing **wide** instead."
     assert app.selectbox(key="sweep").value == "wide"
 
 
