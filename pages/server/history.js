@@ -8,24 +8,26 @@ window.__streamlit = { ...window.__streamlit, BACKEND_BASE_URL: new URL(".", loc
 // parameter, several while a page loads. Here such a change replaces the entry, unless it opens another view.
 ;(() => {
   const views = ["tour"] // query parameters whose values are views of their own on a page
+  const marker = "to" // MARKER of pages/ui/navigation.py: the page that the next parameters belong to
   const push = history.pushState.bind(history)
-  let left = location.href // the address when the visitor last did something
+  let leaving = false // the parameters of a new page arrive before its path
 
-  // The first parameters of a new page arrive before its path: they must not stay in the entry of the page that is left.
-  addEventListener("click", (event) => { if (event.detail <= 1) left = location.href }, { capture: true })
-  addEventListener("keydown", (event) => { if (!event.repeat) left = location.href }, { capture: true })
+  addEventListener("popstate", () => { leaving = false }, { capture: true })
 
   history.pushState = (state, title, address) => {
-    const next = new URL(address ?? "", location.href)
     const here = new URL(location.href)
+    const next = new URL(address ?? "", here)
+    const page = next.searchParams.get(marker)
     const same = (name) => next.searchParams.get(name) === here.searchParams.get(name)
+    if (page !== null) next.searchParams.delete(marker)
     if (next.pathname !== here.pathname) {
-      if (new URL(left).pathname === here.pathname) history.replaceState(history.state, "", left)
-      push(state, title, address)
-    } else if (views.every(same)) {
-      history.replaceState(state, title, address)
-    } else {
-      push(state, title, address)
+      leaving = false
+      push(state, title, next)
+    } else if (page !== null) {
+      leaving = page !== here.pathname.split("/").pop()
+    } else if (!leaving) {
+      if (views.every(same)) history.replaceState(state, title, next)
+      else push(state, title, next)
     }
   }
 })()

@@ -19,6 +19,9 @@ from streamlit.runtime.scriptrunner import get_script_run_ctx
 from streamlit.runtime.state import get_session_state
 from streamlit.runtime.state.query_params import QueryParams
 
+MARKER = "to"
+"""The query parameter that tells history.js which page the next parameters belong to; it is never in an address."""
+
 _PAGE, _ARRIVED = "navigation_page", "navigation_arrived"
 
 
@@ -32,7 +35,7 @@ def switch(page: str, **parameters: str) -> NoReturn:
     with get_session_state().query_params() as params:
         for widget_id in list(params._bindings_by_widget):
             params.unbind_widget(widget_id)  # or they could be neither set nor cleared
-    st.switch_page(page, query_params=parameters)
+    st.switch_page(page, query_params={**parameters, MARKER: page})
 
 
 def arrive(page: str) -> None:
@@ -42,9 +45,10 @@ def arrive(page: str) -> None:
     under the same keys.
 
     Args:
-        page: a name for the page.
+        page: the path of the page in its address; empty for the first page.
     """
-    arrived = st.session_state.get(_PAGE) != page
+    switched = st.query_params.pop(MARKER, None) is not None
+    arrived = st.session_state.get(_PAGE) != page or switched
     st.session_state[_PAGE], st.session_state[_ARRIVED] = page, arrived
     if not arrived:
         return
@@ -55,7 +59,12 @@ def arrive(page: str) -> None:
             params.set_initial_query_params_from_current()
     for key in st.query_params:
         st.session_state.pop(key, None)
-    st.query_params.update({})  # tell the browser, which still shows the parameters that it carried over
+    # The browser still has the parameters that it carried over.
+    if from_history():
+        st.query_params.update({})
+    else:
+        st.query_params[MARKER] = page
+        del st.query_params[MARKER]
 
 
 def write(key: str, value: str) -> None:
