@@ -239,9 +239,7 @@ def estimate(
     )
 
 
-def _best_speed(
-    config: RunConfig, speeds: tuple[Speed, ...], teacher: ModelConfig | None
-) -> tuple[Speed | None, bool]:
+def _best_speed(config: RunConfig, speeds: tuple[Speed, ...], teacher: ModelConfig | None) -> tuple[Speed | None, bool]:
     """Return the speed that tells most about a run, and whether that is the speed of a similar run.
 
     Small steps use only a small part of a device, so it is the run with the most similar step; of runs that are about
