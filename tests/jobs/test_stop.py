@@ -1,6 +1,7 @@
 """Jobs that are asked to stop within an epoch: they save the exact step, and a resume ends as if nothing had been."""
 
 import signal
+from types import SimpleNamespace
 
 import pytest
 
@@ -82,6 +83,14 @@ def test_ctrl_c_on_the_command_line_saves_the_step_and_resume_continues_after_it
     assert run.status.message == "Stopped after step 2, in epoch 1 of 1."
     assert main(["resume", "--run", "one"]) == 0
     assert outcome(run) == outcome(runs.find_run("whole"))
+
+
+def test_the_progress_of_rank_processes_is_printed_from_their_metrics(home, capsys):
+    run = runs.create("one", config(1))
+    jobs.execute(run)
+    for line in run.metrics()[0]:
+        train._Progress(run.config.training)(SimpleNamespace(**line))
+    assert "epoch 1/1  loss " in capsys.readouterr().err
 
 
 def test_a_run_of_which_nothing_was_saved_says_that_it_starts_from_the_beginning(home):

@@ -142,7 +142,8 @@ class _Progress:
         if isinstance(event, str):
             say(event, clear)
         elif hasattr(event, "val_loss"):
-            measures = "".join(f"  {name} {value:.4f}" for name, value in event.measures.items())
+            further = getattr(event, "measures", {})  # a line of metrics.jsonl, from rank processes, has none
+            measures = "".join(f"  {name} {value:.4f}" for name, value in further.items())
             accuracy = "val_accuracy" if self.labelled else "knn_accuracy"
             say(
                 f"epoch {event.epoch}/{self.epochs}  loss {event.train_loss:.4f}  val_loss {event.val_loss:.4f}  "
