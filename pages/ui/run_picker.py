@@ -38,7 +38,7 @@ def pick_run(*, width: int | Literal["stretch"] = "stretch") -> Run | None:
         return None
     asked, last = stored("run"), st.session_state.get(LAST)
     name = asked if asked in found else last if last in found else first_run(list(found.values())).name
-    if linked not in (None, *found):
+    if linked is not None and linked not in found:
         say_not_found("run", f"{_missing(linked)} Showing **{plain(name, BADGE_COLUMNS)}** instead.", name)
     complete("run", name)
     chosen = st.selectbox("Run", list(found), index=None, key="run", bind="query-params", width=width, help=term("run"))

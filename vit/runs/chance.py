@@ -58,9 +58,10 @@ def measured(run: Run, count_images: Callable[[Run], int | None]) -> Measured | 
     if dependence is not None:
         accuracy, images, chance = dependence.accuracy, dependence.images, dependence.chance
     else:
-        accuracy, images, chance = best.get("val_accuracy"), count_images(run) or 0, 1 / classes
-        if type(accuracy) not in (int, float) or not 0 <= accuracy <= 1:  # the file may come from a stranger
+        kept = best.get("val_accuracy")
+        if not isinstance(kept, (int, float)) or not 0 <= kept <= 1:  # the file may come from a stranger
             return None
+        accuracy, images, chance = float(kept), count_images(run) or 0, 1 / classes
     if not images:
         return None
     return Measured(accuracy, *wilson_interval(round(accuracy * images), images), images, chance)
