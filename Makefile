@@ -58,6 +58,8 @@ shipped-runs: $(VENV)/.app
 		$(BIN)/python -m vit attention --run $$run checkpoints/$$run/sample.png --out checkpoints/$$run/attention.png && \
 		rm checkpoints/$$run/last.safetensors || exit 1; \
 	done
+	$(BIN)/python -c "from vit import get_run; from vit.explain.example import keep_example; \
+		keep_example(get_run('scenes'))"
 
 # A run on photographs: CIFAR-10, whose images may not be shipped, is downloaded first. Its teacher is a CNN.
 photo-run: $(VENV)/.app

@@ -31,11 +31,13 @@ MODEL, LAST, SNAPSHOTS = "model.safetensors", "last.safetensors", "snapshots"
 PICTURE = "attention.png"
 DEPENDENCE = "dependence.json"
 """The attention dependence of the kept weights (:mod:`vit.runs.dependence`)."""
+EXAMPLE = "example.npz"
+"""One validation image with its attention (:mod:`vit.runs.example`)."""
 TENSORBOARD = "tensorboard"
 STOP = ".stop"
 """A file that asks a run to stop whose worker may be on another machine, where no signal reaches it."""
 
-_RESULTS = (LAST, METRICS, TENSORBOARD, SNAPSHOTS, PICTURE, DEPENDENCE, MODEL)
+_RESULTS = (LAST, METRICS, TENSORBOARD, SNAPSHOTS, PICTURE, EXAMPLE, DEPENDENCE, MODEL)
 """The files that a training makes, in the order of deletion: first the one that a resume would use."""
 _EPOCH_METRICS = ("epoch", "step", "train_loss", "val_loss", "val_accuracy", "lr", "seconds")
 _OPTIONAL_METRICS = ("train_accuracy", "teacher_entropy", "divergence")
