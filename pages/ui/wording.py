@@ -1,5 +1,7 @@
 """Numbers and terms as text."""
 
+from datetime import UTC, datetime
+
 from pages.ui.terms import GLOSSARY, heading
 
 
@@ -19,6 +21,27 @@ def about(seconds: float) -> str:
     """Return an estimated duration, rounded: "about 15 s", "about 4 min 30 s" or "about 2 h 5 min"."""
     step = 5 if seconds < 60 else 10 if seconds < 600 else 60
     return f"about {duration(max(step, step * round(seconds / step)))}"
+
+
+def age(created: str, now: datetime) -> str:
+    """Return the age of something, such as "3 days ago"; empty if the time is unknown or in the future.
+
+    Args:
+        created: an ISO time; without a time zone it is UTC.
+        now: the present, with a time zone.
+    """
+    try:
+        begun = datetime.fromisoformat(created)
+    except ValueError:
+        return ""
+    seconds = (now - (begun if begun.tzinfo else begun.replace(tzinfo=UTC))).total_seconds()
+    if seconds < 0:
+        return ""
+    for unit, length in (("day", 86400), ("hour", 3600), ("minute", 60)):
+        if seconds >= length:
+            number = int(seconds // length)
+            return f"{number:,} {unit}{'s' if number > 1 else ''} ago"
+    return "just now"
 
 
 def count(number: float) -> str:
