@@ -3,10 +3,13 @@
 import pytest
 
 from vit import load_checkpoint, runs
-from vit.data import load
-from vit.evaluation import evaluate
+from vit.data import load, scenes
+from vit.data.files.images import prepared_image
+from vit.evaluation import evaluate, model_input
+from vit.explain import capture
 from vit.paths import project_root
 from vit.runs.dependence import read_dependence
+from vit.runs.example import object_cover, on_object, read_example
 
 RUN = project_root() / "checkpoints" / runs.SHIPPED_RUN
 
@@ -40,6 +43,20 @@ def test_its_answer_goes_through_its_attention(shipped):
     assert measured.even_patterns <= 0.55
     assert measured.grey <= 0.5
     assert max(head.inside for layer in measured.layers for head in layer) >= 0.6
+
+
+def test_its_example_is_of_these_weights_and_shows_an_object_that_its_heads_attend_to(shipped):
+    example = read_example(shipped)
+    assert example is not None, "run vit.explain.example.keep_example, as `make shipped-runs` does"
+    model, info = load_checkpoint(RUN)
+    pixels, mask, label = scenes.draw(example.image, split="val", image_size=64)
+    record = capture(model, model_input(info, prepared_image(pixels)))
+    attention = record.attention[0].numpy()
+    assert (abs(example.attention - attention) <= attention.max(axis=-1, keepdims=True) / 510 + 1e-4).all()
+    assert example.probabilities.argmax() == label
+    inside = on_object(example.attention[:, :, 0], object_cover(mask, record.grid), record.prefix_tokens)
+    assert inside.mean() >= 0.5
+    assert mask.mean() <= 0.3
 
 
 def test_it_still_classifies_the_images_that_the_program_draws(shipped):

@@ -1,6 +1,7 @@
 """The router: it runs first, whatever page is asked for, and what all pages share is there."""
 
 import json
+import shutil
 import subprocess
 import sys
 import time
@@ -60,11 +61,13 @@ def test_every_page_works_with_one_run_several_and_twenty(state, request):
 
 
 def test_the_first_page_imports_no_torch(trained):
+    shutil.copytree(ROOT / "checkpoints" / runs.SHIPPED_RUN, trained / "checkpoints" / runs.SHIPPED_RUN)
     script = f"""
 import sys
 from streamlit.testing.v1 import AppTest
 app = AppTest.from_file({ROUTER!r}, default_timeout=60).run()
 assert not app.exception and app.title
+assert any("attention_lines" in one.proto.component_name for one in app.get("bidi_component"))
 app.switch_page("train/page.py").run()
 assert not app.exception
 assert "torch" not in sys.modules

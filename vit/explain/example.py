@@ -3,7 +3,6 @@
 from collections.abc import Callable
 
 import numpy as np
-from einops import einsum
 
 from vit.data import scenes
 from vit.data.files.images import prepared_image
@@ -13,7 +12,7 @@ from vit.explain.passes.memory import require_room
 from vit.explain.recording import attention_arrays, capture, class_probabilities, token_rows
 from vit.networks import Network
 from vit.runs import Run
-from vit.runs.example import BYTES_MAX, AttentionExample, compress, object_cover, write_example
+from vit.runs.example import BYTES_MAX, AttentionExample, compress, object_cover, on_object, write_example
 from vit.runs.weights import CheckpointInfo, load_checkpoint
 
 CANDIDATES = 50
@@ -53,8 +52,7 @@ def choose_example(
             raise ExplainError(f"The attention of one image has {attention.size:,} weights; {BYTES_MAX:,} is the most.")
         probabilities = class_probabilities(model, record.logits)[0]
         cover = object_cover(mask, record.grid)
-        maps = token_rows(record, attention, 0)[..., record.prefix_tokens :]
-        inside = einsum(maps, cover, "l h p, p -> l h") / np.maximum(maps.sum(axis=-1), np.finfo(np.float32).tiny)
+        inside = on_object(token_rows(record, attention, 0), cover, record.prefix_tokens)
         score = bool(probabilities.argmax() == label), float(inside.mean() - cover.mean())
         if found is None or score > best:
             best, found = score, (index, attention, probabilities)

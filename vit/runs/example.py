@@ -6,6 +6,7 @@ checked when it is read.
 
 import io
 import zipfile
+import zlib
 from dataclasses import dataclass
 from functools import lru_cache
 from hashlib import sha256
@@ -60,7 +61,7 @@ def compress(image: int, attention: np.ndarray, probabilities: np.ndarray) -> At
         probabilities: of the classes, ``(k,)``.
     """
     tops = attention.max(axis=-1).astype(np.float32)
-    levels = np.rint(attention * (LEVELS / np.maximum(tops, np.finfo(np.float32).tiny))[..., None])
+    levels = np.rint(LEVELS * (attention / np.maximum(tops, np.finfo(np.float32).tiny)[..., None]))
     return AttentionExample(image, levels.astype(np.uint8), tops, probabilities.astype(np.float32))
 
 
@@ -72,6 +73,18 @@ def object_cover(mask: np.ndarray, grid: tuple[int, int]) -> np.ndarray:
         grid: rows and columns of patches.
     """
     return reduce(mask.astype(np.float32), "(r y) (c x) -> (r c)", "mean", r=grid[0], c=grid[1])
+
+
+def on_object(weights: np.ndarray, cover: np.ndarray, prefix: int) -> np.ndarray:
+    """Return the share of attention to patches that lies on the object, ``(...)``.
+
+    Args:
+        weights: ``(... m)``, attention to all tokens.
+        cover: ``(p)``, the share of each patch that the object covers.
+        prefix: number of tokens before the patches.
+    """
+    patches = weights[..., prefix:]
+    return (patches @ cover) / np.maximum(patches.sum(axis=-1), np.finfo(np.float32).tiny)
 
 
 def read_example(run: Run) -> AttentionExample | None:
@@ -89,7 +102,7 @@ def read_example(run: Run) -> AttentionExample | None:
             return None
         times = tuple((stat.st_mtime_ns, stat.st_size) for stat in stats)
         found = _read(run.path, times)
-    except (OSError, ValueError, KeyError, zipfile.BadZipFile):
+    except (OSError, ValueError, KeyError, EOFError, zlib.error, zipfile.BadZipFile):
         return None
     n = config.num_tokens
     if found is None or found.levels.shape != (config.depth, config.num_heads, n, n):
@@ -100,6 +113,9 @@ def read_example(run: Run) -> AttentionExample | None:
 @lru_cache(maxsize=4)
 def _read(folder: Path, _times: tuple) -> AttentionExample | None:
     """Return the checked content of the file; None if it belongs to other weights."""
+    with zipfile.ZipFile(folder / EXAMPLE) as archive:
+        if sum(member.file_size for member in archive.infolist()) > 2 * BYTES_MAX:
+            raise ValueError("The arrays are larger than those that are written.")
     with np.load(folder / EXAMPLE, allow_pickle=False) as file:
         if str(file["weights"]) != _digest(folder):
             return None

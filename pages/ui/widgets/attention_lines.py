@@ -10,7 +10,7 @@ from PIL import Image
 from pages.ui.widgets.component import register_widget
 from vit.pictures.colours import CATEGORICAL
 from vit.pictures.data_url import data_url
-from vit.runs.example import AttentionExample
+from vit.runs.example import AttentionExample, on_object
 from vit.support.untrusted_text import shown
 
 STOPS = 5
@@ -53,7 +53,7 @@ def attention_lines(example: AttentionExample, view: ImageWithObject, *, answer:
     depth, heads, tokens, _ = example.levels.shape
     attention = example.attention
     layer = first_layer(attention, view)
-    inside = on_object(attention[layer], view).mean(axis=0)
+    inside = on_object(attention[layer], view.cover, len(view.before)).mean(axis=0)
     path = stops(view, inside)
     still = path[0] if view.has_summary else max(path, key=lambda token: inside[token])
     name = shown(view.name)
@@ -98,17 +98,6 @@ def stops(view: ImageWithObject, inside: np.ndarray) -> list[int]:
     return ([0] if view.has_summary else []) + [prefix + int(patch) for patch in chosen]
 
 
-def on_object(weights: np.ndarray, view: ImageWithObject) -> np.ndarray:
-    """Return the share of attention to patches that lies on the object.
-
-    Args:
-        weights: ``(... m)``, attention to all tokens.
-        view: the image with its object.
-    """
-    patches = weights[..., len(view.before) :]
-    return (patches @ view.cover) / np.maximum(patches.sum(axis=-1), np.finfo(np.float32).tiny)
-
-
 def first_layer(attention: np.ndarray, view: ImageWithObject) -> int:
     """Return the layer, from 0, whose heads attend to the object most on average.
 
@@ -117,7 +106,7 @@ def first_layer(attention: np.ndarray, view: ImageWithObject) -> int:
             patch of the object.
         view: the image with its object.
     """
-    inside = on_object(attention, view).mean(axis=1)  # depth n
+    inside = on_object(attention, view.cover, len(view.before)).mean(axis=1)  # depth n
     if view.has_summary:
         return int(inside[:, 0].argmax())
     return int((inside[:, len(view.before) :] @ view.cover).argmax())

@@ -269,11 +269,11 @@ class AttentionLines extends Widget {
     }, SPEAK_MS)
   }
 
-  // For the tests, and for whoever styles it.
+  // For the tests.
   mark() {
     const { query, layer, lines, playing, pinned } = this
     Object.assign(this.root.dataset, { query, layer, playing: Boolean(playing), pinned: Boolean(pinned), lines: lines.length })
-    this.root.lines = lines
+    Object.assign(this.root, { lines, cover: this.data.cover })
   }
 
   // Drawing
