@@ -46,9 +46,9 @@ def show_learn(*, with_tour: bool) -> None:
     else:
         st.markdown("Read what the parts of a Vision Transformer do, and guess what experiments have shown.")
     with st.container(gap="xxsmall"):
-        st.page_link("lessons/page.py", label="Lessons: five questions")
-        st.page_link("anatomy/page.py", label="Anatomy: layer by layer")
-        st.page_link("glossary/page.py", label="Glossary")
+        st.page_link("lessons/page.py", label="Lessons: guess, then see", icon=":material/psychology_alt:")
+        st.page_link("anatomy/page.py", label="Anatomy: layer by layer", icon=":material/schema:")
+        st.page_link("glossary/page.py", label="Glossary", icon=":material/menu_book:")
 
 
 def show_train() -> None:
@@ -56,8 +56,8 @@ def show_train() -> None:
     st.markdown("#### :material/model_training: Train your own")
     minute.offer_minute()
     with st.container(gap="xxsmall"):
-        st.page_link("train/page.py", label="Choose images, heads and depth")
-        st.page_link("runs/page.py", label="Compare your runs")
+        st.page_link("train/page.py", label="Choose images, heads and depth", icon=":material/tune:")
+        st.page_link("runs/page.py", label="Compare your runs", icon=":material/table_chart:")
 
 
 def show_explore(shipped: Run | None) -> None:
@@ -72,13 +72,17 @@ def show_explore(shipped: Run | None) -> None:
         )
         query = {"run": shipped.name}
         with st.container(gap="xxsmall"):
-            st.page_link("attention/page.py", label="See its attention", query_params=query)
-            st.page_link("predict/page.py", label="Classify your own picture", query_params=query)
-            st.page_link("evaluate/page.py", label="See its mistakes", query_params=query)
-            st.page_link("published/page.py", label="Open a published model")
+            st.page_link(
+                "attention/page.py", label="See its attention", icon=":material/visibility:", query_params=query
+            )
+            st.page_link(
+                "predict/page.py", label="Classify your own picture", icon=":material/image_search:", query_params=query
+            )
+            st.page_link("evaluate/page.py", label="See its mistakes", icon=":material/grid_on:", query_params=query)
+            st.page_link("published/page.py", label="Open a published model", icon=":material/cloud_download:")
         return
     st.markdown("Open a well-known pretrained model, and see what its heads attend to in your own pictures.")
     with st.container(gap="xxsmall"):
-        st.page_link("published/page.py", label="Published models")
-        st.page_link("predict/page.py", label="Classify your own picture")
-        st.page_link("attention/page.py", label="See the attention of a run")
+        st.page_link("published/page.py", label="Published models", icon=":material/cloud_download:")
+        st.page_link("predict/page.py", label="Classify your own picture", icon=":material/image_search:")
+        st.page_link("attention/page.py", label="See the attention of a run", icon=":material/visibility:")

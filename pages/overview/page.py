@@ -24,13 +24,18 @@ def show_overview(guide: Run | None) -> None:
         guide: the included model if it is a ViT on scenes, which the tour and the picture need.
     """
     own_machine = access.bounds() is None
+    living = guide is not None and fits(vit_config(guide))
     st.markdown(
-        "See what every head of a Vision Transformer attends to, and train your own. "
+        (
+            "Point at a patch to see what each head of the included model attends to from there; a click pins it. "
+            if living
+            else "Train a Vision Transformer, and see what every head of every layer attends to. "
+        )
         + ("Everything runs on this machine; no data leaves it." if own_machine else "")
     )
     show_notice()
     shipped = next((run for run in access.my_runs() if run.name == SHIPPED_RUN), None)
-    if guide is not None and fits(vit_config(guide)):
+    if guide is not None and living:
         show_hero(guide)
     elif shipped is not None:
         show_maps(shipped)
