@@ -27,7 +27,7 @@ def show_overview(guide: Run | None) -> None:
     living = guide is not None and fits(vit_config(guide))
     st.markdown(
         (
-            "Point at a patch to see what each head of the included model attends to from there; a click pins it. "
+            "Point at a patch to see what each head attends to from there; a click pins it. "
             if living
             else "Train a Vision Transformer, and see what every head of every layer attends to. "
         )
