@@ -41,7 +41,7 @@ def show_learn(*, with_tour: bool) -> None:
     """Show the tour and what else explains."""
     st.markdown("#### :material/school: Learn")
     if with_tour:
-        st.markdown("Follow one image through the included model in six steps, in about five minutes.")
+        st.markdown("Follow one image through the included model in six steps.")
         tour.offer_tour()
     else:
         st.markdown("Read what the parts of a Vision Transformer do, and guess what experiments have shown.")

@@ -11,6 +11,7 @@ from pages.overview.tour.scene import vit_config
 from pages.ui import cached_models
 from pages.ui.background import Progress, background
 from pages.ui.dependence import note_low_dependence
+from pages.ui.run_doubts import show_run_doubts
 from pages.ui.widgets.attention_lines import ImageWithObject, attention_lines
 from vit.config import ViTConfig
 from vit.runs import Run
@@ -81,6 +82,7 @@ def show_hero(run: Run) -> None:
             "rounded to 8 bits.",
             width="content",
         )
+    show_run_doubts(run)
     note_low_dependence(run)
 
 

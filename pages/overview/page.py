@@ -9,6 +9,7 @@ from pages.overview.tour import tour
 from pages.overview.tour.scene import tour_run, vit_config
 from pages.ui.demo_notice import show_notice
 from pages.ui.dependence import note_low_dependence
+from pages.ui.run_doubts import show_run_doubts
 from pages.ui.text import plain
 from pages.ui.wording import size
 from vit.runs import SHIPPED_RUN, Run
@@ -59,6 +60,7 @@ def show_maps(run: Run) -> None:
             caption="What each head attends to in one image. Rows are layers, columns are heads.",
             alt="Attention maps of every head of the included model over one image",
         )
+        show_run_doubts(run)
         note_low_dependence(run)
 
 
