@@ -7,7 +7,7 @@ import streamlit as st
 from PIL import Image
 
 from pages import access
-from pages.ui.run_words import badge
+from pages.ui.run_words import FOLLOW, badge
 from pages.ui.text import plain
 from pages.ui.wording import age
 from vit.pictures.thumbnail import thumbnail
@@ -63,7 +63,7 @@ def show_run(run: Run, picture: Image.Image | None, *, with_pictures: bool) -> N
             "train/page.py",
             label="Curves",
             icon=":material/show_chart:",
-            query_params={**query, "show": "Follow a run"},
+            query_params={**query, "show": FOLLOW},
         )
         if run.has_weights:
             st.page_link("attention/page.py", label="Attention", icon=":material/visibility:", query_params=query)
