@@ -4,7 +4,7 @@ from collections.abc import Callable, Sequence
 from typing import NamedTuple
 
 from vit.runs.dependence import read_dependence
-from vit.runs.divergence import is_diverged
+from vit.runs.learning import DIVERGED, verdict
 from vit.runs.run import Run
 from vit.support.intervals import LEVEL, wilson_interval
 
@@ -81,7 +81,7 @@ def best_run(runs: Sequence[Run], count_images: Callable[[Run], int | None]) -> 
     def rank(run: Run) -> tuple[int, float]:
         status, found = run.status, measured(run, count_images)
         accuracy = found.accuracy if found else 0.0
-        if is_diverged(status) or (found and found.at_chance) or not (status.validated or run.config.published):
+        if verdict(status) == DIVERGED or (found and found.at_chance) or not (status.validated or run.config.published):
             return 0, accuracy
         if status.state != "finished":
             return 1, accuracy
