@@ -6,8 +6,8 @@ import streamlit as st
 
 from pages import access, sign_in
 from pages.lessons.lesson_list import LESSONS
-from pages.ui import navigation, not_found, polling
-from pages.ui.link_state import stored
+from pages.ui import navigation, polling
+from pages.ui.link_state import place_not_found, stored
 from pages.ui.run_words import FOLLOW
 from pages.ui.text import show_error
 from pages.ui.waiting import wait_words
@@ -147,7 +147,7 @@ with st.sidebar:
         polling.watch(JOBS, job_news, JOBS_EVERY)
     st.caption("  \n".join(f":material/memory: {title}" for title in device_titles()))
 
-not_found.place()
+place_not_found()
 try:
     page.run()
 except UserError as error:

@@ -13,8 +13,7 @@ from pages.train.controls import RECIPE_NAMES
 from pages.train.recipe import step_words
 from pages.train.reconstructions import show_reconstructions
 from pages.ui import polling
-from pages.ui.link_state import complete, stored
-from pages.ui.not_found import say_not_found
+from pages.ui.link_state import complete, say_not_found, stored
 from pages.ui.run_picker import fine_tune_link
 from pages.ui.run_words import SHIPPED_WORDS, badge
 from pages.ui.text import plain, show_error

@@ -9,8 +9,7 @@ from pages import access
 from pages.train.sweep_form import OPEN
 from pages.ui import polling
 from pages.ui.downloads import plotly_config
-from pages.ui.link_state import complete, stored
-from pages.ui.not_found import say_not_found
+from pages.ui.link_state import complete, say_not_found, stored
 from pages.ui.text import plain, show_error
 from pages.ui.wording import size
 from vit import plots

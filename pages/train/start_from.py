@@ -5,8 +5,7 @@ import streamlit as st
 from pages import access
 from pages.train.choices import TunedSpace
 from pages.train.controls import Controls, show
-from pages.ui.link_state import settle, stored
-from pages.ui.not_found import say_not_found
+from pages.ui.link_state import say_not_found, settle, stored
 from pages.ui.run_words import FROM_SCRATCH
 from pages.ui.text import plain
 from pages.ui.wording import term

@@ -9,8 +9,7 @@ import streamlit as st
 from pages import access
 from pages.ui import stand_in_images
 from pages.ui.cached_models import IMAGE_ID, PickedImage, validation, validation_split
-from pages.ui.link_state import complete, stored
-from pages.ui.not_found import say_not_found
+from pages.ui.link_state import complete, say_not_found, stored
 from pages.ui.text import BADGE_COLUMNS, plain, show_error
 from vit.data.files.colours import Colours, window_words
 from vit.data.files.images import FILE_BYTES_MAX, open_image, prepared_image

@@ -6,8 +6,7 @@ import streamlit as st
 
 from pages import access
 from pages.ui import stand_in_images
-from pages.ui.link_state import complete, stored
-from pages.ui.not_found import say_not_found
+from pages.ui.link_state import complete, say_not_found, stored
 from pages.ui.run_doubts import first_run
 from pages.ui.text import BADGE_COLUMNS, plain
 from pages.ui.wording import term
