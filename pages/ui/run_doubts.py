@@ -4,19 +4,20 @@ from contextlib import suppress
 
 import streamlit as st
 
-from pages.ui.run_words import badge
+from pages.ui.run_words import VERDICTS, badge
 from pages.ui.text import BADGE_COLUMNS, plain
 from vit import data
 from vit.errors import UserError
 from vit.runs import ACTIVE, Run
 from vit.runs.chance import best_run, measured
+from vit.runs.learning import verdict
 
 AT_CHANCE = "accuracy is at chance level"
 """The badge of a run that may be guessing."""
 
 
 def show_run_doubts(run: Run, *, named: bool = False) -> None:
-    """Show badges if the run still trains, diverged, was not validated or is at chance level; nothing otherwise.
+    """Show badges if the run still trains, does not learn, was not validated or is at chance level; else nothing.
 
     Pages that show maps or answers of a run call this.
 
@@ -32,15 +33,15 @@ def show_run_doubts(run: Run, *, named: bool = False) -> None:
     elif status.state == "queued":
         words = f"waiting to train, after epoch {status.epoch} of {epochs}"
         doubts.append((words, badge(status)[1], "What is shown is of the weights that the run has kept so far."))
-    elif badge(status)[0] == "Diverged":
-        doubts.append(("training diverged", badge(status)[1], plain(status.message)))
+    if found := verdict(status):
+        doubts.append((found.lower(), VERDICTS[found][1], plain(status.warning or status.message)))
     if not status.validated and status.state not in ACTIVE and not run.config.published:
         doubts.append(
             ("not validated", ":material/warning:", "The run ended before its first validation: it has hardly learned.")
         )
-    found = measured(run, count_images)
-    if found is not None and found.at_chance:
-        doubts.append((AT_CHANCE, ":material/casino:", found.reason))
+    accuracy = measured(run, count_images)
+    if accuracy is not None and accuracy.at_chance:
+        doubts.append((AT_CHANCE, ":material/casino:", accuracy.reason))
     if not doubts:
         return
     with st.container(horizontal=True, gap="small", vertical_alignment="center"):

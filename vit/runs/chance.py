@@ -4,7 +4,7 @@ from collections.abc import Callable, Sequence
 from typing import NamedTuple
 
 from vit.runs.dependence import read_dependence
-from vit.runs.learning import DIVERGED, verdict
+from vit.runs.learning import verdict
 from vit.runs.run import Run
 from vit.support.intervals import LEVEL, wilson_interval
 
@@ -71,7 +71,7 @@ def best_run(runs: Sequence[Run], count_images: Callable[[Run], int | None]) -> 
     """Return the run to open first: the most accurate finished one, not one at chance level while there is another.
 
     Finished runs without an accuracy (published models, trainings without labels) come next, then unfinished runs, then
-    those that diverged or are at chance level. Among equals, the first one wins.
+    those that diverged, learned nothing or are at chance level. Among equals, the first one wins.
 
     Args:
         runs: the runs, at least one.
@@ -81,7 +81,7 @@ def best_run(runs: Sequence[Run], count_images: Callable[[Run], int | None]) -> 
     def rank(run: Run) -> tuple[int, float]:
         status, found = run.status, measured(run, count_images)
         accuracy = found.accuracy if found else 0.0
-        if verdict(status) == DIVERGED or (found and found.at_chance) or not (status.validated or run.config.published):
+        if verdict(status) or (found and found.at_chance) or not (status.validated or run.config.published):
             return 0, accuracy
         if status.state != "finished":
             return 1, accuracy
