@@ -11,7 +11,6 @@ import pytest
 import streamlit as st
 import torch
 
-from tests.helpers.outcomes import outcome
 from tests.helpers.working import ENDLESS, config, jobs_end, wait_for  # noqa: F401 - a fixture
 from tests.pages.opening import open_page
 from vit import data, jobs, runs, trainer
@@ -42,7 +41,7 @@ def losses(run: runs.Run) -> list[float]:
     return [line["loss"] for line in lines]
 
 
-EPOCHS = 8
+EPOCHS = 30
 TORCHRUN = [sys.executable, "-m", "torch.distributed.run", "--standalone", "--nproc-per-node", "2"]
 
 RAISES = """
@@ -96,7 +95,7 @@ def test_a_killed_rank_ends_the_run_with_its_name_and_a_resume_with_one_process_
     assert run.status.message.startswith("Rank 1 of 2 failed: its process was killed, perhaps because memory ran out")
     assert "resume it or start over" in run.status.message
     wait_for(lambda: gone(processes) and not psutil.pid_exists(job), 10)
-    assert not runs.is_locked(run.path)
+    wait_for(lambda: not runs.is_locked(run.path), 5)  # the watcher of the job looks at the run, too
 
     done = int(load_resume(run.path).position["step"])
     monkeypatch.setattr(hardware, "processes", lambda wanted, device: 1)  # as on a machine with one GPU
@@ -113,12 +112,15 @@ def test_a_killed_rank_ends_the_run_with_its_name_and_a_resume_with_one_process_
 
 
 def test_ranks_stop_together_resume_and_end_with_their_job(jobs_end):  # noqa: F811
-    run = jobs.start(config(ENDLESS, processes=2), "one")
-    processes = ranks(run)
-    waiting = jobs.start(config(ENDLESS, processes=2), "two")
-    wait_for(lambda: "Waiting for the device" in waiting.status.message)
-    assert not any("libtorch" in file.path for file in psutil.Process(waiting.status.pid).memory_maps())
-    jobs.stop(waiting)
+    heard = []
+    recipe = {"processes": 2, "schedule": "constant", "warmup": 0.0}  # whatever the number of epochs
+    fine = runs.create("fine", config(EPOCHS, **recipe))
+    assert jobs.execute(fine, report=heard.append).state == "finished", fine.log()
+    assert "Training." in heard
+    assert [event.epoch for event in heard if hasattr(event, "val_loss")] == list(range(1, EPOCHS + 1))
+
+    run = jobs.start(config(ENDLESS, **recipe), "one")
+    processes = ranks(run, 0)
     assert jobs.stop(run).state == "stopped"
     assert run.status.message.startswith("Stopped after ")
     wait_for(lambda: gone(processes), 5)
@@ -129,32 +131,23 @@ def test_ranks_stop_together_resume_and_end_with_their_job(jobs_end):  # noqa: F
     assert run.resume_step == done  # no step is lost
     jobs.resume(run)
     processes = ranks(run, done)
+    waiting = jobs.start(config(ENDLESS, processes=2), "two")
+    wait_for(lambda: "Waiting for the device" in waiting.status.message)
+    assert not any("libtorch" in file.path for file in psutil.Process(waiting.status.pid).memory_maps())
+    jobs.stop(waiting)
     for process in processes:
         process.suspend()  # like a rank that is blocked in a collective operation
     os.kill(run.status.pid, signal.SIGKILL)
     wait_for(lambda: gone(processes), 5)
     wait_for(lambda: runs.read_status(run.path).state == "failed", 5)
     assert "was killed" in run.status.message
-    assert not runs.is_locked(run.path)
-    assert len(losses(run)) > done
+    wait_for(lambda: not runs.is_locked(run.path), 5)
+    found, uninterrupted = losses(run), losses(fine)
+    assert done < min(len(found), len(uninterrupted))
+    assert all(one == other for one, other in zip(found, uninterrupted, strict=False))
 
 
-def test_a_rank_that_raises_is_named_with_its_error_and_the_caller_gets_all_reports(home, tmp_path, monkeypatch):
-    heard = []
-    fine, halved = (runs.create(name, config(EPOCHS, processes=2)) for name in ("fine", "halved"))
-    assert jobs.execute(fine, report=heard.append).state == "finished", fine.log()
-    assert "Training." in heard
-    assert [event.epoch for event in heard if hasattr(event, "val_loss")] == list(range(1, EPOCHS + 1))
-
-    def interrupt(event: object) -> None:
-        if getattr(event, "step", 0) == 1:
-            os.kill(os.getpid(), signal.SIGINT)  # which the launcher passes on
-
-    assert jobs.execute(halved, report=interrupt).state == "stopped"
-    assert 0 < halved.resume_step == len(losses(halved)) < 2 * EPOCHS
-    jobs.prepare_resume(halved)
-    assert jobs.execute(halved, resume=True).state == "finished", halved.log()
-    assert outcome(halved) == outcome(fine)
+def test_a_rank_that_raises_is_named_with_its_error(home, tmp_path, monkeypatch):
 
     (tmp_path / "sitecustomize.py").write_text(RAISES)
     monkeypatch.setenv("PYTHONPATH", os.pathsep.join([str(tmp_path), str(project_root())]))
