@@ -104,11 +104,14 @@ class Ledger:
     Args:
         manager: holds the records of the stored files.
         is_connected: returns whether a session, by its id, has an open connection.
+
+    Attributes:
+        total: bytes of all uploads.
     """
 
     def __init__(self, manager: MemoryUploadedFileManager, is_connected: Callable[[str], bool]) -> None:
         self.manager, self.is_connected = manager, is_connected
-        self._total = 0
+        self.total = 0
         self._of_session: Counter[str] = Counter()
         self._of_address: Counter[str] = Counter()
         self._incoming: dict[str, set[Charge]] = {}  # by session
@@ -163,6 +166,7 @@ class Ledger:
 
     def free_closed(self, seconds: float = 0.0) -> None:
         """Delete the files, and cancel the uploads, of sessions that have had no connection for some seconds."""
+        self._return_deleted()
         now = time.monotonic()
         sessions = {*list(self.manager.file_storage), *self._incoming}
         closed = [session for session in sessions if not self.is_connected(session)]
@@ -175,19 +179,18 @@ class Ledger:
 
     def _has_room(self, charge: Charge, more: int, limits: DemoLimits) -> bool:
         """Return whether the space of the session, of the address and of the server suffices for more bytes."""
-        while self._deleted:
-            self._return(self._deleted.popleft())
+        self._return_deleted()
         largest = limits.upload_mb * MB
         return (
             # two whole forms, whose size is limited in units of 2^20 bytes
             self._of_session[charge.session] + more <= HELD_OF_SESSION * (limits.upload_mb * 2**20 + SMALLEST)
             and (not charge.address or self._of_address[charge.address] + more <= HELD_OF_ADDRESS * largest)
-            and self._total + more <= HELD * largest
+            and self.total + more <= HELD * largest
         )
 
     def _add(self, charge: Charge, size: int) -> None:
         charge.size += size
-        self._total += size
+        self.total += size
         for counter, key in ((self._of_session, charge.session), (self._of_address, charge.address)):
             counter[key] += size
             if not counter[key]:
@@ -197,6 +200,10 @@ class Ledger:
         self._add(charge, -charge.size)
         self._forget_incoming(charge)
         charge.state = "returned"
+
+    def _return_deleted(self) -> None:
+        while self._deleted:
+            self._return(self._deleted.popleft())
 
     def _forget_incoming(self, charge: Charge) -> None:
         charges = self._incoming.get(charge.session, set())

@@ -74,6 +74,9 @@ def test_a_file_goes_with_its_record(place):
     assert sorted(path.read_bytes() for path in incoming_files()) == [b"other", b"x"]
     place.close("s")
     assert incoming_files() == []
+    assert place.ledger.total > 0
+    place.ledger.free_closed()  # which the server calls regularly
+    assert place.ledger.total == 0
 
 
 @pytest.mark.parametrize(
