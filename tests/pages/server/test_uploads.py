@@ -1,13 +1,16 @@
 """Uploads are received on the disk, within the space that a demo has for them."""
 
 import asyncio
+import random
 import tracemalloc
+from contextlib import suppress
 
 import pytest
 
 from pages.access import uploaded_files
 from pages.server import limits, upload_middleware, upload_store
 from pages.server.upload_store import SMALLEST, StoredUpload
+from tests.helpers.hostile_requests import hostile_requests, send
 from tests.helpers.upload_requests import FORM, HEAD, TAIL, Uploads, form, incoming_files, uploads
 from vit.errors import DataError
 
@@ -280,6 +283,13 @@ def test_a_full_disk_is_told(place, monkeypatch):
 
 def test_the_token_of_the_page_is_needed(place):
     assert asyncio.run(place.put("s", form(b"x"), token=False)) == 403
+
+
+def test_mutated_requests_are_accepted_or_refused_and_leave_nothing(home, monkeypatch):
+    monkeypatch.setenv(limits.SWITCH, "1")
+    for _, data in hostile_requests(random.Random(0), 60):
+        with suppress(DataError):  # nothing was accepted; any other error fails the test
+            send(data)
 
 
 def test_records_have_no_bytes(place):
