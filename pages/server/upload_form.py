@@ -6,8 +6,7 @@ from python_multipart.exceptions import FormParserError
 from python_multipart.multipart import MultipartParser, parse_options_header
 
 logging.getLogger("python_multipart.multipart").setLevel(logging.ERROR)  # one line for each invalid form
-_HEADERS_MAX = 8
-_HEADER_BYTES_MAX = 4096
+_HEADER_BYTES_MAX = 8192
 
 
 class FormError(Exception):
@@ -35,21 +34,19 @@ class FileForm:
             raise FormError
         self.name, self.type, self.complete = "", "application/octet-stream", False
         self._field, self._value = bytearray(), bytearray()
-        self._files = 0
+        self._files = self._header_bytes = 0
         self._content = bytearray()
         try:
             self._parser = MultipartParser(
                 options[b"boundary"],
                 {
                     "on_part_begin": self._begin,
-                    "on_header_field": lambda data, start, end: self._field.extend(data[start:end]),
-                    "on_header_value": lambda data, start, end: self._value.extend(data[start:end]),
+                    "on_header_field": lambda data, start, end: self._add(self._field, data[start:end]),
+                    "on_header_value": lambda data, start, end: self._add(self._value, data[start:end]),
                     "on_header_end": self._end_header,
                     "on_part_data": lambda data, start, end: self._content.extend(data[start:end]),
                     "on_end": self._end,
                 },
-                max_header_count=_HEADERS_MAX,
-                max_header_size=_HEADER_BYTES_MAX,
             )
         except FormParserError as error:
             raise FormError from error
@@ -79,6 +76,12 @@ class FileForm:
         self._files += 1
         if self._files > 1:
             raise FormParserError("more than one part")
+
+    def _add(self, text: bytearray, data: bytes) -> None:
+        self._header_bytes += len(data)
+        if self._header_bytes > _HEADER_BYTES_MAX:
+            raise FormParserError("the headers are too long")
+        text.extend(data)
 
     def _end_header(self) -> None:
         field, value = bytes(self._field).lower(), bytes(self._value)
