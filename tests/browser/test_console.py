@@ -80,7 +80,10 @@ def check_the_sidebar(page: Page) -> None:
     marked = {}
     for name in ("live", "next", "last"):
         link = page.locator("[class*=st-key-job_]").get_by_role("link", name=re.compile(rf"{name}$"))
-        marked[name] = link.evaluate("link => getComputedStyle(link).backgroundColor") != "rgba(0, 0, 0, 0)"
+        filled = link.evaluate("link => getComputedStyle(link).backgroundColor") != "rgba(0, 0, 0, 0)"
+        weight = link.get_by_text(name, exact=True).evaluate("text => getComputedStyle(text).fontWeight")
+        assert filled is (int(weight) > 500)
+        marked[name] = filled
     assert marked == {"live": True, "next": False, "last": False}
     expect(page.get_by_test_id("stSidebar").get_by_text("next in the queue, after live")).to_be_visible()
     expect(page.get_by_test_id("stSidebar").get_by_text("number 2 in the queue, after next")).to_be_visible()

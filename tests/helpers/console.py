@@ -1,15 +1,8 @@
 """What a browser reports about a page: messages on its console, and requests to other hosts."""
 
-import re
 from urllib.parse import urlsplit
 
 from playwright.sync_api import ConsoleMessage, Page
-
-ALLOWED = {
-    r"Failed to load resource: .* 404 .* at \S+/[\w-]+/_stcore/(health|host-config)$": "below the address of a page, "
-    "Streamlit first asks for its server there",
-}
-"""Messages of Streamlit's own that no page can avoid, as patterns, with the reason."""
 
 
 class Console:
@@ -29,7 +22,7 @@ class Console:
 
     def _hear(self, message: ConsoleMessage) -> None:
         said = f"{message.text} at {message.location['url']}"
-        if message.type in ("warning", "error") and not any(re.search(pattern, said) for pattern in ALLOWED):
+        if message.type in ("warning", "error"):
             self._note(f"{message.type}: {said}")
 
     def _check_host(self, page: Page, url: str) -> None:
