@@ -154,7 +154,7 @@ def open_the_form_and_start_a_minute(page: Page) -> None:
     page.wait_for_url(re.compile("depth=2"))
     arrived(page, "Train")
     before = entries(page)
-    page.get_by_role("button", name="Train your own in a minute").click()
+    page.locator(".st-key-train_minute button").click()
     expect(page.locator(".st-key-stop")).to_be_visible()
     page.wait_for_url(re.compile("run=minute"))
     assert entries(page) == before
