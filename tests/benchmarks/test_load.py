@@ -12,7 +12,7 @@ import pytest
 from PIL import Image
 
 import streamlit_app
-from benchmarks.clients import Client, Lost
+from benchmarks.app.clients import Client, Lost
 from tests.helpers.serving import ROOT, serving
 from tests.pages.opening import open_page
 from vit import runs

@@ -1,4 +1,4 @@
-from benchmarks.unreadable import measure, write_folder, write_zip_of_noise, write_zip_of_zeros
+from benchmarks.app.unreadable import measure, write_folder, write_zip_of_noise, write_zip_of_zeros
 
 SIZE = 4 * 2**20
 

@@ -4,7 +4,7 @@ from urllib.parse import quote
 
 import pytest
 
-from benchmarks.stopwatch import SHOWN, open_page, settle, timed
+from benchmarks.app.stopwatch import SHOWN, open_page, settle, timed
 
 PAGE = """<div data-test-script-state="notRunning"></div>
 <div data-testid="stMain"><h1>Before</h1><div data-testid="stBidiComponentIsolated"></div><button>Go</button></div>

@@ -1,4 +1,4 @@
-"""Requests that upload something else than one file, or many at the same time, for ``benchmarks.fuzz``.
+"""Requests that upload something else than one file, or many at the same time, for ``benchmarks.app.fuzz``.
 
 A request is described by JSON in the first line of an input; :func:`send` acts it out on the part of the server that
 receives uploads.

@@ -1,4 +1,4 @@
-"""Files of weights with a description beside them that does not fit, for ``benchmarks.fuzz``. They need timm."""
+"""Files of weights with a description beside them that does not fit, for ``benchmarks.app.fuzz``. They need timm."""
 
 import json
 import random

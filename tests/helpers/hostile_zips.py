@@ -1,6 +1,6 @@
 """Hostile zips, which are small and cost much, or are not what they say.
 
-For the tests of uploads and for ``benchmarks.fuzz``. Every maker is a function of nothing but its seed.
+For the tests of uploads and for ``benchmarks.app.fuzz``. Every maker is a function of nothing but its seed.
 """
 
 import io

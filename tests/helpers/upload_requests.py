@@ -1,4 +1,4 @@
-"""Uploads to the middleware that receives them, without a server: for its tests and for ``benchmarks.fuzz``."""
+"""Uploads to the middleware that receives them, without a server: for its tests and for ``benchmarks.app.fuzz``."""
 
 import asyncio
 from collections.abc import AsyncIterator, Iterable, Iterator

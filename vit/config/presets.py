@@ -12,4 +12,4 @@ PRESETS: dict[str, dict[str, Any]] = {
     },
 }
 """``minute`` is a short training that exceeds 90 % validation accuracy on scenes: the default network, six epochs,
-smaller batches (``python -m benchmarks.minute`` measures the time)."""
+smaller batches (``python -m benchmarks.app.minute`` measures the time)."""

@@ -22,7 +22,7 @@ from streamlit.proto.WidgetStates_pb2 import WidgetState
 from websockets.asyncio.client import ClientConnection, connect
 from websockets.exceptions import ConnectionClosed
 
-from benchmarks.widget_values import INITIAL, event_state, widget_state
+from benchmarks.app.widget_values import INITIAL, event_state, widget_state
 
 PATIENCE = 60.0
 """Seconds after which a missing answer counts as lost."""

@@ -1,6 +1,6 @@
 """Measure the Attention page with a ViT-B/16 at 224 pixels (12 layers of 12 heads, 197 tokens).
 
-    python -m benchmarks.large [--clicks 20]
+    python -m benchmarks.app.large [--clicks 20]
 
 The weights are random, which changes neither times nor sizes. The server has imported torch before the page is
 requested, and has not opened the run before.

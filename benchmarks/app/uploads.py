@@ -1,6 +1,6 @@
 """Measure what uploads leave in the server's memory, and what a demo accepts of many at the same time.
 
-    python -m benchmarks.uploads [--count 10] [--megabytes 300] [--large 1000] [--only memory|parallel]
+    python -m benchmarks.app.uploads [--count 10] [--megabytes 300] [--large 1000] [--only memory|parallel]
 
 - *Memory*: one visitor uploads data sets on the Train page, one after another, and then one large zip. Printed is the
   resident size of the server: before, after each upload, at its peak during each, and after the browser has gone.
@@ -30,7 +30,7 @@ from urllib.parse import urlsplit
 import httpx
 import psutil
 
-from benchmarks import clients
+from benchmarks.app import clients
 from tests.helpers.serving import serving
 from tests.helpers.tabs import XSRF, tab, xsrf_token
 

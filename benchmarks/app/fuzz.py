@@ -1,6 +1,6 @@
 """Send thousands of broken and hostile files through the upload functions, and measure errors, time and memory.
 
-    python -m benchmarks.fuzz [--count 10000] [--seed 0] [--only KIND] [--bombs-only]
+    python -m benchmarks.app.fuzz [--count 10000] [--seed 0] [--only KIND] [--bombs-only]
 
 - *Images*: mutated small images of every format, through ``open_image`` and ``save_picture``.
 - *Zips of images*: mutated zips, and generated zips with hostile names and wrong header fields, through
@@ -247,7 +247,7 @@ def start(kind: str, *arguments: str) -> list[dict]:
         inner = Path(folder) / "inner"
         environment = os.environ | {"VIT_CHECKPOINTS": str(inner / "checkpoints"), "VIT_DATA": str(inner / "data")}
         environment |= {"OMP_NUM_THREADS": "1"} | ({"VIT_DEMO": "1"} if kind == "requests" else {})
-        command = [sys.executable, "-m", "benchmarks.fuzz", "--child", kind, *arguments]
+        command = [sys.executable, "-m", "benchmarks.app.fuzz", "--child", kind, *arguments]
         if "--bomb" in arguments:  # created in a process whose memory is not counted
             subprocess.run([*command, "--make"], env=environment, check=True)
         try:

@@ -1,6 +1,6 @@
 """Measure the memory and the time that sets of unreadable files take.
 
-    python -m benchmarks.unreadable [--files 300] [--megabytes 8] [--entries 100] [--zeros 60]
+    python -m benchmarks.app.unreadable [--files 300] [--megabytes 8] [--entries 100] [--zeros 60]
 
 - *Folder*: files with the header of a HEIC image, and 40 that can be read; the others have them too.
 - *Zip in place*: a zip of entries of zeros, which expands a thousandfold, read as the command line does.
@@ -98,7 +98,7 @@ def measure(source: Path) -> dict:
     """Return seconds, megabytes above the imports, and the outcome of reading a set in a child process."""
     with tempfile.TemporaryDirectory() as folder:
         environment = os.environ | {"VIT_DATA": folder, "OMP_NUM_THREADS": "1"}
-        command = [sys.executable, "-m", "benchmarks.unreadable", "--child", str(source)]
+        command = [sys.executable, "-m", "benchmarks.app.unreadable", "--child", str(source)]
         done = subprocess.run(command, env=environment, capture_output=True, text=True, check=True)
     return json.loads(done.stdout.splitlines()[-1])
 

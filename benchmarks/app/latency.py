@@ -1,6 +1,6 @@
 """Measure the waiting times of the app in a headless Chromium: 50th and 95th percentile, and the goals.
 
-    python -m benchmarks.latency [--only first pages links slider patch changes maps training] [--times 40]
+    python -m benchmarks.app.latency [--only first pages links slider patch changes maps training] [--times 40]
                                  [--rounds 10] [--starts 5] [--json]
 
 It uses a temporary folder of runs with a copy of the included run. The figures of the README were measured on a machine
@@ -36,7 +36,7 @@ from pathlib import Path
 import numpy as np
 from playwright.sync_api import Browser, Page, sync_playwright
 
-from benchmarks.stopwatch import HEADINGS, MAPS, PICTURES, SHOWN, measure, open_page, opened, settle, timed
+from benchmarks.app.stopwatch import HEADINGS, MAPS, PICTURES, SHOWN, measure, open_page, opened, settle, timed
 from tests.helpers.serving import launch, serving
 from vit import data, runs
 from vit.config import DataConfig

@@ -1,6 +1,6 @@
 """Measure the time from "Train your own" to 90 % validation accuracy.
 
-    python -m benchmarks.minute [--runs 5] [--preset minute] [--cold] [--json]
+    python -m benchmarks.app.minute [--runs 5] [--preset minute] [--cold] [--json]
 
 Each run is started like in the app (:func:`vit.jobs.start`: a separate process, which imports torch, waits for its
 device and trains), with a different seed and an empty folder of runs. The images are drawn before the first run, as the

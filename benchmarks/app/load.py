@@ -1,13 +1,13 @@
 """Simulate thirty visitors during a training: response times, errors, memory, and the cost of an open page.
 
-    python -m benchmarks.load [--sessions 30] [--seconds 600] [--page-seconds 60] [--no-browser]
+    python -m benchmarks.app.load [--sessions 30] [--seconds 600] [--page-seconds 60] [--no-browser]
 
 It starts a real server with a copy of the included run in temporary folders, and a real training of the default model
 on the CPU.
 
 - *Train page*: processor time of the server with one open Train page minus that without one, in cores: for a run in
   training (goal 0.05), for an ended run while another one trains, and without any training.
-- *Page updates*: visitors (:mod:`benchmarks.clients`) open links to Attention, Predict and Evaluate, change layers,
+- *Page updates*: visitors (:mod:`benchmarks.app.clients`) open links to Attention, Predict and Evaluate, change layers,
   patches, images and cells, load samples, upload images, change pages and leave, and new visitors arrive. Each waits 1
   to 5 seconds between two actions. Milliseconds from the request to the message that the page is complete.
 - *Errors*: exceptions and error boxes on pages, broken connections, missing answers (goal 0).
@@ -39,8 +39,8 @@ from PIL import Image
 from playwright.sync_api import Error as BrowserError
 from playwright.sync_api import Page, sync_playwright
 
-from benchmarks.clients import Client, Lost
-from benchmarks.stopwatch import MAPS, PICTURES, measure, open_page
+from benchmarks.app.clients import Client, Lost
+from benchmarks.app.stopwatch import MAPS, PICTURES, measure, open_page
 from tests.helpers.serving import chromium_path, launch, serving
 from vit import data, jobs, runs
 from vit.config import DataConfig

@@ -1,0 +1,1 @@
+"""Measure the running app: speed in the browser, many visitors, uploads and hostile inputs."""
