@@ -45,13 +45,13 @@ $(VENV)/.test: $(VENV)/.app pyproject.toml
 	touch $@
 
 # The included runs. scenes is the default network with a grid of 16 x 16 patches, wider, and trained on more scenes;
-# scenes-dino is the default network, trained without classes.
+# scenes-dino is the default network with twice the heads and the width, trained without classes.
 shipped-runs: $(VENV)/.app
 	rm -rf checkpoints/scenes checkpoints/scenes-dino
 	$(BIN)/python -m vit train --run scenes --patch-size 4 --num-heads 4 --embed-dim 96 --train-images 10000 --epochs 15 \
 		--snapshots 8
 	$(BIN)/python -m vit train --run scenes-dino --recipe dino --local-crops 0 --init-values 0 --swap-backgrounds 1 \
-		--train-images 10000 --epochs 20 --snapshots 8
+		--num-heads 4 --lr 5e-4 --train-images 10000 --epochs 20 --snapshots 8
 	for run in scenes scenes-dino; do \
 		$(BIN)/python -c "from PIL import Image; from vit.data import scenes; \
 			Image.fromarray(scenes.draw(3, split='val', image_size=224)[0]).save('checkpoints/$$run/sample.png')" && \

@@ -1,4 +1,4 @@
-"""The included run: small, complete, and what it is included for."""
+"""The included runs: small, complete, and what they are included for."""
 
 import pytest
 
@@ -7,6 +7,7 @@ from vit.data import load, scenes
 from vit.data.files.images import prepared_image
 from vit.evaluation import evaluate, model_input
 from vit.explain import capture
+from vit.explain.heads.object_overlap import object_overlap
 from vit.paths import project_root
 from vit.runs.dependence import read_dependence
 from vit.runs.example import object_cover, on_object, read_example
@@ -63,3 +64,19 @@ def test_it_still_classifies_the_images_that_the_program_draws(shipped):
     model, info = load_checkpoint(RUN)
     val = load(info.config.data.model_copy(update={"val_images": 200}), splits=("val",)).val
     assert evaluate(model, info, val).accuracy >= 0.95
+
+
+def test_the_run_without_labels_outlines_objects_better_than_the_one_with_labels():
+    best = {}
+    for name in runs.SHIPPED_RUNS:
+        run = runs.get_run(project_root() / "checkpoints" / name)
+        model, info = load_checkpoint(run.path)
+        val = load(run.config.data.model_copy(update={"val_images": 40}), splits=("val",)).val
+        best[run.config.training.learn_from] = object_overlap(model, info, val, 40).heads.max()
+    assert best["dino"] >= best["labels"] + 0.1
+
+
+def test_neighbours_tell_the_classes_in_the_run_without_labels():
+    run = runs.get_run(project_root() / "checkpoints" / "scenes-dino")
+    assert run.config.training.learn_from == "dino"
+    assert run.best["val_accuracy"] >= 0.65

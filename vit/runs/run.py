@@ -35,7 +35,7 @@ from vit.support.files import json_lines, tail
 
 SHIPPED_RUN = "scenes"
 """The run of the project with which the app opens."""
-SHIPPED_RUNS = (SHIPPED_RUN,)
+SHIPPED_RUNS = (SHIPPED_RUN, "scenes-dino")
 """All runs that are part of the project."""
 AT_LIMIT = "Stopped at its limit"
 """Start of the final status message of a run that reached its ``max_seconds``."""
