@@ -218,7 +218,7 @@ def unpack(file: BinaryIO) -> Run:
         RunError: the zip holds no valid run, or exceeds a limit.
     """
     with opened(file) as stream:
-        run = _unpack(stream, str(file.name))
+        run = _unpack(stream, str(getattr(file, "name", "The zip")))
     release(file)
     return run
 

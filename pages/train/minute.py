@@ -10,7 +10,7 @@ from pages.ui.wording import about
 from vit import runs
 from vit.data import SCENES, DataInfo, describe, is_prepared
 from vit.errors import UserError
-from vit.jobs.waits import wait_of_new_run
+from vit.jobs import waits
 from vit.support import hardware
 
 PRESET = "minute"
@@ -58,7 +58,7 @@ def time_words() -> str:
     if not is_prepared(config.data):
         count = (config.data.train_images or info.train_count) + (config.data.val_images or info.val_count)
         words += f" The {count:,} scenes are drawn first, only once."
-    wait = wait_of_new_run(hardware.resolve(config.training.device))
+    wait = waits.wait_of_new_run(hardware.resolve(config.training.device))
     if wait.ahead is not None:
         time = "" if wait.seconds is None else f", in {about(wait.seconds)}"
         words += f" It starts when the runs before it have ended{time}."

@@ -10,15 +10,14 @@ from pages.ui.text import plain
 from pages.ui.wording import about
 from vit.errors import RunError
 from vit.jobs import queue, waits
-from vit.jobs.waits import Wait
 from vit.paths import checkpoints_dir
 
 NAME_COLUMNS = 24
 
 
 @st.cache_data(ttl=2, max_entries=1, show_spinner=False)
-def all_waits(folder: Path) -> dict[str, Wait]:
-    """Return :func:`vit.jobs.waits.waits`, computed at most every two seconds for all visitors together."""
+def all_waits(folder: Path) -> dict[str, waits.Wait]:
+    """Return what each queued run waits for, computed at most every two seconds for all visitors together."""
     del folder  # only the key of the cache
     return waits.waits()
 
@@ -40,7 +39,7 @@ def wait_words(name: str, place: int) -> str:
     return f"{words}; starts {'now' if wait.ahead is None else f'in {about(wait.seconds)}'}"
 
 
-def ahead_words(wait: Wait) -> str:
+def ahead_words(wait: waits.Wait) -> str:
     """Return the name of the run ahead, as Markdown; not of a run that the visitor may not see."""
     if wait.ahead is not None:
         with suppress(RunError):

@@ -9,7 +9,7 @@ import numpy as np
 import pytest
 
 from tests.data.helpers import image_bytes, pets, zip_bytes
-from tests.helpers import hostile
+from tests.helpers import hostile_zips
 from vit.config import DataConfig
 from vit.data import describe, load, sources, store_upload
 from vit.data.files import zips
@@ -196,13 +196,13 @@ def test_what_a_killed_process_left_half_unpacked_is_cleared_away_and_what_is_be
 @pytest.mark.parametrize(
     "bomb",
     [
-        lambda: hostile.overlapping_zip(30, 2**20),
-        lambda: hostile.raw_zip([(b"a/%d" % index, b"", {}) for index in range(200)]),
-        lambda: hostile.raw_zip([(b"a", b"", {})] * 200, count=2),
-        hostile.ZIP_BOMBS["zip with a dictionary of 4 GB (LZMA)"],
-        hostile.ZIP_BOMBS["zip of an unknown method"],
-        hostile.zip64_that_lies,
-        hostile.ZIP_BOMBS["zip whose table is the whole of it"],
+        lambda: hostile_zips.overlapping_zip(30, 2**20),
+        lambda: hostile_zips.raw_zip([(b"a/%d" % index, b"", {}) for index in range(200)]),
+        lambda: hostile_zips.raw_zip([(b"a", b"", {})] * 200, count=2),
+        hostile_zips.ZIP_BOMBS["zip with a dictionary of 4 GB (LZMA)"],
+        hostile_zips.ZIP_BOMBS["zip of an unknown method"],
+        hostile_zips.zip64_that_lies,
+        hostile_zips.ZIP_BOMBS["zip whose table is the whole of it"],
     ],
 )
 def test_a_zip_made_to_fill_memory_or_disk_is_refused_before_it_is_expanded(home, bomb, monkeypatch):
@@ -213,7 +213,7 @@ def test_a_zip_made_to_fill_memory_or_disk_is_refused_before_it_is_expanded(home
 
 def test_thousands_of_empty_files_are_refused_early(home):
     members = [(b"%d/%d.png" % (index % 2, index), b"", {}) for index in range(5000)]
-    refused(home, io.BytesIO(hostile.raw_zip(members)), "over 1,000 empty files")
+    refused(home, io.BytesIO(hostile_zips.raw_zip(members)), "over 1,000 empty files")
 
 
 @pytest.mark.parametrize(
@@ -252,7 +252,7 @@ def test_a_disk_that_fills_up_while_expanding_is_a_sentence(home):
 
 
 def test_a_zip_read_in_place_is_judged_like_an_upload(home):
-    for bomb in (hostile.overlapping_zip(30, 2**20), hostile.ZIP_BOMBS["zip of an unknown method"]()):
+    for bomb in (hostile_zips.overlapping_zip(30, 2**20), hostile_zips.ZIP_BOMBS["zip of an unknown method"]()):
         path = home / "photos.zip"
         path.write_bytes(bomb)
         with pytest.raises(DataError, match=r"overlap|compression method"):

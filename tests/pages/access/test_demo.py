@@ -21,9 +21,11 @@ from tests.helpers.serving import ROOT
 from tests.pages.opening import ROUTER, open_page, router_pages
 from vit import data, runs
 from vit.config import DEPARTURES, MODELS, ReferenceConfig
+from vit.cost.estimate import Speed
 from vit.data.files import pictures
 from vit.errors import RunError
 from vit.paths import checkpoints_dir, data_dir
+from vit.runs import speeds
 from vit.support.hardware import Device
 
 A, B = "A" * 32, "B" * 32
@@ -143,7 +145,7 @@ def test_following_another_visitors_run_shows_nothing(shared):
         app = open_page("train", run=name, show="Follow a run")
         seen.append(words(app).replace(name.replace("-", "\\-"), "…"))
         assert app.selectbox(key="run").value in ("mine", "tiny")
-    assert "The run … no longer exists" in seen[0]
+    assert "There is no run **…**. Showing" in seen[0]
     assert seen[0] == seen[1]
 
 
@@ -316,7 +318,8 @@ def test_a_network_that_cannot_be_small_enough_is_not_available_and_the_page_say
     assert "too large for this demo, even at its smallest. This demo takes runs of 10 MB at most" in words(app)
 
 
-def test_the_page_says_where_the_limit_would_end_a_training(home, bounds):
+def test_the_page_says_where_the_limit_would_end_a_training(home, bounds, monkeypatch):
+    monkeypatch.setitem(speeds._brief, "cpu", Speed("", 1e9, 1e11))
     bounds["seconds"] = 1
     text = words(open_page("train"))
     assert "This demo stops a training after 1 s; with these settings at about epoch 1 of 28" in text

@@ -89,7 +89,7 @@ def test_a_missing_run_is_replaced_by_another_with_a_message(trained):
     app = open_page("attention", run="gone")
     assert app.selectbox(key="run").value == "tiny"
     assert app.warning[0].value == "There is no run **gone**. Showing **tiny** instead."
-    assert app.query_params["run"] == ["tiny"]
+    assert app.query_params["run"] == "tiny"
 
 
 def test_switching_to_a_shallower_run_keeps_numbers_within_bounds(several):

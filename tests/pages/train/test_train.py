@@ -44,9 +44,11 @@ from vit.config import (
     ViTConfig,
     words,
 )
+from vit.cost.estimate import Speed
 from vit.errors import RunError, SettingsError
 from vit.flags import add_flags, to_config
 from vit.paths import data_dir
+from vit.runs import speeds
 from vit.support.hardware import Device
 from vit.trainer import loop
 
@@ -121,7 +123,8 @@ def test_labels_and_help_of_the_controls_are_the_words_of_the_settings(home, net
         assert widgets[key].help.startswith(words.description(*SETTINGS[key]) + ".")
 
 
-def test_moving_a_slider_changes_the_estimate(trained):
+def test_moving_a_slider_changes_the_estimate(trained, monkeypatch):
+    monkeypatch.setitem(speeds._brief, "cpu", Speed("", 1e9, 1e11))
     app = open_page("train")
     before = metrics(app)
     app.select_slider(key="heads").set_value(8).run()
