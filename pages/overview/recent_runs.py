@@ -9,7 +9,8 @@ from PIL import Image
 from pages import access
 from pages.ui.run_words import FOLLOW, badge
 from pages.ui.text import plain
-from pages.ui.wording import age
+from pages.ui.wording import age, term
+from vit.config import words
 from vit.pictures.thumbnail import thumbnail
 from vit.runs import Run
 
@@ -53,12 +54,15 @@ def show_run(run: Run, picture: Image.Image | None, *, with_pictures: bool) -> N
                     st.image(picture, width=THUMBNAIL, alt=f"Attention maps of the run {plain(run.name)}")
         with st.container(width=290, gap=None):
             st.markdown(f"**{plain(run.name)}**")
-            words = f"{run.config.model.title}, {run.config.training.epochs} epochs"
-            st.caption(", ".join(filter(None, (words, age(run.config.created, datetime.now(UTC))))))
+            network = f"{run.config.model.title}, {run.config.training.epochs} epochs"
+            st.caption(", ".join(filter(None, (network, age(run.config.created, datetime.now(UTC))))))
         with st.container(width=110):
             st.badge(label, icon=icon, color=colour)
-        with st.container(width=90):
-            st.metric("Accuracy", f"{best['val_accuracy']:.1%}" if best else None, label_visibility="collapsed")
+        with st.container(width=130, gap=None):
+            name = words.accuracy(run.config.training)
+            st.metric(name, f"{best['val_accuracy']:.1%}" if best else None, label_visibility="collapsed")
+            if best and not run.config.training.labelled:
+                st.caption(name, help=term("k-NN accuracy"))
         st.page_link(
             "train/page.py",
             label="Curves",

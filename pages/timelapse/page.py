@@ -17,6 +17,7 @@ from pages.ui.view_pickers import pick_class
 from pages.ui.widgets.map_grid import forget_browsers
 from pages.ui.wording import term
 from vit.classes import class_names_of
+from vit.config import words
 from vit.errors import UserError
 from vit.runs import Run, snapshots
 
@@ -195,8 +196,9 @@ def describe_kept(run: Run) -> str:
     best = run.status.best
     if not best or best.get("val_accuracy") is None:
         return ""
+    name = words.accuracy(run.config.training, start=False)
     return (
-        f"The other pages use the weights that the run keeps, those after epoch {best['epoch']}: validation accuracy "
+        f"The other pages use the weights that the run keeps, those after epoch {best['epoch']}: {name} "
         f"{best['val_accuracy']:.1%}. The frames here are of other epochs, with an accuracy of their own."
     )
 
