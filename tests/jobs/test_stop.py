@@ -1,6 +1,7 @@
 """Jobs that are asked to stop within an epoch: they save the exact step, and a resume ends as if nothing had been."""
 
 import signal
+from collections.abc import Iterator
 from types import SimpleNamespace
 
 import pytest
@@ -14,7 +15,18 @@ from vit.cli.main import main
 from vit.config import RECIPES, CNNConfig, RunConfig, TrainingConfig, ViTConfig
 from vit.jobs import rank_processes
 
+IN_A_TERMINAL = {signal.SIGINT: signal.default_int_handler, signal.SIGHUP: signal.SIG_DFL}
+"""How a process that is started in a terminal handles the signals that one started in the background may ignore."""
 STRONG = {"average": 0.9, "mixup": 0.4, "cutmix": 1.0, "randaugment": 1, "repeats": 2, "teacher": "cnn"}
+
+
+@pytest.fixture(autouse=True)
+def in_a_terminal() -> Iterator[None]:
+    """Handle signals as in a terminal: tests started with ``nohup`` or ``&`` inherit ignored SIGHUP or SIGINT."""
+    before = {number: signal.signal(number, handler) for number, handler in IN_A_TERMINAL.items()}
+    yield
+    for number, handler in before.items():
+        signal.signal(number, handler or signal.SIG_DFL)  # None: it was not set from Python
 
 
 def without_labels() -> RunConfig:
@@ -109,13 +121,14 @@ def test_a_terminal_that_is_gone_does_not_end_a_training(home):
     assert jobs.execute(runs.create("one", config(1)), report=report).state == "finished"
 
 
-def test_the_end_of_a_terminal_is_ignored_under_nohup():
-    before = signal.signal(signal.SIGHUP, signal.SIG_IGN)
-    try:
-        assert signal.SIGHUP not in rank_processes.heeded_signals()
-    finally:
-        signal.signal(signal.SIGHUP, before)
-    assert signal.SIGHUP in rank_processes.heeded_signals()
+def test_a_signal_that_was_ignored_when_the_job_began_does_not_stop_it(home):
+    assert rank_processes.heeded_signals() == [signal.SIGTERM, signal.SIGINT, signal.SIGHUP]
+    for number in IN_A_TERMINAL:  # as under nohup, and for a command that a script started with &
+        signal.signal(number, signal.SIG_IGN)
+    assert rank_processes.heeded_signals() == [signal.SIGTERM]
+    status = jobs.execute(runs.create("one", config(1)), report=stop_at(2, *IN_A_TERMINAL))
+    assert (status.state, status.step) == ("finished", 3)
+    assert [signal.getsignal(number) for number in IN_A_TERMINAL] == [signal.SIG_IGN] * 2
 
 
 def test_where_a_resume_continues_is_read_from_its_file(home):

@@ -39,7 +39,10 @@ class _Interrupted(Exception):
 
 
 def heeded_signals() -> list[signal.Signals]:
-    """Return those of :data:`SIGNALS` that this process does not ignore, as it does SIGHUP under ``nohup``."""
+    """Return those of :data:`SIGNALS` that this process does not ignore.
+
+    Under ``nohup`` it ignores SIGHUP, and where a script started it with ``&``, SIGINT.
+    """
     return [number for number in SIGNALS if signal.getsignal(number) is not signal.SIG_IGN]
 
 
