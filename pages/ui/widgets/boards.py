@@ -43,7 +43,8 @@ def head_board(
         key: the key of the widget.
         label: what the board shows, for screen readers.
         pressed: the layer and head, from 1, of the buttons that are outlined.
-        on_pick: called with the layer and head of a click, from 1; 0 stands for all.
+        on_pick: called with the layer and head of a click, from 1; 0 stands for all. It may be called twice for one
+            click, so its effect must depend only on what it was created with.
         groups: whether the names of layers and heads can be clicked too.
     """
     depth, heads = tones.shape
@@ -52,11 +53,14 @@ def head_board(
     def take() -> None:
         pick = st.session_state[key].pick
         layer, head, click = pick.get("layer"), pick.get("head"), pick.get("click")
-        if st.session_state.get(taken) == click:  # a rerun requested while this one ran delivers the click again
-            return
-        st.session_state[taken] = click
+        # A rerun requested while this one runs delivers the click again, with the values that the browser's widgets had
+        # before it. The function that took the click first takes it again: it has the same effect as then.
+        earlier, pick_once = st.session_state.get(taken, (None, on_pick))
+        if earlier != click:
+            pick_once = on_pick
+        st.session_state[taken] = click, pick_once
         if isinstance(layer, int) and isinstance(head, int) and 0 <= layer <= depth and 0 <= head <= heads:
-            on_pick(layer, head)
+            pick_once(layer, head)
 
     _head_board(
         key=key,
