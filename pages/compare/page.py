@@ -27,7 +27,6 @@ from vit.runs import Run
 
 HEADS = "Every head"
 SIDE = 384  # pixels of a picture
-HEADING_HEIGHT = 120
 
 WHAT_IT_IS = """
 **Two images of one run** show what a head does in every image. A head that attends one patch to the left does so in
@@ -158,7 +157,7 @@ def show_heads(sides: list[Side]) -> None:
     top = shared_top(sides, own_tokens)
     for key, (column, side, own_token) in enumerate(zip(columns, sides, own_tokens, strict=True)):
         with column:
-            with st.container(height=HEADING_HEIGHT, border=False):  # the same for both, so that the tiles align
+            with st.container(key=f"heading_{key}"):  # theme.css gives it a height, so that the tiles align
                 show_heading(side)
             if side.look is None:
                 st.caption("This network is convolutional and has no attention heads. Choose a method above.")
