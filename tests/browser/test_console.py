@@ -1,4 +1,7 @@
-"""The browser's console stays empty, and no page asks another host: without runs, and while a run trains."""
+"""The browser's console stays empty, and no page asks another host: without runs, and while a run trains.
+
+The walk of :mod:`tests.browser.test_accessibility` checks the same on every page with a trained run.
+"""
 
 import re
 import shutil
@@ -15,6 +18,8 @@ from vit import runs
 
 pytestmark = pytest.mark.browser
 
+WITHOUT_A_RUN = ("", "train", "runs", "attention", "anatomy")
+"""The pages that look different without a run; Attention stands for all that ask for one."""
 STEPS = 2
 """Steps of an epoch."""
 
@@ -45,7 +50,7 @@ def test_the_console_is_clean_without_runs_and_while_runs_train_wait_and_have_fa
 
 def walk_without_a_run(page: Page, console: Console) -> None:
     page.goto("/")
-    for one in (one for one in router_pages() if one.visibility == "visible"):  # lessons do not change with a run
+    for one in (one for one in router_pages() if one.url_path in WITHOUT_A_RUN):
         console.at = f"/{one.url_path} without a run"
         page.get_by_test_id("stSidebarNavLink").get_by_text(one.title, exact=True).click()
         expect(page).to_have_title(f"{one.title} · Attention explorer")
