@@ -6,13 +6,20 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
-from playwright.sync_api import Page, expect
+from playwright.sync_api import Page, Response, expect
 
 from tests.browser.conftest import PATIENCE
+from tests.helpers.console import of_a_page_that_was_left
 from tests.helpers.serving import serving, waiting_run
 from vit import jobs, runs
 
 pytestmark = pytest.mark.browser
+
+
+def failure_of(answer: Response) -> list[str]:
+    """What failed about a request, if anything did."""
+    failed = answer.status >= 400 and not of_a_page_that_was_left(answer.url)
+    return [f"{answer.status} {answer.url}"] if failed else []
 
 
 @pytest.fixture
@@ -25,9 +32,7 @@ def walk(several, chromium, tmp_path) -> Iterator[Page]:
         context.set_default_timeout(PATIENCE)
         page = context.new_page()
         page.on("pageerror", lambda error: problems.append(str(error)))
-        page.on(
-            "response", lambda answer: problems.append(f"{answer.status} {answer.url}") if answer.status >= 400 else 0
-        )
+        page.on("response", lambda answer: problems.extend(failure_of(answer)))
         yield page
         context.close()
     for run in runs.list_runs():

@@ -5,6 +5,14 @@ from urllib.parse import urlsplit
 from playwright.sync_api import ConsoleMessage, Page
 
 
+def of_a_page_that_was_left(url: str) -> bool:
+    """Whether a URL is that of an image of a page.
+
+    Streamlit deletes these when the next page is shown, while the browser may still be fetching them.
+    """
+    return urlsplit(url).path.startswith("/media/")
+
+
 class Console:
     """Everything that a page of the app must not do in the browser, from now on.
 
@@ -22,6 +30,8 @@ class Console:
 
     def _hear(self, message: ConsoleMessage) -> None:
         said = f"{message.text} at {message.location['url']}"
+        if "404" in message.text and of_a_page_that_was_left(message.location["url"]):
+            return
         if message.type in ("warning", "error"):
             self._note(f"{message.type}: {said}")
 
