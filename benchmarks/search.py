@@ -26,7 +26,7 @@ from vit.runs.weights import CheckpointInfo
 from vit.trainer import Epoch, Snapshot, fit
 
 HELD_OUT = 1000
-FORMER = ViTConfig(stem_blocks=2, depth=2, num_heads=4, pool="mean")
+FORMER = ViTConfig(stem_blocks=2, depth=2, num_heads=4, embed_dim=128, pool="mean")
 
 CANDIDATES: dict[str, tuple[ViTConfig, dict]] = {
     "**default**": (ViTConfig(), {}),

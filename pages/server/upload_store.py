@@ -69,7 +69,7 @@ class UploadFolder:
         self.path: Path | None = None
 
     def new_file(self) -> FileOnDisk:
-        """Return a file with a name of its own, which does not exist yet.
+        """Return a new file path that no other upload has; the file does not exist yet.
 
         Raises:
             OSError: the folder cannot be made.

@@ -2,7 +2,7 @@
 
 ``tests/formats/2`` was written by it with the program of commit e26822c, ``tests/formats/3`` and ``tests/formats/4``
 with the first ones that write these formats. They are never written again: they are what people have. A new format gets
-a folder of its own::
+a separate folder::
 
     python -m tests.formats.write tests/formats/5
 """
