@@ -10,6 +10,7 @@ from pathlib import Path
 import pytest
 from playwright.sync_api import Page, expect
 
+from tests.browser.conftest import visit
 from tests.browser.test_main_job import settled
 from tests.helpers.console import Console
 from tests.helpers.serving import ROOT, waiting_run
@@ -22,6 +23,14 @@ EVERY = ("wcag2a", "wcag2aa", "wcag21a", "wcag21aa", "wcag22aa", "best-practice"
 CHANGES = ("color-contrast", "scrollable-region-focusable", "target-size")
 VIEWS = (("light", 1400, EVERY), ("dark", 800, CHANGES))
 """Theme, width, and rules. The second view checks only the rules whose result may differ from the first view."""
+
+FURTHER = (
+    "attention?show=Contribution",
+    "tokens?aspect=Logit lens",
+    "heads?view=Importance",
+    "heads?view=Similarity of layers",
+)
+"""Views of pages that only have to open without a finding on the console."""
 
 ALLOWED = {
     "list": {"[data-testid=stSidebarNavItems]": "Streamlit sets each section of the navigation in a div of its list"},
@@ -58,17 +67,19 @@ def test_no_page_has_a_serious_finding_or_a_message_on_the_console(trained, page
 def walk(trained: Path, page: Page) -> None:
     console = Console(page)
     shutil.copytree(ROOT / "checkpoints" / runs.SHIPPED_RUN, trained / "checkpoints" / runs.SHIPPED_RUN)
-    axe = (files("axe_playwright_python") / "axe.min.js").read_text()
     page.emulate_media(color_scheme="light")
+    page.goto("/glossary")
+    settled(page)
+    page.evaluate((files("axe_playwright_python") / "axe.min.js").read_text())
     problems, used, titles = [], set(), {}
     for one in router_pages():
         console.at = f"/{one.url_path}"
-        page.goto(f"/{one.url_path}?run=tiny&image=val-3")
+        visit(page, f"/{one.url_path}?run=tiny&image=val-3")
+        expect(page).to_have_title(f"{one.title} · Attention explorer")
         expect(page.get_by_role("heading", level=1)).to_be_visible()
         settled(page)
         exclude = SIDEBAR if titles else []
         titles[one.url_path] = page.title()
-        page.evaluate(axe)
         # The lessons differ in their texts and figures only, which one view judges.
         for view in VIEWS if one.visibility == "visible" else VIEWS[:1]:
             show(page, view)
@@ -79,11 +90,16 @@ def walk(trained: Path, page: Page) -> None:
                 else:
                     problems.append(f"/{one.url_path}, {theme}, {width} px: {finding['says']}")
         show(page, VIEWS[0])
+    for view in FURTHER:
+        console.at = f"/{view}"
+        visit(page, f"/{view}&run=tiny&image=val-3")
+        expect(page.get_by_role("heading", level=1)).to_be_visible()
+        settled(page)
+        expect(page.locator("[data-testid=stException], [data-testid=stAlertContentError]")).to_have_count(0)
     assert not problems, "\n".join(problems)
     assert not console.findings, "\n".join(console.findings)
     assert used == {selector for selectors in ALLOWED.values() for selector in selectors}
     assert len(set(titles.values())) == len(titles), titles
-    assert all(title.endswith(" · Attention explorer") for title in titles.values()), titles
 
 
 def show(page: Page, view: tuple[str, int, tuple[str, ...]]) -> None:
