@@ -46,6 +46,7 @@ from pages.access.runs import (
     unpack,
     why_no_room,
     write_events,
+    write_notes,
 )
 from pages.access.sweeps import delete_sweep, my_sweeps, resume_sweep, start_sweep, stop_sweep
 from pages.access.uploaded_files import is_there, opened, release
@@ -105,4 +106,5 @@ __all__ = [
     "why_no_room",
     "without_paths",
     "write_events",
+    "write_notes",
 ]

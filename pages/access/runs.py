@@ -3,7 +3,7 @@
 import secrets
 import threading
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from contextlib import suppress
 from functools import partial
 from pathlib import Path
@@ -21,7 +21,7 @@ from vit.data.files.uploads import list_uploads
 from vit.errors import RunError, UserError
 from vit.exports import formats, run_zip, tensorboard
 from vit.paths import checkpoints_dir
-from vit.runs import Run, finetune, teachers
+from vit.runs import Run, finetune, notes, teachers
 
 CLEANUP_EVERY = 600.0
 """Seconds between two clean-ups of visitors' files."""
@@ -180,6 +180,16 @@ def restart(run: Run) -> None:
 def rename(run: Run, name: str) -> Run:
     """Rename a run of the visitor; if another visitor's run has the name, to one like it."""
     return runs.rename(require_own(run), _free(name))
+
+
+def write_notes(run: Run, tags: Iterable[str], note: str) -> None:
+    """Store the tags and the note that the visitor wrote about a run of theirs.
+
+    Raises:
+        RunError: the run is not theirs, or its folder cannot be written.
+        SettingsError: they are too long, or have characters that are not allowed.
+    """
+    notes.write_notes(require_own(run), notes.make_notes(tags, note))
 
 
 def delete(run: Run) -> None:

@@ -41,6 +41,19 @@ def test_a_run_goes_from_a_zip_to_a_folder_and_is_renamed_and_deleted(one, call,
     assert sorted(run.name for run in runs.list_runs()) == ["one", "three"]
 
 
+def test_tags_and_a_note_are_set_listed_and_filtered_by(one, call):
+    assert call("note", "--run", "one", "--tag", "to repeat", "--tag", "paper", "--text", "Slow.")[0] == 0
+    _, out, _ = call("note", "--run", "one", "--untag", "paper", "--json")
+    assert json.loads(out) == {"run": "one", "tags": ["to repeat"], "note": "Slow."}
+    listed = json.loads(call("runs", "--json", "--tag", "to repeat")[1])["runs"]
+    assert [(row["run"], row["tags"], row["note"]) for row in listed] == [("one", ["to repeat"], "Slow.")]
+    assert "[to repeat]" in call("runs")[1]
+    assert json.loads(call("runs", "--json", "--tag", "paper")[1])["runs"] == []
+    assert json.loads(call("note", "--run", "one", "--untag", "to repeat", "--text", "", "--json")[1])["tags"] == []
+    assert "has no tag 'paper'" in call("note", "--run", "one", "--untag", "paper")[2]
+    assert call("note", "--run", "one", "--tag", "x" * 99)[0] == 2
+
+
 @pytest.mark.parametrize(
     ("words", "sentence"),
     [

@@ -102,7 +102,8 @@ def _parser() -> argparse.ArgumentParser:
     open.add_arguments(
         command("open", open.run, "open a published model as a run, by its name in timm or from a file", run=False)
     )
-    command("runs", runs.run, "list all runs, newest first", run=False)
+    runs.add_list_arguments(command("runs", runs.run, "list all runs, newest first", run=False))
+    runs.add_note_arguments(command("note", runs.write_note, "tag a run, or write a note about it"))
     runs.add_import_arguments(command("import", runs.import_run, "add a run from the zip of a run", run=False))
     runs.add_rename_arguments(command("rename", runs.rename, "rename a run that is not training"))
     runs.add_delete_arguments(command("delete", runs.delete, "delete a run with all its files"))

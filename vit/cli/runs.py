@@ -1,6 +1,7 @@
-"""``python -m vit runs``, ``import``, ``rename`` and ``delete``: the runs, what they take, and what becomes of them."""
+"""``python -m vit runs``, ``note``, ``import``, ``rename`` and ``delete``: list, describe, add and remove runs."""
 
 import argparse
+from collections.abc import Iterable
 from pathlib import Path
 from typing import Any
 
@@ -12,12 +13,20 @@ from vit.paths import checkpoints_dir
 from vit.runs import Run
 from vit.runs.dependence import read_dependence
 from vit.runs.learning import verdict
+from vit.runs.notes import NOTE_LENGTH, TAG_LENGTH, TAGS_MAX, make_notes, read_notes, write_notes
 from vit.support.files import free_bytes
 
 
+def add_list_arguments(parser: argparse.ArgumentParser) -> None:
+    """Add the arguments of ``runs``."""
+    parser.add_argument("--tag", action="append", default=[], help="list only runs with this tag; may be repeated")
+
+
 def run(arguments: argparse.Namespace) -> int:
-    """List all runs, newest first."""
-    found, places = runs.list_runs(), queue.positions()
+    """List all runs, or those with some tags, newest first."""
+    wanted = set(arguments.tag)
+    found = [each for each in runs.list_runs() if wanted <= set(read_notes(each).tags)]
+    places = queue.positions()
     rows = [_row(each, places.get(each.name)) for each in found]
     broken = [{"run": name, "error": sentence} for name, sentence in runs.broken_runs()]
     total, free = sum(row["size_bytes"] for row in rows), free_bytes(checkpoints_dir())
@@ -25,8 +34,44 @@ def run(arguments: argparse.Namespace) -> int:
     lines.append(f"{len(rows)} run{'s' if len(rows) != 1 else ''}, {_megabytes(total)}; {_megabytes(free)} free")
     for item in broken:
         say(f"vit runs: {item['error']}")
+    nothing = "No run has these tags." if wanted else "No runs yet: train one."
     result = {"runs": rows, "broken": broken, "size_bytes": total, "free_bytes": free}
-    print_result(result, arguments.json, "\n".join(lines) if rows else "No runs yet: train one.")
+    print_result(result, arguments.json, "\n".join(lines) if rows else nothing)
+    return 0
+
+
+def add_note_arguments(parser: argparse.ArgumentParser) -> None:
+    """Add the arguments of ``note``."""
+    parser.add_argument(
+        "--tag",
+        action="append",
+        default=[],
+        help=f"add a tag of up to {TAG_LENGTH} characters; may be repeated, a run can have {TAGS_MAX}",
+    )
+    parser.add_argument("--untag", action="append", default=[], metavar="TAG", help="remove a tag; may be repeated")
+    parser.add_argument("--text", help=f'the note, up to {NOTE_LENGTH:,} characters; "" removes it')
+
+
+def write_note(arguments: argparse.Namespace) -> int:
+    """Change the tags and the note of a run, and print them.
+
+    Raises:
+        RunError: there is no such run, it has no such tag, or its folder cannot be written.
+        SettingsError: a tag or the note is too long, or has characters that are not allowed.
+    """
+    found = runs.get_run(arguments.run)
+    before = read_notes(found)
+    missing = [tag for tag in arguments.untag if tag not in before.tags]
+    if missing:
+        tags = ", ".join(before.tags)
+        raise RunError(f"The run {found.name!r} has no tag {missing[0]!r}" + (f": it has {tags}." if tags else "."))
+    kept = [tag for tag in before.tags if tag not in arguments.untag]
+    text = before.note if arguments.text is None else arguments.text
+    after = make_notes([*kept, *arguments.tag], text)
+    if after != before:
+        write_notes(found, after)
+    result = {"run": found.name, "tags": after.tags, "note": after.note}
+    print_result(result, arguments.json, f"{found.name}: {_tags(after.tags) or 'no tags'}\n{after.note}".rstrip())
     return 0
 
 
@@ -89,7 +134,7 @@ def delete(arguments: argparse.Namespace) -> int:
 
 
 def _row(run: Run, place: int | None) -> dict[str, Any]:
-    status, config, measured = run.status, run.config, read_dependence(run)
+    status, config, measured, notes = run.status, run.config, read_dependence(run), read_notes(run)
     return {
         "run": run.name,
         "path": str(run.path),
@@ -110,6 +155,8 @@ def _row(run: Run, place: int | None) -> dict[str, Any]:
         "val_accuracy": (run.best or {}).get("val_accuracy"),
         "attention_dependence": measured.lost_share if measured else None,
         "size_bytes": run.size_bytes,
+        "tags": notes.tags,
+        "note": notes.note,
     }
 
 
@@ -119,7 +166,12 @@ def _line(row: dict[str, Any]) -> str:
     epochs = f"{'published':15}" if row["published"] else f"epoch {row['epoch']:>4}/{row['epochs']:<4}"
     kind = "" if row["learn_from"] == "labels" else "  k-NN accuracy"
     remark = f"  {row['verdict'].lower()}" if row["verdict"] else ""
+    remark += f"  {_tags(row['tags'])}" if row["tags"] else ""
     return f"{row['run']:32} {state:9} {epochs} {score:>6} {_megabytes(row['size_bytes']):>10}{kind}{remark}"
+
+
+def _tags(tags: Iterable[str]) -> str:
+    return " ".join(f"[{tag}]" for tag in tags)
 
 
 def _megabytes(size: int) -> str:

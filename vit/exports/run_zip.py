@@ -28,11 +28,15 @@ from vit.data.files.zips import BYTES_MAX, RATIO_FREE_BYTES, RATIO_MAX
 from vit.errors import DataError, RunError, UserError
 from vit.paths import checkpoints_dir
 from vit.runs import Run, Status, dependence
+from vit.runs.notes import BYTES_MAX as NOTES_BYTES_MAX
+from vit.runs.notes import Notes, read_notes, write_notes
 from vit.runs.privacy import without_private_settings, without_private_status
 from vit.support.files import sync_folder
 
 PICTURES = (runs.PICTURE, "sample.png")
-_TEXTS = (runs.CONFIG, runs.STATUS, runs.METRICS, runs.DEPENDENCE)
+_TEXTS = (runs.CONFIG, runs.STATUS, runs.METRICS, runs.DEPENDENCE, runs.NOTES)
+_CHECKED = (runs.DEPENDENCE, runs.NOTES)
+"""Files that are packed as they are read, and left out if they are damaged."""
 _SNAPSHOT = re.compile(rf"{runs.SNAPSHOTS}/\d{{5}}\.safetensors")
 _ENTRIES_MAX = SNAPSHOTS_MAX + 100
 _TEXT_BYTES_MAX = {
@@ -40,6 +44,7 @@ _TEXT_BYTES_MAX = {
     runs.STATUS: 2**20,
     runs.METRICS: 64 * 2**20,
     runs.DEPENDENCE: dependence.BYTES_MAX,
+    runs.NOTES: NOTES_BYTES_MAX,
 }
 _HEADER_BYTES_MAX = 4 * 2**20
 """Largest header (names and shapes) of a file of weights; it is read into memory as a whole."""
@@ -62,7 +67,7 @@ def pack(
     snapshots: bool = True,
     resume: bool = False,
 ) -> None:
-    """Write a run as a zip: settings, curves, status, pictures and the kept weights, in a folder with the run's name.
+    """Write a run as a zip, in a folder with the run's name: settings, curves, status, notes, pictures, kept weights.
 
     Private settings are left out (:mod:`vit.runs.privacy`).
 
@@ -80,6 +85,8 @@ def pack(
         texts[runs.STATUS] = without_private_status(run.status, run.config).model_dump_json(indent=2)
     if found := dependence.read_dependence(run):
         texts[runs.DEPENDENCE] = found.model_dump_json()
+    if notes := read_notes(run):
+        texts[runs.NOTES] = notes.model_dump_json()
     names = [*_TEXTS, *PICTURES, runs.MODEL, *([runs.LAST] if resume else [])]
     if snapshots:
         names += sorted(f"{runs.SNAPSHOTS}/{file.name}" for file in (run.path / runs.SNAPSHOTS).glob("*.safetensors"))
@@ -88,7 +95,7 @@ def pack(
             for name in names:
                 if name in texts:
                     archive.writestr(f"{run.name}/{name}", texts[name])
-                elif name != runs.DEPENDENCE and (run.path / name).is_file():  # a damaged measurement is left out
+                elif name not in _CHECKED and (run.path / name).is_file():
                     # Compression does not make weights smaller.
                     kind = zipfile.ZIP_DEFLATED if name in _TEXTS else zipfile.ZIP_STORED
                     archive.write(run.path / name, f"{run.name}/{name}", compress_type=kind)
@@ -218,6 +225,8 @@ def _unpack(
                 _rewrite_metrics(path)
             elif name == runs.DEPENDENCE:
                 dependence.write_dependence(folder, _measured(path.read_bytes(), config))
+            elif name == runs.NOTES:
+                write_notes(Run(folder), Notes.from_json(path.read_bytes()))
             elif name in PICTURES:
                 open_image(path).save(path, "PNG")  # drops everything but the pixels
             else:
