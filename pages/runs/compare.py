@@ -3,11 +3,13 @@
 import streamlit as st
 
 from pages.ui.text import plain
+from pages.ui.widgets.record_table import Cell, Column, Record, record_table
 from pages.ui.wording import term
 from vit import plots
+from vit.pictures.colours import THEMES
 from vit.runs import Run
 from vit.runs.comparison import SEED, differences, gap_sentence, summary
-from vit.support.untrusted_text import in_cell
+from vit.support.untrusted_text import shown
 
 AGAINST = {"Epochs": "epoch", "Training time": "seconds"}
 
@@ -38,7 +40,7 @@ def show_comparison(found: list[Run]) -> None:
         )
     chosen = [by_name[name] for name in names]
     if not chosen:
-        st.caption("No run is chosen: select some in the table.")
+        st.caption("No run is chosen: mark some in the table.")
         return
     epochs = histories(chosen)
     if any(epochs.values()):
@@ -71,7 +73,7 @@ def show_curves(epochs: dict[str, list[dict]], x: str, unlabelled: list[str]) ->
             with grid.cell():
                 st.markdown(f"**{what.capitalize()}**")
                 st.vega_lite_chart(
-                    spec=plots.compared_curves(epochs, what, x=x),
+                    spec=plots.compared_curves(epochs, what, x=x, ink=ink()),
                     key=f"compare_{what}",
                     alt=f"Training and validation {what} of {', '.join(epochs)}",
                 )
@@ -87,13 +89,18 @@ def show_curves(epochs: dict[str, list[dict]], x: str, unlabelled: list[str]) ->
         )
 
 
+def ink() -> str:
+    """Return the colour of text in the visitor's theme."""
+    return THEMES[st.context.theme.type or "light"]["text"]
+
+
 def show_gaps(chosen: list[Run], epochs: dict[str, list[dict]], x: str) -> None:
     """Show how much better each run does on its training images, and what that means."""
     with st.grid(2, min_column_width=330, gap="large") as grid:
         with grid.cell():
             st.markdown("**Gap between training and validation**")
             st.vega_lite_chart(
-                spec=plots.gap_curves(epochs, x=x),
+                spec=plots.gap_curves(epochs, x=x, ink=ink()),
                 key="compare_gap",
                 alt=f"Training accuracy minus validation accuracy of {', '.join(epochs)}",
             )
@@ -119,12 +126,14 @@ def show_differences(chosen: list[Run]) -> None:
         st.caption("None. On the same machine, runs with the same settings and seed give the same weights.")
         return
     names = [run.name for run in chosen]
-    st.dataframe(
-        [{"Setting": name} | dict(zip(names, map(in_cell, values), strict=True)) for name, values in found.items()],
-        hide_index=True,
-        column_config={"Setting": st.column_config.TextColumn(pinned=True)},
-        height="content",
-        alt=f"Settings in which {', '.join(names)} differ",
+    record_table(
+        [Column("setting", "Setting"), *(Column(name, shown(name)) for name in names)],
+        [
+            Record(setting, {name: Cell(value) for name, value in zip(names, values, strict=True)})
+            for setting, values in found.items()
+        ],
+        key="differences",
+        label=f"Settings in which {', '.join(names)} differ",
     )
     if list(found) == [SEED]:
         st.caption("Only the seed differs, so the difference between their scores is due to chance.")

@@ -31,6 +31,11 @@ def state_words(state: State, found: str) -> str:
     return f"{BADGES[state][0]}, {found.lower()}" if found else BADGES[state][0]
 
 
+def state_tone(state: State, found: str) -> BadgeColor:
+    """Return the colour of :func:`state_words`."""
+    return VERDICTS[found][2] if found and state in ("finished", "stopped") else BADGES[state][2]
+
+
 SHIPPED_WORDS = "This run came with the project. In a git clone, git can restore it."
 
 FROM_SCRATCH = "Random weights (train from scratch)"

@@ -8,12 +8,14 @@ import time
 import pytest
 from streamlit.testing.v1 import AppTest
 
+from pages.ui.wording import count
 from tests.conftest import tiny_config
 from tests.pages.opening import open_page
 from vit import plots, runs
 from vit.exports import formats, run_zip
 from vit.paths import checkpoints_dir
 from vit.runs.comparison import summary
+from vit.runs.notes import make_notes, read_notes, write_notes
 from vit.support import optional_packages
 
 
@@ -21,29 +23,66 @@ def words(app: AppTest) -> str:
     return "\n".join(element.value for element in [*app.markdown, *app.caption]).replace("\\", "")
 
 
+def sent(app: AppTest, label: str) -> dict:
+    """What a table gets, by its label for screen readers."""
+    found = [
+        json.loads(one.proto.mixed.json or one.proto.json)
+        for one in app.get("bidi_component")
+        if one.proto.component_name.endswith("record_table")
+    ]
+    return next(one for one in found if one["label"].startswith(label))
+
+
+def cells(app: AppTest, label: str = "All runs") -> dict[str, dict[str, str]]:
+    """The texts of a table, by row and column."""
+    table = sent(app, label)
+    titles = [column["title"] for column in table["columns"][1:]]
+    return {
+        row["name"]: dict(zip(titles, [cell["text"] for cell in row["cells"]], strict=True)) for row in table["rows"]
+    }
+
+
 def test_without_runs_the_page_links_to_train_and_accepts_a_zip(home):
     app = open_page("runs")
     assert "No runs yet" in words(app)
     assert "Train a model" in [link.label for link in app.main.get("page_link")]
     assert len(app.file_uploader) == 1
-    assert not app.dataframe
+    assert not app.get("bidi_component")
 
 
 def test_the_table_lists_every_run_with_its_accuracy(several):
     app = open_page("runs")
-    table = app.dataframe[0].value.set_index("Run")
-    assert list(table.index) == [run.name for run in runs.list_runs()]
+    table = cells(app)
+    assert list(table) == [run.name for run in runs.list_runs()]
     for run in map(summary, runs.list_runs()):
-        line = table.loc[run.name]
-        assert line["Parameters"] == run.parameters
-        assert (line["Accuracy"], line["Training accuracy"]) == (100 * run.val_accuracy, 100 * run.train_accuracy)
-        assert (line["State"], line["Model"]) == ("Finished", "Vision Transformer")
-    assert "Mended departures" not in table  # no course network here
+        line = table[run.name]
+        assert (line["State"], line["Accuracy"]) == ("Finished", f"{run.val_accuracy:.1%}")
+        assert line["Time"].endswith(" s")
+    assert "k-NN accuracy" not in line  # a column without any value
 
 
-def test_the_newest_runs_are_compared_by_default(several):
+def test_the_columns_of_the_link_are_shown_and_those_without_a_value_are_left_out(several):
     app = open_page("runs")
-    assert app.multiselect(key="runs").value == ["tiny-deep", "tiny-mean", "tiny"]
+    app.get("button_group")[0].set_value(["Parameters", "Mended departures", "Training accuracy"]).run()
+    assert not app.exception
+    run = summary(runs.find_run("tiny"))
+    assert cells(app)["tiny"] == {
+        "Parameters": count(run.parameters),
+        "Training accuracy": f"{run.train_accuracy:.1%}",
+    }
+
+
+def test_the_best_finished_runs_are_compared_by_default_in_the_colours_of_the_curves(several):
+    app = open_page("runs")
+    best = sorted(map(summary, runs.list_runs()), key=lambda run: -run.val_accuracy)
+    assert app.multiselect(key="runs").value == [run.name for run in best]
+    table = sent(app, "All runs")
+    assert table["chosen"] == [run.name for run in best]
+    curves = json.loads(app.get("vega_lite_chart")[0].proto.spec)
+    colours = curves["layer"][0]["encoding"]["color"]["scale"]
+    assert dict(zip(colours["domain"], colours["range"], strict=True)) == dict(
+        zip(table["chosen"], table["colours"], strict=False)
+    )
     assert "What the gap means" in words(app)
     app.multiselect(key="runs").set_value([]).run()
     assert "No run is chosen" in words(app)
@@ -56,12 +95,61 @@ def test_the_settings_that_differ_are_listed_run_by_run(several):
     app = open_page("runs", runs="tiny")
     assert app.multiselect(key="runs").value == ["tiny"]
     app.multiselect(key="runs").set_value(["tiny", "tiny-deep"]).run()
-    table = app.dataframe[1].value.set_index("Setting")
-    assert list(table.columns) == ["tiny", "tiny-deep"]
-    assert {name: tuple(line) for name, line in table.iterrows()} == {
-        "Depth": ("2", "3"),
-        "Stem": ("Small convolutions", "One linear map"),
+    assert cells(app, "Settings") == {
+        "Depth": {"tiny": "2", "tiny-deep": "3"},
+        "Stem": {"tiny": "Small convolutions", "tiny-deep": "One linear map"},
     }
+
+
+def test_runs_are_grouped_by_a_setting_in_which_they_differ(several):
+    app = open_page("runs")
+    assert app.selectbox(key="group").value == "Depth"
+    scores = {run.name: run.val_accuracy for run in map(summary, runs.list_runs())}
+    table = cells(app, "Validation accuracy by Depth")
+    assert [(depth, line["Runs (n)"], line["Seeds"]) for depth, line in table.items()] == [
+        ("2", "2", "1"),
+        ("3", "1", "1"),
+    ]
+    assert table["2"]["Mean accuracy"] == f"{(scores['tiny'] + scores['tiny-mean']) / 2:.1%}"
+    assert table["3"]["Mean accuracy"] == f"{scores['tiny-deep']:.1%}"
+    assert table["2"]["Also different"] == "Pooling"
+    assert table["3"]["Also different"] == "–"
+    app.selectbox(key="group").set_value("Stem").run()
+    assert list(cells(app, "Validation accuracy by Stem")) == ["One linear map", "Small convolutions"]
+    assert not app.exception
+
+
+def test_tags_filter_the_table_and_words_find_names_and_notes(several):
+    write_notes(runs.find_run("tiny"), make_notes(["paper"], "with a *star*"))
+    write_notes(runs.find_run("tiny-deep"), make_notes(["paper", "again"], ""))
+    app = open_page("runs")
+    (row,) = [row for row in sent(app, "All runs")["rows"] if row["name"] == "tiny"]
+    assert (row["tags"], row["note"]) == (["paper"], "with a *star*")
+    pills = next(one for one in app.get("button_group") if one.label == "Tags")
+    pills.set_value(["paper"]).run()
+    assert list(cells(app)) == ["tiny-deep", "tiny"]
+    assert "2 of 3 runs match" in words(app)
+    app.text_input(key="find").set_value("STAR").run()
+    assert list(cells(app)) == ["tiny"]
+    app.text_input(key="find").set_value("nothing like it").run()
+    assert "No run matches" in words(app)
+    assert not app.exception
+
+
+def test_notes_that_cannot_be_saved_are_given_back_with_the_reason(several, monkeypatch):
+    from pages.runs import table
+
+    state: dict = {}
+    monkeypatch.setattr(table.st, "session_state", state)
+    run = runs.find_run("tiny")
+    table.save_notes(run, ["x" * 99], "kept")
+    draft = state["notes_draft"]
+    assert (draft["name"], draft["note"], draft["seq"]) == ("tiny", "kept", 1)
+    assert "cannot be used" in draft["problem"]
+    assert not read_notes(run)
+    table.save_notes(run, ["short"], "kept")
+    assert "notes_draft" not in state
+    assert read_notes(run) == make_notes(["short"], "kept")
 
 
 def test_a_link_to_a_run_that_is_gone_shows_the_others(several):
@@ -87,7 +175,7 @@ def test_twenty_runs_are_drawn_quickly_and_only_as_many_chosen_as_there_are_colo
     app.run()
     assert time.monotonic() - begun < 5
     assert app.multiselect(key="runs").proto.max_selections == plots.COMPARED_MAX
-    assert len(app.dataframe[0].value) == 20
+    assert len(cells(app)) == 20
 
 
 def test_an_active_run_cannot_be_renamed_or_deleted(several):
@@ -99,14 +187,14 @@ def test_an_active_run_cannot_be_renamed_or_deleted(several):
         assert app.button(key="delete").disabled
         assert app.button(key="rename").disabled
         assert "stop it on the Train page" in words(app)
-        assert app.dataframe[0].value.set_index("Run").loc["tiny", "State"] == "Training"
+        assert cells(app)["tiny"]["State"] == "Training"
 
 
 def test_waiting_runs_are_listed_with_their_place_in_the_queue(several):
     for name in ("first", "second"):
         runs.create(name, tiny_config())
-    states = open_page("runs").dataframe[0].value.set_index("Run")["State"]
-    assert states.to_dict() == {
+    states = {name: line["State"] for name, line in cells(open_page("runs")).items()}
+    assert states == {
         "first": "Waiting, number 1",
         "second": "Waiting, number 2",
         **dict.fromkeys(("tiny", "tiny-mean", "tiny-deep"), "Finished"),
@@ -116,7 +204,6 @@ def test_waiting_runs_are_listed_with_their_place_in_the_queue(several):
 def test_the_disk_space_of_the_runs_is_shown_and_what_deleting_one_frees(several):
     app = open_page("runs")
     assert re.search(r"All 3 runs take \d+ MB; [\d.]+ [GM]B of disk space are free", words(app))
-    assert all(app.dataframe[0].value["Size"] > 10_000)
     app.button(key="delete").click().run()
     assert re.search(r"It frees \d+ MB", words(app))
 
@@ -193,7 +280,7 @@ def test_a_report_is_written_on_the_first_click(trained):
     assert "Download the report" in [button.label for button in app.get("download_button")]
 
 
-@pytest.mark.parametrize(("against", "title"), [("Epochs", "Epoch"), ("Training time", "Seconds of training")])
+@pytest.mark.parametrize(("against", "title"), [("Epochs", "Epoch"), ("Training time", "Training time (s)")])
 def test_curves_hold_every_chosen_run(several, against, title):
     app = open_page("runs")
     app.get("segmented_control")[0].set_value(against).run()

@@ -3,6 +3,7 @@
 import subprocess
 import sys
 from dataclasses import replace
+from types import SimpleNamespace
 
 import pytest
 
@@ -10,8 +11,9 @@ from tests.conftest import tiny_config
 from vit import plots, runs
 from vit.config import DEPARTURES, CNNConfig, ReferenceConfig, RunConfig, StartConfig, TrainingConfig, ViTConfig
 from vit.networks import build_model
+from vit.plots.runs import spread
 from vit.runs import comparison
-from vit.runs.comparison import ABSENT, SEED, differences, gap_sentence, settings, shown, summary
+from vit.runs.comparison import ABSENT, SEED, best_finished, differences, gap_sentence, settings, shown, summary
 
 
 def changed(**training) -> RunConfig:
@@ -149,15 +151,79 @@ def test_compared_curves_are_subsampled_and_keep_both_ends():
 
 def test_training_is_dashed_validation_solid_and_the_gap_is_their_difference():
     spec = plots.compared_curves({"a": epochs(2)}, "accuracy", x="seconds")
-    assert [(it["x"], it["split"], it["value"]) for it in spec["datasets"][plots.POINTS]] == [
+    *points, name = spec["datasets"][plots.POINTS]
+    assert [(it["x"], it["split"], it["value"]) for it in points] == [
         (2.0, "Training", 0.75),
         (2.0, "Validation", 0.5),
         (4.0, "Training", 0.75),
         (4.0, "Validation", 0.5),
     ]
-    dashes = spec["encoding"]["strokeDash"]["scale"]
+    assert (name["label"], name["x"], name["value"]) == ("a", 4.0, 0.5)
+    dashes = spec["layer"][0]["encoding"]["strokeDash"]["scale"]
     assert dict(zip(dashes["domain"], dashes["range"], strict=True)) == {"Validation": [1, 0], "Training": [5, 4]}
-    assert [it["value"] for it in plots.gap_curves({"a": epochs(2)})["datasets"][plots.POINTS]] == [0.25, 0.25]
+    assert [it["value"] for it in plots.gap_curves({"a": epochs(2)})["datasets"][plots.POINTS]] == [0.25] * 3
+
+
+def test_each_curve_has_its_name_at_the_right_edge_in_the_order_of_the_ends_and_apart():
+    histories = {f"run-{end}": epochs(count) for end, count in ((3, 5), (1, 9), (2, 7))}
+    for name, lines in histories.items():
+        lines[-1] |= {"val_accuracy": 0.5 + float(name[-1]) / 1000}
+    points = plots.compared_curves(histories, "accuracy")["datasets"][plots.POINTS]
+    names = {it["label"]: it for it in points if "label" in it}
+    assert list(names) == list(histories)
+    assert {it["x"] for it in names.values()} == {9}
+    assert {name: (it["from_x"], it["from_y"]) for name, it in names.items()} == {
+        "run-3": (5, 0.503),
+        "run-1": (9, 0.501),
+        "run-2": (7, 0.502),
+    }
+    heights = [names[f"run-{end}"]["value"] for end in (1, 2, 3)]
+    assert 0.5 <= heights[0] < heights[1] < heights[2]
+    assert min(heights[1] - heights[0], heights[2] - heights[1]) > 0.01
+
+
+@pytest.mark.parametrize(
+    ("values", "placed"),
+    [
+        ([0.5, 0.1, 0.9], [0.5, 0.1, 0.9]),
+        ([0.5, 0.5], [0.55, 0.45]),
+        ([1.0, 0.98, 0.2], [1.0, 0.9, 0.2]),
+        ([0.0, 0.0, 0.05], [0.0, 0.1, 0.2]),
+        ([], []),
+    ],
+)
+def test_values_that_are_too_close_are_moved_apart_within_the_bounds(values, placed):
+    assert sorted(spread(values, 0.1, 0, 1)) == pytest.approx(sorted(placed))
+    moved = spread(values, 0.1, 0, 1)
+    assert sorted(range(len(values)), key=lambda at: (values[at], at)) == sorted(
+        range(len(values)), key=lambda at: moved[at]
+    )
+
+
+def test_times_are_in_the_unit_that_gives_small_numbers():
+    for seconds, title, last in ((30.0, "s", 30), (600.0, "min", 10), (9000.0, "h", 2.5)):
+        lines = [epochs(1)[1] | {"seconds": seconds}]
+        spec = plots.compared_curves({"a": lines}, "loss", x="seconds")
+        assert spec["layer"][0]["encoding"]["x"]["title"] == f"Training time ({title})"
+        assert spec["datasets"][plots.POINTS][-1]["x"] == last
+
+
+def scored(name: str, data: str, accuracy: float | None, state: str = "finished"):
+    return SimpleNamespace(name=name, data=data, val_accuracy=accuracy, state=state)
+
+
+def test_the_best_finished_runs_are_those_of_one_data_set():
+    found = [
+        scored("new", "Photos", 0.99),
+        scored("a", "Scenes", 0.5),
+        scored("training", "Scenes", 0.9, "running"),
+        scored("b", "Scenes", 0.8),
+        scored("unlabelled", "Scenes", None),
+        scored("c", "Scenes", 0.6),
+    ]
+    assert best_finished(found, 2) == ["b", "c"]
+    assert best_finished(found[:2], 2) == ["new"]
+    assert best_finished(found[2:3], 2) == []
 
 
 def test_the_scatter_shows_scored_runs_by_kind_and_names_are_no_markup(trained):

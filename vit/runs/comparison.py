@@ -1,5 +1,6 @@
 """Compare runs: what each one is, how well it does, and in which settings they differ. Imports no torch."""
 
+from collections import Counter
 from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime
@@ -138,6 +139,23 @@ def summary(run: Run) -> Summary:
         verdict=verdict(status),
         augmented=config.training.augments,
     )
+
+
+def best_finished(found: Sequence[Summary], most: int) -> list[str]:
+    """Return the names of the best finished runs, the best first.
+
+    Accuracies on different data sets cannot be compared, so they are runs on the data set with the most finished runs;
+    of two such sets, on the one of the newest run.
+
+    Args:
+        found: all runs, newest first.
+        most: how many are returned at most.
+    """
+    scored = [run for run in found if run.state == "finished" and run.val_accuracy is not None]
+    counts = Counter(run.data for run in scored)
+    data = max(counts, key=counts.__getitem__, default="")  # the first of equal ones
+    ranked = sorted((run for run in scored if run.data == data), key=lambda run: -(run.val_accuracy or 0))
+    return [run.name for run in ranked[:most]]
 
 
 def settings(config: RunConfig) -> dict[str, Any]:
