@@ -1,22 +1,24 @@
 """The newest runs on Overview."""
 
 from datetime import UTC, datetime
-from pathlib import Path
 
 import streamlit as st
-from PIL import Image
 
 from pages import access
+from pages.runs.thumbnails import Thumbnail, thumbnail_of
+from pages.ui import polling
 from pages.ui.run_words import FOLLOW, badge
 from pages.ui.text import plain
-from pages.ui.wording import age, term
+from pages.ui.wording import age, duration, term
 from vit.config import words
-from vit.pictures.thumbnail import thumbnail
 from vit.runs import Run
 
 ROWS = 5
 THUMBNAIL = 56
 """Side of the picture beside a run, in pixels."""
+
+LIST, LIST_EVERY = "recent_runs", 2.0
+"""The fragment of the list, and the seconds between two updates of it."""
 
 
 def show_recent_runs() -> None:
@@ -29,33 +31,45 @@ def show_recent_runs() -> None:
             st.page_link("runs/page.py", label=label, icon=":material/table_chart:")
     if not found:
         st.caption("No runs yet. The first one appears here.")
-    pictures = [picture_of(run) for run in found[:ROWS]]
-    with st.container(gap="small"):
-        for run, picture in zip(found, pictures, strict=False):
-            show_run(run, picture, with_pictures=any(pictures))
+    else:
+        st.fragment(show_list, key=LIST)()
+        if any(run.active or thumbnail_of(run).pending for run in found[:ROWS]):
+            polling.watch(LIST, news, LIST_EVERY)
     for name, reason in access.broken_runs():
         st.caption(f":material/warning: The folder {plain(name)} looks like a run but cannot be read: {plain(reason)}")
 
 
-def show_run(run: Run, picture: Image.Image | None, *, with_pictures: bool) -> None:
+def news() -> tuple:
+    """Return a value that changes with what the list shows: once an epoch, not at every step."""
+    found = access.my_runs()[:ROWS]
+    return tuple((run.name, run.state, run.status.epoch, run.stamp, thumbnail_of(run).pending) for run in found)
+
+
+def show_list() -> None:
+    """Show the newest runs, one in a row."""
+    polling.shows(LIST, news())
+    with st.container(gap="small"):
+        for run in access.my_runs()[:ROWS]:
+            show_run(run, thumbnail_of(run))
+
+
+def show_run(run: Run, picture: Thumbnail) -> None:
     """Show one run in a row.
 
     Args:
         run: the run.
-        picture: its maps, if there is a picture of them.
-        with_pictures: whether a run of the list has a picture, so that the others leave room for one.
+        picture: a picture of its maps.
     """
-    label, icon, colour = badge(run.status)
+    status = run.status
+    label, icon, colour = badge(status)
     best, query = run.best, {"run": run.name}
     with st.container(horizontal=True, vertical_alignment="center", border=True):
-        if with_pictures:
-            with st.container(width=THUMBNAIL):
-                if picture:
-                    st.image(picture, width=THUMBNAIL, alt=f"Attention maps of the run {plain(run.name)}")
+        with st.container(width=THUMBNAIL, height=THUMBNAIL, border=False):
+            if picture.url:
+                st.image(picture.url, width=THUMBNAIL, alt=picture.alt)
         with st.container(width=290, gap=None):
             st.markdown(f"**{plain(run.name)}**")
-            network = f"{run.config.model.title}, {run.config.training.epochs} epochs"
-            st.caption(", ".join(filter(None, (network, age(run.config.created, datetime.now(UTC))))))
+            st.caption(", ".join(facts(run)))
         with st.container(width=110):
             st.badge(label, icon=icon, color=colour)
         with st.container(width=130, gap=None):
@@ -74,12 +88,13 @@ def show_run(run: Run, picture: Image.Image | None, *, with_pictures: bool) -> N
             st.page_link("evaluate/page.py", label="Evaluate", icon=":material/grid_on:", query_params=query)
 
 
-def picture_of(run: Run) -> Image.Image | None:
-    """Return a small picture of a run's maps, if its folder has one."""
-    path = run.picture
-    return _small(str(path), path.stat().st_mtime_ns) if path else None
-
-
-@st.cache_data(max_entries=64, show_spinner=False)
-def _small(path: str, changed: int) -> Image.Image | None:
-    return thumbnail(Path(path), 2 * THUMBNAIL)
+def facts(run: Run) -> list[str]:
+    """Return the network, the epochs, the training time and the age of a run in words."""
+    epochs, done = run.config.training.epochs, run.status.epoch
+    seconds = (run.latest or run.best or {}).get("seconds")
+    return [
+        run.config.model.title,
+        f"{epochs} epochs" if done in (0, epochs) else f"{done} of {epochs} epochs",
+        *([] if seconds is None else [f"{duration(seconds)} of training"]),
+        *filter(None, [age(run.config.created, datetime.now(UTC))]),
+    ]
