@@ -11,10 +11,12 @@ from pages.ui import polling
 from pages.ui.downloads import plotly_config
 from pages.ui.link_state import complete, say_not_found, stored
 from pages.ui.text import plain, show_error
+from pages.ui.widgets.parallel_coordinates import parallel_coordinates
 from pages.ui.wording import size
 from vit import plots
 from vit.errors import UserError
 from vit.runs import Run
+from vit.runs.groups import Result
 from vit.sweeps import sweep
 from vit.sweeps.sweep import Sweep
 
@@ -83,6 +85,8 @@ def show_sweep(name: str, active: bool) -> None:
     )
     st.caption(words(found))
     show_runs(found, chart.selection.points)
+    done = [Result(it.run.name, it.run.config, it.accuracy) for it in found.members if it.accuracy is not None]
+    parallel_coordinates(done, key="sweep_lines")
 
 
 def words(found: Sweep) -> str:
