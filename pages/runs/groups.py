@@ -50,7 +50,6 @@ def show_groups(found: Sequence[Run], summaries: Sequence[Summary], on_choose: C
         width=320,
     )
     show_table(setting or settings[0], group_by(setting or settings[0], results))
-    st.markdown("**All settings at once**")
     parallel_coordinates(results, key="parallel", chosen=st.session_state.get("runs", []), on_choose=on_choose)
 
 

@@ -52,11 +52,16 @@ def board_news() -> tuple:
     return *states, *queue.positions().items(), sum(thumbnail_of(run).pending for run in found)
 
 
-def show_board(active: list[str]) -> None:
-    """Show the table and the comparison; rerun the page once a run starts or ends."""
+def show_board(active: list[str], drawing: bool) -> None:
+    """Show the table and the comparison; rerun the page once a run starts or ends, or all pictures are drawn.
+
+    Args:
+        active: the active runs when the page was drawn.
+        drawing: whether pictures were still to be drawn then.
+    """
     polling.shows(BOARD, board_news())
     found = access.my_runs()
-    if [run.name for run in found if run.active] != active:
+    if [run.name for run in found if run.active] != active or (drawing and not is_drawing(found)):
         st.rerun()
     summaries = {run.name: summary(run) for run in found}
     choose(list(summaries.values()))
@@ -65,6 +70,11 @@ def show_board(active: list[str]) -> None:
     show_disk(list(summaries.values()))
     show_comparison(found)
     show_analysis(listed, [summaries[run.name] for run in listed])
+
+
+def is_drawing(found: Sequence[Run]) -> bool:
+    """Return whether pictures of runs are being drawn."""
+    return any(thumbnail_of(run).pending for run in found)
 
 
 def show_disk(found: list[Summary]) -> None:
@@ -130,8 +140,9 @@ if found:
         with st.popover("Add a run from a zip", icon=":material/upload:"):
             show_uploader()
     active = [run.name for run in found if run.active]
-    st.fragment(show_board, key=BOARD)(active)
-    if active or any(thumbnail_of(run).pending for run in found):
+    drawing = is_drawing(found)
+    st.fragment(show_board, key=BOARD)(active, drawing)
+    if active or drawing:
         polling.watch(BOARD, board_news, BOARD_EVERY)
 else:
     with st.container(border=True, horizontal_alignment="center"):

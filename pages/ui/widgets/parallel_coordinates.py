@@ -27,7 +27,9 @@ def parallel_coordinates(
     chosen: Sequence[str] = (),
     on_choose: Callable[[list[str]], None] | None = None,
 ) -> None:
-    """Draw a line for each run over the settings in which the runs differ; nothing if there are less than two.
+    """Draw a line for each run over the settings in which the runs differ, with a heading.
+
+    Nothing is drawn for less than two runs, or if they differ in no setting.
 
     Args:
         results: the runs, on one data set.
@@ -38,6 +40,7 @@ def parallel_coordinates(
     varied = varied_settings([one.config for one in results]) if len(results) > 1 else []
     if not varied:
         return
+    st.markdown("**All settings at once**")
     names = varied
     if len(varied) > AXES_MAX:
         axes_key = f"{key}_axes"

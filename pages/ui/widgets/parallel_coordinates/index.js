@@ -41,10 +41,12 @@ class ParallelCoordinates extends CountingWidget {
 
   update(component) {
     if (!this.receive(component)) return
-    const titles = JSON.stringify(this.data.axes.map(axis => axis.title))
-    if (titles !== this.titles) this.brushes.clear()
-    this.titles = titles
-    this.lit = null
+    const signature = JSON.stringify([this.data.axes, this.data.runs])
+    if (signature !== this.signature) {
+      this.brushes.clear()
+      this.lit = null
+    }
+    this.signature = signature
     this.stage.ariaLabel = `${this.data.label} The up and down keys go through the runs by accuracy` +
       (this.data.most ? ", Enter compares one." : ".")
     this.draw()
@@ -148,7 +150,7 @@ class ParallelCoordinates extends CountingWidget {
   names(axis, place) {
     const { step, width, margin } = this.size
     const [x, y] = this.point(place, this.wide ? 1 : 0)
-    const title = make("span", "title", axis.title)
+    const title = make("span", this.wide ? "title" : "title over", axis.title)
     if (this.wide) Object.assign(title.style, { left: `${x}px`, top: `${y - 12}px`, width: `${Math.max(60, step - 8)}px` })
     else Object.assign(title.style, { left: `${width / 2}px`, top: `${y - 8}px`, width: `${width}px` })
     const room = this.wide ? Math.min(place ? 0.62 * step : margin.left - 10, 140) : 0
@@ -174,9 +176,11 @@ class ParallelCoordinates extends CountingWidget {
   paint() {
     const { data } = this
     const kept = this.ranked()
+    const last = data.axes[data.axes.length - 1]
     this.paths.forEach((path, run) => {
       const place = data.chosen.indexOf(data.runs[run].name)
       path.style.stroke = place >= 0 ? data.colours[place % data.colours.length] : ""
+      path.style.setProperty("--share", `${Math.round(100 * last.places[run])}%`) // the better, the more colour
       path.classList.toggle("chosen", place >= 0)
       path.classList.toggle("out", !this.inside(run))
       path.classList.toggle("lit", run === this.lit)

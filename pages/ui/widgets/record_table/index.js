@@ -23,6 +23,7 @@ class RecordTable extends CountingWidget {
     }
     this.root.append(this.sortBar, this.table, this.more, this.said, this.spoken)
     this.width = 0
+    this.seen = new Set() // names that were chosen: such a row does not go away when it no longer is
     this.opened = new Set() // names of the rows whose notes are shown as a whole
     this.resized = new ResizeObserver(([entry]) => {
       if (Math.abs(entry.contentRect.width - this.width) < 1) return // its own change of height
@@ -63,7 +64,8 @@ class RecordTable extends CountingWidget {
     const body = make("tbody", "", "", { role: "rowgroup" })
     const rows = this.sorted()
     const most = this.narrow ? FIRST_CARDS : FIRST_ROWS
-    const shown = this.all ? rows : rows.filter((row, place) => place < most || this.chosen.includes(row.name))
+    for (const name of this.chosen) this.seen.add(name)
+    const shown = this.all ? rows : rows.filter((row, place) => place < most || this.seen.has(row.name))
     for (const row of shown) {
       body.append(this.row(row))
       if (this.editing?.name === row.name) body.append(this.editing.line)
