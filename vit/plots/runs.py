@@ -9,6 +9,7 @@ import plotly.graph_objects as go
 from vit.pictures.colours import PALETTE
 from vit.plots.base import escaped, figure
 from vit.plots.curves import POINTS_MAX, dataset, domain, subsample
+from vit.support.durations import duration
 from vit.support.untrusted_text import shown
 
 COMPARED_MAX = len(PALETTE)
@@ -290,12 +291,6 @@ _MARKS = {"1 s": 1, "10 s": 10, "1 min": 60, "10 min": 600, "1 h": 3600, "10 h":
 _TIMES = {"tickvals": list(_MARKS.values()), "ticktext": list(_MARKS)}
 
 
-def _time_words(seconds: float) -> str:
-    """Return a duration in the largest unit of which there are at least two."""
-    length, unit = next((length, unit) for least, length, unit in _UNITS if seconds >= least)
-    return f"{seconds / length:.3g} {unit}"
-
-
 def _trace(points: Sequence[Point], kind: str, cost: str, place: int) -> dict[str, Any]:
     return {
         "type": "scatter",
@@ -304,7 +299,7 @@ def _trace(points: Sequence[Point], kind: str, cost: str, place: int) -> dict[st
         "x": [getattr(point, cost) for point in points],
         "y": [point.val_accuracy for point in points],
         "customdata": [
-            [escaped(point.name), escaped(point.device), f"{point.parameters:,}", _time_words(point.seconds or 0)]
+            [escaped(point.name), escaped(point.device), f"{point.parameters:,}", duration(point.seconds or 0)]
             for point in points
         ],
         "marker": {

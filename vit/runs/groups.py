@@ -8,7 +8,9 @@ from typing import Any
 from vit.config import RunConfig, TrainingConfig, words
 from vit.runs.comparison import ABSENT, SEED, settings, shown
 
-_INDIFFERENT = {words.title(TrainingConfig, field) for field in ("device", "threads", "max_seconds", "resume_steps", "snapshots")}
+_INDIFFERENT = {
+    words.title(TrainingConfig, field) for field in ("device", "threads", "max_seconds", "resume_steps", "snapshots")
+}
 """Settings that do not change what is learned, or that depend on the machine."""
 
 

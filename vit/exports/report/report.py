@@ -27,6 +27,7 @@ from vit.plots.panels import panels
 from vit.runs import Run, comparison
 from vit.runs.dependence import read_dependence
 from vit.runs.privacy import last_name, without_paths, without_private_settings, without_private_status
+from vit.support.durations import duration
 
 if TYPE_CHECKING:
     from torch import Tensor
@@ -116,7 +117,7 @@ def _header(run: Run, summary: comparison.Summary) -> dict[str, Any]:
         **({"Training accuracy": _percent(summary.train_accuracy)} if config.training.labelled else {}),
         "Parameters": f"{summary.parameters:,}",
         "Epochs": f"{run.status.epoch} of {config.training.epochs}",
-        "Training time": "–" if summary.seconds is None else f"{summary.seconds:,.0f} s",
+        "Training time": "–" if summary.seconds is None else duration(summary.seconds),
     }
     message = without_private_status(run.status, config).message
     return {"network": f"{network[0].upper()}{network[1:]}", "facts": facts, "message": message}
