@@ -9,7 +9,7 @@ from pages import access
 from pages.runs.compare import show_comparison
 from pages.runs.groups import show_groups
 from pages.runs.manage import show_broken, show_manager, show_uploader
-from pages.runs.table import DATA, show_filters, show_table
+from pages.runs.table import DATA, known_tags, show_filters, show_table
 from pages.runs.thumbnails import thumbnail_of
 from pages.ui import polling
 from pages.ui.downloads import plotly_config
@@ -21,6 +21,7 @@ from vit.jobs import queue
 from vit.paths import checkpoints_dir
 from vit.runs import Run
 from vit.runs.comparison import KINDS, Summary, best_finished, summary
+from vit.runs.notes import read_notes
 from vit.support.files import free_bytes
 
 BOARD, BOARD_EVERY = "board", 1.0  # the fragment of table and comparison; seconds between two updates
@@ -66,7 +67,8 @@ def show_board(active: list[str], drawing: bool) -> None:
     summaries = {run.name: summary(run) for run in found}
     choose(list(summaries.values()))
     listed = show_filters(found, summaries)
-    show_table(listed, summaries, queue.positions(), {run.name: thumbnail_of(run) for run in listed}, take_choice)
+    pictures = {run.name: thumbnail_of(run) for run in listed}
+    show_table(listed, summaries, queue.positions(), pictures, known_tags(map(read_notes, found)), take_choice)
     show_disk(list(summaries.values()))
     show_comparison(found)
     show_analysis(listed, [summaries[run.name] for run in listed])

@@ -1,6 +1,6 @@
 """The Runs page's table: its columns, its rows, and the controls that filter it."""
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from datetime import UTC, datetime
 
 import streamlit as st
@@ -179,7 +179,7 @@ def show_filters(found: Sequence[Run], summaries: Mapping[str, Summary]) -> list
     return listed
 
 
-def known_tags(written: Sequence[notes.Notes]) -> list[str]:
+def known_tags(written: Iterable[notes.Notes]) -> list[str]:
     """Return all tags in alphabetical order."""
     return sorted({tag for one in written for tag in one.tags}, key=str.casefold)
 
@@ -195,9 +195,19 @@ def show_table(
     summaries: Mapping[str, Summary],
     places: Mapping[str, int],
     pictures: Mapping[str, Thumbnail],
+    known: Sequence[str],
     on_choose: Callable[[list[str]], None],
 ) -> None:
-    """Show the runs; the marked rows are the compared runs."""
+    """Show the runs; the marked rows are the compared runs.
+
+    Args:
+        listed: the runs.
+        summaries: what they are, by name.
+        places: the place in the queue of each waiting run.
+        pictures: a picture of each run.
+        known: the tags that are offered.
+        on_choose: called with the names of the runs to compare.
+    """
     if not listed:
         return
     written = {run.name: notes.read_notes(run) for run in listed}
@@ -224,7 +234,7 @@ def show_table(
         label="All runs",
         choice=Choice(st.session_state["runs"], tuple(PALETTE.values()), plots.COMPARED_MAX, on_choose),
         notes=Notes(
-            known_tags([*written.values()]),
+            known,
             lambda name, tags, note: save_notes(by_name[name], tags, note),
             st.session_state.get(_DRAFT),
         ),

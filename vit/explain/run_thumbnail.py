@@ -11,7 +11,7 @@ from vit.explain.maps.gradcam import grad_cam
 from vit.explain.passes.memory import require_room
 from vit.explain.recording import capture, token_maps
 from vit.pictures import overlays
-from vit.runs import Run
+from vit.runs import MODEL, Run
 from vit.runs.weights import load_checkpoint
 
 BYTES_MAX = 200_000_000
@@ -36,11 +36,7 @@ def run_thumbnail(run: Run, side: int) -> tuple[Image.Image, str] | None:
         UserError: the weights or the images are missing or damaged, or there is not enough memory.
     """
     config = run.config
-    if (
-        config.published
-        or config.model.architecture == "reference"
-        or (run.path / "model.safetensors").stat().st_size > BYTES_MAX
-    ):
+    if config.published or config.model.architecture == "reference" or (run.path / MODEL).stat().st_size > BYTES_MAX:
         return None
     model, info = load_checkpoint(run.path)
     view = _first_image(run)
