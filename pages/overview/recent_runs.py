@@ -67,12 +67,12 @@ def show_run(run: Run, picture: Thumbnail) -> None:
         with st.container(width=THUMBNAIL, height=THUMBNAIL, border=False):
             if picture.url:
                 st.image(picture.url, width=THUMBNAIL, alt=picture.alt)
-        with st.container(width=290, gap=None):
+        with st.container(width=230, gap=None):
             st.markdown(f"**{plain(run.name)}**")
             st.caption(", ".join(facts(run)))
-        with st.container(width=110):
+        with st.container(width=105):
             st.badge(label, icon=icon, color=colour)
-        with st.container(width=130, gap=None):
+        with st.container(width=110, gap=None):
             name = words.accuracy(run.config.training)
             st.metric(name, f"{best['val_accuracy']:.1%}" if best else None, label_visibility="collapsed")
             if best and not run.config.training.labelled:
@@ -95,6 +95,6 @@ def facts(run: Run) -> list[str]:
     return [
         run.config.model.title,
         f"{epochs} epochs" if done in (0, epochs) else f"{done} of {epochs} epochs",
-        *([] if seconds is None else [f"{duration(seconds)} of training"]),
+        *([] if seconds is None else [f"trained for {duration(seconds)}"]),
         *filter(None, [age(run.config.created, datetime.now(UTC))]),
     ]

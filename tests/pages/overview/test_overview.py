@@ -73,7 +73,7 @@ def test_only_the_newest_five_of_twenty_runs_are_listed_with_their_age_and_a_pic
     assert "All 20 runs" in labels(app)
     assert len(app.get("image")) == 1
     assert any(
-        re.search(r"2 heads, depth 2, 2 epochs, \d+ s of training, (just now|\d+ (minute|hour)s? ago)$", one.value)
+        re.search(r"2 heads, depth 2, 2 epochs, trained for \d+ s, (just now|\d+ (minute|hour)s? ago)$", one.value)
         for one in app.caption
     )
     (newest.path / runs.PICTURE).write_bytes(b"no picture")
