@@ -6,6 +6,8 @@ import pytest
 from playwright.sync_api import Page, expect
 
 from tests.browser.test_main_job import pixels, settled
+from vit import runs
+from vit.runs.notes import make_notes, read_notes
 
 pytestmark = pytest.mark.browser
 
@@ -79,3 +81,29 @@ def test_the_time_lapse_plays_and_writes_the_epoch_into_the_link(trained, page):
     page.wait_for_url(re.compile(r"epoch=2\b"))
     page.reload()
     expect(page.locator(".attention output").first).to_contain_text("After epoch 2")
+
+
+def test_a_run_is_marked_and_described_in_the_table_with_the_keyboard(several, page):
+    open_view(page, "runs?runs=tiny&")
+    mark = page.get_by_label("Compare tiny-mean", exact=True)
+    mark.focus()
+    page.keyboard.press("Space")
+    page.wait_for_url(re.compile(r"runs=tiny&runs=tiny-mean"))
+    expect(mark).to_be_checked()
+    expect(mark).to_be_focused()  # though the table was drawn anew
+    page.get_by_label("Tags and note of tiny-mean").press("Enter")
+    page.get_by_label("Tags, with commas").fill("paper, " + "x" * 30)
+    page.get_by_label("Note", exact=True).fill("<b>bold</b>")
+    page.get_by_label("Note", exact=True).press("Control+Enter")
+    expect(page.get_by_role("alert")).to_contain_text("write 1 to 24 characters")
+    expect(page.get_by_label("Note", exact=True)).to_have_value("<b>bold</b>")  # nothing that was written is lost
+    page.get_by_label("Tags, with commas").fill("paper, again")
+    page.keyboard.press("Enter")
+    row = page.get_by_role("row", name="tiny-mean")
+    expect(row.locator(".tag")).to_have_text(["paper", "again"])
+    expect(row.locator(".note")).to_have_text("<b>bold</b>")
+    assert read_notes(runs.get_run("tiny-mean")) == make_notes(["paper", "again"], "<b>bold</b>")
+    lines = page.get_by_role("application", name="Settings and accuracy of 3 runs")
+    lines.press("ArrowDown")
+    best = max(runs.list_runs(), key=lambda run: run.best["val_accuracy"])
+    expect(page.locator(".readout")).to_contain_text(f"{best.name}: {best.best['val_accuracy']:.1%}")

@@ -5,6 +5,7 @@ import time
 import pytest
 
 from tests.helpers.dependence import LOW, measured
+from tests.helpers.record_tables import cells
 from tests.pages.opening import open_page
 from vit import runs
 from vit.runs.dependence import MEANING, read_dependence, write_dependence
@@ -67,9 +68,11 @@ def test_the_heads_page_measures_on_demand_and_stores_the_result(trained):
 
 def test_runs_and_evaluate_show_the_share_or_that_it_is_not_measured(several):
     write_dependence(runs.get_run("tiny").path, measured(0.9, 0.2, 0.55))
-    table = open_page("runs").dataframe[0].value.set_index("Run")
-    assert table.loc["tiny", "Attention dependence"] == pytest.approx(50)
-    assert table["Attention dependence"].isna().sum() == 2
+    app = open_page("runs")
+    columns = next(one for one in app.get("button_group") if one.label == "Columns of the table")
+    columns.set_value(["Attention dependence"]).run()
+    shares = {name: line["Attention dependence"] for name, line in cells(app).items()}
+    assert shares == {"tiny": "50.0%", "tiny-mean": "–", "tiny-deep": "–"}
     assert "Attention dependence: **50%**" in said(open_page("evaluate", run="tiny"))
     app = open_page("evaluate", run="tiny-mean")
     assert "Attention dependence: **not measured**" in said(app)

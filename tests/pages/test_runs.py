@@ -10,6 +10,7 @@ from streamlit.testing.v1 import AppTest
 
 from pages.ui.wording import count
 from tests.conftest import tiny_config
+from tests.helpers.record_tables import cells, record_table
 from tests.pages.opening import open_page
 from vit import plots, runs
 from vit.exports import formats, run_zip
@@ -21,25 +22,6 @@ from vit.support import optional_packages
 
 def words(app: AppTest) -> str:
     return "\n".join(element.value for element in [*app.markdown, *app.caption]).replace("\\", "")
-
-
-def sent(app: AppTest, label: str) -> dict:
-    """What a table gets, by its label for screen readers."""
-    found = [
-        json.loads(one.proto.mixed.json or one.proto.json)
-        for one in app.get("bidi_component")
-        if one.proto.component_name.endswith("record_table")
-    ]
-    return next(one for one in found if one["label"].startswith(label))
-
-
-def cells(app: AppTest, label: str = "All runs") -> dict[str, dict[str, str]]:
-    """The texts of a table, by row and column."""
-    table = sent(app, label)
-    titles = [column["title"] for column in table["columns"][1:]]
-    return {
-        row["name"]: dict(zip(titles, [cell["text"] for cell in row["cells"]], strict=True)) for row in table["rows"]
-    }
 
 
 def test_without_runs_the_page_links_to_train_and_accepts_a_zip(home):
@@ -76,7 +58,7 @@ def test_the_best_finished_runs_are_compared_by_default_in_the_colours_of_the_cu
     app = open_page("runs")
     best = sorted(map(summary, runs.list_runs()), key=lambda run: -run.val_accuracy)
     assert app.multiselect(key="runs").value == [run.name for run in best]
-    table = sent(app, "All runs")
+    table = record_table(app, "All runs")
     assert table["chosen"] == [run.name for run in best]
     curves = json.loads(app.get("vega_lite_chart")[0].proto.spec)
     colours = curves["layer"][0]["encoding"]["color"]["scale"]
@@ -123,7 +105,7 @@ def test_tags_filter_the_table_and_words_find_names_and_notes(several):
     write_notes(runs.find_run("tiny"), make_notes(["paper"], "with a *star*"))
     write_notes(runs.find_run("tiny-deep"), make_notes(["paper", "again"], ""))
     app = open_page("runs")
-    (row,) = [row for row in sent(app, "All runs")["rows"] if row["name"] == "tiny"]
+    (row,) = [row for row in record_table(app, "All runs")["rows"] if row["name"] == "tiny"]
     assert (row["tags"], row["note"]) == (["paper"], "with a *star*")
     pills = next(one for one in app.get("button_group") if one.label == "Tags")
     pills.set_value(["paper"]).run()

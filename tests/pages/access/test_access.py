@@ -269,6 +269,7 @@ def test_a_visitor_does_not_see_or_change_the_runs_of_another(trained, visit_as,
         access.delete,
         access.report,
         lambda run: access.rename(run, "taken"),
+        lambda run: access.write_notes(run, ["tag"], ""),
         lambda run: access.pack(run, io.BytesIO()),
         lambda run: access.write_events(run, io.BytesIO()),
         lambda run: access.exporting(run, "hub"),
@@ -288,7 +289,13 @@ def test_what_came_with_the_server_is_seen_and_not_changed(trained, visit_as, st
     shipped = runs.get_run("tiny")
     assert access.see(shipped) == shipped
     assert "came with this demo" in access.reason_not_changeable(shipped)
-    for act in (access.stop, access.resume, access.delete, lambda run: access.rename(run, "mine")):
+    for act in (
+        access.stop,
+        access.resume,
+        access.delete,
+        lambda run: access.rename(run, "mine"),
+        lambda run: access.write_notes(run, ["tag"], ""),
+    ):
         with pytest.raises(RunError, match="belongs to this demo"):
             act(shipped)
     assert runs.get_run("tiny").config.owner == ""

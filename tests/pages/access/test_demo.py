@@ -1,5 +1,6 @@
 """The pages of a demo as two visitors see them, and as a trusted user does not."""
 
+import json
 import re
 import shutil
 import time
@@ -17,6 +18,7 @@ from pages.train.choices import make_space
 from pages.train.images import ELSEWHERE, describe
 from pages.ui import cached_models
 from tests.conftest import tiny_config
+from tests.helpers.record_tables import record_table, record_tables
 from tests.helpers.serving import ROOT
 from tests.pages.opening import ROUTER, open_page, router_pages
 from vit import data, runs
@@ -26,6 +28,7 @@ from vit.data.files import pictures
 from vit.errors import RunError
 from vit.paths import checkpoints_dir, data_dir
 from vit.runs import speeds
+from vit.runs.notes import make_notes, write_notes
 from vit.support.hardware import Device
 
 A, B = "A" * 32, "B" * 32
@@ -95,6 +98,8 @@ def words(app: AppTest) -> str:
     elements = [element for kind in kinds for element in app.get(kind)]
     texts = [f"{getattr(element, 'value', '')} {getattr(element, 'label', '')}" for element in elements]
     texts += [str(box.options) for kind in ("selectbox", "multiselect") for box in app.get(kind)]
+    texts += [str(group.options) for group in app.get("button_group")]
+    texts += [json.dumps(table) for table in record_tables(app)]
     texts += [str(link.proto) for link in app.get("page_link")]
     return "\n".join(texts)
 
@@ -150,9 +155,12 @@ def test_following_another_visitors_run_shows_nothing(shared):
 
 
 def test_the_table_and_its_links_hold_ones_own_and_what_came_with_the_demo(shared):
-    app = open_page("runs", runs=SECRET)
-    assert sorted(app.dataframe[0].value["Run"]) == ["mine", "tiny"]
+    write_notes(runs.get_run(SECRET), make_notes(["their tag"], SECRET))
+    app = open_page("runs", runs=SECRET, tags="their tag")
+    rows = record_table(app)["rows"]
+    assert {row["name"]: row["editable"] for row in rows} == {"mine": True, "tiny": False}
     assert SECRET not in words(app)
+    assert "their tag" not in words(app)
 
 
 @pytest.mark.parametrize("page", ["overview", "train", "runs", "attention"])
