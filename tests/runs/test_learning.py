@@ -9,6 +9,7 @@ import torch.nn.functional as F
 from PIL import Image
 
 from tests.conftest import tiny_config
+from tests.helpers.record_tables import cells
 from tests.pages.opening import open_page
 from vit import jobs, runs
 from vit.cli.main import main
@@ -150,7 +151,7 @@ def test_left_and_right_are_learned_without_flips_and_with_them_the_run_says_why
     lines = {line.split()[0]: line for line in capsys.readouterr().out.splitlines()}
     assert lines["flipped"].endswith("nothing learned")
     assert "learned" not in lines["without"]
-    states = dict(open_page("runs").dataframe[0].value.set_index("Run")["State"])
+    states = {name: line["State"] for name, line in cells(open_page("runs")).items()}
     assert states == {"flipped": "Nothing learned", "without": "Finished"}
     runs.update_status(flipped.path, message="7 of 8 epochs done.")
     app = open_page("train", run="flipped")
