@@ -5,7 +5,18 @@ from collections.abc import Sequence
 import numpy as np
 import streamlit as st
 
-from pages.overview.tour.scene import PICKED_PATCH, TourImage, link, pick_head, pick_layer, pick_patch, vit_config
+from pages.overview.tour import claims
+from pages.overview.tour.choice import TourImage
+from pages.overview.tour.scene import (
+    PICKED_HEAD,
+    PICKED_LAYER,
+    PICKED_PATCH,
+    link,
+    note,
+    pick_head,
+    pick_patch,
+    vit_config,
+)
 from pages.ui import cached_models
 from pages.ui.widgets.map_grid import Selection, TileMaps, map_grid
 from vit.runs import Run
@@ -18,6 +29,8 @@ FORMULA = (
 
 def show_head(run: Run, scene: TourImage) -> None:
     """Show step 3."""
+    from vit.explain import image_facts
+
     model, look = vit_config(run), cached_models.look(run, scene.picked)
     st.markdown(
         "Now the tokens exchange information. In an **attention head**, each token compares its query $q$ with the key "
@@ -25,7 +38,8 @@ def show_head(run: Run, scene: TourImage) -> None:
         "patches get more of its attention."
     )
     with st.container(horizontal=True, vertical_alignment="bottom"):
-        patch, layer, head = pick_patch(run, scene), pick_layer(run), pick_head(run)
+        patch = pick_patch(run, scene)
+        layer, head = pick_head(run, liveliest(look, scene))
     draw_heads(
         run,
         scene,
@@ -33,10 +47,15 @@ def show_head(run: Run, scene: TourImage) -> None:
         patch,
         (layer,),
         (head,),
-        key="tour_head",
+        key="tour_head_map",
         title=f"Layer {layer}, head {head}",
         picks=(PICKED_PATCH, "tour_row", "tour_column"),
     )
+    moved = image_facts.moved_shares(look.attention, look.record.prefix_tokens, patch)
+    words, far = claims.movement(moved, patch, (layer, head))
+    with st.container(horizontal=True, vertical_alignment="center"):
+        st.markdown(words, width="content")
+        st.button(f"Choose patch {far}", icon=":material/near_me:", key="tour_far", on_click=note, args=("patch", far))
     st.latex(FORMULA)
     row, names = row_of(run, look, patch, layer, head)
     best = int(row.argmax())
@@ -60,7 +79,7 @@ def show_head(run: Run, scene: TourImage) -> None:
 
 def show_heads(run: Run, scene: TourImage) -> None:
     """Show step 4."""
-    from vit.explain import token_rows
+    from vit.explain import image_facts, token_rows
     from vit.explain.tokens.states import effective_tokens
 
     model, look = vit_config(run), cached_models.look(run, scene.picked)
@@ -70,7 +89,8 @@ def show_heads(run: Run, scene: TourImage) -> None:
         "learned it in training. Click a patch and compare what the heads attend to from there."
     )
     with st.container(horizontal=True, vertical_alignment="bottom"):
-        patch, layer, head = pick_patch(run, scene), pick_layer(run), pick_head(run)
+        patch = pick_patch(run, scene)
+        layer, head = pick_head(run, liveliest(look, scene))
     draw_heads(
         run,
         scene,
@@ -78,18 +98,23 @@ def show_heads(run: Run, scene: TourImage) -> None:
         patch,
         layers,
         heads,
-        key="tour_heads",
+        key="tour_head_maps",
         title="Every head of every layer",
         row=layer,
         column=head,
-        picks=(PICKED_PATCH, "layer", "head"),
+        picks=(PICKED_PATCH, PICKED_LAYER, PICKED_HEAD),
     )
+    correlations = image_facts.map_correlations(image_facts.patch_maps(look.record, look.attention, patch))
+    st.markdown(claims.differences(correlations, patch, model.num_heads))
     spread = effective_tokens(token_rows(look.record, look.attention, patch))
-    widest, narrowest = (np.unravel_index(place, spread.shape) for place in (spread.argmax(), spread.argmin()))
+    widest, narrowest = (claims.place_of(int(index), model.num_heads) for index in (spread.argmax(), spread.argmin()))
+    share = (
+        " The small number on a tile is the share that goes to the class token." if look.record.prefix_tokens else ""
+    )
     st.markdown(
-        f"From patch {patch}, {place_words(widest)} spreads its attention over about **{spread[widest]:.0f}** of "
-        f"{look.attention.shape[-1]} tokens, {place_words(narrowest)} over about **{spread[narrowest]:.0f}**. The "
-        "small number on a tile is the share that goes to the class token."
+        f"The attention of {claims.place_words(widest)} spreads over about **{spread.max():.0f}** of "
+        f"{look.attention.shape[-1]} tokens, that of {claims.place_words(narrowest)} over about "
+        f"**{spread.min():.0f}**.{share}"
     )
     link(
         "attention/page.py",
@@ -103,9 +128,12 @@ def show_heads(run: Run, scene: TourImage) -> None:
     )
 
 
-def place_words(place: Sequence[np.intp]) -> str:
-    """Return for example "head 3 of layer 1" for (layer, head) counted from 0."""
-    return f"head {place[1] + 1} of layer {place[0] + 1}"
+def liveliest(look: cached_models.Look, scene: TourImage) -> claims.Place:
+    """Return the layer and head whose map a click moves most, from the middle of the object to another patch."""
+    from vit.explain import image_facts
+
+    moved = image_facts.moved_shares(look.attention, look.record.prefix_tokens, scene.middle)
+    return claims.place_of(int(image_facts.mean_of_others(moved).argmax()), moved.shape[1])
 
 
 def draw_heads(
