@@ -19,6 +19,7 @@ from pages.overview.tour.scene import (
 )
 from pages.ui import cached_models
 from pages.ui.widgets.map_grid import Selection, TileMaps, map_grid
+from pages.ui.widgets.query_key_value import Tokens, query_key_value
 from vit.runs import Run
 
 FORMULA = (
@@ -56,6 +57,7 @@ def show_head(run: Run, scene: TourImage) -> None:
     with st.container(horizontal=True, vertical_alignment="center"):
         st.markdown(words, width="content")
         st.button(f"Choose patch {far}", icon=":material/near_me:", key="tour_far", on_click=note, args=("patch", far))
+    draw_computation(run, scene, look, patch, (layer, head))
     st.latex(FORMULA)
     row, names = row_of(run, look, patch, layer, head)
     best = int(row.argmax())
@@ -74,6 +76,23 @@ def show_head(run: Run, scene: TourImage) -> None:
         token=patch,
         layer=layer,
         head=head,
+    )
+
+
+def draw_computation(run: Run, scene: TourImage, look: cached_models.Look, patch: int, place: claims.Place) -> None:
+    """Show step by step how a head computes the attention and the output of a patch."""
+    from vit.explain.anatomy.head_vectors import head_vectors
+
+    layer, head = place
+    token = look.record.prefix_tokens + patch - 1
+    st.markdown("**How these numbers come about**, step by step:")
+    query_key_value(
+        head_vectors(look.record, layer=layer, head=head, token=token),
+        Tokens(image=scene.picked.image, grid=look.record.grid, before=tuple(vit_config(run).prefix_names)),
+        token=token,
+        title=f"Layer {layer}, head {head}",
+        version=cached_models.version(run, scene.picked.id, layer, head),
+        key="tour_computation",
     )
 
 
