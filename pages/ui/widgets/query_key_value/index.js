@@ -351,7 +351,7 @@ class QueryKeyValue extends QueryKeyValueWords {
     }
     const now = name === "key" || name === "value" ? this.found.rows[row].tokens : []
     if (name === "softmax" || name === "value") {
-      for (let patch = 0; patch < data.rows * data.columns; patch++) light(patch, this.found.weights[prefix + patch] / most)
+      for (let patch = 0; patch < data.rows * data.columns; patch++) light(patch, Math.sqrt(this.found.weights[prefix + patch] / most))
     } else for (const token of now) if (token >= prefix) light(token - prefix, 1)
     const box = token => [((token - prefix) % data.columns) * w, Math.floor((token - prefix) / data.columns) * h, w, h]
     if (now.length === 1 && now[0] >= prefix) {
