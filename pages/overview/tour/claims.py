@@ -22,13 +22,13 @@ def place_of(index: int, heads: int) -> Place:
     return layer + 1, head + 1
 
 
-def movement(moved: np.ndarray, patch: int, chosen: Place) -> tuple[str, int]:
+def movement(moved: np.ndarray, chosen: Place, columns: int) -> tuple[str, int]:
     """Say how far a click on another patch moves the map of a head.
 
     Args:
-        moved: :func:`vit.explain.image_facts.moved_shares`, ``(depth h p)``.
-        patch: the chosen patch, from 1.
+        moved: :func:`vit.explain.image_facts.moved_shares` from the chosen patch, ``(depth h p)``.
         chosen: the chosen layer and head.
+        columns: number of patches in a row.
 
     Returns:
         The sentences, and the patch whose map differs most, from 1.
@@ -36,9 +36,10 @@ def movement(moved: np.ndarray, patch: int, chosen: Place) -> tuple[str, int]:
     own = moved[chosen[0] - 1, chosen[1] - 1]
     means = image_facts.mean_of_others(moved)
     mean, far = means[chosen[0] - 1, chosen[1] - 1], int(own.argmax()) + 1
+    where = f"r{(far - 1) // columns + 1} c{(far - 1) % columns + 1}"
     figures = (
-        f"with another patch, **{mean:.0%}** of the attention goes to other tokens on average, and with patch {far}, "
-        f"whose map differs most, **{own.max():.0%}**."
+        f"with another patch, **{mean:.0%}** of the attention goes to other tokens on average, and with patch {far} "
+        f"({where}), whose map differs most, **{own.max():.0%}**."
     )
     if mean >= image_facts.MOVES:
         return f"A click on another patch moves the map: {figures}", far
@@ -110,16 +111,18 @@ def object_prediction(inside: float, outside: float, name: str, predicted: str) 
     )
 
 
-def settled(names: Sequence[str], lens: np.ndarray) -> str:
-    """Say from which layer on the prediction stays the same.
+def settled(names: Sequence[str], lens: np.ndarray, true: int) -> str:
+    """Say from which layer on the prediction stays the same, and whether it is right.
 
     Args:
         names: the classes.
         lens: the class probabilities before the first layer and after each layer, ``(l k)``.
+        true: the index of the true class.
     """
     best = lens.argmax(axis=1)
     name, different = plain(names[int(best[-1])]), np.flatnonzero(best != best[-1])
-    return f"It stays {name} from layer {different[-1] + 1} on." if len(different) else f"It is {name} throughout."
+    words = f"It stays {name} from layer {different[-1] + 1} on" if len(different) else f"It is {name} throughout"
+    return f"{words}." if best[-1] == true else f"{words}, which is wrong: the image shows “{plain(names[true])}”."
 
 
 def covering(name: str, predicted: str, before: float, on_object: tuple[int, float], beside: tuple[int, float]) -> str:

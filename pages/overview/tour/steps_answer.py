@@ -51,7 +51,7 @@ def show_summary(run: Run, scene: TourImage) -> None:
                 alt="What the network would predict after each layer, one line per class",
             )
     st.markdown(object_words(run, scene, look, names))
-    st.markdown(f"{story(names, states, lens)} {claims.settled(names, lens)}")
+    st.markdown(f"{story(names, states, lens)} {claims.settled(names, lens, true)}")
     link(
         "tokens/page.py",
         "See what each patch would predict",

@@ -53,7 +53,7 @@ def show_head(run: Run, scene: TourImage) -> None:
         picks=(PICKED_PATCH, "tour_row", "tour_column"),
     )
     moved = image_facts.moved_shares(look.attention, look.record.prefix_tokens, patch)
-    words, far = claims.movement(moved, patch, (layer, head))
+    words, far = claims.movement(moved, (layer, head), model.grid)
     with st.container(horizontal=True, vertical_alignment="center"):
         st.markdown(words, width="content")
         st.button(f"Choose patch {far}", icon=":material/near_me:", key="tour_far", on_click=note, args=("patch", far))

@@ -66,7 +66,8 @@ def test_step_three_says_how_far_a_click_moves_the_map_and_offers_the_patch_that
     assert mean == pytest.approx(np.mean(other), abs=0.0051)
     assert most == pytest.approx(np.max(other), abs=0.0051)
     assert mean >= MOVES
-    far = int(re.search(r"with patch (\d+)", words(app)).group(1))
+    far = int(re.search(r"with patch (\d+) ", words(app)).group(1))
+    assert other.index(max(other)) == far - 1 - (far > patch)
     app.button(key="tour_far").click().run()
     assert not app.exception
     assert app.number_input(key="tour_patch").value == far
@@ -154,7 +155,7 @@ def test_the_hard_scene_is_the_one_that_the_model_is_least_sure_of(included):
 def test_the_words_change_with_the_numbers():
     still = np.full((1, 2, 4), 0.02)
     still[0, 1] = [0, 0.3, 0.3, 0.3]
-    text, far = claims.movement(still, 1, (1, 1))
+    text, far = claims.movement(still, (1, 1), 2)
     assert text.startswith("In this head, the map depends less on the patch: with another patch, **3%**")
     assert text.endswith("A click moves the map of head 2 of layer 1 most: 30% on average.")
     assert far == 1
@@ -170,5 +171,5 @@ def test_the_words_change_with_the_numbers():
     )
     assert "answer does not depend" in claims.covering("cat", "dog", 0.9, (3, 0.95), (3, 0.9))
     lens = np.array([[0.6, 0.4], [0.3, 0.7], [0.2, 0.8]])
-    assert claims.settled(["cat", "dog"], lens) == "It stays dog from layer 1 on."
-    assert claims.settled(["cat", "dog"], lens[1:]) == "It is dog throughout."
+    assert claims.settled(["cat", "dog"], lens, 1) == "It stays dog from layer 1 on."
+    assert claims.settled(["cat", "dog"], lens[1:], 0) == "It is dog throughout, which is wrong: the image shows “cat”."
