@@ -76,6 +76,7 @@ class QueryKeyValue extends QueryKeyValueWords {
     this.waiting = false
     this.playing = true
     this.play.textContent = "Pause"
+    this.words.ariaLive = "off" // a screen reader would be interrupted by every step
     this.show(this.step >= this.last ? 0 : this.step)
     this.next()
   }
@@ -84,6 +85,7 @@ class QueryKeyValue extends QueryKeyValueWords {
     clearTimeout(this.timer)
     this.waiting = this.playing = false
     this.play.textContent = "Play"
+    this.words.ariaLive = "polite"
     this.mark()
   }
 
@@ -124,7 +126,7 @@ class QueryKeyValue extends QueryKeyValueWords {
         if (strip) cell.append(make("span", "strip"))
         if (kind !== "none") {
           cell.tabIndex = -1
-          cell.onpointermove = event => this.say([at, column], strip ? this.under(event) : 0)
+          cell.onpointermove = cell.onclick = event => this.say([at, column], strip ? this.under(event) : 0)
           cell.onfocus = () => this.say([at, column], this.number ?? 0)
           if (strip) cell.ariaLabel = `${data.width} numbers`
         }

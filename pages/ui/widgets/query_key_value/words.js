@@ -120,8 +120,9 @@ class QueryKeyValueWords extends Widget {
           : `q·k / √d = ${number(found.dots[tokens[0]])} / √${d} = ${number(high)}: how well the key of ${name} matches the query.`
       case 3:
         if (!shared) return later
-        return rest
-          ? `The attention to ${name} together: ${percent(weight)}.`
+        if (rest) return `The attention to ${name} together: ${percent(weight)}.`
+        return !(found.total > 0 && found.total < Infinity)
+          ? `The softmax of the scores: ${percent(weight)} is the share of ${name}.`
           : `e^${number(high)} / (sum over all keys) = ${number(Math.exp(high))} / ${number(found.total)} = ${percent(weight)}: the share of ${name}.`
       default:
         return rest
