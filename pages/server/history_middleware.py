@@ -1,4 +1,4 @@
-"""Middleware that adds ``history.js`` and ``sidebar.js`` to the HTML of every page: they run before Streamlit's script."""
+"""Middleware that adds ``history.js`` and ``sidebar.js`` to the HTML of every page, before Streamlit's script."""
 
 from pathlib import Path
 

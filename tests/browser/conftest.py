@@ -49,4 +49,4 @@ def page(chromium, address) -> Page:
 def list_all_pages(page: Page) -> None:
     """Let the sidebar list every page; the browser remembers it."""
     page.get_by_test_id("stSidebar").get_by_text("All pages", exact=True).click()
-    expect(page.get_by_test_id("stSidebarNav").get_by_role("link", name="Glossary")).to_be_visible()
+    expect(page.get_by_test_id("stSidebarNav").get_by_role("link", name="Side by side")).to_be_visible()
