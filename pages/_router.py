@@ -6,7 +6,7 @@ import streamlit as st
 
 from pages import access, sign_in
 from pages.lessons.lesson_list import LESSONS
-from pages.ui import navigation, polling
+from pages.ui import navigation, page_set, polling
 from pages.ui.link_state import place_not_found, stored
 from pages.ui.run_words import FOLLOW
 from pages.ui.text import show_error
@@ -23,45 +23,49 @@ st.set_page_config(page_title=APP, page_icon=(UI / "favicon.svg").read_text(), l
 WAITING_SHOWN = 4  # queued runs that are listed; the rest is counted
 barrier = sign_in.barrier()
 
+
+def page_of(name: str, title: str, icon: str) -> st.Page:
+    """Return the page in the folder ``name``, which the sidebar lists if it is in the chosen set or open."""
+    shown = page_set.visibility(name)
+    return st.Page(f"{name}/page.py", title=title, icon=f":material/{icon}:", url_path=name, visibility=shown)
+
+
+groups = {
+    "": [
+        st.Page("overview/page.py", title="Overview", icon=":material/home:", default=True),
+        page_of("train", "Train", "model_training"),
+        page_of("runs", "Runs", "table_chart"),
+    ],
+    "Use": [
+        page_of("published", "Published models", "cloud_download"),
+        page_of("predict", "Predict", "image_search"),
+        page_of("evaluate", "Evaluate", "grid_on"),
+    ],
+    "Look": [
+        page_of("attention", "Attention", "visibility"),
+        page_of("relevance", "Relevance", "blur_on"),
+        page_of("tokens", "Tokens", "apps"),
+        page_of("heads", "Heads", "hub"),
+        page_of("compare", "Side by side", "compare"),
+    ],
+    "Question": [
+        page_of("intervene", "Intervene", "tune"),
+        page_of("timelapse", "Time-lapse", "timelapse"),
+        page_of("faithfulness", "Faithfulness", "fact_check"),
+    ],
+    "Learn": [
+        page_of("lessons", "Lessons", "school"),
+        *(
+            st.Page(one.page, title=one.title, icon=one.icon, url_path=one.url_path, visibility="hidden")
+            for one in LESSONS
+        ),
+        page_of("anatomy", "Anatomy", "schema"),
+        page_of("glossary", "Glossary", "menu_book"),
+    ],
+}
 # Declared (but hidden) before the sign-in, too, so that a link still leads to its page afterwards.
 page = st.navigation(
-    {
-        "": [
-            st.Page("overview/page.py", title="Overview", icon=":material/home:", default=True),
-            st.Page("train/page.py", title="Train", icon=":material/model_training:", url_path="train"),
-            st.Page("runs/page.py", title="Runs", icon=":material/table_chart:", url_path="runs"),
-        ],
-        "Use": [
-            st.Page(
-                "published/page.py", title="Published models", icon=":material/cloud_download:", url_path="published"
-            ),
-            st.Page("predict/page.py", title="Predict", icon=":material/image_search:", url_path="predict"),
-            st.Page("evaluate/page.py", title="Evaluate", icon=":material/grid_on:", url_path="evaluate"),
-        ],
-        "Look": [
-            st.Page("attention/page.py", title="Attention", icon=":material/visibility:", url_path="attention"),
-            st.Page("relevance/page.py", title="Relevance", icon=":material/blur_on:", url_path="relevance"),
-            st.Page("tokens/page.py", title="Tokens", icon=":material/apps:", url_path="tokens"),
-            st.Page("heads/page.py", title="Heads", icon=":material/hub:", url_path="heads"),
-            st.Page("compare/page.py", title="Side by side", icon=":material/compare:", url_path="compare"),
-        ],
-        "Question": [
-            st.Page("intervene/page.py", title="Intervene", icon=":material/tune:", url_path="intervene"),
-            st.Page("timelapse/page.py", title="Time-lapse", icon=":material/timelapse:", url_path="timelapse"),
-            st.Page(
-                "faithfulness/page.py", title="Faithfulness", icon=":material/fact_check:", url_path="faithfulness"
-            ),
-        ],
-        "Learn": [
-            st.Page("lessons/page.py", title="Lessons", icon=":material/school:", url_path="lessons"),
-            *(
-                st.Page(one.page, title=one.title, icon=one.icon, url_path=one.url_path, visibility="hidden")
-                for one in LESSONS
-            ),
-            st.Page("anatomy/page.py", title="Anatomy", icon=":material/schema:", url_path="anatomy"),
-            st.Page("glossary/page.py", title="Glossary", icon=":material/menu_book:", url_path="glossary"),
-        ],
-    },
+    groups if page_set.lists_all() else {"": [page for group in groups.values() for page in group]},
     expanded=True,
     position="hidden" if barrier else "sidebar",
 )
@@ -140,6 +144,7 @@ def show_jobs(shown: list[str]) -> None:
 
 active = active_runs()
 with st.sidebar:
+    page_set.show_switch()
     sign_in.show_account()
     if active:
         st.caption("Training now")

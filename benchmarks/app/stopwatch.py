@@ -9,6 +9,8 @@ from collections.abc import Callable, Mapping
 import numpy as np
 from playwright.sync_api import Browser, Page
 
+from pages.ui import page_set
+
 WAIT = 120_000
 """Timeout in milliseconds."""
 REST = 2.0
@@ -69,10 +71,11 @@ Watches = Mapping[str, str | tuple[str, str]]
 
 
 def open_page(browser: Browser) -> Page:
-    """Open an empty page of a new visitor, with the stopwatch installed."""
+    """Open an empty page of a new visitor whose sidebar lists all pages, with the stopwatch installed."""
     page = browser.new_page(viewport=VIEWPORT)
     page.set_default_timeout(WAIT)
     page.add_init_script(_SCRIPT)
+    page.add_init_script(f"if (location.host) document.cookie = '{page_set.COOKIE}={page_set.ALL}; path=/'")
     return page
 
 

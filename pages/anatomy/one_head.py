@@ -8,9 +8,10 @@ from PIL import Image, ImageDraw
 from pages.ui import answer, cached_models, image_picker, text, view_pickers
 from pages.ui.widgets.heat_map import heat_map
 from pages.ui.widgets.map_grid import tokens_before, words_before
+from pages.ui.widgets.query_key_value import Tokens, query_key_value
 from pages.ui.wording import term
 from vit import plots
-from vit.config import TransformerConfig
+from vit.config import TransformerConfig, ViTConfig
 from vit.config.words import SUMMARIES, summary_name
 from vit.errors import UserError
 from vit.explain.anatomy.arithmetic import head_arithmetic
@@ -164,8 +165,42 @@ def show_steps(run: Run, picked: cached_models.PickedImage, config: TransformerC
         answer.attention_link(
             run, picked.id, label="See this head over the image", layer=layer, head=head, **on_attention
         )
+    show_animation(run, picked, config, (layer, head, at), view)
     for number, step in enumerate(steps, start=1):
         show_step(number, step, config, at)
+
+
+def show_animation(
+    run: Run,
+    picked: cached_models.PickedImage,
+    config: TransformerConfig,
+    place: tuple[int, int, int],
+    view: Image.Image,
+) -> None:
+    """Show how the token's attention and output come about, for a network whose softmax runs over the keys.
+
+    Args:
+        run: the run.
+        picked: the image.
+        config: of the run's model.
+        place: layer and head, from 1, and the row of the token, from 0.
+        view: the image as the model receives it.
+    """
+    from vit.explain.anatomy.head_vectors import head_vectors
+
+    if not isinstance(config, ViTConfig):
+        return
+    layer, head, at = place
+    with st.container(border=True):
+        st.markdown("**From query to output.** The steps from Q to O below, for the chosen token.")
+        query_key_value(
+            head_vectors(cached_models.look(run, picked).record, layer=layer, head=head, token=at),
+            Tokens(image=view, grid=(config.grid, config.grid), before=tuple(config.prefix_names)),
+            token=at,
+            title=f"Layer {layer}, head {head}",
+            version=cached_models.version(run, picked.id, layer, head),
+            key="anatomy_computation",
+        )
 
 
 def show(run: Run) -> None:

@@ -1,11 +1,11 @@
-"""Middleware that adds ``history.js`` to the HTML of every page, which has to run before Streamlit's own script."""
+"""Middleware that adds ``history.js`` and ``sidebar.js`` to the HTML of every page, before Streamlit's script."""
 
 from pathlib import Path
 
 from starlette.datastructures import Headers, MutableHeaders
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
-SCRIPT = Path(__file__).with_name("history.js")
+SCRIPTS = [Path(__file__).with_name(name) for name in ("history.js", "sidebar.js")]
 HEAD = b"<head>"
 FILES = ("/media/", "/static/", "/component/", "/_stcore/", "/auth/")
 """Parts of paths that are not those of pages."""
@@ -14,11 +14,11 @@ VALIDATORS = (b"if-none-match", b"if-modified-since", b"range", b"if-range")
 
 
 class HistoryMiddleware:
-    """Insert the script at the start of the head of the pages; everything else passes unchanged."""
+    """Insert the scripts at the start of the head of the pages; everything else passes unchanged."""
 
     def __init__(self, app: ASGIApp) -> None:
         self.app = app
-        self._script = b"<script>\n" + SCRIPT.read_bytes() + b"</script>"
+        self._script = b"".join(b"<script>\n" + script.read_bytes() + b"</script>" for script in SCRIPTS)
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         if scope["type"] != "http" or not _asks_for_page(scope):

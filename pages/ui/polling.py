@@ -18,7 +18,8 @@ _component = st.components.v2.component(
     "clock",
     js="""const clocks = new WeakMap()
 const APART = 250  // milliseconds between the ticks of two clocks, and between two tries of one that waits
-let last = -APART
+// Of all clocks of the page: a sidebar that is unfolded loads this code a second time.
+const ticks = (window.explorerTicks ??= { last: -APART })
 
 export default function ({ data, parentElement, setTriggerValue }) {
   const clock = clocks.get(parentElement) ?? {}
@@ -27,11 +28,11 @@ export default function ({ data, parentElement, setTriggerValue }) {
   clock.tick = () => {
     clearTimeout(clock.again)
     if (document.hidden) return
-    if (busy() || performance.now() - last < APART) {
+    if (busy() || performance.now() - ticks.last < APART) {
       clock.again = setTimeout(() => clock.tick(), APART)
       return
     }
-    last = performance.now()
+    ticks.last = performance.now()
     setTriggerValue("tick", true)
   }
   if (clock.seconds !== data.seconds) {

@@ -44,3 +44,9 @@ def page(chromium, address) -> Page:
     context.set_default_timeout(PATIENCE)
     yield context.new_page()
     context.close()
+
+
+def list_all_pages(page: Page) -> None:
+    """Let the sidebar list every page; the browser remembers it."""
+    page.get_by_test_id("stSidebar").get_by_text("All pages", exact=True).click()
+    expect(page.get_by_test_id("stSidebarNav").get_by_role("link", name="Side by side")).to_be_visible()

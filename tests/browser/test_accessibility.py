@@ -10,7 +10,7 @@ from pathlib import Path
 import pytest
 from playwright.sync_api import Page, expect
 
-from tests.browser.conftest import visit
+from tests.browser.conftest import list_all_pages, visit
 from tests.browser.test_main_job import settled
 from tests.helpers.console import Console
 from tests.helpers.serving import ROOT, waiting_run
@@ -72,6 +72,7 @@ def walk(trained: Path, page: Page) -> None:
     settled(page)
     page.evaluate((files("axe_playwright_python") / "axe.min.js").read_text())
     problems, used, titles = [], set(), {}
+    list_all_pages(page)
     for one in router_pages():
         console.at = f"/{one.url_path}"
         visit(page, f"/{one.url_path}?run=tiny&image=val-3")

@@ -10,6 +10,7 @@ from contextlib import ExitStack
 import pytest
 from playwright.sync_api import Page, expect
 
+from tests.browser.conftest import list_all_pages
 from tests.browser.test_main_job import settled
 from tests.conftest import tiny_config
 from tests.helpers.console import Console
@@ -50,6 +51,7 @@ def test_the_console_is_clean_without_runs_and_while_runs_train_wait_and_have_fa
 
 def walk_without_a_run(page: Page, console: Console) -> None:
     page.goto("/")
+    list_all_pages(page)
     for one in (one for one in router_pages() if one.url_path in WITHOUT_A_RUN):
         console.at = f"/{one.url_path} without a run"
         page.get_by_test_id("stSidebarNavLink").get_by_text(one.title, exact=True).click()

@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 from playwright.sync_api import Page, Response, expect
 
-from tests.browser.conftest import PATIENCE
+from tests.browser.conftest import PATIENCE, list_all_pages
 from tests.helpers.console import of_a_page_that_was_left
 from tests.helpers.serving import serving, waiting_run
 from vit import jobs, runs
@@ -65,6 +65,7 @@ def sidebar(page: Page, name: str, title: str | None = None) -> None:
 def test_links_and_back_lead_from_view_to_view(walk):
     page = walk
     say_what_a_link_names_in_vain(page)
+    choose_what_the_sidebar_lists(page)
     come_back_to_the_run_the_image_and_the_patch(page)
     follow_a_link_to_another_run(page)
     walk_the_tour_and_back(page)
@@ -82,6 +83,20 @@ def say_what_a_link_names_in_vain(page: Page) -> None:
     expect(page.get_by_role("combobox", name="Image", exact=True)).to_have_value("val-29")
     page.get_by_role("button", name="Next", exact=True).click()
     expect(page.get_by_role("alert")).to_have_count(1)
+
+
+def choose_what_the_sidebar_lists(page: Page) -> None:
+    listed = page.get_by_test_id("stSidebarNavLink")
+    expect(listed).to_have_count(7)
+    list_all_pages(page)
+    page.wait_for_function("document.cookie.includes('vit_pages=all')")
+    page.reload()  # a new session in the same browser
+    arrived(page, "Attention")
+    expect(listed).to_have_count(17)
+    page.set_viewport_size({"width": 800, "height": 1000})
+    expect(listed.first).not_to_be_in_viewport()  # the sidebar is folded
+    page.set_viewport_size({"width": 1400, "height": 1000})
+    expect(listed.first).to_be_in_viewport()
 
 
 def come_back_to_the_run_the_image_and_the_patch(page: Page) -> None:

@@ -75,7 +75,7 @@ def test_the_readme_shows_a_small_picture_of_every_page():
     from docs.pictures import ALL_BYTES_MAX, BYTES_MAX
 
     router = (ROOT / "pages" / "_router.py").read_text()
-    pages = re.findall(r'st\.Page\(\s*"(\w+)/page\.py"', router)
+    pages = ["overview", *re.findall(r'page_of\("(\w+)"', router)]
     assert len(pages) > 15, "the search finds the pages"
     for page in pages:
         assert f"docs/pictures/{page}.webp" in TEXTS["README.md"], page

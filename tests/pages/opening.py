@@ -32,7 +32,7 @@ def _url_paths() -> dict[str, str]:
 
 
 def router_pages() -> list[st.Page]:
-    """Every page that the router knows, those that the sidebar does not list among them."""
+    """Every page that the router knows; the sidebar lists the visible ones in its full set."""
     found: list[st.Page] = []
     navigation = st.navigation
 
@@ -41,5 +41,7 @@ def router_pages() -> list[st.Page]:
         return navigation(pages, **options)
 
     with mock.patch.object(st, "navigation", listen):
-        AppTest.from_file(ROUTER, default_timeout=60).run()
+        app = AppTest.from_file(ROUTER, default_timeout=60)
+        app.session_state["all_pages"] = True
+        app.run()
     return found

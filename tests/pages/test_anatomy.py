@@ -39,7 +39,7 @@ def texts(app: AppTest) -> str:
 
 def maps(app: AppTest) -> list[dict]:
     """Return the data of each heat map, without its values."""
-    found = [element.proto for element in app.get("bidi_component")]
+    found = [element.proto for element in app.get("bidi_component") if element.proto.component_name == "heat_map"]
     return [json.loads(proto.mixed.json or proto.json) for proto in found]
 
 
@@ -90,6 +90,7 @@ def test_a_link_sets_layer_head_and_token_within_their_bounds(trained):
     assert [app.number_input(key=key).value for key in ("token", "layer", "head")] == [5, 2, 2]
     assert "head 2" in texts(app).lower()
     assert {one["mark"] for one in maps(app)} == {5}
+    assert [one.proto.component_name for one in app.get("bidi_component")].count("query_key_value") == 1
     app = open_page("anatomy", part="One head", token="99", layer="x", head="0")
     assert [app.number_input(key=key).value for key in ("token", "layer", "head")] == [16, 1, 1]
 
@@ -97,7 +98,7 @@ def test_a_link_sets_layer_head_and_token_within_their_bounds(trained):
 def test_the_heat_maps_have_the_shapes_and_names_of_their_steps(course):
     app = open_page("anatomy", run="course", part="One head", token="3")
     shown = maps(app)
-    assert len(shown) == 15
+    assert len(shown) == len(app.get("bidi_component")) == 15  # no animation: its softmax needs all queries
     for one in shown:
         assert (len(one["rowNames"]), len(one["columnNames"])) == (one["rows"], one["columns"])
     assert shown[0]["rowNames"][2] == "3, patch r1 c3"

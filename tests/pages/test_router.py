@@ -9,11 +9,13 @@ import urllib.error
 import urllib.request
 
 import pytest
+import streamlit as st
 from streamlit.testing.v1 import AppTest
 
+from pages.ui import page_set
 from tests.conftest import tiny_config
 from tests.helpers.serving import ROOT, serving
-from tests.pages.opening import ROUTER, router_pages
+from tests.pages.opening import ROUTER, open_page, router_pages
 from vit import runs
 
 
@@ -80,3 +82,45 @@ def test_the_sidebar_shows_a_run_that_waits(home):
     app = AppTest.from_file(ROUTER, default_timeout=60).run()
     assert not app.exception
     assert [link.value for link in app.sidebar.get("page_link")] == [run.name]
+
+
+BASIC = ["Overview", "Train", "Runs", "Predict", "Evaluate", "Attention", "Lessons"]
+
+
+def listed(monkeypatch, app: AppTest) -> list[str]:
+    """Run a page, and return the titles of the pages that the sidebar lists."""
+    sent = {}
+    navigation = st.navigation
+
+    def listen(pages, **options):
+        sent.update(pages)
+        return navigation(pages, **options)
+
+    monkeypatch.setattr(st, "navigation", listen)
+    app.run()
+    assert not app.exception
+    return [page.title for group in sent.values() for page in group if page.visibility == "visible"]
+
+
+def test_the_sidebar_lists_the_basic_pages_and_the_open_one_until_all_are_asked_for(home, monkeypatch):
+    app = AppTest.from_file(ROUTER, default_timeout=60)
+    assert listed(monkeypatch, app) == BASIC
+    app.switch_page("glossary/page.py")
+    assert listed(monkeypatch, app) == [*BASIC, "Glossary"]
+    assert app.title[0].value == "Glossary"
+    app.toggle(key="all_pages").set_value(True)
+    everything = listed(monkeypatch, app)
+    assert everything == [page.title for page in router_pages() if page.visibility == "visible"]
+    assert {*BASIC, "Relevance", "Glossary"} < set(everything)
+    assert app.get("bidi_component")  # the browser keeps the choice
+    app.switch_page("train/page.py")
+    assert listed(monkeypatch, app) == everything  # the session keeps it, too
+
+
+def test_a_browser_that_remembers_all_pages_lists_them_in_a_new_session(home, monkeypatch):
+    monkeypatch.setattr(page_set, "_remembered", lambda: True)
+    assert "Relevance" in listed(monkeypatch, AppTest.from_file(ROUTER, default_timeout=60))
+
+
+def test_a_link_leads_to_a_page_outside_the_basic_set(home):
+    assert open_page("faithfulness").title[0].value == "Faithfulness"

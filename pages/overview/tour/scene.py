@@ -1,14 +1,14 @@
 """The model, image and patch of the tour, and the controls that choose them."""
 
-from typing import TYPE_CHECKING, NamedTuple
+from typing import TYPE_CHECKING
 
-import numpy as np
 import streamlit as st
 
 from pages import access
-from pages.ui import cached_models, view_pickers
-from pages.ui.cached_models import PickedImage
+from pages.overview.tour.choice import SCENES, TourImage, choose, draw
+from pages.ui import cached_models
 from pages.ui.navigation import from_history
+from pages.ui.wording import term
 from vit import data
 from vit.config import ViTConfig
 from vit.runs import SHIPPED_RUN, Run
@@ -17,25 +17,11 @@ if TYPE_CHECKING:
     from vit.model import ViT
     from vit.runs.weights import CheckpointInfo
 
-SCENES = {"Dog": 3, "Cat": 22, "Bus": 1, "Airplane": 10, "Pizza": 24, "A hard one": 20}
-"""Validation scenes by the label of their button; the included model is unsure about the last one, and wrong."""
-
 PICKED_PATCH = "tour_picked"
-"""Session-state key of the patch that was clicked in a picture."""
-ADDRESS = ("tour", "scene", "patch")
+PICKED_LAYER, PICKED_HEAD = "tour_picked_layer", "tour_picked_head"
+"""Session-state keys of what was clicked in a picture: the patch, and the layer and head of a tile."""
+ADDRESS = ("tour", "scene", "patch", "layer", "head")
 """Query parameters of the tour."""
-
-
-class TourImage(NamedTuple):
-    """One image of the tour.
-
-    Attributes:
-        picked: the image.
-        middle: number of the patch in the middle of its object, from 1.
-    """
-
-    picked: PickedImage
-    middle: int
 
 
 def tour_run() -> Run | None:
@@ -109,60 +95,62 @@ def recall() -> None:
 
 
 def pick_scene(run: Run) -> TourImage:
-    """Show the image buttons (``?scene=``); a new image starts with the patch in the middle of its object."""
+    """Show the image buttons (``?scene=``); a new image starts with the patch in the middle of its object.
+
+    The layer and the head start anew as well: those that a click moves most in the new image.
+    """
     before = recalled("scene")
     st.session_state["tour_scene"] = before if before in SCENES else next(iter(SCENES))
 
     def take() -> None:
         note("scene", st.session_state["tour_scene"])
-        note("patch", 0)
+        for value in ("patch", "layer", "head"):
+            note(value, 0)
 
     name = st.pills(
         "The image", list(SCENES), required=True, key="tour_scene", on_change=take, label_visibility="collapsed"
     )
     images = run.config.data
-    return draw(SCENES[name or next(iter(SCENES))], images.image_size, images.seed, vit_config(run).grid)
-
-
-@st.cache_data(max_entries=32, show_spinner=False)
-def draw(index: int, size: int, seed: int, grid: int) -> TourImage:
-    """Draw one validation image from its number; the data set is not needed."""
-    from vit.data import scenes
-    from vit.data.files.images import prepared_image
-
-    pixels, mask, label = scenes.draw(index, split="val", image_size=size, seed=seed)
-    row, column = (int(places.mean() * grid // size) for places in np.nonzero(mask))
-    picked = PickedImage(f"val-{index}", f"validation image {index}", prepared_image(pixels), scenes.CLASSES[label])
-    return TourImage(picked, row * grid + column + 1)
+    return draw(choose(run, name or next(iter(SCENES))), images.image_size, images.seed, vit_config(run).grid)
 
 
 def pick_patch(run: Run, scene: TourImage) -> int:
     """Show the patch number (``?patch=``), which a click on a patch also sets."""
     count = vit_config(run).grid ** 2
-    if picked := st.session_state.pop(PICKED_PATCH, None):
-        note("patch", picked)
-    patch = recalled_number("patch")
-    st.session_state["tour_patch"] = patch if 1 <= patch <= count else scene.middle
+    about = f"1 to {count}, counted row by row. You can also click the image or use the arrow keys on it."
+    return _pick("patch", "Patch", count, scene.middle, PICKED_PATCH, about)
+
+
+def pick_head(run: Run, first: tuple[int, int]) -> tuple[int, int]:
+    """Show the numbers of layer and head (``?layer=&head=``), which a click on a tile also sets.
+
+    Args:
+        run: the run of the tour.
+        first: the layer and head before any is chosen.
+    """
+    config = vit_config(run)
+    layer = _pick("layer", "Layer", config.depth, first[0], PICKED_LAYER, term("block"))
+    return layer, _pick("head", "Head", config.num_heads, first[1], PICKED_HEAD, term("head"))
+
+
+def _pick(name: str, label: str, count: int, first: int, clicked: str, about: str | None) -> int:
+    """Show a number from 1 to ``count`` that is kept in the address.
+
+    Args:
+        name: its parameter, one of :data:`ADDRESS`.
+        label: the label of the box.
+        count: the largest number.
+        first: the number before any is chosen.
+        clicked: the session-state key that a click in a picture writes.
+        about: the help text.
+    """
+    if chosen := st.session_state.pop(clicked, None):
+        note(name, chosen)
+    value, key = recalled_number(name), f"tour_{name}"
+    st.session_state[key] = value if 1 <= value <= count else first
     return st.number_input(
-        "Patch",
-        1,
-        count,
-        key="tour_patch",
-        on_change=lambda: note("patch", st.session_state["tour_patch"]),
-        width=140,
-        help=f"1 to {count}, counted row by row. You can also click the image or use the arrow keys on it.",
+        label, 1, count, key=key, on_change=lambda: note(name, st.session_state[key]), width=140, help=about
     )
-
-
-def pick_layer(run: Run) -> int:
-    """Show the layer number (``?layer=``), at first the last layer."""
-    last = vit_config(run).depth
-    return view_pickers.pick_layer(last, default=last)
-
-
-def pick_head(run: Run) -> int:
-    """Show the head number (``?head=``)."""
-    return view_pickers.pick_head(vit_config(run).num_heads)
 
 
 def link(page: str, label: str, icon: str, run: Run, scene: TourImage, **view: object) -> None:

@@ -4,8 +4,11 @@ from collections.abc import Callable, Sequence
 
 import numpy as np
 import streamlit as st
+from PIL import Image
 
-from pages.overview.tour.scene import TourImage, link, vit_config, vit_model
+from pages.overview.tour import claims
+from pages.overview.tour.choice import TourImage
+from pages.overview.tour.scene import link, vit_config, vit_model
 from pages.ui import cached_models
 from pages.ui.text import plain
 from pages.ui.widgets.boards import head_board, patch_board
@@ -47,7 +50,8 @@ def show_summary(run: Run, scene: TourImage) -> None:
                 key="tour_lens",
                 alt="What the network would predict after each layer, one line per class",
             )
-    st.markdown(story(names, states, lens))
+    st.markdown(object_words(run, scene, look, names))
+    st.markdown(f"{story(names, states, lens)} {claims.settled(names, lens, true)}")
     link(
         "tokens/page.py",
         "See what each patch would predict",
@@ -59,10 +63,23 @@ def show_summary(run: Run, scene: TourImage) -> None:
     )
 
 
+def object_words(run: Run, scene: TourImage, look: cached_models.Look, names: Sequence[str]) -> str:
+    """Return how much of the answer comes from the object's patches."""
+    from vit.explain import image_facts
+
+    name = scene.picked.label or ""
+    if look.record.pool == "cls":
+        shares = image_facts.object_shares(look.record, look.attention, scene.cover)
+        return claims.object_attention(shares, float(scene.cover.mean()), name)
+    from_patches = image_facts.predicted_from_patches(vit_model(run)[0], look.record)[-1]
+    inside, outside = (float(np.average(from_patches, weights=part)) for part in (scene.cover, 1 - scene.cover))
+    return claims.object_prediction(inside, outside, name, names[int(look.probabilities.argmax())])
+
+
 def story(names: Sequence[str], states: Sequence[str], lens: np.ndarray) -> str:
     """Return the predictions after each layer, from probabilities ``(l k)``, as a sentence."""
     said = (
-        f"{state[:1].lower()}{state[1:]} it would predict **{plain(names[int(row.argmax())])}** ({row.max():.0%})"
+        f"{claims.lower(state)} it would predict **{plain(names[int(row.argmax())])}** ({row.max():.0%})"
         for state, row in zip(states, lens, strict=True)
     )
     text = ", ".join(said)
@@ -109,6 +126,7 @@ def show_decision(run: Run, scene: TourImage) -> None:
     """Show step 6."""
     from pages.intervene.patch_controls import ImageChange
     from pages.intervene.result import answer_change, answer_image, patch_grid
+    from vit.explain.image_facts import patches_on_and_beside
     from vit.explain.interventions.head_changes import Change, changes_to_text
     from vit.explain.interventions.patch_changes import patches_to_text
 
@@ -129,6 +147,17 @@ def show_decision(run: Run, scene: TourImage) -> None:
         else f"Without changes, the model predicts **{plain(names[int(before.answer.probabilities.argmax())])}**, "
         f"{before.answer.probabilities.max():.1%}."
     )
+    on, beside = patches_on_and_beside(scene.cover)
+    label = int(before.answer.probabilities.argmax())
+    st.markdown(
+        claims.covering(
+            scene.picked.label or "",
+            names[label],
+            float(before.answer.probabilities[label]),
+            (len(on), covered_probability(run, scene.picked.image, on, label)),
+            (len(beside), covered_probability(run, scene.picked.image, beside, label)),
+        )
+    )
     with st.grid(3, min_column_width=250, gap="medium") as cells:
         with cells.cell():
             st.markdown("**Cover patches**")
@@ -139,6 +168,18 @@ def show_decision(run: Run, scene: TourImage) -> None:
                 key="tour_cover",
                 on_cover=lambda patches: st.session_state.update({of: (tuple(patches), off)}),
             )
+            with st.container(horizontal=True):
+                for key, title, patches in (
+                    ("object", f"Cover the {plain(scene.picked.label or 'object')}", on),
+                    ("beside", "Cover as many beside it", beside),
+                ):
+                    st.button(
+                        title,
+                        key=f"tour_cover_{key}",
+                        disabled=not patches,
+                        on_click=st.session_state.update,
+                        args=({of: (patches, off)},),
+                    )
         with cells.cell():
             st.markdown("**Switch heads off**")
             draw_switches(
@@ -172,11 +213,18 @@ def show_decision(run: Run, scene: TourImage) -> None:
     )
 
 
-Place = tuple[int, int]
-"""Layer and head, from 1."""
+@cached_models.cached
+def covered_probability(run: Run, image: Image.Image, covered: tuple[int, ...], label: int) -> float:
+    """Return the probability of a class after patches are covered with the mean colour."""
+    from pages.intervene.patch_controls import ImageChange
+    from pages.intervene.result import answer_image
+
+    return float(answer_image(run, image, "", ImageChange(covered, "mean", 0)).answer.probabilities[label])
 
 
-def draw_switches(shape: Place, off: tuple[Place, ...], choose: Callable[[tuple[Place, ...]], None]) -> None:
+def draw_switches(
+    shape: claims.Place, off: tuple[claims.Place, ...], choose: Callable[[tuple[claims.Place, ...]], None]
+) -> None:
     """Show a button for each head; a row or column label switches all of its heads.
 
     Args:

@@ -5,9 +5,21 @@ from collections.abc import Sequence
 import numpy as np
 import streamlit as st
 
-from pages.overview.tour.scene import PICKED_PATCH, TourImage, link, pick_head, pick_layer, pick_patch, vit_config
+from pages.overview.tour import claims
+from pages.overview.tour.choice import TourImage
+from pages.overview.tour.scene import (
+    PICKED_HEAD,
+    PICKED_LAYER,
+    PICKED_PATCH,
+    link,
+    note,
+    pick_head,
+    pick_patch,
+    vit_config,
+)
 from pages.ui import cached_models
 from pages.ui.widgets.map_grid import Selection, TileMaps, map_grid
+from pages.ui.widgets.query_key_value import Tokens, query_key_value
 from vit.runs import Run
 
 FORMULA = (
@@ -18,6 +30,8 @@ FORMULA = (
 
 def show_head(run: Run, scene: TourImage) -> None:
     """Show step 3."""
+    from vit.explain import image_facts
+
     model, look = vit_config(run), cached_models.look(run, scene.picked)
     st.markdown(
         "Now the tokens exchange information. In an **attention head**, each token compares its query $q$ with the key "
@@ -25,7 +39,8 @@ def show_head(run: Run, scene: TourImage) -> None:
         "patches get more of its attention."
     )
     with st.container(horizontal=True, vertical_alignment="bottom"):
-        patch, layer, head = pick_patch(run, scene), pick_layer(run), pick_head(run)
+        patch = pick_patch(run, scene)
+        layer, head = pick_head(run, liveliest(look, scene))
     draw_heads(
         run,
         scene,
@@ -33,10 +48,16 @@ def show_head(run: Run, scene: TourImage) -> None:
         patch,
         (layer,),
         (head,),
-        key="tour_head",
+        key="tour_head_map",
         title=f"Layer {layer}, head {head}",
         picks=(PICKED_PATCH, "tour_row", "tour_column"),
     )
+    moved = image_facts.moved_shares(look.attention, look.record.prefix_tokens, patch)
+    words, far = claims.movement(moved, (layer, head), model.grid)
+    with st.container(horizontal=True, vertical_alignment="center"):
+        st.markdown(words, width="content")
+        st.button(f"Choose patch {far}", icon=":material/near_me:", key="tour_far", on_click=note, args=("patch", far))
+    draw_computation(run, scene, look, patch, (layer, head))
     st.latex(FORMULA)
     row, names = row_of(run, look, patch, layer, head)
     best = int(row.argmax())
@@ -58,9 +79,26 @@ def show_head(run: Run, scene: TourImage) -> None:
     )
 
 
+def draw_computation(run: Run, scene: TourImage, look: cached_models.Look, patch: int, place: claims.Place) -> None:
+    """Show step by step how a head computes the attention and the output of a patch."""
+    from vit.explain.anatomy.head_vectors import head_vectors
+
+    layer, head = place
+    token = look.record.prefix_tokens + patch - 1
+    st.markdown("**How these numbers come about**, step by step:")
+    query_key_value(
+        head_vectors(look.record, layer=layer, head=head, token=token),
+        Tokens(image=scene.picked.image, grid=look.record.grid, before=tuple(vit_config(run).prefix_names)),
+        token=token,
+        title=f"Layer {layer}, head {head}",
+        version=cached_models.version(run, scene.picked.id, layer, head),
+        key="tour_computation",
+    )
+
+
 def show_heads(run: Run, scene: TourImage) -> None:
     """Show step 4."""
-    from vit.explain import token_rows
+    from vit.explain import image_facts, token_rows
     from vit.explain.tokens.states import effective_tokens
 
     model, look = vit_config(run), cached_models.look(run, scene.picked)
@@ -70,7 +108,8 @@ def show_heads(run: Run, scene: TourImage) -> None:
         "learned it in training. Click a patch and compare what the heads attend to from there."
     )
     with st.container(horizontal=True, vertical_alignment="bottom"):
-        patch, layer, head = pick_patch(run, scene), pick_layer(run), pick_head(run)
+        patch = pick_patch(run, scene)
+        layer, head = pick_head(run, liveliest(look, scene))
     draw_heads(
         run,
         scene,
@@ -78,18 +117,23 @@ def show_heads(run: Run, scene: TourImage) -> None:
         patch,
         layers,
         heads,
-        key="tour_heads",
+        key="tour_head_maps",
         title="Every head of every layer",
         row=layer,
         column=head,
-        picks=(PICKED_PATCH, "layer", "head"),
+        picks=(PICKED_PATCH, PICKED_LAYER, PICKED_HEAD),
     )
+    correlations = image_facts.map_correlations(image_facts.patch_maps(look.record, look.attention, patch))
+    st.markdown(claims.differences(correlations, patch, model.num_heads))
     spread = effective_tokens(token_rows(look.record, look.attention, patch))
-    widest, narrowest = (np.unravel_index(place, spread.shape) for place in (spread.argmax(), spread.argmin()))
+    widest, narrowest = (claims.place_of(int(index), model.num_heads) for index in (spread.argmax(), spread.argmin()))
+    share = (
+        " The small number on a tile is the share that goes to the class token." if look.record.prefix_tokens else ""
+    )
     st.markdown(
-        f"From patch {patch}, {place_words(widest)} spreads its attention over about **{spread[widest]:.0f}** of "
-        f"{look.attention.shape[-1]} tokens, {place_words(narrowest)} over about **{spread[narrowest]:.0f}**. The "
-        "small number on a tile is the share that goes to the class token."
+        f"The attention of {claims.place_words(widest)} spreads over about **{spread.max():.0f}** of "
+        f"{look.attention.shape[-1]} tokens, that of {claims.place_words(narrowest)} over about "
+        f"**{spread.min():.0f}**.{share}"
     )
     link(
         "attention/page.py",
@@ -103,9 +147,12 @@ def show_heads(run: Run, scene: TourImage) -> None:
     )
 
 
-def place_words(place: Sequence[np.intp]) -> str:
-    """Return for example "head 3 of layer 1" for (layer, head) counted from 0."""
-    return f"head {place[1] + 1} of layer {place[0] + 1}"
+def liveliest(look: cached_models.Look, scene: TourImage) -> claims.Place:
+    """Return the layer and head whose map a click moves most, from the middle of the object to another patch."""
+    from vit.explain import image_facts
+
+    moved = image_facts.moved_shares(look.attention, look.record.prefix_tokens, scene.middle)
+    return claims.place_of(int(image_facts.mean_of_others(moved).argmax()), moved.shape[1])
 
 
 def draw_heads(

@@ -3,7 +3,8 @@
 import streamlit as st
 from PIL import Image
 
-from pages.overview.tour.scene import PICKED_PATCH, TourImage, link, pick_patch, vit_config, vit_model
+from pages.overview.tour.choice import TourImage
+from pages.overview.tour.scene import PICKED_PATCH, link, pick_patch, vit_config, vit_model
 from pages.ui import cached_models
 from pages.ui.widgets.boards import patch_cutter
 from pages.ui.widgets.heat_map import heat_map
@@ -20,7 +21,7 @@ STEMS = {
 
 
 def show_patches(run: Run, scene: TourImage) -> None:
-    """Show step 1, which does not load the model."""
+    """Show step 1."""
     model = vit_config(run)
     size, side = model.image_size, model.patch_size
     st.markdown(

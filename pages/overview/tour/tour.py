@@ -1,12 +1,13 @@
 """The guided tour on Overview: six steps from an image to a prediction of the included model.
 
 The step is in the address, ``?tour=3``, and each is an entry of the browser's history (``pages/server/history.js``). A
-step imports what it needs when it is shown; the first needs no torch.
+step imports what it needs when it is shown. ``choice`` finds images for which what is said holds; ``claims`` says it.
 """
 
 import streamlit as st
 
-from pages.overview.tour.scene import ADDRESS, TourImage, note, pick_scene, recall, step_of_address
+from pages.overview.tour.choice import TourImage
+from pages.overview.tour.scene import ADDRESS, note, pick_scene, recall, step_of_address
 from pages.train import minute
 from pages.ui import text
 from pages.ui.dependence import note_low_dependence

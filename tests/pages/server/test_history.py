@@ -1,11 +1,11 @@
-"""The middleware that adds the script for the browser's history to the pages, and to nothing else."""
+"""The middleware that adds scripts to the pages, for the browser's history and the sidebar, and to nothing else."""
 
 import asyncio
 
 import pytest
 from starlette.responses import HTMLResponse, PlainTextResponse
 
-from pages.server.history_middleware import SCRIPT, HistoryMiddleware
+from pages.server.history_middleware import SCRIPTS, HistoryMiddleware
 
 PAGE = "<!DOCTYPE html><html><head><script>first()</script></head><body>é</body></html>"
 
@@ -33,11 +33,11 @@ def answer(path: str, response, *, method: str = "GET", accept: str = "text/html
 
 
 @pytest.mark.parametrize("path", ["/", "/attention", "/app/lesson-heads"])
-def test_a_page_gets_the_script_before_all_others_and_no_mark_of_the_file_on_disk(path):
+def test_a_page_gets_the_scripts_before_all_others_and_no_mark_of_the_file_on_disk(path):
     response = HTMLResponse(PAGE, headers={"etag": '"of the file"', "last-modified": "yesterday"})
     status, headers, body, asked = answer(path, response, if_none_match='"of the file"', accept_encoding="gzip")
     assert status == 200
-    assert body.index(SCRIPT.read_text()) < body.index("first()")
+    assert all(body.index(script.read_text()) < body.index("first()") for script in SCRIPTS)
     assert body.endswith("<body>é</body></html>")
     assert int(headers["content-length"]) == len(body.encode())
     assert not {"etag", "last-modified"} & set(headers)

@@ -1,0 +1,25 @@
+// Runs in every page before Streamlit's own script.
+
+// Fold the sidebar in a window of up to 900 px, where it would leave too little room for the page; Streamlit folds it
+// only up to 768 px. Streamlit stores what the visitor chooses under the key `choice` and follows it from then on, so
+// the value that is stored here is removed when the window is wide.
+;(() => {
+  const widest = 900
+  const choice = "stSidebarCollapsed-"
+  const ours = "sidebarFolded"
+
+  const fold = () => {
+    if (innerWidth > widest && localStorage.getItem(ours)) {
+      localStorage.removeItem(choice)
+      localStorage.removeItem(ours)
+    } else if (innerWidth <= widest && localStorage.getItem(choice) === null) {
+      localStorage.setItem(choice, "true")
+      localStorage.setItem(ours, "yes")
+    }
+  }
+
+  try {
+    fold()
+    addEventListener("resize", fold)
+  } catch {} // a browser without storage folds it as Streamlit does
+})()
