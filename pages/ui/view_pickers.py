@@ -1,11 +1,15 @@
 """Choose the token, layer, head and class that a page shows; every choice is kept in the page's address."""
 
 from collections.abc import Sequence
+from typing import TYPE_CHECKING
 
 import streamlit as st
 
 from pages.ui import link_state
 from pages.ui.wording import term
+
+if TYPE_CHECKING:
+    from streamlit.delta_generator import DeltaGenerator
 
 
 def pick_number(
@@ -68,6 +72,8 @@ def pick_token_layer_head(
 ) -> tuple[int, int, int]:
     """Return the token, layer and head of a grid with a tile for every head; place this in a row.
 
+    The maps themselves choose them with the pointer; the number boxes are in a popover.
+
     Args:
         depth: the number of layers.
         heads: the number of heads of a layer.
@@ -75,7 +81,13 @@ def pick_token_layer_head(
         zero: as in :func:`pick_token`.
         others: as in :func:`pick_token`.
     """
-    return pick_token(grid, zero=zero, others=others), pick_layer(depth), pick_head(heads)
+    with advanced():
+        return pick_token(grid, zero=zero, others=others), pick_layer(depth), pick_head(heads)
+
+
+def advanced() -> "DeltaGenerator":
+    """Return a popover for number boxes that only repeat what a click on the maps chooses."""
+    return st.popover("Advanced", icon=":material/tune:", help="Choose the patch, layer and head by number.")
 
 
 def pick_optional_class(

@@ -18,16 +18,40 @@ from vit.pictures.colours import SEQUENTIAL, SIGNED
 from vit.pictures.data_url import data_url
 from vit.support.untrusted_text import shown
 
-MAPS_BYTES_MAX = 3_000_000
+MAPS_BYTES_MAX = 4_000_000
 """The maps of all tokens are sent together up to this size; beyond it, only those of the chosen token."""
+
+EXACT_BYTES_MAX = 1_000_000
+"""Larger maps are sent in half precision, which is right to 0.05 %: more digits are shown nowhere."""
+
+HALF_MAX = 60_000.0
+"""The largest number that is sent in half precision, which ends at 65,504."""
 
 DISPLAY_SIZE = 256
 """Images larger than the model's input are shown at this side, in the model's own crop."""
 
 SCALES = ("shared", "per tile")
 
+DISPLAYS = ("blocky", "smooth")
+"""How patches are drawn: each as a square of one colour, or with interpolated colours between their centres."""
+
 _BROWSERS = "grid_browsers"
 _component = register_widget("map_grid")
+
+
+@dataclass(frozen=True, kw_only=True)
+class TileNote:
+    """What is known of a tile besides its map.
+
+    Attributes:
+        role: a short label on the tile; empty for none.
+        border: how important the tile is, above 0 and at most 1: the width of a border around it; 0 draws none.
+        about: sentences with the figures behind the label and the border, which are shown on hover.
+    """
+
+    role: str = ""
+    border: float = 0.0
+    about: Sequence[str] = ()
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -57,6 +81,8 @@ class TileMaps:
         notes: a text for each frame, which the browser shows with it.
         scale: one of :data:`SCALES`, to override the choice of :func:`scale_controls`.
         top: the end of the shared colour scale; None computes it from these maps. Two grids that are compared share it.
+        tile_notes: a note for each tile, row by row; empty for none.
+        key: a sentence below the tiles that explains the borders.
     """
 
     maps: Callable[[Sequence[int]], np.ndarray]
@@ -77,6 +103,8 @@ class TileMaps:
     notes: Sequence[str] = ()
     scale: str | None = None
     top: float | None = None
+    tile_notes: Sequence[TileNote] = ()
+    key: str = ""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -107,8 +135,10 @@ class Selection:
 def map_grid(tiles: TileMaps, selection: Selection, *, key: str) -> None:
     """Draw a tile for each row and column, the patch picker, and the chosen tile enlarged.
 
-    A click writes the session state. The maps of all tokens are sent once for each version: with its first event the
-    browser reports the version that it has. :func:`scale_controls` set the colour scale and the opacity.
+    If a map belongs to a token, picker and enlarged tile are one: the maps follow the pointer over it, without the
+    server. A click pins the patch and writes the session state. The maps of all tokens are sent once for each version:
+    with its first event the browser reports the version that it has. If they are too large, only those of the chosen
+    token are sent, and the maps follow clicks alone. :func:`scale_controls` set the colours.
 
     Args:
         tiles: what is drawn.
@@ -120,15 +150,18 @@ def map_grid(tiles: TileMaps, selection: Selection, *, key: str) -> None:
     pairs = tiles.pairs and selection.patches
     tokens = patches + 1 + len(tiles.before) if pairs else 1
     tile_count = len(tiles.row_names) * len(tiles.column_names)
-    size = 4 * max(1, len(tiles.frames)) * tokens * tile_count * (tiles.prefix + patches)
+    size = 2 * max(1, len(tiles.frames)) * tokens * tile_count * (tiles.prefix + patches)
     every = size <= MAPS_BYTES_MAX
     version = tiles.version if every else f"{tiles.version}#{selection.token}"
     state = st.session_state.setdefault(_BROWSERS, {}).setdefault(key, {"version": None, "seq": 0})
     sent: dict[str, Any] = {}
     if state["version"] != version:
         values = np.ascontiguousarray(tiles.maps(range(tokens) if every else [selection.token]), dtype=np.float32)
+        half = values.nbytes > EXACT_BYTES_MAX and float(np.abs(values).max()) <= HALF_MAX
+        # In pyarrow's own half precision the browser's library would convert the numbers one by one, which is slow.
+        bits = values.astype(np.float16).view(np.uint16) if half else values
         shown_image = Image.fromarray(fit_square(tiles.image, min(DISPLAY_SIZE, *tiles.image.size)))
-        sent = {"maps": pa.table({"value": values.ravel()}), "image": data_url(shown_image)}
+        sent = {"maps": pa.table({"value": bits.ravel()}), "half": half, "image": data_url(shown_image)}
     _component(
         key=key,
         data=sent
@@ -164,6 +197,11 @@ def map_grid(tiles: TileMaps, selection: Selection, *, key: str) -> None:
             "column": selection.column,
             "perTile": (tiles.scale or st.session_state.get("scale")) == SCALES[1],
             "opacity": st.session_state.get("opacity", 85) / 100,
+            "smooth": is_smooth(),
+            "tileNotes": [
+                {"role": note.role, "border": note.border, "about": list(note.about)} for note in tiles.tile_notes
+            ],
+            "key": tiles.key,
             "seq": state["seq"],
         },
         on_pick_change=partial(_take_pick, key, selection.keys, list(tiles.frames)),
@@ -193,10 +231,34 @@ def short_before(before: Sequence[str]) -> str:
 
 def scale_controls() -> None:
     """Show the controls of a grid's colours; place this in a row."""
+    smooth_control()
+    with st.popover("Colours", icon=":material/palette:"):
+        st.segmented_control(
+            "Colour scale", SCALES, default=SCALES[0], required=True, key="scale", bind="query-params", wrap=False
+        )
+        st.slider("Opacity", 0, 100, 85, 5, format="%d%%", key="opacity", bind="query-params", width=180)
+
+
+def smooth_control() -> None:
+    """Show the switch between blocky and smooth maps, which all pages share; place this in a row."""
     st.segmented_control(
-        "Colour scale", SCALES, default=SCALES[0], required=True, key="scale", bind="query-params", wrap=False
+        "Maps",
+        DISPLAYS,
+        default=DISPLAYS[0],
+        required=True,
+        key="display",
+        bind="query-params",
+        persist_state="session",
+        label_visibility="collapsed",
+        wrap=False,
+        help="Blocky: each patch has the colour of its own value. Smooth: the colours between the centres of the "
+        "patches are interpolated; the network has no finer values. The values on hover are always those of a patch.",
     )
-    st.slider("Opacity", 0, 100, 85, 5, format="%d%%", key="opacity", bind="query-params", width=180)
+
+
+def is_smooth() -> bool:
+    """Return whether the visitor chose smooth maps."""
+    return st.session_state.get("display") == DISPLAYS[1]
 
 
 def forget_browsers() -> None:

@@ -56,13 +56,22 @@ def test_it_shows_the_true_label_and_the_prediction_with_its_probability(trained
 
 def test_a_link_reproduces_the_view(several):
     app = open_page(
-        "attention", run="tiny-deep", image="val-7", token="5", layer="3", head="2", scale="per tile", opacity="40"
+        "attention",
+        run="tiny-deep",
+        image="val-7",
+        token="5",
+        layer="3",
+        head="2",
+        scale="per tile",
+        opacity="40",
+        display="smooth",
     )
     assert app.selectbox(key="run").value == "tiny-deep"
     assert app.selectbox(key="image").value == "val-7"
     assert state(app) == (5, 3, 2)
     assert app.slider(key="opacity").value == 40
-    assert [control.value for control in app.get("segmented_control")] == ["Attention", "per tile"]
+    assert [control.value for control in app.get("segmented_control")] == ["Attention", "smooth", "per tile"]
+    assert (sent(app)["smooth"], sent(app)["perTile"], sent(app)["opacity"]) == (True, True, 0.4)
     assert "Layer 3, head 2: every token to every token" in texts(app)
 
 

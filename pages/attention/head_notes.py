@@ -1,0 +1,168 @@
+"""What is known of each head besides its map: its role, and what the accuracy loses without it."""
+
+from typing import TYPE_CHECKING
+
+import streamlit as st
+
+from pages.heads.help import step_words
+from pages.heads.portraits import (
+    default_count,
+    measure_portraits,
+    measured_portraits,
+    portraits_key,
+    validation_split,
+)
+from pages.ui import cached_models
+from pages.ui.background import tasks
+from pages.ui.dependence import known_dependence
+from pages.ui.widgets.map_grid import TileNote
+from vit import plots
+from vit.config import TransformerConfig
+from vit.config.words import summary_name
+from vit.errors import UserError
+from vit.runs import Run
+from vit.runs.dependence import Dependence, HeadDependence
+
+if TYPE_CHECKING:  # torch comes with the first model
+    from vit.explain.heads.portrait_result import Portraits
+
+OBJECT_TIMES = 2.0
+"""A head is labelled with its attention on the object if it is at least this many times that of a uniform map."""
+
+STEPS = {
+    (0, 0): "own patch",
+    (0, -1): "previous patch",
+    (0, 1): "next patch",
+    (-1, 0): "patch above",
+    (1, 0): "patch below",
+}
+"""Labels of heads that attend to the patch at one step, by rows down and columns to the right."""
+
+CLEAR = ("sink", "positional", "local")
+"""Names of heads that say more than the share of the attention on the object."""
+
+NAME_HELP = (
+    "Measure over validation images what the patches attend to in every head: nearby patches, the same places, what "
+    "depends on the content, or nearly everything. The page Heads shows all figures."
+)
+
+
+def head_notes(run: Run, config: TransformerConfig) -> tuple[list[TileNote], str]:
+    """Return a note for every head, row by row, and a sentence that explains the borders; empty if nothing is known.
+
+    Labels come from the portraits of the heads, if they were measured for these weights, and from the share of the
+    attention on the object; borders from the accuracy that is lost without a head. The last two are stored with the
+    attention dependence at the end of a training.
+    """
+    dependence, portraits = known_dependence(run), _known_portraits(run)
+    if dependence is None and portraits is None:
+        return [], ""
+    heads = [(layer, head) for layer in range(config.depth) for head in range(config.num_heads)]
+    notes = [_note(dependence, portraits, at, summary_name(config)) for at in heads]
+    return notes, "" if dependence is None else _key(dependence)
+
+
+def offer_names(run: Run) -> None:
+    """Show a button that measures the portraits of the heads, then the progress; nothing once they are measured."""
+    from vit.explain.heads.portraits import require_attention_rows
+
+    try:
+        require_attention_rows(cached_models.load_model(run)[0])
+        count = default_count(len(validation_split(run)))
+        if _known_portraits(run) is not None:
+            return
+        if tasks().find(portraits_key(run, count)) is None and not st.button(
+            f"Name the heads ({count:,} images)", key="name_heads", icon=":material/label:", help=NAME_HELP
+        ):
+            return
+        measure_portraits(run, count, label="Name the heads", auto=True)
+    except UserError:  # these heads have no portraits, or the images are gone: the page Heads says so
+        return
+
+
+def _known_portraits(run: Run) -> "Portraits | None":
+    try:
+        return measured_portraits(run)
+    except UserError:
+        return None
+
+
+def _note(dependence: Dependence | None, portraits: "Portraits | None", at: tuple[int, int], summary: str) -> TileNote:
+    """Return the note of one head; ``at`` is its layer and head, from 0."""
+    role, about, border = "", [], 0.0
+    name = None
+    if portraits is not None:
+        name = str(portraits.names[at])
+        role, sentence = describe_role(portraits, at)
+        about.append(sentence)
+    if dependence is not None:
+        head = dependence.layers[at[0]][at[1]]
+        if head.inside is not None and dependence.object_area:
+            about.append(
+                f"Object: {head.inside:.0%} of the attention of the {summary} to patches lies on the object, which "
+                f"covers {dependence.object_area:.0%} of an image (mean of {dependence.images:,} images)."
+            )
+            if name not in CLEAR and head.inside >= OBJECT_TIMES * dependence.object_area:
+                role = f"object {head.inside:.0%}"
+        about.append(_cost(head, dependence.images))
+        if head.low > 0:
+            border = head.lost / max(one.lost for layer in dependence.layers for one in layer)
+    return TileNote(role=role, border=border, about=about)
+
+
+def describe_role(portraits: "Portraits", at: tuple[int, int]) -> tuple[str, str]:
+    """Return a short label for a head's role and a sentence with the figures that it is based on.
+
+    Args:
+        portraits: the portraits of all heads.
+        at: layer and head, from 0.
+    """
+    from vit.explain.heads.portrait_result import PLACE_SHARE
+
+    name, place = str(portraits.names[at]), portraits.by_place[at]
+    over = f"(mean over {len(portraits.images):,} images)"
+    same = f"{place:.0%} of what differs from uniform attention is the same in every image {over}."
+    match name:
+        case "sink":
+            said = f"{portraits.sink_share[at]:.0%} of the attention of patches goes to tokens with small values {over}"
+            return "sink", f"Sink: {said}, so it adds little."
+        case "positional" if max(portraits.offset_share[at], portraits.key_share[at]) >= PLACE_SHARE:
+            if portraits.offset_share[at] >= portraits.key_share[at]:
+                step = portraits.offset(*at)
+                to = "the patch itself" if step == (0, 0) else f"the patch {step_words(*step)}"
+                label, share = STEPS.get(tuple(step), "fixed step"), portraits.offset_share[at]
+            else:
+                key, (rows, columns) = int(portraits.key[at]), portraits.grid
+                corner = key in (0, columns - 1, (rows - 1) * columns, rows * columns - 1)
+                to = plots.token_names(portraits.grid, ())[key]
+                label, share = "corner patch" if corner else "fixed patch", portraits.key_share[at]
+            return label, f"Positional: {share:.0%} of the attention of a patch goes to {to} {over}."
+        case "local":
+            near = f"the mean distance is {portraits.distance_share[at]:.0%} of that of uniform attention {over}"
+            return "local", f"Local: {near}."
+        case "global":
+            return "global", f"Global: nearly uniform, {portraits.entropy_share[at]:.0%} of the highest entropy {over}."
+        case _:
+            return name, f"{name.capitalize()}: {same}"
+
+
+def _cost(head: HeadDependence, images: int) -> str:
+    """Return what the accuracy loses without a head, in a sentence."""
+    interval = f"95% interval {100 * head.low:.1f} to {100 * head.high:.1f}, {images:,} images"
+    if head.low > 0:
+        return f"Without this head alone the accuracy falls by {100 * head.lost:.1f} points ({interval})."
+    change = f"{-100 * head.lost:+.1f}".replace("-", "−").replace("+0.0", "0.0").replace("−0.0", "0.0")
+    return f"Without this head alone the accuracy does not fall measurably ({change} points; {interval} of the loss)."
+
+
+def _key(dependence: Dependence) -> str:
+    """Return what a border means."""
+    if not dependence.needed_heads:
+        return (
+            "No head has a border: without any single one the accuracy does not fall measurably "
+            f"({dependence.images:,} images)."
+        )
+    return (
+        "Orange border: without this head alone the accuracy falls; the thicker, the more "
+        f"({dependence.images:,} images, 95% interval of the fall above 0)."
+    )
