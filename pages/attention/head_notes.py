@@ -148,11 +148,9 @@ def describe_role(portraits: "Portraits", at: tuple[int, int]) -> tuple[str, str
 
 def _cost(head: HeadDependence, images: int) -> str:
     """Return what the accuracy loses without a head, in a sentence."""
-    interval = f"95% interval {100 * head.low:.1f} to {100 * head.high:.1f}, {images:,} images"
-    if head.low > 0:
-        return f"Without this head alone the accuracy falls by {100 * head.lost:.1f} points ({interval})."
-    change = f"{-100 * head.lost:+.1f}".replace("-", "−").replace("+0.0", "0.0").replace("−0.0", "0.0")
-    return f"Without this head alone the accuracy does not fall measurably ({change} points; {interval} of the loss)."
+    interval = f"{100 * head.low:.1f} to {100 * head.high:.1f}".replace("-", "\N{MINUS SIGN}")
+    fall = f"falls by {100 * head.lost:.1f} points" if head.low > 0 else "does not fall measurably"
+    return f"Without this head alone the accuracy {fall} (95% interval of the fall {interval}, {images:,} images)."
 
 
 def _key(dependence: Dependence) -> str:

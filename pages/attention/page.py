@@ -13,6 +13,7 @@ from pages.ui.widgets.map_grid import (
     Selection,
     TileMaps,
     forget_browsers,
+    is_smooth,
     map_grid,
     scale_controls,
     tokens_before,
@@ -227,6 +228,7 @@ def show_attention(
                 ),
                 row_names,
                 view.column_names,
+                smooth=is_smooth(),
             ),
             arrays=lambda: {
                 "matrices": view.matrices,

@@ -17,6 +17,7 @@ from pages.ui.widgets.map_grid import (
     Selection,
     TileMaps,
     forget_browsers,
+    is_smooth,
     map_grid,
     scale_controls,
     tokens_before,
@@ -288,6 +289,7 @@ def show_patterns(run: Run, portraits: "Portraits", token: int, layer: int, head
             portraits.rows(token)[..., portraits.prefix_tokens :].reshape(depth, heads, *portraits.grid),
             rows,
             columns,
+            smooth=is_smooth(),
         ),
         arrays=lambda: {"mean_attention": portraits.rows(token), "grid": np.array(portraits.grid)},
     )
@@ -330,10 +332,10 @@ def show_portraits(run: Run, config: TransformerConfig, portraits: "Portraits") 
     st.subheader("One head", anchor=False)
     st.caption(help.PATTERNS)
     with st.container(horizontal=True, vertical_alignment="bottom"):
+        scale_controls()
         token, layer, head = pick_token_layer_head(
             depth, heads, portraits.grid, zero=summary_name(config), others=tokens_before(config)
         )
-        scale_controls()
     show_patterns(run, portraits, token, layer, head, tokens_before(config))
     name = str(portraits.names[layer - 1, head - 1])
     st.markdown(f"#### Layer {layer}, head {head}: {name}")

@@ -14,7 +14,7 @@ from pages.ui.widgets.component import register_widget
 from vit.config import TransformerConfig
 from vit.config.words import SUMMARIES
 from vit.data.files.images import fit_square
-from vit.pictures.colours import SEQUENTIAL, SIGNED
+from vit.pictures.colours import PALETTE, SEQUENTIAL, SIGNED
 from vit.pictures.data_url import data_url
 from vit.support.untrusted_text import shown
 
@@ -119,6 +119,8 @@ class Selection:
         patches: whether a patch can be picked.
         summary: whether the summary token can be picked.
         enlarges: whether the chosen tile is also shown enlarged. A single tile is always large.
+        on_map: whether the patch is picked on the enlarged map; otherwise on the image beside it, for maps that cover
+            the image.
         keys: the keys in session state that a click writes the token, the row and the column to.
     """
 
@@ -129,6 +131,7 @@ class Selection:
     patches: bool = True
     summary: bool = True
     enlarges: bool = True
+    on_map: bool = True
     keys: tuple[str, str, str] = ("token", "layer", "head")
 
 
@@ -189,6 +192,7 @@ def map_grid(tiles: TileMaps, selection: Selection, *, key: str) -> None:
             "picker": selection.patches,
             "offersSummary": selection.summary,
             "enlarges": selection.enlarges,
+            "onMap": selection.on_map,
             "before": list(tiles.before) if pairs else [],
             "beforeShort": short_before(tiles.before),
             "beforeWords": words_before(tiles.before),
@@ -201,6 +205,7 @@ def map_grid(tiles: TileMaps, selection: Selection, *, key: str) -> None:
             "tileNotes": [
                 {"role": note.role, "border": note.border, "about": list(note.about)} for note in tiles.tile_notes
             ],
+            "borderColour": PALETTE["vermilion"],
             "key": tiles.key,
             "seq": state["seq"],
         },

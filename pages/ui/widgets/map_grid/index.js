@@ -81,6 +81,7 @@ class MapGrid extends FilmWidget {
       if (!this.timer) this.frame = data.frame
     }
     this.colours = pixelTable(data)
+    this.root.style.setProperty("--border-colour", data.borderColour)
     this.build()
     this.draw()
   }
@@ -205,13 +206,13 @@ class MapGrid extends FilmWidget {
   noteOf = (row, column) => this.data.tileNotes[(row - 1) * this.data.columnNames.length + column - 1] ?? {}
 
   build() {
-    const { rowNames, columnNames, picker, before, rows, columns, pairs } = this.data
-    const shape = JSON.stringify([rowNames, columnNames, picker, before, rows, columns, pairs])
+    const { rowNames, columnNames, picker, before, rows, columns, pairs, onMap } = this.data
+    const shape = JSON.stringify([rowNames, columnNames, picker, before, rows, columns, pairs, onMap])
     if (this.shape === shape) return
     this.shape = shape
     const single = rowNames.length * columnNames.length === 1 // always large
     this.enlarging = this.data.enlarges && !single
-    const staged = picker && pairs && this.enlarging // one stage: the image with the enlarged map is also the picker
+    const staged = picker && pairs && onMap && this.enlarging // one stage: the image with the enlarged map is also the picker
     this.target = staged ? this.large : this.picker
     this.side.hidden = !picker && !this.enlarging
     this.root.classList.toggle("single", single)
