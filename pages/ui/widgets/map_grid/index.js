@@ -348,7 +348,11 @@ class MapGrid extends FilmWidget {
     else if (!this.follows()) write(this.from, `From the ${name}. The maps change with a click: those of all patches are too large to send at once.`)
     else if (this.preview !== null) write(this.from, `From ${name}.`)
     else if (this.pinned && this.onPatch(token)) write(this.from, `From ${name}, pinned: ${touch ? "tap" : "click"} it again to release it.`)
-    else write(this.from, `From ${this.onPatch(token) ? "" : "the "}${name}. ${touch ? "Tap a patch to see what it attends to." : "Point at a patch to see what it attends to, click to pin it."}`)
+    else {
+      const view = data.quantity.includes("attention") ? "what it attends to" : "its maps"
+      const how = touch ? `Tap a patch to see ${view}.` : `Point at a patch to see ${view}, click to pin it.`
+      write(this.from, `From ${this.onPatch(token) ? "" : "the "}${name}. ${how}`)
+    }
     const keys = this.follows() ? "Arrow keys move over the patches, Enter pins one" : "Arrow keys choose a patch"
     this.large.canvas.ariaLabel = at + (data.pairs ? `, from the ${name}` : "")
     const label = this.target === this.large ? `${this.large.canvas.ariaLabel}. ` : "The image. "
