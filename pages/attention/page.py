@@ -210,6 +210,9 @@ def show_attention(
             quantity=view.quantity,
             shares=view.shares,
             before=before,
+            one_tile=lambda row, column, tokens: np.stack(
+                [token_rows(record, view.matrices[row - 1, column - 1], one) for one in tokens]
+            ),
             tile_notes=notes,
             key=legend,
         ),

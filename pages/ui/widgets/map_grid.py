@@ -81,6 +81,8 @@ class TileMaps:
         notes: a text for each frame, which the browser shows with it.
         scale: one of :data:`SCALES`, to override the choice of :func:`scale_controls`.
         top: the end of the shared colour scale; None computes it from these maps. Two grids that are compared share it.
+        one_tile: a function from the row and column of a tile, from 1, and tokens to the maps of this tile,
+            ``(tokens m)``. With it the enlarged map follows the pointer even if the maps of all tiles are too large.
         tile_notes: a note for each tile, row by row; empty for none.
         key: a sentence below the tiles that explains the borders.
     """
@@ -103,6 +105,7 @@ class TileMaps:
     notes: Sequence[str] = ()
     scale: str | None = None
     top: float | None = None
+    one_tile: Callable[[int, int, Sequence[int]], np.ndarray] | None = None
     tile_notes: Sequence[TileNote] = ()
     key: str = ""
 
@@ -141,7 +144,8 @@ def map_grid(tiles: TileMaps, selection: Selection, *, key: str) -> None:
     If a map belongs to a token, picker and enlarged tile are one: the maps follow the pointer over it, without the
     server. A click pins the patch and writes the session state. The maps of all tokens are sent once for each version:
     with its first event the browser reports the version that it has. If they are too large, only those of the chosen
-    token are sent, and the maps follow clicks alone. :func:`scale_controls` set the colours.
+    token and, if the caller can tell them, of the chosen tile are sent: then the tiles follow clicks alone.
+    :func:`scale_controls` set the colours.
 
     Args:
         tiles: what is drawn.
@@ -155,16 +159,20 @@ def map_grid(tiles: TileMaps, selection: Selection, *, key: str) -> None:
     tile_count = len(tiles.row_names) * len(tiles.column_names)
     size = 2 * max(1, len(tiles.frames)) * tokens * tile_count * (tiles.prefix + patches)
     every = size <= MAPS_BYTES_MAX
-    version = tiles.version if every else f"{tiles.version}#{selection.token}"
+    tile = None if every or not pairs or tiles.frames else tiles.one_tile
+    if 2 * tokens * (tiles.prefix + patches) > MAPS_BYTES_MAX:
+        tile = None
+    version = tiles.version
+    if not every:  # what is sent depends on the selection
+        version += f"#{selection.token}" + (f"/{selection.row}/{selection.column}" if tile else "")
     state = st.session_state.setdefault(_BROWSERS, {}).setdefault(key, {"version": None, "seq": 0})
     sent: dict[str, Any] = {}
     if state["version"] != version:
-        values = np.ascontiguousarray(tiles.maps(range(tokens) if every else [selection.token]), dtype=np.float32)
-        half = values.nbytes > EXACT_BYTES_MAX and float(np.abs(values).max()) <= HALF_MAX
-        # In pyarrow's own half precision the browser's library would convert the numbers one by one, which is slow.
-        bits = values.astype(np.float16).view(np.uint16) if half else values
+        values = tiles.maps(range(tokens) if every else [selection.token])
         shown_image = Image.fromarray(fit_square(tiles.image, min(DISPLAY_SIZE, *tiles.image.size)))
-        sent = {"maps": pa.table({"value": bits.ravel()}), "half": half, "image": data_url(shown_image)}
+        sent = {"image": data_url(shown_image), "maps": _table(values)}
+        if tile is not None:
+            sent["tile"] = _table(tile(selection.row, selection.column, range(tokens)))
     _component(
         key=key,
         data=sent
@@ -173,6 +181,7 @@ def map_grid(tiles: TileMaps, selection: Selection, *, key: str) -> None:
             "every": every,
             "first": 0 if every else selection.token,
             "tokens": tokens if every else 1,
+            "oneTile": tile is not None,
             "rows": rows,
             "columns": columns,
             "prefix": tiles.prefix,
@@ -211,6 +220,17 @@ def map_grid(tiles: TileMaps, selection: Selection, *, key: str) -> None:
         },
         on_pick_change=partial(_take_pick, key, selection.keys, list(tiles.frames)),
     )
+
+
+def _table(values: np.ndarray) -> pa.Table:
+    """Return numbers as a table for the browser; many become the bits of half precision, as integers.
+
+    The browser's library would convert half precision one number at a time, which is slow.
+    """
+    values = np.ascontiguousarray(values, dtype=np.float32).ravel()
+    if values.nbytes > EXACT_BYTES_MAX and float(np.abs(values).max()) <= HALF_MAX:
+        return pa.table({"half": values.astype(np.float16).view(np.uint16)})
+    return pa.table({"value": values})
 
 
 def tokens_before(config: TransformerConfig) -> tuple[str, ...]:

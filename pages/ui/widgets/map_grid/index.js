@@ -61,7 +61,8 @@ class MapGrid extends FilmWidget {
   update(component) {
     const { data } = component
     if (data.maps) {
-      this.maps = readMaps(data)
+      this.maps = readNumbers(data.maps)
+      this.tileMaps = data.tile && { row: data.row, column: data.column, numbers: readNumbers(data.tile) }
       this.version = data.version
       this.tops.clear()
       this.preview = null
@@ -88,7 +89,7 @@ class MapGrid extends FilmWidget {
 
   pick(choice) {
     Object.assign(this, choice)
-    if (this.data.every) this.draw()
+    this.draw()
     const { token, row, column, frame, version } = this
     this.tell("pick", { token, row, column, frame, version })
   }
@@ -115,10 +116,13 @@ class MapGrid extends FilmWidget {
     else this.draw()
   }
 
-  // Whether the maps can follow the pointer: they depend on the token, and those of every token are here.
-  follows = () => this.data.every && this.data.pairs
+  // Whether maps can follow the pointer: they depend on the token, and those of every token are here, at least for the
+  // enlarged tile.
+  follows = () => this.data.pairs && (this.data.every || this.followsIn(this.row, this.column))
+  followsIn = (row, column) => this.data.every || (this.tileMaps?.row === row && this.tileMaps.column === column)
 
   shown = () => this.preview ?? this.token
+  shownIn = (row, column) => (this.followsIn(row, column) ? this.shown() : this.token)
 
   point(event, view) {
     const patch = this.patchAt(event)
@@ -142,7 +146,7 @@ class MapGrid extends FilmWidget {
     this.drawSoon()
   }
 
-  // Draw at the next frame, once for all events until then.
+  // Draw once at the next frame, whatever happens until then.
   drawSoon() {
     this.soon ??= requestAnimationFrame(() => {
       this.soon = null
@@ -188,13 +192,16 @@ class MapGrid extends FilmWidget {
     return this.onPatch(token) ? this.patchName(token - 1) : this.data.before[token - 1 - this.data.rows * this.data.columns]
   }
 
-  // What one tile shows for a token: the values of the prefix, then of each patch.
+  // What one tile shows: the values of the prefix, then of each patch.
   values(row, column, frame = this.frame) {
     const { prefix, rows, columns, rowNames, columnNames, first, tokens, pairs } = this.data
     const length = prefix + rows * columns
-    const place = ((frame * tokens + (pairs ? this.shown() - first : 0)) * rowNames.length + row - 1) * columnNames.length + column - 1
-    const start = place * length
-    return { prefix: this.maps.subarray(start, start + prefix), patches: this.maps.subarray(start + prefix, start + length) }
+    const token = this.shownIn(row, column)
+    const ofTile = !this.data.every && token !== first // and then there are no frames
+    const place = ((frame * tokens + (pairs ? token - first : 0)) * rowNames.length + row - 1) * columnNames.length + column - 1
+    const start = (ofTile ? token : place) * length
+    const numbers = ofTile ? this.tileMaps.numbers : this.maps
+    return { prefix: numbers.subarray(start, start + prefix), patches: numbers.subarray(start + prefix, start + length) }
   }
 
   tileName = (row, column) => {
@@ -288,7 +295,7 @@ class MapGrid extends FilmWidget {
 
   // One scale for all tiles and all frames; it ends at the 99th percentile, since one high value would darken the rest.
   sharedTop() {
-    const token = this.shown()
+    const token = this.data.every ? this.shown() : this.token
     if (!this.tops.has(token)) {
       const frames = Math.max(1, this.data.frames.length)
       const shown = this.cells.flatMap(cell => Array.from({ length: frames }, (_, frame) => this.values(cell.row, cell.column, frame).patches))
@@ -300,8 +307,8 @@ class MapGrid extends FilmWidget {
   draw() {
     const { data, row, column } = this
     const token = this.shown()
-    if (!data || !this.image?.complete || !this.root.clientWidth || token < data.first) return
-    if (!data.every && token !== data.first) return // its maps have not arrived yet
+    if (!data || !this.image?.complete || !this.root.clientWidth || (data.every && token < data.first)) return
+    if (!data.every && this.token !== data.first) return // its maps have not arrived yet
     const rows = this.cells.map(cell => this.values(cell.row, cell.column))
     const shared = data.top ?? this.sharedTop()
     const top = patches => (data.perTile ? patches.reduce((most, value) => Math.max(most, Math.abs(value)), 0) : shared)
@@ -310,20 +317,20 @@ class MapGrid extends FilmWidget {
     for (const [name, text] of this.names) write(name, width < SHORT_PIXELS ? short(text) : text)
     this.cells.forEach((cell, index) => {
       const note = this.noteOf(cell.row, cell.column)
-      this.paint(cell.canvas, width, rows[index].patches, top(rows[index].patches))
+      this.paint(cell.canvas, width, rows[index].patches, top(rows[index].patches), this.shownIn(cell.row, cell.column))
       const share = rows[index].prefix.reduce((sum, value) => sum + value, 0)
       const name = [this.tileName(cell.row, cell.column), note.role].filter(Boolean).join(", ")
       cell.share.hidden = !data.prefix || !data.shares || width < 34
       write(cell.share, width > 130 ? `${data.beforeShort} ${percent(share)}` : percent(share))
       cell.role.hidden = !note.role || width < ROLE_PIXELS
       write(cell.role, note.role ?? "")
-      cell.tile.style.setProperty("--border", `${note.border ? 2 + 3 * note.border : 0}px`)
+      cell.tile.style.setProperty("--border", `${note.border ? (2 + 3 * note.border) * Math.min(1, width / SHORT_PIXELS) : 0}px`)
       cell.tile.ariaPressed = String(this.enlarging && cell.row === row && cell.column === column)
       if (!walked) cell.tile.tabIndex = cell.row === row && cell.column === column ? 0 : -1
       cell.tile.ariaLabel = [name, data.prefix && data.shares ? `: ${percent(share)} to ${data.beforeWords}` : "", ...(note.about ?? []).map(one => `. ${one}`)].join("")
     })
     const chosen = rows[(row - 1) * data.columnNames.length + column - 1].patches
-    if (this.enlarging) this.paint(this.large.canvas, this.large.canvas.clientWidth, chosen, top(chosen))
+    if (this.enlarging) this.paint(this.large.canvas, this.large.canvas.clientWidth, chosen, top(chosen), token)
     if (this.target === this.picker) this.paintPicker()
     this.say(token)
     this.legend.bar.style.background = gradient(data.colours, data.signed)
@@ -346,11 +353,12 @@ class MapGrid extends FilmWidget {
     this.key.hidden = !data.key
     if (!data.pairs) write(this.from, `Chosen: ${name}.`)
     else if (!this.follows()) write(this.from, `From the ${name}. The maps change with a click: those of all patches are too large to send at once.`)
-    else if (this.preview !== null) write(this.from, `From ${name}.`)
+    else if (this.preview !== null) write(this.from, `From ${name}${data.every ? "" : ", in this map. A click changes all maps"}.`)
     else if (this.pinned && this.onPatch(token)) write(this.from, `From ${name}, pinned: ${touch ? "tap" : "click"} it again to release it.`)
     else {
       const view = data.quantity.includes("attention") ? "what it attends to" : "its maps"
-      const how = touch ? `Tap a patch to see ${view}.` : `Point at a patch to see ${view}, click to pin it.`
+      const click = data.every ? "click to pin it" : "click it to change the other maps too: those of all patches are too large to send at once"
+      const how = touch ? `Tap a patch to see ${view}.` : `Point at a patch to see ${view}, ${click}.`
       write(this.from, `From ${this.onPatch(token) ? "" : "the "}${name}. ${how}`)
     }
     const keys = this.follows() ? "Arrow keys move over the patches, Enter pins one" : "Arrow keys choose a patch"
@@ -364,25 +372,19 @@ class MapGrid extends FilmWidget {
   }
 
   // Paint the image, and over it each patch in the colour of its value.
-  paint(canvas, width, values, high) {
+  paint(canvas, width, values, high, token) {
     const context = this.blank(canvas, width)
     const { rows, columns, smooth, signed } = this.data
     if (this.stamp.width !== columns || this.stamp.height !== rows || !this.pixels) {
       Object.assign(this.stamp, { width: columns, height: rows })
       this.pixels = new ImageData(columns, rows)
     }
-    const pixels = new Uint32Array(this.pixels.data.buffer)
-    const scale = 255 / (high || 1)
-    for (let patch = 0; patch < values.length; patch++) {
-      const share = Math.min(255, Math.abs(values[patch]) * scale) | 0
-      pixels[patch] = this.colours[signed && values[patch] < 0 ? 256 + share : share]
-    }
+    colourPixels(new Uint32Array(this.pixels.data.buffer), values, { table: this.colours, high, signed })
     this.stamp.getContext("2d").putImageData(this.pixels, 0, 0)
     context.imageSmoothingEnabled = smooth
     context.imageSmoothingQuality = "high"
     context.drawImage(this.stamp, 0, 0, canvas.width, canvas.height)
-    const token = this.shown()
-    if (this.onPatch(token)) this.outlinePatch(canvas, context, token - 1, Math.max(1, canvas.width / 130))
+    if (this.onPatch(token)) outline(context, boxOf(token - 1, canvas, rows, columns), ...[1, 2].map(times => times * Math.max(1, canvas.width / 130)))
     if (canvas === this.target.canvas && this.hovered >= 0 && this.hovered !== token - 1) {
       context.strokeStyle = "rgb(255 255 255 / 0.8)"
       context.lineWidth = devicePixelRatio
@@ -400,7 +402,7 @@ class MapGrid extends FilmWidget {
       context.fillStyle = "rgba(255,255,255,0.45)"
       context.fillRect(...boxOf(this.hovered, canvas, rows, columns))
     }
-    if (this.onPatch(token)) this.outlinePatch(canvas, context, token - 1, 3 * devicePixelRatio)
+    if (this.onPatch(token)) outline(context, boxOf(token - 1, canvas, rows, columns), 3 * devicePixelRatio, 6 * devicePixelRatio)
   }
 
   // Give a canvas its size and the image. The scaled image is kept, since most canvases have the same size.
@@ -419,10 +421,6 @@ class MapGrid extends FilmWidget {
     context.clearRect(0, 0, side, side)
     context.drawImage(this.bases.get(side), 0, 0)
     return context
-  }
-
-  outlinePatch(canvas, context, patch, width) {
-    outline(context, boxOf(patch, canvas, this.data.rows, this.data.columns), width, 2 * width)
   }
 
   showTip(event, row, column) {

@@ -25,9 +25,18 @@ function fromHalves(bits) {
   return values
 }
 
-const readMaps = ({ maps, half }) => {
-  const values = maps.getChildAt(0).toArray()
-  return half ? fromHalves(values) : values
+const readNumbers = table => {
+  const values = table.getChildAt(0).toArray()
+  return table.schema.fields[0].name === "half" ? fromHalves(values) : values
+}
+
+// Write the colours of values into pixels; from `high` on they have the colour at the end of the scale.
+function colourPixels(pixels, values, { table, high, signed }) {
+  const scale = 255 / (high || 1)
+  for (let index = 0; index < values.length; index++) {
+    const share = Math.min(255, Math.abs(values[index]) * scale) | 0
+    pixels[index] = table[signed && values[index] < 0 ? 256 + share : share]
+  }
 }
 
 // The colours of a map as pixels: entry k is the colour of the share k / 255 of the scale, entry 256 + k that of the
