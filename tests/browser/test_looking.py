@@ -53,14 +53,22 @@ def test_every_page_opens_without_an_error_in_python_or_the_browser(trained, pag
         assert not problems, f"{path}: {problems}"
 
 
-def test_contribution_maps_differ_from_attention_maps(trained, page):
+def test_contribution_and_smooth_maps_differ_and_maps_stay_smooth_on_another_page(trained, page):
     open_view(page, "attention")
     tiles = page.locator(".attention .tile canvas")
     expect(tiles).to_have_count(4)
     before = [pixels(tile) for tile in tiles.all()]
     page.get_by_role("radio", name="Contribution").or_(page.get_by_role("button", name="Contribution")).first.click()
     expect(page.locator(".attention h4", has_text="What every head copies")).to_be_visible()
-    assert all(old != new for old, new in zip(before, (pixels(tile) for tile in tiles.all()), strict=True))
+    blocky = [pixels(tile) for tile in tiles.all()]
+    assert all(old != new for old, new in zip(before, blocky, strict=True))
+    drawn = page.locator(".attention").get_attribute("data-drawn")
+    page.get_by_role("radio", name="smooth").or_(page.get_by_role("button", name="smooth")).first.click()
+    page.wait_for_url(re.compile("display=smooth"))
+    expect(page.locator(".attention")).not_to_have_attribute("data-drawn", drawn)
+    assert all(old != new for old, new in zip(blocky, (pixels(tile) for tile in tiles.all()), strict=True))
+    page.get_by_test_id("stSidebarNav").get_by_role("link", name="Time-lapse").click()
+    page.wait_for_url(re.compile("timelapse.*display=smooth"))
 
 
 def test_the_maps_follow_the_pointer_without_the_server_and_a_click_pins_them_with_one_message(trained, page):
@@ -98,22 +106,6 @@ def test_the_maps_follow_the_pointer_without_the_server_and_a_click_pins_them_wi
     click_patch(page, 0, 0.9, 0.1)
     expect(grid).to_have_attribute("data-pinned", "")
     page.wait_for_url(re.compile(r"^(?!.*token=)"))
-
-
-def test_smooth_maps_stay_smooth_on_another_page(trained, page):
-    open_view(page, "attention")
-    tile = page.locator(".attention .tile canvas").first
-    blocky = pixels(tile)
-    switch = page.get_by_role("radio", name="smooth").or_(page.get_by_role("button", name="smooth"))
-    switch.first.click()
-    page.wait_for_url(re.compile("display=smooth"))
-    page.wait_for_function(
-        "old => document.querySelector('[data-testid=stBidiComponentIsolated]')"
-        ".shadowRoot.querySelector('.tile canvas').toDataURL() !== old",
-        arg=blocky,
-    )
-    page.get_by_test_id("stSidebarNav").get_by_role("link", name="Time-lapse").click()
-    page.wait_for_url(re.compile("timelapse.*display=smooth"))
 
 
 def test_a_click_on_either_side_moves_the_patch_of_both(trained, page):

@@ -24,6 +24,9 @@ MAPS_BYTES_MAX = 4_000_000
 EXACT_BYTES_MAX = 1_000_000
 """Larger maps are sent in half precision, which is right to 0.05 %: more digits are shown nowhere."""
 
+TILE_BYTES_MAX = 1_000_000
+"""The maps of all tokens of one tile are sent up to this size, since they are sent again with every click."""
+
 HALF_MAX = 60_000.0
 """The largest number that is sent in half precision, which ends at 65,504."""
 
@@ -160,7 +163,7 @@ def map_grid(tiles: TileMaps, selection: Selection, *, key: str) -> None:
     size = 2 * max(1, len(tiles.frames)) * tokens * tile_count * (tiles.prefix + patches)
     every = size <= MAPS_BYTES_MAX
     tile = None if every or not pairs or tiles.frames else tiles.one_tile
-    if 2 * tokens * (tiles.prefix + patches) > MAPS_BYTES_MAX:
+    if 2 * tokens * (tiles.prefix + patches) > TILE_BYTES_MAX:
         tile = None
     version = tiles.version
     if not every:  # what is sent depends on the selection
