@@ -29,6 +29,9 @@ if TYPE_CHECKING:  # torch comes with the first model
 OBJECT_TIMES = 2.0
 """A head is labelled with its attention on the object if it is at least this many times that of a uniform map."""
 
+OBJECT = "object"
+"""The label of a head with much attention on the object, before the share."""
+
 STEPS = {
     (0, 0): "own patch",
     (0, -1): "previous patch",
@@ -47,8 +50,8 @@ NAME_HELP = (
 )
 
 
-def head_notes(run: Run, config: TransformerConfig) -> tuple[list[TileNote], str]:
-    """Return a note for every head, row by row, and a sentence that explains the borders; empty if nothing is known.
+def head_notes(run: Run, config: TransformerConfig) -> tuple[list[TileNote], list[str]]:
+    """Return a note for every head, row by row, and sentences that explain the notes; empty if nothing is known.
 
     Labels come from the portraits of the heads, if they were measured for these weights, and from the share of the
     attention on the object; borders from the accuracy that is lost without a head. The last two are stored with the
@@ -56,10 +59,10 @@ def head_notes(run: Run, config: TransformerConfig) -> tuple[list[TileNote], str
     """
     dependence, portraits = known_dependence(run), _known_portraits(run)
     if dependence is None and portraits is None:
-        return [], ""
+        return [], []
     heads = [(layer, head) for layer in range(config.depth) for head in range(config.num_heads)]
     notes = [_note(dependence, portraits, at, summary_name(config)) for at in heads]
-    return notes, "" if dependence is None else _key(dependence)
+    return notes, _key(dependence, portraits, notes, summary_name(config))
 
 
 def offer_names(run: Run) -> None:
@@ -103,7 +106,7 @@ def _note(dependence: Dependence | None, portraits: "Portraits | None", at: tupl
                 f"covers {dependence.object_area:.0%} of an image (mean of {dependence.images:,} images)."
             )
             if name not in CLEAR and head.inside >= OBJECT_TIMES * dependence.object_area:
-                role = f"object {head.inside:.0%}"
+                role = f"{OBJECT} {head.inside:.0%}"
         about.append(_cost(head, dependence.images))
         if head.low > 0:
             border = head.lost / max(one.lost for layer in dependence.layers for one in layer)
@@ -153,14 +156,23 @@ def _cost(head: HeadDependence, images: int) -> str:
     return f"Without this head alone the accuracy {fall} (95% interval of the fall {interval}, {images:,} images)."
 
 
-def _key(dependence: Dependence) -> str:
-    """Return what a border means."""
-    if not dependence.needed_heads:
-        return (
-            "No head has a border: without any single one the accuracy does not fall measurably "
-            f"({dependence.images:,} images)."
+def _key(
+    dependence: Dependence | None, portraits: "Portraits | None", notes: list[TileNote], summary: str
+) -> list[str]:
+    """Return what the labels and the borders mean."""
+    found = []
+    shown = next((note.role for note in notes if note.role.startswith(OBJECT)), None)
+    if dependence is not None and shown is not None:
+        found.append(
+            f"{shown}: the share of the {summary}'s attention that lies on the object (mean of {dependence.images:,} "
+            "images)."
         )
-    return (
-        "Orange border: without this head alone the accuracy falls; the thicker, the more "
-        f"({dependence.images:,} images, 95% interval of the fall above 0)."
-    )
+    if portraits is not None:
+        found.append(f"Other labels: what patches attend to in {len(portraits.images):,} images, as on Heads.")
+    if dependence is not None and not dependence.needed_heads:
+        found.append("No head has a border: without any single one the accuracy does not fall measurably.")
+    elif dependence is not None:
+        found.append(
+            "Orange border: without this head alone the accuracy falls (95% interval above 0); the thicker, the more."
+        )
+    return found

@@ -195,7 +195,7 @@ def show_attention(
                 else view_pickers.pick_head(columns)
             )
     row_names = [f"Layer {number}" for number in range(1, depth + 1)]
-    notes, legend = ([], "") if fused else head_notes.head_notes(run, config)
+    notes, legend = ([], []) if fused else head_notes.head_notes(run, config)
     map_grid(
         TileMaps(
             maps=lambda tokens: np.stack([token_rows(record, view.matrices, one) for one in tokens])[None],

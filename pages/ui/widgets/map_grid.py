@@ -87,7 +87,7 @@ class TileMaps:
         one_tile: a function from the row and column of a tile, from 1, and tokens to the maps of this tile,
             ``(tokens m)``. With it the enlarged map follows the pointer even if the maps of all tiles are too large.
         tile_notes: a note for each tile, row by row; empty for none.
-        key: a sentence below the tiles that explains the borders.
+        key: sentences below the tiles that explain the notes on them.
     """
 
     maps: Callable[[Sequence[int]], np.ndarray]
@@ -110,7 +110,7 @@ class TileMaps:
     top: float | None = None
     one_tile: Callable[[int, int, Sequence[int]], np.ndarray] | None = None
     tile_notes: Sequence[TileNote] = ()
-    key: str = ""
+    key: Sequence[str] = ()
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -218,7 +218,7 @@ def map_grid(tiles: TileMaps, selection: Selection, *, key: str) -> None:
                 {"role": note.role, "border": note.border, "about": list(note.about)} for note in tiles.tile_notes
             ],
             "borderColour": PALETTE["vermilion"],
-            "key": tiles.key,
+            "key": list(tiles.key),
             "seq": state["seq"],
         },
         on_pick_change=partial(_take_pick, key, selection.keys, list(tiles.frames)),

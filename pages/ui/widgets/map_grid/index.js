@@ -349,8 +349,9 @@ class MapGrid extends FilmWidget {
     const touch = matchMedia("(hover: none)").matches
     write(this.title, data.title)
     write(this.large.title, [at, this.noteOf(row, column).role].filter(Boolean).join(": "))
-    write(this.key, data.key)
-    this.key.hidden = !data.key
+    const corner = data.prefix && data.shares && !this.cells[0].share.hidden
+    write(this.key, [...(corner ? [`Number in the corner: the share of ${data.beforeWords}.`] : []), ...data.key].join("\n"))
+    this.key.hidden = !this.key.textContent
     if (!data.pairs) write(this.from, `Chosen: ${name}.`)
     else if (!this.follows()) write(this.from, `From the ${name}. The maps change with a click: those of all patches are too large to send at once.`)
     else if (this.preview !== null) write(this.from, `From ${name}${data.every ? "" : ", in this map. A click changes all maps"}.`)
