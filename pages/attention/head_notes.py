@@ -164,15 +164,12 @@ def _key(
     shown = next((note.role for note in notes if note.role.startswith(OBJECT)), None)
     if dependence is not None and shown is not None:
         found.append(
-            f"{shown}: the share of the {summary}'s attention that lies on the object (mean of {dependence.images:,} "
-            "images)."
+            f"{shown}: share of the {summary}'s attention on the object, mean of {dependence.images:,} images."
         )
     if portraits is not None:
         found.append(f"Other labels: what patches attend to in {len(portraits.images):,} images, as on Heads.")
     if dependence is not None and not dependence.needed_heads:
-        found.append("No head has a border: without any single one the accuracy does not fall measurably.")
+        found.append("No head has a border: the accuracy does not fall measurably without any single one.")
     elif dependence is not None:
-        found.append(
-            "Orange border: without this head alone the accuracy falls (95% interval above 0); the thicker, the more."
-        )
+        found.append("Orange border: the accuracy falls without this head (95% interval above 0). Thicker: more.")
     return found

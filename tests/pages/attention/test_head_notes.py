@@ -85,8 +85,10 @@ def test_borders_mark_only_heads_whose_loss_exceeds_its_interval(trained):
     assert [note["role"] for note in data["tileNotes"]] == ["object 80%", "object 50%", "", "object 50%"]
     assert "falls by 2.0 points (95% interval of the fall 1.0 to 3.0, 500 images)" in data["tileNotes"][0]["about"][1]
     assert "does not fall measurably" in data["tileNotes"][1]["about"][1]
-    assert data["key"][0].startswith("object 80%: the share of the class token's attention that lies on the object")
-    assert data["key"][1].startswith("Orange border: without this head alone the accuracy falls")
+    assert data["key"][0].startswith(
+        "object 80%: share of the class token's attention on the object, mean of 500 images"
+    )
+    assert data["key"][1].startswith("Orange border: the accuracy falls without this head")
     write_dependence(run.path, figures.model_copy(update={"layers": ((unsure, unsure), (unsure, unsure))}))
     data = sent(open_page("attention"))
     assert {note["border"] for note in data["tileNotes"]} == {0}

@@ -437,7 +437,8 @@ class MapGrid extends FilmWidget {
     const frame = this.root.getBoundingClientRect()
     const left = event.clientX - frame.left + 14
     this.tip.style.left = `${Math.max(0, left + this.tip.offsetWidth > frame.width ? left - this.tip.offsetWidth - 28 : left)}px`
-    this.tip.style.top = `${event.clientY - frame.top + 14}px`
+    const below = event.clientY + this.tip.offsetHeight + 14 < innerHeight
+    this.tip.style.top = `${event.clientY - frame.top + (below ? 14 : -14 - this.tip.offsetHeight)}px`
   }
 
   remove() {
