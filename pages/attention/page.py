@@ -50,9 +50,8 @@ shares of the patches.
 
 **Point, pin, read.** While no patch is pinned, the maps follow the pointer, and without it they are those of the
 {summary}. A click pins a patch; then the pointer reads the values of its map. A second click releases it. With the
-keyboard, arrow keys move over the patches, Enter pins one, Escape goes back. Blocky maps show each patch in the colour
-of its value. Smooth maps interpolate the colours; the network has no finer values, and the values on hover stay those
-of a patch.
+keyboard, arrow keys move over the patches, Enter pins one, Escape goes back. *Smooth* interpolates the colours; the
+network has no finer values, and a number on hover is always that of a whole patch.
 
 **What to look for.** In early layers, heads often attend to neighbours, to a fixed offset or to everything evenly. In
 later layers, many heads attend to all patches of the object that you click on, and the summary token attends to the

@@ -63,12 +63,12 @@ def test_contribution_and_smooth_maps_differ_and_maps_stay_smooth_on_another_pag
     blocky = [pixels(tile) for tile in tiles.all()]
     assert all(old != new for old, new in zip(before, blocky, strict=True))
     drawn = page.locator(".attention").get_attribute("data-drawn")
-    page.get_by_role("radio", name="smooth").or_(page.get_by_role("button", name="smooth")).first.click()
-    page.wait_for_url(re.compile("display=smooth"))
+    page.locator(".st-key-smooth label").click()
+    page.wait_for_url(re.compile("smooth=true"))
     expect(page.locator(".attention")).not_to_have_attribute("data-drawn", drawn)
     assert all(old != new for old, new in zip(blocky, (pixels(tile) for tile in tiles.all()), strict=True))
     page.get_by_test_id("stSidebarNav").get_by_role("link", name="Time-lapse").click()
-    page.wait_for_url(re.compile("timelapse.*display=smooth"))
+    page.wait_for_url(re.compile("timelapse.*smooth=true"))
 
 
 def test_the_maps_follow_the_pointer_without_the_server_and_a_click_pins_them_with_one_message(trained, page):

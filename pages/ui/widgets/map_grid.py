@@ -35,9 +35,6 @@ DISPLAY_SIZE = 256
 
 SCALES = ("shared", "per tile")
 
-DISPLAYS = ("blocky", "smooth")
-"""How patches are drawn: each as a square of one colour, or with interpolated colours between their centres."""
-
 _BROWSERS = "grid_browsers"
 _component = register_widget("map_grid")
 
@@ -269,24 +266,19 @@ def scale_controls() -> None:
 
 def smooth_control() -> None:
     """Show the switch between blocky and smooth maps, which all pages share; place this in a row."""
-    st.segmented_control(
-        "Maps",
-        DISPLAYS,
-        default=DISPLAYS[0],
-        required=True,
-        key="display",
+    st.toggle(
+        "Smooth",
+        key="smooth",
         bind="query-params",
         persist_state="session",
-        label_visibility="collapsed",
-        wrap=False,
-        help="Blocky: each patch has the colour of its own value. Smooth: the colours between the centres of the "
-        "patches are interpolated; the network has no finer values. The values on hover are always those of a patch.",
+        help="Interpolate the colours between the centres of the patches, instead of drawing each patch as a square. "
+        "The network has no finer values: on hover, a number is always that of a whole patch.",
     )
 
 
 def is_smooth() -> bool:
     """Return whether the visitor chose smooth maps."""
-    return st.session_state.get("display") == DISPLAYS[1]
+    return bool(st.session_state.get("smooth"))
 
 
 def forget_browsers() -> None:

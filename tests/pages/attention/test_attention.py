@@ -65,13 +65,13 @@ def test_a_link_reproduces_the_view(several):
         head="2",
         scale="per tile",
         opacity="40",
-        display="smooth",
+        smooth="true",
     )
     assert app.selectbox(key="run").value == "tiny-deep"
     assert app.selectbox(key="image").value == "val-7"
     assert state(app) == (5, 3, 2)
     assert app.slider(key="opacity").value == 40
-    assert [control.value for control in app.get("segmented_control")] == ["Attention", "smooth", "per tile"]
+    assert [control.value for control in app.get("segmented_control")] == ["Attention", "per tile"]
     assert (sent(app)["smooth"], sent(app)["perTile"], sent(app)["opacity"]) == (True, True, 0.4)
     assert "Layer 3, head 2: every token to every token" in texts(app)
 
