@@ -133,7 +133,7 @@ def describe_role(portraits: "Portraits", at: tuple[int, int]) -> tuple[str, str
             if portraits.offset_share[at] >= portraits.key_share[at]:
                 step = portraits.offset(*at)
                 to = "the patch itself" if step == (0, 0) else f"the patch {step_words(*step)}"
-                label, share = STEPS.get(tuple(step), "fixed step"), portraits.offset_share[at]
+                label, share = STEPS.get((step.rows, step.columns), "fixed step"), portraits.offset_share[at]
             else:
                 key, (rows, columns) = int(portraits.key[at]), portraits.grid
                 corner = key in (0, columns - 1, (rows - 1) * columns, rows * columns - 1)
