@@ -65,6 +65,23 @@ def head_notes(run: Run, config: TransformerConfig) -> tuple[list[TileNote], lis
     return notes, _key(dependence, portraits, notes, summary_name(config))
 
 
+def first_head(run: Run) -> tuple[int, int]:
+    """Return the layer and head, from 1, that are shown until one is chosen.
+
+    It is the head with the largest share of its attention on the object, if that was measured, otherwise the first one:
+    its map is the easiest to read.
+    """
+    dependence = known_dependence(run)
+    if dependence is None or dependence.best_inside is None:
+        return 1, 1
+    shares = {
+        (layer, head): one.inside or 0.0
+        for layer, heads in enumerate(dependence.layers, start=1)
+        for head, one in enumerate(heads, start=1)
+    }
+    return max(shares, key=lambda at: shares[at])
+
+
 def offer_names(run: Run) -> None:
     """Show a button that measures the portraits of the heads, then the progress; nothing once they are measured."""
     from vit.explain.heads.portraits import require_attention_rows

@@ -66,7 +66,7 @@ their outputs.
 **Labels and borders.** They are measured over many images, not in this one. "object 70%" means that 70 % of the
 summary token's attention to patches lies on the object. Other labels are the names from the page Heads; hover over a
 tile for the figures behind them. A border marks a head without which the accuracy falls, when this head alone outputs
-zeros.
+zeros. The page opens with the head that has most of its attention on the object, if that was measured.
 
 **Colours.** Shared: all tiles use one scale. It ends at the 99th percentile of the values, because a single strong link
 would leave the rest dark. Per tile: each tile has its own scale. This shows shapes, but amounts cannot be compared
@@ -187,11 +187,12 @@ def show_attention(
         scale_controls()
         with view_pickers.advanced():
             token = view_pickers.pick_token(record.grid, zero=SUMMARIES[record.pool], others=before)
-            layer = view_pickers.pick_layer(depth)
+            first_layer, first_head = (1, 1) if fused else head_notes.first_head(run)
+            layer = view_pickers.pick_layer(depth, default=first_layer)
             head = (
                 view_pickers.pick_number("Fusion", 1, columns, key=key, help="1 mean, 2 max, 3 min.")
                 if fused
-                else view_pickers.pick_head(columns)
+                else view_pickers.pick_head(columns, default=first_head)
             )
     row_names = [f"Layer {number}" for number in range(1, depth + 1)]
     notes, legend = ([], []) if fused else head_notes.head_notes(run, config)

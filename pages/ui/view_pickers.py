@@ -62,9 +62,14 @@ def pick_layer(depth: int, *, default: int = 1, embedding: bool = False) -> int:
     return pick_number("Layer", 1, depth, default, key="layer", help=term("block"))
 
 
-def pick_head(heads: int) -> int:
-    """Return the head, ``?head=``; a click on a tile sets it too."""
-    return pick_number("Head", 1, heads, key="head", help=term("head"))
+def pick_head(heads: int, *, default: int = 1) -> int:
+    """Return the head, ``?head=``; a click on a tile sets it too.
+
+    Args:
+        heads: the number of heads of a layer.
+        default: the head before one is chosen.
+    """
+    return pick_number("Head", 1, heads, default, key="head", help=term("head"))
 
 
 def pick_token_layer_head(

@@ -96,6 +96,16 @@ def test_borders_mark_only_heads_whose_loss_exceeds_its_interval(trained):
     assert not sent(open_page("attention", show="Mean, max, min"))["tileNotes"]
 
 
+def test_the_page_opens_with_the_head_that_looks_at_the_object_most_unless_a_link_names_one(trained):
+    heads = [HeadDependence(lost=0, error=0, low=0, high=0, inside=share) for share in (0.1, 0.2, 0.3, 0.8)]
+    layers = (tuple(heads[:2]), tuple(heads[2:]))
+    write_dependence(get_run("tiny").path, measured(object_area=0.25).model_copy(update={"layers": layers}))
+    data = sent(open_page("attention"))
+    assert (data["row"], data["column"]) == (2, 2)
+    data = sent(open_page("attention", layer="1", head="1"))
+    assert (data["row"], data["column"]) == (1, 1)
+
+
 def test_heads_are_named_after_a_click(trained):
     app = open_page("attention")
     assert not sent(app)["tileNotes"]
