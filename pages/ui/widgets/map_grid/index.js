@@ -99,7 +99,7 @@ class MapGrid extends FilmWidget {
     this.tip.hidden = true
     if (this.pinned && token === this.token) {
       this.release()
-      if (this.follows()) this.preview = token // it is still below the pointer
+      if (this.follows() && matchMedia("(hover: hover)").matches) this.preview = token // still below the pointer
       this.draw()
     } else {
       this.pinned = true
