@@ -12,17 +12,17 @@ def register_widget(name: str, *, html: str | None = None) -> Any:
     """Return the Streamlit component whose ``index.js`` and ``style.css`` are in the folder ``name``.
 
     Streamlit runs the code of a component as one module that cannot import other files, so ``shared.js`` and the other
-    files of the folder are put in front of ``index.js``.
+    scripts of the folder are put in front of ``index.js``.
 
     Args:
         name: the folder, and the component's name.
         html: elements that are there before the code runs.
     """
     folder = _FOLDER / name
-    parts = [_FOLDER / "shared.js", *sorted(folder.glob("*.js"), key=lambda part: (part.name == "index.js", part.name))]
+    others = sorted(path for path in folder.glob("*.js") if path.name != "index.js")
     return st.components.v2.component(
         name,
         html=html,
         css=(folder / "style.css").read_text(),
-        js="\n".join(part.read_text() for part in parts),
+        js="\n".join(path.read_text() for path in (_FOLDER / "shared.js", *others, folder / "index.js")),
     )
