@@ -280,7 +280,7 @@ st.title("Attention", anchor=False)
 intro = st.empty()
 choices = st.container(horizontal=True, vertical_alignment="bottom")
 with choices:
-    run = run_picker.pick_run(width=240)
+    run = run_picker.pick_run(width=200)
 if run is None:
     intro.caption(INTRO)
     st.stop()
