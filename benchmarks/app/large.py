@@ -68,7 +68,7 @@ def click(page: Page, clicks: int) -> np.ndarray:
         box = page.locator(".picker canvas").bounding_box()
         start = time.perf_counter()
         page.mouse.click(box["x"] + (column + 0.5) / 14 * box["width"], box["y"] + (row + 0.5) / 14 * box["height"])
-        page.wait_for_selector(f'.attention[data-token="{token}"]', state="attached")
+        page.wait_for_selector(f'.attention[data-pinned="{token}"]', state="attached")
         times.append(1000 * (time.perf_counter() - start))
         page.wait_for_timeout(500)
     return np.array(times[2:])

@@ -1,7 +1,7 @@
 """Measure the waiting times of the app in a headless Chromium: 50th and 95th percentile, and the goals.
 
-    python -m benchmarks.app.latency [--only first pages links slider patch changes maps training] [--times 40]
-                                 [--rounds 10] [--starts 5] [--json]
+    python -m benchmarks.app.latency [--only first pages links slider hover patch changes maps training]
+                                 [--times 40] [--rounds 10] [--starts 5] [--json]
 
 It uses a temporary folder of runs with a copy of the included run. The figures of the README were measured on a machine
 without other work.
@@ -12,8 +12,10 @@ without other work.
   headings and figures are drawn and its script has ended.
 - *links*: the same from a link that opens a new session with the server.
 - *slider*: a key on the slider of heads or depth on the Train page until the new estimate, command and name.
+- *hover*: the pointer moves to another patch on the Attention page: how long the browser works on the new maps of all
+  heads, and from the move until they are painted. Also the first patch that is pointed at and clicked after loading.
 - *patch*: a click on a patch or on another head's tile on the Attention page until the new maps in every tile; also
-  until the fields show the server's answer, which the maps do not wait for.
+  until the address has the server's answer, which the maps do not wait for.
 - *changes*: another method or class on Relevance, another patch in the logit lens, switching a head off or on.
 - *maps*: the server's computations for one image, without a browser: the maps of a token, of an image, contributions.
 - *training*: from Start on the unchanged Train page until the first point of the curve; from Stop until the answer.
@@ -44,7 +46,10 @@ from vit.paths import data_dir
 from vit.support import hardware
 
 FIRST_GOAL, PAGE_GOAL, SLIDER_GOAL, CLICK_GOAL = 8000.0, 1000.0, 200.0, 300.0
+HOVER_GOAL, PATCH_GOAL, FIRST_PATCH_GOAL = 16.0, 200.0, 500.0
 """Goals of the medians in milliseconds, on two CPU cores."""
+CHOSEN = "['pinned', 'layer', 'head'].map(name => stopwatch.find('.attention')[0].dataset[name]).join()"
+"""What a click on the maps has chosen: the pinned patch, layer and head."""
 LOOK = 0.5
 """Pause between two clicks in seconds."""
 WARM_SECONDS = 8.0
@@ -196,8 +201,6 @@ def patch(page: Page, options: argparse.Namespace) -> Rows:
     """Measure alternate clicks on patches and tiles of the Attention page."""
     page.goto(f"{origin(page)}/attention?run={runs.SHIPPED_RUN}&image=val-0")
     settle(page)
-    chosen = "['token', 'layer', 'head'].map(name => stopwatch.find('.attention')[0].dataset[name]).join()"
-    fields = "['token', 'layer', 'head'].map(name => document.querySelector(`.st-key-${name} input`).value).join()"
     side = runs.get_run(runs.SHIPPED_RUN).config.model.grid
     random = np.random.default_rng(0)
     places, tiles, picker = (
@@ -213,10 +216,35 @@ def patch(page: Page, options: argparse.Namespace) -> Rows:
         else:
             row, column = divmod(int(places[index % len(places)]), side)
             act = partial(click_at, page, picker.bounding_box(), (column + 0.5) / side, (row + 0.5) / side)
-        found.append(timed(page, act, {"drawn": chosen, "settled": f"{fields} === {chosen} ? {chosen} : null"}))
+        found.append(timed(page, act, {"drawn": CHOSEN, "settled": "location.search"}))
         page.wait_for_timeout(1000 * LOOK)
-    yield Row("click on a patch or tile until the new maps", tuple(one["drawn"] for one in found[3:]), CLICK_GOAL)
-    yield Row("... until the server's answer in the fields", tuple(one["settled"] for one in found[3:]))
+    yield Row("click on a patch or tile until the new maps", tuple(one["drawn"] for one in found[3:]), PATCH_GOAL)
+    yield Row("... until the server's answer in the address", tuple(one["settled"] for one in found[3:]))
+
+
+def hover(page: Page, options: argparse.Namespace) -> Rows:
+    """Measure the pointer over the patches of the Attention page, and the first click after loading."""
+    path = f"{origin(page)}/attention?run={runs.SHIPPED_RUN}&image=val-0"
+    side = runs.get_run(runs.SHIPPED_RUN).config.model.grid
+    random, first = np.random.default_rng(0), []
+    for _ in range(options.starts):
+        page.goto(path)
+        page.wait_for_function("() => window.stopwatch && stopwatch.find('.attention[data-drawn]').length")
+        across, down = (random.integers(side, size=2) + 0.5) / side
+        act = partial(click_at, page, page.locator(".picker canvas").bounding_box(), across, down)
+        first.append(timed(page, act, {"drawn": CHOSEN})["drawn"])
+    yield Row("first click on a patch after loading", tuple(first), FIRST_PATCH_GOAL)
+    page.goto(path)
+    settle(page)
+    box = page.locator(".picker canvas").bounding_box()
+    page.evaluate("() => (stopwatch.moves = [])")
+    for patch in random.choice(side * side, size=options.times * 2, replace=False):
+        row, column = divmod(int(patch), side)
+        page.mouse.move(box["x"] + (column + 0.5) / side * box["width"], box["y"] + (row + 0.5) / side * box["height"])
+        page.wait_for_timeout(50)
+    work, painted = zip(*page.evaluate("() => stopwatch.moves"), strict=True)
+    yield Row("pointer over another patch: work of the browser", work, HOVER_GOAL)
+    yield Row("... from the move until the maps are painted", painted)
 
 
 def click_at(page: Page, box: dict[str, float], across: float, down: float) -> None:
@@ -298,7 +326,7 @@ def maps(options: argparse.Namespace) -> Rows:
 # Main program
 
 
-WARM = {"pages": pages, "links": reloads, "slider": slider, "patch": patch, "changes": changes}
+WARM = {"pages": pages, "links": reloads, "slider": slider, "hover": hover, "patch": patch, "changes": changes}
 ALONE = {"first": first, "training": training}  # training last, because its runs appear in the lists
 
 

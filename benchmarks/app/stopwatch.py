@@ -64,7 +64,23 @@ _SCRIPT = """window.stopwatch = {
   },
 }
 for (const kind of ["pointerdown", "keydown"])
-  document.addEventListener(kind, () => window.stopwatch.press?.(performance.now()), true)"""
+  document.addEventListener(kind, () => window.stopwatch.press?.(performance.now()), true)
+// The time that the page works on a frame after the pointer has moved, from the frame's start until it is painted, and
+// how long the frame came after the event. Asked for with `stopwatch.moves = []`.
+document.addEventListener("pointermove", () => {
+  if (!window.stopwatch.moves || window.stopwatch.moving) return
+  const moved = window.stopwatch.moving = performance.now()
+  requestAnimationFrame(() => {
+    const begun = performance.now()
+    const channel = new MessageChannel() // its message comes right after the frame
+    channel.port1.onmessage = () => {
+      const now = performance.now()
+      window.stopwatch.moves.push([now - begun, now - moved])
+      window.stopwatch.moving = null
+    }
+    channel.port2.postMessage(null)
+  })
+}, true)"""
 
 Watches = Mapping[str, str | tuple[str, str]]
 """Watches by name: an expression, or an expression and its wanted value."""

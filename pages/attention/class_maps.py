@@ -13,6 +13,7 @@ from pages.ui.run_doubts import show_run_doubts
 from pages.ui.run_picker import say_missing_run
 from pages.ui.text import plain
 from pages.ui.view_pickers import pick_class
+from pages.ui.widgets.map_grid import is_smooth, smooth_control
 from pages.ui.wording import term
 from vit.classes import class_names_of
 from vit.errors import UserError
@@ -120,7 +121,7 @@ def show_map(run: Run, image: Image.Image, label: str) -> None:
     rows, columns = found.heat.shape
     said = METHODS[found.method].format(label=plain(label), rows=rows, columns=columns, caveat=found.caveat)
     st.image(
-        overlays.overlay(view, found.heat, top=float(found.heat.max()), side=LARGE),
+        overlays.overlay(view, found.heat, top=float(found.heat.max()), side=LARGE, smooth=is_smooth()),
         width="stretch",
         alt=f"Map of {run.name} for {label} over the image",
     )
@@ -155,6 +156,7 @@ def show_block_maps(run: Run, picked: PickedImage) -> None:
     with st.container(horizontal=True, vertical_alignment="bottom"):
         label = pick_class(names, names[int(probabilities.argmax())])
         other = choose_other_kind(run)
+        smooth_control()
     show_maps([run, *([other] if other else [])], picked, label, view)
     st.subheader("Every block", anchor=False, help=term("Grad-CAM"))
     st.caption(
@@ -166,7 +168,7 @@ def show_block_maps(run: Run, picked: PickedImage) -> None:
         for number, heat in enumerate(maps, start=1):
             with st.container():
                 st.image(
-                    overlays.overlay(view, heat, top=float(heat.max()), side=SMALL),
+                    overlays.overlay(view, heat, top=float(heat.max()), side=SMALL, smooth=is_smooth()),
                     width="stretch",
                     alt=f"Grad-CAM of block {number}",
                 )

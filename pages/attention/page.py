@@ -5,7 +5,7 @@ from typing import NamedTuple
 import numpy as np
 import streamlit as st
 
-from pages.attention import class_maps
+from pages.attention import class_maps, head_notes
 from pages.ui import answer, cached_models, downloads, image_picker, run_picker, text, view_pickers
 from pages.ui.dependence import note_low_dependence
 from pages.ui.run_doubts import show_run_doubts
@@ -13,6 +13,7 @@ from pages.ui.widgets.map_grid import (
     Selection,
     TileMaps,
     forget_browsers,
+    is_smooth,
     map_grid,
     scale_controls,
     tokens_before,
@@ -32,8 +33,8 @@ VIEWS = ("Attention", "Contribution", "Mean, max, min")
 FUSIONS = ("Mean over heads", "Max over heads", "Min over heads")
 
 INTRO = (
-    "Each tile is one head of one layer. The brighter a patch, the more attention the chosen token pays to it. Click a "
-    "patch in the image to choose another token, or a tile to enlarge its head."
+    "Point at a patch to see what it attends to in every head: the brighter, the more attention. Click a tile to "
+    "enlarge its head."
 )
 INTRO_CNN = (
     "This network is convolutional and has no attention. Grad-CAM shows where it looks: the brighter a place, the more "
@@ -47,6 +48,11 @@ every token attend to all tokens and copy information from them. A tile shows fo
 its attention. The shares sum to 100 %: the number on the tile is the share of the class token, the colours are the
 shares of the patches.
 
+**Point, pin, read.** While no patch is pinned, the maps follow the pointer, and without it they are those of the
+{summary}. A click pins a patch; then the pointer reads the values of its map. A second click releases it. With the
+keyboard, arrow keys move over the patches, Enter pins one, Escape goes back. *Smooth* interpolates the colours; the
+network has no finer values, and a number on hover is always that of a whole patch.
+
 **What to look for.** In early layers, heads often attend to neighbours, to a fixed offset or to everything evenly. In
 later layers, many heads attend to all patches of the object that you click on, and the summary token attends to the
 parts that decide the answer. Some heads put nearly all attention on one or two patches or on the class token. This is
@@ -56,6 +62,11 @@ often how a head does nothing. On hover, "1.0 × even" means as much as with eve
 patch can get attention and change nothing. From the second layer on, a patch's token also holds information from other
 patches, so a bright patch need not be about its own pixels alone. Each head is one of many, and later layers weigh
 their outputs.
+
+**Labels and borders.** They are measured over many images, not in this one. "object 70%" means that 70 % of the
+summary token's attention to patches lies on the object. Other labels are the names from the page Heads; hover over a
+tile for the figures behind them. A border marks a head without which the accuracy falls, when this head alone outputs
+zeros. The page opens with the head that has most of its attention on the object, if that was measured.
 
 **Colours.** Shared: all tiles use one scale. It ends at the 99th percentile of the values, because a single strong link
 would leave the rest dark. Per tile: each tile has its own scale. This shows shapes, but amounts cannot be compared
@@ -150,9 +161,18 @@ def show_attention(
         st.caption(REGISTERS.format(before=words_before(before)), help=term("class token", "register"))
     if record.caveat:
         st.warning(record.caveat, icon=":material/info:")
-    show = st.segmented_control(
-        "Show", VIEWS, default=VIEWS[0], required=True, key="show", bind="query-params", label_visibility="collapsed"
-    )
+    controls = st.container(horizontal=True, vertical_alignment="center")
+    with controls:
+        show = st.segmented_control(
+            "Show",
+            VIEWS,
+            default=VIEWS[0],
+            required=True,
+            key="show",
+            bind="query-params",
+            label_visibility="collapsed",
+            wrap=False,
+        )
     try:
         view = view_of(look, show, run)
     except ExplainError as error:
@@ -163,16 +183,19 @@ def show_attention(
     fused = show == "Mean, max, min"
     key = "fusion" if fused else "head"
     depth, columns = view.matrices.shape[:2]
-    with st.container(horizontal=True, vertical_alignment="bottom"):
-        token = view_pickers.pick_token(record.grid, zero=SUMMARIES[record.pool], others=before)
-        layer = view_pickers.pick_layer(depth)
-        head = (
-            view_pickers.pick_number("Fusion", 1, columns, key=key, help="1 mean, 2 max, 3 min.")
-            if fused
-            else view_pickers.pick_head(columns)
-        )
+    with controls:
         scale_controls()
+        with view_pickers.advanced():
+            token = view_pickers.pick_token(record.grid, zero=SUMMARIES[record.pool], others=before)
+            first_layer, first_head = (1, 1) if fused else head_notes.first_head(run)
+            layer = view_pickers.pick_layer(depth, default=first_layer)
+            head = (
+                view_pickers.pick_number("Fusion", 1, columns, key=key, help="1 mean, 2 max, 3 min.")
+                if fused
+                else view_pickers.pick_head(columns, default=first_head)
+            )
     row_names = [f"Layer {number}" for number in range(1, depth + 1)]
+    notes, legend = ([], []) if fused else head_notes.head_notes(run, config)
     map_grid(
         TileMaps(
             maps=lambda tokens: np.stack([token_rows(record, view.matrices, one) for one in tokens])[None],
@@ -187,6 +210,11 @@ def show_attention(
             quantity=view.quantity,
             shares=view.shares,
             before=before,
+            one_tile=lambda row, column, tokens: np.stack(
+                [token_rows(record, view.matrices[row - 1, column - 1], one) for one in tokens]
+            ),
+            tile_notes=notes,
+            key=legend,
         ),
         Selection(token=token, row=layer, column=head, keys=("token", "layer", key)),
         key="grid",
@@ -203,6 +231,7 @@ def show_attention(
                 ),
                 row_names,
                 view.column_names,
+                smooth=is_smooth(),
             ),
             arrays=lambda: {
                 "matrices": view.matrices,
@@ -212,6 +241,8 @@ def show_attention(
                 "probabilities": look.probabilities,
             },
         )
+        if not fused:
+            head_notes.offer_names(run)
         check = st.empty()
     tile = f"{row_names[layer - 1]}, {view.column_names[head - 1].lower()}"
     matrix = view.matrices[layer - 1, head - 1]
@@ -249,7 +280,7 @@ st.title("Attention", anchor=False)
 intro = st.empty()
 choices = st.container(horizontal=True, vertical_alignment="bottom")
 with choices:
-    run = run_picker.pick_run(width=240)
+    run = run_picker.pick_run(width=200)
 if run is None:
     intro.caption(INTRO)
     st.stop()

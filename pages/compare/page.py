@@ -17,7 +17,16 @@ from pages.ui.run_doubts import show_run_doubts
 from pages.ui.run_picker import say_missing_run
 from pages.ui.text import plain
 from pages.ui.view_pickers import pick_optional_class, pick_token_layer_head
-from pages.ui.widgets.map_grid import Selection, TileMaps, forget_browsers, map_grid, scale_controls, tokens_before
+from pages.ui.widgets.map_grid import (
+    Selection,
+    TileMaps,
+    forget_browsers,
+    is_smooth,
+    map_grid,
+    scale_controls,
+    smooth_control,
+    tokens_before,
+)
 from vit.classes import class_names_of
 from vit.config import TransformerConfig
 from vit.config.words import SUMMARIES
@@ -149,8 +158,8 @@ def show_heads(sides: list[Side]) -> None:
     with st.container(horizontal=True, vertical_alignment="bottom"):
         before = common_prefix(sides)
         summaries = dict.fromkeys(SUMMARIES[look.record.pool] for look in looks)
-        token, layer, head = pick_token_layer_head(depth, heads, grid, zero=" or the ".join(summaries), others=before)
         scale_controls()
+        token, layer, head = pick_token_layer_head(depth, heads, grid, zero=" or the ".join(summaries), others=before)
     with st.grid(2, min_column_width=420, gap="large") as row:  # one column where the tiles would not fit
         columns = [row.cell() for _ in sides]
     own_tokens = [0 if side.look is None else corresponding(token, grid, side.look.record.grid) for side in sides]
@@ -220,8 +229,10 @@ def show_method(sides: list[Side], method: str) -> None:
     """Show one method's map on both sides, for one class."""
     names = class_names_of(sides[0].run.config)
     label = None
-    if METHODS[method].for_class and names:
-        label = pick_optional_class(names, "Each side's prediction")
+    with st.container(horizontal=True, vertical_alignment="bottom"):
+        if METHODS[method].for_class and names:
+            label = pick_optional_class(names, "Each side's prediction")
+        smooth_control()
     for place, (column, side) in enumerate(zip(st.columns(2, gap="large"), sides, strict=True)):
         with column:
             show_heading(side)
@@ -237,7 +248,7 @@ def show_method(sides: list[Side], method: str) -> None:
             except UserError as error:
                 text.show_error(error)
                 continue
-            picture = relevance_maps.draw(view, heat, METHODS[method].signed, SIDE)
+            picture = relevance_maps.draw(view, heat, METHODS[method].signed, SIDE, is_smooth())
             st.image(picture, width="stretch", alt=f"{METHODS[method].title} of {side.run.name}")
             colours = "Orange: for the class; blue: against it." if METHODS[method].signed else ""
             st.caption(f"{METHODS[method].what} {colours}")

@@ -175,8 +175,8 @@ def describe_head(portraits: "Portraits", layer: int, head: int, prefix: PrefixT
         f"{portraits.own_share[at]:.1%} to itself ({_times(portraits.own_share[at], even)})"
         f"{to_prefix if prefix.names else ''}.",
         f"The patch that gets most attention is {place}, with {portraits.key_share[at]:.1%} "
-        f"({_times(portraits.key_share[at], even)}). The most frequent step is {_step(*portraits.offset(*at))}, with "
-        f"{portraits.offset_share[at]:.1%}.",
+        f"({_times(portraits.key_share[at], even)}). The most frequent step is {step_words(*portraits.offset(*at))}, "
+        f"with {portraits.offset_share[at]:.1%}.",
         f"**{portraits.by_place[at]:.0%}** of the difference between its pattern and uniform attention is the same in "
         "every image.",
     ]
@@ -197,7 +197,7 @@ def _times(share: float, even: float) -> str:
     return f"{share / even:.1f}\u00a0×\u00a0even" if even else "none in uniform attention"
 
 
-def _step(rows: int, columns: int) -> str:
+def step_words(rows: int, columns: int) -> str:
     """Describe a step, such as "1 up and 2 right"."""
     down = f"{abs(rows)} {'down' if rows > 0 else 'up'}" if rows else ""
     right = f"{abs(columns)} {'right' if columns > 0 else 'left'}" if columns else ""

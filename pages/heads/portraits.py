@@ -1,6 +1,6 @@
 """Portraits: each head's statistics over many images, its mean pattern, and the images that drive it."""
 
-from collections.abc import Sequence
+from collections.abc import Hashable, Sequence
 from typing import TYPE_CHECKING
 
 import numpy as np
@@ -10,13 +10,14 @@ from PIL import Image
 from pages.heads import help
 from pages.heads.help import PrefixTokens
 from pages.ui import answer, cached_models, downloads, link_state, text
-from pages.ui.background import background
+from pages.ui.background import background, tasks
 from pages.ui.text import CAPTION_COLUMNS
 from pages.ui.view_pickers import pick_token_layer_head
 from pages.ui.widgets.map_grid import (
     Selection,
     TileMaps,
     forget_browsers,
+    is_smooth,
     map_grid,
     scale_controls,
     tokens_before,
@@ -103,6 +104,23 @@ def portraits_of(run: Run) -> "Portraits | None":
     Raises:
         UserError: the run or its images cannot be loaded, or this network's heads cannot be measured.
     """
+    count = choose_sample(len(validation_split(run)))
+    auto = counts.count(run.config.model).flops * count <= AUTO_FLOPS
+    return measure_portraits(run, count, label="Measure all heads", auto=auto)
+
+
+def measure_portraits(run: Run, count: int, *, label: str, auto: bool = False) -> "Portraits | None":
+    """Return the portraits from a number of images; until they are computed, show the start button or the progress.
+
+    Args:
+        run: the run.
+        count: the number of validation images.
+        label: the label of the start button.
+        auto: start without a click.
+
+    Raises:
+        UserError: the run or its images cannot be loaded, or this network's heads cannot be measured.
+    """
     from vit.explain.heads.portraits import portraits, require_attention_rows
     from vit.explain.passes.memory import require_room
 
@@ -110,13 +128,36 @@ def portraits_of(run: Run) -> "Portraits | None":
     require_attention_rows(model)
     require_room(run.config.model)
     split, names = validation_split(run), cached_models.validation(run).class_names
-    count = choose_sample(len(split))
     return background(
-        ("portraits", *cached_models.measured_on(run), count),
+        portraits_key(run, count),
         lambda progress: portraits(model, info, split, count=count, class_names=names, progress=progress),
-        label="Measure all heads",
-        auto=counts.count(run.config.model).flops * count <= AUTO_FLOPS,
+        label=label,
+        auto=auto,
     )
+
+
+def portraits_key(run: Run, count: int) -> tuple[Hashable, ...]:
+    """Return the key of the task that measures the portraits from a number of images."""
+    return ("portraits", *cached_models.measured_on(run), count)
+
+
+def default_count(images: int) -> int:
+    """Return from how many of the validation images portraits are measured unless the visitor chooses otherwise."""
+    return min(images, SAMPLES[DEFAULT_SAMPLE] or images)
+
+
+def measured_portraits(run: Run) -> "Portraits | None":
+    """Return the portraits from most images that were measured since the server started, on any page; else None.
+
+    Raises:
+        UserError: the images cannot be loaded.
+    """
+    images = len(validation_split(run))
+    for count in sorted({min(images, one or images) for one in SAMPLES.values()}, reverse=True):
+        task = tasks().find(portraits_key(run, count))
+        if task is not None and task.finished and not task.failed:
+            return task.result
+    return None
 
 
 def show_figures(run: Run, portraits: "Portraits", prefix: PrefixTokens, chosen: tuple[int, int]) -> None:
@@ -248,6 +289,7 @@ def show_patterns(run: Run, portraits: "Portraits", token: int, layer: int, head
             portraits.rows(token)[..., portraits.prefix_tokens :].reshape(depth, heads, *portraits.grid),
             rows,
             columns,
+            smooth=is_smooth(),
         ),
         arrays=lambda: {"mean_attention": portraits.rows(token), "grid": np.array(portraits.grid)},
     )
@@ -290,10 +332,10 @@ def show_portraits(run: Run, config: TransformerConfig, portraits: "Portraits") 
     st.subheader("One head", anchor=False)
     st.caption(help.PATTERNS)
     with st.container(horizontal=True, vertical_alignment="bottom"):
+        scale_controls()
         token, layer, head = pick_token_layer_head(
             depth, heads, portraits.grid, zero=summary_name(config), others=tokens_before(config)
         )
-        scale_controls()
     show_patterns(run, portraits, token, layer, head, tokens_before(config))
     name = str(portraits.names[layer - 1, head - 1])
     st.markdown(f"#### Layer {layer}, head {head}: {name}")

@@ -14,7 +14,7 @@ from pages.ui.background import background, tasks
 from pages.ui.downloads import downloads, plotly_config
 from pages.ui.text import plain
 from pages.ui.view_pickers import pick_token_layer_head
-from pages.ui.widgets.map_grid import Selection, TileMaps, map_grid, scale_controls, tokens_before
+from pages.ui.widgets.map_grid import Selection, TileMaps, is_smooth, map_grid, scale_controls, tokens_before
 from pages.ui.wording import term
 from vit import plots
 from vit.config import TransformerConfig
@@ -227,10 +227,10 @@ def show_maps(
             wrap=False,
         )
         others = tokens_before(config)
+        scale_controls()
         token, layer, head = pick_token_layer_head(
             depth, heads, record.grid, zero=SUMMARIES[record.pool], others=others
         )
-        scale_controls()
     if shuffled and compared == "difference":
         st.caption("The patches were shuffled, so the difference compares positions, which now show other patches.")
     shown, signed = before if compared == "before" else after, compared == "difference"
@@ -281,9 +281,11 @@ def _maps_image(rows: np.ndarray, shown: ImageAnswer, grid: tuple[int, int], *, 
     maps = rows.reshape(*rows.shape[:2], *grid)
     depth, heads = maps.shape[:2]
     if not signed:
-        return overlays.attention_grid(shown.view, maps, range(1, depth + 1), range(1, heads + 1))
+        return overlays.attention_grid(shown.view, maps, range(1, depth + 1), range(1, heads + 1), smooth=is_smooth())
     top = overlays.shared_top(np.abs(maps))
-    pictures = [overlays.signed_overlay(shown.view, one, top=top) for one in maps.reshape(-1, *grid)]
+    pictures = [
+        overlays.signed_overlay(shown.view, one, top=top, smooth=is_smooth()) for one in maps.reshape(-1, *grid)
+    ]
     titles = [f"layer {layer}, head {head}" for layer in range(1, depth + 1) for head in range(1, heads + 1)]
     return overlays.titled_grid(pictures, titles, columns=heads)
 

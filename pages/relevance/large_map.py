@@ -10,6 +10,7 @@ from pages.relevance.help import METHOD_HELP
 from pages.ui import downloads
 from pages.ui.cached_models import PickedImage
 from pages.ui.text import plain
+from pages.ui.widgets.map_grid import is_smooth
 from vit.pictures.colours import SEQUENTIAL, SIGNED
 from vit.runs import Run
 
@@ -61,7 +62,7 @@ def show_large(
             st.info("This map is not computed yet. Start it above.", icon=":material/hourglass:")
         else:
             st.image(
-                relevance_maps.map_jpeg(view, heat, method.signed, relevance_maps.LARGE),
+                relevance_maps.map_jpeg(view, heat, method.signed, relevance_maps.LARGE, is_smooth()),
                 width="stretch",
                 alt=f"{method.title} over the image, large: {question.text}",
             )
@@ -69,7 +70,7 @@ def show_large(
             downloads.downloads(
                 f"{run.name}-{picked.id}-{name}",
                 key="one_map",
-                picture=lambda: relevance_maps.draw(view, heat, method.signed, relevance_maps.LARGE),
+                picture=lambda: relevance_maps.draw(view, heat, method.signed, relevance_maps.LARGE, is_smooth()),
                 arrays=lambda: {"relevance": heat},
                 table=lambda: [
                     {"row": row + 1, "column": column + 1, "relevance": float(value)}

@@ -134,19 +134,19 @@ def gain_over_blank(run: Run, view: np.ndarray, target: Target) -> float:
     return float(explain.gain_over_blank(model, images, explain.Target(*target))[0])
 
 
-def draw(view: np.ndarray, heat: np.ndarray, signed: bool, side: int) -> Image.Image:
+def draw(view: np.ndarray, heat: np.ndarray, signed: bool, side: int, smooth: bool = False) -> Image.Image:
     """Draw a map over the image, with its own colour scale."""
     over = overlays.signed_overlay if signed else overlays.overlay
-    return over(view, heat, top=float(np.abs(heat).max()), side=side)
+    return over(view, heat, top=float(np.abs(heat).max()), side=side, smooth=smooth)
 
 
 @cached
-def map_jpeg(view: np.ndarray, heat: np.ndarray | None, signed: bool, side: int) -> bytes:
+def map_jpeg(view: np.ndarray, heat: np.ndarray | None, signed: bool, side: int, smooth: bool = False) -> bytes:
     """Return a map over the image as JPEG, four times as fast as PNG; without a map, the image alone."""
     if heat is None:
         image = Image.fromarray(view).resize((side, side), Image.Resampling.BICUBIC)
     else:
-        image = draw(view, heat, signed, side)
+        image = draw(view, heat, signed, side, smooth)
     buffer = io.BytesIO()
     image.save(buffer, "JPEG", quality=92, subsampling=0)
     return buffer.getvalue()

@@ -17,6 +17,7 @@ from pages.ui.background import background
 from pages.ui.cached_models import PickedImage
 from pages.ui.dependence import note_low_dependence
 from pages.ui.run_doubts import show_run_doubts
+from pages.ui.widgets.map_grid import is_smooth, smooth_control
 from pages.ui.wording import term
 from vit.classes import class_names_of
 from vit.errors import UserError
@@ -117,6 +118,7 @@ def show_relevance(run: Run, picked: PickedImage, view: np.ndarray, probabilitie
     with st.container(horizontal=True, vertical_alignment="bottom"):
         question = choose_question(names, names[int(probabilities.argmax())]) if names else relevance_maps.NO_QUESTION
         fusion, discard = rollout_controls() if "rollout" in methods else (FUSIONS[0], 0.0)
+        smooth_control()
         every = not quick or len(methods) - len(slow) < 2
         if slow and not every:
             every = st.toggle(
@@ -165,7 +167,7 @@ def show_gallery(
     with st.grid("auto", min_column_width=168):
         with st.container(gap="xsmall"):
             st.image(
-                relevance_maps.map_jpeg(view, None, False, relevance_maps.SMALL),
+                relevance_maps.map_jpeg(view, None, False, relevance_maps.SMALL, False),
                 width="stretch",
                 alt=f"{picked.title} without a map",
             )
@@ -183,7 +185,7 @@ def show_gallery(
                         continue
                     maps[name] = heat
                 st.image(
-                    relevance_maps.map_jpeg(view, maps[name], method.signed, relevance_maps.SMALL),
+                    relevance_maps.map_jpeg(view, maps[name], method.signed, relevance_maps.SMALL, is_smooth()),
                     width="stretch",
                     alt=f"{method.title} over the image: {question.text}",
                 )
@@ -203,7 +205,7 @@ def show_gallery(
             key="all_maps",
             picture=lambda: overlays.titled_grid(
                 [
-                    relevance_maps.draw(view, maps[name], method.signed, relevance_maps.SMALL)
+                    relevance_maps.draw(view, maps[name], method.signed, relevance_maps.SMALL, is_smooth())
                     for name, method in methods.items()
                     if name in maps
                 ],

@@ -14,7 +14,7 @@ from pages.ui.cached_models import PickedImage, is_convolutional
 from pages.ui.downloads import downloads
 from pages.ui.text import plain
 from pages.ui.view_pickers import pick_token_layer_head
-from pages.ui.widgets.map_grid import Selection, TileMaps, map_grid, scale_controls
+from pages.ui.widgets.map_grid import Selection, TileMaps, is_smooth, map_grid, scale_controls
 from vit.config import words
 from vit.config.words import SUMMARIES
 from vit.data.files.images import fit_square
@@ -107,8 +107,8 @@ def show_heads(playback: Playback, lapse: "TimeLapse") -> None:
     first = lapse.frames[0]
     depth, heads = first.attention.shape[:2]
     with st.container(horizontal=True, vertical_alignment="bottom"):
-        token, layer, head = pick_token_layer_head(depth, heads, first.grid, zero=SUMMARIES[first.pool])
         scale_controls()
+        token, layer, head = pick_token_layer_head(depth, heads, first.grid, zero=SUMMARIES[first.pool])
     map_grid(
         TileMaps(
             maps=lapse.rows,
@@ -135,6 +135,7 @@ def show_heads(playback: Playback, lapse: "TimeLapse") -> None:
             layers,
             columns,
             playback.titles(film.token_title(token, first.grid, first.pool)),
+            smooth=is_smooth(),
         ),
         {"attention": lambda: lapse.attention, "token": lambda: np.array(token)},
     )
@@ -182,7 +183,9 @@ def show_method(playback: Playback, method: str, label: int | None) -> None:
     _show_downloads(
         playback,
         method,
-        lambda: film.map_pictures(playback.input_image, maps, playback.titles(about), signed=signed),
+        lambda: film.map_pictures(
+            playback.input_image, maps, playback.titles(about), signed=signed, smooth=is_smooth()
+        ),
         {"relevance": lambda: maps},
     )
 

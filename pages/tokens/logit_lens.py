@@ -7,15 +7,14 @@ import streamlit as st
 
 from pages.tokens.shared import (
     ImageTokens,
+    controls,
     layer_grid,
-    pick_layer,
     same_for_every_token,
 )
 from pages.ui import view_pickers
 from pages.ui.downloads import downloads, plotly_config
 from pages.ui.run_picker import show_no_classes
 from pages.ui.text import plain
-from pages.ui.widgets.map_grid import scale_controls
 from pages.ui.wording import term
 from vit import plots
 from vit.errors import ExplainError
@@ -96,17 +95,8 @@ def show(image_tokens: ImageTokens) -> None:
         st.caption(f":material/info: {plain(str(error)[:1].upper() + str(error)[1:])}")
     names = image_tokens.class_names
     with st.container(horizontal=True, vertical_alignment="bottom"):
-        token, layer = (
-            (
-                view_pickers.pick_token(image_tokens.record.grid, zero=image_tokens.summary),
-                pick_layer(image_tokens),
-            )
-            if patches is not None
-            else (0, 0)
-        )
         label = names.index(view_pickers.pick_class(names, names[image_tokens.predicted]))
-        if patches is not None:
-            scale_controls()
+        token, layer = controls(image_tokens) if patches is not None else (0, 0)
     shown = coloured_classes(image_tokens, patches, label)
     if patches is None or token == 0:
         probabilities = image_tokens.summary_lens

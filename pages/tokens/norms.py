@@ -6,6 +6,7 @@ from PIL import Image
 
 from pages.tokens.shared import ImageTokens, controls, layer_grid, same_for_every_token, table_rows
 from pages.ui.downloads import downloads, plotly_config
+from pages.ui.widgets.map_grid import is_smooth
 from vit import plots
 from vit.pictures import overlays, token_tiles
 
@@ -88,5 +89,7 @@ def picture(image_tokens: ImageTokens) -> Image.Image:
     """Draw the tiles as one picture, on one scale."""
     maps = image_tokens.norms[:, image_tokens.record.prefix_tokens :].reshape(-1, *image_tokens.record.grid)
     top = overlays.shared_top(maps)
-    tiles = [overlays.overlay(image_tokens.view, one, top=top, side=token_tiles.TILE) for one in maps]
+    tiles = [
+        overlays.overlay(image_tokens.view, one, top=top, side=token_tiles.TILE, smooth=is_smooth()) for one in maps
+    ]
     return token_tiles.tile_sheet(tiles, image_tokens.states)

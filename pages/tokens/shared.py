@@ -177,12 +177,10 @@ def pick_layer(image_tokens: ImageTokens) -> int:
 
 def controls(image_tokens: ImageTokens) -> tuple[int, int]:
     """Show the controls for token, layer and colours, which belong in one row; return token and layer."""
-    token, layer = (
-        view_pickers.pick_token(image_tokens.record.grid, zero=image_tokens.summary),
-        pick_layer(image_tokens),
-    )
     scale_controls()
-    return token, layer
+    with view_pickers.advanced():
+        token = view_pickers.pick_token(image_tokens.record.grid, zero=image_tokens.summary)
+        return token, pick_layer(image_tokens)
 
 
 def layer_grid(
@@ -229,7 +227,7 @@ def layer_grid(
             shares=False,
             pairs=pairs,
         ),
-        Selection(token=token, column=layer + 1, keys=("token", "tokens_row", PICKED_COLUMN)),
+        Selection(token=token, column=layer + 1, on_map=False, keys=("token", "tokens_row", PICKED_COLUMN)),
         key=key,
     )
 

@@ -1,11 +1,15 @@
 """Choose the token, layer, head and class that a page shows; every choice is kept in the page's address."""
 
 from collections.abc import Sequence
+from typing import TYPE_CHECKING
 
 import streamlit as st
 
 from pages.ui import link_state
 from pages.ui.wording import term
+
+if TYPE_CHECKING:
+    from streamlit.delta_generator import DeltaGenerator
 
 
 def pick_number(
@@ -58,15 +62,22 @@ def pick_layer(depth: int, *, default: int = 1, embedding: bool = False) -> int:
     return pick_number("Layer", 1, depth, default, key="layer", help=term("block"))
 
 
-def pick_head(heads: int) -> int:
-    """Return the head, ``?head=``; a click on a tile sets it too."""
-    return pick_number("Head", 1, heads, key="head", help=term("head"))
+def pick_head(heads: int, *, default: int = 1) -> int:
+    """Return the head, ``?head=``; a click on a tile sets it too.
+
+    Args:
+        heads: the number of heads of a layer.
+        default: the head before one is chosen.
+    """
+    return pick_number("Head", 1, heads, default, key="head", help=term("head"))
 
 
 def pick_token_layer_head(
     depth: int, heads: int, grid: tuple[int, int], *, zero: str, others: Sequence[str] = ()
 ) -> tuple[int, int, int]:
     """Return the token, layer and head of a grid with a tile for every head; place this in a row.
+
+    The maps themselves choose them with the pointer; the number boxes are in a popover.
 
     Args:
         depth: the number of layers.
@@ -75,7 +86,13 @@ def pick_token_layer_head(
         zero: as in :func:`pick_token`.
         others: as in :func:`pick_token`.
     """
-    return pick_token(grid, zero=zero, others=others), pick_layer(depth), pick_head(heads)
+    with advanced():
+        return pick_token(grid, zero=zero, others=others), pick_layer(depth), pick_head(heads)
+
+
+def advanced() -> "DeltaGenerator":
+    """Return a popover for number boxes that only repeat what a click on the maps chooses."""
+    return st.popover("Advanced", icon=":material/tune:", help="Choose the patch, layer and head by number.")
 
 
 def pick_optional_class(

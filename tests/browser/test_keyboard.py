@@ -29,12 +29,18 @@ def test_the_head_grid_and_the_confusion_matrix_work_with_the_keyboard(trained, 
         expect(grid).to_have_attribute("data-token", token)
     assert has_visible_focus(picker)
     expect(picker).to_have_attribute("aria-label", re.compile("Chosen: patch r2 c2"))
-    expect(page.locator(".attention figcaption[aria-live]")).to_have_text("From patch r2 c2")
+    expect(page.locator(".attention [aria-live]")).to_have_text("From patch r2 c2.")
+    expect(grid).to_have_attribute("data-pinned", "")
+    page.keyboard.press("Enter")
+    expect(grid).to_have_attribute("data-pinned", "6")
     page.wait_for_url(re.compile(r"token=6\b"))
+    page.keyboard.press("ArrowRight")
+    expect(grid).to_have_attribute("data-token", "7")
 
     tiles = page.locator(".attention .tile")
     expect(page.locator(".attention .tile[tabindex='0']")).to_have_count(1)  # four heads, one tab stop
     page.keyboard.press("Tab")
+    expect(grid).to_have_attribute("data-token", "6")  # the pinned patch, now that no key moves over the image
     page.keyboard.press("Tab")
     expect(tiles.nth(0)).to_be_focused()
     page.keyboard.press("ArrowDown")

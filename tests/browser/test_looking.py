@@ -33,10 +33,14 @@ def open_view(page: Page, path: str) -> None:
     settled(page)
 
 
-def click_patch(page: Page, grid: int, column: float, row: float) -> None:
+def place(page: Page, grid: int, column: float, row: float) -> dict:
     picker = page.locator(".attention").nth(grid).locator(".picker canvas")
     box = picker.bounding_box()
-    picker.click(position={"x": box["width"] * column, "y": box["height"] * row})
+    return {"position": {"x": box["width"] * column, "y": box["height"] * row}}
+
+
+def click_patch(page: Page, grid: int, column: float, row: float) -> None:
+    page.locator(".attention").nth(grid).locator(".picker canvas").click(**place(page, grid, column, row))
 
 
 def test_every_page_opens_without_an_error_in_python_or_the_browser(trained, page):
@@ -49,14 +53,59 @@ def test_every_page_opens_without_an_error_in_python_or_the_browser(trained, pag
         assert not problems, f"{path}: {problems}"
 
 
-def test_contribution_maps_differ_from_attention_maps(trained, page):
+def test_contribution_and_smooth_maps_differ_and_maps_stay_smooth_on_another_page(trained, page):
     open_view(page, "attention")
     tiles = page.locator(".attention .tile canvas")
     expect(tiles).to_have_count(4)
     before = [pixels(tile) for tile in tiles.all()]
     page.get_by_role("radio", name="Contribution").or_(page.get_by_role("button", name="Contribution")).first.click()
     expect(page.locator(".attention h4", has_text="What every head copies")).to_be_visible()
-    assert all(old != new for old, new in zip(before, (pixels(tile) for tile in tiles.all()), strict=True))
+    blocky = [pixels(tile) for tile in tiles.all()]
+    assert all(old != new for old, new in zip(before, blocky, strict=True))
+    drawn = page.locator(".attention").get_attribute("data-drawn")
+    page.locator(".st-key-smooth label").click()
+    page.wait_for_url(re.compile("smooth=true"))
+    expect(page.locator(".attention")).not_to_have_attribute("data-drawn", drawn)
+    assert all(old != new for old, new in zip(blocky, (pixels(tile) for tile in tiles.all()), strict=True))
+    page.get_by_test_id("stSidebarNav").get_by_role("link", name="Time-lapse").click()
+    page.wait_for_url(re.compile("timelapse.*smooth=true"))
+
+
+def test_the_maps_follow_the_pointer_without_the_server_and_a_click_pins_them_with_one_message(trained, page):
+    sent = []
+    page.on("websocket", lambda socket: socket.on("framesent", lambda _: sent.append(1)))
+    open_view(page, "attention")
+    grid, picker = page.locator(".attention"), page.locator(".attention .picker canvas")
+    tiles = grid.locator(".tile canvas")
+
+    def looks() -> list[str]:
+        return [pixels(tile) for tile in tiles.all()]
+
+    def moved_to(token: int) -> list[str]:
+        picker.hover(**place(page, 0, (token - 1) % 4 / 4 + 0.1, (token - 1) // 4 / 4 + 0.1))
+        expect(grid).to_have_attribute("data-token", str(token))
+        return looks()
+
+    before, messages = looks(), len(sent)
+    first, second = moved_to(4), moved_to(13)
+    assert all(len({*three}) == 3 for three in zip(before, first, second, strict=True))
+    page.mouse.move(0, 0)
+    expect(grid).to_have_attribute("data-token", "0")
+    assert looks() == before
+    page.wait_for_timeout(300)
+    assert len(sent) == messages  # no server is told where the pointer is
+
+    click_patch(page, 0, 0.9, 0.1)
+    expect(grid).to_have_attribute("data-pinned", "4")
+    page.wait_for_url(re.compile(r"token=4\b"))
+    settled(page)
+    assert len(sent) == messages + 1
+    picker.hover(**place(page, 0, 0.1, 0.9))
+    expect(grid.locator(".tip")).to_contain_text("patch r1 c4 → patch r4 c1")  # the pointer reads the pinned map
+    expect(grid).to_have_attribute("data-token", "4")
+    click_patch(page, 0, 0.9, 0.1)
+    expect(grid).to_have_attribute("data-pinned", "")
+    page.wait_for_url(re.compile(r"^(?!.*token=)"))
 
 
 def test_a_click_on_either_side_moves_the_patch_of_both(trained, page):

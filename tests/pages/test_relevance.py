@@ -52,10 +52,10 @@ def drawn(monkeypatch) -> dict[str, np.ndarray]:
     """Collect the maps that the page draws: the large one, and the small ones in their order."""
     found: dict[str, np.ndarray] = {}
 
-    def map_jpeg(view: np.ndarray, heat: np.ndarray | None, signed: bool, side: int) -> bytes:
+    def map_jpeg(view: np.ndarray, heat: np.ndarray | None, signed: bool, side: int, smooth: bool) -> bytes:
         if heat is not None:
             found["large" if side == maps.LARGE else f"small {len(found)}"] = heat
-        return original(view, heat, signed, side)
+        return original(view, heat, signed, side, smooth)
 
     original = maps.map_jpeg
     monkeypatch.setattr(maps, "map_jpeg", map_jpeg)

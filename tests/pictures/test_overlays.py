@@ -27,6 +27,18 @@ def test_a_map_of_zeros_leaves_the_image_unchanged():
         np.testing.assert_array_equal(np.asarray(lay(VIEW, np.zeros((2, 2)), top=0.0, side=16)), 128)
 
 
+def test_smooth_maps_have_the_patch_colours_at_the_centres_and_mean_opacity_between_them():
+    heat = np.array([[0.0, 4.0]])
+    blocky, smooth = (
+        np.asarray(overlays.overlay(VIEW, heat, top=4.0, side=64, smooth=smooth), dtype=float)[32, :, 1]
+        for smooth in (False, True)
+    )
+    assert len(set(blocky)) == 2
+    np.testing.assert_allclose(smooth[[8, -8]], blocky[[8, -8]], atol=2)
+    np.testing.assert_allclose(smooth[31:33].mean(), blocky[[8, -8]].mean(), atol=2)  # zero does not tint the other
+    assert (np.diff(smooth) >= 0).all()
+
+
 def test_a_sheet_has_every_picture_in_its_place():
     pictures = [
         overlays.overlay(np.full((4, 4, 3), shade, np.uint8), np.zeros((1, 1)), top=1, side=32)

@@ -42,7 +42,13 @@ def token_title(token: int, grid: tuple[int, int], pool: str) -> str:
 
 
 def head_pictures(
-    view: np.ndarray, maps: np.ndarray, layers: Sequence[int], heads: Sequence[int], titles: Sequence[str]
+    view: np.ndarray,
+    maps: np.ndarray,
+    layers: Sequence[int],
+    heads: Sequence[int],
+    titles: Sequence[str],
+    *,
+    smooth: bool = False,
 ) -> list[Image.Image]:
     """Draw one picture per frame with a tile for each head; all frames share one colour scale.
 
@@ -52,12 +58,16 @@ def head_pictures(
         layers: numbers of the layers, from 1.
         heads: numbers of the heads, from 1.
         titles: one per frame.
+        smooth: as in :func:`vit.pictures.overlays.overlay`.
     """
     top = overlays.shared_top(maps)
-    return _titled([overlays.attention_grid(view, frame, layers, heads, top=top) for frame in maps], titles)
+    sheets = [overlays.attention_grid(view, frame, layers, heads, top=top, smooth=smooth) for frame in maps]
+    return _titled(sheets, titles)
 
 
-def map_pictures(view: np.ndarray, maps: np.ndarray, titles: Sequence[str], *, signed: bool) -> list[Image.Image]:
+def map_pictures(
+    view: np.ndarray, maps: np.ndarray, titles: Sequence[str], *, signed: bool, smooth: bool = False
+) -> list[Image.Image]:
     """Draw one picture per frame with a single map; each frame has its own colour scale.
 
     Args:
@@ -65,10 +75,12 @@ def map_pictures(view: np.ndarray, maps: np.ndarray, titles: Sequence[str], *, s
         maps: ``(frame rows columns)``.
         titles: one per frame.
         signed: whether negative values get a colour of their own.
+        smooth: as in :func:`vit.pictures.overlays.overlay`.
     """
     side = 4 * overlays.TILE
     draw = overlays.signed_overlay if signed else overlays.overlay
-    return _titled([draw(view, frame, top=float(np.abs(frame).max()), side=side) for frame in maps], titles)
+    drawn = [draw(view, frame, top=float(np.abs(frame).max()), side=side, smooth=smooth) for frame in maps]
+    return _titled(drawn, titles)
 
 
 def _titled(pictures: Sequence[Image.Image], titles: Sequence[str]) -> list[Image.Image]:

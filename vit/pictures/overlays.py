@@ -30,7 +30,7 @@ def to_colours(values: np.ndarray) -> np.ndarray:
     return np.stack([np.interp(places, steps, channel) for channel in _SCALE.T], axis=-1).round().astype(np.uint8)
 
 
-def overlay(view: np.ndarray, heat: np.ndarray, *, top: float, side: int = TILE) -> Image.Image:
+def overlay(view: np.ndarray, heat: np.ndarray, *, top: float, side: int = TILE, smooth: bool = False) -> Image.Image:
     """Draw one map over the image that the model received.
 
     Args:
@@ -38,12 +38,15 @@ def overlay(view: np.ndarray, heat: np.ndarray, *, top: float, side: int = TILE)
         heat: the map, ``(rows columns)``.
         top: values from here on get the brightest colour.
         side: side of the result in pixels.
+        smooth: interpolate the colours between the centres of the patches instead of drawing squares.
     """
     scaled = np.clip(heat / top if top > 0 else heat, 0, 1)
-    return _blend(view, to_colours(scaled), scaled, side)
+    return _blend(view, to_colours(scaled), scaled, side, smooth)
 
 
-def signed_overlay(view: np.ndarray, heat: np.ndarray, *, top: float, side: int = TILE) -> Image.Image:
+def signed_overlay(
+    view: np.ndarray, heat: np.ndarray, *, top: float, side: int = TILE, smooth: bool = False
+) -> Image.Image:
     """Draw one signed map over the image, negative and positive values in the colours of :data:`SIGNED`.
 
     Args:
@@ -51,17 +54,20 @@ def signed_overlay(view: np.ndarray, heat: np.ndarray, *, top: float, side: int 
         heat: the map, ``(rows columns)``.
         top: values of at least this size, with either sign, get the full colour.
         side: side of the result in pixels.
+        smooth: interpolate the colours between the centres of the patches instead of drawing squares.
     """
     scaled = np.clip(np.abs(heat) / top if top > 0 else np.zeros_like(heat), 0, 1)
-    return _blend(view, np.where((heat < 0)[..., None], _NEGATIVE, _POSITIVE), scaled, side)
+    return _blend(view, np.where((heat < 0)[..., None], _NEGATIVE, _POSITIVE), scaled, side, smooth)
 
 
-def _blend(view: np.ndarray, colours: np.ndarray, amount: np.ndarray, side: int) -> Image.Image:
+def _blend(view: np.ndarray, colours: np.ndarray, amount: np.ndarray, side: int, smooth: bool) -> Image.Image:
     """Blend ``colours (rows columns 3)`` over the image; where ``amount (rows columns)`` is 0, the image stays."""
     image = Image.fromarray(view).resize((side, side), Image.Resampling.BICUBIC)
     opacity = (255 * OPACITY * np.sqrt(amount)).astype(np.uint8)
-    layer, mask = (Image.fromarray(one).resize((side, side), Image.Resampling.NEAREST) for one in (colours, opacity))
-    return Image.composite(layer, image, mask)
+    # In one picture with its opacity a colour counts by its opacity: a clear patch does not tint its neighbours.
+    layer = Image.fromarray(np.dstack([colours, opacity]))
+    layer = layer.resize((side, side), Image.Resampling.BILINEAR if smooth else Image.Resampling.NEAREST)
+    return Image.alpha_composite(image.convert("RGBA"), layer).convert("RGB")
 
 
 def shared_top(maps: np.ndarray) -> float:
@@ -76,6 +82,7 @@ def attention_grid(
     heads: Sequence[int | str],
     *,
     top: float | None = None,
+    smooth: bool = False,
 ) -> Image.Image:
     """Draw maps of several layers (rows) and heads (columns) as one picture with one colour scale.
 
@@ -85,6 +92,7 @@ def attention_grid(
         layers: label of each row; a number, from 1, becomes "layer 1".
         heads: label of each column; a number, from 1, becomes "head 1".
         top: values from here on get the brightest colour; None is :func:`shared_top` of the maps.
+        smooth: as in :func:`overlay`.
     """
     side = TILE if len(layers) * len(heads) > 1 else 4 * TILE
     left, step, top = 4 * LABEL, side + GAP, shared_top(maps) if top is None else top
@@ -97,7 +105,7 @@ def attention_grid(
         label = layer if isinstance(layer, str) else f"layer {layer}"
         pen.text((4, LABEL + row * step + side // 2), label, ink, font, "lm")
         for column in range(len(heads)):
-            tile = overlay(view, maps[row, column], top=top, side=side)
+            tile = overlay(view, maps[row, column], top=top, side=side, smooth=smooth)
             sheet.paste(tile, (left + column * step, LABEL + row * step))
     return sheet
 

@@ -88,7 +88,7 @@ def show_tokens(run: Run, scene: TourImage) -> None:
             pool=record.pool,
             row_names=["Similarity"],
             column_names=[""],
-            title=f"Similarity to patch {patch}",
+            title="Similarity to the chosen patch",
             quantity="similarity",
             signed=True,
             shares=False,

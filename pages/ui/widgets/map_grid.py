@@ -14,12 +14,21 @@ from pages.ui.widgets.component import register_widget
 from vit.config import TransformerConfig
 from vit.config.words import SUMMARIES
 from vit.data.files.images import fit_square
-from vit.pictures.colours import SEQUENTIAL, SIGNED
+from vit.pictures.colours import PALETTE, SEQUENTIAL, SIGNED
 from vit.pictures.data_url import data_url
 from vit.support.untrusted_text import shown
 
-MAPS_BYTES_MAX = 3_000_000
+MAPS_BYTES_MAX = 4_000_000
 """The maps of all tokens are sent together up to this size; beyond it, only those of the chosen token."""
+
+EXACT_BYTES_MAX = 1_000_000
+"""Larger maps are sent in half precision, which is right to 0.05 %: more digits are shown nowhere."""
+
+TILE_BYTES_MAX = 1_000_000
+"""The maps of all tokens of one tile are sent up to this size, since they are sent again with every click."""
+
+HALF_MAX = 60_000.0
+"""The largest number that is sent in half precision, which ends at 65,504."""
 
 DISPLAY_SIZE = 256
 """Images larger than the model's input are shown at this side, in the model's own crop."""
@@ -28,6 +37,21 @@ SCALES = ("shared", "per tile")
 
 _BROWSERS = "grid_browsers"
 _component = register_widget("map_grid")
+
+
+@dataclass(frozen=True, kw_only=True)
+class TileNote:
+    """What is known of a tile besides its map.
+
+    Attributes:
+        role: a short label on the tile; empty for none.
+        border: how important the tile is, above 0 and at most 1: the width of a border around it; 0 draws none.
+        about: sentences with the figures behind the label and the border, which are shown on hover.
+    """
+
+    role: str = ""
+    border: float = 0.0
+    about: Sequence[str] = ()
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -57,6 +81,10 @@ class TileMaps:
         notes: a text for each frame, which the browser shows with it.
         scale: one of :data:`SCALES`, to override the choice of :func:`scale_controls`.
         top: the end of the shared colour scale; None computes it from these maps. Two grids that are compared share it.
+        one_tile: a function from the row and column of a tile, from 1, and tokens to the maps of this tile,
+            ``(tokens m)``. With it the enlarged map follows the pointer even if the maps of all tiles are too large.
+        tile_notes: a note for each tile, row by row; empty for none.
+        key: sentences below the tiles that explain the notes on them.
     """
 
     maps: Callable[[Sequence[int]], np.ndarray]
@@ -77,6 +105,9 @@ class TileMaps:
     notes: Sequence[str] = ()
     scale: str | None = None
     top: float | None = None
+    one_tile: Callable[[int, int, Sequence[int]], np.ndarray] | None = None
+    tile_notes: Sequence[TileNote] = ()
+    key: Sequence[str] = ()
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -91,6 +122,8 @@ class Selection:
         patches: whether a patch can be picked.
         summary: whether the summary token can be picked.
         enlarges: whether the chosen tile is also shown enlarged. A single tile is always large.
+        on_map: whether the patch is picked on the enlarged map; otherwise on the image beside it, for maps that cover
+            the image.
         keys: the keys in session state that a click writes the token, the row and the column to.
     """
 
@@ -101,14 +134,18 @@ class Selection:
     patches: bool = True
     summary: bool = True
     enlarges: bool = True
+    on_map: bool = True
     keys: tuple[str, str, str] = ("token", "layer", "head")
 
 
 def map_grid(tiles: TileMaps, selection: Selection, *, key: str) -> None:
     """Draw a tile for each row and column, the patch picker, and the chosen tile enlarged.
 
-    A click writes the session state. The maps of all tokens are sent once for each version: with its first event the
-    browser reports the version that it has. :func:`scale_controls` set the colour scale and the opacity.
+    If a map belongs to a token, picker and enlarged tile are one: the maps follow the pointer over it, without the
+    server. A click pins the patch and writes the session state. The maps of all tokens are sent once for each version:
+    with its first event the browser reports the version that it has. If they are too large, only those of the chosen
+    token and, if the caller can tell them, of the chosen tile are sent: then the tiles follow clicks alone.
+    :func:`scale_controls` set the colours.
 
     Args:
         tiles: what is drawn.
@@ -120,15 +157,22 @@ def map_grid(tiles: TileMaps, selection: Selection, *, key: str) -> None:
     pairs = tiles.pairs and selection.patches
     tokens = patches + 1 + len(tiles.before) if pairs else 1
     tile_count = len(tiles.row_names) * len(tiles.column_names)
-    size = 4 * max(1, len(tiles.frames)) * tokens * tile_count * (tiles.prefix + patches)
+    size = 2 * max(1, len(tiles.frames)) * tokens * tile_count * (tiles.prefix + patches)
     every = size <= MAPS_BYTES_MAX
-    version = tiles.version if every else f"{tiles.version}#{selection.token}"
+    tile = None if every or not pairs or tiles.frames else tiles.one_tile
+    if 2 * tokens * (tiles.prefix + patches) > TILE_BYTES_MAX:
+        tile = None
+    version = tiles.version
+    if not every:  # what is sent depends on the selection
+        version += f"#{selection.token}" + (f"/{selection.row}/{selection.column}" if tile else "")
     state = st.session_state.setdefault(_BROWSERS, {}).setdefault(key, {"version": None, "seq": 0})
     sent: dict[str, Any] = {}
     if state["version"] != version:
-        values = np.ascontiguousarray(tiles.maps(range(tokens) if every else [selection.token]), dtype=np.float32)
+        values = tiles.maps(range(tokens) if every else [selection.token])
         shown_image = Image.fromarray(fit_square(tiles.image, min(DISPLAY_SIZE, *tiles.image.size)))
-        sent = {"maps": pa.table({"value": values.ravel()}), "image": data_url(shown_image)}
+        sent = {"image": data_url(shown_image), "maps": _table(values)}
+        if tile is not None:
+            sent["tile"] = _table(tile(selection.row, selection.column, range(tokens)))
     _component(
         key=key,
         data=sent
@@ -137,6 +181,7 @@ def map_grid(tiles: TileMaps, selection: Selection, *, key: str) -> None:
             "every": every,
             "first": 0 if every else selection.token,
             "tokens": tokens if every else 1,
+            "oneTile": tile is not None,
             "rows": rows,
             "columns": columns,
             "prefix": tiles.prefix,
@@ -156,6 +201,7 @@ def map_grid(tiles: TileMaps, selection: Selection, *, key: str) -> None:
             "picker": selection.patches,
             "offersSummary": selection.summary,
             "enlarges": selection.enlarges,
+            "onMap": selection.on_map,
             "before": list(tiles.before) if pairs else [],
             "beforeShort": short_before(tiles.before),
             "beforeWords": words_before(tiles.before),
@@ -164,10 +210,27 @@ def map_grid(tiles: TileMaps, selection: Selection, *, key: str) -> None:
             "column": selection.column,
             "perTile": (tiles.scale or st.session_state.get("scale")) == SCALES[1],
             "opacity": st.session_state.get("opacity", 85) / 100,
+            "smooth": is_smooth(),
+            "tileNotes": [
+                {"role": note.role, "border": note.border, "about": list(note.about)} for note in tiles.tile_notes
+            ],
+            "borderColour": PALETTE["vermilion"],
+            "key": list(tiles.key),
             "seq": state["seq"],
         },
         on_pick_change=partial(_take_pick, key, selection.keys, list(tiles.frames)),
     )
+
+
+def _table(values: np.ndarray) -> pa.Table:
+    """Return numbers as a table for the browser; many become the bits of half precision, as integers.
+
+    The browser's library would convert half precision one number at a time, which is slow.
+    """
+    values = np.ascontiguousarray(values, dtype=np.float32).ravel()
+    if values.nbytes > EXACT_BYTES_MAX and float(np.abs(values).max()) <= HALF_MAX:
+        return pa.table({"half": values.astype(np.float16).view(np.uint16)})
+    return pa.table({"value": values})
 
 
 def tokens_before(config: TransformerConfig) -> tuple[str, ...]:
@@ -193,10 +256,29 @@ def short_before(before: Sequence[str]) -> str:
 
 def scale_controls() -> None:
     """Show the controls of a grid's colours; place this in a row."""
-    st.segmented_control(
-        "Colour scale", SCALES, default=SCALES[0], required=True, key="scale", bind="query-params", wrap=False
+    smooth_control()
+    with st.popover("Colours", icon=":material/palette:"):
+        st.segmented_control(
+            "Colour scale", SCALES, default=SCALES[0], required=True, key="scale", bind="query-params", wrap=False
+        )
+        st.slider("Opacity", 0, 100, 85, 5, format="%d%%", key="opacity", bind="query-params", width=180)
+
+
+def smooth_control() -> None:
+    """Show the switch between blocky and smooth maps, which all pages share; place this in a row."""
+    st.toggle(
+        "Smooth",
+        key="smooth",
+        bind="query-params",
+        persist_state="session",
+        help="Interpolate the colours between the centres of the patches, instead of drawing each patch as a square. "
+        "The network has no finer values: on hover, a number is always that of a whole patch.",
     )
-    st.slider("Opacity", 0, 100, 85, 5, format="%d%%", key="opacity", bind="query-params", width=180)
+
+
+def is_smooth() -> bool:
+    """Return whether the visitor chose smooth maps."""
+    return bool(st.session_state.get("smooth"))
 
 
 def forget_browsers() -> None:

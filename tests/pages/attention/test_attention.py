@@ -7,6 +7,7 @@ import re
 import shutil
 
 import numpy as np
+import pyarrow as pa
 import pytest
 from PIL import Image
 from streamlit.testing.v1 import AppTest
@@ -56,13 +57,22 @@ def test_it_shows_the_true_label_and_the_prediction_with_its_probability(trained
 
 def test_a_link_reproduces_the_view(several):
     app = open_page(
-        "attention", run="tiny-deep", image="val-7", token="5", layer="3", head="2", scale="per tile", opacity="40"
+        "attention",
+        run="tiny-deep",
+        image="val-7",
+        token="5",
+        layer="3",
+        head="2",
+        scale="per tile",
+        opacity="40",
+        smooth="true",
     )
     assert app.selectbox(key="run").value == "tiny-deep"
     assert app.selectbox(key="image").value == "val-7"
     assert state(app) == (5, 3, 2)
     assert app.slider(key="opacity").value == 40
     assert [control.value for control in app.get("segmented_control")] == ["Attention", "per tile"]
+    assert (sent(app)["smooth"], sent(app)["perTile"], sent(app)["opacity"]) == (True, True, 0.4)
     assert "Layer 3, head 2: every token to every token" in texts(app)
 
 
@@ -167,6 +177,19 @@ def test_if_the_maps_are_too_large_only_those_of_the_chosen_token_are_sent(train
     app.number_input(key="token").set_value(6).run()
     assert (sent(app)["first"], "maps" in sent(app)) == (6, True)
     assert sent(app)["version"] != before
+
+
+def test_of_a_large_network_the_chosen_head_is_sent_for_all_tokens(trained, monkeypatch):
+    monkeypatch.setattr(map_grid, "MAPS_BYTES_MAX", 1000)
+    app = open_page("attention", image="val-2", token="5", layer="2", head="1")
+    assert (sent(app)["every"], sent(app)["oneTile"]) == (False, True)
+    blobs = app.get("bidi_component")[0].proto.mixed.arrow_blobs
+    tile = pa.ipc.open_stream(blobs[sent(app)["tile"]["__streamlit_arrow_ref__"]].data).read_all().column(0).to_numpy()
+    attention = attention_arrays(recorded("tiny", image_picker.open_id("val-2", runs.find_run("tiny")).image)[1])
+    order = [0, *range(1, 17)]  # the class token, then the patches
+    np.testing.assert_allclose(tile.reshape(17, 17), attention[1, 0, order], atol=1e-6)
+    monkeypatch.setattr(map_grid, "TILE_BYTES_MAX", 500)
+    assert not sent(open_page("attention", image="val-2"))["oneTile"]
 
 
 def test_hostile_text_is_shown_as_it_is():

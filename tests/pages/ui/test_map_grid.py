@@ -40,13 +40,13 @@ def sent(app: AppTest) -> tuple[dict, np.ndarray | None]:
     proto = app.get("bidi_component")[0].proto
     data = json.loads(proto.mixed.json or proto.json)
     blobs = list(proto.mixed.arrow_blobs.values())
-    values = pa.ipc.open_stream(blobs[0].data).read_all()["value"].to_numpy() if blobs else None
+    values = pa.ipc.open_stream(blobs[0].data).read_all().column(0).to_numpy() if blobs else None
     return data, values
 
 
 @pytest.mark.parametrize("frames", [(), (4, 8)])
 def test_the_maps_of_all_frames_and_tokens_are_sent_in_the_order_that_the_browser_reads(frames):
-    app = AppTest.from_function(script, args=(frames, False)).run()
+    app = AppTest.from_function(script, args=(frames, False), default_timeout=60).run()
     assert not app.exception
     data, values = sent(app)
     count = max(1, len(frames))
@@ -55,17 +55,27 @@ def test_the_maps_of_all_frames_and_tokens_are_sent_in_the_order_that_the_browse
     assert (data["frames"], data["frame"]) == (list(frames), len(frames) - 1)
 
 
+def test_large_maps_are_sent_in_half_precision_unless_a_number_is_too_large(monkeypatch):
+    monkeypatch.setattr(map_grid, "EXACT_BYTES_MAX", 100)
+    values = sent(AppTest.from_function(script, args=((), False), default_timeout=60).run())[1]
+    assert values.dtype == np.uint16
+    np.testing.assert_allclose(values.view(np.float16), np.arange(5 * 2 * 3 * 5), rtol=2**-11)
+    monkeypatch.setattr(map_grid, "HALF_MAX", 100.0)
+    values = sent(AppTest.from_function(script, args=((), False), default_timeout=60).run())[1]
+    assert values.dtype == np.float32
+
+
 def test_maps_that_are_too_large_are_sent_for_the_chosen_token_only(monkeypatch):
     monkeypatch.setattr(map_grid, "MAPS_BYTES_MAX", 100)
-    data, values = sent(AppTest.from_function(script, args=((4, 8), False)).run())
+    data, values = sent(AppTest.from_function(script, args=((4, 8), False), default_timeout=60).run())
     assert (data["every"], data["first"], data["tokens"], data["version"]) == (False, 3, 1, "v1#3")
     whole = np.arange(2 * 5 * 2 * 3 * 5).reshape(2, 5, 2, 3, 5)
     np.testing.assert_array_equal(values, whole[:, 3].ravel())
 
 
 def test_signed_maps_have_two_colours():
-    assert len(sent(AppTest.from_function(script, args=((), True)).run())[0]["colours"]) == 2
-    assert len(sent(AppTest.from_function(script, args=((), False)).run())[0]["colours"]) > 2
+    assert len(sent(AppTest.from_function(script, args=((), True), default_timeout=60).run())[0]["colours"]) == 2
+    assert len(sent(AppTest.from_function(script, args=((), False), default_timeout=60).run())[0]["colours"]) > 2
 
 
 class Event(dict):

@@ -1,23 +1,20 @@
 // Maps over one image: a patch picker, one map enlarged, and a tile for every row and column, such as layer and head.
-// Everything is drawn here from the maps of all tokens, so a click does not wait for the server. Frames (the epochs of
-// a time-lapse) are played here too.
+// Everything is drawn here from the maps of all tokens, so neither the pointer nor a click waits for the server. Frames
+// (the epochs of a time-lapse) are played here too.
+//
+// While no patch is pinned, the maps are those of the patch below the pointer or of the patch that the arrow keys have
+// reached; without one they are those of the chosen token. A click or Enter pins a patch, and only then the server is
+// told.
 
-const FRAME_MS = 700 // of a time-lapse while it plays
+const ROLE_PIXELS = 68 // a narrower tile has no room for the role of its head
+const SHORT_PIXELS = 62 // the names of narrower tiles are short
 
-function number(value) {
-  const size = Math.abs(value)
-  return size === 0 ? "0" : size >= 0.1 ? value.toFixed(2) : size >= 0.001 ? value.toFixed(4) : value.toExponential(1)
-}
-const lower = text => text.charAt(0).toLowerCase() + text.slice(1)
-const short = name => name.replace(/^(\w)\w+ (\d+)$/, "$1 $2") // Head 12 -> H 12
-const percent = share => (share < 0.001 ? "<0.1%" : `${(100 * share).toFixed(share < 0.0095 ? 1 : 0)}%`)
-
-class MapGrid extends CountingWidget {
+class MapGrid extends FilmWidget {
   constructor(parent) {
     super(parent, "attention")
     this.side = make("div", "side")
-    this.picker = this.panel(this.side, "Pick a patch", "picker")
-    this.large = this.panel(this.side, "", "large")
+    this.picker = this.panel("Pick a patch", "picker")
+    this.large = this.panel("", "large")
     const main = make("div", "main")
     const head = make("div", "head")
     this.legend = { low: make("span"), bar: make("span", "bar"), high: make("span") }
@@ -26,116 +23,151 @@ class MapGrid extends CountingWidget {
     this.title = make("h4")
     head.append(this.title, legend)
     this.tiles = make("div", "tiles")
-    main.append(this.player(), head, this.tiles)
+    this.key = make("p", "key")
+    main.append(this.player(), head, this.tiles, this.key)
     this.tip = make("div", "tip")
     this.tip.hidden = true
     this.root.append(this.side, main, this.tip)
 
+    this.from = make("p", "from", "", { "aria-live": "polite" }) // announces the patch that an arrow key has reached
     this.summary = make("button", "summary", "", { type: "button" })
-    this.summary.onclick = () => this.pick({ token: 0 })
+    this.summary.onclick = () => this.release(true)
     this.before = make("div", "before")
-    this.picker.canvas.after(this.summary, this.before)
-    Object.assign(this.picker.canvas, { tabIndex: 0, role: "application" })
-    this.large.canvas.role = "img"
-    this.picker.title.setAttribute("aria-live", "polite") // announces the patch that an arrow key has chosen
     this.tiles.onkeydown = event => this.walk(event)
-    this.picker.canvas.onkeydown = event => this.key(event)
-    for (const view of [this.picker, this.large])
-      view.canvas.onclick = event => this.data.picker && this.pick({ token: this.patchAt(event) + 1 })
-    this.picker.canvas.onpointermove = event => this.hover(this.patchAt(event))
-    this.picker.canvas.onpointerleave = () => this.hover(-1)
-    this.large.canvas.onpointermove = event => this.showTip(event, this.row, this.column)
-    this.large.canvas.onpointerleave = () => (this.tip.hidden = true)
     this.tiles.onpointerleave = () => (this.tip.hidden = true)
     this.stamp = document.createElement("canvas") // one pixel a patch
+    this.bases = new Map() // the image by its size on a canvas
+    this.tops = new Map()
+    this.preview = null
     this.hovered = -1
-    this.frame = 0
     this.drawn = 0
     this.redrawOnResize()
   }
 
-  // The time-lapse's play button and slider; the server receives the epoch when the slider or the film stops.
-  player() {
-    this.film = make("div", "film")
-    this.play = make("button", "play", "Play", { type: "button" })
-    this.scrub = make("input", "", "", { type: "range", min: 0, step: 1, "aria-label": "Epoch" })
-    this.epoch = make("output", "")
-    this.film.append(this.play, this.scrub, this.epoch)
-    this.play.onclick = () => (this.timer ? this.rest() : this.roll())
-    this.scrub.oninput = () => {
-      this.rest(false)
-      this.show(Number(this.scrub.value))
-    }
-    this.scrub.onchange = () => this.pick({})
-    return this.film
-  }
-
-  roll() {
-    const last = this.data.frames.length - 1
-    if (this.frame >= last) this.show(0)
-    this.play.textContent = "Pause"
-    this.timer = setInterval(() => {
-      this.show(this.frame + 1)
-      if (this.frame >= this.data.frames.length - 1) this.rest()
-    }, FRAME_MS)
-  }
-
-  rest(tell = true) {
-    if (!this.timer) return
-    clearInterval(this.timer)
-    this.timer = null
-    this.play.textContent = "Play"
-    if (tell) this.pick({})
-  }
-
-  show(frame) {
-    this.frame = Math.min(Math.max(frame, 0), this.data.frames.length - 1)
-    this.draw()
-  }
-
-  panel(parent, title, name) {
-    const panel = make("figure", name)
-    const view = { title: make("figcaption", "", title), canvas: document.createElement("canvas") }
-    panel.append(view.title, view.canvas)
-    parent.append(panel)
+  panel(title, name) {
+    const figure = make("figure", name)
+    const canvas = document.createElement("canvas")
+    const view = { figure, canvas, title: make("figcaption", "", title) }
+    figure.append(view.title, canvas)
+    canvas.onclick = event => this.data.picker && this.choose(this.patchAt(event) + 1)
+    canvas.onpointermove = event => this.point(event, view)
+    canvas.onpointerleave = () => this.leave()
+    canvas.onkeydown = event => this.data.picker && this.pressed(event)
+    canvas.onblur = () => this.leave()
+    this.side.append(figure)
     return view
   }
 
   update(component) {
     const { data } = component
     if (data.maps) {
-      this.maps = data.maps.getChildAt(0).toArray()
+      this.maps = readNumbers(data.maps)
+      this.tileMaps = data.tile && { row: data.row, column: data.column, numbers: readNumbers(data.tile) }
       this.version = data.version
+      this.tops.clear()
+      this.preview = null
       this.image = new Image()
-      this.image.onload = () => this.draw()
+      this.image.onload = () => {
+        this.bases.clear()
+        this.draw()
+      }
       this.image.src = data.image
     } else if (this.version !== data.version) {
       component.setTriggerValue("pick", { version: null, seq: this.seq }) // a new element without maps asks for them
       return
     }
     if (this.receive(component)) {
+      if (data.token !== this.token) this.pinned = data.token > 0 && data.offersSummary
       Object.assign(this, { token: data.token, row: data.row, column: data.column })
       if (!this.timer) this.frame = data.frame
     }
+    this.colours = pixelTable(data)
+    this.root.style.setProperty("--border-colour", data.borderColour)
     this.build()
     this.draw()
   }
 
   pick(choice) {
     Object.assign(this, choice)
-    if (this.data.every) this.draw()
+    this.draw()
     const { token, row, column, frame, version } = this
     this.tell("pick", { token, row, column, frame, version })
   }
 
-  key(event) {
-    const { rows, columns } = this.data
-    if (event.key === "Escape" || event.key === "Home") this.data.offersSummary && this.pick({ token: 0 })
+  // Pin a patch, or release the pinned one.
+  choose(token) {
+    this.tip.hidden = true
+    if (this.pinned && token === this.token) {
+      this.release()
+      if (this.follows() && matchMedia("(hover: hover)").matches) this.preview = token // still below the pointer
+      this.draw()
+    } else {
+      this.pinned = true
+      this.preview = null
+      this.pick({ token })
+    }
+  }
+
+  // Without a pinned patch the maps are those of the summary token, or of the last patch if there is none to choose.
+  release(always = false) {
+    this.pinned = false
+    this.preview = null
+    if (this.data.offersSummary && (always || this.token)) this.pick({ token: 0 })
+    else this.draw()
+  }
+
+  // Whether maps can follow the pointer: they depend on the token, and those of every token are here, at least for the
+  // enlarged tile.
+  follows = () => this.data.pairs && (this.data.every || this.followsIn(this.row, this.column))
+  followsIn = (row, column) => this.data.every || (this.tileMaps?.row === row && this.tileMaps.column === column)
+
+  shown = () => this.preview ?? this.token
+  shownIn = (row, column) => (this.followsIn(row, column) ? this.shown() : this.token)
+
+  point(event, view) {
+    const patch = this.patchAt(event)
+    const picks = view === this.target && this.data.picker
+    if (picks && this.follows() && !this.pinned) {
+      if (this.preview === patch + 1) return
+      this.preview = patch + 1
+    } else {
+      if (view === this.large) this.showTip(event, this.row, this.column)
+      if (!picks || this.hovered === patch) return
+      this.hovered = patch
+    }
+    this.drawSoon()
+  }
+
+  leave() {
+    this.tip.hidden = true
+    if (this.preview === null && this.hovered < 0) return
+    this.preview = null
+    this.hovered = -1
+    this.drawSoon()
+  }
+
+  // Draw once at the next frame, whatever happens until then.
+  drawSoon() {
+    this.soon ??= requestAnimationFrame(() => {
+      this.soon = null
+      this.draw()
+    })
+  }
+
+  // Arrow keys move over the patches and Enter pins one; if the maps cannot follow, an arrow key pins the next patch.
+  pressed(event) {
+    const { rows, columns, offersSummary } = this.data
+    const token = this.shown()
+    if (event.key === "Escape" || event.key === "Home") this.release(offersSummary)
     else if (event.key in ARROWS) {
       // From another token an arrow key goes to the first patch.
-      const patch = this.onPatch() ? neighbour(this.token - 1, ARROWS[event.key], rows, columns) : 0
-      this.pick({ token: patch + 1 })
-    } else return
+      const next = this.onPatch(token) ? neighbour(token - 1, ARROWS[event.key], rows, columns) + 1 : 1
+      if (this.follows()) {
+        this.preview = next
+        this.drawSoon()
+      } else this.choose(next)
+    } else if ((event.key === "Enter" || event.key === " ") && this.follows() && this.onPatch(token)) this.choose(token)
+    else return
     event.preventDefault()
   }
 
@@ -154,19 +186,22 @@ class MapGrid extends CountingWidget {
   patchAt = event => patchUnder(event, this.data.rows, this.data.columns)
 
   patchName = patch => `patch r${Math.floor(patch / this.data.columns) + 1} c${(patch % this.data.columns) + 1}`
-  onPatch = (token = this.token) => token >= 1 && token <= this.data.rows * this.data.columns
+  onPatch = token => token >= 1 && token <= this.data.rows * this.data.columns
   tokenName = token => {
     if (!token) return this.data.summary
     return this.onPatch(token) ? this.patchName(token - 1) : this.data.before[token - 1 - this.data.rows * this.data.columns]
   }
 
-  // What one tile shows for the chosen token: the values of the prefix, then of each patch.
+  // What one tile shows: the values of the prefix, then of each patch.
   values(row, column, frame = this.frame) {
     const { prefix, rows, columns, rowNames, columnNames, first, tokens, pairs } = this.data
     const length = prefix + rows * columns
-    const place = ((frame * tokens + (pairs ? this.token - first : 0)) * rowNames.length + row - 1) * columnNames.length + column - 1
-    const start = place * length
-    return { prefix: this.maps.subarray(start, start + prefix), patches: this.maps.subarray(start + prefix, start + length) }
+    const token = this.shownIn(row, column)
+    const ofTile = !this.data.every && token !== first // and then there are no frames
+    const place = ((frame * tokens + (pairs ? token - first : 0)) * rowNames.length + row - 1) * columnNames.length + column - 1
+    const start = (ofTile ? token : place) * length
+    const numbers = ofTile ? this.tileMaps.numbers : this.maps
+    return { prefix: numbers.subarray(start, start + prefix), patches: numbers.subarray(start + prefix, start + length) }
   }
 
   tileName = (row, column) => {
@@ -175,182 +210,239 @@ class MapGrid extends CountingWidget {
     return rowNames.length === 1 ? columnNames[column - 1] : `${rowNames[row - 1]}, ${lower(columnNames[column - 1])}`
   }
 
+  noteOf = (row, column) => this.data.tileNotes[(row - 1) * this.data.columnNames.length + column - 1] ?? {}
+
   build() {
-    const { rowNames, columnNames, picker, before, rows, columns } = this.data
-    const shape = JSON.stringify([rowNames, columnNames, picker, before, rows, columns])
+    const { rowNames, columnNames, picker, before, rows, columns, pairs, onMap } = this.data
+    const shape = JSON.stringify([rowNames, columnNames, picker, before, rows, columns, pairs, onMap])
     if (this.shape === shape) return
     this.shape = shape
+    const single = rowNames.length * columnNames.length === 1 // always large
+    this.enlarging = this.data.enlarges && !single
+    const staged = picker && pairs && onMap && this.enlarging // one stage: the image with the enlarged map is also the picker
+    this.target = staged ? this.large : this.picker
+    this.side.hidden = !picker && !this.enlarging
+    this.root.classList.toggle("single", single)
+    this.root.classList.toggle("staged", staged)
+    this.large.figure.hidden = !this.enlarging
+    this.large.figure.classList.toggle("picker", staged)
+    this.picker.figure.classList.toggle("picker", !staged)
+    this.picker.figure.hidden = !picker || staged
+    for (const { canvas } of [this.picker, this.large]) {
+      const picks = canvas === this.target.canvas && picker
+      Object.assign(canvas, { tabIndex: picks ? 0 : -1, role: picks ? "application" : "img" })
+      canvas.style.cursor = picker ? "" : "default"
+    }
+    this.target.canvas.after(this.from, this.summary, this.before)
     this.before.replaceChildren(...before.map((name, index) => {
       const button = make("button", "summary", name, { type: "button" })
-      button.onclick = () => this.pick({ token: rows * columns + 1 + index })
+      button.onclick = () => {
+        this.preview = null
+        this.pinned = true
+        this.pick({ token: rows * columns + 1 + index })
+      }
       button.hidden = name === this.data.summary // it has its own button
       return button
     }))
-    const many = columnNames.length > 6
-    const single = rowNames.length * columnNames.length === 1 // always large
-    this.enlarging = this.data.enlarges && !single
-    this.side.hidden = !picker && !this.enlarging
-    this.root.classList.toggle("single", single)
-    this.large.canvas.parentElement.hidden = !this.enlarging
-    this.picker.canvas.parentElement.hidden = !picker
-    this.large.canvas.style.cursor = picker ? "" : "default"
+    this.buildTiles(single)
+  }
+
+  buildTiles(single) {
+    const { rowNames, columnNames, picker } = this.data
     const flow = rowNames.length === 1 && columnNames.length > 4 // one long row wraps, each tile under its own name
-    this.tiles.classList.toggle("flow", flow)
-    this.tiles.replaceChildren(...(flow ? [] : [make("span", "")]))
-    this.tiles.style.setProperty("--columns", columnNames.length)
+    const many = columnNames.length > 6
     const few = rowNames.length === 1 // and no more than four columns
-    this.tiles.style.setProperty("--tile", `${single ? 400 : few ? 220 : rowNames.length > 6 || many ? 104 : 156}px`)
-    const label = name => (single && picker ? "" : many ? short(name) : name) // the title names a single one
-    if (!flow) for (const name of columnNames) this.tiles.append(make("span", "column", label(name)))
+    this.tiles.classList.toggle("flow", flow)
+    this.tiles.classList.toggle("many", many)
+    this.tiles.replaceChildren(...(flow ? [] : [make("span", "corner")]))
+    const largest = single ? 400 : few ? 220 : rowNames.length > 6 || many ? 104 : 156
+    for (const [name, value] of [["columns", columnNames.length], ["rows", rowNames.length], ["largest", `${largest}px`]])
+      this.root.style.setProperty(`--${name}`, value)
+    this.names = [] // each with its full text: narrow tiles have short names
+    const named = (text, kind) => {
+      const name = make("span", kind, text)
+      this.names.push([name, single && picker ? "" : text]) // the title names a single tile
+      return name
+    }
+    if (!flow) for (const name of columnNames) this.tiles.append(named(name, "column"))
     this.cells = []
     rowNames.forEach((name, index) => {
       const row = index + 1
-      if (!flow) this.tiles.append(make("span", "line", label(name)))
+      if (!flow) this.tiles.append(named(name, "line"))
       for (let column = 1; column <= columnNames.length; column++) {
-        const tile = make("button", "tile", "", { type: "button" })
-        const cell = { row, column, tile, canvas: document.createElement("canvas"), share: make("span", "share") }
-        tile.append(cell.canvas, cell.share)
-        tile.onclick = event => {
-          if (this.enlarging) this.pick({ row, column })
-          else if (picker && event.detail) this.pick({ token: this.patchAt(event) + 1 }) // a key press has no position
-        }
-        cell.canvas.onpointermove = event => this.showTip(event, row, column)
+        const cell = this.cell(row, column)
         if (flow) {
-          const named = make("div", "named")
-          named.append(make("span", "column", columnNames[column - 1]), tile)
-          this.tiles.append(named)
-        } else this.tiles.append(tile)
+          const box = make("div", "named")
+          box.append(make("span", "column", columnNames[column - 1]), cell.tile)
+          this.tiles.append(box)
+        } else this.tiles.append(cell.tile)
         this.cells.push(cell)
       }
     })
   }
 
+  cell(row, column) {
+    const tile = make("button", "tile", "", { type: "button" })
+    const cell = { row, column, tile, canvas: document.createElement("canvas"), role: make("span", "role"), share: make("span", "share") }
+    tile.append(cell.canvas, cell.role, cell.share)
+    tile.onclick = event => {
+      if (this.enlarging) this.pick({ row, column })
+      else if (this.data.picker && event.detail) this.choose(this.patchAt(event) + 1) // a key press has no position
+    }
+    cell.canvas.onpointermove = event => this.showTip(event, row, column)
+    return cell
+  }
+
   // One scale for all tiles and all frames; it ends at the 99th percentile, since one high value would darken the rest.
   sharedTop() {
-    const { version, token } = this
-    if (this.top?.version !== version || this.top.token !== token) {
+    const token = this.data.every ? this.shown() : this.token
+    if (!this.tops.has(token)) {
       const frames = Math.max(1, this.data.frames.length)
       const shown = this.cells.flatMap(cell => Array.from({ length: frames }, (_, frame) => this.values(cell.row, cell.column, frame).patches))
-      this.top = { version, token, value: percentile(shown, 0.99) }
+      this.tops.set(token, percentile(shown, 0.99))
     }
-    return this.top.value
+    return this.tops.get(token)
   }
 
   draw() {
-    const { data, token, row, column } = this
-    if (!data || !this.image?.complete || !this.root.clientWidth || token < data.first) return
-    if (!data.every && token !== data.first) return // its maps have not arrived yet
+    const { data, row, column } = this
+    const token = this.shown()
+    if (!data || !this.image?.complete || !this.root.clientWidth || (data.every && token < data.first)) return
+    if (!data.every && this.token !== data.first) return // its maps have not arrived yet
     const rows = this.cells.map(cell => this.values(cell.row, cell.column))
     const shared = data.top ?? this.sharedTop()
-    const top = patches => (data.perTile ? Math.max(...patches.map(Math.abs)) : shared)
-    this.stops = data.colours.map(rgb)
+    const top = patches => (data.perTile ? patches.reduce((most, value) => Math.max(most, Math.abs(value)), 0) : shared)
     const width = this.cells[0].canvas.clientWidth
     const walked = this.tiles.matches(":focus-within") // then walk() decides
+    for (const [name, text] of this.names) write(name, width < SHORT_PIXELS ? short(text) : text)
     this.cells.forEach((cell, index) => {
-      this.paint(cell.canvas, width, rows[index].patches, top(rows[index].patches))
+      const note = this.noteOf(cell.row, cell.column)
+      this.paint(cell.canvas, width, rows[index].patches, top(rows[index].patches), this.shownIn(cell.row, cell.column))
       const share = rows[index].prefix.reduce((sum, value) => sum + value, 0)
-      const name = this.tileName(cell.row, cell.column)
-      cell.share.hidden = !data.prefix || !data.shares
-      cell.share.textContent = width > 130 ? `${data.beforeShort} ${percent(share)}` : percent(share)
+      const name = [this.tileName(cell.row, cell.column), note.role].filter(Boolean).join(", ")
+      cell.share.hidden = !data.prefix || !data.shares || width < 34
+      write(cell.share, width > 130 ? `${data.beforeShort} ${percent(share)}` : percent(share))
+      cell.role.hidden = !note.role || width < ROLE_PIXELS
+      write(cell.role, note.role ?? "")
+      cell.tile.style.setProperty("--border", `${note.border ? (2 + 3 * note.border) * Math.min(1, width / SHORT_PIXELS) : 0}px`)
       cell.tile.ariaPressed = String(this.enlarging && cell.row === row && cell.column === column)
       if (!walked) cell.tile.tabIndex = cell.row === row && cell.column === column ? 0 : -1
-      cell.tile.ariaLabel = cell.share.hidden ? name : `${name}: ${percent(share)} to ${data.beforeWords}`
+      cell.tile.ariaLabel = [name, data.prefix && data.shares ? `: ${percent(share)} to ${data.beforeWords}` : "", ...(note.about ?? []).map(one => `. ${one}`)].join("")
     })
     const chosen = rows[(row - 1) * data.columnNames.length + column - 1].patches
-    this.paint(this.large.canvas, this.large.canvas.clientWidth, chosen, top(chosen))
-    this.paintPicker()
-    this.title.textContent = data.title
-    this.picker.title.textContent = token ? `${data.pairs ? "From" : "Chosen:"} ${this.tokenName(token)}` : "Pick a patch"
-    this.large.title.textContent = this.tileName(row, column)
-    this.large.canvas.ariaLabel = this.large.title.textContent + (data.pairs ? `, from the ${this.tokenName(token)}` : "")
-    this.picker.canvas.ariaLabel = `The image. Chosen: ${this.tokenName(token)}. Arrow keys choose a patch${data.offersSummary ? ", Escape the summary token" : ""}.`
-    this.summary.textContent = token ? `Back to the ${data.summary}` : `Summary token (${data.summary})`
-    this.summary.ariaPressed = String(!token)
-    ;[...this.before.children].forEach((button, index) => (button.ariaPressed = String(token === data.rows * data.columns + 1 + index)))
-    this.summary.hidden = !data.offersSummary
+    if (this.enlarging) this.paint(this.large.canvas, this.large.canvas.clientWidth, chosen, top(chosen), token)
+    if (this.target === this.picker) this.paintPicker()
+    this.say(token)
     this.legend.bar.style.background = gradient(data.colours, data.signed)
     const most = data.perTile ? "each tile's own maximum" : number(shared)
-    this.legend.low.textContent = data.signed ? (data.perTile ? `${data.quantity} −` : `${data.quantity} ≤ −${most}`) : `${data.quantity} 0`
-    this.legend.high.textContent = data.perTile ? most : `≥ ${most}`
-    this.film.hidden = !data.frames.length
-    if (data.frames.length) {
-      this.scrub.max = data.frames.length - 1
-      this.scrub.value = this.frame
-      const epoch = data.frames[this.frame] ? `After epoch ${data.frames[this.frame]}` : "Before training"
-      this.epoch.textContent = data.notes[this.frame] ? `${epoch}: ${data.notes[this.frame]}` : epoch
+    write(this.legend.low, data.signed ? (data.perTile ? `${data.quantity} −` : `${data.quantity} ≤ −${most}`) : `${data.quantity} 0`)
+    write(this.legend.high, data.perTile ? most : `≥ ${most}`)
+    this.showEpoch()
+    const pinned = this.pinned ? this.token : ""
+    Object.assign(this.root.dataset, { token, pinned, layer: row, head: column, frame: this.frame, version: this.version, drawn: ++this.drawn })
+  }
+
+  // Write the titles, which token the maps belong to, and what a click does.
+  say(token) {
+    const { data, row, column } = this
+    const [name, at] = [this.tokenName(token), this.tileName(row, column)]
+    const touch = matchMedia("(hover: none)").matches
+    write(this.title, data.title)
+    write(this.large.title, [at, this.noteOf(row, column).role].filter(Boolean).join(": "))
+    const corner = data.prefix && data.shares && !this.cells[0].share.hidden
+    write(this.key, [...(corner ? [`Number in the corner: the share of ${data.beforeWords}.`] : []), ...data.key].join("\n"))
+    this.key.hidden = !this.key.textContent
+    if (!data.pairs) write(this.from, `Chosen: ${name}.`)
+    else if (!this.follows()) write(this.from, `From the ${name}. The maps change with a click: those of all patches are too large to send at once.`)
+    else if (this.preview !== null) write(this.from, `From ${name}${data.every ? "" : ", in this map. A click changes all maps"}.`)
+    else if (this.pinned && this.onPatch(token)) write(this.from, `From ${name}, pinned: ${touch ? "tap" : "click"} it again to release it.`)
+    else {
+      const view = data.quantity.includes("attention") ? "what it attends to" : "its maps"
+      const click = data.every ? "click to pin it" : "click it to change the other maps too: those of all patches are too large to send at once"
+      const how = touch ? `Tap a patch to see ${view}.` : `Point at a patch to see ${view}, ${click}.`
+      write(this.from, `From ${this.onPatch(token) ? "" : "the "}${name}. ${how}`)
     }
-    Object.assign(this.root.dataset, { token, layer: row, head: column, frame: this.frame, version: this.version, drawn: ++this.drawn })
+    const keys = this.follows() ? "Arrow keys move over the patches, Enter pins one" : "Arrow keys choose a patch"
+    this.large.canvas.ariaLabel = at + (data.pairs ? `, from the ${name}` : "")
+    const label = this.target === this.large ? `${this.large.canvas.ariaLabel}. ` : "The image. "
+    if (data.picker) this.target.canvas.ariaLabel = `${label}Chosen: ${name}. ${keys}${data.offersSummary ? ", Escape returns to the summary token" : ""}.`
+    write(this.summary, token && !this.preview ? `Back to the ${data.summary}` : `Summary token (${data.summary})`)
+    this.summary.ariaPressed = String(!token)
+    this.summary.hidden = !data.offersSummary
+    ;[...this.before.children].forEach((button, index) => (button.ariaPressed = String(token === data.rows * data.columns + 1 + index)))
   }
 
-  // Paint the image, and over it each patch in the colour of its value; the opacity follows the value.
-  paint(canvas, width, values, high) {
+  // Paint the image, and over it each patch in the colour of its value.
+  paint(canvas, width, values, high, token) {
     const context = this.blank(canvas, width)
-    const { rows, columns, opacity } = this.data
-    const pixels = new ImageData(columns, rows)
-    values.forEach((value, patch) => {
-      const scaled = Math.min(1, Math.abs(value) / (high || 1))
-      pixels.data.set([...this.colour(value, scaled), 255 * opacity * Math.sqrt(scaled)], 4 * patch)
-    })
-    Object.assign(this.stamp, { width: columns, height: rows })
-    this.stamp.getContext("2d").putImageData(pixels, 0, 0)
-    context.imageSmoothingEnabled = false
+    const { rows, columns, smooth, signed } = this.data
+    if (this.stamp.width !== columns || this.stamp.height !== rows || !this.pixels) {
+      Object.assign(this.stamp, { width: columns, height: rows })
+      this.pixels = new ImageData(columns, rows)
+    }
+    colourPixels(new Uint32Array(this.pixels.data.buffer), values, { table: this.colours, high, signed })
+    this.stamp.getContext("2d").putImageData(this.pixels, 0, 0)
+    context.imageSmoothingEnabled = smooth
+    context.imageSmoothingQuality = "high"
     context.drawImage(this.stamp, 0, 0, canvas.width, canvas.height)
-    this.outlineChosen(canvas, context, Math.max(1, canvas.width / 130))
-  }
-
-  // Amounts use the whole scale; signed numbers have a colour for each sign, and only the opacity shows the amount.
-  colour(value, scaled) {
-    if (this.data.signed) return this.stops[value < 0 ? 0 : 1]
-    return colourAt(this.stops, scaled)
+    if (this.onPatch(token)) outline(context, boxOf(token - 1, canvas, rows, columns), ...[1, 2].map(times => times * Math.max(1, canvas.width / 130)))
+    if (canvas === this.target.canvas && this.hovered >= 0 && this.hovered !== token - 1) {
+      context.strokeStyle = "rgb(255 255 255 / 0.8)"
+      context.lineWidth = devicePixelRatio
+      context.strokeRect(...boxOf(this.hovered, canvas, rows, columns))
+    }
   }
 
   paintPicker() {
     const { canvas } = this.picker
     const context = this.blank(canvas, canvas.clientWidth)
     const { rows, columns } = this.data
+    const token = this.shown()
     gridLines(context, canvas.width, rows, columns, "rgba(255,255,255,0.4)")
     if (this.hovered >= 0) {
       context.fillStyle = "rgba(255,255,255,0.45)"
       context.fillRect(...boxOf(this.hovered, canvas, rows, columns))
     }
-    this.outlineChosen(canvas, context, 3 * devicePixelRatio)
+    if (this.onPatch(token)) outline(context, boxOf(token - 1, canvas, rows, columns), 3 * devicePixelRatio, 6 * devicePixelRatio)
   }
 
+  // Give a canvas its size and the image. The scaled image is kept, since most canvases have the same size.
   blank(canvas, width) {
     const side = Math.max(1, Math.round(width * devicePixelRatio))
-    Object.assign(canvas, { width: side, height: side })
+    if (canvas.width !== side || canvas.height !== side) Object.assign(canvas, { width: side, height: side })
+    if (this.bases.size > 8) this.bases.clear() // sizes from before the window changed
+    if (!this.bases.has(side)) {
+      const base = Object.assign(document.createElement("canvas"), { width: side, height: side })
+      const context = base.getContext("2d")
+      context.imageSmoothingEnabled = this.image.naturalWidth > 128 // small images in their own pixels
+      context.drawImage(this.image, 0, 0, side, side)
+      this.bases.set(side, base)
+    }
     const context = canvas.getContext("2d")
-    context.imageSmoothingEnabled = this.image.naturalWidth > 128 // small images in their own pixels
-    context.drawImage(this.image, 0, 0, canvas.width, canvas.height)
+    context.clearRect(0, 0, side, side)
+    context.drawImage(this.bases.get(side), 0, 0)
     return context
-  }
-
-  outlineChosen(canvas, context, width) {
-    if (!this.onPatch()) return
-    outline(context, boxOf(this.token - 1, canvas, this.data.rows, this.data.columns), width, 2 * width)
-  }
-
-  hover(patch) {
-    this.hovered = patch
-    if (this.data && this.image?.complete) this.paintPicker()
   }
 
   showTip(event, row, column) {
     const patch = this.patchAt(event)
     const value = this.values(row, column).patches[patch]
     const even = value * (this.data.prefix + this.data.rows * this.data.columns)
-    const way = this.data.pairs ? `${this.tokenName(this.token)} → ${this.patchName(patch)}` : this.patchName(patch)
+    const way = this.data.pairs ? `${this.tokenName(this.shown())} → ${this.patchName(patch)}` : this.patchName(patch)
     const said = this.data.shares ? ` ${even.toFixed(1)} × even` : ` ${this.data.quantity}`
-    this.tip.replaceChildren(make("b", "", number(value)), said, make("div", "", this.tileName(row, column)), make("div", "", way))
+    const lines = [this.tileName(row, column), way].map(text => make("div", "", text))
+    const about = (this.noteOf(row, column).about ?? []).map(text => make("div", "about", text))
+    this.tip.replaceChildren(make("b", "", number(value)), said, ...lines, ...about)
     this.tip.hidden = false
     const frame = this.root.getBoundingClientRect()
     const left = event.clientX - frame.left + 14
     this.tip.style.left = `${Math.max(0, left + this.tip.offsetWidth > frame.width ? left - this.tip.offsetWidth - 28 : left)}px`
-    this.tip.style.top = `${event.clientY - frame.top + 14}px`
+    const below = event.clientY + this.tip.offsetHeight + 14 < innerHeight
+    this.tip.style.top = `${event.clientY - frame.top + (below ? 14 : -14 - this.tip.offsetHeight)}px`
   }
 
   remove() {
-    clearInterval(this.timer)
+    cancelAnimationFrame(this.soon)
     super.remove()
   }
 }
