@@ -28,6 +28,7 @@ from vit.data.files.zips import BYTES_MAX, RATIO_FREE_BYTES, RATIO_MAX
 from vit.errors import DataError, RunError, UserError
 from vit.paths import checkpoints_dir
 from vit.runs import Run, Status, dependence
+from vit.runs.folder import LIVE
 from vit.runs.notes import BYTES_MAX as NOTES_BYTES_MAX
 from vit.runs.notes import Notes, read_notes, write_notes
 from vit.runs.privacy import without_private_settings, without_private_status
@@ -156,7 +157,7 @@ def _members(archive: zipfile.ZipFile, title_: str) -> tuple[dict[str, zipfile.Z
     members = [
         member
         for member in zips.members(archive, title_)
-        if not member.is_dir and member.parts[-1] != runs.LOG and runs.TENSORBOARD not in member.parts[:-1]
+        if not member.is_dir and member.parts[-1] not in (runs.LOG, LIVE) and runs.TENSORBOARD not in member.parts[:-1]
     ]
     config = next((member.parts for member in members if member.parts[-1] == runs.CONFIG), None)
     if config is None or len(config) > 2:
@@ -298,7 +299,8 @@ def _rewrite_metrics(path: Path) -> None:
     """
     from vit.trainer import Step
 
-    required = {"step": [field.name for field in fields(Step)], "epoch": _epoch_fields()}
+    numbers = [field.name for field in fields(Step) if field.name != "accuracy"]  # older runs do not have it
+    required = {"step": numbers, "epoch": _epoch_fields()}
     beside = path.with_suffix(".part")
     with path.open("rb") as lines, beside.open("w") as target:
         for number, line in enumerate(iter(lambda: lines.readline(_LINE_BYTES_MAX), b""), start=1):

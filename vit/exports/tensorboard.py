@@ -19,7 +19,12 @@ from vit.runs.folder import TENSORBOARD
 from vit.support import optional_packages
 
 TAGS = {
-    "step": {"loss": "loss/step", "lr": "learning rate", "images_per_second": "images per second"},
+    "step": {
+        "loss": "loss/step",
+        "accuracy": "accuracy/step",
+        "lr": "learning rate",
+        "images_per_second": "images per second",
+    },
     "epoch": {
         "train_loss": "loss/training",
         "val_loss": "loss/validation",

@@ -10,12 +10,12 @@ from typing import TYPE_CHECKING, Any
 from vit import runs
 from vit.config import words
 from vit.errors import UserError
-from vit.runs import Run, learning
+from vit.runs import Run, learning, live_maps
 from vit.support.untrusted_text import bare
 
 if TYPE_CHECKING:
     from vit.exports.tensorboard import Events
-    from vit.trainer import Checkpoint, Epoch, Snapshot, Step
+    from vit.trainer import Checkpoint, Epoch, Maps, Snapshot, Step
 
 STATUS_EVERY = 1.0
 """Seconds between two updates of ``status.json``."""
@@ -149,6 +149,11 @@ class Journal:
             weights.save_snapshot(self.path, event.epoch, event.weights)
         elif not self.status.validated:
             weights.save_model(self.path, event.weights, {"epoch": event.epoch, "step": event.step, "validated": False})
+
+    def maps(self, event: "Maps") -> None:
+        """Replace the file with the attention of the watched images; on a full disk the old one stays."""
+        with suppress(OSError):
+            live_maps.write_live_maps(self.path, event.maps)
 
 
 def _line(event: str, record: "Step | Epoch") -> dict[str, Any]:

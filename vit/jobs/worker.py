@@ -311,6 +311,7 @@ def _train(run: Run, journal: Journal, stopped: Callable[[], bool], resume: bool
         world=world,
         initial=initial,
         teacher=teacher,
+        watch=trainer.Watch(trainer.watched_rows(data.splits()[1], config.model)),
     )
     del initial  # the model has it now
     _rewind(run, journal, checkpoint)  # only after fit has accepted the checkpoint
@@ -331,6 +332,8 @@ def _train(run: Run, journal: Journal, stopped: Callable[[], bool], resume: bool
                 if stopped():
                     journal.say(f"Saving step {event.position['step']:,}.")
                 journal.checkpoint(event)
+            case trainer.Maps():
+                journal.maps(event)
             case trainer.Note():
                 journal.log(event.text)
     if journal.status.epoch < recipe.epochs and time_up() and not stopped():

@@ -60,9 +60,15 @@ def compress(image: int, attention: np.ndarray, probabilities: np.ndarray) -> At
         attention: ``(depth h n m)``, at least 0.
         probabilities: of the classes, ``(k,)``.
     """
+    levels, tops = quantise(attention)
+    return AttentionExample(image, levels, tops, probabilities.astype(np.float32))
+
+
+def quantise(attention: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+    """Return ``attention (... m)``, at least 0, as multiples uint8 of 1/255 of the largest of its row, and these."""
     tops = attention.max(axis=-1).astype(np.float32)
     levels = np.rint(LEVELS * (attention / np.maximum(tops, np.finfo(np.float32).tiny)[..., None]))
-    return AttentionExample(image, levels.astype(np.uint8), tops, probabilities.astype(np.float32))
+    return levels.astype(np.uint8), tops
 
 
 def object_cover(mask: np.ndarray, grid: tuple[int, int]) -> np.ndarray:

@@ -4,6 +4,7 @@ from dataclasses import dataclass, field
 
 from torch import Tensor
 
+from vit.runs.live_maps import LiveMaps
 from vit.trainer.checkpoint import Checkpoint
 
 
@@ -15,6 +16,8 @@ class Step:
         step, epoch: numbers from 1.
         loss: mean loss of the batch.
         seconds: training time so far.
+        accuracy: share of the batch that the network classified correctly, on augmented images; None without labels.
+            The answer to a mixed image counts as correct if no class has a larger share of it.
     """
 
     step: int
@@ -23,6 +26,7 @@ class Step:
     lr: float
     images_per_second: float
     seconds: float
+    accuracy: float | None = None
 
 
 @dataclass(frozen=True)
@@ -73,4 +77,11 @@ class Note:
     text: str
 
 
-Event = Step | Epoch | Snapshot | Checkpoint | Note
+@dataclass(frozen=True)
+class Maps:
+    """The attention of the images that are watched, between two steps."""
+
+    maps: LiveMaps = field(repr=False, compare=False)
+
+
+Event = Step | Epoch | Snapshot | Checkpoint | Note | Maps

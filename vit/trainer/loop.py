@@ -21,8 +21,9 @@ from vit.networks import build_model
 from vit.support import hardware
 from vit.trainer import checkpoint
 from vit.trainer.checkpoint import Checkpoint
-from vit.trainer.events import Epoch, Event, Note, Snapshot, Step
+from vit.trainer.events import Epoch, Event, Maps, Note, Snapshot, Step
 from vit.trainer.failures import TrainingFailed, not_resumable, translated_errors
+from vit.trainer.live_maps import Watch
 from vit.trainer.muon import build_optimizer
 from vit.trainer.objectives import Objective, build_objective
 from vit.trainer.schedule import learning_rate, snapshot_epochs
@@ -46,6 +47,7 @@ def fit(
     world: World = ALONE,
     initial: Mapping[str, Tensor] | None = None,
     teacher: nn.Module | None = None,
+    watch: Watch | None = None,
 ) -> Iterator[Event]:
     """Train the model of ``config`` on ``data``.
 
@@ -69,13 +71,15 @@ def fit(
             first event is then a checkpoint at step 0, so that a resume no longer needs these weights.
         teacher: network to learn from if the recipe names a teacher, as :func:`vit.runs.teachers.load_teacher` returns
             it.
+        watch: records the attention of a few validation images, which is yielded as :class:`Maps`; all other events are
+            the same without it. With several ranks, only rank 0 has one.
 
     Raises:
         TrainingFailed: the checkpoint or the initial weights do not fit, the loss is no longer finite, the device runs
             out of memory, or the images cannot be read.
     """
     with translated_errors(config):
-        loop = _Loop(config, data, stop or (lambda: False), world, teacher)
+        loop = _Loop(config, data, stop or (lambda: False), world, teacher, watch)
         if resume is not None:
             loop.restore(resume)
         elif config.start is not None:
@@ -122,7 +126,9 @@ class _Loop:
         stop: Callable[[], bool] = lambda: False,
         world: World = ALONE,
         teacher: nn.Module | None = None,
+        watch: Watch | None = None,
     ) -> None:
+        self.watch = watch
         self.recipe = config.training
         if not self.recipe.labelled and not world.alone:
             raise TrainingFailed("A training without labels runs in one process: start it without torchrun.")
@@ -175,6 +181,8 @@ class _Loop:
 
     def run(self) -> Iterator[Event]:
         self.started = time.monotonic() - self.seconds_before
+        if self.watch is not None:
+            self.watch.begin()
         if self.has_initial_weights:
             yield self._checkpoint()
         if self.separate_batch_norm and not self.world.alone:
@@ -189,10 +197,12 @@ class _Loop:
             yield from self._train_epoch(epoch)
             event = None if self.stop() else self._finish_epoch(epoch)
             if event is None:
+                yield from self._maps(epoch, last=True)
                 yield Snapshot(epoch, self.step, _copy(self.objective.evaluated.state_dict()), final=True)
                 yield self._checkpoint()  # of all steps, also if the epoch's validation was interrupted
                 return
             yield event
+            yield from self._maps(epoch, asked=epoch in snapshots, last=epoch == self.recipe.epochs)
             if epoch in snapshots:
                 yield Snapshot(epoch, self.step, _copy(self.objective.evaluated.state_dict(), torch.float16))
 
@@ -201,7 +211,7 @@ class _Loop:
         """Steps since the last complete epoch."""
         return self.step - self.epochs_done * len(self.train)
 
-    def _train_epoch(self, epoch: int) -> Iterator[Step | Checkpoint | Note]:
+    def _train_epoch(self, epoch: int) -> Iterator[Step | Checkpoint | Note | Maps]:
         """Take the remaining steps of an epoch."""
         self.model.train(not self.frozen)  # a frozen backbone gives the same features as later, without dropout
         resume_steps = self.recipe.resume_steps
@@ -220,6 +230,7 @@ class _Loop:
                 continue
             yield from self._report(epoch, pending, reported)
             pending.clear()
+            yield from self._maps(epoch)
             if checkpoint_due:
                 yield self._checkpoint()
             if self.stop():
@@ -267,7 +278,22 @@ class _Loop:
                 last = step - self.epochs_done * len(self.train) == len(self.train)
                 if len(totals.window) == WINDOW or (last and len(self.train) < WINDOW):
                     self._end_window()
-            yield Step(step, epoch, loss, lr, count / max(each, 1e-9), before + each * index)
+            accuracy = right / count if self.objective.labelled else None
+            yield Step(step, epoch, loss, lr, count / max(each, 1e-9), before + each * index, accuracy)
+
+    def _maps(self, epoch: int, *, asked: bool = False, last: bool = False) -> Iterator[Maps | Note]:
+        """Record the attention if it is due; the time until the next event, in which it is written, counts too."""
+        watch, begun = self.watch, time.monotonic()
+        if watch is None or not watch.due(self.step, asked=asked, last=last):
+            return
+        try:
+            found = watch.record(self.objective.evaluated, self.val, step=self.step, epoch=epoch)
+        except (RuntimeError, OSError) as error:  # out of memory, or an image that cannot be read
+            self.watch = None
+            yield Note(f"The attention is no longer recorded during the training: {str(error).splitlines()[0][:200]}")
+            return
+        yield Maps(found)
+        watch.took(time.monotonic() - begun, self.step)
 
     def _validate(self) -> tuple[float, float] | None:
         """Return loss and accuracy on the validation images; None if stopped meanwhile."""
