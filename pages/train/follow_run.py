@@ -3,13 +3,14 @@
 import time
 from collections.abc import Callable, Hashable
 from functools import partial
-from typing import Literal
 
 import streamlit as st
 from streamlit.delta_generator import DeltaGenerator
 
 from pages import access
 from pages.train.controls import RECIPE_NAMES
+from pages.train.curves import show_curves
+from pages.train.live_maps import show_live_maps
 from pages.train.recipe import step_words
 from pages.train.reconstructions import show_reconstructions
 from pages.ui import polling
@@ -18,34 +19,18 @@ from pages.ui.run_picker import fine_tune_link
 from pages.ui.run_words import SHIPPED_WORDS, badge
 from pages.ui.text import plain, show_error
 from pages.ui.waiting import wait_words
-from pages.ui.wording import duration, term
-from vit import plots, runs
+from pages.ui.wording import duration
+from vit import runs
 from vit.config import ModelConfig, RunConfig, StartConfig, TrainingConfig, recipe_of, words
 from vit.errors import UserError
 from vit.jobs import queue
 from vit.runs import Run
+from vit.runs.live_maps import live_stamp
 from vit.runs.speeds import left_at_own_pace
 
 FRAGMENT = "follow"
 SOON, SOON_FOR = 0.4, 20.0
 """Seconds between two updates, and for how many seconds after the start of a run."""
-_LR = (words.title(TrainingConfig, "lr"), plots.learning_rate_curve, "Learning rate of each step", 1)
-CHARTS: tuple[tuple[str, Callable[..., dict], str, int | Literal["all"]], ...] = (
-    ("Loss", plots.loss_curve, "Loss of each step, and of each epoch on training and validation images", "all"),
-    ("Accuracy", plots.accuracy_curve, "Training and validation accuracy of each epoch", 1),
-    _LR,
-)
-_NEIGHBOURS = ("k-NN accuracy", plots.neighbour_curve, "k-nearest-neighbour accuracy of each epoch", 1)
-UNLABELLED_CHARTS = {
-    "dino": (
-        CHARTS[0],
-        _NEIGHBOURS,
-        ("Teacher's output", plots.teacher_curve, "Entropy of the teacher's output and divergence, by epoch", 1),
-        _LR,
-    ),
-    "mae": (CHARTS[0], _NEIGHBOURS, _LR),
-}
-"""The charts of trainings without labels."""
 
 
 def pick() -> Run | None:
@@ -82,7 +67,12 @@ def follow(bar: DeltaGenerator) -> None:
 def news(run: Run) -> Hashable:
     """Return a value that changes with everything that the page shows of an active run."""
     state = run.state
-    return state, run.written, wait_words(run.name, queue.positions().get(run.name, 1)) if state == "queued" else None
+    return (
+        state,
+        run.written,
+        live_stamp(run),
+        wait_words(run.name, queue.positions().get(run.name, 1)) if state == "queued" else None,
+    )
 
 
 def pace(run: Run) -> float:
@@ -110,7 +100,11 @@ def show_run(run: Run, shown: str) -> None:
             if not config.model.num_classes:
                 fine_tune_link(run)
     show_numbers(config.training, status, lines)
-    show_curves(run, lines)
+    with st.grid(2, min_column_width=380, gap="large") as grid:
+        with grid.cell():
+            show_curves(run, status, lines.values())
+        with grid.cell():
+            show_live_maps(run, status)
     if config.training.learn_from == "mae" and (status.epoch or run.can_resume):
         show_reconstructions(run)
     with st.expander("Log", icon=":material/article:"):
@@ -295,55 +289,3 @@ def kept_words(training: TrainingConfig, best: dict | None) -> str:
                 f"now of step {best['step']:,}, in epoch {best['epoch']}. Other epochs may have a better accuracy."
             )
     return f"{name} of the weights that the run keeps, which are the last."
-
-
-def show_curves(run: Run, lines: dict[tuple, dict]) -> None:
-    """Show the curves of loss, accuracy and learning rate."""
-    if not lines:
-        st.caption("The curves appear after the first step.")
-        return
-    with st.grid(2, min_column_width=300) as grid:
-        for title, curve, alt, span in UNLABELLED_CHARTS.get(run.config.training.learn_from, CHARTS):
-            with grid.cell(column_span=span):
-                st.markdown(f"**{title}**", help=chart_words(title, run.config.training))
-                spec = curve(lines.values())
-                if spec["datasets"][plots.POINTS]:
-                    st.vega_lite_chart(spec=spec, key=f"curve-{title}", alt=f"{alt}, run {run.name}")
-                else:
-                    st.caption("Appears at the end of the first epoch.")
-
-
-def chart_words(title: str, training: TrainingConfig) -> str | None:
-    """Explain a chart of a training; None if its title says enough."""
-    match title:
-        case "Loss":
-            return loss_words(training)
-        case "k-NN accuracy":
-            return term("k-NN accuracy")
-        case "Teacher's output":
-            return term("teacher entropy", "divergence")
-    return None
-
-
-def loss_words(training: TrainingConfig) -> str:
-    """Explain why training loss and validation loss differ."""
-    if training.learn_from == "dino":
-        return (
-            "How badly the student predicts the teacher's output for another crop of the same image. The teacher "
-            "changes too, so the loss may rise while the network still learns. The validation loss is between two "
-            "large crops; the training loss also counts small crops."
-        )
-    if training.learn_from == "mae":
-        return (
-            "Mean squared error of the reconstructed pixels of hidden patches, each normalised to mean 0 and variance "
-            "1: a constant grey patch has the error 1."
-        )
-    parts = [
-        "on augmented images" if training.augments else "",
-        "on mixed images" if training.mixes else "",
-        "with softened labels" if training.label_smoothing else "",
-        "with the answers of the teacher as part of it" if training.teacher else "",
-        "while the weights still change",
-    ]
-    taken = ", ".join(part for part in parts if part)
-    return f"The training loss is measured {taken}, so it can be higher than the validation loss."

@@ -84,9 +84,7 @@ def watch_the_curve_grow(page: Page) -> None:
     """The loss chart appears and its data grows; validation follows."""
     progress = page.get_by_text(re.compile(r"Epoch \d+ of 60, step"))
     expect(progress.first).to_be_visible()
-    expect(
-        page.locator("[data-testid=stVegaLiteChart] canvas, [data-testid=stVegaLiteChart] svg").first
-    ).to_be_visible()
+    expect(page.locator(".curves path").first).to_be_visible()
 
     def step() -> int:
         return number(re.search(r"step ([\d,]+)", progress.first.inner_text())[1])

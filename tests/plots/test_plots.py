@@ -85,14 +85,6 @@ def metrics(steps: int, epochs: int) -> list[dict]:
     return lines + [{"event": "epoch", "epoch": n, "step": n * every, **scores} for n in range(1, epochs + 1)]
 
 
-def test_a_curve_of_a_long_run_keeps_five_hundred_points_with_both_ends():
-    for spec in (plots.loss_curve(metrics(20_000, 400)), plots.learning_rate_curve(metrics(20_000, 400))):
-        assert len(spec["datasets"][plots.POINTS]) <= 500
-    steps = [point["x"] for point in spec["datasets"][plots.POINTS]]
-    assert (steps[0], steps[-1]) == (1, 20_000)
-    assert steps == sorted(steps)
-
-
 def scales(spec) -> list[dict]:
     """The scales of all axes of a Vega-Lite spec."""
     layers = [spec, *spec.get("layer", [])]
@@ -102,35 +94,16 @@ def scales(spec) -> list[dict]:
 
 def test_no_axis_of_a_curve_looks_for_the_extent_of_data_that_are_not_there_yet():
     history = {"a": metrics(30, 3)}
-    specs = [curve([]) for curve in (plots.loss_curve, plots.accuracy_curve, plots.learning_rate_curve)]
-    specs += [plots.neighbour_curve([]), plots.teacher_curve([]), plots.compared_curves({}, "loss")]
+    specs = [plots.compared_curves({}, "loss")]
     specs += [plots.compared_curves(history, "accuracy"), plots.gap_curves(history, x="epoch")]
     for spec in specs:
         assert len(scales(spec)) == 2
         for scale in scales(spec):
             assert len(scale["domain"]) == 2
             assert all(end["expr"].startswith("length(data('points')) ? ") for end in scale["domain"])
-    assert plots.loss_curve(metrics(30, 3))["encoding"] == plots.loss_curve([])["encoding"]  # or it is embedded anew
 
 
 def test_labels_of_an_axis_stay_while_the_margins_are_unknown():
     drawn = figure([], xaxis={"title": {"text": "Seconds"}}, yaxis2={"ticklabeloverflow": "hide past div"})
     assert drawn.layout.xaxis.ticklabeloverflow == "allow"
     assert drawn.layout.yaxis2.ticklabeloverflow == "hide past div"
-
-
-def test_the_loss_curve_of_a_short_run_has_every_step():
-    points = plots.loss_curve(metrics(30, 3))["datasets"][plots.POINTS]
-    assert [point["x"] for point in points if point["series"] == "Each step"] == list(range(1, 31))
-    assert [point["x"] for point in points if point["series"] == "Validation"] == [10, 20, 30]
-
-
-def test_curves_leave_out_missing_measurements():
-    line = {"event": "epoch", "epoch": 1, "step": 5, "train_loss": 1.0, "val_loss": None, "train_accuracy": 0.5}
-    assert {point["series"] for point in plots.loss_curve([line])["datasets"][plots.POINTS]} == {"Training, epoch mean"}
-    assert {point["series"] for point in plots.accuracy_curve([line])["datasets"][plots.POINTS]} == {"Training"}
-
-
-@pytest.mark.parametrize("curve", [plots.loss_curve, plots.accuracy_curve, plots.learning_rate_curve])
-def test_curves_of_a_run_that_has_just_started_are_empty(curve):
-    assert curve([])["datasets"][plots.POINTS] == []

@@ -22,6 +22,8 @@ EVERY = 5.0
 """Seconds of training between two records."""
 SHARE = 0.015
 """Most of the training time that records may take, writing them included."""
+LATEST = 10.0
+"""If a record is so slow that the next one would come later than this, in seconds, it is made of fewer images."""
 IMAGES = 4
 """Number of images whose attention is recorded."""
 WEIGHTS_MAX = 8_000_000
@@ -126,7 +128,14 @@ class Watch:
         )
 
     def took(self, seconds: float, step: int) -> None:
-        """Account for a record of this step; later ones are expected to take as long."""
+        """Account for a record of this step; later ones are expected to take as long.
+
+        The first one, for which a library may have to load, does not reduce the images.
+        """
         self.spent += seconds
-        self._cost = seconds if not self._cost else 0.5 * (self._cost + seconds)
+        first, self._cost = not self._cost, 0.5 * (seconds + (self._cost or seconds))
         self._last, self._recorded = time.monotonic(), step
+        while not first and len(self.rows) > 1 and self._cost > self.share * LATEST:
+            kept = len(self.rows) // 2
+            self._cost *= kept / len(self.rows)
+            self.rows = self.rows[:kept]
