@@ -14,7 +14,7 @@ from pages.train.choices import RECIPE_FIELDS
 from pages.train.cost import cost_of
 from pages.ui import navigation
 from pages.ui.downloads import plotly_config
-from pages.ui.run_words import FROM_SCRATCH, SET_UP
+from pages.ui.run_words import ALL_SETTINGS, FROM_SCRATCH, SET_UP
 from pages.ui.text import plain, show_error
 from pages.ui.wording import count, duration
 from vit import data, lessons, plots, runs
@@ -102,7 +102,7 @@ def open_train(config: RunConfig) -> None:
     """
     for noted in ("sized_for", "recipe_for"):  # or the page would set the defaults of the new images or recipe
         st.session_state.pop(noted, None)
-    st.session_state.update(train_values(config))
+    st.session_state.update(train_values(config) | {"form": ALL_SETTINGS})
     navigation.switch("train/page.py")
 
 

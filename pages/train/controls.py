@@ -230,9 +230,21 @@ def _stored(space: Space, key: str, default: Any) -> Any:
 class Controls:
     """The widgets, each bound to the page's link under its key; :attr:`values` holds their present values."""
 
-    def __init__(self, space: Space) -> None:
+    def __init__(self, space: Space, only: Sequence[str] | None = None) -> None:
+        """Adjust what is stored to what is possible.
+
+        Args:
+            space: the values that are offered.
+            only: the controls that are shown; all others keep their defaults, whatever is stored. None for all.
+        """
         self.space = space
         before = stored(space)
+        if only is not None:
+            self.values = space.clamp(space.defaults() | {key: before[key] for key in only})
+            for key in only:
+                if self.values[key] != before[key]:
+                    st.session_state[key] = self.values[key]
+            return
         wanted = dict(before)
         if st.session_state.get("sized_for", space.sized_for) != space.sized_for:
             usual = space.defaults()  # other images have another default size, and with it another patch size

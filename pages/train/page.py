@@ -3,10 +3,12 @@
 import streamlit as st
 
 from pages import access
+from pages.train.basic import FIELDS, OTHER_VIEWS, basic_controls, choose_budget, choose_form, needs_all
 from pages.train.choices import Space, make_space, make_tuned_space
 from pages.train.controls import Controls, choose_learn_from, choose_mended, choose_network, choose_recipe
-from pages.train.cost import show_cost
+from pages.train.cost import cost_of, show_cost
 from pages.train.course_ladder import offer_ladder
+from pages.train.drawing import show_network
 from pages.train.follow_run import follow
 from pages.train.follow_sweep import follow_sweep
 from pages.train.images import choose_data
@@ -15,10 +17,11 @@ from pages.train.network import SENTENCES, model_controls, show_departures
 from pages.train.recipe import METHODS, training_controls
 from pages.train.start_from import backbone_controls, choose_frozen, choose_start, recipe_reason
 from pages.train.stronger import find_teachers
+from pages.train.summary import summary_words
 from pages.train.sweep_form import offer_sweep
 from pages.ui.demo_notice import show_notice, train_words
 from pages.ui.navigation import has_arrived
-from pages.ui.run_words import FOLLOW, SET_UP
+from pages.ui.run_words import ALL_SETTINGS, BASIC, FOLLOW, SET_UP
 from pages.ui.text import show_error
 from vit import runs
 from vit.config import MODELS, ModelConfig, RunConfig
@@ -32,24 +35,59 @@ FOLLOW_SWEEP = "Follow a sweep"
 def set_up() -> None:
     """Show the form for a new run, and above it the button that needs no form."""
     offer_minute()
+    form = choose_form()
     with st.container(border=True):
         st.subheader("Images", anchor=False)
         info = choose_data()
     if info is not None:
-        choose_run(info)
+        choose_run(info, form)
 
 
 @st.fragment
-def choose_run(info: DataInfo) -> None:
+def choose_run(info: DataInfo, form: str) -> None:
     """Show the form below the images: the part that is drawn again when a slider moves."""
     try:
-        show_form(info)
+        (show_basic_form if form == BASIC else show_form)(info)
     except UserError as error:  # the router does not catch errors in a rerun of a fragment
         show_error(error)
 
 
+def show_basic_form(info: DataInfo) -> None:
+    """Show heads, depth and a time budget, and the Start button."""
+    space = make_space(MODELS["vit"], info, machine(), "standard", access.bounds(), {})
+    controls = Controls(space, only=FIELDS)
+    summary_box = st.container(border=True)
+    with st.container(border=True), st.grid(2, min_column_width=300, gap="large") as grid:
+        with grid.cell():
+            basic_controls(controls)
+            per_epoch = cost_of(space.config(controls.values), info).seconds
+            choose_budget(controls, None if per_epoch is None else per_epoch / controls.values["epochs"])
+        with grid.cell():
+            config = space.config(controls.values)
+            show_network(config.model)
+    with summary_box:
+        show_summary(config, info)
+    with st.container(border=True):
+        show_limits(config, info)
+        offer_start(config, fits=space.fits(controls.values))
+
+
+def show_summary(config: RunConfig, info: DataInfo) -> None:
+    """Say in one sentence what will be trained."""
+    st.markdown(summary_words(config, info, cost_of(config, info)))
+
+
+def show_limits(config: RunConfig, info: DataInfo) -> None:
+    """Show the cost of the run, and on a demo its bounds."""
+    if bounds := train_words():
+        st.caption(f":material/straighten: {bounds}")
+    limits = access.bounds()
+    show_cost(config, info, limits.seconds if limits else None)
+
+
 def show_form(info: DataInfo) -> None:
     """Show the model, the training, and the cost with the Start button."""
+    summary_box = st.container(border=True)
     model_box, training_box = st.container(border=True), st.container(border=True)
     # First the choices in both boxes that the sliders depend on.
     with model_box:
@@ -66,23 +104,26 @@ def show_form(info: DataInfo) -> None:
         else:
             space = make_space(base, info, machine(), choose_training(base), access.bounds(), teachers)
     controls = Controls(space)
-    with model_box:
-        if start:
-            backbone_controls(controls)
-        else:
-            model_controls(controls)
+    with model_box, st.grid(2, min_column_width=330, gap="large") as grid:
+        with grid.cell():
+            if start:
+                backbone_controls(controls)
+            else:
+                model_controls(controls)
+        drawing_box = grid.cell()
     with training_box:
         training_controls(controls, machine())
     with st.container(border=True):
         config = space.config(controls.values)
-        if bounds := train_words():
-            st.caption(f":material/straighten: {bounds}")
-        limits = access.bounds()
-        show_cost(config, info, limits.seconds if limits else None)
+        show_limits(config, info)
         name = offer_start(config, fits=space.fits(controls.values))
         if base.architecture == "reference" and start is None:
             offer_ladder(space, controls.values, name)
         offer_sweep(config, info, machine())
+    with drawing_box:
+        show_network(config.model)
+    with summary_box:
+        show_summary(config, info)
 
 
 def choose_training(base: ModelConfig) -> str:
@@ -172,7 +213,7 @@ def first_view() -> str:
 
 def names_settings() -> bool:
     """Return whether the address has settings of the form: every parameter except those of the other views."""
-    return bool(set(st.query_params) - {"show", "run", "sweep", "follow", "tune"})
+    return bool(set(st.query_params) - OTHER_VIEWS)
 
 
 st.title("Train", anchor=False)
@@ -187,11 +228,14 @@ if followed:
     st.query_params.pop("follow", None)
 if tuned := st.query_params.get("tune"):  # a link of another page
     st.session_state["show"], st.session_state["start"] = SET_UP, tuned
+    st.session_state["form"] = ALL_SETTINGS
     st.query_params.pop("tune", None)
 if sweep := st.session_state.pop("started_sweep", None):
     st.session_state["show"], st.session_state["sweep"] = FOLLOW_SWEEP, sweep
 if has_arrived() and "show" not in st.query_params and not {"run", "sweep"} & set(st.query_params) and names_settings():
     st.session_state["show"] = SET_UP  # the session may remember another view
+if has_arrived() and "form" not in st.query_params and needs_all(st.query_params):
+    st.session_state["form"] = ALL_SETTINGS  # or the settings of the link would be ignored
 bar = st.container(horizontal=True, vertical_alignment="center")
 with bar:
     view = st.segmented_control(

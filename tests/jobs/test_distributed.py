@@ -192,7 +192,7 @@ def two_gpus(home, monkeypatch):
 
 
 def test_the_train_page_offers_the_gpus_it_finds_where_there_is_more_than_one(two_gpus):
-    app = open_page("train")
+    app = open_page("train", form="All settings")
     assert app.selectbox(key="processes").options == ["1", "2"]
     app.selectbox(key="processes").set_value(2).run()
     assert app.code[0].value == "python -m vit train --processes 2"

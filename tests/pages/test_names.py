@@ -150,7 +150,7 @@ def test_every_page_shows_such_names_as_they_are(house, view, run):
 
 
 def test_a_data_set_of_such_names_is_offered_for_training(house):
-    app = open_page("train", data="A folder or zip on this machine", folder=str(house[0]))
+    app = open_page("train", data="A folder or zip on this machine", folder=str(house[0]), form="All settings")
     check(app)
     assert any(plain(foreign_names.FOLDER_NAMES[10]) in text for _, text in told(app))
 
@@ -174,7 +174,7 @@ def test_a_link_may_say_what_it_likes(house, page, text):
 @pytest.mark.parametrize("name", ["../x", "con", "a\u202eb", "<img src=x onerror=alert(1)>", ".hidden"])
 def test_the_field_for_a_name_refuses_what_no_run_is_called(house, name):
     before = sorted(run.name for run in runs.list_runs())
-    app = open_page("train")
+    app = open_page("train", form="All settings")
     app.text_input(key="name").set_value(name)
     app.button(key="start_training").click().run()
     check(app)

@@ -11,6 +11,7 @@ import zlib
 from dataclasses import dataclass, fields
 from functools import lru_cache
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 
@@ -63,7 +64,8 @@ class LiveMaps:
 def write_live_maps(folder: Path, maps: LiveMaps) -> None:
     """Replace the file of a run's folder."""
     content = io.BytesIO()
-    np.savez(content, **{item.name: np.asarray(getattr(maps, item.name)) for item in fields(maps)})
+    arrays: dict[str, Any] = {item.name: np.asarray(getattr(maps, item.name)) for item in fields(maps)}
+    np.savez(content, **arrays)
     write_atomic(folder / LIVE, content.getvalue())
 
 

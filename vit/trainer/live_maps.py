@@ -7,10 +7,10 @@ would take more than a fixed share of the training time; only the last one is al
 
 import time
 from collections.abc import Sequence
+from typing import Any
 
 import numpy as np
 import torch
-from torch import nn
 
 from vit.config import ModelConfig, TransformerConfig
 from vit.data import Split
@@ -86,17 +86,17 @@ class Watch:
         return self.spent + self._cost <= self.share * (now - self._began)
 
     @torch.no_grad()
-    def record(self, network: nn.Module, images: Batches, *, step: int, epoch: int) -> LiveMaps:
+    def record(self, network: Any, images: Batches, *, step: int, epoch: int) -> LiveMaps:
         """Return the attention of the watched images with the network's present weights.
 
         Args:
-            network: a transformer; its mode is restored.
+            network: a transformer of :mod:`vit.networks`; its mode is restored.
             images: the batches of the validation images.
             step: steps taken so far.
             epoch: the epoch of the last step.
         """
         inputs, labels = images.plain(self.rows)
-        was_training, recorded = network.training, {}
+        was_training, recorded = network.training, dict[str, Any]()
         network.eval()
         try:
             logits = network(inputs, record=recorded)

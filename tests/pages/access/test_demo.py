@@ -229,7 +229,7 @@ def test_an_uploaded_picture_is_kept_for_its_visitor(shared, look):
 
 
 def test_folders_of_the_server_are_not_offered(home, look):
-    app = open_page("train")
+    app = open_page("train", form="All settings")
     assert app.selectbox(key="data").options == ["Scenes"]
     assert "downloaded" in app.selectbox(key="data").help
     for link in ({"data": "/etc"}, {"data": ELSEWHERE, "folder": "/etc"}, {"data": "cifar10"}):
@@ -254,7 +254,7 @@ def test_what_a_session_brings_along_opens_no_folder_and_no_upload_of_another(ho
 
 
 def test_a_zip_of_images_is_offered_to_its_visitor_alone(home, look, photo_zip):
-    app = open_page("train")
+    app = open_page("train", form="All settings")
     uploader = app.file_uploader[0]
     uploader.upload("two-colours.zip", photo_zip.read_bytes(), "application/zip").run()
     assert not app.exception
@@ -262,7 +262,7 @@ def test_a_zip_of_images_is_offered_to_its_visitor_alone(home, look, photo_zip):
     assert "--dataset two-colours-" in command(app)
     assert str(home) not in words(app)
     look(B)
-    assert open_page("train").selectbox(key="data").options == ["Scenes"]
+    assert open_page("train", form="All settings").selectbox(key="data").options == ["Scenes"]
 
 
 # Train
@@ -270,7 +270,7 @@ def test_a_zip_of_images_is_offered_to_its_visitor_alone(home, look, photo_zip):
 
 def test_the_untouched_page_is_within_the_bounds(home, bounds):
     bounds.update(image_size=48, depth=1, embed_dim=40, epochs=3)
-    app = open_page("train")
+    app = open_page("train", form="All settings")
     assert app.slider(key="epochs").max == 3
     assert app.slider(key="epochs").value == 3
     assert app.select_slider(key="size").options == ["32", "48"]
@@ -329,10 +329,10 @@ def test_a_network_that_cannot_be_small_enough_is_not_available_and_the_page_say
 def test_the_page_says_where_the_limit_would_end_a_training(home, bounds, monkeypatch):
     monkeypatch.setitem(speeds._brief, "cpu", Speed("", 1e9, 1e11))
     bounds["seconds"] = 1
-    text = words(open_page("train"))
+    text = words(open_page("train", form="All settings"))
     assert "This demo stops a training after 1 s; with these settings at about epoch 1 of 28" in text
     bounds["seconds"] = 1e6
-    assert "This demo stops a training" not in words(open_page("train"))
+    assert "This demo stops a training" not in words(open_page("train", form="All settings"))
 
 
 def test_the_ladder_needs_more_runs_than_a_visitor_has(home, bounds):

@@ -33,7 +33,7 @@ def test_all_curves_share_the_planned_steps_and_begin_at_the_first(several):
             "tiny-mean": [3, 6],
         }
     app.slider(key="smoothing").set_value(0.0).run()
-    assert [line["name"] for line in widget(app, "curves")["plots"][0]["lines"]][0] == "Training, each step"
+    assert widget(app, "curves")["plots"][0]["lines"][0]["name"] == "Training, each step"
     app.multiselect(key="beside").set_value([]).run()
     assert len(widget(app, "curves")["plots"][0]["lines"]) == 2
 

@@ -113,7 +113,7 @@ def test_the_untouched_page_is_the_default_model_and_recipe(home):
 
 @pytest.mark.parametrize("network", ["vit", "reference"])
 def test_labels_and_help_of_the_controls_are_the_words_of_the_settings(home, network):
-    app = open_page("train")
+    app = open_page("train", form="All settings")
     app.pills(key="network").set_value(network).run()
     widgets = {it.key: it for it in (*app.select_slider, *app.slider, *app.selectbox, *app.number_input)}
     shown = SETTINGS.keys() & widgets.keys()
@@ -125,7 +125,7 @@ def test_labels_and_help_of_the_controls_are_the_words_of_the_settings(home, net
 
 def test_moving_a_slider_changes_the_estimate(trained, monkeypatch):
     monkeypatch.setitem(speeds._brief, "cpu", Speed("", 1e9, 1e11))
-    app = open_page("train")
+    app = open_page("train", form="All settings")
     before = metrics(app)
     app.select_slider(key="heads").set_value(8).run()
     wider = metrics(app)
@@ -139,7 +139,7 @@ def test_moving_a_slider_changes_the_estimate(trained, monkeypatch):
 
 
 def test_heads_and_depth_reach_from_one_to_twelve(home):
-    app = open_page("train")
+    app = open_page("train", form="All settings")
     assert app.select_slider(key="heads").options == [str(value) for value in HEADS]
     assert app.select_slider(key="depth").options == [str(value) for value in DEPTHS]
 
@@ -161,7 +161,7 @@ def test_impossible_settings_in_a_link_are_adjusted(home):
 
 
 def test_a_new_image_size_adjusts_the_patch_size(home):
-    app = open_page("train")
+    app = open_page("train", form="All settings")
     app.select_slider(key="patch").set_value(32).run()
     app.select_slider(key="size").set_value(48).run()
     assert not app.exception
@@ -170,7 +170,7 @@ def test_a_new_image_size_adjusts_the_patch_size(home):
 
 
 def test_an_upload_is_stored_chosen_trained_on_and_followed(home, photo_zip):
-    app = open_page("train")
+    app = open_page("train", form="All settings")
     app.file_uploader[0].upload(photo_zip.name, photo_zip.read_bytes()).run()
     assert not app.exception
     source = app.selectbox(key="data").value
@@ -194,7 +194,7 @@ def test_an_upload_is_stored_chosen_trained_on_and_followed(home, photo_zip):
 def test_other_images_come_with_their_own_size_and_a_link_keeps_its_own(home, photo_zip):
     there = {"data": "A folder or zip on this machine", "folder": str(photo_zip)}
     assert open_page("train", **there, size="64").select_slider(key="size").value == 64
-    app = open_page("train", **there)
+    app = open_page("train", **there, form="All settings")
     assert app.select_slider(key="size").value == 40
     app.selectbox(key="data").set_value("scenes").run()
     assert app.select_slider(key="size").value == ViTConfig().image_size
@@ -202,7 +202,7 @@ def test_other_images_come_with_their_own_size_and_a_link_keeps_its_own(home, ph
 
 
 def test_a_file_that_is_no_zip_gives_an_error_message(home):
-    app = open_page("train")
+    app = open_page("train", form="All settings")
     app.file_uploader[0].upload("holiday.zip", b"not a zip at all").run()
     assert not app.exception
     assert "holiday" in app.error[0].value
@@ -210,7 +210,7 @@ def test_a_file_that_is_no_zip_gives_an_error_message(home):
 
 
 def test_a_missing_path_gives_an_error_message(home):
-    app = open_page("train")
+    app = open_page("train", form="All settings")
     app.selectbox(key="data").set_value("A folder or zip on this machine").run()
     app.text_input(key="folder").set_value("/no/such/folder").run()
     assert not app.exception
@@ -222,7 +222,7 @@ def test_files_that_cannot_be_read_are_listed(home, photo_zip):
     with zipfile.ZipFile(photo_zip) as archive:
         archive.extractall(folder)
     (folder / "two-colours" / "train" / "green" / "000.png").write_bytes(b"no picture")
-    app = open_page("train", data="A folder or zip on this machine", folder=str(folder))
+    app = open_page("train", data="A folder or zip on this machine", folder=str(folder), form="All settings")
     assert any(expander.label == "1 file skipped" for expander in app.expander)
     assert "000.png" in app.dataframe[0].value["File"][0]
     whole = data.load(data.describe(str(folder)).config(32))
@@ -242,7 +242,7 @@ def test_a_zip_that_cannot_be_trained_on_is_refused_and_leaves_nothing(home, con
         for label, count in (("cat", 6), ("dog", 6 if content else 1)):
             for index in range(count):
                 archive.writestr(f"{label}/{index}.jpg", content or image_bytes(index))
-    app = open_page("train")
+    app = open_page("train", form="All settings")
     app.file_uploader[0].upload("pets.zip", packed.getvalue()).run()
     assert sentence in app.error[0].value
     assert not app.warning
@@ -251,7 +251,7 @@ def test_a_zip_that_cannot_be_trained_on_is_refused_and_leaves_nothing(home, con
 
 
 def test_uploads_are_listed_with_their_size_and_can_be_deleted(home, photo_zip):
-    app = open_page("train")
+    app = open_page("train", form="All settings")
     app.file_uploader[0].upload("photos.zip", photo_zip.read_bytes()).run()
     assert not app.exception
     source = app.selectbox(key="data").value
@@ -269,7 +269,7 @@ def test_images_of_one_colour_are_listed_with_a_choice_of_the_ground(home):
         image = Image.new("RGBA", (40, 40))
         image.paste("white", (10, 10 + index, 30, 30))
         image.save(folder / "a" / f"white{index}.png")
-    app = open_page("train", data="A folder or zip on this machine", folder=str(folder))
+    app = open_page("train", data="A folder or zip on this machine", folder=str(folder), form="All settings")
     assert any(expander.label == "2 files of one colour" for expander in app.expander)
     app.get("segmented_control")
     next(it for it in app.get("segmented_control") if it.key == "ground").set_value("black").run()
@@ -279,7 +279,7 @@ def test_images_of_one_colour_are_listed_with_a_choice_of_the_ground(home):
 
 def test_a_data_set_of_the_catalog_is_downloaded_on_a_click(served):  # noqa: F811
     served("fashion-mnist")
-    app = open_page("train")
+    app = open_page("train", form="All settings")
     app.selectbox(key="data").set_value("fashion-mnist").run()
     assert "start_training" not in [button.key for button in app.button]
     app.button(key="download").click().run()
@@ -296,7 +296,7 @@ def test_a_data_set_of_the_catalog_is_downloaded_on_a_click(served):  # noqa: F8
 
 
 def test_stop_ends_a_training_and_resume_is_offered(home, photo_zip):
-    app = open_page("train")
+    app = open_page("train", form="All settings")
     app.selectbox(key="data").set_value("A folder or zip on this machine").run()
     app.text_input(key="folder").set_value(str(photo_zip)).run()
     app = small(app, epochs=200)
@@ -330,7 +330,7 @@ def test_a_run_stopped_in_its_first_epoch_is_resumed_after_its_last_step(home):
 
 
 def test_a_taken_name_gives_an_error_message(trained):
-    app = open_page("train")
+    app = open_page("train", form="All settings")
     app.text_input(key="name").set_value("tiny")
     app.button(key="start_training").click().run()
     assert not app.exception
@@ -350,7 +350,7 @@ def test_a_failed_run_shows_its_error_message(home):
 def test_a_waiting_run_is_followed_by_default_and_its_place_is_shown_there_and_in_the_sidebar(several):
     for name in ("patient", "more-patient"):
         runs.create(name, tiny_config())
-    app = open_page("train")
+    app = open_page("train", form="All settings")
     assert app.selectbox(key="run").value == "more-patient"
     assert any(text.value.startswith("Number 2 in the queue, after **patient**; starts in") for text in app.markdown)
     app.selectbox(key="run").set_value("patient").run()
@@ -418,7 +418,7 @@ def test_every_network_departure_and_recipe_has_its_texts():
 
 @pytest.mark.parametrize("name", MODELS)
 def test_a_network_is_chosen_with_its_own_defaults_and_the_recipe_stays(home, name):
-    app = open_page("train")
+    app = open_page("train", form="All settings")
     app.pills(key="network").set_value(name).run()
     assert not app.exception
     assert set_up(app).model == MODELS[name]
@@ -447,7 +447,7 @@ def test_a_convolutional_network_has_no_heads_and_no_depth(home):
 
 
 def test_each_network_keeps_its_settings(home):
-    app = open_page("train")
+    app = open_page("train", form="All settings")
     app.select_slider(key="heads").set_value(7).run()
     app.pills(key="network").set_value("reference").run()
     app.select_slider(key="course_depth").set_value(1).run()
