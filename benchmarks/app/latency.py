@@ -117,7 +117,7 @@ def training(browser: Browser, options: argparse.Namespace) -> Rows:
             button = page.get_by_role("button", name="Start training")
             button.wait_for()
             page.wait_for_timeout(1000 * WARM_SECONDS)  # a visitor has read the page
-            point = "stopwatch.find('[role=graphics-document]').length || null"
+            point = "stopwatch.find('.curves path').length || null"
             started.append(timed(page, button.click, {"point": point})["point"])
             page.wait_for_timeout(3000)
             said = "document.body.innerText.includes('Stopped after') || null"

@@ -59,7 +59,7 @@ def number(text: str) -> int:
 
 
 def upload_photographs(page: Page, zip_file: Path) -> None:
-    page.goto("/train")
+    page.goto("/train?form=All+settings")
     page.get_by_text("Upload your own images").click()
     page.locator("input[type=file]").first.set_input_files(zip_file)
     expect(page.get_by_text("training images,")).to_be_visible()

@@ -62,11 +62,11 @@ class LiveMaps:
 
 
 def write_live_maps(folder: Path, maps: LiveMaps) -> None:
-    """Replace the file of a run's folder."""
+    """Replace the file of a run's folder; it is not flushed to the disk, because another one follows in seconds."""
     content = io.BytesIO()
     arrays: dict[str, Any] = {item.name: np.asarray(getattr(maps, item.name)) for item in fields(maps)}
     np.savez(content, **arrays)
-    write_atomic(folder / LIVE, content.getvalue())
+    write_atomic(folder / LIVE, content.getvalue(), durable=False)
 
 
 def live_stamp(run: Run) -> int:

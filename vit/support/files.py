@@ -12,20 +12,28 @@ HEADER_MAX = 2**24
 """Longest safetensors header that is read; a network of 48 blocks has about 100,000 bytes."""
 
 
-def write_atomic(path: Path, data: bytes) -> None:
-    """Write a file under a temporary name, flush it and rename it, so that no reader ever sees a part of it."""
+def write_atomic(path: Path, data: bytes, *, durable: bool = True) -> None:
+    """Write a file under a temporary name, flush it and rename it, so that no reader ever sees a part of it.
+
+    Args:
+        path: the file.
+        data: its content.
+        durable: flush the file and its folder to the disk. Without it a crash of the machine may leave an empty file.
+    """
     handle, temporary = tempfile.mkstemp(dir=path.parent, prefix=f".{path.name}-")
     try:
         with os.fdopen(handle, "wb") as file:
             file.write(data)
-            file.flush()
-            os.fsync(file.fileno())
+            if durable:
+                file.flush()
+                os.fsync(file.fileno())
         os.chmod(temporary, 0o644)  # temporary files are readable only by their owner
         os.replace(temporary, path)
     except BaseException:
         Path(temporary).unlink(missing_ok=True)
         raise
-    sync_folder(path.parent)
+    if durable:
+        sync_folder(path.parent)
 
 
 def overwrite(path: Path, data: bytes) -> None:

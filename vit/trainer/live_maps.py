@@ -23,7 +23,7 @@ EVERY = 5.0
 SHARE = 0.015
 """Most of the training time that records may take, writing them included."""
 LATEST = 10.0
-"""If a record is so slow that the next one would come later than this, in seconds, it is made of fewer images."""
+"""If records are so slow that the next one would come later than this, in seconds, they have fewer images."""
 IMAGES = 4
 """Number of images whose attention is recorded."""
 WEIGHTS_MAX = 8_000_000
@@ -50,7 +50,7 @@ class Watch:
     """Decides when the attention is recorded, and records it.
 
     Args:
-        rows: the validation images, as :func:`watched_rows` chooses them.
+        rows: the validation images, as :func:`watched_rows` chooses them; of slow networks only the first ones.
         every: seconds between two records; an event of the training may ask for one earlier.
         share: the most of the training time that records may take.
 
@@ -59,7 +59,8 @@ class Watch:
     """
 
     def __init__(self, rows: Sequence[int], *, every: float = EVERY, share: float = SHARE) -> None:
-        self.rows, self.every, self.share = torch.tensor(rows, dtype=torch.long), every, share
+        self._all = torch.tensor(rows, dtype=torch.long)
+        self.rows, self.every, self.share = self._all, every, share
         self.spent = 0.0
         self._began = time.monotonic()
         self._last = -float("inf")
@@ -130,12 +131,15 @@ class Watch:
     def took(self, seconds: float, step: int) -> None:
         """Account for a record of this step; later ones are expected to take as long.
 
-        The first one, for which a library may have to load, does not reduce the images.
+        The first one, for which a library may have to load, does not reduce the images. The images that were left out
+        come back when records have become faster, for example because the machine has less else to do.
         """
         self.spent += seconds
         first, self._cost = not self._cost, 0.5 * (seconds + (self._cost or seconds))
         self._last, self._recorded = time.monotonic(), step
-        while not first and len(self.rows) > 1 and self._cost > self.share * LATEST:
-            kept = len(self.rows) // 2
-            self._cost *= kept / len(self.rows)
-            self.rows = self.rows[:kept]
+        count, each, most = len(self.rows), self._cost / max(1, len(self.rows)), self.share * LATEST
+        while not first and count > 1 and count * each > most:
+            count //= 2
+        if count == len(self.rows) < len(self._all) and 2.5 * count * each <= most:  # with some room, or it would swing
+            count = min(2 * count, len(self._all))
+        self.rows, self._cost = self._all[:count], count * each

@@ -49,7 +49,6 @@ class LiveMaps extends Widget {
       button.ariaPressed = String(place === data.image)
       button.onclick = () => setTriggerValue("image", place)
     })
-    this.images.hidden = data.images.length < 2
     this.build()
     const source = data.images[data.image]
     if (this.image?.src !== source) {
