@@ -73,5 +73,5 @@ def when_words(maps: LiveMaps, status: Status) -> str:
 def cost_words(maps: LiveMaps) -> str:
     """Say what the maps cost the training, if that was measured."""
     if not maps.spent or not maps.seconds:
-        return "The training records them itself, every five seconds if that takes less than 1.5% of its time."
+        return "The training records them itself, in a small part of its time."
     return f"The training records them itself, in {maps.spent / maps.seconds:.1%} of its time so far."

@@ -155,7 +155,7 @@ def test_a_demo_takes_backbones_within_its_bounds_at_its_image_sizes():
 
 
 def test_a_visitor_can_start_from_own_runs_and_those_of_the_demo(shared):  # noqa: F811
-    app = open_page("train", show="New run")
+    app = open_page("train", show="New run", form="All settings")
     assert app.selectbox(key="start").options == [FROM_SCRATCH, "tiny", "mine"]
     foreign = next(run for run in runs.list_runs() if run.config.owner == shared)
     config = set_up(open_page("train", show="New run", start="tiny"))

@@ -40,7 +40,7 @@ def test_a_teacher_has_the_same_classes_and_size_and_another_size_drops_it(teach
     assert app.selectbox(key="teacher").options == ["None", "small"]
     assert set_up(app).training.teacher == ""
 
-    app = open_page("train")
+    app = open_page("train", form="All settings")
     assert app.selectbox(key="teacher").options == ["None", "large"]
     assert not any(box.key == "temperature" for box in app.selectbox)
     app.selectbox(key="teacher").set_value("large").run()

@@ -350,7 +350,7 @@ def test_a_failed_run_shows_its_error_message(home):
 def test_a_waiting_run_is_followed_by_default_and_its_place_is_shown_there_and_in_the_sidebar(several):
     for name in ("patient", "more-patient"):
         runs.create(name, tiny_config())
-    app = open_page("train", form="All settings")
+    app = open_page("train")
     assert app.selectbox(key="run").value == "more-patient"
     assert any(text.value.startswith("Number 2 in the queue, after **patient**; starts in") for text in app.markdown)
     app.selectbox(key="run").set_value("patient").run()
@@ -443,7 +443,7 @@ def test_a_smaller_image_is_cut_into_sixteen_patches_too(home):
 def test_a_convolutional_network_has_no_heads_and_no_depth(home):
     app = open_page("train", network="CNN")
     assert {slider.key for slider in app.select_slider} == {"size", "batch", "lr"}
-    assert not app.get("popover")  # no rungs either
+    assert "rung" not in {control.key for control in app.segmented_control}
 
 
 def test_each_network_keeps_its_settings(home):
