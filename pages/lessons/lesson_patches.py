@@ -37,7 +37,7 @@ frame.set_up(
     "there are no others to attend to, and the network is an MLP on pixels.",
 )
 frame.look_for(
-    "**Train**: *Tokens* and *Expected time* as you move the slider *Patch size*.",
+    "**Train**, *All settings*: *Tokens* and *Expected time* as you move the slider *Patch size*.",
     "**Attention**: the same image with large and with small patches.",
     "**Parameters**: they decrease with the patch size, because a small patch has fewer pixels to map.",
 )

@@ -4,7 +4,7 @@ from pathlib import Path
 
 import streamlit as st
 
-from pages.ui.wording import count, duration, size
+from pages.ui.wording import about, count, duration, size
 from vit.config import RunConfig
 from vit.cost.estimate import Estimate, Speed, estimate
 from vit.data import DataInfo
@@ -79,4 +79,4 @@ def show_time(seconds: float | None, *, measured: bool, several: bool = False) -
         words = "Rough: estimated from a brief measurement, because no similar network was trained on this machine yet."
     if several:
         words = f"One run after the other. {words}"
-    st.metric("Expected time", None if seconds is None else duration(seconds), help=words)
+    st.metric("Expected time", None if seconds is None else about(seconds).removeprefix("about "), help=words)

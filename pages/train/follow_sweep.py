@@ -44,7 +44,9 @@ def pick() -> str | None:
     """Choose the sweep to follow: the one in the link, else the newest."""
     found = list(access.my_sweeps())
     if not found:
-        st.caption(f"There is no sweep yet. Choose a network under New run, open {OPEN}, and press Start.")
+        st.caption(
+            f"There is no sweep yet. Choose a network under New run, All settings, open {OPEN}, and press Start."
+        )
         return None
     asked = stored("sweep")
     name = asked if asked in found else found[0]

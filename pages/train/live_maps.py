@@ -33,7 +33,7 @@ def show_live_maps(run: Run, status: Status) -> None:
         offer_attention(run, maps)
     with st.container(key="live_maps"):
         live_maps(maps, config.model, config.data.class_names, key="live", chosen=CHOSEN)
-    st.caption(f"{when_words(maps, status)} {cost_words(maps)}")
+    st.caption(f"{when_words(maps, status)} {cost_words(maps, active)}")
 
 
 def fitting(run: Run, network: TransformerConfig) -> LiveMaps | None:
@@ -70,8 +70,9 @@ def when_words(maps: LiveMaps, status: Status) -> str:
     return f"After step {maps.step:,}{total}, in epoch {maps.epoch}."
 
 
-def cost_words(maps: LiveMaps) -> str:
+def cost_words(maps: LiveMaps, active: bool) -> str:
     """Say what the maps cost the training, if that was measured."""
     if not maps.spent or not maps.seconds:
         return "The training records them itself, in a small part of its time."
-    return f"The training records them itself, in {maps.spent / maps.seconds:.1%} of its time so far."
+    records, so_far = ("records", " so far") if active else ("recorded", "")
+    return f"The training {records} them itself, in {maps.spent / maps.seconds:.1%} of its time{so_far}."

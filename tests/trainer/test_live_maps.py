@@ -93,7 +93,10 @@ def test_records_take_no_more_than_their_share_of_the_time(monkeypatch):
     assert len(slow.rows) == 4  # the first record may have loaded a library
     slow.took(0.6, 2)  # with all four images the next one would come after 40 s
     assert slow.rows.tolist() == [0]
-    for step in range(3, 10):
+    assert slow.due(3, last=True)
+    assert len(slow.rows) == 4  # so that the visitor can choose from all of them at the end
+    slow.took(0.6, 3)
+    for step in range(4, 12):
         slow.took(0.01, step)
     assert slow.rows.tolist() == [0, 1, 2, 3]
     cheap.took(9, 2)

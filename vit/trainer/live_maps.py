@@ -77,13 +77,16 @@ class Watch:
         Args:
             step: steps taken so far.
             asked: whether the weights are those of a snapshot, which does not wait for its time.
-            last: whether the training ends here; the last weights are always recorded.
+            last: whether the training ends here; the last weights are always recorded, and for all images.
         """
         now = time.monotonic()
         if not len(self.rows) or step == self._recorded:
             return False
-        if last or not (asked or now - self._last >= self.every):
-            return last
+        if last:
+            self.rows = self._all
+            return True
+        if not (asked or now - self._last >= self.every):
+            return False
         return self.spent + self._cost <= self.share * (now - self._began)
 
     @torch.no_grad()
