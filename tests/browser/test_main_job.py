@@ -101,6 +101,8 @@ def test_from_a_zip_of_photographs_to_the_attention_of_the_model_trained_on_them
     run = train_with_four_heads_and_depth_four(page)
     try:
         watch_the_curve_grow(page)
+        read_all_curves_at_one_step(page)
+        see_a_patch_in_every_head(page)
         page.reload()  # the training does not mind, and the page finds it again
         watch_the_curve_grow(page)
         page.locator(".st-key-stop button").click()
@@ -116,6 +118,33 @@ def test_from_a_zip_of_photographs_to_the_attention_of_the_model_trained_on_them
     click_a_patch_and_see_the_maps_change(page, corner)
     read_the_confusion_matrix(page, run)
     come_back_to_the_attention_as_it_was_left(page, corner)
+
+
+def read_all_curves_at_one_step(page: Page) -> None:
+    """The pointer over one plot reads the lines of all, and so do the arrow keys."""
+    curves = page.locator(".curves")
+    curves.locator("svg").first.hover()
+    tip = curves.locator(".tip")
+    for text in ("Step ", "Loss", "Accuracy", "Validation", "Learning rate"):
+        expect(tip).to_contain_text(text)
+    expect(curves.locator(".now")).to_have_count(3)
+    curves.press("Escape")
+    expect(tip).to_be_hidden()
+    curves.press("ArrowRight")
+    expect(tip).to_contain_text("Training, smoothed")
+    curves.press("Escape")
+
+
+def see_a_patch_in_every_head(page: Page) -> None:
+    """While the run trains, the arrow keys choose a patch without the server."""
+    maps = page.locator(".live")
+    expect(maps.locator(".tiles canvas")).to_have_count(16)  # four heads of four layers
+    picker = maps.locator(".picker")
+    picker.press("ArrowRight")
+    expect(maps).to_have_attribute("data-token", "1")
+    expect(maps.locator(".from")).to_have_text("From the patch r1 c1")
+    picker.press("Escape")
+    expect(maps).to_have_attribute("data-token", "0")
 
 
 def predict_an_uploaded_picture(page: Page, photographs: Path, tmp_path: Path) -> None:

@@ -71,9 +71,9 @@ class LiveMaps extends Widget {
     for (let layer = 1; layer <= layers; layer++) {
       this.tiles.append(make("span", "line", short ? `L ${layer}` : `Layer ${layer}`))
       for (let head = 1; head <= heads; head++) {
-        const canvas = make("canvas", "", "", { role: "img" })
+        const canvas = make("canvas", "", "", { role: "img", "aria-label": `Layer ${layer}, head ${head}` })
         this.tiles.append(canvas)
-        this.cells.push({ canvas, name: `Layer ${layer}, head ${head}` })
+        this.cells.push(canvas)
       }
     }
   }
@@ -119,11 +119,13 @@ class LiveMaps extends Widget {
 
   draw() {
     const { data } = this
-    if (!data || !this.image?.complete || !this.root.clientWidth) return
+    if (!data) return
     const [rows, columns] = data.grid
     const all = this.cells.map((_, cell) => this.values(cell))
     const top = percentile(all, 0.99)
-    this.cells.forEach(({ canvas, name }, cell) => {
+    this.say(top)
+    if (!this.image?.complete || !this.root.clientWidth) return
+    this.cells.forEach((canvas, cell) => {
       const context = this.blank(canvas)
       const pixels = new ImageData(columns, rows)
       all[cell].forEach((value, patch) => {
@@ -135,11 +137,16 @@ class LiveMaps extends Widget {
       context.imageSmoothingEnabled = false
       context.drawImage(this.stamp, 0, 0, canvas.width, canvas.height)
       if (this.shown) outline(context, boxOf(this.shown - 1, canvas, rows, columns), 1.5, 3)
-      canvas.ariaLabel = name
     })
     const context = this.blank(this.canvas)
     gridLines(context, this.canvas.width, rows, columns, "rgba(255,255,255,0.4)")
     if (this.shown) outline(context, boxOf(this.shown - 1, this.canvas, rows, columns), 2 * devicePixelRatio, 4 * devicePixelRatio)
+  }
+
+  // The texts do not wait for the image.
+  say(top) {
+    const { data } = this
+    const columns = data.grid[1]
     const name = this.shown ? `patch r${Math.ceil(this.shown / columns)} c${((this.shown - 1) % columns) + 1}` : data.summary
     this.from.textContent = `From the ${name}`
     this.back.textContent = `Back to the ${data.summary}`
