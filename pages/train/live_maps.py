@@ -25,12 +25,13 @@ def show_live_maps(run: Run, status: Status) -> None:
         return
     assert isinstance(config.model, TransformerConfig)
     maps = fitting(run, config.model)
+    if maps is not None:
+        st.session_state[CHOSEN] = min(st.session_state.get(CHOSEN, 0), len(maps.rows) - 1)
+    if not active and run.has_weights:
+        offer_attention(run, maps)
     if maps is None:
         st.caption(nothing_words(status))
         return
-    st.session_state[CHOSEN] = min(st.session_state.get(CHOSEN, 0), len(maps.rows) - 1)
-    if not active and run.has_weights:
-        offer_attention(run, maps)
     with st.container(key="live_maps"):
         live_maps(maps, config.model, config.data.class_names, key="live", chosen=CHOSEN)
     st.caption(f"{when_words(maps, status)} {cost_words(maps, active)}")
@@ -47,10 +48,10 @@ def fitting(run: Run, network: TransformerConfig) -> LiveMaps | None:
     return maps if fits and maps.labels.max() < len(run.config.data.class_names) else None
 
 
-def offer_attention(run: Run, maps: LiveMaps) -> None:
-    """Show the button that opens this run and this image on the Attention page."""
+def offer_attention(run: Run, maps: LiveMaps | None) -> None:
+    """Show the button that opens this run on the Attention page, with the chosen image or else the first one."""
     if st.button("See what it learned", type="primary", icon=":material/visibility:", key="see_learned"):
-        image = maps.rows[st.session_state[CHOSEN]]
+        image = 0 if maps is None else maps.rows[st.session_state[CHOSEN]]
         navigation.switch("attention/page.py", run=run.name, image=f"val-{image}")
 
 
@@ -58,9 +59,11 @@ def nothing_words(status: Status) -> str:
     """Say why there are no maps."""
     if status.state in ACTIVE and not status.step:
         return "The maps of every head appear after the first step."
+    if status.state in ACTIVE:
+        return "No attention is recorded during this training: its maps are too large, or could not be computed."
     return (
         "No attention was recorded during this training: it was trained by an earlier version or on another machine, "
-        "or its maps are too large. Attention and Time-lapse show the maps of its weights."
+        "or its maps are too large. Attention shows the maps of the weights that the run keeps."
     )
 
 

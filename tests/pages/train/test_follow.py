@@ -78,3 +78,4 @@ def test_maps_that_are_not_those_of_the_run_are_not_shown(several, damage):
     assert not app.exception
     assert "live_maps" not in {it.proto.component_name for it in app.get("bidi_component")}
     assert any("No attention was recorded during this training" in caption.value for caption in app.caption)
+    assert app.button(key="see_learned")  # Attention computes them from the weights
