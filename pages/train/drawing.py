@@ -9,7 +9,7 @@ from pages.anatomy.network import draw_diagram
 from pages.ui.wording import count
 from vit.config import CNNConfig, ModelConfig, TransformerConfig, words
 from vit.cost.diagram import Stage, count_parameters, diagram
-from vit.pictures.colours import CATEGORICAL
+from vit.pictures.colours import CATEGORICAL, PALETTE
 
 GRID_MAX = 16
 """Lines of a grid with more patches along a side would be a grey area."""
@@ -39,7 +39,8 @@ def drawing(model: ModelConfig, stages: tuple[Stage, ...]) -> str:
     else:
         rows = [_maps(stage) for stage in stages[:-1]] + [_answer(model, stages[-1])]
     total = f'<div class="total">{count(count_parameters(stages))} parameters in all</div>'
-    return f'<div class="drawing" role="group" aria-label="The network">{"".join(rows)}{total}</div>'
+    attributes = f'role="group" aria-label="The network" style="--summary: {PALETTE["blue"]}"'
+    return f'<div class="drawing" {attributes}>{"".join(rows)}{total}</div>'
 
 
 def _row(picture: str, title: str, more: str, parameters: int | None = None) -> str:

@@ -69,16 +69,16 @@ async def follow(address: str, run: runs.Run) -> list[str]:
     """Check that the Train page of a training run is idle without changes, and is redrawn soon after one."""
     client = Client(address)
     await client.open("train", run=run.name, show="Follow a run")
-    chart = client.find("vega_lite_chart")
+    chart = client.find("bidi_component", component_name="curves")
     ticks = client.finished
     assert await until(lambda: client.finished >= ticks + 2, 8), "the page looks for news"
-    assert client.find("vega_lite_chart") is chart, "nothing is drawn anew without news"
+    assert client.find("bidi_component", component_name="curves") is chart, "nothing is drawn anew without news"
     line = next(line for line in run.metrics()[0] if line["event"] == "step")
     runs.append_metrics(run.path, [line | {"step": 4321, "loss": 0.123}])
     told = time.monotonic()
     assert await until(lambda: any(one.proto.body == "0.123" for one in client.all("metric")), 8)
     assert time.monotonic() - told < 5
-    assert client.find("vega_lite_chart") is not chart
+    assert client.find("bidi_component", component_name="curves") is not chart
     await client.close()
     return client.problems
 
