@@ -58,6 +58,7 @@ page = st.navigation(
                 st.Page(one.page, title=one.title, icon=one.icon, url_path=one.url_path, visibility="hidden")
                 for one in LESSONS
             ),
+            st.Page("lessons/board.py", title="Board", icon=":material/groups:", url_path="board", visibility="hidden"),
             st.Page("anatomy/page.py", title="Anatomy", icon=":material/schema:", url_path="anatomy"),
             st.Page("glossary/page.py", title="Glossary", icon=":material/menu_book:", url_path="glossary"),
         ],
