@@ -20,6 +20,7 @@ COMMAND = "python -m benchmarks.lessons"
 IMAGES = SPLIT_COUNTS["val"]
 """Number of validation images that an accuracy is measured on."""
 
+
 class Training(Settings):
     """Measurements of one training of a variant.
 
@@ -151,7 +152,9 @@ def measured(experiment: str, variant: str) -> Figures:
     A run that the short version of an experiment shares with the full one is measured only there.
     """
     found = stored().of(experiment, variant)
-    return found if found.seeds or not is_shared(experiment, variant) else stored().of(full_version(experiment), variant)
+    return (
+        found if found.seeds or not is_shared(experiment, variant) else stored().of(full_version(experiment), variant)
+    )
 
 
 def is_shared(experiment: str, variant: str) -> bool:

@@ -61,7 +61,9 @@ def block_panels(variants: Sequence[Variant]) -> list[Panel]:
     found = []
     for variant in variants:
         model = variant.vit_config
-        words = f"{model.depth} square{'s' if model.depth > 1 else ''} of width {model.embed_dim}, one above the other, "
+        words = (
+            f"{model.depth} square{'s' if model.depth > 1 else ''} of width {model.embed_dim}, one above the other, "
+        )
         found.append(
             Panel(_blocks(model, tallest), variant.title, f"{words}each divided into {model.num_heads} stripes")
         )
