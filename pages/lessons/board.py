@@ -1,6 +1,6 @@
 """The Board page: a teacher opens a board of a lesson, students join it with its code, and both see it fill."""
 
-from collections.abc import Hashable
+from collections.abc import Callable, Hashable
 from datetime import UTC, datetime
 
 import streamlit as st
@@ -15,14 +15,13 @@ from pages.ui.wording import duration
 from vit import lessons, plots
 from vit.errors import UserError
 from vit.lessons import EXPERIMENTS
-from vit.lessons.boards import CODE_LENGTH, HOURS, SEATS_MAX, Board, Result, guess_rows, rows, spaced
+from vit.lessons.boards import CODE_LENGTH, HOURS, SEATS_MAX, Board, Result, rows, spaced
 from vit.lessons.texts import text
 from vit.plots.lessons import Reached
 from vit.runs import ACTIVE
 
 FRAGMENT = "board"
-POLL = 3.0
-"""Seconds between two updates."""
+POLL = 3.0  # seconds between two updates
 VERSIONS = {"short": SHORT, "full": FULL}
 
 
@@ -36,7 +35,13 @@ def show_entrance() -> None:
     with st.grid(2, min_column_width=300, gap="large") as grid:
         with grid.cell(), st.form("join_board", border=True):
             st.markdown("**Join a board**")
-            code = st.text_input("Code", max_chars=2 * CODE_LENGTH, placeholder="K7M-4XQ", key="join_code")
+            code = st.text_input(
+                "Code",
+                st.query_params.get("board", "")[: 2 * CODE_LENGTH],
+                max_chars=2 * CODE_LENGTH,
+                placeholder="K7M-4XQ",
+                key="join_code",
+            )
             st.caption("You get a seat number. The board shows your guess and your runs without your name.")
             if st.form_submit_button("Join", icon=":material/login:", type="primary"):
                 act(lambda: access.join_board(code))
@@ -60,7 +65,7 @@ def show_entrance() -> None:
                 act(lambda: access.open_board(name))
 
 
-def act(action) -> None:
+def act(action: Callable[[], object]) -> None:
     """Do what a button says, and rerun the page; an error is shown instead."""
     try:
         action()
@@ -85,7 +90,7 @@ def show_board(board: Board, *, teaches: bool) -> None:
             st.caption("Students open **Lessons**, then **Open or join a board**, and enter this code.")
         with st.container(horizontal=True, vertical_alignment="center"):
             st.page_link(lesson_of(board).page, label="Go to the lesson", icon=":material/arrow_forward:")
-            if teaches and st.button("Close the board", icon=":material/delete:", key=f"close_{board.code}"):
+            if teaches:
                 confirm_close(board)
             if seat and st.button("Leave", icon=":material/logout:", type="tertiary", key="leave_board"):
                 act(lambda: access.leave_board(board))
@@ -93,15 +98,15 @@ def show_board(board: Board, *, teaches: bool) -> None:
         polling.watch(f"{FRAGMENT}_{board.code}", lambda: news(board), POLL)
 
 
-@st.dialog("Close this board?", icon=":material/delete:")
 def confirm_close(board: Board) -> None:
-    """Say what is deleted, and ask."""
-    st.markdown(
-        f"The board **{spaced(board.code)}** with {len(board.seats)} seats and their guesses is deleted. The runs of "
-        "the students stay theirs. Download the table first if you want to keep it."
-    )
-    if st.button("Close it", type="primary", icon=":material/delete:", key="close_surely"):
-        act(lambda: access.close_board(board))
+    """Say what closing deletes, and ask."""
+    with st.popover("Close the board", icon=":material/delete:"):
+        st.markdown(
+            "All seats and guesses are deleted. The students keep their runs. Download the table first if you want to "
+            "keep it."
+        )
+        if st.button("Close it", type="primary", key=f"close_{board.code}"):
+            act(lambda: access.close_board(board))
 
 
 def news(board: Board) -> Hashable:
@@ -137,10 +142,10 @@ def show_content(code: str, teaches: bool) -> None:
 def show_guesses(board: Board) -> None:
     """Show how many students chose each option."""
     total = sum(board.guesses)
+    if not board.seats:
+        st.caption("Guesses appear here when students have joined.")
     for option, number in zip(text(board.lesson).options, board.guesses, strict=True):
         st.progress(number / max(1, total), text=f"{plain(option)}: {number} of {total}")
-    if not guess_rows(board):
-        st.caption("Guesses appear here when students have joined.")
 
 
 def show_results(board: Board, found: list[Result]) -> None:

@@ -27,6 +27,8 @@ Mine = Mapping[str, Sequence[Run]]
 
 SHORT, FULL = "In two minutes", "In full"
 FRAGMENT = "lesson_runs"
+SHORT_SECONDS_MAX = 150.0
+"""Expected seconds from which on a sentence explains why the short version takes longer than two minutes."""
 GUESSING = 0.2
 """Accuracy of random guessing among the five classes of scenes."""
 
@@ -62,12 +64,8 @@ def show_experiment(lesson: Lesson) -> Mine:
     st.subheader("Experiment", anchor=False)
     experiment = pick_experiment(lesson)
     variants, mine = EXPERIMENTS[experiment], own_runs(lesson, experiment)
-    times = [seconds(EXPERIMENTS[name]) for name in (lessons.short_version(lesson.experiment), lesson.experiment)]
-    if None not in times:
-        st.caption(
-            f":material/timer: {SHORT}: {about(times[0] or 0)} for all runs on this machine. {FULL}: "
-            f"{about(times[1] or 0)}."
-        )
+    if words := time_words(lesson):
+        st.caption(f":material/timer: {words}")
     st.markdown(f"{lessons.settings_words(experiment)} {limits_words(lesson, experiment)}")
     with st.container(gap="xsmall"):
         for variant in variants:
@@ -78,6 +76,22 @@ def show_experiment(lesson: Lesson) -> Mine:
     if any(state in runs.ACTIVE for _, state in states):
         polling.watch(FRAGMENT, lambda: news(lesson, experiment))
     return mine
+
+
+def time_words(lesson: Lesson) -> str:
+    """Say how long the runs of both versions take on this machine; empty if that is unknown."""
+    short, full = EXPERIMENTS[lessons.short_version(lesson.experiment)], EXPERIMENTS[lesson.experiment]
+    times = seconds(short), seconds(full)
+    if times[0] is None or times[1] is None:
+        return ""
+    words = f"Expected on this machine, one run after the other: short {about(times[0])}, in full {about(times[1])}."
+    if times[0] > SHORT_SECONDS_MAX:
+        words += " Two minutes are the time on two free cores."
+    if not all(cost_of(variant.config, scenes()).measured for variant in short):
+        words += " The times are rough until a similar network was trained here."
+    if not data.is_prepared(short[0].config.data):
+        words += f" The {scenes().train_count + scenes().val_count:,} scenes are drawn first, only once."
+    return words
 
 
 def limits_words(lesson: Lesson, experiment: str) -> str:

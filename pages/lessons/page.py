@@ -2,33 +2,30 @@
 
 import streamlit as st
 
-from pages.lessons.experiment import FULL, SHORT, seconds
+from pages.lessons.experiment import seconds
 from pages.lessons.lesson_list import LESSONS, Lesson
 from pages.lessons.picture import panels
 from pages.lessons.progress import show_progress
 from pages.ui.wording import about
 from vit.lessons import EXPERIMENTS, short_version
 
-COVER = 96
-"""Side of the picture beside a lesson, in pixels."""
+COVER = 96  # side of the picture beside a lesson, in pixels
+# Which panel of a lesson's picture stands for it.
 COVERS = {"heads": 2, "depth": 2, "patches": 2, "little": 0, "evidence": 2}
-"""Which panel of a lesson's picture stands for it."""
 
 
 def time_words(lesson: Lesson) -> str:
     """Say how long the runs of both versions take on this machine; empty if that is unknown."""
-    versions = {SHORT: short_version(lesson.experiment), FULL: lesson.experiment}
-    times = {title: seconds(EXPERIMENTS[name]) for title, name in versions.items()}
-    if not lesson.experiment or any(time is None for time in times.values()):
+    short, full = (seconds(EXPERIMENTS[name]) for name in (short_version(lesson.experiment), lesson.experiment))
+    if short is None or full is None:
         return ""
-    told = ", ".join(f"{title.lower()}: {about(time)}" for title, time in times.items() if time is not None)
-    return f"Training its runs on this machine, {told}."
+    return f"Expected on this machine: {about(short)} for the short version, {about(full)} in full."
 
 
 st.title("Lessons", anchor=False)
 st.caption(
-    "Five questions about Vision Transformers. Guess first, train the runs in two minutes or in full, then compare with "
-    "what was measured."
+    "Five questions about Vision Transformers. Guess first, train the runs in two minutes or in full, then compare "
+    "with what was measured."
 )
 for number, lesson in enumerate(LESSONS, 1):
     with st.container(border=True, horizontal=True, vertical_alignment="center"):

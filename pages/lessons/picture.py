@@ -10,7 +10,7 @@ from vit.lessons.pictures import Panel
 from vit.runs import SHIPPED_RUN, Run
 from vit.runs.example import read_example
 
-WIDTH = 150
+WIDTH = 140
 """Width of a panel in pixels: six fit beside each other on a screen, and two on a phone."""
 
 

@@ -54,8 +54,8 @@ def _heads() -> LessonText:
             "A head compares one query with the keys of all tokens, turns the scores into shares that sum to 1, and "
             "outputs one weighted mean of the values:",
             r"$$\mathrm{head}(q) = \sum_m \operatorname{softmax}_m\!\left(\tfrac{q \cdot k_m}{\sqrt{d}}\right) v_m$$",
-            "If an ear and a tail both matter, a single head must mix them in its one mean, where they can no longer be "
-            "told apart. “With a single attention head, averaging inhibits this”, says the paper that introduced "
+            "If an ear and a tail both matter, a single head must mix them in its one mean, where they can no longer "
+            "be told apart. “With a single attention head, averaging inhibits this”, says the paper that introduced "
             "multiple heads (Vaswani et al. 2017).",
             "The price is width: each of $h$ heads compares only $d = e / h$ numbers, where $e$ is the token's width. "
             "The networks here have one block, so the class token attends once, and linear patches, so nothing else "
@@ -82,8 +82,8 @@ def _depth() -> LessonText:
     return LessonText(
         picture="Each square is a block, as wide as its tokens; its area is proportional to its parameters, and its "
         "stripes are the heads. Four small squares have the area of one large square.",
-        lead=f"One block of width {width} with two heads has {base.parameters:,} parameters. Give it eight heads, which "
-        f"adds none, or replace it by four blocks of width {narrow} ({deeper.parameters:,} parameters).",
+        lead=f"One block of width {width} with two heads has {base.parameters:,} parameters. Give it eight heads, "
+        f"which adds none, or replace it by four blocks of width {narrow} ({deeper.parameters:,} parameters).",
         ask="Which network classifies more new scenes correctly after the same number of epochs?",
         options=(FOUR_TIMES_HEADS, FOUR_TIMES_DEPTH, SAME),
         more=(
@@ -152,10 +152,10 @@ def _little() -> LessonText:
         options=tuple(title for title, _ in NETWORKS.values()),
         more=(
             "A convolution combines neighbouring pixels, with the same weights everywhere. This built-in assumption is "
-            "its **inductive bias**, and for images it is mostly right. A transformer on linear patches can connect any "
-            "two patches and has to learn from examples that neighbours belong together. Even the arrangement of the "
-            "patches has to be learned, in the position embedding. With hundreds of millions of images, this freedom "
-            "wins (Dosovitskiy et al. 2021). With few images, the bias should win.",
+            "its **inductive bias**, and for images it is mostly right. A transformer on linear patches can connect "
+            "any two patches and has to learn from examples that neighbours belong together. Even the arrangement of "
+            "the patches has to be learned, in the position embedding. With hundreds of millions of images, this "
+            "freedom wins (Dosovitskiy et al. 2021). With few images, the bias should win.",
             "A ViT with a **convolutional stem** is in between: small convolutions make the tokens, and attention does "
             "the rest (Xiao et al. 2021). It is the default network of this app.",
             "For each number of images, all networks see the same images equally often. Queue these runs here: the "
@@ -188,9 +188,9 @@ def _evidence() -> LessonText:
             "whether the prediction needs it: later layers may ignore it. Quite different attention can give the same "
             "prediction (Jain and Wallace 2019), although that does not make attention worthless (Wiegreffe and Pinter "
             "2019).",
-            "So a map has to be tested. *Deletion* covers the patches, most important first, and records the probability "
-            "$p$ of the predicted class. *Insertion* uncovers them in the same order on a covered image (Petsiuk et al. "
-            "2018). Each curve is summarised by the area under it, over $K$ steps:",
+            "So a map has to be tested. *Deletion* covers the patches, most important first, and records the "
+            "probability $p$ of the predicted class. *Insertion* uncovers them in the same order on a covered image "
+            "(Petsiuk et al. 2018). Each curve is summarised by the area under it, over $K$ steps:",
             r"$$\mathrm{AUC} = \tfrac{1}{K} \sum_{k=1}^{K} \tfrac{1}{2}\,(p_{k-1} + p_k)$$",
             "Deletion should be small and insertion large, *compared with control maps* that know nothing about the "
             "trained network. Objects are mostly near the middle, so a centred blob is a strong baseline.",

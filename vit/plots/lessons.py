@@ -7,13 +7,13 @@ import plotly.graph_objects as go
 
 from vit.pictures.colours import PALETTE
 from vit.plots.base import escaped, figure, hover_name
-from vit.plots.curves import POINTS_MAX, dataset, subsample
+from vit.plots.curves import POINTS, POINTS_MAX, dataset, subsample
 
 MEASURED, YOURS, CONTROL = "Measured", "Your runs", "Control map"
 ACCURACY = "Accuracy on new scenes"
 _ROW = 44  # pixels of a row
 ROW_STEP = 46
-"""Height of a row of :func:`accuracy_strip` in pixels."""
+"""Height of a row of :func:`accuracy_strip` in pixels; axis and title take 60 more."""
 _LEGEND = {"orientation": "h", "x": 0, "y": 1, "yanchor": "bottom", "xanchor": "left"}
 _SERIES = (("blue", "circle"), ("orange", "square"), ("green", "triangle-up"))
 
@@ -82,7 +82,7 @@ def live_curves(histories: Mapping[str, Iterable[dict]], epochs: int) -> dict:
         if line.get("val_accuracy") is not None
     ]
     return dataset(points) | {
-        "height": 280,
+        "height": 340,
         "mark": {"type": "line", "strokeWidth": 2, "point": {"size": 22, "filled": True}},
         "encoding": {
             "x": {
@@ -97,7 +97,7 @@ def live_curves(histories: Mapping[str, Iterable[dict]], epochs: int) -> dict:
                 "type": "quantitative",
                 "title": ACCURACY,
                 "axis": {"format": "%"},
-                "scale": {"domain": [0, 1]},
+                "scale": {"domain": _from_zero("value"), "nice": True},
             },
             "color": {
                 "field": "run",
@@ -140,7 +140,7 @@ def accuracy_strip(reached: Sequence[Reached], titles: Sequence[str], *, guessin
         "type": "quantitative",
         "title": ACCURACY,
         "axis": {"format": "%"},
-        "scale": {"domain": [0, 1]},
+        "scale": {"domain": _from_zero("high"), "nice": True},
     }
     tooltip = [
         {"field": "label", "type": "nominal", "title": "Run"},
@@ -153,7 +153,7 @@ def accuracy_strip(reached: Sequence[Reached], titles: Sequence[str], *, guessin
     colour = PALETTE["vermilion"]
     dot = {"type": "point", "shape": "circle", "size": 70, "stroke": colour, "strokeWidth": 2, "opacity": 1}
     return dataset(points) | {
-        "height": {"step": ROW_STEP},
+        "height": ROW_STEP * len(titles) + 60,
         "layer": [
             {
                 "mark": {"type": "rule", "color": PALETTE["grey"], "strokeDash": [2, 3], "aria": False},
@@ -293,6 +293,12 @@ def measured_lines(
         xaxis={"title": {"text": escaped(across)}, "type": "category", "fixedrange": True},
         yaxis={"title": {"text": escaped(quantity)}, "tickformat": form, "fixedrange": True, "zeroline": False},
     )
+
+
+def _from_zero(field: str) -> list[Any]:
+    """Return the domain of accuracies as an expression: from 0 to the largest one, and to a half at least."""
+    largest = f"extent(pluck(data('{POINTS}'), '{field}'))[1]"
+    return [0, {"expr": f"length(data('{POINTS}')) ? max(0.5, {largest}) : 1"}]
 
 
 def _range(dots: Sequence[Dot]) -> dict:
