@@ -25,10 +25,8 @@ from vit.runs import Run
 Mine = Mapping[str, Sequence[Run]]
 """The visitor's runs of an experiment, by the name of their variant."""
 
-SHORT, FULL = "In two minutes", "In full"
+SHORT, FULL = "Short version", "In full"
 FRAGMENT = "lesson_runs"
-SHORT_SECONDS_MAX = 150.0
-"""Expected seconds from which on a sentence explains why the short version takes longer than two minutes."""
 GUESSING = 0.2
 """Accuracy of random guessing among the five classes of scenes."""
 
@@ -85,8 +83,6 @@ def time_words(lesson: Lesson) -> str:
     if times[0] is None or times[1] is None:
         return ""
     words = f"Expected on this machine, one run after the other: short {about(times[0])}, in full {about(times[1])}."
-    if times[0] > SHORT_SECONDS_MAX:
-        words += " Two minutes are the time on two free cores."
     if not all(cost_of(variant.config, scenes()).measured for variant in short):
         words += " The times are rough until a similar network was trained here."
     if not data.is_prepared(short[0].config.data):

@@ -24,8 +24,8 @@ def time_words(lesson: Lesson) -> str:
 
 st.title("Lessons", anchor=False)
 st.caption(
-    "Five questions about Vision Transformers. Guess first, train the runs in two minutes or in full, then compare "
-    "with what was measured."
+    "Five questions about Vision Transformers. Guess first, train the runs in a short version or in full, then "
+    "compare with what was measured."
 )
 for number, lesson in enumerate(LESSONS, 1):
     with st.container(border=True, horizontal=True, vertical_alignment="center"):

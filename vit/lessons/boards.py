@@ -146,7 +146,7 @@ class TryLimit:
             self._wrong.popleft()
         mine = sum(one == address for _, one in list(self._wrong))
         if mine >= self.each or len(self._wrong) == self._wrong.maxlen:
-            raise BoardError("Too many wrong codes were entered: try again in ten minutes.")
+            raise BoardError("Too many wrong codes were entered: try again later.")
 
     def count(self, address: str) -> None:
         """Count a wrong code."""
