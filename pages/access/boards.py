@@ -121,8 +121,11 @@ def send_guess(lesson: str, guess: int) -> None:
 def send_runs(lesson: str, started: Iterable[Run]) -> None:
     """Bring runs that the visitor has started to the board that they have joined, if it belongs to the lesson."""
     board = joined_board()
-    if board is not None and board.lesson == lesson:
-        boards.note_runs(board.code, board_mark(), [run.name for run in started if may_change(run)])
+    if board is None or board.lesson != lesson or (seat := own_seat(board)) is None:
+        return
+    new = [run.name for run in started if run.name not in seat.runs and may_change(run)]
+    if new:
+        boards.note_runs(board.code, seat.mark, new)
 
 
 def board_results(board: Board) -> list[Result]:

@@ -62,13 +62,21 @@ def show_experiment(lesson: Lesson) -> Mine:
     st.subheader("Experiment", anchor=False)
     experiment = pick_experiment(lesson)
     variants, mine = EXPERIMENTS[experiment], own_runs(lesson, experiment)
+    access.send_runs(lesson.name, [run for each in mine.values() for run in each])
     if words := time_words(lesson):
         st.caption(f":material/timer: {words}")
     st.markdown(f"{lessons.settings_words(experiment)} {limits_words(lesson, experiment)}")
     with st.container(gap="xsmall"):
         for variant in variants:
             _show_variant(variant, mine.get(variant.name, []))
-    _offer_queue(lesson, [variant for variant in variants if variant.name not in mine], whole=not mine)
+    missing = [variant for variant in variants if variant.name not in mine]
+    if not missing:
+        st.caption(":material/check: You have trained, or are training, all of these runs.")
+    elif reason := _reason_not_queueable(missing):
+        short = " The short version has fewer runs or epochs." if experiment == lesson.experiment else ""
+        st.caption(f":material/info: {reason}{short}")
+    else:
+        _offer_queue(lesson, missing, whole=not mine)
     states = run_states(mine)
     st.fragment(show_runs, key=FRAGMENT)(lesson, experiment, states)
     if any(state in runs.ACTIVE for _, state in states):
@@ -178,12 +186,6 @@ def _show_variant(variant: Variant, mine: Sequence[Run]) -> None:
 
 
 def _offer_queue(lesson: Lesson, missing: list[Variant], *, whole: bool) -> None:
-    if not missing:
-        st.caption(":material/check: You have trained, or are training, all of these runs.")
-        return
-    if reason := _reason_not_queueable(missing):
-        st.caption(f":material/info: {reason}")
-        return
     label = f"Queue all {len(missing)} runs" if whole else f"Queue the {len(missing)} missing runs"
     seat = _seat(lesson)
     with st.container(horizontal=True, vertical_alignment="center"):
