@@ -75,7 +75,7 @@ def test_the_short_version_trains_the_same_networks_for_about_two_minutes(name):
         assert variant.config.data == full[variant.name].config.data
         assert variant.config.training.epochs <= full[variant.name].config.training.epochs
     seconds = sum(lessons.measured(lessons.short_version(name), variant.name).mean("seconds") for variant in short)
-    assert 30 < seconds < 120  # of one thread; starting the processes takes some seconds more
+    assert 30 < seconds < 150  # of one thread; starting the processes takes some seconds more
     pairs = lessons.comparisons(lessons.short_version(name))
     assert pairs
     assert {(one.name, other.name) for one, other in pairs} <= {

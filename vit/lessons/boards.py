@@ -307,14 +307,14 @@ def guess_rows(board: Board) -> list[dict[str, object]]:
 
 def rows(board: Board, listed: Iterable[Result]) -> list[dict[str, object]]:
     """Return a table of the board: a row for each run, and one for each seat without a run."""
-    by_seat: dict[int, list[Result]] = {}
+    by_seat: dict[object, list[Result]] = {}
     for result in listed:
         by_seat.setdefault(result.seat, []).append(result)
-    table: list[dict[str, object]] = []
+    columns, table = Result._fields[1:], []
     for row in guess_rows(board):
-        for result in by_seat.get(int(str(row["seat"])), [None]):
-            told = result._asdict() if result else dict.fromkeys(Result._fields, "")
-            table.append({**row, **{name: "" if told[name] is None else told[name] for name in Result._fields[1:]}})
+        runs_of_seat = [result._asdict() for result in by_seat.get(row["seat"], [])]
+        for told in runs_of_seat or [dict.fromkeys(columns)]:
+            table.append({**row, **{name: "" if told[name] is None else told[name] for name in columns}})
     return table
 
 
