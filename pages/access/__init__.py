@@ -6,6 +6,7 @@ included runs and their own, and can change only their own. The sign-in or a coo
 """
 
 from pages.access.boards import (
+    board_address,
     board_mark,
     board_news,
     board_results,
@@ -72,6 +73,7 @@ __all__ = [
     "NO_COOKIE",
     "UNKNOWN_VISITOR",
     "adopting",
+    "board_address",
     "board_mark",
     "board_news",
     "board_results",

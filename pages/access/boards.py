@@ -93,6 +93,15 @@ def own_seat(board: Board) -> Seat | None:
     return board.seat(board_mark())
 
 
+def board_address() -> dict[str, str]:
+    """Return the query parameters with which a reload finds the visitor's boards again; empty without a board."""
+    joined = joined_board()
+    found = {} if joined is None else {"board": joined.code}
+    if bounds() is None and (joined or own_boards()):
+        found["me"] = board_mark()
+    return found
+
+
 def leave_board(board: Board) -> None:
     """Give up the visitor's seat, with its guess and its list of runs."""
     boards.leave(board.code, board_mark())

@@ -6,6 +6,7 @@ from datetime import UTC, datetime
 import streamlit as st
 
 from pages import access
+from pages.lessons.board_link import keep_in_address
 from pages.lessons.experiment import FULL, GUESSING, SHORT
 from pages.lessons.lesson_list import LESSONS, Lesson
 from pages.ui import polling
@@ -187,6 +188,7 @@ try:
 except UserError as error:
     show_error(error)
     st.stop()
+keep_in_address()
 for board in mine:
     show_board(board, teaches=True)
 if joined and all(joined.code != board.code for board in mine):

@@ -3,14 +3,21 @@
 import streamlit as st
 
 from pages import access
+from pages.lessons.experiment import chosen_experiment
 from pages.lessons.lesson_list import Lesson
 from pages.lessons.picture import panels
 from pages.ui.text import show_error
 from vit.errors import UserError
-from vit.lessons import short_version
 from vit.lessons.boards import spaced
 
 BOARD_PAGE = "lessons/board.py"
+
+
+def keep_in_address() -> None:
+    """Write into the address what a reload of the page needs to find the visitor's boards."""
+    for name, value in access.board_address().items():
+        if st.query_params.get(name) != value:
+            st.query_params[name] = value
 
 
 def show_seat(lesson: Lesson) -> None:
@@ -18,6 +25,7 @@ def show_seat(lesson: Lesson) -> None:
     board = access.joined_board()
     if board is None or board.lesson != lesson.name or (seat := access.own_seat(board)) is None:
         return
+    keep_in_address()
     with st.container(horizontal=True, vertical_alignment="center", border=True):
         st.markdown(
             f":material/groups: **Seat {seat.number}** on board **{spaced(board.code)}**. Your guess and the runs "
@@ -45,8 +53,8 @@ def show_class(lesson: Lesson) -> None:
             icon=":material/print:",
             on_click="ignore",
             key="lesson_sheet",
-            help="One page (A4) with the question, the picture, a table to fill in and questions: open it in a browser "
-            "and print it.",
+            help="One page (A4) for the chosen version, with the question, the picture, tables to fill in and questions: "
+            "open it in a browser and print it.",
         )
         st.page_link(
             BOARD_PAGE, label="Open or join a board", icon=":material/groups:", query_params={"for": lesson.name}
@@ -54,10 +62,10 @@ def show_class(lesson: Lesson) -> None:
 
 
 def sheet_of(lesson: Lesson) -> str:
-    """Return the sheet of a lesson as HTML."""
+    """Return the sheet of a lesson and the chosen version of its experiment as HTML."""
     from vit.lessons.sheet import sheet
 
-    experiment = short_version(lesson.experiment) if lesson.experiment else ""
+    experiment = chosen_experiment(lesson) if lesson.experiment else ""
     return sheet(
         lesson.name, title=lesson.title, question=lesson.question, panels=panels(lesson), experiment=experiment
     )

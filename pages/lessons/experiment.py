@@ -33,7 +33,7 @@ GUESSING = 0.2
 
 def pick_experiment(lesson: Lesson) -> str:
     """Choose between the short and the full version; return the name of the experiment."""
-    chosen = st.segmented_control(
+    st.segmented_control(
         "Version",
         (SHORT, FULL),
         default=SHORT,
@@ -42,7 +42,13 @@ def pick_experiment(lesson: Lesson) -> str:
         bind="query-params",
         persist_state="session",
     )
-    return lesson.experiment if chosen == FULL else lessons.short_version(lesson.experiment)
+    return chosen_experiment(lesson)
+
+
+def chosen_experiment(lesson: Lesson) -> str:
+    """Return the name of the chosen version of an experiment."""
+    full = st.session_state.get("version") == FULL
+    return lesson.experiment if full else lessons.short_version(lesson.experiment)
 
 
 def own_runs(lesson: Lesson, experiment: str) -> dict[str, list[Run]]:

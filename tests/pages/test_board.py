@@ -90,6 +90,16 @@ def test_guesses_and_runs_of_students_appear_on_the_teachers_board(home, launche
     assert f"{text('heads').options[1]}: 1 of 2" in words(students[1])
 
 
+def test_a_reload_finds_the_boards_of_teacher_and_student(home):
+    teacher, code = opened()
+    student = joined(code)
+    address = {name: student.query_params[name] for name in ("board", "me")}
+    assert "Your seat: 1" in words(open_page("lessons/board", **address))
+    assert "Close it" in [button.label for button in open_page("lessons/board", me=teacher.query_params["me"]).button]
+    assert "seats taken" not in words(open_page("lessons/board", board=code))  # the code alone is no seat
+    assert "seats taken" not in words(open_page("lessons/board", board=code, me="<script>"))
+
+
 def test_a_board_that_the_teacher_closes_is_gone_for_the_students(home):
     teacher, code = opened()
     student = joined(code)
