@@ -53,7 +53,7 @@ def show_class(lesson: Lesson) -> None:
             icon=":material/print:",
             on_click="ignore",
             key="lesson_sheet",
-            help="One page (A4) for the chosen version, with the question, the picture, tables to fill in and questions: "
+            help="One page (A4) for the chosen version, with the picture, tables to fill in and questions: "
             "open it in a browser and print it.",
         )
         st.page_link(

@@ -117,7 +117,7 @@ def limits_words(lesson: Lesson, experiment: str) -> str:
     if spreads:
         words += (
             f"Another seed alone changed the accuracy of one of these networks by up to {100 * max(spreads):.0f} "
-            "points in our measurements, so judge a smaller difference between two runs as noise."
+            "points in our measurements, and the intervals of the differences take that into account."
         )
     return words
 
@@ -317,14 +317,18 @@ def accuracies(mine: Mine, variant: Variant) -> list[float]:
 
 def show_own_comparisons(experiment: str, mine: Mine) -> None:
     """Judge the differences between the visitor's runs that have ended."""
-    lines = []
+    lines, noise = [], lessons.stored_noise(experiment)
     for one, other in lessons.comparisons(experiment):
         mine_one, mine_other = accuracies(mine, one), accuracies(mine, other)
         if mine_one and mine_other:
-            found = lessons.difference(mine_one, mine_other, IMAGES)
+            found = lessons.difference(mine_one, mine_other, IMAGES, noise)
             lines.append(f"- **{one.title}** against **{other.title}**: {comparison_words(found)}")
     if lines:
-        st.markdown("**Your runs, compared** (difference in accuracy, 95 % interval)\n" + "\n".join(lines))
+        st.markdown(
+            "**Your runs, compared** (difference in accuracy, 95 % interval)\n" + "\n".join(lines),
+            help="The intervals cover the choice of the images and of the seed. How much a seed changes the accuracy "
+            "is taken from the stored runs, unless you have trained three seeds of both networks.",
+        )
 
 
 def epochs_of(run: Run) -> list[dict]:

@@ -140,7 +140,7 @@ def dots(lesson: Lesson) -> list[Dot]:
         figures = lessons.stored().of(lesson.experiment, variant.name)
         reached = [(run.name, run.best) for run in mine.get(variant.name, [])]
         own = tuple(Own(name, best["val_accuracy"]) for name, best in reached if best)
-        found.append(Dot(variant.title, figures.mean(), *figures.range(), own))
+        found.append(Dot(variant.title, figures.mean(), *figures.interval, own))
     return found
 
 
@@ -191,7 +191,11 @@ def show_comparisons(lesson: Lesson) -> None:
 def difference_words(name: str, one: str, other: str) -> str:
     """Return the stored difference of two variants of an experiment; a dash if it is not measured."""
     figures = lessons.measured(name, one), lessons.measured(name, other)
-    return comparison_words(lessons.compare(*figures)) if all(each.seeds for each in figures) else "–"
+    return (
+        comparison_words(lessons.compare(*figures, lessons.stored_noise(name)))
+        if all(each.seeds for each in figures)
+        else "–"
+    )
 
 
 def written(figures: Figures, field: str, form: str) -> str:
@@ -210,8 +214,13 @@ def provenance(name: str, *sentences: str) -> None:
     counted = (
         "one seed each; the intervals cover the choice of the images, but not of the seed"
         if seeds == 1
-        else f"{seeds} seeds each; lines show their range, and the intervals cover the choice of seeds and images"
+        else f"{seeds} seeds each; the lines are the 95 % intervals, which cover the choice of seeds and images"
     )
+    shorter = min(
+        lessons.measured(lessons.short_version(name), it.name).seeds for it in EXPERIMENTS[lessons.short_version(name)]
+    )
+    if 0 < shorter < seeds:
+        counted += f" (short version: {shorter} seed{'s' if shorter > 1 else ''} each, with the noise of the full one)"
     with st.expander("How this was measured", icon=":material/science:"):
         st.markdown(
             f"Measured by `{lessons.COMMAND} --only {name}` ({lessons.stored().environment}): the accuracy of the "

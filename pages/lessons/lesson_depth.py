@@ -32,7 +32,8 @@ if guessed := frame.answer(lesson, guessed):
     words = {
         "better": "Depth helps more than heads, as the textbook expects.",
         "worse": "Heads help more than depth here, contrary to the textbook.",
-        "similar": "More depth and more heads are not distinguishable here, contrary to the textbook.",
+        "similar": "More depth and more heads are not distinguishable here: the advantage of depth does not show after "
+        "this training.",
     }
     frame.verdict(
         guessed,

@@ -7,7 +7,7 @@ import numpy as np
 import pytest
 
 from pages.lessons.differences import comparison_words
-from vit.lessons import difference, mean_interval
+from vit.lessons import difference, mean_interval, seed_noise
 from vit.lessons.differences import Difference, student_quantile
 from vit.support.intervals import wilson_interval
 
@@ -38,6 +38,20 @@ def test_without_noise_of_the_images_several_seeds_have_welchs_interval():
     found = difference(one, other, 10**12)
     assert found.high - found.value == pytest.approx(reach, rel=1e-3)
     assert found.value == pytest.approx(statistics.fmean(one) - statistics.fmean(other))
+
+
+def test_single_runs_get_the_noise_of_the_seeds_from_others():
+    """Student's two-sample interval with a pooled variance, of which only the variance comes from other runs."""
+    groups = [[0.50, 0.54, 0.58], [0.40, 0.41, 0.45], [0.3]]
+    noise = seed_noise(groups)
+    assert noise.freedom == 4
+    assert noise.variance == pytest.approx(statistics.fmean(statistics.variance(group) for group in groups[:2]))
+    found = difference([0.5], [0.4], 10**12, noise)
+    assert found.high - found.value == pytest.approx(student_quantile(4) * math.sqrt(2 * noise.variance), rel=1e-3)
+    with_images = difference([0.5], [0.4], 1000, noise)
+    assert with_images.low < found.low < difference([0.5], [0.4], 1000).low
+    assert difference(groups[0], groups[1], 1000, noise) == difference(groups[0], groups[1], 1000)
+    assert seed_noise([[0.5], [0.4]]) is None
 
 
 def test_seeds_that_agree_leave_the_noise_of_the_images():

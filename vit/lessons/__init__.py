@@ -5,7 +5,7 @@ trains them with several seeds, and a visitor's own runs are recognised by them.
 ``lessons.json`` next to this package and read by :func:`stored`. Imports no torch.
 """
 
-from vit.lessons.differences import Difference, Order, difference, mean_interval
+from vit.lessons.differences import Difference, Order, SeedNoise, difference, mean_interval, seed_noise
 from vit.lessons.experiments import (
     EXPERIMENTS,
     FREE,
@@ -35,6 +35,7 @@ from vit.lessons.measurements import (
     is_shared,
     measured,
     stored,
+    stored_noise,
 )
 
 __all__ = [
@@ -51,6 +52,7 @@ __all__ = [
     "Figures",
     "MapScores",
     "Order",
+    "SeedNoise",
     "Stored",
     "Training",
     "Variant",
@@ -65,7 +67,9 @@ __all__ = [
     "mean_interval",
     "measured",
     "own_runs",
+    "seed_noise",
     "settings_words",
     "short_version",
     "stored",
+    "stored_noise",
 ]

@@ -4,7 +4,7 @@ import math
 import statistics
 from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import Literal
+from typing import Literal, NamedTuple
 
 import numpy as np
 
@@ -12,8 +12,23 @@ from vit.support.intervals import LEVEL, Z_95, wilson_interval
 
 Order = Literal["better", "worse", "similar"]
 
+SEEDS_MIN = 3
+"""Seeds on each side from which on their own variance is used, although that of other trainings is known."""
+
 _FREEDOM_MAX = 1e4
 """From here on, Student's distribution is the normal one to four digits."""
+
+
+class SeedNoise(NamedTuple):
+    """How much the accuracy of trainings varies with the seed, estimated from trainings with several seeds.
+
+    Attributes:
+        variance: variance over the seeds, pooled over the settings.
+        freedom: degrees of freedom of the estimate.
+    """
+
+    variance: float
+    freedom: int
 
 
 @dataclass(frozen=True)
@@ -77,13 +92,30 @@ def mean_interval(accuracies: Sequence[float], images: int) -> tuple[float, floa
     return max(0.0, mean - reach), min(1.0, mean + reach)
 
 
-def difference(one: Sequence[float], other: Sequence[float], images: int) -> Difference:
+def seed_noise(groups: Sequence[Sequence[float]]) -> SeedNoise | None:
+    """Return the pooled variance over the seeds.
+
+    Args:
+        groups: the accuracies of each setting, one per seed.
+
+    Returns:
+        The noise; None if no setting has several seeds.
+    """
+    freedom = sum(len(group) - 1 for group in groups)
+    if freedom <= 0:
+        return None
+    squares = sum(statistics.variance(group) * (len(group) - 1) for group in groups if len(group) > 1)
+    return SeedNoise(squares / freedom, freedom)
+
+
+def difference(one: Sequence[float], other: Sequence[float], images: int, noise: SeedNoise | None = None) -> Difference:
     """Return the difference of two accuracies with a 95 % interval.
 
-    With one training on a side, it is the hybrid score interval of Newcombe (1998, Statistics in Medicine 17:873,
-    method 10), made of the two Wilson intervals. It covers the choice of the images, but not of the seed. With several
-    seeds on both sides, it is Welch's interval (1947) of the difference of means, to whose variance the binomial one of
-    the images is added.
+    With several seeds on both sides, it is Welch's interval (1947) of the difference of means, to whose variance the
+    binomial one of the images is added. With fewer seeds, the variance over the seeds is that of ``noise``, as in
+    Student's interval with a pooled variance. Without it, a single training has no variance, and the interval is the
+    hybrid score interval of Newcombe (1998, Statistics in Medicine 17:873, method 10), made of two Wilson intervals: it
+    covers the choice of the images, but not of the seed.
 
     Both treat the images of the two sides as independent. They are the same images, on which networks mostly fail
     together, so the intervals are rather too wide: a difference that they find is there.
@@ -92,10 +124,16 @@ def difference(one: Sequence[float], other: Sequence[float], images: int) -> Dif
         one: accuracies of the first settings, one per seed.
         other: accuracies of the second settings.
         images: number of validation images, the same for all.
+        noise: how much the seed changes such accuracies, for fewer than :data:`SEEDS_MIN` seeds.
     """
     mine, theirs = statistics.fmean(one), statistics.fmean(other)
     value = mine - theirs
-    if min(len(one), len(other)) > 1:
+    seeds = min(len(one), len(other))
+    if noise is not None and seeds < SEEDS_MIN:
+        of_images = sum(mean * (1 - mean) / images for mean in (mine, theirs))
+        reach = _reach([(noise.variance * (1 / len(one) + 1 / len(other)), of_images, noise.freedom)])
+        return Difference(value, max(-1.0, value - reach), min(1.0, value + reach))
+    if seeds > 1:
         reach = _reach([_noise(one, images), _noise(other, images)])
         return Difference(value, max(-1.0, value - reach), min(1.0, value + reach))
     (low, high), (their_low, their_high) = (wilson_interval(round(mean * images), images) for mean in (mine, theirs))

@@ -10,7 +10,7 @@ from pydantic import Field
 
 from vit.config.base import Settings
 from vit.data.scenes import SPLIT_COUNTS
-from vit.lessons.differences import Difference, Order, difference, mean_interval
+from vit.lessons.differences import Difference, Order, SeedNoise, difference, mean_interval, seed_noise
 from vit.lessons.experiments import EXPERIMENTS, find_variant, full_version
 
 FILE = Path(__file__).parent.with_suffix(".json")
@@ -141,9 +141,15 @@ def contrast(one: Figures, other: Figures) -> Order:
     return compare(one, other).order
 
 
-def compare(one: Figures, other: Figures) -> Difference:
-    """Return the accuracy of one variant minus that of another, with its interval."""
-    return difference(one.values("accuracy"), other.values("accuracy"), IMAGES)
+def compare(one: Figures, other: Figures, noise: SeedNoise | None = None) -> Difference:
+    """Return the accuracy of one variant minus that of another, with its interval; see :func:`difference`."""
+    return difference(one.values("accuracy"), other.values("accuracy"), IMAGES, noise)
+
+
+def stored_noise(experiment: str) -> SeedNoise | None:
+    """Return how much the seed changes the accuracy in an experiment, as measured in full; None if that is unknown."""
+    full = full_version(experiment)
+    return seed_noise([stored().of(full, variant.name).values("accuracy") for variant in EXPERIMENTS[full]])
 
 
 def measured(experiment: str, variant: str) -> Figures:

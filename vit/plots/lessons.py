@@ -30,9 +30,9 @@ class Dot(NamedTuple):
 
     Attributes:
         title: the name of the row.
-        mean: mean over seeds.
-        low: smallest value over seeds.
-        high: largest value over seeds.
+        mean: the value, or the mean over seeds.
+        low: lower end of its interval.
+        high: upper end of its interval.
         own: the visitor's runs with the same settings.
         chance: whether it is a control map.
     """
@@ -172,7 +172,7 @@ def accuracy_strip(reached: Sequence[Reached], titles: Sequence[str], *, guessin
 
 
 def measured_dots(dots: Sequence[Dot], *, quantity: str, form: str = ".0%", guessing: float | None = None) -> go.Figure:
-    """Draw one row per measurement, the first on top: mean, range over seeds, and the visitor's own runs.
+    """Draw one row per measurement, the first on top: mean, interval, and the visitor's own runs.
 
     Args:
         dots: the rows.
@@ -245,7 +245,7 @@ def measured_dots(dots: Sequence[Dot], *, quantity: str, form: str = ".0%", gues
 def measured_lines(
     series: Mapping[str, Mapping[int, Dot]], *, quantity: str, across: str, form: str = ".0%"
 ) -> go.Figure:
-    """Draw a line for each series with the range over seeds at each amount, and the visitor's runs as outlines.
+    """Draw a line for each series with the interval at each amount, and the visitor's runs as outlines.
 
     Args:
         series: points by title, then by amount; amounts are drawn at equal distances.
