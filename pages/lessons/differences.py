@@ -18,5 +18,6 @@ def comparison_words(found: Difference) -> str:
 
 
 def interval_words(figures: Figures) -> str:
-    """Return the 95 % interval of an accuracy."""
-    return "{:.1%} to {:.1%}".format(*figures.interval)
+    """Return the 95 % interval of an accuracy, such as "26.6 to 49.8%"."""
+    low, high = figures.interval
+    return f"{100 * low:.1f} to {high:.1%}"

@@ -16,7 +16,6 @@ from pages.lessons.lesson_list import LESSONS, Lesson
 from pages.lessons.picture import show_picture
 from pages.ui.downloads import plotly_config
 from pages.ui.text import show_error
-from pages.ui.wording import count
 from vit import lessons, plots
 from vit.errors import UserError
 from vit.lessons import EXPERIMENTS, FILE, IMAGES, Figures
@@ -159,12 +158,12 @@ def show_measurements(lesson: Lesson, columns: Mapping[str, tuple[str, str]], *,
     rows = []
     for variant, dot in zip(EXPERIMENTS[lesson.experiment], own, strict=True):
         figures = lessons.stored().of(lesson.experiment, variant.name)
-        row = {"Network": variant.title, "Parameters": count(variant.parameters)}
-        row |= {"Accuracy": f"{figures.mean():.1%}", "95 % interval": interval_words(figures)}
+        row = {"Network": variant.title, "Accuracy": f"{figures.mean():.1%} ({interval_words(figures)})"}
         row |= {heading: written(figures, field, form) for heading, (field, form) in columns.items()}
         if any(each.own for each in own):
             row["Yours"] = ", ".join(f"{run.value:.1%}" for run in dot.own[:3]) or "–"
         rows.append({name: in_cell(value) for name, value in row.items()})
+    st.markdown("**Accuracy on new scenes** (95 % interval)")
     st.table(rows, hide_index=True)
     show_comparisons(lesson)
 
