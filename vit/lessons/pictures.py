@@ -153,7 +153,7 @@ def covered(pixels: np.ndarray, heat: np.ndarray, number: int) -> np.ndarray:
 def little_panels(variants: Sequence[Variant]) -> list[Panel]:
     """Draw all images of the smallest training set, one image as a convolution reads it, and its patches shuffled.
 
-    Before training, a network on linear patches cannot tell the shuffled patches from the image.
+    The places of the patches are not built into a network on linear patches: it learns its position embedding.
 
     Args:
         variants: the runs of the lesson; the last is the network on linear patches.
@@ -170,7 +170,7 @@ def little_panels(variants: Sequence[Variant]) -> list[Panel]:
         ),
         Panel(
             _cut(shuffled(pixels, model.grid), model.grid),
-            "Linear patches do not know their order yet",
+            "Linear patches: the order is learned",
             f"The {model.grid**2} patches of the {label} in random order",
         ),
     ]

@@ -142,9 +142,8 @@ def _patches() -> LessonText:
 def _little() -> LessonText:
     many = max(LITTLE)
     return LessonText(
-        picture="Left: all images of the smallest training set. Middle: a convolution applies one small filter at "
-        "every place. Right: before training, linear patches carry no order, so a shuffled image is the same to "
-        "the network.",
+        picture="All images of the smallest training set; a few places of one small filter, which a convolution applies "
+        "everywhere; and patches in random order: the network on linear patches has to learn which patch is where.",
         lead="A convolution assumes that neighbouring pixels belong together. A transformer on linear patches has to "
         "learn that from its images, and a ViT that begins with convolutions is in between. "
         f"All three networks see the same {many:,} scenes.",
