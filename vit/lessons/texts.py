@@ -142,8 +142,9 @@ def _patches() -> LessonText:
 def _little() -> LessonText:
     many = max(LITTLE)
     return LessonText(
-        picture="All images of the smallest training set; a few places of one small filter, which a convolution applies "
-        "everywhere; and patches in random order: the network on linear patches has to learn which patch is where.",
+        picture="All images of the smallest training set; a few places of one small filter, which a convolution "
+        "applies everywhere; and patches in random order: the network on linear patches has to learn which patch is "
+        "where.",
         lead="A convolution assumes that neighbouring pixels belong together. A transformer on linear patches has to "
         "learn that from its images, and a ViT that begins with convolutions is in between. "
         f"All three networks see the same {many:,} scenes.",
