@@ -7,6 +7,7 @@ sentences from :func:`vit.lessons.stored`.
 from collections.abc import Mapping, Sequence
 
 import streamlit as st
+from streamlit.delta_generator import DeltaGenerator
 
 from pages import access
 from pages.lessons import board_link, experiment, progress
@@ -29,17 +30,21 @@ SKIP = "Skip the guess"
 # Question and background
 
 
-def begin(name: str) -> tuple[Lesson, LessonText]:
-    """Show the title, the question, the progress and the picture of a lesson; return the lesson and its words."""
+def begin(name: str) -> tuple[Lesson, LessonText, DeltaGenerator]:
+    """Show the title, the question and the picture of a lesson.
+
+    Returns:
+        The lesson, its words, and the place of its progress, which :func:`go_on` fills when guess and answer are known.
+    """
     number, lesson = next((place, one) for place, one in enumerate(LESSONS, 1) if one.name == name)
     words = text(name)
     st.title(lesson.title, anchor=False)
     st.caption(f"Lesson {number} of {len(LESSONS)}. {lesson.question}")
-    st.session_state["lesson_marks"] = st.container()  # filled at the end, when guess and answer are known
+    marks = st.container()
     board_link.show_seat(lesson)
     show_picture(lesson, words.picture)
     st.markdown(words.lead)
-    return lesson, words
+    return lesson, words, marks
 
 
 def guess(lesson: Lesson, words: LessonText) -> str | None:
@@ -231,9 +236,9 @@ def provenance(name: str, *sentences: str) -> None:
         )
 
 
-def go_on(lesson: Lesson) -> None:
-    """Show the progress, the sheet for class, and links to the lessons before and after."""
-    with st.session_state.pop("lesson_marks"):
+def go_on(lesson: Lesson, marks: DeltaGenerator) -> None:
+    """Show the progress at its place, the sheet for class, and links to the lessons before and after."""
+    with marks:
         progress.show_progress(lesson)
     board_link.show_class(lesson)
     st.subheader("Continue", anchor=False)

@@ -10,7 +10,7 @@ from vit.lessons.texts import FOUR_TIMES_DEPTH, FOUR_TIMES_HEADS, SAME
 RIGHT = {"better": FOUR_TIMES_DEPTH, "worse": FOUR_TIMES_HEADS, "similar": SAME}
 GAIN = {"better": "is better", "worse": "is worse", "similar": "is not distinguishable"}
 
-lesson, text = frame.begin("depth")
+lesson, text, marks = frame.begin("depth")
 base, wider, deeper = EXPERIMENTS["depth"]
 plain, heads, depth = (lessons.stored().of("depth", variant.name) for variant in EXPERIMENTS["depth"])
 
@@ -59,4 +59,4 @@ if guessed := frame.answer(lesson, guessed):
         "predicted from the class token, the last block computes only that token, so a single block is cheap."
     )
     frame.provenance("depth", "*CPU seconds*: on one thread.")
-frame.go_on(lesson)
+frame.go_on(lesson, marks)

@@ -10,7 +10,7 @@ from vit.lessons.texts import BOTH_MAPS, NEITHER_MAP, ONLY_GRADIENT
 from vit.plots.lessons import Dot
 from vit.runs import SHIPPED_RUN
 
-lesson, text = frame.begin("evidence")
+lesson, text, marks = frame.begin("evidence")
 found = lessons.stored().faithfulness
 assert found is not None, "the measurements come with the project"
 attention, rollout, relevance = (found.row(name) for name in ("last", "rollout", "chefer"))
@@ -104,4 +104,4 @@ if guessed := frame.answer(lesson, guessed):
         "controls” means: the 95 % bootstrap interval of the paired differences to the best control map, untrained "
         "weights included, is above zero. `python -m benchmarks.faithfulness` prints all methods and intervals."
     )
-frame.go_on(lesson)
+frame.go_on(lesson, marks)

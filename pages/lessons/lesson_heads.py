@@ -10,7 +10,7 @@ from vit.runs import SHIPPED_RUN
 
 RIGHT = {"better": MORE_HEADS, "worse": ONE_HEAD, "similar": SAME}
 
-lesson, text = frame.begin("heads")
+lesson, text, marks = frame.begin("heads")
 one, two, four, eight = (lessons.stored().of("heads", variant.name) for variant in EXPERIMENTS["heads"])
 
 guessed = frame.guess(lesson, text)
@@ -66,4 +66,4 @@ if guessed := frame.answer(lesson, guessed):
         "map into another's, mean over pairs of heads. *On the object*: the share of its attention to patches that is "
         f"on the object, mean over heads; evenly spread attention would have {one.mean('by_area'):.0%}.",
     )
-frame.go_on(lesson)
+frame.go_on(lesson, marks)

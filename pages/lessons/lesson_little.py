@@ -14,7 +14,7 @@ def figures(network: str, images: int) -> Figures:
     return lessons.stored().of("little", f"{network}-{images}")
 
 
-lesson, text = frame.begin("little")
+lesson, text, marks = frame.begin("little")
 few, many = min(LITTLE), max(LITTLE)
 titles = {network: title for network, (title, _) in NETWORKS.items()}
 
@@ -84,4 +84,4 @@ if guessed := frame.answer(lesson, guessed):
         else "Guessing gives 20 %."
     )
     frame.provenance("little", "*Training accuracy*: on the augmented images in that epoch.")
-frame.go_on(lesson)
+frame.go_on(lesson, marks)

@@ -7,7 +7,7 @@ from pages.ui.wording import count
 from vit import lessons, plots
 from vit.lessons import EXPERIMENTS, contrast
 
-lesson, text = frame.begin("patches")
+lesson, text, marks = frame.begin("patches")
 variants = EXPERIMENTS["patches"]
 figures = {variant.name: lessons.stored().of("patches", variant.name) for variant in variants}
 
@@ -63,4 +63,4 @@ if guessed := frame.answer(lesson, guessed):
         f"{variants[1].title} it is {figures['p16'].mean('on_object'):.0%}. A coarse map cannot follow an outline."
     )
     frame.provenance("patches", "*CPU seconds*: on one thread.")
-frame.go_on(lesson)
+frame.go_on(lesson, marks)
