@@ -11,6 +11,7 @@ from streamlit.testing.v1 import AppTest
 from pages import access
 from pages.lessons import experiment, picture
 from pages.lessons.lesson_list import LESSONS
+from pages.server.limits import DemoLimits
 from pages.train.choices import RECIPE_FIELDS, ViTSpace
 from tests.helpers.serving import ROOT
 from tests.pages.opening import open_page
@@ -252,3 +253,12 @@ def test_the_epochs_of_a_run_are_read_once_and_again_after_a_restart(home):
     assert [line["epoch"] for line in experiment.epochs_of(run)] == [1, 2, 3]
     (run.path / runs.METRICS).write_text('{"event": "epoch", "epoch": 1, "step": 1}\n')
     assert [line["epoch"] for line in experiment.epochs_of(run)] == [1]
+
+
+def test_a_demo_takes_the_runs_of_every_short_version():
+    demo = DemoLimits()
+    for lesson in TRAINED:
+        variants = EXPERIMENTS[lessons.short_version(lesson.experiment)]
+        assert len(variants) <= demo.runs
+        for variant in variants:
+            demo.check(variant.config)
