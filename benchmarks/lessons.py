@@ -2,7 +2,8 @@
 
     python -m benchmarks.lessons [--only heads,depth,patches,little,faithfulness] [--seeds 3] [--seconds 2100] [--anew]
 
-It trains the networks in :data:`vit.lessons.EXPERIMENTS` on scenes, each run on one thread, and writes every result
+The short version of an experiment has ``-short`` after its name. It trains the networks in
+:data:`vit.lessons.EXPERIMENTS` on scenes, each run on one thread, and writes every result
 immediately to ``vit/lessons.json``, which the pages read. Existing results are kept unless ``--anew`` is given. No run
 begins after ``--seconds`` of processor time; processor time hardly depends on other work of the machine. ``--photos``
 trains only the networks of the lesson on little data, on photographs, and prints the table.
@@ -109,6 +110,8 @@ def left(found: Stored, only: list[str], seeds: int) -> Iterator[tuple[str, Vari
     for seed in range(seeds):
         for experiment in only:
             for variant in EXPERIMENTS.get(experiment, ()):
+                if lessons.is_shared(experiment, variant.name):
+                    continue
                 done = found.of(experiment, variant.name).trainings
                 if all(training.seed != seed for training in done):
                     yield experiment, variant, seed

@@ -59,6 +59,7 @@ groups = {
             st.Page(one.page, title=one.title, icon=one.icon, url_path=one.url_path, visibility="hidden")
             for one in LESSONS
         ),
+        st.Page("lessons/board.py", title="Board", icon=":material/groups:", url_path="board", visibility="hidden"),
         page_of("anatomy", "Anatomy", "schema"),
         page_of("glossary", "Glossary", "menu_book"),
     ],

@@ -3,6 +3,7 @@
 ::
 
     checkpoints/<run>/                 a visitor's run if its config.json names an owner
+    checkpoints/.boards/               boards of lessons, for a day
     data/visitors/<owner>/uploads/     uploaded data sets
     data/visitors/<owner>/pictures/    uploaded images
     data/cache/<key>/                  decoded images, shared by all visitors
@@ -24,6 +25,7 @@ from vit import runs
 from vit.cost.estimate import disk_bytes
 from vit.errors import RunError, UserError
 from vit.exports import formats
+from vit.lessons import boards
 from vit.paths import OWNER, checkpoints_dir, data_dir, owned_dir
 from vit.runs import Run
 
@@ -84,6 +86,7 @@ def delete_expired(keep_hours: float) -> None:
                 _delete_expired_visitor(visitor, before, used)
         _delete_expired_caches(before)
         formats.delete_older(before)
+        boards.expire()
         measure_anew()
 
 

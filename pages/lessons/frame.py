@@ -1,33 +1,28 @@
-"""The parts of a lesson's page: question and guess, background, set-up, what to look for, answer, links.
+"""The parts of a lesson's page: picture, guess, background, answer, links.
 
-A lesson's page reads top to bottom like a script. The numbers in its sentences come from :func:`vit.lessons.stored`.
+A lesson's page reads top to bottom like a script. Its words come from :mod:`vit.lessons.texts`, and the numbers in its
+sentences from :func:`vit.lessons.stored`.
 """
 
 from collections.abc import Mapping, Sequence
-from typing import Any
 
 import streamlit as st
+from streamlit.delta_generator import DeltaGenerator
 
 from pages import access
+from pages.lessons import board_link, experiment, progress
+from pages.lessons.differences import comparison_words, interval_words
+from pages.lessons.experiment import FULL, SHORT, Mine
 from pages.lessons.lesson_list import LESSONS, Lesson
-from pages.train.choices import RECIPE_FIELDS
-from pages.train.cost import cost_of
-from pages.ui import navigation
+from pages.lessons.picture import show_picture
 from pages.ui.downloads import plotly_config
-from pages.ui.run_words import ALL_SETTINGS, FROM_SCRATCH, SET_UP
-from pages.ui.text import plain, show_error
-from pages.ui.wording import count, duration
-from vit import data, lessons, plots, runs
-from vit.config import RunConfig, ViTConfig, recipe_of
-from vit.cost.estimate import total_seconds
+from pages.ui.text import show_error
+from vit import lessons, plots
 from vit.errors import UserError
-from vit.lessons import EXPERIMENTS, FILE, Figures, Variant
+from vit.lessons import EXPERIMENTS, FILE, IMAGES, Figures
+from vit.lessons.texts import LessonText, text
 from vit.plots.lessons import Dot, Own
-from vit.runs import Run
 from vit.support.untrusted_text import in_cell
-
-Mine = Mapping[str, Sequence[Run]]
-"""The visitor's runs of a lesson, by the name of their variant."""
 
 SKIP = "Skip the guess"
 
@@ -35,91 +30,65 @@ SKIP = "Skip the guess"
 # Question and background
 
 
-def begin(name: str) -> Lesson:
-    """Show the title and the question of a lesson, and return the lesson."""
+def begin(name: str) -> tuple[Lesson, LessonText, DeltaGenerator]:
+    """Show the title, the question and the picture of a lesson.
+
+    Returns:
+        The lesson, its words, and the place of its progress, which :func:`go_on` fills when guess and answer are known.
+    """
     number, lesson = next((place, one) for place, one in enumerate(LESSONS, 1) if one.name == name)
+    words = text(name)
     st.title(lesson.title, anchor=False)
     st.caption(f"Lesson {number} of {len(LESSONS)}. {lesson.question}")
-    return lesson
+    marks = st.container()
+    board_link.show_seat(lesson)
+    show_picture(lesson, words.picture)
+    st.markdown(words.lead)
+    return lesson, words, marks
 
 
-def guess(lesson: Lesson, question: str, options: Sequence[str]) -> str | None:
+def guess(lesson: Lesson, words: LessonText) -> str | None:
     """Ask for a guess, and return the chosen option; None until one is chosen."""
     st.subheader("Guess first", anchor=False)
-    return st.radio(
-        question,
-        [*options, SKIP],
+    chosen = st.radio(
+        words.ask,
+        [*words.options, SKIP],
         index=None,
         key=f"guess_{lesson.name}",
         bind="query-params",
         persist_state="session",
     )
+    if chosen in words.options:
+        progress.note_guess(lesson)
+        try:
+            access.send_guess(lesson.name, words.options.index(chosen))
+        except UserError as error:
+            show_error(error)
+    return chosen
 
 
-def background(words: str, formula: str = "", after: str = "") -> None:
-    """Show the background text, with a formula and the text after it."""
-    st.subheader("Background", anchor=False)
-    st.markdown(words)
-    if formula:
-        st.latex(formula)
-    if after:
-        st.markdown(after)
+def more(words: LessonText) -> None:
+    """Show the background and what to look for in an expander."""
+    with st.expander("More: background, and what to look for", icon=":material/menu_book:"):
+        for paragraph in words.more:
+            if paragraph.startswith("$$"):
+                st.latex(paragraph.strip("$"))
+            else:
+                st.markdown(paragraph)
+        st.markdown("**What to look for**\n" + "\n".join(f"- {point}" for point in words.look_for))
 
 
-# Set-up
+def own_links(
+    lesson: Lesson, mine: Mine, variants: Sequence[str], views: Mapping[str, tuple[str, str, dict[str, str]]]
+) -> None:
+    """Show links that open the visitor's own runs; nothing before one has been trained.
 
-
-def train_values(config: RunConfig) -> dict[str, Any]:
-    """Return the values of the Train page's controls for a run, by key; settings without a control are left out."""
-    model, training = config.model, config.training
-    values = {
-        "show": SET_UP,
-        "start": FROM_SCRATCH,
-        "data": config.data.source,
-        "network": model.name,
-        "recipe": recipe_of(training),
-        "size": model.image_size,
-        "seed": training.seed,
-    } | {key: getattr(training, field) for key, field in RECIPE_FIELDS.items()}
-    if isinstance(model, ViTConfig):
-        values |= {
-            "heads": model.num_heads,
-            "head_dim": model.head_dim,
-            "depth": model.depth,
-            "patch": model.patch_size,
-            "stem": model.stem,
-            "pool": model.pool,
-            "mlp_ratio": model.mlp_ratio,
-            "dropout": model.dropout,
-        }
-    return values
-
-
-def open_train(config: RunConfig) -> None:
-    """Go to the Train page with its controls set to a run.
-
-    A link would not do: Streamlit omits default values from an address, and those controls would keep their old values.
+    Args:
+        lesson: the lesson.
+        mine: the visitor's runs.
+        variants: names of the variants to link to.
+        views: page, icon and query parameters of each link, by its label; the run is added.
     """
-    for noted in ("sized_for", "recipe_for"):  # or the page would set the defaults of the new images or recipe
-        st.session_state.pop(noted, None)
-    st.session_state.update(train_values(config) | {"form": ALL_SETTINGS})
-    navigation.switch("train/page.py")
-
-
-def own_runs(lesson: Lesson) -> dict[str, list[Run]]:
-    """Return the visitor's runs of the lesson, by the name of their variant."""
-    return lessons.own_runs(lesson.experiment, access.my_runs())
-
-
-def set_up(lesson: Lesson, mine: Mine, words: str) -> None:
-    """Show the lesson's runs, each with a button that opens it in Train, and a button that queues the missing ones."""
-    st.subheader("Set it up", anchor=False)
-    st.markdown(words)
-    variants = EXPERIMENTS[lesson.experiment]
-    with st.container(gap="xsmall"):
-        for variant in variants:
-            _show_variant(variant, mine.get(variant.name, []))
-    _offer_queue(lesson, [variant for variant in variants if variant.name not in mine], whole=not mine)
     if mine:
         names = [each[0].name for each in mine.values()]
         st.page_link(
@@ -128,105 +97,7 @@ def set_up(lesson: Lesson, mine: Mine, words: str) -> None:
             icon=":material/table_chart:",
             query_params={"runs": names[: plots.COMPARED_MAX]},
         )
-
-
-def _show_variant(variant: Variant, mine: Sequence[Run]) -> None:
-    with st.container(horizontal=True, vertical_alignment="center"):
-        st.markdown(f"{variant.title} :small[{count(variant.parameters)} parameters]", width=290)
-        if variant.config.data.train_images is None:
-            key = f"set_{variant.name}"
-            if st.button("Open in Train", icon=":material/tune:", type="tertiary", key=key):
-                open_train(variant.config)
-        for run in mine[:2]:
-            st.page_link(
-                "train/page.py",
-                label=plain(run.name, 24),
-                icon=":material/show_chart:",
-                query_params={"follow": run.name},
-                help="Your run with these settings",
-            )
-
-
-def _offer_queue(lesson: Lesson, missing: list[Variant], *, whole: bool) -> None:
-    if not missing:
-        st.caption(":material/check: You have trained, or are training, all of these runs.")
-        return
-    if reason := _reason_not_queueable(missing):
-        st.caption(f":material/info: {reason}")
-        return
-    label = f"Queue all {len(missing)} runs" if whole else f"Queue the {len(missing)} missing runs"
-    with st.container(horizontal=True, vertical_alignment="center"):
-        pressed = st.button(
-            label if len(missing) > 1 else "Queue the missing run",
-            icon=":material/playlist_add:",
-            key=f"queue_{lesson.name}",
-        )
-        time = seconds(missing)
-        st.caption(
-            f"They train one after the other{'' if time is None else f', for about {duration(time)} on this machine'}. "
-            "You can continue reading; the sidebar shows their progress.",
-            width="stretch",
-        )
-    if pressed:
-        queue(lesson, missing)
-
-
-def _reason_not_queueable(missing: Sequence[Variant]) -> str:
-    """Return, as Markdown, why a demo does not queue these runs; empty if it does."""
-    room, limits = access.room(), access.bounds()
-    if room is not None and room < len(missing):
-        return f"The lesson needs {len(missing)} runs, but on this demo you can start {room or 'none'} now."
-    try:
-        if limits is not None:
-            for variant in missing:
-                limits.check(variant.config)
-    except UserError as error:
-        return f"These runs exceed the limits of this demo. {plain(error)}"
-    return ""
-
-
-def seconds(variants: Sequence[Variant]) -> float | None:
-    """Return the expected seconds of training on this machine, one run after the other; None if unknown."""
-    return total_seconds(cost_of(variant.config, _scenes()).seconds for variant in variants)
-
-
-@st.cache_data(max_entries=1, show_spinner=False)
-def _scenes() -> data.DataInfo:
-    return data.describe("scenes")
-
-
-def queue(lesson: Lesson, missing: Sequence[Variant]) -> None:
-    """Start the runs as ordinary ones; if one cannot be started, those before it stay."""
-    try:
-        for variant in missing:
-            access.start(variant.config, runs.free_name(f"lesson-{lesson.name}-{variant.name}"))
-    except UserError as error:
-        show_error(error)
-        return
-    st.rerun()
-
-
-def look_for(*points: str) -> None:
-    """Show what to look for while the runs train and afterwards."""
-    st.subheader("What to look for", anchor=False)
-    st.markdown("\n".join(f"- {point}" for point in points))
-
-
-def own_links(
-    lesson: Lesson, mine: Mine, variants: Sequence[str], views: Mapping[str, tuple[str, str, dict[str, str]]]
-) -> None:
-    """Show links that open the visitor's own runs, or a sentence if none has been trained.
-
-    Args:
-        lesson: the lesson.
-        mine: the visitor's runs.
-        variants: names of the variants to link to.
-        views: page, icon and query parameters of each link, by its label; the run is added.
-    """
     found = {name: next((run for run in mine.get(name, []) if run.has_weights), None) for name in variants}
-    if not any(found.values()):
-        st.caption("Links to your runs appear here after training.")
-        return
     titles = {variant.name: variant.title for variant in EXPERIMENTS[lesson.experiment]}
     for name, run in found.items():
         if run is None:
@@ -240,11 +111,13 @@ def own_links(
 # Answer
 
 
-def answer(guessed: str | None) -> str | None:
+def answer(lesson: Lesson, guessed: str | None) -> str | None:
     """Show the heading of the answer, and return the guess; without one, the answer stays hidden."""
     st.subheader("What was measured", anchor=False)
     if guessed is None:
         st.caption(":material/lock: Answer above (or skip the guess) to see the result.")
+    else:
+        progress.note_seen(lesson)
     return guessed
 
 
@@ -264,14 +137,14 @@ def verdict(guessed: str, right: str, sentence: str) -> None:
         st.warning(f"Not quite: *{right}*. {sentence}", icon=":material/lightbulb:")
 
 
-def dots(lesson: Lesson, mine: Mine) -> list[Dot]:
-    """Return the measured accuracy of each variant with the visitor's own runs."""
-    found = []
+def dots(lesson: Lesson) -> list[Dot]:
+    """Return the measured accuracy of each variant in full, with the visitor's own runs of the full version."""
+    found, mine = [], experiment.own_runs(lesson, lesson.experiment)
     for variant in EXPERIMENTS[lesson.experiment]:
         figures = lessons.stored().of(lesson.experiment, variant.name)
         reached = [(run.name, run.best) for run in mine.get(variant.name, [])]
         own = tuple(Own(name, best["val_accuracy"]) for name, best in reached if best)
-        found.append(Dot(variant.title, figures.mean(), *figures.range(), own))
+        found.append(Dot(variant.title, figures.mean(), *figures.interval, own))
     return found
 
 
@@ -280,25 +153,53 @@ def show_figure(name: str, figure: object, alt: str) -> None:
 
 
 def show_measurements(lesson: Lesson, columns: Mapping[str, tuple[str, str]], *, own: Sequence[Dot]) -> None:
-    """Show the measurements of each variant as a table; the last column has the visitor's own runs, if any.
+    """Show the measurements of each variant with intervals, and the differences between variants.
 
     Args:
         lesson: the lesson.
         columns: a field of :class:`vit.lessons.Training` and the format of its mean, by the column's heading.
-        own: the result of :func:`dots`.
+        own: the result of :func:`dots`; if it has runs, a column shows them.
     """
     rows = []
     for variant, dot in zip(EXPERIMENTS[lesson.experiment], own, strict=True):
         figures = lessons.stored().of(lesson.experiment, variant.name)
-        row = {"Network": variant.title, "Parameters": count(variant.parameters)}
-        row |= {"Accuracy": f"{figures.mean():.1%}"}
-        if figures.seeds > 1:
-            row["Lowest, highest seed"] = "{:.1%}, {:.1%}".format(*figures.range())
+        row = {"Network": variant.title, "Accuracy": f"{figures.mean():.1%} ({interval_words(figures)})"}
         row |= {heading: written(figures, field, form) for heading, (field, form) in columns.items()}
         if any(each.own for each in own):
             row["Yours"] = ", ".join(f"{run.value:.1%}" for run in dot.own[:3]) or "–"
         rows.append({name: in_cell(value) for name, value in row.items()})
+    st.markdown("**Accuracy on new scenes** (95 % interval)")
     st.table(rows, hide_index=True)
+    show_comparisons(lesson)
+
+
+def show_comparisons(lesson: Lesson) -> None:
+    """Show the stored differences in accuracy with their intervals, of the full and of the short version."""
+    st.markdown("**Differences in accuracy** (95 % interval)")
+    short = {
+        (one.name, other.name): (one.name, other.name)
+        for one, other in lessons.comparisons(lessons.short_version(lesson.experiment))
+    }
+    rows = []
+    for one, other in lessons.comparisons(lesson.experiment):
+        row = {"Compared": f"{one.title} against {other.title}"}
+        row[FULL] = difference_words(lesson.experiment, one.name, other.name)
+        if (one.name, other.name) in short:
+            row[SHORT] = difference_words(lessons.short_version(lesson.experiment), one.name, other.name)
+        else:
+            row[SHORT] = "–"
+        rows.append({name: in_cell(value) for name, value in row.items()})
+    st.table(rows, hide_index=True)
+
+
+def difference_words(name: str, one: str, other: str) -> str:
+    """Return the stored difference of two variants of an experiment; a dash if it is not measured."""
+    figures = lessons.measured(name, one), lessons.measured(name, other)
+    return (
+        comparison_words(lessons.compare(*figures, lessons.stored_noise(name)))
+        if all(each.seeds for each in figures)
+        else "–"
+    )
 
 
 def written(figures: Figures, field: str, form: str) -> str:
@@ -306,35 +207,41 @@ def written(figures: Figures, field: str, form: str) -> str:
     return format(figures.mean(field), form) if figures.values(field) else "–"
 
 
-def provenance(experiment: str, *more: str) -> None:
-    """Show where the numbers come from, and when two of them count as different."""
-    every = [lessons.stored().of(experiment, variant.name) for variant in EXPERIMENTS[experiment]]
-    seeds, images = min(figures.seeds for figures in every), _scenes().val_count
-    enough = f"at least {lessons.APART:.1%} apart: with {images:,} images, smaller differences are noise"
-    said = (
-        f"one seed each. Two networks count as different only if they are {enough}. How much another seed would change "
-        "is not measured"
-        if seeds == 1
-        else f"{seeds} seeds each; lines show their range. One network counts as better than another only if each of "
-        f"its seeds beats each of the other's and the means are {enough}"
-    )
-    st.caption(
-        f"Measured by `{lessons.COMMAND} --only {experiment}` ({lessons.stored().environment}): the accuracy of the "
-        f"best epoch on {images:,} validation images, as on the Runs page; {said}. The numbers are stored in "
-        f"`{FILE.parent.name}/{FILE.name}`. " + " ".join(more)
-    )
-
-
-def go_on(lesson: Lesson, *, further: Sequence[tuple[str, str, str]] = ()) -> None:
-    """Show links to related pages and to the lessons before and after.
+def provenance(name: str, *sentences: str) -> None:
+    """Show where the numbers come from, and when two of them count as different.
 
     Args:
-        lesson: the lesson.
-        further: page, label and icon of each related page.
+        name: name of the experiment.
+        sentences: more about the numbers.
     """
+    seeds = min(lessons.stored().of(name, variant.name).seeds for variant in EXPERIMENTS[name])
+    counted = (
+        "one seed each; the intervals cover the choice of the images, but not of the seed"
+        if seeds == 1
+        else f"{seeds} seeds each; the lines are the 95 % intervals, which cover the choice of seeds and images"
+    )
+    shorter = min(
+        lessons.measured(lessons.short_version(name), it.name).seeds for it in EXPERIMENTS[lessons.short_version(name)]
+    )
+    if 0 < shorter < seeds:
+        counted += f" (short version: {shorter} seed{'s' if shorter > 1 else ''} each, with the noise of the full one)"
+    with st.expander("How this was measured", icon=":material/science:"):
+        st.markdown(
+            f"Measured by `{lessons.COMMAND} --only {name}` ({lessons.stored().environment}): the accuracy of the "
+            f"best epoch on {IMAGES:,} validation images, as on the Runs page; {counted}. Two networks count as "
+            "different only if the 95 % interval of their difference excludes 0 (Welch's interval over the seeds, to "
+            "whose variance that of the images is added). All networks saw the same images, which the intervals do not "
+            f"use, so they are rather too wide. The numbers are stored in `{FILE.parent.name}/{FILE.name}`. "
+            + " ".join(sentences)
+        )
+
+
+def go_on(lesson: Lesson, marks: DeltaGenerator) -> None:
+    """Show the progress at its place, the sheet for class, and links to the lessons before and after."""
+    with marks:
+        progress.show_progress(lesson)
+    board_link.show_class(lesson)
     st.subheader("Continue", anchor=False)
-    for page, label, icon in further:
-        st.page_link(page, label=label, icon=icon)
     here = LESSONS.index(lesson)
     with st.container(horizontal=True, horizontal_alignment="distribute"):
         if here:

@@ -6,44 +6,20 @@ from pages import access
 from pages.lessons import frame
 from vit import lessons, plots
 from vit.config import ViTConfig
+from vit.lessons.texts import BOTH_MAPS, NEITHER_MAP, ONLY_GRADIENT
 from vit.plots.lessons import Dot
 from vit.runs import SHIPPED_RUN
 
-BOTH, ONLY_RELEVANCE, NEITHER = (
-    "Both maps",
-    "Only the map that is weighted by the gradient",
-    "Neither map",
-)
-
-lesson = frame.begin("evidence")
+lesson, text, marks = frame.begin("evidence")
 found = lessons.stored().faithfulness
 assert found is not None, "the measurements come with the project"
 attention, rollout, relevance = (found.row(name) for name in ("last", "rollout", "chefer"))
 passed = [bool(row.deletion_better and row.insertion_better) for row in (attention, relevance)]
 
-guessed = frame.guess(
-    lesson,
-    "Two maps may explain why the included model predicts cat: the attention of its last layer, and the attention of "
-    "all layers weighted by the gradient for *cat*. If you cover the patches that a map calls important, the "
-    "probability should fall faster than with a control map such as a centred blob (a Gaussian). Which map passes "
-    "this test?",
-    (BOTH, ONLY_RELEVANCE, NEITHER),
-)
+guessed = frame.guess(lesson, text)
+frame.more(text)
 
-frame.background(
-    "Attention shows **where a token copies from**. It does not show what is copied (that is the value), or whether "
-    "the prediction needs it: later layers may ignore it. Quite different attention can give the same prediction "
-    "(Jain and Wallace 2019), although that does not make attention worthless (Wiegreffe and Pinter 2019).\n\n"
-    "So a map has to be tested. *Deletion* covers the patches, most important first, and records the probability $p$ "
-    "of the predicted class. *Insertion* uncovers them in the same order on a covered image (Petsiuk et al. 2018). "
-    "Each curve is summarised by the area under it, over $K$ steps:",
-    r"\mathrm{AUC} = \tfrac{1}{K} \sum_{k=1}^{K} \tfrac{1}{2}\,(p_{k-1} + p_k)",
-    "Deletion should be small and insertion large, *compared with control maps* that know nothing about the trained "
-    "network. "
-    "Objects are mostly near the middle, so a centred blob is a strong baseline.",
-)
-
-st.subheader("Set it up", anchor=False)
+st.subheader("Experiment", anchor=False)
 st.markdown("Nothing to train: four views of one image with the included model. Open them in this order.")
 included = next((run for run in access.my_runs() if run.name == SHIPPED_RUN), None)
 if included and isinstance(included.config.model, ViTConfig):
@@ -73,14 +49,11 @@ if included and isinstance(included.config.model, ViTConfig):
 else:
     st.caption("The included model is missing. Open Faithfulness with a run of your own.")
     st.page_link("faithfulness/page.py", label="Faithfulness", icon=":material/fact_check:")
-frame.look_for(
-    "**Attention**: does it cover the object? Would you have taken it for the reason of the prediction?",
-    "**Faithfulness**, *Step by step*: after how many patches does the probability fall?",
-    "**Faithfulness**, *Measure*: the centred blob, and the same method on untrained weights.",
-)
 
-if guessed := frame.answer(guessed):
-    right = {(True, True): BOTH, (False, True): ONLY_RELEVANCE, (False, False): NEITHER}.get((passed[0], passed[1]))
+if guessed := frame.answer(lesson, guessed):
+    right = {(True, True): BOTH_MAPS, (False, True): ONLY_GRADIENT, (False, False): NEITHER_MAP}.get(
+        (passed[0], passed[1])
+    )
     blob = found.row("gaussian")
     frame.verdict(
         guessed,
@@ -131,4 +104,4 @@ if guessed := frame.answer(guessed):
         "controls” means: the 95 % bootstrap interval of the paired differences to the best control map, untrained "
         "weights included, is above zero. `python -m benchmarks.faithfulness` prints all methods and intervals."
     )
-frame.go_on(lesson)
+frame.go_on(lesson, marks)

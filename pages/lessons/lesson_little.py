@@ -2,11 +2,11 @@
 
 import streamlit as st
 
-from pages.lessons import frame
+from pages.lessons import experiment, frame
 from vit import lessons, plots
-from vit.lessons import EXPERIMENTS, LITTLE, NETWORKS, Figures, contrast
+from vit.lessons import EXPERIMENTS, LITTLE, LITTLE_SHORT, NETWORKS, Figures, contrast
 
-BETTER = {"better": "is better than the CNN", "worse": "is worse", "similar": "is not measurably different from it"}
+BETTER = {"better": "is better than the CNN", "worse": "is worse", "similar": "is not distinguishable from it"}
 
 
 def figures(network: str, images: int) -> Figures:
@@ -14,52 +14,24 @@ def figures(network: str, images: int) -> Figures:
     return lessons.stored().of("little", f"{network}-{images}")
 
 
-lesson = frame.begin("little")
-mine = frame.own_runs(lesson)
+lesson, text, marks = frame.begin("little")
 few, many = min(LITTLE), max(LITTLE)
 titles = {network: title for network, (title, _) in NETWORKS.items()}
 
-guessed = frame.guess(
-    lesson,
-    f"A CNN, a ViT that begins with a few convolutions, and a ViT on linear patches are trained on {many:,} scenes. "
-    "Which classifies most new scenes correctly?",
-    list(titles.values()),
-)
-
-frame.background(
-    "A convolution combines neighbouring pixels, with the same weights everywhere. This built-in assumption is its "
-    "**inductive bias**, and for images it is mostly right. A transformer on linear patches can connect any two "
-    "patches and has to learn from examples that neighbours belong together. Even the arrangement of the patches has "
-    "to be learned, in the position embedding. With hundreds of millions of images, this freedom wins (Dosovitskiy et "
-    "al. 2021). With few images, the bias should win.\n\n"
-    "A ViT with a **convolutional stem** is in between: small convolutions make the tokens, and attention does the "
-    "rest (Xiao et al. 2021). It is the default network of this app."
-)
-
-shown_epochs = ", ".join(f"{epochs} epochs of {images:,}" for images, epochs in LITTLE.items())
-frame.set_up(
-    lesson,
-    mine,
-    f"Scenes at 32 px, {shown_epochs} images. For each number of images, all networks see the same images equally "
-    "often, with the same recipe and augmentation. The Train page has no control for the number of images, so queue "
-    "these runs here.",
-)
-frame.look_for(
-    "**Runs**, *Gap between training and validation*: which network memorises its training images?",
-    "**Evaluate**: which classes does the linear ViT confuse?",
-    "**Attention** of the CNN is Grad-CAM: it has no heads.",
-)
+guessed = frame.guess(lesson, text)
+frame.more(text)
+mine = experiment.show_experiment(lesson)
 frame.own_links(
     lesson,
     mine,
-    tuple(f"{network}-{many}" for network in NETWORKS),
+    tuple(f"{network}-{images}" for images in (LITTLE_SHORT, many) for network in NETWORKS),
     {
         "Attention": ("attention/page.py", ":material/visibility:", {}),
         "Evaluate": ("evaluate/page.py", ":material/grid_on:", {}),
     },
 )
 
-if guessed := frame.answer(guessed):
+if guessed := frame.answer(lesson, guessed):
     means = {network: figures(network, many).mean() for network in NETWORKS}
     best = max(means, key=lambda network: means[network])
     even = [
@@ -76,7 +48,7 @@ if guessed := frame.answer(guessed):
             if network != "cnn"
         ),
     )
-    every = dict(zip([variant.name for variant in EXPERIMENTS["little"]], frame.dots(lesson, mine), strict=True))
+    every = dict(zip([variant.name for variant in EXPERIMENTS["little"]], frame.dots(lesson), strict=True))
     frame.show_figure(
         "lesson-little",
         plots.measured_lines(
@@ -103,8 +75,7 @@ if guessed := frame.answer(guessed):
     st.markdown(
         "So *attention* is not the problem with few images: the problem is linear patches, which do not know their "
         "neighbours. Guessing gives 20 %; with more images and many more epochs, as in the first lesson, linear "
-        "patches "
-        "also do better than guessing."
+        "patches also do better than guessing."
         if all(
             contrast(figures("conv", images), figures("cnn", images)) != "worse"
             and contrast(figures("patch", images), figures("conv", images)) == "worse"
@@ -113,4 +84,4 @@ if guessed := frame.answer(guessed):
         else "Guessing gives 20 %."
     )
     frame.provenance("little", "*Training accuracy*: on the augmented images in that epoch.")
-frame.go_on(lesson)
+frame.go_on(lesson, marks)

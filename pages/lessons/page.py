@@ -1,24 +1,47 @@
-"""The Lessons page: a list of the five lessons."""
+"""The Lessons page: a list of the five lessons with the visitor's progress."""
 
 import streamlit as st
 
-from pages.lessons.frame import seconds
-from pages.lessons.lesson_list import LESSONS
-from pages.ui.wording import duration
-from vit.lessons import EXPERIMENTS
+from pages.lessons.experiment import seconds
+from pages.lessons.lesson_list import LESSONS, Lesson
+from pages.lessons.picture import panels
+from pages.lessons.progress import show_progress
+from pages.ui.wording import about
+from vit.lessons import EXPERIMENTS, short_version
+
+COVER = 96  # side of the picture beside a lesson, in pixels
+# Which panel of a lesson's picture stands for it.
+COVERS = {"heads": 2, "depth": 2, "patches": 2, "little": 0, "evidence": 2}
+
+
+def time_words(lesson: Lesson) -> str:
+    """Say how long the runs of both versions take on this machine; empty if that is unknown."""
+    short, full = (seconds(EXPERIMENTS[name]) for name in (short_version(lesson.experiment), lesson.experiment))
+    if short is None or full is None:
+        return ""
+    return f"Expected on this machine: {about(short)} for the short version, {about(full)} in full."
+
 
 st.title("Lessons", anchor=False)
 st.caption(
-    "Five questions about Vision Transformers. Guess first, then see what was measured with this program. You can "
-    "train the same runs and compare them with the measurements."
+    "Five questions about Vision Transformers. Guess first, train the runs in a short version or in full, then "
+    "compare with what was measured."
 )
 for number, lesson in enumerate(LESSONS, 1):
-    with st.container(border=True):
-        st.page_link(lesson.page, label=f"**{number}. {lesson.title}**", icon=lesson.icon)
-        st.markdown(lesson.question)
-        variants = EXPERIMENTS.get(lesson.experiment, ())
-        if variants and (time := seconds(variants)) is not None:
-            st.caption(f"Training its {len(variants)} runs takes about {duration(time)} on this machine.")
+    with st.container(border=True, horizontal=True, vertical_alignment="center"):
+        if found := panels(lesson):
+            with st.container(width=COVER):
+                cover = found[COVERS[lesson.name]]
+                st.image(cover.image, width=COVER, alt=cover.alt)
+        with st.container(width="stretch", gap="xsmall"):
+            st.page_link(lesson.page, label=f"**{number}. {lesson.title}**", icon=lesson.icon)
+            st.markdown(lesson.question)
+            show_progress(lesson)
+            if lesson.experiment and (words := time_words(lesson)):
+                st.caption(words)
+with st.container(horizontal=True, vertical_alignment="center"):
+    st.page_link("lessons/board.py", label="Open or join a board", icon=":material/groups:")
+    st.caption("For a class: guesses and runs of up to 30 students on one screen, without names.", width="stretch")
 st.caption(
     "The answers are measurements of small networks on small images; the program that makes them is included. If they "
     "contradict the textbook, the lesson says so."

@@ -16,7 +16,7 @@ from vit.plots.curves import (
 )
 from vit.plots.evaluation import confusion_matrix, training_curves
 from vit.plots.heads import HEAD_COLOURS, heads_by_depth, layer_similarity
-from vit.plots.lessons import measured_dots, measured_lines
+from vit.plots.lessons import accuracy_strip, live_curves, measured_dots, measured_lines
 from vit.plots.maps import head_grid, map_row
 from vit.plots.predictions import attention_matrix, probability_bars, reliability, token_names
 from vit.plots.runs import COMPARED_MAX, compared_curves, cost_scatter, gap_curves
@@ -31,6 +31,7 @@ __all__ = [
     "POINTS_MAX",
     "accuracy_curve",
     "accuracy_lines",
+    "accuracy_strip",
     "activation_curves",
     "attention_matrix",
     "class_lines",
@@ -46,6 +47,7 @@ __all__ = [
     "learning_rate_curve",
     "lens_curves",
     "lens_heatmap",
+    "live_curves",
     "loss_curve",
     "map_row",
     "measured_dots",
