@@ -96,7 +96,7 @@ def test_every_part_works_for_every_transformer_with_downloads_and_an_explanatio
 def test_a_link_reproduces_the_view(mixed):
     app = open_page("tokens", run="tiny-deep", image="val-7", token="5", layer="3", aspect="Norms")
     assert app.selectbox(key="run").value == "tiny-deep"
-    assert app.selectbox(key="image").value == "val-7"
+    assert app.text_input(key="image").value == "val-7"
     assert (app.number_input(key="token").value, layer(app)) == (5, 3)
     assert app.get("segmented_control")[0].value == "Norms"
 

@@ -59,7 +59,7 @@ def test_a_link_reproduces_the_view(several):
         "attention", run="tiny-deep", image="val-7", token="5", layer="3", head="2", scale="per tile", opacity="40"
     )
     assert app.selectbox(key="run").value == "tiny-deep"
-    assert app.selectbox(key="image").value == "val-7"
+    assert app.text_input(key="image").value == "val-7"
     assert state(app) == (5, 3, 2)
     assert app.slider(key="opacity").value == 40
     assert [control.value for control in app.get("segmented_control")] == ["Attention", "per tile"]
@@ -82,7 +82,7 @@ def test_numbers_out_of_bounds_are_clamped(trained, link, expected):
     ("asked", "shown"), [("val-99999", "val-29"), ("12", "val-12"), ("../../etc", "val-0"), ("", "val-0")]
 )
 def test_a_missing_image_is_replaced_by_the_nearest(trained, asked, shown):
-    assert open_page("attention", image=asked).selectbox(key="image").value == shown
+    assert open_page("attention", image=asked).text_input(key="image").value == shown
 
 
 def test_a_missing_run_is_replaced_by_another_with_a_message(trained):
@@ -104,7 +104,7 @@ def test_the_step_buttons_wrap_around(trained):
     for button, expected in (("next", "val-1"), ("previous", "val-0"), ("previous", "val-29"), ("next", "val-0")):
         app.button(key=f"image_{button}").click().run()
         assert not app.exception
-        assert app.selectbox(key="image").value == expected
+        assert app.text_input(key="image").value == expected
 
 
 def test_an_uploaded_picture_becomes_the_image(trained):
@@ -113,7 +113,7 @@ def test_an_uploaded_picture_becomes_the_image(trained):
     Image.new("RGB", (40, 50), "orange").save(content, "PNG")
     app.file_uploader(key="attention_upload").set_value(("mine.png", content.getvalue(), "image/png")).run()
     assert not app.exception
-    assert app.selectbox(key="image").value.startswith("pic-")
+    assert app.text_input(key="image").value.startswith("pic-")
     assert "Uploaded image" in texts(app)
 
 
@@ -122,7 +122,7 @@ def test_an_upload_that_is_not_an_image_shows_an_error_and_keeps_the_view(traine
     app.file_uploader(key="attention_upload").set_value(("letter.png", b"Dear sir", "image/png")).run()
     assert not app.exception
     assert "not an image" in app.error[0].value
-    assert app.selectbox(key="image").value == "val-5"
+    assert app.text_input(key="image").value == "val-5"
 
 
 def test_uploaded_pictures_work_when_the_data_set_is_gone(trained, picture, monkeypatch):
@@ -130,7 +130,7 @@ def test_uploaded_pictures_work_when_the_data_set_is_gone(trained, picture, monk
     cached_models._validation.clear()
     app = open_page("attention", image="val-3")
     assert app.error[0].value == text.plain("It is gone.")
-    assert app.selectbox(key="image").value == f"pic-{picture}"
+    assert app.text_input(key="image").value == f"pic-{picture}"
     assert len(app.get("bidi_component")) == 1
 
 

@@ -158,7 +158,7 @@ def test_switching_between_kinds_of_network_keeps_the_image(mixed):
         app.selectbox(key="run").set_value(name).run()
         assert not app.exception
         assert not app.error
-        assert app.selectbox(key="image").value == "val-7"
+        assert app.text_input(key="image").value == "val-7"
         assert len(app.get("bidi_component")) == grids
 
 
