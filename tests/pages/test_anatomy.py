@@ -7,7 +7,7 @@ import pytest
 from streamlit.testing.v1 import AppTest
 
 from tests.conftest import tiny_config
-from tests.pages.opening import open_page
+from tests.pages.opening import open_page, own_widgets
 from vit import jobs, runs
 from vit.config import CNNConfig, ReferenceConfig
 
@@ -39,7 +39,7 @@ def texts(app: AppTest) -> str:
 
 def maps(app: AppTest) -> list[dict]:
     """Return the data of each heat map, without its values."""
-    found = [element.proto for element in app.get("bidi_component")]
+    found = [element.proto for element in own_widgets(app)]
     return [json.loads(proto.mixed.json or proto.json) for proto in found]
 
 

@@ -12,7 +12,7 @@ from streamlit.testing.v1 import AppTest
 from pages.intervene.head_controls import toggle_changes
 from pages.intervene.result import CNN_GRID, answer_change
 from pages.ui import cached_models, text
-from tests.pages.opening import open_page
+from tests.pages.opening import open_page, own_widgets
 from tests.pages.test_anatomy import train
 from vit import data, runs
 from vit.cnn import CNN
@@ -58,7 +58,7 @@ def strengthen(name: str) -> None:
 
 def component_data(app: AppTest, word: str) -> dict:
     """Return the data of the component that has this key."""
-    found = [element.proto for element in app.get("bidi_component")]
+    found = [element.proto for element in own_widgets(app)]
     found = [json.loads(proto.mixed.json or proto.json) for proto in found]
     return next(one for one in found if word in one)
 
@@ -217,7 +217,7 @@ def test_a_convolutional_network_has_only_the_image_to_change(trained):
     app = open_page("intervene", run="cnn", covered="1-40", changes="1.1z")
     assert not app.error
     assert "no attention heads" in texts(app)
-    assert len(app.get("bidi_component")) == 1
+    assert len(own_widgets(app)) == 1
     assert answer_line(app) == expected_line(before, answer("cnn", 0, covered=range(1, 41)))
     assert "stays at" not in answer_line(app)
     app = open_page("intervene", run="cnn", shuffle="5")
