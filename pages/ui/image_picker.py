@@ -83,7 +83,8 @@ def pick_image(run: Run, start: Callable[[Run], str | None] | None = None) -> Pi
         help=f"{known}sample-… are photographs, pic-… uploaded images.",
         width=110,
     )
-    _step_buttons(image_id, run)
+    with st.container(horizontal=True, gap="xsmall", width="content"):  # they stay together in a narrow window
+        _step_buttons(image_id, run)
     upload.show_upload(run, "image")
     if chosen is not None and chosen != known_image(chosen, run):
         st.rerun()  # a link to a missing image; the next run corrects it before the field is made

@@ -67,7 +67,7 @@ class ImageGallery extends Widget {
     this.selects = {}
     for (const [name, label] of [["class", "Class"], ["right", "Answer"], ["sort", "Order"]]) {
       const field = make("label", "", label)
-      const select = (this.selects[name] = make("select"))
+      const select = (this.selects[name] = make("select", "", "", { "aria-label": label }))
       select.onchange = () => {
         this.filters[name] = select.value
         this.first = 0
@@ -145,9 +145,12 @@ class ImageGallery extends Widget {
     if (!this.dialog.open || this.asked) return
     const wants = {}
     if (this.stale) wants.lists = true
-    if (this.data.count && (!this.answers || this.start)) Object.assign(wants, { answers: true, start: Boolean(this.start) })
     const missing = this.onPage.map(one => one.id).filter(id => !this.thumbnails.has(id))
     if (missing.length) wants.sheet = missing
+    const complete = !wants.lists && !missing.length // computing the answers would delay the thumbnails
+    if (complete && this.data.count && (!this.answers || this.start)) {
+      Object.assign(wants, { answers: true, start: Boolean(this.start) })
+    }
     if (Object.keys(wants).length) return this.tell({ wants })
     if (this.answers?.state === "running") this.later = setTimeout(() => this.tell({ wants: { answers: true } }), POLL)
   }
@@ -276,7 +279,8 @@ class ImageGallery extends Widget {
       own: this.lists && !this.lists.own.length ? "You have no images here yet: upload, drop or paste one." : "",
     }[this.section]
     const start = answers?.state === "asks" && this.section === "val"
-    const text = words ?? (count || !this.lists ? answers?.words || "" : "No image matches: choose other filters.")
+    const legend = answers?.state === "ready" ? "The network's answer: \u2713 right, \u2717 wrong, with its probability." : answers?.words
+    const text = words ?? (count || !this.lists ? legend || "" : "No image matches: choose other filters.")
     if (this.says.dataset.text === text) return
     this.says.dataset.text = text
     this.says.replaceChildren(start ? make("button", "", text, { type: "button" }) : text)
@@ -296,6 +300,7 @@ class ImageGallery extends Widget {
       this.list.dataset.ids = ids
       this.list.replaceChildren(...images.map(one => this.tile(one.id)))
     }
+    this.list.classList.toggle("roomy", this.section !== "val")
     this.list.setAttribute("aria-label", "Images")
     this.list.setAttribute("aria-multiselectable", this.data.most > 1)
     const tiles = [...this.list.children]
