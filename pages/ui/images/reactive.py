@@ -11,7 +11,7 @@ from vit.errors import UserError
 from vit.runs import Run
 
 if TYPE_CHECKING:
-    from vit.explain.interventions.reaction import Reaction
+    from vit.explain.reaction import Reaction
 
 
 COVERED = {
@@ -54,6 +54,6 @@ def _reaction_of(run: Run) -> "Reaction | None":
 
 @st.cache_data(max_entries=64, show_spinner=False)
 def _reaction(on: tuple[str, int, str], _run: Run) -> "Reaction | None":
-    from vit.explain.interventions.reaction import strongest_reaction
+    from vit.explain.reaction import strongest_reaction
 
     return strongest_reaction(*load_model(_run), validation_split(_run))

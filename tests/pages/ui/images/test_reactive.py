@@ -5,7 +5,7 @@ import pytest
 from pages.ui.images import reactive
 from tests.pages.opening import open_page
 from vit import data, runs
-from vit.explain.interventions.reaction import strongest_reaction
+from vit.explain.reaction import strongest_reaction
 from vit.runs.weights import load_checkpoint
 
 

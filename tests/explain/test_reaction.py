@@ -9,7 +9,7 @@ import torch
 from vit import data, runs
 from vit.config import CNNConfig
 from vit.data.batches import to_tensor
-from vit.explain.interventions import reaction
+from vit.explain import reaction
 from vit.explain.interventions.cover import cover
 from vit.networks import build_model
 from vit.runs.weights import load_checkpoint
