@@ -34,6 +34,9 @@ IMAGE_ID = re.compile(r"(?:val-)?(\d{1,9})|pic-([0-9a-f]{16})|sample-([a-z]{1,40
 """The number of a validation image, the id of an uploaded image, or the name of a sample photograph."""
 
 
+UPLOADED = "uploaded image"
+"""The title of an uploaded image without a file name."""
+
 image_key: dict[str | type[Any], Callable[[Any], Any]] = {
     Image.Image: lambda image: (image.size, image.tobytes(), is_prepared(image))
 }
@@ -126,7 +129,8 @@ class PickedImage:
     @property
     def heading(self) -> str:
         """The title as the beginning of a line; a file name keeps its first letter."""
-        return self.title if self.id.startswith("pic-") else self.title[:1].upper() + self.title[1:]
+        is_name = self.id.startswith("pic-") and self.title != UPLOADED
+        return self.title if is_name else self.title[:1].upper() + self.title[1:]
 
 
 @dataclass(frozen=True)

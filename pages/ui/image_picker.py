@@ -9,7 +9,7 @@ import numpy as np
 import streamlit as st
 
 from pages import access
-from pages.ui.cached_models import IMAGE_ID, PickedImage, validation, validation_split
+from pages.ui.cached_models import IMAGE_ID, UPLOADED, PickedImage, validation, validation_split
 from pages.ui.images import gallery, upload
 from pages.ui.images.photographs import PHOTOGRAPHS, open_photograph
 from pages.ui.link_state import complete, say_not_found, stored
@@ -30,7 +30,7 @@ def open_id(image_id: str, run: Run) -> PickedImage:
         raise DataError(f"{image_id!r} is not an image: write val-17 for validation image 17.")
     if found[2]:
         picture = access.open_picture(found[2])
-        return PickedImage(image_id, access.picture_name(found[2]) or "uploaded image", picture)
+        return PickedImage(image_id, access.picture_name(found[2]) or UPLOADED, picture)
     if found[3]:
         photograph = open_photograph(found[3])
         return PickedImage(image_id, PHOTOGRAPHS[found[3]].title, photograph)

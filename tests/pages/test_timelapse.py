@@ -83,7 +83,7 @@ def test_the_maps_of_all_epochs_and_tokens_are_those_of_the_snapshots(trained):
 def test_a_link_reproduces_the_view(several):
     link = {"run": "tiny-mean", "image": "val-7", "epoch": "1", "token": "5", "layer": "2", "head": "2", "class": "cat"}
     app = open_page("timelapse", **link)
-    chosen = {box.key: box.value for box in app.selectbox} | {box.key: box.value for box in app.number_input}
+    chosen = {box.key: box.value for kind in (app.selectbox, app.number_input, app.text_input) for box in kind}
     assert {key: str(chosen[key]) for key in link} == link
     data, _ = grid(app)
     assert [data[key] for key in ("frame", "token", "row", "column")] == [1, 5, 2, 2]

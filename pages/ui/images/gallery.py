@@ -12,7 +12,7 @@ import numpy as np
 import streamlit as st
 
 from pages import access
-from pages.ui.cached_models import IMAGE_ID, PickedImage, validation, validation_split, version
+from pages.ui.cached_models import IMAGE_ID, UPLOADED, PickedImage, validation, validation_split, version
 from pages.ui.images import answers, thumbnails
 from pages.ui.images.photographs import PHOTOGRAPHS
 from pages.ui.widgets.image_gallery import PAGE, image_gallery
@@ -158,7 +158,7 @@ def lists(run: Run) -> dict[str, Any]:
 
 def own_name(picture: str) -> str:
     """Return the name of an uploaded image for the gallery."""
-    return shown(access.picture_name(picture), NAME_COLUMNS) or "uploaded image"
+    return shown(access.picture_name(picture), NAME_COLUMNS) or UPLOADED
 
 
 def answers_of(run: Run, *, start: bool) -> dict[str, Any]:
