@@ -48,7 +48,8 @@ def show_gallery(
         most: how many images can be chosen at once. With one, a click chooses it.
     """
     _state(key)["picked"] = False  # the whole page runs, so it shows the choice already
-    st.fragment(_gallery)(run, picked, key, label, on_pick, chosen, most)
+    with st.container(width="content"):  # or the fragment would fill the row
+        st.fragment(_gallery)(run, picked, key, label, on_pick, chosen, most)
 
 
 def _state(key: str) -> dict[str, Any]:
