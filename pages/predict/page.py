@@ -16,7 +16,7 @@ from pages.ui.downloads import plotly_config
 from pages.ui.images.gallery import show_gallery
 from pages.ui.navigation import from_history, has_arrived
 from pages.ui.run_doubts import show_run_doubts
-from pages.ui.text import CAPTION_COLUMNS, plain
+from pages.ui.text import plain
 from pages.ui.widgets.image_tools import image_tools
 from pages.ui.wording import term
 from vit import plots
@@ -155,7 +155,7 @@ def show_result(run: Run, class_names: tuple[str, ...], picked: PickedImage) -> 
             bars.caption("The network computes a single number, so there are no class probabilities.")
         truth = "" if picked.label is None else f", true: {plain(picked.label)}"
         with st.container(horizontal=True, horizontal_alignment="distribute", vertical_alignment="center"):
-            st.caption(plain(picked.title, CAPTION_COLUMNS) + truth, width="content")
+            st.caption(plain(picked.title) + truth, width="content")
             attention_link(run, picked.id)
 
 
