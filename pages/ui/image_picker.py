@@ -13,6 +13,7 @@ from pages.ui.cached_models import IMAGE_ID, UPLOADED, PickedImage, validation, 
 from pages.ui.images import gallery, upload
 from pages.ui.images.photographs import PHOTOGRAPHS, open_photograph
 from pages.ui.link_state import complete, say_not_found, stored
+from pages.ui.stand_in_images import NoImages
 from pages.ui.text import BADGE_COLUMNS, plain, show_error
 from vit.data.files.images import prepared_image
 from vit.errors import DataError
@@ -60,11 +61,12 @@ def pick_image(run: Run, start: Callable[[Run], str | None] | None = None) -> Pi
         The image, or None with a message if it cannot be opened.
     """
     asked = stored("image")
+    image_id = known_image(asked or (start(run) if start else None), run)
     try:
         validation(run)
     except DataError as error:
-        show_error(error)
-    image_id = known_image(asked or (start(run) if start else None), run)
+        if not isinstance(error, NoImages) or image_id.startswith("sample-"):
+            show_error(error)
     say_missing("image", asked, image_id, run)
     complete("image", image_id)
     try:

@@ -32,6 +32,7 @@ class ImageTools extends Widget {
     this.data = data
     this.upload.hidden = data.hasButton === false
     this.upload.title = data.words
+    this.copy.title = "Copy the address that shows this view"
     this.overlay.textContent = data.many ? "Drop images to add them" : "Drop an image to look at it"
   }
 
