@@ -310,7 +310,7 @@ class ImageGallery extends Widget {
   }
 
   tile(id) {
-    const tile = make("div", "tile", "", { role: "option", tabindex: "-1", "data-id": id })
+    const tile = make("div", "thumbnail", "", { role: "option", tabindex: "-1", "data-id": id })
     tile.append(make("canvas", "", "", { "aria-hidden": "true", width: 1, height: 1 }), make("span", "name"), make("span", "about"))
     return tile
   }
@@ -324,7 +324,7 @@ class ImageGallery extends Widget {
       : this.section === "val"
         ? name
         : about
-    tile.className = `tile ${outcome || ""}`
+    tile.className = `thumbnail ${outcome || ""}`
     const answered = answer ? `, answer ${answer.name}, ${percent(answer.sure)}, ${outcome}` : ""
     const text = `${name}${about ? `, ${about}` : ""}${answered}`
     tile.setAttribute("aria-label", text)
