@@ -16,7 +16,8 @@ without other work.
   heads, and from the move until they are painted. Also the first patch that is pointed at and clicked after loading.
 - *patch*: a click on a patch or on another head's tile on the Attention page until the new maps in every tile; also
   until the address has the server's answer, which the maps do not wait for.
-- *changes*: another method or class on Relevance, another patch in the logit lens, switching a head off or on.
+- *changes*: another method or class on Relevance, another patch in the logit lens, switching a head off or on;
+  the next image on Attention, and its gallery.
 - *maps*: the server's computations for one image, without a browser: the maps of a token, of an image, contributions.
 - *training*: from Start on the unchanged Train page until the first point of the curve; from Stop until the answer.
 
@@ -45,13 +46,15 @@ from vit.config import DataConfig
 from vit.paths import data_dir
 from vit.support import hardware
 
-FIRST_GOAL, PAGE_GOAL, SLIDER_GOAL, CLICK_GOAL = 8000.0, 1000.0, 200.0, 300.0
+FIRST_GOAL, PAGE_GOAL, SLIDER_GOAL, CLICK_GOAL, IMAGE_GOAL = 8000.0, 1000.0, 200.0, 300.0, 500.0
 HOVER_GOAL, PATCH_GOAL, FIRST_PATCH_GOAL = 16.0, 200.0, 500.0
 """Goals of the medians in milliseconds, on two CPU cores."""
 CHOSEN = "['pinned', 'layer', 'head'].map(name => stopwatch.find('.attention')[0].dataset[name]).join()"
 """What a click on the maps has chosen: the pinned patch, layer and head."""
 LOOK = 0.5
 """Pause between two clicks in seconds."""
+GALLERY = "stopwatch.find('.thumbnail canvas[data-drawn]').length || null"
+"""The thumbnails that are drawn."""
 WARM_SECONDS = 8.0
 """Time for the server to import torch."""
 
@@ -287,6 +290,15 @@ def changes(page: Page, options: argparse.Namespace) -> Rows:
         page.goto(f"{origin(page)}/{path}{'&' if '?' in path else '?'}run={runs.SHIPPED_RUN}&image=val-3")
         settle(page)
         yield Row(what, tuple(measure(page, seen, act, options.times)), CLICK_GOAL)
+    page.goto(f"{origin(page)}/attention?run={runs.SHIPPED_RUN}&image=val-3")
+    settle(page)
+    yield Row("Attention, the next image", tuple(measure(page, MAPS, click_next, options.times)), IMAGE_GOAL)
+    gallery = timed(page, page.locator(".card").click, {"seen": GALLERY})["seen"]
+    yield Row("Attention, the gallery is opened for the first time", (gallery,), IMAGE_GOAL)
+
+
+def click_next(page: Page, _: int) -> None:
+    page.get_by_role("button", name="Next", exact=True).click()
 
 
 def origin(page: Page) -> str:

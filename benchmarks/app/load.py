@@ -185,7 +185,8 @@ class Visit:
 
     async def tile(self) -> None:
         """Click on the maps, with the event that the browser would send."""
-        grid = self.client.find("bidi_component")
+        grids = self.client.all("bidi_component")
+        grid = next(one for one in grids if one.proto.component_name.endswith("map_grid"))
         now = json.loads(grid.proto.mixed.json or grid.proto.json)
         pick = {name: now[name] for name in ("version", "token", "row", "column", "frame")} | {"seq": now["seq"] + 1}
         pick |= {"token": self.chance.randrange(now["tokens"])}
@@ -197,7 +198,7 @@ class Visit:
             await self.note("Attention: another image", self.client.click(self.client.find("button", label="Next")))
         else:
             choice = f"val-{self.chance.randrange(400)}"
-            field = self.client.find("selectbox", label="Image")
+            field = self.client.find("text_input", label="Image")
             await self.note("Attention: another image", self.client.set(field, choice))
 
     async def view(self) -> None:

@@ -154,8 +154,17 @@ def open_picture(picture_id: str) -> Image.Image:
     return pictures.open_picture(picture_id, owner())
 
 
-def save_picture(image: Image.Image) -> str:
+def picture_name(picture_id: str) -> str:
+    """Return the file name of one of the visitor's uploaded images: untrusted text, empty if it had none."""
+    return pictures.picture_name(picture_id, owner())
+
+
+def save_picture(image: Image.Image, name: str = "") -> str:
     """Save an uploaded image for the visitor and return its id.
+
+    Args:
+        image: the image.
+        name: the name of its file.
 
     Raises:
         UserError: it cannot be saved, or a limit of the demo is reached.
@@ -164,7 +173,7 @@ def save_picture(image: Image.Image) -> str:
     if limits is not None:
         require_visitor()
         cleanup.check_disk(limits)
-    return pictures.save_picture(image, owner())
+    return pictures.save_picture(image, owner(), name)
 
 
 def check_upload(file: BinaryIO, limits: DemoLimits) -> int:

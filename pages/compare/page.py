@@ -86,25 +86,9 @@ def pick_other(run: Run, picked: PickedImage) -> tuple[Run, PickedImage]:
         width=220,
     )
     other = others.get(name, run) if name else run
-    asked = str(link_state.stored("image2") or "").strip()
-    known = image_picker.known_image(asked, run) if asked else None
-    if known != (asked or None):
-        image_picker.say_missing("image2", asked, known, run)
-        st.session_state["image2"] = known
-    image_id = st.selectbox(
-        "Second image",
-        image_picker.listed_images(run, *([known] if known else [])),
-        index=None,
-        key="image2",
-        bind="query-params",
-        placeholder="The same image" if name else "The next image",
-        accept_new_options=True,
-        width=220,
-    )
+    image_id = image_picker.pick_second_image(run, "The same image" if name else "The next image")
     if image_id is None:
         image_id = picked.id if name else image_picker.next_image(picked.id, run)
-    elif image_id != image_picker.known_image(image_id, run):
-        st.rerun()
     # The image comes from the left run's data set; the right run sees the same image at its own size.
     return other, picked if image_id == picked.id else image_picker.open_id(image_id, run)
 

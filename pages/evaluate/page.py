@@ -9,6 +9,7 @@ from pages.ui.background import Progress, background
 from pages.ui.cached_models import labelled_for, load_model, measured_on
 from pages.ui.dependence import show_dependence
 from pages.ui.downloads import plotly_config
+from pages.ui.images.answers import AUTO_FLOPS, validation_answers
 from pages.ui.link_state import named
 from pages.ui.run_doubts import show_run_doubts
 from pages.ui.run_picker import pick_run, show_no_classes
@@ -33,7 +34,6 @@ WELL = 0.02  # mean confidence this close to the accuracy is well calibrated
 SHOWN = 24  # images of a cell
 MATRIX_MAX = 100  # with more classes the confusion matrix is not drawn
 CONFUSIONS = 30  # pairs of classes that are listed instead
-AUTO_FLOPS = 5e12  # a few seconds of work; with fewer operations the evaluation starts automatically
 
 WITHIN = (
     "The scores cover only the model's classes that the images have, matched by name. The last class stands for all "
@@ -108,6 +108,8 @@ def evaluated(on: tuple[str, int, str], split: str, _run: Run) -> "Evaluation":
     from vit.evaluation import evaluate, joined
 
     model, info = load_model(_run)
+    if split == "val":
+        return validation_answers(on, model, info, labelled_for(_run))  # which the gallery of images may have already
     return joined([evaluate(model, info, images) for images in images_for(_run, split).splits.values()])
 
 

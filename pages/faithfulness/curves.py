@@ -11,7 +11,7 @@ from pages.relevance.maps import draw
 from pages.ui import cached_models, link_state
 from pages.ui.cached_models import PickedImage, cached, import_captum
 from pages.ui.downloads import downloads, plotly_config
-from pages.ui.text import plain
+from pages.ui.text import CAPTION_COLUMNS, plain
 from pages.ui.wording import term
 from vit.classes import class_names_of
 from vit.pictures import overlays
@@ -110,9 +110,7 @@ def show_covered_images(
     """Show the map, then the image at each step with the probability under it."""
     label = class_names_of(run.config)[seen.label]
     verb = "covered" if kind == "deletion" else "shown"
-    st.caption(
-        f"{plain(picked.title[:1].upper() + picked.title[1:])}. Under each image: the probability of {plain(label)}."
-    )
+    st.caption(f"{plain(picked.heading, CAPTION_COLUMNS)}. Under each image: the probability of {plain(label)}.")
     with st.grid("auto", min_column_width=130):
         with st.container(gap="xsmall"):
             st.image(

@@ -12,6 +12,7 @@ from pages.ui import cached_models, image_picker, link_state, run_picker, text
 from pages.ui.background import Progress, background
 from pages.ui.cached_models import import_captum
 from pages.ui.dependence import note_low_dependence
+from pages.ui.images import reactive
 from pages.ui.run_doubts import show_run_doubts
 from pages.ui.stand_in_images import NoImages
 from pages.ui.wording import term
@@ -116,8 +117,9 @@ try:
         faithfulness_result.show_advantages(run, result)
     st.subheader("Step by step", anchor=False)
     with st.container(horizontal=True, vertical_alignment="bottom"):
-        picked = image_picker.pick_image(run)
+        picked = image_picker.pick_image(run, reactive.first_image)
     if picked is not None:
+        reactive.explain_first_image(run, picked)
         curves.show_step_by_step(run, picked, result)
 except UserError as error:
     text.show_error(error)

@@ -16,6 +16,7 @@ from pages.intervene.result import (
 )
 from pages.ui import answer, cached_models, image_picker, run_picker, text
 from pages.ui.dependence import note_low_dependence
+from pages.ui.images import reactive
 from pages.ui.run_doubts import show_run_doubts
 from pages.ui.widgets.map_grid import forget_browsers
 from vit.classes import class_names_of
@@ -145,9 +146,10 @@ try:
     cached_models.load_model(run)
     require_room(run.config.model)
     with choices:
-        picked = image_picker.pick_image(run)
+        picked = image_picker.pick_image(run, reactive.first_image)
     if picked is None:
         st.stop()
+    reactive.explain_first_image(run, picked)
     if convolutional:
         rows, columns = patch_grid(run)
         st.info(NO_HEADS.format(rows=rows, columns=columns), icon=":material/info:")

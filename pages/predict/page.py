@@ -13,9 +13,11 @@ from pages.ui.answer import attention_link
 from pages.ui.cached_models import PickedImage, prediction
 from pages.ui.demo_notice import upload_words
 from pages.ui.downloads import plotly_config
+from pages.ui.images.gallery import show_gallery
 from pages.ui.navigation import from_history, has_arrived
 from pages.ui.run_doubts import show_run_doubts
 from pages.ui.text import plain
+from pages.ui.widgets.image_tools import image_tools
 from pages.ui.wording import term
 from vit import plots
 from vit.data.files.colours import Colours, window_words
@@ -52,14 +54,19 @@ def shown() -> list[str]:
     return st.session_state["predict_shown"]
 
 
-def add(images: dict[str, str]) -> None:
+def add(images: list[str]) -> None:
     """Put images before those on the page.
 
     Args:
-        images: their names by id.
+        images: their ids.
     """
     st.session_state["predict_shown"] = [*images, *(one for one in shown() if one not in images)][:SHOWN_MAX]
-    st.session_state["predict_names"] = st.session_state.get("predict_names", {}) | images
+
+
+def choose(images: list[str]) -> None:
+    """Show these images only; new ones come first."""
+    new = [one for one in images if one not in shown()]
+    st.session_state["predict_shown"] = [*new, *(one for one in shown() if one in images)][:SHOWN_MAX]
 
 
 def take(files: list[Any], run: Run, called: str = "") -> None:
@@ -70,21 +77,20 @@ def take(files: list[Any], run: Run, called: str = "") -> None:
         run: the run, whose settings say how transparent and deep images are read.
         called: a name that replaces the file names.
     """
-    images: dict[str, str] = {}
-    problems = []
+    images, problems = [], []
     if len(files) > SHOWN_MAX:
         problems.append(f"Only the first {SHOWN_MAX} of {len(files):,} images were taken. Upload the others next.")
     for file in files[:SHOWN_MAX]:
         try:
             with access.opened(file) as stream:
                 image = open_image(stream, name=file.name, colours=Colours.of(run.config.data))
-            images[f"pic-{access.save_picture(image)}"] = called or file.name
+            images.append(f"pic-{access.save_picture(image, called or file.name)}")
             if window := image.info.get("window"):
                 st.toast(f"{plain(file.name)} has more than 8 bits: {window_words(window)} became black to white.")
         except UserError as error:
             problems.append(str(error))
     st.session_state["predict_problems"] = problems
-    add(images)
+    add(list(dict.fromkeys(images)))
 
 
 def take_uploads(run: Run) -> None:
@@ -111,15 +117,15 @@ def take_samples(run: Run) -> None:
         st.session_state["predict_problems"] = [str(error)]
         return
     st.session_state["predict_problems"] = []
-    add({f"val-{index}": "" for index in random.sample(range(count), min(SAMPLES, count))})
+    add([f"val-{index}" for index in random.sample(range(count), min(SAMPLES, count))])
 
 
 def clear() -> None:
     """Remove all images and error messages."""
-    st.session_state.update(predict_shown=[], predict_names={}, predict_problems=[])
+    st.session_state.update(predict_shown=[], predict_problems=[])
 
 
-def show_result(run: Run, class_names: tuple[str, ...], picked: PickedImage, name: str) -> None:
+def show_result(run: Run, class_names: tuple[str, ...], picked: PickedImage) -> None:
     """Show one card: the image, the probabilities of its classes, and a link to Attention."""
     view, probabilities = prediction(run, picked.image)
     output = cached_models.output_of(run, picked.image)
@@ -136,7 +142,7 @@ def show_result(run: Run, class_names: tuple[str, ...], picked: PickedImage, nam
         picture.image(
             Image.fromarray(view).resize((side, side), Image.Resampling.NEAREST),
             width="stretch",
-            alt=f"{name or picked.title} as the model sees it",
+            alt=f"{picked.title} as the model sees it",
         )
         if output is None:
             bars.plotly_chart(
@@ -149,7 +155,7 @@ def show_result(run: Run, class_names: tuple[str, ...], picked: PickedImage, nam
             bars.caption("The network computes a single number, so there are no class probabilities.")
         truth = "" if picked.label is None else f", true: {plain(picked.label)}"
         with st.container(horizontal=True, horizontal_alignment="distribute", vertical_alignment="center"):
-            st.caption(plain(name or picked.title) + truth, width="content")
+            st.caption(plain(picked.title) + truth, width="content")
             attention_link(run, picked.id)
 
 
@@ -176,21 +182,26 @@ if not info.config.model.num_classes:
 show_run_doubts(run)
 
 with st.container(border=True):
-    st.file_uploader(
-        "Upload images",
-        accept_multiple_files=True,
-        key=f"predict_files_{st.session_state.get('predict_round', 0)}",
-        on_change=take_uploads,
-        args=(run,),
-        max_upload_size=access.upload_mb(FILE_BYTES_MAX // 2**20),
-        help="JPEG, PNG, WebP, GIF, BMP or TIFF.",
-    )
+    with st.container(key="predict_upload"):
+        st.file_uploader(
+            "Upload images",
+            accept_multiple_files=True,
+            key=f"predict_files_{st.session_state.get('predict_round', 0)}",
+            on_change=take_uploads,
+            args=(run,),
+            max_upload_size=access.upload_mb(FILE_BYTES_MAX // 2**20),
+            help="JPEG, PNG, WebP, GIF, BMP or TIFF.",
+        )
     st.caption(
+        "You can drop images anywhere on this page, or paste them (Ctrl+V). "
         f"Up to {access.upload_mb(FILE_BYTES_MAX // 2**20)} MB and {PIXELS_MAX // 10**6} million pixels each "
         f"({HEAVY_PIXELS_MAX // 10**6} million as WebP or TIFF); this page keeps the last {SHOWN_MAX} images. "
         f"{upload_words()}"
     )
     with st.container(horizontal=True, vertical_alignment="center"):
+        show_gallery(
+            run, None, key="predict_gallery", label="Gallery", on_pick=choose, chosen=tuple(shown()), most=SHOWN_MAX
+        )
         st.button(
             "Sample images",
             icon=":material/casino:",
@@ -201,13 +212,13 @@ with st.container(border=True):
         camera = st.toggle("Camera", key="predict_camera", help="Works only over https or on localhost.")
         if shown() or st.session_state.get("predict_problems"):
             st.button("Clear", icon=":material/close:", on_click=clear, type="tertiary")
+        image_tools("predict_upload", key="image_tools", many=True, has_button=False)
     if camera:
         st.camera_input("Take a photo", key="predict_photo", on_change=take_photo, args=(run,), width=420)
 
 for problem in st.session_state.get("predict_problems", []):
     text.show_error(DataError(problem))
 
-names = st.session_state.get("predict_names", {})
 if shown():
     st.query_params["pictures"] = ",".join(shown())
     cut = "" if info.crop_pct == 1 else f" ({info.crop_pct:.0%} of its width and height)"
@@ -230,7 +241,7 @@ if shown():
                 with st.container():
                     text.show_error(error)
                 continue
-            show_result(run, info.class_names, picked, names.get(image_id, ""))
+            show_result(run, info.class_names, picked)
 else:
     st.query_params.pop("pictures", None)
     st.caption("No images yet. Upload one, or try some sample images.")

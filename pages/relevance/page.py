@@ -16,6 +16,7 @@ from pages.ui import answer, cached_models, downloads, image_picker, link_state,
 from pages.ui.background import background
 from pages.ui.cached_models import PickedImage
 from pages.ui.dependence import note_low_dependence
+from pages.ui.images import reactive
 from pages.ui.run_doubts import show_run_doubts
 from pages.ui.widgets.map_grid import is_smooth, smooth_control
 from pages.ui.wording import term
@@ -237,9 +238,10 @@ try:
     cached_models.load_model(run)
     require_room(run.config.model)
     with choices:
-        picked = image_picker.pick_image(run)
+        picked = image_picker.pick_image(run, reactive.first_image)
     if picked is None:
         st.stop()
+    reactive.explain_first_image(run, picked)
     show_run_doubts(run)
     note_low_dependence(run)
     show_relevance(run, picked, *cached_models.prediction(run, picked.image))

@@ -184,7 +184,7 @@ def show_convolutional(run: Run, picked: PickedImage, epochs: Sequence[int], his
 def show_image_and_run(playback: Playback) -> None:
     """Show the image's title and true class, and which weights the run keeps; each frame shows its own prediction."""
     with st.container(horizontal=True, gap="small", vertical_alignment="center"):
-        st.markdown(text.plain(playback.picked.title[:1].upper() + playback.picked.title[1:]), width="content")
+        st.markdown(text.plain(playback.picked.heading, text.CAPTION_COLUMNS), width="content")
         if playback.picked.label is not None:
             text.name_badge(playback.picked.label, before="true: ")
     if kept := describe_kept(playback.run):

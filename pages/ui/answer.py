@@ -6,7 +6,7 @@ import numpy as np
 import streamlit as st
 
 from pages.ui.cached_models import PickedImage
-from pages.ui.text import BadgeColor, name_badge, plain
+from pages.ui.text import CAPTION_COLUMNS, BadgeColor, name_badge, plain
 from vit.classes import NO_CLASSES, ONE_OUTPUT, index_of
 from vit.runs import Run
 
@@ -48,7 +48,7 @@ def show_answer(
         output: the number of a network with a single output, from :func:`pages.ui.cached_models.output_of`.
     """
     with st.container(horizontal=True, gap="small", vertical_alignment="center"):
-        st.markdown(plain(picked.title[:1].upper() + picked.title[1:]), width="content")
+        st.markdown(plain(picked.heading, CAPTION_COLUMNS), width="content")
         if picked.label is not None:
             name_badge(picked.label, before="true: ")
         if output is not None:

@@ -30,8 +30,12 @@ if TYPE_CHECKING:  # torch is imported with the first model, not with the first 
     from vit.runs.weights import CheckpointInfo
 
 
-IMAGE_ID = re.compile(r"(?:val-)?(\d{1,9})|pic-([0-9a-f]{16})")
+IMAGE_ID = re.compile(r"(?:val-)?(\d{1,9})|pic-([0-9a-f]{16})|sample-([a-z]{1,40})")
+"""The number of a validation image, the id of an uploaded image, or the name of a sample photograph."""
 
+
+UPLOADED = "uploaded image"
+"""The title of an uploaded image without a file name."""
 
 image_key: dict[str | type[Any], Callable[[Any], Any]] = {
     Image.Image: lambda image: (image.size, image.tobytes(), is_prepared(image))
@@ -111,8 +115,8 @@ class PickedImage:
     """One image.
 
     Attributes:
-        id: ``val-17`` for a validation image, ``pic-<hash>`` for an uploaded one.
-        title: its name on the page.
+        id: ``val-17`` for a validation image, ``pic-<hash>`` for an uploaded one, ``sample-<name>`` for a photograph.
+        title: its name on the page; the file name of an uploaded image, which is untrusted text.
         image: the image.
         label: its true class, if known.
     """
@@ -121,6 +125,12 @@ class PickedImage:
     title: str
     image: Image.Image
     label: str | None = None
+
+    @property
+    def heading(self) -> str:
+        """The title as the beginning of a line; a file name keeps its first letter."""
+        is_name = self.id.startswith("pic-") and self.title != UPLOADED
+        return self.title if is_name else self.title[:1].upper() + self.title[1:]
 
 
 @dataclass(frozen=True)

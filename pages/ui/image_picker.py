@@ -1,23 +1,23 @@
 """Choose or upload an image."""
 
 import random
+from collections.abc import Callable
+from functools import partial
 from typing import Any
 
 import numpy as np
 import streamlit as st
 
 from pages import access
-from pages.ui import stand_in_images
-from pages.ui.cached_models import IMAGE_ID, PickedImage, validation, validation_split
+from pages.ui.cached_models import IMAGE_ID, UPLOADED, PickedImage, validation, validation_split
+from pages.ui.images import gallery, upload
+from pages.ui.images.photographs import PHOTOGRAPHS, open_photograph
 from pages.ui.link_state import complete, say_not_found, stored
+from pages.ui.stand_in_images import NoImages
 from pages.ui.text import BADGE_COLUMNS, plain, show_error
-from vit.data.files.colours import Colours, window_words
-from vit.data.files.images import FILE_BYTES_MAX, open_image, prepared_image
-from vit.errors import DataError, UserError
+from vit.data.files.images import prepared_image
+from vit.errors import DataError
 from vit.runs import Run
-
-LISTED_IMAGES = 500
-"""Number of validation images in the list; for the others, type the number."""
 
 
 def open_id(image_id: str, run: Run) -> PickedImage:
@@ -30,7 +30,11 @@ def open_id(image_id: str, run: Run) -> PickedImage:
     if found is None:
         raise DataError(f"{image_id!r} is not an image: write val-17 for validation image 17.")
     if found[2]:
-        return PickedImage(image_id, "uploaded image", access.open_picture(found[2]))
+        picture = access.open_picture(found[2])
+        return PickedImage(image_id, access.picture_name(found[2]) or UPLOADED, picture)
+    if found[3]:
+        photograph = open_photograph(found[3])
+        return PickedImage(image_id, PHOTOGRAPHS[found[3]].title, photograph)
     split, index = validation_split(run), int(found[1])
     if index >= len(split.labels):
         raise DataError(f"There is no validation image {index}: the last one is {len(split.labels) - 1}.")
@@ -43,93 +47,98 @@ def open_id(image_id: str, run: Run) -> PickedImage:
     )
 
 
-def pick_image(run: Run) -> PickedImage | None:
-    """Show the controls for one image, bound to ``?image=``: a list, previous, next, random, and an upload.
+def pick_image(run: Run, start: Callable[[Run], str | None] | None = None) -> PickedImage | None:
+    """Show the controls for one image, bound to ``?image=``.
 
-    Place this in a row.
-
-    Returns:
-        The image, or None with a message if the run's data set is missing and no image was uploaded.
-    """
-    asked = stored("image")
-    image_id = known_image(asked, run)
-    try:
-        validation(run)
-    except DataError as error:
-        if image_id is None or not isinstance(error, stand_in_images.NoImages):
-            show_error(error)
-    count = _count(run)
-    if image_id is None:
-        st.caption("Upload an image to look at:")
-        _upload_button(run)
-        return None
-    say_missing("image", asked, image_id, run)
-    complete("image", image_id)
-    chosen = st.selectbox(
-        "Image",
-        listed_images(run, image_id),
-        index=None,
-        key="image",
-        bind="query-params",
-        accept_new_options=True,
-        help=f"val-0 to val-{count - 1} are the validation images; type a number to go to one. "
-        "pic-… are uploaded images.",
-        width=180,
-    )
-    on_validation = image_id.startswith("val-")
-    steps = [("Previous", "chevron_left", -1), ("Next", "chevron_right", 1), ("Random", "casino", 0)]
-    for label, icon, step in steps:
-        st.button(
-            label,
-            icon=f":material/{icon}:",
-            icon_position="right" if step > 0 else "left",
-            key=f"image_{label.lower()}",
-            on_click=_step,
-            args=(step, count),
-            disabled=count < 2 or (step != 0 and not on_validation),
-        )
-    _upload_button(run)
-    if chosen is not None and chosen != known_image(chosen, run):
-        st.rerun()  # a link to a missing image; the next run corrects it before the list is made
-    try:
-        return open_id(chosen or image_id, run)
-    except DataError as error:
-        show_error(error)
-        return None
-
-
-def _count(run: Run) -> int:
-    """Return the number of validation images of the run's data set; 0 if the data set is missing."""
-    try:
-        return len(validation_split(run).labels)
-    except DataError:
-        return 0
-
-
-def _pictures() -> list[str]:
-    return [f"pic-{picture}" for picture in access.list_pictures()]
-
-
-def listed_images(run: Run, *chosen: str) -> list[str]:
-    """Return the ids for a list of images: chosen ones, the first validation images, uploaded images.
+    These are a gallery, the image's id as text, previous, next, random, an upload and the link of the page. Place this
+    in a row.
 
     Args:
         run: the run.
-        chosen: ids that must be in the list.
+        start: a function that returns the id of the image to start with; by default the first one.
+
+    Returns:
+        The image, or None with a message if it cannot be opened.
     """
-    listed = [f"val-{index}" for index in range(min(_count(run), LISTED_IMAGES))] + _pictures()
-    return [one for one in chosen if one not in listed] + listed
+    asked = stored("image")
+    image_id = known_image(asked or (start(run) if start else None), run)
+    try:
+        validation(run)
+    except DataError as error:
+        if not isinstance(error, NoImages) or image_id.startswith("sample-"):
+            show_error(error)
+    say_missing("image", asked, image_id, run)
+    complete("image", image_id)
+    try:
+        picked = open_id(image_id, run)
+    except DataError as error:
+        show_error(error)
+        return None
+    gallery.show_gallery(run, picked, key="image_gallery", label="Image", on_pick=partial(_pick, "image"))
+    count = gallery.count(run)
+    known = f"val-0 to val-{count - 1} are the validation images; type a number to go to one. " if count else ""
+    chosen = st.text_input(
+        "Image",
+        value=None,
+        key="image",
+        bind="query-params",
+        help=f"{known}sample-… are photographs, pic-… uploaded images.",
+        width=110,
+    )
+    with st.container(horizontal=True, gap="xsmall", width="content"):  # they stay together in a narrow window
+        _step_buttons(image_id, run)
+    upload.show_upload(run, "image")
+    if chosen is not None and chosen != known_image(chosen, run):
+        st.rerun()  # a link to a missing image; the next run corrects it before the field is made
+    return picked
 
 
-def known_image(asked: Any, run: Run) -> str | None:
-    """Return the id of an existing image closest to ``asked``, or None if there are no images at all."""
+def pick_second_image(run: Run, placeholder: str) -> str | None:
+    """Show the controls for another image of the same run, bound to ``?image2=``, and return its id if there is one.
+
+    Args:
+        run: the run.
+        placeholder: what is shown without a choice.
+    """
+    asked = str(stored("image2") or "").strip()
+    known = known_image(asked, run) if asked else None
+    if known != (asked or None):
+        say_missing("image2", asked, known, run)
+        st.session_state["image2"] = known
+    picked = None
+    if known is not None:
+        try:
+            picked = open_id(known, run)
+        except DataError as error:
+            show_error(error)
+    gallery.show_gallery(run, picked, key="image2_gallery", label="Second image", on_pick=partial(_pick, "image2"))
+    image_id = st.text_input(
+        "Second image",
+        value=None,
+        key="image2",
+        bind="query-params",
+        placeholder=placeholder,
+        help="Type a number, or choose in the gallery; empty the field for no choice of your own.",
+        width=150,
+    )
+    if image_id and image_id != known_image(image_id, run):
+        st.rerun()
+    return image_id or None
+
+
+def _pick(key: str, ids: list[str]) -> None:
+    st.session_state[key] = ids[0]
+
+
+def known_image(asked: Any, run: Run) -> str:
+    """Return the id of an existing image closest to ``asked``; without any other image, that of a photograph."""
     found = IMAGE_ID.fullmatch(str(asked or "").strip().lower())
-    pictures, count = _pictures(), _count(run)
-    if found and found[2] and found[0] in pictures:
+    own, count = gallery.own_images(), gallery.count(run)
+    if found and (found[0] in own if found[2] else found[3] in PHOTOGRAPHS):
         return found[0]
     if count:
         return f"val-{min(int(found[1]), count - 1) if found and found[1] else 0}"
-    return pictures[0] if pictures else None
+    return own[0] if own else next(iter(PHOTOGRAPHS.values())).id
 
 
 def say_missing(key: str, asked: Any, shown: str | None, run: Run) -> None:
@@ -141,58 +150,52 @@ def say_missing(key: str, asked: Any, shown: str | None, run: Run) -> None:
         shown: the image that is shown instead.
         run: the run.
     """
-    text = str(asked or "").strip()
-    if not text or not _count(run):
+    text, count = str(asked or "").strip(), gallery.count(run)
+    if not text or not count:
         return
     found = IMAGE_ID.fullmatch(text.lower())
     if found is None:
         reason = f"**{plain(text, BADGE_COLUMNS)}** is not an image: write val\\-17 for validation image 17."
-    elif shown == (found[0] if found[2] else f"val-{int(found[1])}"):
+    elif shown == (f"val-{int(found[1])}" if found[1] else found[0]):
         return
     elif found[2]:
         reason = f"There is no uploaded image **{plain(found[0])}**."
+    elif found[3]:
+        reason = f"There is no sample photograph **{plain(found[0])}**."
     else:
-        reason = f"There is no validation image {int(found[1]):,} of this run: the last one is {_count(run) - 1:,}."
+        reason = f"There is no validation image {int(found[1]):,} of this run: the last one is {count - 1:,}."
     say_not_found(key, f"{reason} Showing **{plain(shown)}** instead." if shown else reason, shown)
 
 
-def next_image(image_id: str, run: Run) -> str:
-    """Return the next validation image, or the first after the last; without validation images, the same image."""
-    found, count = IMAGE_ID.fullmatch(image_id), _count(run)
-    here = int(found[1]) if found and found[1] else -1
-    return f"val-{(here + 1) % count}" if count else image_id
+def next_image(image_id: str, run: Run, step: int = 1) -> str:
+    """Return the image ``step`` places after this one, among those of the same kind; the first follows the last."""
+    found = IMAGE_ID.fullmatch(image_id)
+    if found and found[1]:
+        return f"val-{(int(found[1]) + step) % max(1, gallery.count(run))}"
+    kin = _kin(image_id)
+    return kin[(kin.index(image_id) + step) % len(kin)] if image_id in kin else image_id
 
 
-def _step(step: int, count: int) -> None:
-    found = IMAGE_ID.fullmatch(str(st.session_state.get("image")))
-    here = int(found[1]) if found and found[1] else 0
-    st.session_state["image"] = f"val-{(here + step) % count if step else random.randrange(count)}"
+def _kin(image_id: str) -> list[str]:
+    """Return the uploaded images, or the photographs, whichever this one belongs to."""
+    return gallery.own_images() if image_id.startswith("pic-") else [one.id for one in PHOTOGRAPHS.values()]
 
 
-def _upload_button(run: Run) -> None:
-    with st.popover("Upload", icon=":material/upload:"):
-        st.file_uploader(
-            "Your own image",
-            key="attention_upload",
-            on_change=_take_upload,
-            args=(run,),
-            max_upload_size=access.upload_mb(FILE_BYTES_MAX // 2**20),
-            help=access.own_words() or None,
+def _step_buttons(image_id: str, run: Run) -> None:
+    count = gallery.count(run)
+    alone = (count if image_id.startswith("val-") else len(_kin(image_id))) < 2
+    for label, icon, step in [("Previous", "chevron_left", -1), ("Next", "chevron_right", 1), ("Random", "casino", 0)]:
+        st.button(
+            label,
+            icon=f":material/{icon}:",
+            key=f"image_{label.lower()}",
+            help=f"{label} image" if step else "Random validation image",
+            on_click=_step,
+            args=(step, run),
+            disabled=alone if step else count < 2,
         )
-        if problem := st.session_state.get("attention_upload_problem"):
-            show_error(DataError(problem))
 
 
-def _take_upload(run: Run) -> None:
-    file = st.session_state["attention_upload"]
-    st.session_state["attention_upload_problem"] = None
-    if not access.is_there(file):
-        return
-    try:
-        with access.opened(file) as stream:
-            image = open_image(stream, name=file.name, colours=Colours.of(run.config.data))
-        st.session_state["image"] = f"pic-{access.save_picture(image)}"
-        if window := image.info.get("window"):
-            st.toast(f"This image has more than 8 bits: values from {window_words(window)} became black to white.")
-    except UserError as error:
-        st.session_state["attention_upload_problem"] = str(error)
+def _step(step: int, run: Run) -> None:
+    here = str(st.session_state.get("image"))
+    st.session_state["image"] = next_image(here, run, step) if step else f"val-{random.randrange(gallery.count(run))}"

@@ -47,7 +47,7 @@ async def browse(address: str) -> list[str]:
     await client.set(client.find("number_input", label="Patch"), 5.0)
     assert "token=5" in client.query
     await client.click(client.find("button", label="Next"))
-    assert client.find("selectbox", label="Image").proto.raw_value == "val-4"
+    assert client.find("text_input", label="Image").proto.value == "val-4"
     await client.go("predict", "run=tiny")
     await client.click(client.find("button", label="Sample images"))
     assert len(list(client.all("plotly_chart"))) == 4

@@ -79,6 +79,7 @@ def walk(trained: Path, page: Page) -> None:
         expect(page).to_have_title(f"{one.title} · Attention explorer")
         expect(page.get_by_role("heading", level=1)).to_be_visible()
         settled(page)
+        expect(page.locator("button.summary:empty")).to_have_count(0)  # of a widget whose data has not come yet
         exclude = SIDEBAR if titles else []
         titles[one.url_path] = page.title()
         # The lessons differ in their texts and figures only, which one view judges.

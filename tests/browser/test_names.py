@@ -1,6 +1,7 @@
 """Names of strangers in a real browser: nothing runs, becomes a link or a picture, or leaves the window."""
 
 import io
+import re
 from urllib.parse import urlencode
 
 import pytest
@@ -115,3 +116,46 @@ def test_the_confusion_matrix_stays_a_table_beside_a_name_of_two_hundred_letters
     assert cell.bounding_box()["y"] - head["y"] < 250
     titles = page.locator("th[scope=col]").evaluate_all("cells => cells.map(cell => cell.title)")
     assert "w" * 190 in titles, "the whole name is told on hover"
+
+
+PASTE = """kind => new Promise(done => {
+  const canvas = document.createElement("canvas")
+  canvas.width = canvas.height = 40
+  canvas.toBlob(blob => {
+    const data = new DataTransfer()
+    data.items.add(new File([blob], "<b>my cat<b>.png", {type: "image/png"}))
+    const target = document.querySelector("h1")
+    if (kind === "paste") target.dispatchEvent(new ClipboardEvent(kind, {bubbles: true, clipboardData: data}))
+    else target.dispatchEvent(new DragEvent(kind, {bubbles: true, cancelable: true, dataTransfer: data}))
+    done()
+  })
+})"""
+
+
+def test_an_image_is_chosen_by_keyboard_pasted_or_dropped_and_its_link_is_copied(page, house):
+    page.goto("/tokens?run=named&image=val-3")
+    settled(page)
+    card = page.get_by_role("button", name="Open the gallery")
+    card.press("Enter")
+    expect(page.locator(".thumbnail.right, .thumbnail.wrong").nth(4)).to_be_visible()  # the answers come by themselves
+    expect(page.get_by_role("option", name=re.compile("val-3, .+, answer .+, (right|wrong)$"))).to_be_focused()
+    assert page.evaluate(FOUND) == []
+    page.keyboard.press("ArrowRight")
+    page.keyboard.press("Enter")
+    page.wait_for_url(re.compile(r"image=val-4\b"))
+    expect(card).to_contain_text("val-4")
+    expect(page.get_by_role("textbox", name="Image", exact=True)).to_have_value("val-4")
+    for event in ("paste", "drop"):
+        page.goto("/tokens?run=named&image=val-3")
+        expect(card).to_contain_text("val-3")
+        settled(page)
+        page.evaluate(PASTE, event)
+        expect(card).to_contain_text("<b>my cat<b>.png")
+        page.wait_for_url(re.compile(r"image=pic-[0-9a-f]{16}\b"))
+    page.context.grant_permissions(["clipboard-read", "clipboard-write"])
+    page.get_by_role("button", name="Copy link").click()
+    expect(page.get_by_role("button", name="Copied")).to_be_visible()
+    assert page.evaluate("navigator.clipboard.readText()") == page.url
+    page.evaluate("() => { navigator.clipboard.writeText = () => Promise.reject() }")
+    page.get_by_role("button", name="Cop").click()
+    expect(page.get_by_label("The address of this view")).to_have_value(page.url)

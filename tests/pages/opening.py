@@ -31,6 +31,13 @@ def _url_paths() -> dict[str, str]:
     return {str(page._page.relative_to(PAGES)): page.url_path for page in router_pages()}
 
 
+def own_widgets(app: AppTest) -> list:
+    """The JavaScript widgets of a page, without those that choose its image."""
+    return [
+        one for one in app.get("bidi_component") if not one.proto.component_name.rpartition(".")[2].startswith("image_")
+    ]
+
+
 def router_pages() -> list[st.Page]:
     """Every page that the router knows; the sidebar lists the visible ones in its full set."""
     found: list[st.Page] = []

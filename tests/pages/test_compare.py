@@ -11,7 +11,7 @@ from pages.compare.page import corresponding
 from pages.relevance import maps
 from pages.ui import cached_models, image_picker
 from tests.pages.attention.test_attention import texts
-from tests.pages.opening import open_page
+from tests.pages.opening import open_page, own_widgets
 from vit import runs
 from vit.explain import METHODS, Target
 from vit.runs import weights
@@ -19,7 +19,7 @@ from vit.runs import weights
 
 def grids(app: AppTest) -> list[dict]:
     """Return the data sent to each grid of maps."""
-    return [json.loads(grid.proto.mixed.json or grid.proto.json) for grid in app.get("bidi_component")]
+    return [json.loads(grid.proto.mixed.json or grid.proto.json) for grid in own_widgets(app)]
 
 
 def test_without_a_choice_the_right_side_is_the_next_image_of_the_same_run(several):
@@ -112,4 +112,5 @@ def test_both_sides_share_one_colour_scale_over_the_tiles_of_both(several):
 
 def test_the_sides_are_not_called_left_and_right_because_they_are_stacked_on_narrow_screens(several):
     app = open_page("compare", run="tiny")
-    assert [box.label for box in app.selectbox if box.key in ("run2", "image2")] == ["Second run", "Second image"]
+    labels = app.selectbox(key="run2").label, app.text_input(key="image2").label
+    assert labels == ("Second run", "Second image")

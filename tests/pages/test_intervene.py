@@ -12,7 +12,7 @@ from streamlit.testing.v1 import AppTest
 from pages.intervene.head_controls import toggle_changes
 from pages.intervene.result import CNN_GRID, answer_change
 from pages.ui import cached_models, text
-from tests.pages.opening import open_page
+from tests.pages.opening import open_page, own_widgets
 from tests.pages.test_anatomy import train
 from vit import data, runs
 from vit.cnn import CNN
@@ -58,7 +58,7 @@ def strengthen(name: str) -> None:
 
 def component_data(app: AppTest, word: str) -> dict:
     """Return the data of the component that has this key."""
-    found = [element.proto for element in app.get("bidi_component")]
+    found = [element.proto for element in own_widgets(app)]
     found = [json.loads(proto.mixed.json or proto.json) for proto in found]
     return next(one for one in found if word in one)
 
@@ -186,7 +186,7 @@ def test_typed_changes_take_effect_and_reset_removes_them(trained):
 
 
 def test_shuffling_draws_an_order_and_restoring_undoes_every_image_change(strong):
-    app = open_page("intervene", run="tiny", covered="4-6")
+    app = open_page("intervene", run="tiny", image="val-0", covered="4-6")
     app.button(key="shuffle_now").click().run()
     seed = app.number_input(key="shuffle").value
     assert seed > 0
@@ -214,13 +214,13 @@ def test_a_convolutional_network_has_only_the_image_to_change(trained):
     train("cnn", CNNConfig(image_size=32))
     strengthen("cnn")
     before = answer("cnn", 0)
-    app = open_page("intervene", run="cnn", covered="1-40", changes="1.1z")
+    app = open_page("intervene", run="cnn", image="val-0", covered="1-40", changes="1.1z")
     assert not app.error
     assert "no attention heads" in texts(app)
-    assert len(app.get("bidi_component")) == 1
+    assert len(own_widgets(app)) == 1
     assert answer_line(app) == expected_line(before, answer("cnn", 0, covered=range(1, 41)))
     assert "stays at" not in answer_line(app)
-    app = open_page("intervene", run="cnn", shuffle="5")
+    app = open_page("intervene", run="cnn", image="val-0", shuffle="5")
     assert not app.error
     assert answer_line(app) == expected_line(before, answer("cnn", 0, seed=5))
     assert "stays at" not in answer_line(app)
@@ -229,7 +229,7 @@ def test_a_convolutional_network_has_only_the_image_to_change(trained):
 def test_the_course_network_s_heads_can_be_changed_and_its_caveat_is_shown(trained):
     train("course", ReferenceConfig(image_size=32, patch_size=8, embed_dim=16))
     strengthen("course")
-    app = open_page("intervene", run="course", changes="1.1z-1.2u-2.1t0.5", action="uniform")
+    app = open_page("intervene", run="course", image="val-0", changes="1.1z-1.2u-2.1t0.5", action="uniform")
     assert not app.error
     assert "mixes positions" in app.warning[0].value
     assert "the columns of a pattern sum to 1" in texts(app)

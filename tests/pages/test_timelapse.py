@@ -15,7 +15,7 @@ from streamlit.testing.v1 import AppTest
 from pages.timelapse.frames import FrameCache, frame_cache
 from pages.ui.image_picker import open_id
 from tests.conftest import tiny_config
-from tests.pages.opening import open_page
+from tests.pages.opening import open_page, own_widgets
 from vit import runs
 from vit.config import CNNConfig, ModelConfig, ReferenceConfig
 from vit.data.batches import to_tensor
@@ -36,7 +36,7 @@ def texts(app: AppTest) -> str:
 
 def grid(app: AppTest) -> tuple[dict, np.ndarray]:
     """Return the settings and the numbers sent to the grid of maps."""
-    proto = next(one.proto for one in app.get("bidi_component") if one.proto.component_name != "clock")
+    proto = next(one.proto for one in own_widgets(app) if one.proto.component_name != "clock")
     values = pa.ipc.open_stream(next(iter(proto.mixed.arrow_blobs.values())).data).read_all()["value"].to_numpy()
     return json.loads(proto.mixed.json), values
 
@@ -63,7 +63,7 @@ def test_a_run_without_snapshots_says_how_to_get_them_and_names_runs_with_snapsh
     assert "saved no snapshots" in app.info[0].value
     assert r"tiny\-deep" in app.info[0].value
     assert [link.value for link in app.main.get("page_link")] == ["Train a model"]
-    assert not app.get("bidi_component")
+    assert not own_widgets(app)
 
 
 def test_the_maps_of_all_epochs_and_tokens_are_those_of_the_snapshots(trained):
@@ -83,7 +83,7 @@ def test_the_maps_of_all_epochs_and_tokens_are_those_of_the_snapshots(trained):
 def test_a_link_reproduces_the_view(several):
     link = {"run": "tiny-mean", "image": "val-7", "epoch": "1", "token": "5", "layer": "2", "head": "2", "class": "cat"}
     app = open_page("timelapse", **link)
-    chosen = {box.key: box.value for box in app.selectbox} | {box.key: box.value for box in app.number_input}
+    chosen = {box.key: box.value for kind in (app.selectbox, app.number_input, app.text_input) for box in kind}
     assert {key: str(chosen[key]) for key in link} == link
     data, _ = grid(app)
     assert [data[key] for key in ("frame", "token", "row", "column")] == [1, 5, 2, 2]

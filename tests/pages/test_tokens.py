@@ -14,7 +14,7 @@ from pages.tokens import logit_lens, shared
 from tests.conftest import tiny_config
 from tests.pages.attention.test_attention import texts
 from tests.pages.attention.test_class_maps import other_config
-from tests.pages.opening import open_page
+from tests.pages.opening import open_page, own_widgets
 from vit import data, jobs, runs
 from vit.config import DEPARTURES, CNNConfig, ReferenceConfig
 from vit.data.batches import to_tensor
@@ -96,7 +96,7 @@ def test_every_part_works_for_every_transformer_with_downloads_and_an_explanatio
 def test_a_link_reproduces_the_view(mixed):
     app = open_page("tokens", run="tiny-deep", image="val-7", token="5", layer="3", aspect="Norms")
     assert app.selectbox(key="run").value == "tiny-deep"
-    assert app.selectbox(key="image").value == "val-7"
+    assert app.text_input(key="image").value == "val-7"
     assert (app.number_input(key="token").value, layer(app)) == (5, 3)
     assert app.get("segmented_control")[0].value == "Norms"
 
@@ -218,7 +218,7 @@ def test_the_course_networks_patches_have_no_lens_and_the_page_says_why(mixed, g
 def test_a_convolutional_network_shows_an_error(mixed):
     app = open_page("tokens", run="cnn")
     assert "has no tokens" in app.error[0].value
-    assert not app.get("bidi_component")
+    assert not own_widgets(app)
 
 
 def test_an_uploaded_picture_has_no_class_of_its_own(trained):

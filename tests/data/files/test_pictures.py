@@ -45,3 +45,31 @@ def test_an_unknown_id_is_a_sentence_and_no_path(home, name):
 
 def test_no_picture_is_an_empty_list(home):
     assert pictures.list_pictures() == []
+
+
+@pytest.mark.parametrize(
+    ("name", "kept"),
+    [
+        ("cat.png", "cat.png"),
+        ("../../etc/<b>cat.png", "<b>cat.png"),
+        ("C:\\secret\\cat.png", "cat.png"),
+        ("a\x00b\n\u202ecat.png", "a\ufffdb cat.png"),
+        ("", ""),
+    ],
+)
+def test_a_picture_keeps_the_last_part_of_its_file_name(home, name, kept):
+    picture_id = pictures.save_picture(picture(0), name=name)
+    assert pictures.picture_name(picture_id) == kept
+    assert [path.name for path in (home / "data").rglob("*") if path.is_file()] == [f"{picture_id}.png"]
+
+
+def test_an_equal_picture_gets_the_newest_name_and_no_name_keeps_the_old_one(home):
+    name = pictures.save_picture(picture(0), name="old.png")
+    assert pictures.save_picture(picture(0)) == name
+    assert pictures.picture_name(name) == "old.png"
+    assert pictures.save_picture(picture(0), name="new.png") == name
+    assert pictures.picture_name(name) == "new.png"
+    assert np.array_equal(np.asarray(pictures.open_picture(name)), np.asarray(picture(0)))
+    assert pictures.picture_name("../" + name) == ""
+    long = pictures.save_picture(picture(1), name="x" * 5000 + ".png")
+    assert len(pictures.picture_name(long)) <= pictures.NAME_COLUMNS

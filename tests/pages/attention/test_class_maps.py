@@ -11,7 +11,7 @@ from PIL import Image
 from pages.ui import cached_models, text
 from tests.conftest import tiny_config
 from tests.pages.attention.test_attention import texts
-from tests.pages.opening import open_page
+from tests.pages.opening import open_page, own_widgets
 from vit import data, jobs, runs
 from vit.config import CNNConfig, DataConfig, ReferenceConfig, RunConfig
 from vit.data.files.pictures import save_picture
@@ -70,7 +70,7 @@ def test_a_convolutional_network_shows_grad_cam_for_the_predicted_class(mixed):
         True
     ] * 4
     assert "no attention" in texts(app)
-    assert not app.get("bidi_component")
+    assert not own_widgets(app)
 
 
 def test_a_class_can_be_chosen_and_is_in_the_link(mixed):
@@ -136,7 +136,7 @@ def test_the_course_network_shows_its_caveat_next_to_another_network(mixed):
     assert "mixes positions" in app.warning[0].value
     assert "the same for every class" in texts(app)
     assert texts(app).count("columns of a map sum to 1") == 1
-    assert len(app.get("bidi_component")) == 1
+    assert len(own_widgets(app)) == 1
 
 
 def test_without_a_run_of_the_other_kind_the_select_box_says_so(trained):
@@ -158,8 +158,8 @@ def test_switching_between_kinds_of_network_keeps_the_image(mixed):
         app.selectbox(key="run").set_value(name).run()
         assert not app.exception
         assert not app.error
-        assert app.selectbox(key="image").value == "val-7"
-        assert len(app.get("bidi_component")) == grids
+        assert app.text_input(key="image").value == "val-7"
+        assert len(own_widgets(app)) == grids
 
 
 def test_both_networks_see_an_uploaded_picture(mixed):

@@ -10,7 +10,7 @@ from streamlit.testing.v1 import AppTest
 
 from pages.ui.stand_in_images import NO_IMAGES
 from tests.helpers.published_runs import SHAPES, open_published
-from tests.pages.opening import open_page
+from tests.pages.opening import open_page, own_widgets
 from vit.data.files.pictures import save_picture
 
 LOOKING = ("attention", "relevance", "tokens", "compare", "intervene")
@@ -36,7 +36,7 @@ def said(app: AppTest) -> str:
 
 def grids(app: AppTest) -> list[dict]:
     """Return the data that the grids of maps received."""
-    protos = [element.proto for element in app.get("bidi_component")]
+    protos = [element.proto for element in own_widgets(app)]
     return [one for one in (json.loads(proto.mixed.json or proto.json) for proto in protos) if "rowNames" in one]
 
 

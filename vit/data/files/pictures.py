@@ -8,10 +8,12 @@ import secrets
 from pathlib import Path
 
 from PIL import Image
+from PIL.PngImagePlugin import PngInfo
 
 from vit.data.files.images import DETAIL
 from vit.errors import DataError
 from vit.paths import owned_dir
+from vit.support.untrusted_text import shown
 
 KEPT, KEPT_OF_VISITOR = 200, 50
 """Number of newest pictures that are kept, without owners and for each visitor."""
@@ -19,15 +21,21 @@ KEPT, KEPT_OF_VISITOR = 200, 50
 SIDE_MAX = DETAIL
 """Larger pictures are reduced to this side."""
 
+NAME_COLUMNS = 80
+"""Longest name of a picture; the middle of a longer one is left out."""
+
 _ID = re.compile(r"[0-9a-f]{16}")
+_NAME = "Title"  # the keyword of the PNG standard for a caption
 
 
-def save_picture(image: Image.Image, owner: str = "") -> str:
+def save_picture(image: Image.Image, owner: str = "", name: str = "") -> str:
     """Store a picture as RGB of at most 1024 pixels per side, and return its id; equal pictures have equal ids.
 
     Args:
         image: the picture.
         owner: id of the visitor who owns it (:attr:`vit.config.RunConfig.owner`); others cannot open it.
+        name: name of the file that it came in, which is stored inside the picture and never used as a path. If an equal
+            picture is stored already, it gets this name.
 
     Raises:
         DataError: the picture cannot be written.
@@ -42,11 +50,14 @@ def save_picture(image: Image.Image, owner: str = "") -> str:
     path = _path(picture_id, owner)
     try:
         path.parent.mkdir(parents=True, exist_ok=True)
-        if path.exists():
+        called = shown(re.split(r"[/\\]", name)[-1], NAME_COLUMNS).strip()
+        if path.exists() and called in ("", picture_name(picture_id, owner)):
             path.touch()  # makes it the newest
             return picture_id
-        content = io.BytesIO()
-        image.save(content, "PNG")
+        content, notes = io.BytesIO(), PngInfo()
+        if called:
+            notes.add_itxt(_NAME, called)
+        image.save(content, "PNG", pnginfo=notes)
         temporary = path.with_name(f".{secrets.token_hex(8)}")
         temporary.write_bytes(content.getvalue())
         temporary.replace(path)
@@ -71,6 +82,17 @@ def open_picture(picture_id: str, owner: str = "") -> Image.Image:
             return image.convert("RGB")
     except OSError as error:
         raise gone from error
+
+
+def picture_name(picture_id: str, owner: str = "") -> str:
+    """Return the file name that a picture was uploaded with, or an empty string; it is untrusted text."""
+    if not _ID.fullmatch(picture_id):
+        return ""
+    try:
+        with Image.open(_path(picture_id, owner), formats=["PNG"]) as image:  # reads only the head of the file
+            return str(image.info.get(_NAME, ""))
+    except OSError:
+        return ""
 
 
 def list_pictures(owner: str = "") -> list[str]:
