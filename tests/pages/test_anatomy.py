@@ -7,7 +7,7 @@ import pytest
 from streamlit.testing.v1 import AppTest
 
 from tests.conftest import tiny_config
-from tests.pages.opening import open_page
+from tests.pages.opening import open_page, own_widgets
 from vit import jobs, runs
 from vit.config import CNNConfig, ReferenceConfig
 
@@ -98,7 +98,7 @@ def test_a_link_sets_layer_head_and_token_within_their_bounds(trained):
 def test_the_heat_maps_have_the_shapes_and_names_of_their_steps(course):
     app = open_page("anatomy", run="course", part="One head", token="3")
     shown = maps(app)
-    assert len(shown) == len(app.get("bidi_component")) == 15  # no animation: its softmax needs all queries
+    assert len(shown) == len(own_widgets(app)) == 15  # no animation: its softmax needs all queries
     for one in shown:
         assert (len(one["rowNames"]), len(one["columnNames"])) == (one["rows"], one["columns"])
     assert shown[0]["rowNames"][2] == "3, patch r1 c3"
