@@ -107,13 +107,16 @@ def time_words(lesson: Lesson) -> str:
 def limits_words(lesson: Lesson, experiment: str) -> str:
     """Say what the runs of a version can show, from the spread of the stored seeds."""
     variants, full = EXPERIMENTS[experiment], EXPERIMENTS[lesson.experiment]
-    figures = [lessons.measured(name, it.name) for name in {experiment, lesson.experiment} for it in EXPERIMENTS[name]]
+    figures = [lessons.measured(experiment, variant.name) for variant in variants]
     spreads = [one.range()[1] - one.range()[0] for one in figures if one.seeds > 1]
     words = ""
     if len(variants) < len(full):
         words = f"The full version has {len(full)} runs, with other numbers of training images too. "
     elif experiment != lesson.experiment:
-        words = "After fewer epochs the networks are closer to guessing: a short run shows only large differences. "
+        words = (
+            "After fewer epochs the networks are closer to guessing, and some seeds have not begun to learn: single "
+            "short runs show only very large differences. "
+        )
     if spreads:
         words += (
             f"Another seed alone changed the accuracy of one of these networks by up to {100 * max(spreads):.0f} "

@@ -224,7 +224,7 @@ def provenance(name: str, *sentences: str) -> None:
         lessons.measured(lessons.short_version(name), it.name).seeds for it in EXPERIMENTS[lessons.short_version(name)]
     )
     if 0 < shorter < seeds:
-        counted += f" (short version: {shorter} seed{'s' if shorter > 1 else ''} each, with the noise of the full one)"
+        counted += f" (short version: {shorter} seed{'s' if shorter > 1 else ''} each)"
     with st.expander("How this was measured", icon=":material/science:"):
         st.markdown(
             f"Measured by `{lessons.COMMAND} --only {name}` ({lessons.stored().environment}): the accuracy of the "

@@ -129,6 +129,13 @@ def test_an_order_is_told_only_if_the_interval_of_the_difference_excludes_zero(o
     assert contrast(one, other) == order
 
 
+def test_the_noise_of_the_seed_is_that_of_the_version_if_it_is_measured():
+    for name in EXPERIMENTS:
+        groups = [lessons.measured(name, variant.name).values("accuracy") for variant in EXPERIMENTS[name]]
+        pooled = statistics.fmean(statistics.variance(group) for group in groups)  # as many seeds each
+        assert lessons.stored_noise(name).variance == pytest.approx(pooled)
+
+
 def test_means_and_ranges_are_over_the_seeds_that_have_the_number():
     of = Figures((*figures(0.2, 0.4).trainings, Training(seed=2, accuracy=0.6, train_accuracy=0, seconds=1, apart=0.5)))
     assert of.mean() == pytest.approx(statistics.fmean((0.2, 0.4, 0.6)))

@@ -147,9 +147,16 @@ def compare(one: Figures, other: Figures, noise: SeedNoise | None = None) -> Dif
 
 
 def stored_noise(experiment: str) -> SeedNoise | None:
-    """Return how much the seed changes the accuracy in an experiment, as measured in full; None if that is unknown."""
-    full = full_version(experiment)
-    return seed_noise([stored().of(full, variant.name).values("accuracy") for variant in EXPERIMENTS[full]])
+    """Return how much the seed changes the accuracy in an experiment; None if that is unknown.
+
+    A short version that is measured with one seed has the noise of the full one, which is rather too small: in a short
+    training, some seeds have not begun to learn.
+    """
+    for name in (experiment, full_version(experiment)):
+        groups = [measured(name, variant.name).values("accuracy") for variant in EXPERIMENTS[name]]
+        if found := seed_noise([group for group in groups if group]):
+            return found
+    return None
 
 
 def measured(experiment: str, variant: str) -> Figures:
