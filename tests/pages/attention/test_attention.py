@@ -183,7 +183,7 @@ def test_of_a_large_network_the_chosen_head_is_sent_for_all_tokens(trained, monk
     monkeypatch.setattr(map_grid, "MAPS_BYTES_MAX", 1000)
     app = open_page("attention", image="val-2", token="5", layer="2", head="1")
     assert (sent(app)["every"], sent(app)["oneTile"]) == (False, True)
-    blobs = app.get("bidi_component")[0].proto.mixed.arrow_blobs
+    blobs = own_widgets(app)[0].proto.mixed.arrow_blobs
     tile = pa.ipc.open_stream(blobs[sent(app)["tile"]["__streamlit_arrow_ref__"]].data).read_all().column(0).to_numpy()
     attention = attention_arrays(recorded("tiny", image_picker.open_id("val-2", runs.find_run("tiny")).image)[1])
     order = [0, *range(1, 17)]  # the class token, then the patches

@@ -8,7 +8,7 @@ from streamlit.testing.v1 import AppTest
 
 from pages.attention.head_notes import describe_role
 from tests.helpers.dependence import measured
-from tests.pages.opening import open_page
+from tests.pages.opening import open_page, own_widgets
 from vit.explain.heads.portrait_result import Portraits, patch_distances
 from vit.runs import get_run
 from vit.runs.dependence import HeadDependence, write_dependence
@@ -69,7 +69,7 @@ def test_the_label_of_a_head_names_what_its_portrait_has_measured():
 
 
 def sent(app: AppTest) -> dict:
-    proto = app.get("bidi_component")[0].proto
+    proto = own_widgets(app)[0].proto
     return json.loads(proto.mixed.json or proto.json)
 
 
