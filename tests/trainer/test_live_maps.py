@@ -89,9 +89,9 @@ def test_records_take_no_more_than_their_share_of_the_time(monkeypatch):
     assert cheap.due(2)
     assert not cheap.due(1, asked=True)  # that step has been recorded
     slow = Watch((0, 1, 2, 3), share=0.02)
-    slow.took(1, 1)
+    slow.took(0.3, 1)
     assert len(slow.rows) == 4  # the first record may have loaded a library
-    slow.took(0.6, 2)  # with all four images the next one would come after 40 s
+    slow.took(1, 2)  # with all four images the next one would come after half a minute
     assert slow.rows.tolist() == [0]
     assert slow.due(3, last=True)
     assert len(slow.rows) == 4  # so that the visitor can choose from all of them at the end

@@ -22,6 +22,8 @@ EVERY = 5.0
 """Seconds of training between two records."""
 SHARE = 0.015
 """Most of the training time that records may take, writing them included."""
+ADVANCE = 0.3
+"""Seconds that the first records may take beyond their share, since a library may have to load for them."""
 LATEST = 10.0
 """If records are so slow that the next one would come later than this, in seconds, they have fewer images."""
 IMAGES = 4
@@ -87,7 +89,7 @@ class Watch:
             return True
         if not (asked or now - self._last >= self.every):
             return False
-        return self.spent + self._cost <= self.share * (now - self._began)
+        return self.spent + self._cost <= self.share * (now - self._began) + ADVANCE
 
     @torch.no_grad()
     def record(self, network: Any, images: Batches, *, step: int, epoch: int) -> LiveMaps:
@@ -134,14 +136,14 @@ class Watch:
     def took(self, seconds: float, step: int) -> None:
         """Account for a record of this step; later ones are expected to take as long.
 
-        The first one, for which a library may have to load, does not reduce the images. The images that were left out
-        come back when records have become faster, for example because the machine has less else to do.
+        Half of the first one is taken for the loading of libraries. Images that are left out come back when records
+        have become faster, for example because the machine has less else to do.
         """
         self.spent += seconds
-        first, self._cost = not self._cost, 0.5 * (seconds + (self._cost or seconds))
+        self._cost = 0.5 * (seconds + self._cost)
         self._last, self._recorded = time.monotonic(), step
         count, each, most = len(self.rows), self._cost / max(1, len(self.rows)), self.share * LATEST
-        while not first and count > 1 and count * each > most:
+        while count > 1 and count * each > most:
             count //= 2
         if count == len(self.rows) < len(self._all) and 2.5 * count * each <= most:  # with some room, or it would swing
             count = min(2 * count, len(self._all))
