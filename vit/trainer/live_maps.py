@@ -20,9 +20,9 @@ from vit.runs.live_maps import LiveMaps
 
 EVERY = 5.0
 """Seconds of training between two records."""
-SHARE = 0.015
+SHARE = 0.012
 """Most of the training time that records may take, writing them included."""
-ADVANCE = 0.3
+ADVANCE = 0.25
 """Seconds that the first records may take beyond their share, since a library may have to load for them."""
 LATEST = 10.0
 """If records are so slow that the next one would come later than this, in seconds, they have fewer images."""
