@@ -10,7 +10,7 @@ import pytest
 from PIL import Image
 from playwright.sync_api import Locator, Page, expect
 
-from tests.conftest import PHOTOS, write_photo_zip
+from tests.helpers.photographs import small_photo_zip
 from vit import jobs, runs
 
 pytestmark = pytest.mark.browser
@@ -21,16 +21,7 @@ HOSTILE = "www.a.com me@b.org [c](d) <img src=x> *e* :smile: `f`.jpg"
 
 @pytest.fixture
 def photographs(tmp_path) -> Path:
-    """A zip of real photographs, 60 and 20 a class, where they are at hand; of made ones otherwise."""
-    path = tmp_path / "photographs.zip"
-    if not PHOTOS.exists():
-        return write_photo_zip(path, {"train": 150, "val": 20})
-    with zipfile.ZipFile(PHOTOS) as source, zipfile.ZipFile(path, "w") as target:
-        for name in source.namelist():
-            split, number = name.split("/")[1], int(re.sub(r"\D", "", Path(name).stem) or 0)
-            if name.endswith(".jpg") and number < {"train": 60, "val": 20}[split]:
-                target.writestr(name, source.read(name))
-    return path
+    return small_photo_zip(tmp_path / "photographs.zip")
 
 
 def set_slider(page: Page, key: str, steps: int) -> None:
