@@ -1,4 +1,4 @@
-"""Middleware that adds ``history.js`` and ``sidebar.js`` to the HTML of every page, before Streamlit's script."""
+"""Middleware that adds two scripts and ``frame.css`` to the HTML of every page, in force before Streamlit's script."""
 
 from pathlib import Path
 
@@ -6,6 +6,7 @@ from starlette.datastructures import Headers, MutableHeaders
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 SCRIPTS = [Path(__file__).with_name(name) for name in ("history.js", "sidebar.js")]
+STYLE = Path(__file__).with_name("frame.css")
 HEAD = b"<head>"
 FILES = ("/media/", "/static/", "/component/", "/_stcore/", "/auth/")
 """Parts of paths that are not those of pages."""
@@ -14,11 +15,12 @@ VALIDATORS = (b"if-none-match", b"if-modified-since", b"range", b"if-range")
 
 
 class HistoryMiddleware:
-    """Insert the scripts at the start of the head of the pages; everything else passes unchanged."""
+    """Insert scripts and style at the start of the head of the pages; everything else passes unchanged."""
 
     def __init__(self, app: ASGIApp) -> None:
         self.app = app
-        self._script = b"".join(b"<script>\n" + script.read_bytes() + b"</script>" for script in SCRIPTS)
+        scripts = b"".join(b"<script>\n" + script.read_bytes() + b"</script>" for script in SCRIPTS)
+        self._script = scripts + b"<style>\n" + STYLE.read_bytes() + b"</style>"
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         if scope["type"] != "http" or not _asks_for_page(scope):

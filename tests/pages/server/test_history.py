@@ -1,11 +1,11 @@
-"""The middleware that adds scripts to the pages, for the browser's history and the sidebar, and to nothing else."""
+"""The middleware that adds scripts and a style to the pages, for the browser's history and the sidebar, and to nothing else."""
 
 import asyncio
 
 import pytest
 from starlette.responses import HTMLResponse, PlainTextResponse
 
-from pages.server.history_middleware import SCRIPTS, HistoryMiddleware
+from pages.server.history_middleware import SCRIPTS, STYLE, HistoryMiddleware
 
 PAGE = "<!DOCTYPE html><html><head><script>first()</script></head><body>é</body></html>"
 
@@ -37,7 +37,7 @@ def test_a_page_gets_the_scripts_before_all_others_and_no_mark_of_the_file_on_di
     response = HTMLResponse(PAGE, headers={"etag": '"of the file"', "last-modified": "yesterday"})
     status, headers, body, asked = answer(path, response, if_none_match='"of the file"', accept_encoding="gzip")
     assert status == 200
-    assert all(body.index(script.read_text()) < body.index("first()") for script in SCRIPTS)
+    assert all(body.index(script.read_text()) < body.index("first()") for script in (*SCRIPTS, STYLE))
     assert body.endswith("<body>é</body></html>")
     assert int(headers["content-length"]) == len(body.encode())
     assert not {"etag", "last-modified"} & set(headers)
