@@ -1,6 +1,6 @@
 """Take screenshots of every page for the README: ``python -m docs.pictures [PAGE ...]``, or ``make pictures``.
 
-The app runs with a copy of the included run; headless Chromium takes the screenshots.
+The app runs with a copy of the included run; headless Chromium takes the screenshots. ``hero`` is an animated picture.
 """
 
 import argparse
@@ -14,6 +14,7 @@ from typing import NamedTuple
 from PIL import Image
 from playwright.sync_api import Browser, Page, TimeoutError, sync_playwright
 
+from docs import hero
 from tests.helpers.serving import launch, serving
 from vit import Target, capture, get_run, load_checkpoint, methods_for, model_input, model_view, plots
 from vit.explain import token_maps
@@ -60,7 +61,8 @@ VIEWS = {
     "glossary": View("glossary", dark=True),
     "faithfulness": View(f"faithfulness?run={SHIPPED_RUN}", press=("Measure on",)),  # last, because it takes a minute
 }
-NAMES = (*VIEWS, "notebook")
+NOTEBOOK, ANIMATED = "notebook", "hero"
+NAMES = (*VIEWS, NOTEBOOK, ANIMATED)
 
 
 def wait_until_drawn(page: Page, seconds: float = 2.0) -> None:
@@ -141,12 +143,15 @@ def main() -> None:
         with serving() as address, sync_playwright() as playwright:
             browser = launch(playwright)
             for name in names:
-                content = as_webp(take(browser, address, VIEWS[name]) if name in VIEWS else take_figures(browser))
+                if name == ANIMATED:
+                    content = hero.animated(hero.take_frames(browser, address))
+                else:
+                    content = as_webp(take(browser, address, VIEWS[name]) if name in VIEWS else take_figures(browser))
                 (FOLDER / f"{name}.webp").write_bytes(content)
                 print(f"{name}.webp  {len(content) / 1000:.0f} kB", flush=True)
             browser.close()
-    whole = sum(file.stat().st_size for file in FOLDER.glob("*.webp"))
-    print(f"in total {whole / 1000:.0f} kB of {ALL_BYTES_MAX / 1000:.0f} kB")
+    whole = sum(file.stat().st_size for file in FOLDER.glob("*.webp") if file.stem != ANIMATED)
+    print(f"in total {whole / 1000:.0f} kB of {ALL_BYTES_MAX / 1000:.0f} kB, without {ANIMATED}.webp")
 
 
 if __name__ == "__main__":

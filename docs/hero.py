@@ -1,0 +1,77 @@
+"""Take the animated picture of Overview, frame by frame, from a browser whose clock is stopped."""
+
+import io
+
+from PIL import Image
+from playwright.sync_api import Browser, Page, ViewportSize
+
+WINDOW: ViewportSize = {"width": 1240, "height": 900}
+WIDTH = 860
+"""Width of the animated picture in pixels."""
+BYTES_MAX = 700_000
+FRAME_MS = 100
+"""Milliseconds of each frame, in the browser and in the picture."""
+FRAMES = 13
+"""Frames from the moment at which a token is chosen; then the next one is waited for, without pictures."""
+TOKENS = 3
+
+
+def next_token(page: Page) -> None:
+    """Let the time go on until the picture has chosen another token by itself."""
+    hero = page.locator(".hero")
+    before = hero.get_attribute("data-query")
+    for _ in range(200):
+        page.clock.run_for(50)
+        if hero.get_attribute("data-query") != before:
+            return
+    raise RuntimeError("The picture does not play.")
+
+
+def take_frames(browser: Browser, address: str) -> list[Image.Image]:
+    """Return the frames of the living picture while it plays by itself."""
+    context = browser.new_context(
+        viewport=WINDOW, base_url=address, color_scheme="light", reduced_motion="no-preference"
+    )
+    try:
+        page = context.new_page()
+        page.clock.install()
+        page.goto("/")
+        page.locator(".hero[data-playing=true]").wait_for(timeout=120_000)
+        page.wait_for_timeout(3000)  # what is below it, so that it does not move any more
+        page.clock.pause_at(page.evaluate("() => Date.now()") + 1000)
+        box = page.locator(".hero").bounding_box()
+        assert box is not None
+        clip = {name: box[name] - space for name, space in (("x", 12), ("y", 8))} | {
+            name: box[name] + space for name, space in (("width", 24), ("height", 16))
+        }
+        frames = []
+        for _ in range(TOKENS):
+            next_token(page)
+            for _ in range(FRAMES):
+                picture = Image.open(io.BytesIO(page.screenshot(clip=clip)))  # type: ignore[arg-type]
+                frames.append(picture.convert("RGB"))
+                page.clock.run_for(FRAME_MS)
+        return frames
+    finally:
+        context.close()
+
+
+def animated(frames: list[Image.Image]) -> bytes:
+    """Return frames as an animated WebP that repeats, in the best quality with at most :data:`BYTES_MAX` bytes."""
+    size = WIDTH, round(frames[0].height * WIDTH / frames[0].width)
+    first, *others = [frame.resize(size, Image.Resampling.LANCZOS) for frame in frames]
+    for quality in range(80, 20, -10):
+        content = io.BytesIO()
+        first.save(
+            content,
+            "WEBP",
+            save_all=True,
+            append_images=others,
+            duration=FRAME_MS,
+            loop=0,
+            quality=quality,
+            method=4,
+        )
+        if content.tell() <= BYTES_MAX:
+            break
+    return content.getvalue()
