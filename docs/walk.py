@@ -114,20 +114,22 @@ def look_around(watcher: Watcher, widths: Sequence[int], dark: bool, save: Calla
         dark: whether to take pictures in the dark theme, too.
         save: returns the file for a picture of this kind, such as "390-dark"; None for no picture.
     """
-    page, found = watcher.page, []
-    own: ViewportSize = page.viewport_size or {"width": 1400, "height": 900}
-    for width in widths:
+    page, found = watcher.page, list[str]()
+    own = page.viewport_size
+    assert own is not None
+    for width in sorted(widths, key=lambda width: width == own["width"]):  # its own last
         page.set_viewport_size({"width": width, "height": HEIGHTS.get(width, 900)})
         page.wait_for_timeout(400)  # what is drawn on a canvas is drawn anew
         found += watcher.cut()
-        for theme in ("light", "dark") if dark else ("light",):
-            if (file := save(f"{width}{'-dark' if theme == 'dark' else ''}")) is not None:
-                page.emulate_media(color_scheme=theme)  # type: ignore[arg-type]
-                page.wait_for_timeout(300)
-                page.screenshot(path=file)
-        page.emulate_media(color_scheme="light")
+        if (file := save(str(width))) is not None:
+            page.screenshot(path=file)
+        if dark and (file := save(f"{width}-dark")) is not None:
+            page.emulate_media(color_scheme="dark")
+            page.wait_for_timeout(300)
+            page.screenshot(path=file)
+            page.emulate_media(color_scheme="light")
     page.set_viewport_size(own)
-    page.wait_for_timeout(300)
+    page.wait_for_timeout(300 if widths == [own["width"]] else 1000)  # the sidebar unfolds slowly
     watcher.shifts()  # those of the windows do not count
     return found
 
