@@ -45,8 +45,11 @@ def take_frames(browser: Browser, address: str) -> list[Image.Image]:
             name: box[name] + space for name, space in (("width", 24), ("height", 16))
         }
         frames = []
-        for _ in range(TOKENS):
+        while page.locator(".hero").get_attribute("data-query") != "0":  # begin with the class token
             next_token(page)
+        for number in range(TOKENS):
+            if number:
+                next_token(page)
             for _ in range(FRAMES):
                 picture = Image.open(io.BytesIO(page.screenshot(clip=clip)))  # type: ignore[arg-type]
                 frames.append(picture.convert("RGB"))

@@ -147,6 +147,7 @@ def walk(
     widths: Sequence[int] = (),
     dark: bool = False,
     brief: bool = False,
+    calm: float = CALM,
 ) -> Iterator[tuple[Seen, Page]]:
     """Go along a path, and yield each step with the page as it is then.
 
@@ -162,6 +163,7 @@ def walk(
         widths: widths at which each step is looked at.
         dark: whether to take pictures in the dark theme, too.
         brief: whether to leave out what takes long.
+        calm: seconds without activity after which a step is looked at.
     """
     size: ViewportSize = {"width": width, "height": HEIGHTS[width]}
     context = browser.new_context(viewport=size, base_url=address, has_touch=touch, color_scheme="light")
@@ -172,7 +174,7 @@ def walk(
         start = time.perf_counter()
         for number, says in enumerate(path(Visit(page, folder, brief=brief)), 1):
             seconds = time.perf_counter() - start
-            wait_until_drawn(page, seconds=CALM)
+            wait_until_drawn(page, seconds=calm)
             shift, moved = watcher.shifts()
 
             def save(kind: str, number: int = number) -> Path | None:

@@ -58,6 +58,20 @@ def check_lines(
         assert weight == pytest.approx(weights[head, key], rel=1e-5)
 
 
+def check_chips(page: Page, attention: np.ndarray, layer: int, query: int) -> None:
+    """The words of each head are those of the attention: the object's share, and the patch that gets most."""
+    hero = page.locator(".hero")
+    cover = np.array(hero.evaluate("hero => hero.cover"))
+    for head in range(4):
+        row = attention[layer, head, query]
+        chip = hero.locator(".head").nth(head)
+        inside, best = (row[1:] @ cover) / row[1:].sum(), int(row.argmax()) - 1
+        shown = float(chip.locator(".inside").inner_text().split("%")[0]) / 100
+        assert shown == pytest.approx(inside, abs=0.006)
+        if best >= 0 and best + 1 != query:
+            assert f"row {best // GRID + 1}, column {best % GRID + 1}" in chip.inner_text().replace("\xa0", " ")
+
+
 def go_to(page: Page, row: int, column: int) -> None:
     box = page.locator(".hero canvas").bounding_box()
     side = box["width"] / GRID
@@ -82,15 +96,7 @@ def test_lines_are_the_attention_of_the_network_for_the_patch_layer_and_heads_th
     check_lines(page, attention, layer, query)
     expect(hero).to_have_attribute("data-playing", "false")
     expect(hero.locator("h2")).to_have_text("What the patch in row 9, column 10 attends to")
-    cover = np.array(hero.evaluate("hero => hero.cover"))
-    for head in range(4):
-        row = attention[layer, head, query]
-        chip = hero.locator(".head").nth(head)
-        inside, best = (row[1:] @ cover) / row[1:].sum(), int(row.argmax()) - 1
-        shown = float(chip.locator(".inside").inner_text().split("%")[0]) / 100
-        assert shown == pytest.approx(inside, abs=0.006)
-        if best >= 0 and best + 1 != query:
-            assert f"row {best // GRID + 1}, column {best % GRID + 1}" in chip.inner_text().replace("\xa0", " ")
+    check_chips(page, attention, layer, query)
     expect(hero.locator(".spoken")).to_contain_text("row 9, column 10")
 
     canvas.click(position={"x": 100, "y": 200})  # pinned
