@@ -49,9 +49,18 @@ def show_curves(run: Run, status: runs.Status, lines: Iterable[dict]) -> None:
             label=f"Curves of the run {run.name}",
             key="run_curves",
         )
-    terms = {"labels": (), "dino": ("k-NN accuracy", "teacher entropy", "divergence"), "mae": ("k-NN accuracy",)}
     said = [loss_words(training), *beside_words(training, lines, others)]
-    st.caption(" ".join(said), help=term(*terms[training.learn_from]) or None)
+    st.caption(" ".join(said), help=terms_of(training))
+
+
+def terms_of(training: TrainingConfig) -> str | None:
+    """Explain the terms of the plots; None if there are none."""
+    match training.learn_from:
+        case "dino":
+            return term("k-NN accuracy", "teacher entropy", "divergence")
+        case "mae":
+            return term("k-NN accuracy")
+    return None
 
 
 def plots_of(

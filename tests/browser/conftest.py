@@ -1,6 +1,10 @@
 """A real Chromium against a real server; without a Chromium these tests skip, except in continuous integration."""
 
 import os
+import shutil
+from collections.abc import Iterator
+from contextlib import ExitStack
+from pathlib import Path
 
 import pytest
 from playwright.sync_api import Browser, Page, expect, sync_playwright
@@ -36,6 +40,31 @@ def address(home) -> str:
     """Of a fresh server over the empty folders of ``home``."""
     with serving() as address:
         yield address
+
+
+@pytest.fixture(scope="session")
+def standing(workshop, tmp_path_factory) -> Iterator[tuple[Path, str]]:
+    """One server over the three trained runs, for all tests that change no run: its folder and its address."""
+    folder = tmp_path_factory.mktemp("standing")
+    shutil.copytree(workshop, folder, dirs_exist_ok=True)
+    with ExitStack() as stack:
+        with pytest.MonkeyPatch.context() as patch:
+            _use(folder, patch)
+            address = stack.enter_context(serving())
+        yield folder, address
+
+
+@pytest.fixture
+def shared_address(standing, monkeypatch) -> str:
+    """Of the server for tests that change no run; its folders are in force for the test, too."""
+    folder, address = standing
+    _use(folder, monkeypatch)
+    return address
+
+
+def _use(folder: Path, patch: pytest.MonkeyPatch) -> None:
+    patch.setenv("VIT_CHECKPOINTS", str(folder / "checkpoints"))
+    patch.setenv("VIT_DATA", str(folder / "data"))
 
 
 @pytest.fixture

@@ -101,9 +101,10 @@ def choose_what_the_sidebar_lists(page: Page) -> None:
 
 def come_back_to_the_run_the_image_and_the_patch(page: Page) -> None:
     before = entries(page)
-    page.get_by_role("spinbutton", name="Patch").fill("7")
-    page.keyboard.press("Enter")
-    page.wait_for_url(re.compile("token=7"))
+    picker = page.locator(".attention .picker canvas")
+    for key in ("ArrowRight", "ArrowDown", "Enter"):
+        picker.press(key)
+    page.wait_for_url(re.compile("token=5"))
     arrived(page, "Attention")
     sought = page.url
     sidebar(page, "Tokens")
@@ -115,7 +116,7 @@ def come_back_to_the_run_the_image_and_the_patch(page: Page) -> None:
     go_back(page, "Tokens")
     go_back(page, "Attention")
     assert page.url == sought
-    expect(page.get_by_role("spinbutton", name="Patch")).to_have_value("7")
+    expect(page.locator(".attention")).to_have_attribute("data-pinned", "5")
 
 
 def follow_a_link_to_another_run(page: Page) -> None:

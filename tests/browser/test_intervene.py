@@ -8,7 +8,12 @@ from playwright.sync_api import expect
 pytestmark = pytest.mark.browser
 
 
-def test_mouse_and_keyboard_change_heads_and_patches_and_the_link_stores_them(trained, page):
+@pytest.fixture
+def address(shared_address) -> str:
+    return shared_address
+
+
+def test_mouse_and_keyboard_change_heads_and_patches_and_the_link_stores_them(page):
     page.goto("/intervene?run=tiny&image=val-1")
     heads, changes, covered = (
         page.locator(".board button.head"),

@@ -10,12 +10,17 @@ from tests.browser.test_main_job import settled
 pytestmark = pytest.mark.browser
 
 
+@pytest.fixture
+def address(shared_address) -> str:
+    return shared_address
+
+
 def has_visible_focus(element: Locator) -> bool:
     style, width = element.evaluate("one => [getComputedStyle(one).outlineStyle, getComputedStyle(one).outlineWidth]")
     return style != "none" and float(width.removesuffix("px")) >= 2
 
 
-def test_the_head_grid_and_the_confusion_matrix_work_with_the_keyboard(trained, page: Page):
+def test_the_head_grid_and_the_confusion_matrix_work_with_the_keyboard(page: Page):
     page.goto("/attention?run=tiny&image=val-3")
     grid, picker = page.locator(".attention"), page.locator(".attention .picker canvas")
     expect(grid).to_have_attribute("data-token", "0")

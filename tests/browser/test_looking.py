@@ -5,26 +5,17 @@ import re
 import pytest
 from playwright.sync_api import Page, expect
 
+from tests.browser.conftest import list_all_pages
 from tests.browser.test_main_job import pixels, settled
 from vit import runs
 from vit.runs.notes import make_notes, read_notes
 
 pytestmark = pytest.mark.browser
 
-PAGES = {
-    "attention": "Attention",
-    "attention?show=Contribution": "Attention",
-    "relevance": "Relevance",
-    "tokens": "Tokens",
-    "tokens?aspect=Logit lens": "Tokens",
-    "heads": "Heads",
-    "heads?view=Importance": "Heads",
-    "heads?view=Similarity of layers": "Heads",
-    "compare": "Side by side",
-    "intervene": "Intervene",
-    "timelapse": "Time-lapse",
-    "faithfulness": "Faithfulness",
-}
+
+@pytest.fixture
+def address(shared_address) -> str:
+    return shared_address
 
 
 def open_view(page: Page, path: str) -> None:
@@ -43,17 +34,7 @@ def click_patch(page: Page, grid: int, column: float, row: float) -> None:
     page.locator(".attention").nth(grid).locator(".picker canvas").click(**place(page, grid, column, row))
 
 
-def test_every_page_opens_without_an_error_in_python_or_the_browser(trained, page):
-    problems = []
-    page.on("pageerror", lambda error: problems.append(str(error)))
-    for path, title in PAGES.items():
-        open_view(page, path)
-        expect(page.get_by_role("heading", level=1, name=title, exact=True)).to_be_visible()
-        expect(page.locator("[data-testid=stException], [data-testid=stAlertContentError]")).to_have_count(0)
-        assert not problems, f"{path}: {problems}"
-
-
-def test_contribution_and_smooth_maps_differ_and_maps_stay_smooth_on_another_page(trained, page):
+def test_contribution_and_smooth_maps_differ_and_maps_stay_smooth_on_another_page(page):
     open_view(page, "attention")
     tiles = page.locator(".attention .tile canvas")
     expect(tiles).to_have_count(4)
@@ -67,11 +48,12 @@ def test_contribution_and_smooth_maps_differ_and_maps_stay_smooth_on_another_pag
     page.wait_for_url(re.compile("smooth=true"))
     expect(page.locator(".attention")).not_to_have_attribute("data-drawn", drawn)
     assert all(old != new for old, new in zip(blocky, (pixels(tile) for tile in tiles.all()), strict=True))
+    list_all_pages(page)
     page.get_by_test_id("stSidebarNav").get_by_role("link", name="Time-lapse").click()
     page.wait_for_url(re.compile("timelapse.*smooth=true"))
 
 
-def test_the_maps_follow_the_pointer_without_the_server_and_a_click_pins_them_with_one_message(trained, page):
+def test_the_maps_follow_the_pointer_without_the_server_and_a_click_pins_them_with_one_message(page):
     sent = []
     page.on("websocket", lambda socket: socket.on("framesent", lambda _: sent.append(1)))
     open_view(page, "attention")
@@ -108,7 +90,7 @@ def test_the_maps_follow_the_pointer_without_the_server_and_a_click_pins_them_wi
     page.wait_for_url(re.compile(r"^(?!.*token=)"))
 
 
-def test_a_click_on_either_side_moves_the_patch_of_both(trained, page):
+def test_a_click_on_either_side_moves_the_patch_of_both(page):
     open_view(page, "compare")
     grids = page.locator(".attention")
     expect(grids).to_have_count(2)
@@ -119,7 +101,7 @@ def test_a_click_on_either_side_moves_the_patch_of_both(trained, page):
         page.wait_for_url(re.compile(rf"token={token}\b"))
 
 
-def test_the_time_lapse_plays_and_writes_the_epoch_into_the_link(trained, page):
+def test_the_time_lapse_plays_and_writes_the_epoch_into_the_link(page):
     open_view(page, "timelapse?epoch=0")
     grid = page.locator(".attention").first
     expect(grid.locator("output")).to_contain_text("Before training")
@@ -132,7 +114,7 @@ def test_the_time_lapse_plays_and_writes_the_epoch_into_the_link(trained, page):
     expect(page.locator(".attention output").first).to_contain_text("After epoch 2")
 
 
-def test_a_run_is_marked_and_described_in_the_table_with_the_keyboard(several, page):
+def test_a_run_is_marked_and_described_in_the_table_with_the_keyboard(page):
     open_view(page, "runs?runs=tiny&")
     mark = page.get_by_label("Compare tiny-mean", exact=True)
     mark.focus()

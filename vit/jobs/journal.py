@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any
 from vit import runs
 from vit.config import words
 from vit.errors import UserError
-from vit.runs import Run, learning, live_maps
+from vit.runs import Run, learning
 from vit.support.untrusted_text import bare
 
 if TYPE_CHECKING:
@@ -152,8 +152,10 @@ class Journal:
 
     def maps(self, event: "Maps") -> None:
         """Replace the file with the attention of the watched images; on a full disk the old one stays."""
+        from vit.runs.live_maps import write_live_maps  # it brings numpy, which a waiting job has no use for
+
         with suppress(OSError):
-            live_maps.write_live_maps(self.path, event.maps)
+            write_live_maps(self.path, event.maps)
 
 
 def _line(event: str, record: "Step | Epoch") -> dict[str, Any]:

@@ -1,4 +1,4 @@
-"""The middleware that adds scripts and a style to the pages, for the browser's history and the sidebar, and to nothing else."""
+"""The middleware that adds scripts and a style to the pages, for history and sidebar, and to nothing else."""
 
 import asyncio
 

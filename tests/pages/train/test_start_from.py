@@ -11,6 +11,7 @@ from pages.server import limits
 from pages.server.limits import DemoLimits
 from pages.train.choices import make_tuned_space
 from pages.ui.run_words import FROM_SCRATCH
+from tests.helpers.record_tables import cells
 from tests.pages.access.test_demo import DEVICES, bounds, look, shared  # noqa: F401 - fixtures
 from tests.pages.opening import open_page
 from vit import data, runs
@@ -106,9 +107,8 @@ def test_a_run_deleted_before_the_click_gives_an_error_message(several):
 def test_the_runs_page_shows_what_a_run_started_from(several):
     deep = runs.get_run("tiny-deep")
     runs.write_config(deep.path, deep.config.model_copy(update={"start": StartConfig(run="tiny", frozen=True)}))
-    app = open_page("runs", runs="tiny-deep")
-    table = app.dataframe[0].value
-    assert dict(zip(table["Run"], table["Start from"], strict=True))["tiny-deep"] == "tiny"
+    app = open_page("runs", columns="Start from")
+    assert cells(app)["tiny-deep"]["Start from"] == "tiny"
     app = open_page("train", show="Follow a run", run="tiny-deep")
     assert "Starts from tiny; only the head is trained" in words(app)
 
