@@ -148,6 +148,7 @@ def walk(
     dark: bool = False,
     brief: bool = False,
     calm: float = CALM,
+    patience: float = 120_000,
 ) -> Iterator[tuple[Seen, Page]]:
     """Go along a path, and yield each step with the page as it is then.
 
@@ -164,10 +165,11 @@ def walk(
         dark: whether to take pictures in the dark theme, too.
         brief: whether to leave out what takes long.
         calm: seconds without activity after which a step is looked at.
+        patience: milliseconds that an action may take.
     """
     size: ViewportSize = {"width": width, "height": HEIGHTS[width]}
     context = browser.new_context(viewport=size, base_url=address, has_touch=touch, color_scheme="light")
-    context.set_default_timeout(120_000)
+    context.set_default_timeout(patience)
     try:
         page = context.new_page()
         watcher = Watcher(page)

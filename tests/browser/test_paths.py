@@ -28,6 +28,8 @@ from vit.runs.weights import load_checkpoint
 
 pytestmark = pytest.mark.browser
 
+SOON = 5000
+"""Milliseconds: a step has ended, so what it shows is there."""
 IMAGES = 24
 """Validation images of the included run in these tests: enough for the image of the first page."""
 
@@ -64,6 +66,7 @@ def steps(chromium, house, tmp_path):
             folder=tmp_path,
             brief=True,
             calm=0.4,
+            patience=30_000,
         ):
             assert not seen.findings, f"{seen.says}: {seen.findings}"
             yield seen.says, page
@@ -88,8 +91,8 @@ def validation_image(index: int) -> Image.Image:
 def check_answer(page: Page, image: Image.Image) -> None:
     """The predicted class and its probability are those of the network."""
     found, names = probabilities(image), model_of()[1].class_names
-    badge = page.get_by_test_id("stMain").get_by_text(re.compile("^predicted: ")).inner_text()
-    assert badge.strip() == f"predicted: {names[found.argmax()]}, {found.max():.1%}"
+    shown = page.get_by_test_id("stMain").get_by_text(re.compile("predicted: ")).last.inner_text(timeout=SOON)
+    assert f"predicted: {names[found.argmax()]}, {found.max():.1%}" in shown.replace("\u2060", "")
 
 
 def check_maps(page: Page, image: Image.Image, token: int) -> None:
@@ -122,7 +125,7 @@ def test_student(steps):
 def test_teacher(steps, tmp_path):
     for says, page in steps("teacher"):
         if says == "Opens a board, which shows its code":
-            code = page.get_by_role("heading", level=2).inner_text()
+            code = page.get_by_role("heading", level=2).inner_text(timeout=SOON)
             assert re.fullmatch(r"\w{3}\W?\w{3}", code)
             assert page.get_by_text("0 of 30 seats taken, 0 guessed, 0 runs").is_visible()
     assert text("heads").ask in (tmp_path / "sheet.html").read_text()
@@ -145,7 +148,7 @@ def test_phone(steps):
         if says == "Chooses a photograph":
             found, names = probabilities(photograph), model_of()[1].class_names
             card = page.get_by_test_id("stMain").get_by_text(names[found.argmax()], exact=True).locator("..")
-            assert f"{found.max():.1%}" in card.inner_text()
+            assert f"{found.max():.1%}" in card.inner_text(timeout=SOON)
         if says == "Opens its attention":
             check_answer(page, photograph)
     token = int(page.locator(".attention").get_attribute("data-pinned"))
@@ -165,9 +168,13 @@ def test_keyboard(steps):
             labels = data.load(run.config.data, splits=("val",)).val.labels
             for index in (0, 1, IMAGES - 1):
                 found, names = probabilities(validation_image(index)), run.config.data.class_names
-                said = page.get_by_role("option").nth(index).get_attribute("aria-label").replace("\xa0", " ")
+                said = (
+                    page.get_by_role("option").nth(index).get_attribute("aria-label", timeout=SOON).replace("\xa0", " ")
+                )
                 best = int(found.argmax())
-                told = re.fullmatch(rf"val-{index}, (\w+), answer (\w+), ([\d.]+) %, (right|wrong)", said)
+                told = re.fullmatch(
+                    rf"val-{index}, (\w+), answer (\w+), ([\d.]+) %, (right|wrong)", said.replace("\xa0", " ")
+                )
                 assert told, said
                 assert told.groups()[:2] == (names[labels[index]], names[best])
                 assert float(told[3]) / 100 == pytest.approx(found[best], abs=0.006)
