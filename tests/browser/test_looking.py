@@ -68,6 +68,7 @@ def test_the_maps_follow_the_pointer_without_the_server_and_a_click_pins_them_wi
         expect(grid).to_have_attribute("data-token", str(token))
         return looks()
 
+    expect(tiles).to_have_count(4)
     before, messages = looks(), len(sent)
     first, second = moved_to(4), moved_to(13)
     assert all(len({*three}) == 3 for three in zip(before, first, second, strict=True))

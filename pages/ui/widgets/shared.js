@@ -32,23 +32,37 @@ class Widget {
   }
 }
 
+const REPEAT = 4000 // milliseconds without an acknowledgement after which an event is sent again
+
 // A widget that counts its events. Python sends the number of the last event it has seen back in `data.seq`: a message
 // with a smaller number was on its way when the event happened, and would undo it.
 class CountingWidget extends Widget {
   seq = -1
+  acknowledged = -1
 
   // Store a message; return whether Python has seen our last event.
   receive({ data, setTriggerValue }) {
     this.data = data
     this.trigger = setTriggerValue
+    this.acknowledged = data.seq
     if (data.seq < this.seq) return false
     this.seq = data.seq
     return true
   }
 
+  // Send an event, and once more if Python does not acknowledge it: Streamlit can lose one that arrives while a page
+  // starts itself over. Python counts events, so one that arrives twice counts once.
   tell(name, event) {
     this.seq += 1
-    this.trigger(name, { ...event, seq: this.seq })
+    const message = { ...event, seq: this.seq }
+    this.trigger(name, message)
+    clearTimeout(this.repeating)
+    this.repeating = setTimeout(() => this.acknowledged < message.seq && this.trigger(name, message), REPEAT)
+  }
+
+  remove() {
+    clearTimeout(this.repeating)
+    super.remove()
   }
 }
 
