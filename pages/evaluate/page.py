@@ -10,10 +10,10 @@ from pages.ui.cached_models import labelled_for, load_model, measured_on
 from pages.ui.dependence import show_dependence
 from pages.ui.downloads import plotly_config
 from pages.ui.images.answers import AUTO_FLOPS, validation_answers
-from pages.ui.images.stand_in import are_needed
 from pages.ui.link_state import named
 from pages.ui.run_doubts import show_run_doubts
 from pages.ui.run_picker import pick_run, show_no_classes
+from pages.ui.stand_in_images import are_needed
 from pages.ui.text import plain, show_error
 from pages.ui.widgets.confusion_matrix import confusion_matrix
 from pages.ui.wording import term

@@ -13,8 +13,8 @@ from pages.ui.background import Progress, background
 from pages.ui.cached_models import import_captum
 from pages.ui.dependence import note_low_dependence
 from pages.ui.images import reactive
-from pages.ui.images.stand_in import NoImages
 from pages.ui.run_doubts import show_run_doubts
+from pages.ui.stand_in_images import NoImages
 from pages.ui.wording import term
 from vit.data import Split
 from vit.errors import UserError

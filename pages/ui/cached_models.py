@@ -13,7 +13,7 @@ import streamlit as st
 from PIL import Image
 
 from pages import access
-from pages.ui.images import stand_in
+from pages.ui import stand_in_images
 from vit import data
 from vit.classes import class_names_of, has_one_output, match_classes
 from vit.config import DataConfig
@@ -78,7 +78,7 @@ def validation(run: Run) -> data.ImageData:
     Raises:
         DataError: the data set is missing or was changed, or none was chosen.
     """
-    return _validation(stand_in.taken(access.see(run).config).model_dump_json())
+    return _validation(stand_in_images.taken(access.see(run).config).model_dump_json())
 
 
 def validation_split(run: Run) -> data.Split:
@@ -99,7 +99,7 @@ def labelled_for(run: Run) -> data.Split:
         DataError: as in :func:`validation`, or the images have classes that the model does not know.
     """
     images, split, config = validation(run), validation_split(run), run.config
-    if not stand_in.are_needed(config):
+    if not stand_in_images.are_needed(config):
         return split
     ours = match_classes(images.class_names, class_names_of(config), data.title(images.source))
     return replace(split, labels=ours[np.asarray(split.labels)])
@@ -107,7 +107,7 @@ def labelled_for(run: Run) -> data.Split:
 
 def measured_on(run: Run) -> tuple[str, int, str]:
     """Return a cache key for what is measured on a run's images: the run, its weights, and images chosen instead."""
-    return str(run.path), run.stamp, stand_in.source() if stand_in.are_needed(run.config) else ""
+    return str(run.path), run.stamp, stand_in_images.source() if stand_in_images.are_needed(run.config) else ""
 
 
 @dataclass(frozen=True)
@@ -291,7 +291,7 @@ def _grey_answer(path: str, stamp: int) -> np.ndarray:
 
 def familiarity(run: Run) -> "Familiarity | None":
     """Return what tells pictures that are unlike the run's own images; None for a run without (enough) images."""
-    if stand_in.are_needed(run.config):
+    if stand_in_images.are_needed(run.config):
         return None
     try:
         return _familiarity(str(access.see(run).path), run.stamp, run)

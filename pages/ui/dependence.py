@@ -6,9 +6,8 @@ See :mod:`vit.runs.dependence`.
 import streamlit as st
 
 from pages import access
-from pages.ui import cached_models
+from pages.ui import cached_models, stand_in_images
 from pages.ui.background import Progress, background, tasks
-from pages.ui.images import stand_in
 from pages.ui.text import plain
 from pages.ui.wording import term
 from vit.config import TransformerConfig
@@ -77,7 +76,7 @@ def measure_dependence(run: Run, config: TransformerConfig) -> Dependence | None
     require_room(config)
     model, info = cached_models.load_model(run)
     split, stamp = cached_models.labelled_for(run), run.stamp
-    keep = access.may_change(run) and not stand_in.are_needed(run.config)
+    keep = access.may_change(run) and not stand_in_images.are_needed(run.config)
 
     def work(progress: Progress) -> Dependence:
         result = attention_dependence(model, choose_images(model, info, split), progress=progress)

@@ -12,8 +12,8 @@ from pages import access
 from pages.ui.cached_models import IMAGE_ID, UPLOADED, PickedImage, validation, validation_split
 from pages.ui.images import gallery, upload
 from pages.ui.images.photographs import PHOTOGRAPHS, open_photograph
-from pages.ui.images.stand_in import NoImages
 from pages.ui.link_state import complete, say_not_found, stored
+from pages.ui.stand_in_images import NoImages
 from pages.ui.text import BADGE_COLUMNS, plain, show_error
 from vit.data.files.images import prepared_image
 from vit.errors import DataError

@@ -5,7 +5,7 @@ from typing import Literal
 import streamlit as st
 
 from pages import access
-from pages.ui.images import stand_in
+from pages.ui import stand_in_images
 from pages.ui.link_state import complete, say_not_found, stored
 from pages.ui.run_doubts import first_run
 from pages.ui.text import BADGE_COLUMNS, plain
@@ -43,8 +43,8 @@ def pick_run(*, width: int | Literal["stretch"] = "stretch") -> Run | None:
     chosen = st.selectbox("Run", list(found), index=None, key="run", bind="query-params", width=width, help=term("run"))
     run = found.get(chosen or name, found[name])
     st.session_state[LAST] = run.name
-    if stand_in.are_needed(run.config):
-        stand_in.choose()
+    if stand_in_images.are_needed(run.config):
+        stand_in_images.choose()
     return run
 
 

@@ -6,7 +6,7 @@ from typing import Literal
 import streamlit as st
 
 from pages import access
-from pages.ui.images import stand_in
+from pages.ui import stand_in_images
 from vit.support.untrusted_text import shown
 
 BADGE_COLUMNS, CAPTION_COLUMNS = 32, 40
@@ -51,7 +51,7 @@ def name_badge(
 
 def show_error(error: Exception) -> None:
     """Show the message of an error; :class:`NoImages`, which only asks for a choice, is shown as information."""
-    if isinstance(error, stand_in.NoImages):
+    if isinstance(error, stand_in_images.NoImages):
         st.info(str(error), icon=":material/add_photo_alternate:")
         return
     st.error(plain(access.without_paths(str(error)), SENTENCE_COLUMNS), icon=":material/error:")

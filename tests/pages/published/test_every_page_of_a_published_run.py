@@ -8,7 +8,7 @@ import pytest
 from PIL import Image
 from streamlit.testing.v1 import AppTest
 
-from pages.ui.images.stand_in import NO_IMAGES
+from pages.ui.stand_in_images import NO_IMAGES
 from tests.helpers.published_runs import SHAPES, open_published
 from tests.pages.opening import open_page, own_widgets
 from vit.data.files.pictures import save_picture
@@ -106,7 +106,7 @@ def test_heads_can_be_changed_in_a_network_without_classes(models):
 
 
 def test_a_data_set_replaces_the_missing_images_and_is_matched_by_name(models, monkeypatch):
-    monkeypatch.setattr("pages.ui.images.stand_in.IMAGES_MAX", 20)
+    monkeypatch.setattr("pages.ui.stand_in_images.IMAGES_MAX", 20)
     app = open_page("heads", run="registers", images_of="scenes")
     assert not app.error
     assert app.selectbox(key="images_of").value == "scenes"
