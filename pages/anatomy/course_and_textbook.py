@@ -7,8 +7,9 @@ import numpy as np
 import streamlit as st
 
 from pages.anatomy.one_head import controls, head_steps, token_names, token_row
-from pages.ui import image_picker, text
+from pages.ui import text
 from pages.ui.downloads import plotly_config
+from pages.ui.images import image_picker
 from pages.ui.widgets.heat_map import heat_map
 from vit import plots
 from vit.config import Departure, ReferenceConfig, TransformerConfig

@@ -5,7 +5,8 @@ from collections.abc import Sequence
 import streamlit as st
 from PIL import Image, ImageDraw
 
-from pages.ui import answer, cached_models, image_picker, text, view_pickers
+from pages.ui import answer, cached_models, text, view_pickers
+from pages.ui.images import image_picker
 from pages.ui.widgets.heat_map import heat_map
 from pages.ui.widgets.map_grid import tokens_before, words_before
 from pages.ui.widgets.query_key_value import Tokens, query_key_value

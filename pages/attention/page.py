@@ -6,8 +6,9 @@ import numpy as np
 import streamlit as st
 
 from pages.attention import class_maps, head_notes
-from pages.ui import answer, cached_models, downloads, image_picker, run_picker, text, view_pickers
+from pages.ui import answer, cached_models, downloads, run_picker, text, view_pickers
 from pages.ui.dependence import note_low_dependence
+from pages.ui.images import image_picker
 from pages.ui.run_doubts import show_run_doubts
 from pages.ui.widgets.map_grid import (
     Selection,

@@ -10,9 +10,10 @@ import streamlit as st
 from pages import access
 from pages.relevance import maps as relevance_maps
 from pages.ui import answer as answer_view
-from pages.ui import cached_models, downloads, image_picker, link_state, run_picker, text
+from pages.ui import cached_models, downloads, link_state, run_picker, text
 from pages.ui.cached_models import Look, PickedImage
 from pages.ui.dependence import note_low_dependence
+from pages.ui.images import image_picker
 from pages.ui.run_doubts import show_run_doubts
 from pages.ui.run_picker import say_missing_run
 from pages.ui.text import plain

@@ -8,11 +8,11 @@ import streamlit as st
 from pages.faithfulness import curves
 from pages.faithfulness import result as faithfulness_result
 from pages.faithfulness.help import HELP, INTRO, NO_CLASSES
-from pages.ui import cached_models, image_picker, link_state, run_picker, text
+from pages.ui import cached_models, link_state, run_picker, text
 from pages.ui.background import Progress, background
 from pages.ui.cached_models import import_captum
 from pages.ui.dependence import note_low_dependence
-from pages.ui.images import reactive
+from pages.ui.images import image_picker, reactive
 from pages.ui.run_doubts import show_run_doubts
 from pages.ui.stand_in_images import NoImages
 from pages.ui.wording import term

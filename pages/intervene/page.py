@@ -14,9 +14,9 @@ from pages.intervene.result import (
     show_maps,
     show_probabilities,
 )
-from pages.ui import answer, cached_models, image_picker, run_picker, text
+from pages.ui import answer, cached_models, run_picker, text
 from pages.ui.dependence import note_low_dependence
-from pages.ui.images import reactive
+from pages.ui.images import image_picker, reactive
 from pages.ui.run_doubts import show_run_doubts
 from pages.ui.widgets.map_grid import forget_browsers
 from vit.classes import class_names_of

@@ -8,11 +8,12 @@ import streamlit as st
 from PIL import Image
 
 from pages import access
-from pages.ui import cached_models, image_picker, run_picker, text
+from pages.ui import cached_models, run_picker, text
 from pages.ui.answer import attention_link
 from pages.ui.cached_models import PickedImage, prediction
 from pages.ui.demo_notice import upload_words
 from pages.ui.downloads import plotly_config
+from pages.ui.images import image_picker
 from pages.ui.images.gallery import show_gallery
 from pages.ui.navigation import from_history, has_arrived
 from pages.ui.run_doubts import show_run_doubts

@@ -12,11 +12,11 @@ from pages.relevance import maps as relevance_maps
 from pages.relevance.help import INTRO, WHAT_IT_IS
 from pages.relevance.large_map import show_large
 from pages.relevance.maps import Question
-from pages.ui import answer, cached_models, downloads, image_picker, link_state, run_picker, text, view_pickers
+from pages.ui import answer, cached_models, downloads, link_state, run_picker, text, view_pickers
 from pages.ui.background import background
 from pages.ui.cached_models import PickedImage
 from pages.ui.dependence import note_low_dependence
-from pages.ui.images import reactive
+from pages.ui.images import image_picker, reactive
 from pages.ui.run_doubts import show_run_doubts
 from pages.ui.widgets.map_grid import is_smooth, smooth_control
 from pages.ui.wording import term

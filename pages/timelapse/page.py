@@ -9,9 +9,10 @@ from pages import access
 from pages.timelapse.charts import show_answers, show_lens, show_neighbours, show_statistics
 from pages.timelapse.frames import answers, time_lapse
 from pages.timelapse.maps import HEADS, Playback, choose_maps, show_heads, show_method
-from pages.ui import cached_models, image_picker, link_state, polling, run_picker, text
+from pages.ui import cached_models, link_state, polling, run_picker, text
 from pages.ui.cached_models import PickedImage
 from pages.ui.dependence import note_low_dependence
+from pages.ui.images import image_picker
 from pages.ui.run_doubts import show_run_doubts
 from pages.ui.view_pickers import pick_class
 from pages.ui.widgets.map_grid import forget_browsers

@@ -3,8 +3,9 @@
 import streamlit as st
 
 from pages.tokens import shared
-from pages.ui import answer, cached_models, image_picker, run_picker, text
+from pages.ui import answer, cached_models, run_picker, text
 from pages.ui.dependence import note_low_dependence
+from pages.ui.images import image_picker
 from pages.ui.run_doubts import show_run_doubts
 from pages.ui.widgets.map_grid import forget_browsers
 from pages.ui.wording import term

@@ -9,7 +9,8 @@ from streamlit.testing.v1 import AppTest
 
 from pages.compare.page import corresponding
 from pages.relevance import maps
-from pages.ui import cached_models, image_picker
+from pages.ui import cached_models
+from pages.ui.images import image_picker
 from tests.pages.attention.test_attention import texts
 from tests.pages.opening import open_page, own_widgets
 from vit import runs

@@ -13,7 +13,7 @@ from PIL import Image
 from streamlit.testing.v1 import AppTest
 
 from pages.timelapse.frames import FrameCache, frame_cache
-from pages.ui.image_picker import open_id
+from pages.ui.images.image_picker import open_id
 from tests.conftest import tiny_config
 from tests.pages.opening import open_page, own_widgets
 from vit import runs

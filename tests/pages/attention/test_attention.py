@@ -12,7 +12,8 @@ import pytest
 from PIL import Image
 from streamlit.testing.v1 import AppTest
 
-from pages.ui import cached_models, image_picker, text
+from pages.ui import cached_models, text
+from pages.ui.images import image_picker
 from pages.ui.widgets import map_grid
 from tests.pages.opening import open_page, own_widgets
 from vit import data, explain, runs

@@ -9,9 +9,8 @@ import pytest
 from PIL import Image
 
 from pages import access
-from pages.ui import image_picker
 from pages.ui.cached_models import labelled_for, load_model
-from pages.ui.images import answers, gallery, thumbnails
+from pages.ui.images import answers, gallery, image_picker, thumbnails
 from pages.ui.widgets.image_gallery import PAGE
 from tests.conftest import tiny_config
 from tests.pages.opening import open_page
