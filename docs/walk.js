@@ -12,6 +12,7 @@ window.walk = {
     const { left } = main.getBoundingClientRect()
     const right = left + main.clientWidth
     const beyond = ({ left: from, right: to }) => Math.max(to - right, left - from) - 1
+    const inDialog = node => node.closest("dialog") // it covers the sidebar too
     const above = node => node.parentElement ?? node.getRootNode().host
     const says = node => {
       const kind = node.className?.baseVal ?? node.className
@@ -35,7 +36,7 @@ window.walk = {
         const hasText = [...node.childNodes].some(one => one.nodeType === Node.TEXT_NODE && one.data.trim())
         const clips = ["hidden", "clip"].includes(style.overflowX) && style.textOverflow !== "ellipsis"
         if (hasText && clips && node.scrollWidth > node.clientWidth + 1) found.push(`clipped text in ${says(node)}`)
-        if (beyond(box) > 0 && !isKnown(node)) found.push(`${Math.round(beyond(box))} px beyond the page: ${says(node)}`)
+        if (beyond(box) > 0 && !inDialog(node) && !isKnown(node)) found.push(`${Math.round(beyond(box))} px beyond the page: ${says(node)}`)
       }
     }
     look(main)

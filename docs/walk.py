@@ -8,13 +8,14 @@ from urllib.parse import urlsplit
 
 from playwright.sync_api import Browser, Page, Request, Response, ViewportSize
 
-from docs.pictures import FAILED, wait_until_drawn
+from docs.pictures import FAILED
 from tests.helpers.console import Console, of_a_page_that_was_left
 
 HEIGHTS = {1400: 900, 800: 1000, 390: 844}
 """Height of the window by its width: a laptop, a tablet and a phone."""
 SHIFT_GOAL = 0.1
 """Layout shift of a step, as the Core Web Vitals count it; at most this much is good there."""
+BUSY = "[data-testid=stStatusWidget], [data-testid=stSkeleton], [data-testid=stSpinner]"
 CALM = 0.8
 """Seconds without activity after which a page counts as drawn."""
 
@@ -105,6 +106,15 @@ class Watcher:
         return sum(one[0] for one in found), max(found, default=[0, ""])[1]
 
 
+def rest(page: Page, calm: float) -> None:
+    """Wait until a page shows no sign of activity for some seconds; one that never rests is looked at as it is."""
+    end, since = time.perf_counter() + 10, time.perf_counter()
+    while time.perf_counter() < min(end, since + calm):
+        page.wait_for_timeout(100)
+        if page.locator(BUSY).count():
+            since = time.perf_counter()
+
+
 def look_around(watcher: Watcher, widths: Sequence[int], dark: bool, save: Callable[[str], Path | None]) -> list[str]:
     """Look at the page at other widths and in the dark theme, and return what is cut.
 
@@ -176,7 +186,7 @@ def walk(
         start = time.perf_counter()
         for number, says in enumerate(path(Visit(page, folder, brief=brief)), 1):
             seconds = time.perf_counter() - start
-            wait_until_drawn(page, seconds=calm)
+            rest(page, calm)
             shift, moved = watcher.shifts()
 
             def save(kind: str, number: int = number) -> Path | None:
