@@ -1,6 +1,6 @@
 """Measure the waiting times of the app in a headless Chromium: 50th and 95th percentile, and the goals.
 
-    python -m benchmarks.app.latency [--only first pages links slider hover patch changes maps training]
+    python -m benchmarks.app.latency [--only first pages links slider hover patch next changes maps evaluate training]
                                  [--times 40] [--rounds 10] [--starts 5] [--json]
 
 It uses a temporary folder of runs with a copy of the included run. The figures of the README were measured on a machine
@@ -16,12 +16,16 @@ without other work.
   heads, and from the move until they are painted. Also the first patch that is pointed at and clicked after loading.
 - *patch*: a click on a patch or on another head's tile on the Attention page until the new maps in every tile; also
   until the address has the server's answer, which the maps do not wait for.
+- *next*: the button "Next" on the Attention page until the maps of the next image are drawn.
+- *evaluate*: from a click on Evaluate in a new server that has imported torch until the page says how far it is, and
+  until the confusion matrix is there. The validation images are already cached.
 - *changes*: another method or class on Relevance, another patch in the logit lens, switching a head off or on;
-  the next image on Attention, and its gallery.
+  the gallery on Attention.
 - *maps*: the server's computations for one image, without a browser: the maps of a token, of an image, contributions.
 - *training*: from Start on the unchanged Train page until the first point of the curve; from Stop until the answer.
 
-The exit status is 1 if a median misses its goal.
+The exit status is 1 if a median, or a 95th percentile that has a goal, misses it. The goals of a user's waiting time on
+two cores alone: ``--only hover patch next pages evaluate``.
 """
 
 import argparse
@@ -46,8 +50,9 @@ from vit.config import DataConfig
 from vit.paths import data_dir
 from vit.support import hardware
 
-FIRST_GOAL, PAGE_GOAL, SLIDER_GOAL, CLICK_GOAL, IMAGE_GOAL = 8000.0, 1000.0, 200.0, 300.0, 500.0
+FIRST_GOAL, EACH_PAGE_GOAL, PAGE_GOAL, SLIDER_GOAL, CLICK_GOAL = 8000.0, 1000.0, 500.0, 200.0, 300.0
 HOVER_GOAL, PATCH_GOAL, FIRST_PATCH_GOAL = 16.0, 200.0, 500.0
+NEXT_GOAL, NEXT_P95_GOAL, EVALUATE_GOAL = 500.0, 1000.0, 3000.0
 """Goals of the medians in milliseconds, on two CPU cores."""
 CHOSEN = "['pinned', 'layer', 'head'].map(name => stopwatch.find('.attention')[0].dataset[name]).join()"
 """What a click on the maps has chosen: the pinned patch, layer and head."""
@@ -61,11 +66,12 @@ WARM_SECONDS = 8.0
 
 @dataclass(frozen=True)
 class Row:
-    """One line of the table: times in milliseconds, and the goal of their median."""
+    """One line of the table: times in milliseconds, and the goals of their median and 95th percentile."""
 
     what: str
     times: tuple[float, ...]
     goal: float | None = None
+    p95_goal: float | None = None
 
     @property
     def percentiles(self) -> tuple[float, float]:
@@ -76,13 +82,16 @@ class Row:
     def line(self) -> str:
         """The row as Markdown."""
         figures = " | ".join(f"{one:,.0f}" if one >= 100 else f"{one:.3g}" for one in self.percentiles)
-        goal = "" if self.goal is None else f"{self.goal:,.0f}{'' if self.met else ', missed'}"
+        goal = "" if self.goal is None else f"{self.goal:,.0f}"
+        goal += "" if self.p95_goal is None else f", p95 {self.p95_goal:,.0f}"
+        goal += "" if self.met else ", missed"
         return f"| {self.what} | {figures} | {len(self.times)} | {goal} |"
 
     @property
     def met(self) -> bool:
-        """Whether the median meets the goal."""
-        return self.goal is None or self.percentiles[0] <= self.goal
+        """Whether median and 95th percentile meet their goals."""
+        pairs = zip(self.percentiles, (self.goal, self.p95_goal), strict=True)
+        return all(goal is None or time <= goal for time, goal in pairs)
 
 
 Rows = Iterator[Row]
@@ -130,6 +139,26 @@ def training(browser: Browser, options: argparse.Namespace) -> Rows:
     yield Row("Stop until it has stopped", tuple(stopped))
 
 
+def evaluate(browser: Browser, options: argparse.Namespace) -> Rows:
+    """Measure the first view of Evaluate, whose answers no session has computed before."""
+    said, shown = [], []
+    watches = {
+        "said": "stopwatch.find('[data-testid=stProgress], td[data-row]').length || null",
+        "shown": "stopwatch.find('td[data-row]').length || null",
+    }
+    for _ in range(options.starts):
+        with serving() as address:
+            page = open_page(browser)
+            page.goto(address)
+            page.wait_for_timeout(1000 * WARM_SECONDS)  # a visitor has read the page
+            found = timed(page, links(page)["Evaluate"], watches)
+            said.append(found["said"])
+            shown.append(found["shown"])
+            page.close()
+    yield Row("Evaluate, first view: until its progress or the matrix", tuple(said))
+    yield Row("Evaluate, first view: until the matrix", tuple(shown), EVALUATE_GOAL)
+
+
 # With a warm server
 
 
@@ -142,7 +171,7 @@ def pages(page: Page, options: argparse.Namespace) -> Rows:
             times[name].append(timed(page, link, {"shown": (SHOWN, rested[name])})["shown"])
             page.wait_for_timeout(1000 * LOOK)
     for name, found in times.items():
-        yield Row(f"{name}, warm", tuple(found), PAGE_GOAL)
+        yield Row(f"{name}, warm", tuple(found), EACH_PAGE_GOAL)
     yield Row("any page, warm", tuple(one for found in times.values() for one in found), PAGE_GOAL)
 
 
@@ -250,6 +279,15 @@ def hover(page: Page, options: argparse.Namespace) -> Rows:
     yield Row("... from the move until the maps are painted", painted)
 
 
+def next_image(page: Page, options: argparse.Namespace) -> Rows:
+    """Measure the button that shows the next image on the Attention page."""
+    page.goto(f"{origin(page)}/attention?run={runs.SHIPPED_RUN}&image=val-0")
+    settle(page)
+    button = page.get_by_role("button", name="Next", exact=True)
+    times = measure(page, MAPS, lambda page, index: button.click(), options.times)
+    yield Row("next image until its maps", tuple(times), NEXT_GOAL, NEXT_P95_GOAL)
+
+
 def click_at(page: Page, box: dict[str, float], across: float, down: float) -> None:
     """Click at a relative position in a box."""
     page.mouse.click(box["x"] + across * box["width"], box["y"] + down * box["height"])
@@ -292,13 +330,8 @@ def changes(page: Page, options: argparse.Namespace) -> Rows:
         yield Row(what, tuple(measure(page, seen, act, options.times)), CLICK_GOAL)
     page.goto(f"{origin(page)}/attention?run={runs.SHIPPED_RUN}&image=val-3")
     settle(page)
-    yield Row("Attention, the next image", tuple(measure(page, MAPS, click_next, options.times)), IMAGE_GOAL)
     gallery = timed(page, page.locator(".card").click, {"seen": GALLERY})["seen"]
-    yield Row("Attention, the gallery is opened for the first time", (gallery,), IMAGE_GOAL)
-
-
-def click_next(page: Page, _: int) -> None:
-    page.get_by_role("button", name="Next", exact=True).click()
+    yield Row("Attention, the gallery is opened for the first time", (gallery,), NEXT_GOAL)
 
 
 def origin(page: Page) -> str:
@@ -338,8 +371,20 @@ def maps(options: argparse.Namespace) -> Rows:
 # Main program
 
 
-WARM = {"pages": pages, "links": reloads, "slider": slider, "hover": hover, "patch": patch, "changes": changes}
-ALONE = {"first": first, "training": training}  # training last, because its runs appear in the lists
+WARM = {
+    "pages": pages,
+    "links": reloads,
+    "slider": slider,
+    "hover": hover,
+    "patch": patch,
+    "next": next_image,
+    "changes": changes,
+}
+ALONE = {
+    "first": first,
+    "evaluate": evaluate,
+    "training": training,
+}  # training last, because its runs appear in the lists
 
 
 def rows(options: argparse.Namespace) -> Rows:
@@ -356,8 +401,9 @@ def rows(options: argparse.Namespace) -> Rows:
                 for name in warm:
                     yield from WARM[name](page, options)
                 page.close()
-        if "training" in asked:
-            yield from training(browser, options)
+        for name in ("evaluate", "training"):
+            if name in asked:
+                yield from ALONE[name](browser, options)
         browser.close()
     if "maps" in asked:
         yield from maps(options)
