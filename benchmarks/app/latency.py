@@ -17,7 +17,7 @@ without other work.
 - *patch*: a click on a patch or on another head's tile on the Attention page until the new maps in every tile; also
   until the address has the server's answer, which the maps do not wait for.
 - *next*: the button "Next" on the Attention page until the maps of the next image are drawn.
-- *evaluate*: from a click on Evaluate in a new server that has imported torch until the page says how far it is, and
+- *evaluate*: from a click on Evaluate in a new server that has imported torch until the page says what it does, and
   until the confusion matrix is there. The validation images are already cached.
 - *changes*: another method or class on Relevance, another patch in the logit lens, switching a head off or on;
   the gallery on Attention.
@@ -143,7 +143,7 @@ def evaluate(browser: Browser, options: argparse.Namespace) -> Rows:
     """Measure the first view of Evaluate, whose answers no session has computed before."""
     said, shown = [], []
     watches = {
-        "said": "stopwatch.find('[data-testid=stProgress], td[data-row]').length || null",
+        "said": "stopwatch.find('[data-testid=stProgress], [data-testid=stSpinner], td[data-row]').length || null",
         "shown": "stopwatch.find('td[data-row]').length || null",
     }
     for _ in range(options.starts):
@@ -155,7 +155,7 @@ def evaluate(browser: Browser, options: argparse.Namespace) -> Rows:
             said.append(found["said"])
             shown.append(found["shown"])
             page.close()
-    yield Row("Evaluate, first view: until its progress or the matrix", tuple(said))
+    yield Row("Evaluate, first view: until it says what it does", tuple(said))
     yield Row("Evaluate, first view: until the matrix", tuple(shown), EVALUATE_GOAL)
 
 
