@@ -230,7 +230,7 @@ def keyboard(visit: Visit) -> Steps:
     expect(stage).to_have_attribute("data-pinned", PINNED)
     yield "Pins a patch"
     tab_to(page, stage.locator(".tile"))
-    for key in ("ArrowDown", "ArrowRight", "Enter"):
+    for key in ("ArrowDown", "ArrowLeft", "ArrowLeft", "Enter"):  # from head 4 of layer 1
         page.keyboard.press(key)
     expect(page.get_by_role("heading", name=re.compile(r"Layer 2, head 2: "))).to_be_visible()
     yield "Enlarges head 2 of layer 2"
