@@ -236,9 +236,9 @@ def keyboard(visit: Visit) -> Steps:
     yield "Enlarges head 2 of layer 2"
     tab_to(page, page.get_by_role("button", name="Open the gallery"), "Shift+Tab")
     page.keyboard.press("Enter")
-    expect(page.locator(".gallery .tile").first).to_be_visible()
+    expect(page.locator(".gallery .thumbnail").first).to_be_visible()
     yield "Opens the gallery"
-    expect(page.locator(".tile.right, .tile.wrong").first).to_be_visible()
+    expect(page.locator(".thumbnail.right, .thumbnail.wrong").first).to_be_visible()
     yield "Waits for the answers to all images"
     page.keyboard.press("ArrowRight")
     page.keyboard.press("Enter")

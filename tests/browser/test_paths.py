@@ -170,7 +170,7 @@ def test_keyboard(steps):
             labels = data.load(run.config.data, splits=("val",)).val.labels
             for index in (0, 1, IMAGES - 1):
                 found, names = probabilities(validation_image(index)), run.config.data.class_names
-                tile = page.locator(".gallery .tile").nth(index)
+                tile = page.locator(".gallery .thumbnail").nth(index)
                 said = tile.get_attribute("aria-label", timeout=SOON)
                 said, best = said.replace("\xa0", " "), int(found.argmax())
                 told = re.fullmatch(
