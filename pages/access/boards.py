@@ -60,11 +60,10 @@ def join_board(code: str) -> Board:
         UserError: there is no such board, it is full, or too many wrong codes were entered.
     """
     _tries.check(address())
-    try:
-        board = boards.join(code, board_mark())
-    except BoardError:
+    mark = board_mark()
+    if find_board(code) is None:  # only a wrong code counts, not a full board
         _tries.count(address())
-        raise
+    board = boards.join(code, mark)
     st.session_state[_CODE] = board.code
     return board
 
@@ -142,9 +141,10 @@ def board_results(board: Board) -> list[Result]:
     return boards.results(board, runs.list_runs())
 
 
-def board_news(board: Board) -> tuple:
-    """Return a value that changes with everything that a board shows."""
-    return boards.changed(board.code), tuple(board_results(board))
+def board_news(code: str) -> tuple:
+    """Return a value that changes with everything that a board shows. The board is read anew, as it may have changed."""
+    board = find_board(code)
+    return boards.changed(code), () if board is None else tuple(board_results(board))
 
 
 def _known_board() -> Board | None:

@@ -1,6 +1,6 @@
 """The Board page: a teacher opens a board of a lesson, students join it with its code, and both see it fill."""
 
-from collections.abc import Callable, Hashable
+from collections.abc import Callable
 from datetime import UTC, datetime
 
 import streamlit as st
@@ -96,7 +96,7 @@ def show_board(board: Board, *, teaches: bool) -> None:
             if seat and st.button("Leave", icon=":material/logout:", type="tertiary", key="leave_board"):
                 act(lambda: access.leave_board(board))
         st.fragment(show_content, key=f"{FRAGMENT}_{board.code}")(board.code, teaches)
-        polling.watch(f"{FRAGMENT}_{board.code}", lambda: news(board), POLL)
+        polling.watch(f"{FRAGMENT}_{board.code}", lambda: access.board_news(board.code), POLL)
 
 
 def confirm_close(board: Board) -> None:
@@ -110,18 +110,13 @@ def confirm_close(board: Board) -> None:
             act(lambda: access.close_board(board))
 
 
-def news(board: Board) -> Hashable:
-    """Return a value that changes with everything that a board shows."""
-    return access.board_news(board)
-
-
 def show_content(code: str, teaches: bool) -> None:
     """Show guesses, runs and the table of a board."""
+    polling.shows(f"{FRAGMENT}_{code}", access.board_news(code))
     board = access.find_board(code)
     if board is None:
         st.caption("This board was closed.")
         return
-    polling.shows(f"{FRAGMENT}_{code}", news(board))
     found = access.board_results(board)
     guessed = sum(board.guesses)
     st.markdown(f"**{len(board.seats)} of {SEATS_MAX} seats taken, {guessed} guessed, {len(found)} runs**")

@@ -153,8 +153,11 @@ def test_on_a_demo_a_board_gets_only_runs_of_its_students(demo, launched):
     assert len(launched) == len(EXPERIMENTS["heads-short"])
     board = boards.read_board(code)
     assert len(access.board_results(board)) == 4
+    news = access.board_news(code)
+    assert access.board_news(code) == news
     demo("A" * 32)
     assert access.my_runs() == []
     theirs = runs.list_runs()[0]
     runs.write_config(theirs.path, theirs.config.model_copy(update={"owner": "c" * 32}))
     assert len(access.board_results(board)) == 3
+    assert access.board_news(code) != news
