@@ -20,7 +20,7 @@ from pages.ui.text import show_error
 from vit import lessons, plots
 from vit.errors import UserError
 from vit.lessons import EXPERIMENTS, FILE, IMAGES, Figures
-from vit.lessons.texts import LessonText, text
+from vit.lessons.texts import FORMULA, LessonText, text
 from vit.plots.lessons import Dot, Own
 from vit.support.untrusted_text import in_cell
 
@@ -71,8 +71,8 @@ def more(words: LessonText) -> None:
     """Show the background and what to look for in an expander."""
     with st.expander("More: background, and what to look for", icon=":material/menu_book:"):
         for paragraph in words.more:
-            if paragraph.startswith("$$"):
-                st.latex(paragraph.strip("$"))
+            if paragraph.startswith(FORMULA):
+                st.latex(paragraph.removeprefix(FORMULA).removesuffix(FORMULA))
             else:
                 st.markdown(paragraph)
         st.markdown("**What to look for**\n" + "\n".join(f"- {point}" for point in words.look_for))
@@ -176,18 +176,14 @@ def show_measurements(lesson: Lesson, columns: Mapping[str, tuple[str, str]], *,
 def show_comparisons(lesson: Lesson) -> None:
     """Show the stored differences in accuracy with their intervals, of the full and of the short version."""
     st.markdown("**Differences in accuracy** (95 % interval)")
-    short = {
-        (one.name, other.name): (one.name, other.name)
-        for one, other in lessons.comparisons(lessons.short_version(lesson.experiment))
-    }
+    short = lessons.short_version(lesson.experiment)
+    in_short = {(one.name, other.name) for one, other in lessons.comparisons(short)}
     rows = []
     for one, other in lessons.comparisons(lesson.experiment):
         row = {"Compared": f"{one.title} against {other.title}"}
         row[FULL] = difference_words(lesson.experiment, one.name, other.name)
-        if (one.name, other.name) in short:
-            row[SHORT] = difference_words(lessons.short_version(lesson.experiment), one.name, other.name)
-        else:
-            row[SHORT] = "–"
+        compared = (one.name, other.name) in in_short
+        row[SHORT] = difference_words(short, one.name, other.name) if compared else "–"
         rows.append({name: in_cell(value) for name, value in row.items()})
     st.table(rows, hide_index=True)
 
@@ -195,11 +191,9 @@ def show_comparisons(lesson: Lesson) -> None:
 def difference_words(name: str, one: str, other: str) -> str:
     """Return the stored difference of two variants of an experiment; a dash if it is not measured."""
     figures = lessons.measured(name, one), lessons.measured(name, other)
-    return (
-        comparison_words(lessons.compare(*figures, lessons.stored_noise(name)))
-        if all(each.seeds for each in figures)
-        else "–"
-    )
+    if not all(each.seeds for each in figures):
+        return "–"
+    return comparison_words(lessons.compare(*figures, lessons.stored_noise(name)))
 
 
 def written(figures: Figures, field: str, form: str) -> str:

@@ -6,7 +6,11 @@ from pages.lessons import experiment, frame
 from vit import lessons, plots
 from vit.lessons import EXPERIMENTS, LITTLE, LITTLE_SHORT, NETWORKS, Figures, contrast
 
-BETTER = {"better": "is better than the CNN", "worse": "is worse", "similar": "is not distinguishable from it"}
+BETTER = {
+    "better": "is better than the CNN",
+    "worse": "is worse than the CNN",
+    "similar": "is not distinguishable from the CNN",
+}
 
 
 def figures(network: str, images: int) -> Figures:
@@ -15,7 +19,7 @@ def figures(network: str, images: int) -> Figures:
 
 
 lesson, text, marks = frame.begin("little")
-few, many = min(LITTLE), max(LITTLE)
+many = max(LITTLE)
 titles = {network: title for network, (title, _) in NETWORKS.items()}
 
 guessed = frame.guess(lesson, text)

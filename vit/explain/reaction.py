@@ -71,7 +71,7 @@ def strongest_reaction(
         The image, or None if the network is so large that fewer than two images can be compared.
 
     Raises:
-        ExplainError: a TypeError; the model has no classes.
+        ExplainError: the model has no classes.
     """
     require_classes(model.config)
     passes = 2 if split.masks is not None else 5  # a gradient costs two forward passes more

@@ -20,7 +20,7 @@ from pydantic import Field
 from vit.config.base import Settings
 from vit.errors import SettingsError, UserError
 from vit.lessons.experiments import EXPERIMENTS, full_version, is_of, short_version
-from vit.lessons.texts import text
+from vit.lessons.texts import NAMES, text
 from vit.paths import OWNER, RUN_NAME, checkpoints_dir
 from vit.runs.run import Run
 from vit.support.files import write_atomic
@@ -79,7 +79,7 @@ class Board(Settings):
     """
 
     code: Annotated[str, Field(pattern=f"^{_CODE.pattern}$")]
-    lesson: Annotated[str, Field(pattern="^(heads|depth|patches|little|evidence)$")]
+    lesson: Annotated[str, Field(pattern=f"^({'|'.join(NAMES)})$")]
     owner: Mark
     opened: float
     seats: Annotated[tuple[Seat, ...], Field(max_length=SEATS_MAX)] = ()
@@ -313,8 +313,8 @@ def rows(board: Board, listed: Iterable[Result]) -> list[dict[str, object]]:
     columns, table = Result._fields[1:], []
     for row in guess_rows(board):
         runs_of_seat = [result._asdict() for result in by_seat.get(row["seat"], [])]
-        for told in runs_of_seat or [dict.fromkeys(columns)]:
-            table.append({**row, **{name: "" if told[name] is None else told[name] for name in columns}})
+        for values in runs_of_seat or [dict.fromkeys(columns)]:
+            table.append({**row, **{name: "" if values[name] is None else values[name] for name in columns}})
     return table
 
 

@@ -165,9 +165,9 @@ def measured(experiment: str, variant: str) -> Figures:
     A run that the short version of an experiment shares with the full one is measured only there.
     """
     found = stored().of(experiment, variant)
-    return (
-        found if found.seeds or not is_shared(experiment, variant) else stored().of(full_version(experiment), variant)
-    )
+    if not found.seeds and is_shared(experiment, variant):
+        return stored().of(full_version(experiment), variant)
+    return found
 
 
 def is_shared(experiment: str, variant: str) -> bool:

@@ -4,6 +4,7 @@ from collections.abc import Sequence
 from typing import NamedTuple
 
 import numpy as np
+from einops import rearrange
 from PIL import Image, ImageDraw
 
 from vit.config import ViTConfig
@@ -93,10 +94,10 @@ def head_panels(example: AttentionExample, size: int, seed: int, grid: Grid, pre
 
 
 def cover_panels(example: AttentionExample, size: int, seed: int, grid: Grid, prefix: int) -> list[Panel]:
-    """Draw a scene, its map, and the scene with the patches covered that the map and a centred blob put first.
+    """Draw a scene, its attention map, and the scene twice with some of its patches covered.
 
-    The map is the class token's attention in the last layer, mean over heads. A covered patch has the image's mean
-    colour. The arguments are those of :func:`head_panels`.
+    The covered patches are those with the most attention, and those nearest the centre. The map is the class token's
+    attention in the last layer, mean over heads. The arguments are those of :func:`head_panels`.
     """
     from vit.explain.faithfulness.chance_maps import gaussian  # its package imports torch
 
@@ -139,15 +140,16 @@ def covered(pixels: np.ndarray, heat: np.ndarray, number: int) -> np.ndarray:
     Returns:
         The image, ``(h w c)`` uint8.
     """
-    from vit.explain.faithfulness.chance_maps import order  # its package imports torch
+    import torch  # not needed by the other pictures
 
-    rows, columns = heat.shape
-    down, across = pixels.shape[0] // rows, pixels.shape[1] // columns
-    result = pixels.copy()
-    for patch in order(heat, 0, number)[: round(COVERED * heat.size)]:
-        row, column = divmod(int(patch), columns)
-        result[row * down : (row + 1) * down, column * across : (column + 1) * across] = pixels.mean(axis=(0, 1))
-    return result
+    from vit.explain.faithfulness.chance_maps import order
+    from vit.explain.interventions.cover import cover
+
+    chosen = np.zeros(heat.size, dtype=bool)
+    chosen[order(heat, 0, number)[: round(COVERED * heat.size)]] = True
+    image = torch.from_numpy(rearrange(pixels, "h w c -> 1 c h w").astype(np.float32))
+    result = cover(image, chosen.reshape(heat.shape))[0].round().numpy().astype(np.uint8)
+    return rearrange(result, "c h w -> h w c")
 
 
 def little_panels(variants: Sequence[Variant]) -> list[Panel]:
@@ -180,14 +182,12 @@ def shuffled(pixels: np.ndarray, grid: int) -> np.ndarray:
     """Return the image with its patches in random order, ``(h w c)`` uint8."""
     patches = _patches(pixels, grid)
     chosen = patches[np.random.default_rng(SHUFFLE_SEED).permutation(len(patches))]
-    side = pixels.shape[0] // grid
-    return chosen.reshape(grid, grid, side, side, -1).transpose(0, 2, 1, 3, 4).reshape(pixels.shape)
+    return rearrange(chosen, "(r c) y x k -> (r y) (c x) k", r=grid)
 
 
 def _patches(pixels: np.ndarray, grid: int) -> np.ndarray:
-    """Return the patches row by row, ``(p y x c)``."""
-    side = pixels.shape[0] // grid
-    return pixels.reshape(grid, side, grid, side, -1).transpose(0, 2, 1, 3, 4).reshape(-1, side, side, pixels.shape[2])
+    """Return the patches of an image ``(h w c)`` row by row, ``(p y x c)``."""
+    return rearrange(pixels, "(r y) (c x) k -> (r c) y x k", r=grid, c=grid)
 
 
 def _scene(size: int) -> tuple[np.ndarray, str]:

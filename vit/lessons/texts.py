@@ -217,11 +217,15 @@ _TEXTS: dict[str, Callable[[], LessonText]] = {
 }
 
 
+NAMES = tuple(_TEXTS)
+"""Names of the lessons."""
+
+
 @lru_cache(maxsize=len(_TEXTS))
 def text(lesson: str) -> LessonText:
     """Return the words of a lesson.
 
     Args:
-        lesson: ``heads``, ``depth``, ``patches``, ``little`` or ``evidence``.
+        lesson: one of :data:`NAMES`.
     """
     return _TEXTS[lesson]()

@@ -12,8 +12,7 @@ from vit.plots.curves import POINTS, POINTS_MAX, dataset, subsample
 MEASURED, YOURS, CONTROL = "Measured", "Your runs", "Control map"
 ACCURACY = "Accuracy on new scenes"
 _ROW = 44  # pixels of a row
-ROW_STEP = 46
-"""Height of a row of :func:`accuracy_strip` in pixels; axis and title take 60 more."""
+_STRIP_ROW = 46  # of accuracy_strip, whose axis and title take 60 more
 _LEGEND = {"orientation": "h", "x": 0, "y": 1, "yanchor": "bottom", "xanchor": "left"}
 _SERIES = (("blue", "circle"), ("orange", "square"), ("green", "triangle-up"))
 
@@ -149,11 +148,11 @@ def accuracy_strip(reached: Sequence[Reached], titles: Sequence[str], *, guessin
         {"field": "state", "type": "nominal", "title": "State"},
     ]
     shared = {"y": row, "yOffset": place, "tooltip": tooltip}
-    ended = {"test": "datum.running", "value": "transparent"}
+    hollow = {"test": "datum.running", "value": "transparent"}
     colour = PALETTE["vermilion"]
     dot = {"type": "point", "shape": "circle", "size": 70, "stroke": colour, "strokeWidth": 2, "opacity": 1}
     return dataset(points) | {
-        "height": ROW_STEP * len(titles) + 60,
+        "height": _STRIP_ROW * len(titles) + 60,
         "layer": [
             {
                 "mark": {"type": "rule", "color": PALETTE["grey"], "strokeDash": [2, 3], "aria": False},
@@ -165,7 +164,7 @@ def accuracy_strip(reached: Sequence[Reached], titles: Sequence[str], *, guessin
             },
             {
                 "mark": dot,
-                "encoding": shared | {"x": accuracy, "fill": {"condition": ended, "value": colour}},
+                "encoding": shared | {"x": accuracy, "fill": {"condition": hollow, "value": colour}},
             },
         ],
     }
