@@ -18,6 +18,7 @@ from pages.access.boards import (
     open_board,
     own_boards,
     own_seat,
+    seat_in,
     send_guess,
     send_runs,
 )
@@ -118,6 +119,7 @@ __all__ = [
     "room",
     "runs_with",
     "save_picture",
+    "seat_in",
     "see",
     "send_guess",
     "send_runs",

@@ -92,6 +92,12 @@ def own_seat(board: Board) -> Seat | None:
     return board.seat(board_mark())
 
 
+def seat_in(lesson: str) -> Seat | None:
+    """Return the visitor's seat on the board that they have joined; None if there is none for this lesson."""
+    board = joined_board()
+    return own_seat(board) if board and board.lesson == lesson else None
+
+
 def board_address() -> dict[str, str]:
     """Return the query parameters with which a reload finds the visitor's boards again; empty without a board."""
     joined = joined_board()
@@ -142,7 +148,7 @@ def board_results(board: Board) -> list[Result]:
 
 
 def board_news(code: str) -> tuple:
-    """Return a value that changes with everything that a board shows. The board is read anew, as it may have changed."""
+    """Return a value that changes with everything that a board shows; the board is read each time."""
     board = find_board(code)
     return boards.changed(code), () if board is None else tuple(board_results(board))
 

@@ -177,7 +177,7 @@ def show_results(board: Board, found: list[Result]) -> None:
 
 
 st.title("Board", anchor=False)
-st.caption("A lesson with a class: everybody guesses and trains, and one screen shows it, without names.")
+st.caption("Take a lesson with a class: a board shows the guesses and runs of all students, without names.")
 try:
     joined, mine = access.joined_board(), access.own_boards()
 except UserError as error:

@@ -17,6 +17,7 @@ from pages.ui.wording import about, count
 from vit import data, lessons, plots, runs
 from vit.config import RunConfig, ViTConfig, recipe_of
 from vit.cost.estimate import total_seconds
+from vit.data.scenes import CLASSES
 from vit.errors import UserError
 from vit.lessons import EXPERIMENTS, IMAGES, Variant, mean_interval
 from vit.plots.lessons import Reached
@@ -27,8 +28,8 @@ Mine = Mapping[str, Sequence[Run]]
 
 SHORT, FULL = "Short version", "In full"
 FRAGMENT = "lesson_runs"
-GUESSING = 0.2
-"""Accuracy of random guessing among the five classes of scenes."""
+GUESSING = 1 / len(CLASSES)
+"""Accuracy of random guessing among the classes of scenes."""
 
 
 def pick_experiment(lesson: Lesson) -> str:
@@ -57,7 +58,7 @@ def own_runs(lesson: Lesson, experiment: str) -> dict[str, list[Run]]:
     On the user's own machine all browsers share the runs, so a student on a board has only those of their seat.
     """
     found = access.my_runs()
-    seat = _seat(lesson)
+    seat = access.seat_in(lesson.name)
     if seat is not None and access.bounds() is None:
         found = [run for run in found if run.name in seat.runs]
     return lessons.own_runs(experiment, found)
@@ -91,17 +92,24 @@ def show_experiment(lesson: Lesson) -> Mine:
 
 
 def time_words(lesson: Lesson) -> str:
-    """Say how long the runs of both versions take on this machine; empty if that is unknown."""
-    short, full = EXPERIMENTS[lessons.short_version(lesson.experiment)], EXPERIMENTS[lesson.experiment]
-    times = seconds(short), seconds(full)
-    if times[0] is None or times[1] is None:
+    """Say how long the runs of both versions take, how sure that is, and what is done first; empty if unknown."""
+    words, short = expected_words(lesson), EXPERIMENTS[lessons.short_version(lesson.experiment)]
+    if not words:
         return ""
-    words = f"Expected on this machine, one run after the other: short {about(times[0])}, in full {about(times[1])}."
     if not all(cost_of(variant.config, scenes()).measured for variant in short):
         words += " The times are rough until a similar network was trained here."
     if not data.is_prepared(short[0].config.data):
         words += f" The {scenes().train_count + scenes().val_count:,} scenes are drawn first, only once."
     return words
+
+
+def expected_words(lesson: Lesson) -> str:
+    """Say how long the runs of both versions take on this machine; empty if that is unknown."""
+    names = lessons.short_version(lesson.experiment), lesson.experiment
+    short, full = (seconds(EXPERIMENTS[name]) for name in names)
+    if short is None or full is None:
+        return ""
+    return f"Expected on this machine, one run after the other: short {about(short)}, in full {about(full)}."
 
 
 def limits_words(lesson: Lesson, experiment: str) -> str:
@@ -196,7 +204,7 @@ def _show_variant(variant: Variant, mine: Sequence[Run]) -> None:
 
 def _offer_queue(lesson: Lesson, missing: list[Variant], *, whole: bool) -> None:
     label = f"Queue all {len(missing)} runs" if whole else f"Queue the {len(missing)} missing runs"
-    seat = _seat(lesson)
+    seat = access.seat_in(lesson.name)
     with st.container(horizontal=True, vertical_alignment="center"):
         pressed = st.button(
             label if len(missing) > 1 else "Queue the missing run",
@@ -215,12 +223,6 @@ def _offer_queue(lesson: Lesson, missing: list[Variant], *, whole: bool) -> None
         queue(lesson, missing)
 
 
-def _seat(lesson: Lesson) -> Any:
-    """Return the visitor's seat on a board of this lesson; None without one."""
-    board = access.joined_board()
-    return access.own_seat(board) if board and board.lesson == lesson.name else None
-
-
 def _reason_not_queueable(missing: Sequence[Variant]) -> str:
     """Return, as Markdown, why a demo does not queue these runs; empty if it does."""
     room, limits = access.room(), access.bounds()
@@ -237,7 +239,7 @@ def _reason_not_queueable(missing: Sequence[Variant]) -> str:
 
 def queue(lesson: Lesson, missing: Sequence[Variant]) -> None:
     """Start the runs as ordinary ones; if one cannot be started, those before it stay."""
-    seat, started = _seat(lesson), []
+    seat, started = access.seat_in(lesson.name), []
     try:
         for variant in missing:
             config = variant.config if seat is None else variant.seeded(seat.number)

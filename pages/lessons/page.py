@@ -2,25 +2,16 @@
 
 import streamlit as st
 
-from pages.lessons.experiment import seconds
-from pages.lessons.lesson_list import LESSONS, Lesson
+from pages.lessons.board_link import BOARD_PAGE
+from pages.lessons.experiment import expected_words
+from pages.lessons.lesson_list import LESSONS
 from pages.lessons.picture import panels
 from pages.lessons.progress import show_progress
-from pages.ui.wording import about
-from vit.lessons import EXPERIMENTS, short_version
+from vit.lessons.boards import SEATS_MAX
 
 COVER = 96  # side of the picture beside a lesson, in pixels
 # Which panel of a lesson's picture stands for it.
 COVERS = {"heads": 2, "depth": 2, "patches": 2, "little": 0, "evidence": 2}
-
-
-def time_words(lesson: Lesson) -> str:
-    """Say how long the runs of both versions take on this machine; empty if that is unknown."""
-    short, full = (seconds(EXPERIMENTS[name]) for name in (short_version(lesson.experiment), lesson.experiment))
-    if short is None or full is None:
-        return ""
-    return f"Expected on this machine: {about(short)} for the short version, {about(full)} in full."
-
 
 st.title("Lessons", anchor=False)
 st.caption(
@@ -37,11 +28,13 @@ for number, lesson in enumerate(LESSONS, 1):
             st.page_link(lesson.page, label=f"**{number}. {lesson.title}**", icon=lesson.icon)
             st.markdown(lesson.question)
             show_progress(lesson)
-            if lesson.experiment and (words := time_words(lesson)):
+            if lesson.experiment and (words := expected_words(lesson)):
                 st.caption(words)
 with st.container(horizontal=True, vertical_alignment="center"):
-    st.page_link("lessons/board.py", label="Open or join a board", icon=":material/groups:")
-    st.caption("For a class: guesses and runs of up to 30 students on one screen, without names.", width="stretch")
+    st.page_link(BOARD_PAGE, label="Open or join a board", icon=":material/groups:")
+    st.caption(
+        f"For a class: guesses and runs of up to {SEATS_MAX} students on one screen, without names.", width="stretch"
+    )
 st.caption(
     "The answers are measurements of small networks on small images; the program that makes them is included. If they "
     "contradict the textbook, the lesson says so."
