@@ -11,9 +11,9 @@ from vit.runs.example import on_object
 
 MOVES = 0.5
 """A click moves a map if at least this share of the attention goes to other tokens, on average over all patches."""
-ALIKE = 0.5
-"""Maps are alike if their correlation is at least this on average."""
-FAVOURS = 1.2
+SIMILAR = 0.5
+"""Maps are similar if their correlation is at least this on average."""
+OBJECT_RATIO = 1.2
 """The answer depends on the object if its patches get at least this many times what they would get evenly."""
 SURE = 0.6
 """Least probability of the right class."""
@@ -89,22 +89,22 @@ class ImageFacts:
         certainty: probability of the right class.
         moved: mean of :func:`moved_shares` over all other patches, for the head that a click moves most.
         correlation: mean correlation of the maps of two heads.
-        favour: smallest of :func:`object_ratios`.
+        object_ratio: smallest of :func:`object_ratios`.
     """
 
     certainty: float
     moved: float
     correlation: float
-    favour: float
+    object_ratio: float
 
     @property
     def fit(self) -> float:
-        """How well the claims hold: they all do from 1 on."""
+        """How well the claims hold; at 1 or more, all of them hold."""
         return min(
             self.certainty / SURE,
             self.moved / MOVES,
-            (1 - self.correlation) / (1 - ALIKE),
-            self.favour / FAVOURS,
+            (1 - self.correlation) / (1 - SIMILAR),
+            self.object_ratio / OBJECT_RATIO,
         )
 
 

@@ -1,4 +1,4 @@
-"""Choose the images of the tour, so that what it says of them holds for the model at hand."""
+"""Choose images for which the claims of the tour hold for the included model."""
 
 from typing import NamedTuple
 
@@ -19,7 +19,7 @@ SCENES = {
 }
 """Validation scenes by the label of their button: the first for which the claims of the tour hold is shown."""
 HARD = "A hard one"
-"""Of these scenes, which models of the default size often misclassify, the one that the model is least sure of."""
+"""Of these scenes, which models of the default size often misclassify, the one whose class is least probable."""
 
 
 class TourImage(NamedTuple):
@@ -56,7 +56,7 @@ def choose(run: Run, name: str) -> int:
 
 @st.cache_data(max_entries=64, show_spinner="Choosing an image")
 def _choose(path: str, stamp: int, name: str) -> int:
-    """Compare the scenes of a button by what the model does with them.
+    """Return the first scene of a button for which the claims hold, or the one for which they hold best.
 
     Args:
         path: the folder of a ViT that was trained on scenes.

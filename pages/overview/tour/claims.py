@@ -1,4 +1,4 @@
-"""What the tour says of an image: sentences from the numbers of the model, true for that image."""
+"""Sentences of the tour about an image, computed from what the model does with that image."""
 
 from collections.abc import Sequence
 
@@ -43,10 +43,10 @@ def movement(moved: np.ndarray, chosen: Place, columns: int) -> tuple[str, int]:
     )
     if mean >= image_facts.MOVES:
         return f"A click on another patch moves the map: {figures}", far
-    liveliest = place_of(int(means.argmax()), moved.shape[1])
+    most_moved = place_of(int(means.argmax()), moved.shape[1])
     words = f"In this head, the map depends less on the patch: {figures}"
-    if liveliest != chosen:
-        words += f" A click moves the map of {place_words(liveliest)} most: {means.max():.0%} on average."
+    if most_moved != chosen:
+        words += f" A click moves the map of {place_words(most_moved)} most: {means.max():.0%} on average."
     return words, far
 
 
@@ -63,7 +63,7 @@ def differences(correlations: np.ndarray, patch: int, heads: int) -> str:
         return "This network has a single head."
     mean = image_facts.mean_correlation(correlations)
     one, other = np.unravel_index(int(correlations.argmin()), correlations.shape)
-    verdict = "are alike" if mean >= image_facts.ALIKE else "differ"
+    verdict = "are similar" if mean >= image_facts.SIMILAR else "differ"
     return (
         f"From patch {patch}, the maps of the {count} heads {verdict}: the correlation of two of them is "
         f"**{signed(mean)}** on average (1 is the same map). {place_words(place_of(int(one), heads)).capitalize()} and "
@@ -82,14 +82,14 @@ def object_attention(shares: np.ndarray, area: float, name: str) -> str:
     parts = [f"**{share:.0%}** in layer {layer}" for layer, share in enumerate(shares, start=1)]
     more = [layer for layer, share in enumerate(shares, start=1) if share > area]
     if len(more) == len(shares):
-        verdict = "more than even attention would give it, in every layer"
+        verdict = "more than evenly spread attention would give it, in every layer"
     elif more:
-        verdict = f"more than even attention would give it in {layers_words(more)} only"
+        verdict = f"more than evenly spread attention would give it in {layers_words(more)} only"
     else:
-        verdict = "in no layer more than even attention would give it"
+        verdict = "in no layer more than evenly spread attention would give it"
     return (
-        f"The {plain(name)} covers **{area:.0%}** of the image. Of what the class token gives to the patches, it gets "
-        f"{join(parts)}: {verdict}."
+        f"The {plain(name)} covers **{area:.0%}** of the image. Of the class token's attention to the patches, "
+        f"it gets {join(parts)}: {verdict}."
     )
 
 
@@ -102,12 +102,15 @@ def object_prediction(inside: float, outside: float, name: str, predicted: str) 
         name: the object's class.
         predicted: the predicted class.
     """
-    verdict = "so the answer comes from the object" if inside >= image_facts.FAVOURS * outside else "hardly more"
-    if inside <= outside:
+    if inside >= image_facts.OBJECT_RATIO * outside:
+        verdict = "so the answer comes from the object"
+    elif inside > outside:
+        verdict = "which is only slightly less"
+    else:
         verdict = "so the answer does not come from the object"
     return (
-        f"After the last layer, the tokens of the {plain(name)}'s patches predict “{plain(predicted)}” with "
-        f"**{inside:.0%}** on average and the others with **{outside:.0%}**, {verdict}."
+        f"After the last layer, the tokens of the {plain(name)}'s patches predict “{plain(predicted)}” with a "
+        f"probability of **{inside:.0%}** on average, and the others with **{outside:.0%}**, {verdict}."
     )
 
 

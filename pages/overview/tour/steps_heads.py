@@ -40,7 +40,7 @@ def show_head(run: Run, scene: TourImage) -> None:
     )
     with st.container(horizontal=True, vertical_alignment="bottom"):
         patch = pick_patch(run, scene)
-        layer, head = pick_head(run, liveliest(look, scene))
+        layer, head = pick_head(run, most_moved_head(look, scene))
     draw_heads(
         run,
         scene,
@@ -85,7 +85,7 @@ def draw_computation(run: Run, scene: TourImage, look: cached_models.Look, patch
 
     layer, head = place
     token = look.record.prefix_tokens + patch - 1
-    st.markdown("**How these numbers come about**, step by step:")
+    st.markdown("**How these numbers are computed**, step by step:")
     query_key_value(
         head_vectors(look.record, layer=layer, head=head, token=token),
         Tokens(image=scene.picked.image, grid=look.record.grid, before=tuple(vit_config(run).prefix_names)),
@@ -109,7 +109,7 @@ def show_heads(run: Run, scene: TourImage) -> None:
     )
     with st.container(horizontal=True, vertical_alignment="bottom"):
         patch = pick_patch(run, scene)
-        layer, head = pick_head(run, liveliest(look, scene))
+        layer, head = pick_head(run, most_moved_head(look, scene))
     draw_heads(
         run,
         scene,
@@ -147,7 +147,7 @@ def show_heads(run: Run, scene: TourImage) -> None:
     )
 
 
-def liveliest(look: cached_models.Look, scene: TourImage) -> claims.Place:
+def most_moved_head(look: cached_models.Look, scene: TourImage) -> claims.Place:
     """Return the layer and head whose map a click moves most, from the middle of the object to another patch."""
     from vit.explain import image_facts
 
