@@ -46,7 +46,9 @@ class Training(Settings):
 
 
 class MapScores(Settings):
-    """Faithfulness of one kind of map of the shipped run: areas under the curves, with the mean colour as cover.
+    """Faithfulness of one kind of map, of the run that was shipped when it was measured.
+
+    The areas are those under the curves, with the mean colour as cover.
 
     Attributes:
         name: name of the method or control map.
@@ -74,7 +76,7 @@ class MapScores(Settings):
 
 
 class FaithfulnessTable(Settings):
-    """Faithfulness of several kinds of maps of the shipped run.
+    """Faithfulness of several kinds of maps of the run that was shipped when it was measured.
 
     Attributes:
         images: number of validation images.
@@ -95,7 +97,7 @@ class Stored(Settings):
     Attributes:
         environment: description of the versions and the processor.
         trainings: measured trainings by experiment and variant.
-        faithfulness: faithfulness of the shipped run's maps; None until it is measured.
+        faithfulness: faithfulness of the maps of the run that was shipped then; None until it is measured.
     """
 
     environment: str = ""
