@@ -43,6 +43,9 @@ def test_a_network_without_the_setting_is_a_group_of_its_own():
     cnn = CNNConfig(image_size=32, num_classes=5)
     groups = group_by("Heads", [result(0.5, num_heads=4), result(0.6, model=cnn), result(0.4, num_heads=2)])
     assert [(group.title, len(group.results)) for group in groups] == [("2", 1), ("4", 1), ("–", 1)]
+    assert (
+        len(group_by("Layer scale", [result(0.5), result(0.6, model=cnn)])) == 2
+    )  # none is not the same as no setting
 
 
 def test_numbers_have_places_by_size_names_at_equal_distances_and_the_accuracy_is_last():

@@ -1,6 +1,6 @@
 """Group runs by one setting: mean and range of their accuracy over seeds, and what else differs. Imports no torch."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
 from statistics import fmean
 from typing import Any
@@ -34,7 +34,7 @@ class Group:
     """The runs with one value of a setting.
 
     Attributes:
-        value: the value; None if their networks do not have the setting.
+        value: the value; :data:`vit.runs.comparison.ABSENT` if their networks do not have the setting.
         title: the value as text.
         results: the runs, the most accurate first.
         varied: the other settings in which they differ, without the seed.
@@ -83,11 +83,11 @@ def group_by(setting: str, results: Sequence[Result]) -> list[Group]:
     """
     found: dict[Any, list[Result]] = {}
     for one in results:
-        found.setdefault(settings(one.config).get(setting), []).append(one)
+        found.setdefault(settings(one.config).get(setting, ABSENT), []).append(one)
     groups = [
         Group(
             value,
-            ABSENT if not _has(setting, members) else shown(setting, value),
+            ABSENT if value == ABSENT else shown(setting, value),
             tuple(sorted(members, key=lambda one: -one.accuracy)),
             tuple(name for name in varied_settings([one.config for one in members]) if name != setting),
         )
@@ -101,8 +101,3 @@ def order(value: object, title: str) -> tuple:
     if isinstance(value, bool) or not isinstance(value, int | float):
         return 1, 0.0, title
     return 0, float(value), title
-
-
-def _has(setting: str, members: Sequence[Result]) -> bool:
-    one: Mapping[str, Any] = settings(members[0].config)
-    return setting in one
