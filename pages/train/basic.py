@@ -6,7 +6,7 @@ import streamlit as st
 
 from pages.train.controls import Controls
 from pages.ui.run_words import ALL_SETTINGS, BASIC
-from pages.ui.wording import about, duration, term
+from pages.ui.wording import about, duration, quantity, term
 from vit.config import EPOCHS
 
 FIELDS = ("heads", "depth")
@@ -67,8 +67,8 @@ def choose_budget(controls: Controls, seconds_per_epoch: float | None) -> None:
     if seconds_per_epoch is None:
         controls.number("epochs", widget=st.slider, low=EPOCHS[0], high=most)
         st.caption(
-            "How long an epoch takes is not known yet, because no network was trained on this machine. After the first "
-            "run you can choose a time here instead of epochs."
+            "How long an epoch takes is not known yet, because no similar network was trained on this device. After "
+            "the first such run you can choose a time here instead of epochs."
         )
         st.session_state["basic_epochs"] = controls.values["epochs"]
         return
@@ -95,7 +95,9 @@ def epochs_within(seconds: float, seconds_per_epoch: float, most: int) -> int:
 
 def budget_words(epochs: int, most: int, seconds_per_epoch: float, budget: float | None) -> str:
     """Say how many epochs there are, how long they take, and why they may not be those of the budget."""
-    said = f"{epochs:,} epoch{'s' if epochs > 1 else ''} of {about(seconds_per_epoch).removeprefix('about ')} each."
+    # `about` rounds to at least 5 s.
+    each = about(seconds_per_epoch) if seconds_per_epoch >= 5 else f"about {seconds_per_epoch:.1g} s"
+    said = f"{quantity(epochs, 'epoch')} of {each}{' each' if epochs > 1 else ''}."
     if budget is None:
         return said
     if seconds_per_epoch > budget:

@@ -6,7 +6,7 @@ from pathlib import Path
 import streamlit as st
 
 from pages.anatomy.network import draw_diagram
-from pages.ui.wording import count
+from pages.ui.wording import count, quantity
 from vit.config import CNNConfig, ModelConfig, TransformerConfig, words
 from vit.cost.diagram import Stage, count_parameters, diagram
 from vit.pictures.colours import CATEGORICAL, PALETTE
@@ -62,8 +62,8 @@ def _tokens(model: TransformerConfig, stage: Stage) -> str:
     drawn = min(model.num_tokens, TOKENS_MAX)
     cells = "".join(f'<i class="{"prefix" if place < prefix else ""}"></i>' for place in range(drawn))
     more = "…" if drawn < model.num_tokens else ""
-    before = ["", "the class token"][prefix] if prefix < 2 else f"{prefix} tokens before them"
-    said = " and ".join(filter(None, (_of(model.grid**2, "patch", "es"), before)))
+    before = f"{prefix} tokens before them" if prefix > 1 else "".join(f"the {name}" for name in model.prefix_names)
+    said = " and ".join(filter(None, (quantity(model.grid**2, "patch", "es"), before)))
     picture = f'<div class="tokens">{cells}{more}</div>'
     return _row(picture, f"{model.num_tokens:,} tokens × {model.embed_dim:,}", said, stage.parameters)
 
@@ -74,8 +74,8 @@ def _blocks(model: TransformerConfig, stage: Stage) -> str:
     cells += "…" if heads < model.num_heads else ""
     block = f'<div class="block"><span class="heads">{cells}</span><span class="mlp"></span></div>'
     picture = f'<div class="blocks" style="--depth: {model.depth}">{block * model.depth}</div>'
-    each = f"each {_of(model.num_heads, 'head')} × {model.head_dim}, then an MLP"
-    return _row(picture, _of(model.depth, "encoder block"), each, stage.parameters)
+    each = f"each {quantity(model.num_heads, 'head')} × {model.head_dim}, then an MLP"
+    return _row(picture, quantity(model.depth, "encoder block"), each, stage.parameters)
 
 
 def _answer(model: ModelConfig, stage: Stage) -> str:
@@ -85,7 +85,7 @@ def _answer(model: ModelConfig, stage: Stage) -> str:
     bars = "<i></i>" * min(classes, CLASSES_MAX)
     what = "mean over the positions" if isinstance(model, CNNConfig) else words.summary_name(model)
     picture = f'<div class="classes">{bars}{"…" if classes > CLASSES_MAX else ""}</div>'
-    return _row(picture, _of(classes, "class", "es"), f"read from the {what}", stage.parameters)
+    return _row(picture, quantity(classes, "class", "es"), f"read from the {what}", stage.parameters)
 
 
 def _maps(stage: Stage) -> str:
@@ -94,7 +94,3 @@ def _maps(stage: Stage) -> str:
     picture = f'<div class="map" style="--side: {max(8, min(48, side * 3 // 4))}px"></div>'
     title = f"{width} × {side} × {side}"
     return _row(picture, title, part.name if stage.parameters else "channels × height × width", stage.parameters)
-
-
-def _of(number: int, thing: str, plural: str = "s") -> str:
-    return f"{number:,} {thing}{plural if number != 1 else ''}"

@@ -1,7 +1,7 @@
 """What a new run will do, in one sentence."""
 
 from pages.ui.text import plain
-from pages.ui.wording import about
+from pages.ui.wording import about, quantity
 from vit.config import CNNConfig, DataConfig, ReferenceConfig, RunConfig, TransformerConfig
 from vit.cost.estimate import Estimate
 from vit.data import SCENES, DataInfo
@@ -16,7 +16,7 @@ def summary_words(config: RunConfig, info: DataInfo, cost: Estimate) -> str:
         cost: its cost; without a time the sentence has none.
     """
     epochs = config.training.epochs
-    said = f"{network_words(config)} {task_words(config, info)}, in {_count(epochs, 'epoch')}"
+    said = f"{network_words(config)} {task_words(config, info)}, in {quantity(epochs, 'epoch')}"
     if cost.seconds is None:
         return f"{said}."
     rough = "" if cost.measured else ", a rough estimate"
@@ -29,9 +29,9 @@ def network_words(config: RunConfig) -> str:
     match model:
         case TransformerConfig():
             kind = "The course network" if isinstance(model, ReferenceConfig) else "A Vision Transformer"
-            said = f"{kind} with **{_count(model.depth, 'layer')}** of **{_count(model.num_heads, 'head')}**"
+            said = f"{kind} with **{quantity(model.depth, 'layer')}** of **{quantity(model.num_heads, 'head')}**"
             if isinstance(model, ReferenceConfig) and model.mended:
-                said += f" and {_count(len(model.mended), 'mended departure')}"
+                said += f" and {quantity(len(model.mended), 'mended departure')}"
         case CNNConfig():
             said = f"A {model.title}"
         case _:
@@ -49,7 +49,9 @@ def task_words(config: RunConfig, info: DataInfo) -> str:
             return f"learns without labels to reconstruct hidden patches of {images}"
     classes = len(info.class_names)
     kinds = f"**{classes:,}** kinds of objects" if info.source == SCENES else f"**{classes:,}** classes"
-    learns = "has its head alone trained to name" if config.start and config.start.frozen else "learns to name"
+    learns = (
+        "has only its classification head trained to name" if config.start and config.start.frozen else "learns to name"
+    )
     return f"{learns} {kinds} from {images}"
 
 
@@ -59,7 +61,3 @@ def image_words(images: DataConfig, info: DataInfo) -> str:
     if info.source == SCENES:
         return f"**{count:,}** drawn scenes"
     return f"**{count:,}** images of {plain(info.title)}"
-
-
-def _count(number: int, thing: str) -> str:
-    return f"{number:,} {thing}{'s' if number != 1 else ''}"

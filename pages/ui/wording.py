@@ -41,6 +41,11 @@ def count(number: float) -> str:
     return f"{number:.0f}"
 
 
+def quantity(number: int, thing: str, plural: str = "s") -> str:
+    """Return a number with its noun, such as "1 head" or "1,200 heads"; ``plural`` is the ending of the plural."""
+    return f"{number:,} {thing}{plural if number != 1 else ''}"
+
+
 def size(number: float) -> str:
     """Return a number of bytes such as "640 MB" or "1.2 GB"."""
     return f"{number / 1e9:.1f} GB" if number >= 1e9 else f"{max(1, number / 1e6):.0f} MB"

@@ -72,6 +72,8 @@ def test_a_budget_below_one_epoch_or_above_all_is_said():
     assert "Even one epoch takes about 1 min 40 s" in budget_words(1, 200, 100, 60)
     assert epochs_within(BUDGETS["3 h"], 1, 200) == 200
     assert "More than 200 epochs are not offered" in budget_words(200, 200, 1, BUDGETS["3 h"])
+    assert budget_words(200, 200, 0.3, 180) == "200 epochs of about 0.3 s each. More than 200 epochs are not offered."
+    assert budget_words(1, 200, 33, None) == "1 epoch of about 35 s."
 
 
 def sentence(config, **changes) -> str:
@@ -89,7 +91,7 @@ def test_the_sentence_names_what_is_trained():
     own = config.model_copy(update={"data": config.data.model_copy(update={"train_images": None})})
     assert "**5** classes from **5,000** images of Fish" in sentence(own, source="fish", title="Fish")
     tuned = config.model_copy(update={"start": StartConfig(run="scenes", frozen=True)})
-    assert "started from the weights of **scenes**, has its head alone trained to name" in sentence(tuned)
+    assert "started from the weights of **scenes**, has only its classification head trained to name" in sentence(tuned)
     network = ReferenceConfig(image_size=32, mended=("mlp", "finish"))
     assert "The course network with **2 layers** of **2 heads** and 2 mended departures" in sentence(
         config.model_copy(update={"model": network})
