@@ -30,16 +30,16 @@ def measure(config: RunConfig, seconds: float) -> tuple[int, float, float, float
     """Train for about ``seconds``; return the records, the longest gap, the seconds of a record, and their share."""
     data = load(config.data)
     watch = trainer.Watch(trainer.watched_rows(data.splits()[1], config.model))
-    end, times, steps = time.monotonic() + seconds, [], 0.0
+    end, times, trained = time.monotonic() + seconds, [], 0.0
     with tempfile.TemporaryDirectory() as folder:
         for event in trainer.fit(config, data, watch=watch, stop=lambda: time.monotonic() > end):
             if isinstance(event, trainer.Maps):
                 write_live_maps(Path(folder), event.maps)
                 times.append(event.maps.seconds)
             elif isinstance(event, trainer.Step):
-                steps = event.seconds
+                trained = event.seconds
     gaps = [later - earlier for earlier, later in pairwise(times)]
-    return len(times), max(gaps, default=0.0), watch.spent / max(1, len(times)), watch.spent / max(steps, 1e-9)
+    return len(times), max(gaps, default=0.0), watch.spent / max(1, len(times)), watch.spent / max(trained, 1e-9)
 
 
 def main() -> None:

@@ -49,7 +49,7 @@ class _Drawer:
         self._thread = ThreadPoolExecutor(1, thread_name_prefix="thumbnails")
 
     def find(self, run: Run) -> Thumbnail | None:
-        """Return the picture of a run's kept weights; None while it is not drawn yet, which this call causes."""
+        """Return the picture of a run's kept weights; if it is not drawn yet, start drawing it and return None."""
         key = str(run.path), run.stamp
         with self._lock:
             if key in self._done:

@@ -34,7 +34,7 @@ def show_curves(run: Run, status: runs.Status, lines: Iterable[dict]) -> None:
             persist_state="session",
             width=190,
             help="Weight of the past in the exponential moving average of the values of each step, as in TensorBoard. "
-            "The values themselves are the faint line.",
+            "Above 0, the values themselves are a faint line.",
         )
         others = choose_others(run)
     found = plots_of(training, lines, smoothing, {one.name: epochs_of(one.path, one.written) for one in others})
@@ -126,10 +126,10 @@ def epochs_of(path: Path, written: tuple) -> list[dict]:
 
 
 def beside_words(training: TrainingConfig, lines: list[dict], others: list[Run]) -> list[str]:
-    """Say what the lines of other runs are, and which of them end elsewhere."""
+    """Explain steps without an accuracy, and the lines of other runs."""
     said = []
     if training.labelled and any(line["event"] == "step" and "accuracy" not in line for line in lines):
-        said.append("This run has no accuracy of single steps, because it was trained by an earlier version.")
+        said.append("Steps without a training accuracy were trained by an earlier version.")
     if others:
         said.append(f"Thin lines: the validation curves of {', '.join(plain(run.name) for run in others)}.")
     return said
@@ -139,14 +139,14 @@ def loss_words(training: TrainingConfig) -> str:
     """Explain why training loss and validation loss differ."""
     if training.learn_from == "dino":
         return (
-            "How badly the student predicts the teacher's output for another crop of the same image. The teacher "
-            "changes too, so the loss may rise while the network still learns. The validation loss is between two "
-            "large crops; the training loss also counts small crops."
+            "The loss says how badly the student predicts the teacher's output for another crop of the same image. The "
+            "teacher changes too, so the loss may rise while the network still learns. The validation loss is between "
+            "two large crops; the training loss also counts small crops."
         )
     if training.learn_from == "mae":
         return (
-            "Mean squared error of the reconstructed pixels of hidden patches, each normalised to mean 0 and variance "
-            "1: a constant grey patch has the error 1."
+            "The loss is the mean squared error of the reconstructed pixels of hidden patches, each normalised to mean "
+            "0 and variance 1: a constant grey patch has the error 1."
         )
     parts = [
         "on augmented images" if training.augments else "",

@@ -8,7 +8,7 @@ from tests.conftest import PHOTOS, write_photo_zip
 
 
 def small_photo_zip(path: Path) -> Path:
-    """Write a zip of real photographs, 60 and 20 a class, where they are at hand; of made ones otherwise."""
+    """Write a zip of real photographs, 60 and 20 per class; of generated images if there are none here."""
     if not PHOTOS.exists():
         return write_photo_zip(path, {"train": 150, "val": 20})
     with zipfile.ZipFile(PHOTOS) as source, zipfile.ZipFile(path, "w") as target:

@@ -152,7 +152,7 @@ class Journal:
 
     def maps(self, event: "Maps") -> None:
         """Replace the file with the attention of the watched images; on a full disk the old one stays."""
-        from vit.runs.live_maps import write_live_maps  # it brings numpy, which a waiting job has no use for
+        from vit.runs.live_maps import write_live_maps  # it imports numpy, which a waiting job does not need
 
         with suppress(OSError):
             write_live_maps(self.path, event.maps)

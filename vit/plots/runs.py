@@ -151,10 +151,11 @@ def _layers(spec: dict, ink: str, *below: dict) -> dict:
 
 
 def _end_labels(points: Sequence[dict]) -> list[dict]:
-    """Return a point for the name of each run: at the right edge, at the height of its curve's end, none on another.
+    """Return a point for the name of each run: at the right edge, near the height of its curve's end, without overlap.
 
     Args:
-        points: the points of the curves; a run's last one is the end of its curve, on validation images if it has some.
+        points: the points of the curves in ascending order of ``x``. The end of a curve is the last point on validation
+            images, or the last point if there are none.
     """
     if not points:
         return []

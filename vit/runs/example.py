@@ -65,7 +65,14 @@ def compress(image: int, attention: np.ndarray, probabilities: np.ndarray) -> At
 
 
 def quantise(attention: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
-    """Return ``attention (... m)``, at least 0, as multiples uint8 of 1/255 of the largest of its row, and these."""
+    """Return attention as multiples of 1/255 of the largest weight of its row, and these largest weights.
+
+    Args:
+        attention: ``(... m)``, at least 0.
+
+    Returns:
+        The multiples, ``(... m)`` uint8, and the largest weights, ``(...)`` float32.
+    """
     tops = attention.max(axis=-1).astype(np.float32)
     levels = np.rint(LEVELS * (attention / np.maximum(tops, np.finfo(np.float32).tiny)[..., None]))
     return levels.astype(np.uint8), tops

@@ -30,7 +30,7 @@ class Notes(Settings):
     """What the user writes about a run.
 
     Attributes:
-        tags: short names, for example to filter by; each is one line, and none is there twice.
+        tags: short names, for example to filter by; each is one line, and none is repeated.
         note: a text of several lines.
     """
 
@@ -47,7 +47,7 @@ class Notes(Settings):
                     f"The tag {shown(tag, 40)!r} cannot be used: write 1 to {TAG_LENGTH} characters without commas."
                 )
         if len(set(tags)) < len(tags):
-            raise SettingsError("A tag is there twice: write each tag once.")
+            raise SettingsError("A tag is repeated: write each tag once.")
         return tags
 
     def __bool__(self) -> bool:

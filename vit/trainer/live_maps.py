@@ -145,6 +145,6 @@ class Watch:
         count, each, most = len(self.rows), self._cost / max(1, len(self.rows)), self.share * LATEST
         while count > 1 and count * each > most:
             count //= 2
-        if count == len(self.rows) < len(self._all) and 2.5 * count * each <= most:  # with some room, or it would swing
+        if count == len(self.rows) < len(self._all) and 2.5 * count * each <= most:  # with room, so that it stays so
             count = min(2 * count, len(self._all))
         self.rows, self._cost = self._all[:count], count * each
