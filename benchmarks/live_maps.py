@@ -17,7 +17,7 @@ from vit import configure, trainer
 from vit.config import RunConfig
 from vit.data import load
 from vit.runs.live_maps import write_live_maps
-from vit.trainer.live_maps import EVERY, SHARE
+from vit.trainer.live_maps import ADVANCE, EVERY, SHARE
 
 NETWORKS = {
     "default": {},
@@ -47,7 +47,7 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--seconds", type=float, default=60)
     seconds = parser.parse_args().seconds
-    print(f"A record every {EVERY:g} s, at most {SHARE:.1%} of the time.")
+    print(f"A record every {EVERY:g} s, for at most {SHARE:.1%} of the time and {ADVANCE:g} s; always one at the end.")
     print(f"{'network':36}{'records':>8}{'longest gap':>13}{'a record':>11}{'share':>8}")
     for name, model in NETWORKS.items():
         config = configure(dataset="scenes", **model)

@@ -2,7 +2,7 @@
 
 It is recorded in the process that trains, between two steps, with the weights that are validated and kept. Nothing of
 the training changes: the pass is in eval mode and draws no random numbers. A record is left out if all of them together
-would take more than a fixed share of the training time; only the last one is always made.
+would take more than a fixed share of the training time and a fraction of a second; the last one is always made.
 """
 
 import time
