@@ -15,6 +15,8 @@ SIMILAR = 0.5
 """Maps are similar if their correlation is at least this on average."""
 OBJECT_RATIO = 1.2
 """The answer depends on the object if its patches get at least this many times what they would get evenly."""
+DROP = 0.05
+"""Covering patches changes the answer if its probability falls or rises by at least this much."""
 SURE = 0.6
 """Least probability of the right class."""
 

@@ -138,12 +138,14 @@ def covering(name: str, predicted: str, before: float, on_object: tuple[int, flo
         on_object: number of patches of the object, and the probability with these covered.
         beside: the same for patches beside the object.
     """
-    if on_object[1] < before and on_object[1] < beside[1]:
+    if on_object[1] - before >= image_facts.DROP:
+        verdict = "Without the object, the model is surer of its answer"
+    elif before - on_object[1] < image_facts.DROP:
+        verdict = "The answer hardly depends on the object"
+    elif on_object[1] < beside[1]:
         verdict = "The answer depends on the object"
-    elif on_object[1] < before:
-        verdict = "The answer depends more on what is beside the object"
     else:
-        verdict = "The answer does not depend on the object"
+        verdict = "The answer depends more on what is beside the object"
     return (
         f"{verdict}: with the {on_object[0]} patches of the {plain(name)} covered, the probability of "
         f"“{plain(predicted)}” is **{on_object[1]:.1%}** instead of {before:.1%}; with {beside[0]} patches beside it "

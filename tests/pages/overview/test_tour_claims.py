@@ -176,7 +176,9 @@ def test_the_words_change_with_the_numbers():
     assert claims.covering("cat", "cat", 0.9, (3, 0.8), (3, 0.4)).startswith(
         "The answer depends more on what is beside"
     )
-    assert "answer does not depend" in claims.covering("cat", "dog", 0.9, (3, 0.95), (3, 0.9))
+    for covered in (0.87, 0.93):
+        assert "answer hardly depends" in claims.covering("cat", "dog", 0.9, (3, covered), (3, 0.4))
+    assert "surer of its answer" in claims.covering("cat", "dog", 0.4, (3, 0.9), (3, 0.4))
     lens = np.array([[0.6, 0.4], [0.3, 0.7], [0.2, 0.8]])
     assert claims.settled(["cat", "dog"], lens, 1) == "It stays dog from layer 1 on."
     assert claims.settled(["cat", "dog"], lens[1:], 0) == "It is dog throughout, which is wrong: the image shows “cat”."

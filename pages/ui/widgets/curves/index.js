@@ -113,7 +113,7 @@ class Curves extends Widget {
     plot.title.textContent = data.title
     const own = data.lines.filter(line => line.kind !== "other")
     plot.legend.replaceChildren(...(own.length > 1 ? own : []).map(line => this.sign(line)))
-    plot.note.textContent = data.above ? `${data.above} higher value${data.above > 1 ? "s are" : " is"} outside the plot` : ""
+    plot.note.textContent = data.above ? `${data.above} higher point${data.above > 1 ? "s are" : " is"} outside the plot` : ""
 
     const bottom = MARGIN.top + plot.height
     for (const value of ticks(data.top, 5)) {
