@@ -1,4 +1,4 @@
-"""Take the animated picture of Overview, frame by frame, from a browser whose clock is stopped."""
+"""Record the animation on Overview, frame by frame, in a browser whose clock is paused."""
 
 import io
 
@@ -12,23 +12,23 @@ BYTES_MAX = 700_000
 FRAME_MS = 100
 """Milliseconds of each frame, in the browser and in the picture."""
 FRAMES = 13
-"""Frames from the moment at which a token is chosen; then the next one is waited for, without pictures."""
+"""Frames for each token, from the moment at which the animation chooses it; the rest of its time is left out."""
 TOKENS = 3
 
 
 def next_token(page: Page) -> None:
-    """Let the time go on until the picture has chosen another token by itself."""
+    """Advance the clock until the animation chooses another token."""
     hero = page.locator(".hero")
     before = hero.get_attribute("data-query")
     for _ in range(200):
         page.clock.run_for(50)
         if hero.get_attribute("data-query") != before:
             return
-    raise RuntimeError("The picture does not play.")
+    raise RuntimeError("The animation on Overview does not play.")
 
 
 def take_frames(browser: Browser, address: str) -> list[Image.Image]:
-    """Return the frames of the living picture while it plays by itself."""
+    """Return the frames of the animation for the first tokens, beginning with the class token."""
     context = browser.new_context(
         viewport=WINDOW, base_url=address, color_scheme="light", reduced_motion="no-preference"
     )
@@ -37,7 +37,7 @@ def take_frames(browser: Browser, address: str) -> list[Image.Image]:
         page.clock.install()
         page.goto("/")
         page.locator(".hero[data-playing=true]").wait_for(timeout=120_000)
-        page.wait_for_timeout(3000)  # what is below it, so that it does not move any more
+        page.wait_for_timeout(3000)  # the rest of the page loads, so that the animation no longer moves
         page.clock.pause_at(page.evaluate("() => Date.now()") + 1000)
         box = page.locator(".hero").bounding_box()
         assert box is not None

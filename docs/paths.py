@@ -36,7 +36,7 @@ PINNED = re.compile(r"[1-9]\d*")
 
 
 def open_app(page: Page) -> None:
-    """Open the first page, and wait for its living picture."""
+    """Open the first page, and wait for its animation."""
     page.goto("/")
     expect(page.locator(".hero[data-lines]")).to_be_visible()
 
@@ -80,7 +80,7 @@ def tab_to(page: Page, wanted: Locator, key: str = "Tab") -> None:
 
 
 def student(visit: Visit) -> Steps:
-    """Meets the picture, takes the tour, and looks into the heads of the included model."""
+    """Explore the animation, take the tour, and look into the heads of the included model."""
     page = visit.page
     open_app(page)
     yield "Opens the app"
@@ -116,7 +116,7 @@ def student(visit: Visit) -> Steps:
 
 
 def teacher(visit: Visit) -> Steps:
-    """Reads a lesson, opens a board for a class, and saves the sheet to print."""
+    """Read a lesson, open a board for a class, and save the sheet to print."""
     page = visit.page
     open_app(page)
     yield "Opens the app"
@@ -147,7 +147,7 @@ def teacher(visit: Visit) -> Steps:
 
 
 def researcher(visit: Visit) -> Steps:
-    """Uploads photographs, trains for a short time, reads the mistakes, and looks into the heads."""
+    """Upload photographs, train for a short time, read the mistakes, and look into the heads."""
     page = visit.page
     photographs = small_photo_zip(visit.folder / "photographs.zip")
     open_app(page)
@@ -185,7 +185,7 @@ def researcher(visit: Visit) -> Steps:
 
 
 def phone(visit: Visit) -> Steps:
-    """Taps the picture, lets the model classify an own photograph, and looks at its attention."""
+    """Tap the animation, let the model classify an uploaded photograph, and look at its attention."""
     page = visit.page
     open_app(page)
     yield "Opens the app"
@@ -210,7 +210,7 @@ def phone(visit: Visit) -> Steps:
 
 
 def keyboard(visit: Visit) -> Steps:
-    """Uses no mouse: opens the sidebar, then picks a patch, a head and another image."""
+    """Use the keyboard only: open the sidebar, then pick a patch, a head and another image."""
     page = visit.page
     open_app(page)
     yield "Opens the app"

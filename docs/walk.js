@@ -18,8 +18,8 @@ window.walk = {
       const kind = node.className?.baseVal ?? node.className
       return `<${node.nodeName.toLowerCase()} ${kind}> ${(node.textContent ?? "").trim().slice(0, 40)}`
     }
-    // Whether an element is reached by scrolling within a frame, or is inside another one that is beyond the edge.
-    const isKnown = node => {
+    // Ignore an element that can be scrolled into view, or whose ancestor is beyond the edge and reported.
+    const isIgnored = node => {
       for (let frame = above(node); frame && frame !== main; frame = above(frame)) {
         const box = frame.getBoundingClientRect()
         if (getComputedStyle(frame).overflowX !== "visible" || (box.width && beyond(box) > 0)) return true
@@ -36,7 +36,7 @@ window.walk = {
         const hasText = [...node.childNodes].some(one => one.nodeType === Node.TEXT_NODE && one.data.trim())
         const clips = ["hidden", "clip"].includes(style.overflowX) && style.textOverflow !== "ellipsis"
         if (hasText && clips && node.scrollWidth > node.clientWidth + 1) found.push(`clipped text in ${says(node)}`)
-        if (beyond(box) > 0 && !inDialog(node) && !isKnown(node)) found.push(`${Math.round(beyond(box))} px beyond the page: ${says(node)}`)
+        if (beyond(box) > 0 && !inDialog(node) && !isIgnored(node)) found.push(`${Math.round(beyond(box))} px beyond the page: ${says(node)}`)
       }
     }
     look(main)

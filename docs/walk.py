@@ -107,7 +107,7 @@ class Watcher:
 
 
 def rest(page: Page, calm: float) -> None:
-    """Wait until a page shows no sign of activity for some seconds; one that never rests is looked at as it is."""
+    """Wait until a page shows no sign of activity for some seconds, but at most ten."""
     end, since = time.perf_counter() + 10, time.perf_counter()
     while time.perf_counter() < min(end, since + calm):
         page.wait_for_timeout(100)
@@ -127,9 +127,9 @@ def look_around(watcher: Watcher, widths: Sequence[int], dark: bool, save: Calla
     page, found = watcher.page, list[str]()
     own = page.viewport_size
     assert own is not None
-    for width in sorted(widths, key=lambda width: width == own["width"]):  # its own last
+    for width in sorted(widths, key=lambda width: width == own["width"]):  # the original width last
         page.set_viewport_size({"width": width, "height": HEIGHTS.get(width, 900)})
-        page.wait_for_timeout(400)  # what is drawn on a canvas is drawn anew
+        page.wait_for_timeout(400)  # canvases are redrawn
         found += watcher.cut()
         if (file := save(str(width))) is not None:
             page.screenshot(path=file)
@@ -140,7 +140,7 @@ def look_around(watcher: Watcher, widths: Sequence[int], dark: bool, save: Calla
             page.emulate_media(color_scheme="light")
     page.set_viewport_size(own)
     page.wait_for_timeout(300 if widths == [own["width"]] else 1000)  # the sidebar unfolds slowly
-    watcher.shifts()  # those of the windows do not count
+    watcher.shifts()  # discard those that resizing has caused
     return found
 
 

@@ -1,4 +1,4 @@
-"""The Overview page: a living picture of attention, three ways to begin, the newest runs and the hardware."""
+"""The Overview page: an animation of attention, three ways to begin, the newest runs and the hardware."""
 
 import streamlit as st
 
@@ -52,7 +52,7 @@ def show_overview(guide: Run | None) -> None:
 
 
 def show_maps(run: Run) -> None:
-    """Show the stored maps of an included model that has no living picture."""
+    """Show the stored maps of an included model that has no animation."""
     if run.picture:
         st.image(
             str(run.picture),

@@ -1,4 +1,4 @@
-"""Middleware that adds two scripts and ``frame.css`` to the HTML of every page, in force before Streamlit's script."""
+"""Middleware that adds two scripts and ``frame.css`` to the HTML of every page, before Streamlit's own script."""
 
 from pathlib import Path
 

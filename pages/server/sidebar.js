@@ -21,10 +21,10 @@
   try {
     fold()
     addEventListener("resize", fold)
-    // frame.css leaves room for a sidebar that will be there.
+    // frame.css reserves room for a sidebar that will be open.
     if (innerWidth > widest && localStorage.getItem(choice) !== "true") {
       document.documentElement.dataset.sidebar = "expected"
       document.documentElement.style.setProperty("--sidebar-width", `${parseInt(localStorage.getItem("sidebarWidth")) || 300}px`)
     }
-  } catch {} // a browser without storage folds it as Streamlit does
+  } catch {} // without localStorage, Streamlit alone decides when to fold
 })()

@@ -53,14 +53,15 @@ def head_board(
     def take() -> None:
         pick = st.session_state[key].pick
         layer, head, click = pick.get("layer"), pick.get("head"), pick.get("click")
-        # A rerun requested while this one runs delivers the click again, with the values that the browser's widgets had
-        # before it. The function that took the click first takes it again: it has the same effect as then.
-        earlier, pick_once = st.session_state.get(taken, (None, on_pick))
-        if earlier != click:
-            pick_once = on_pick
-        st.session_state[taken] = click, pick_once
+        # If another rerun is requested while this one runs, Streamlit delivers the click again, and the other widgets
+        # have their values from before it. So the click is handled again, by the callback that handled it first: the
+        # current callback was created after the click, and would undo its effect.
+        last_click, callback = st.session_state.get(taken, (None, on_pick))
+        if click != last_click:
+            callback = on_pick
+        st.session_state[taken] = click, callback
         if isinstance(layer, int) and isinstance(head, int) and 0 <= layer <= depth and 0 <= head <= heads:
-            pick_once(layer, head)
+            callback(layer, head)
 
     _head_board(
         key=key,

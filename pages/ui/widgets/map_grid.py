@@ -22,7 +22,7 @@ MAPS_BYTES_MAX = 4_000_000
 """The maps of all tokens are sent together up to this size; beyond it, only those of the chosen token."""
 
 EXACT_BYTES_MAX = 1_000_000
-"""Larger maps are sent in half precision, which is right to 0.05 %: more digits are shown nowhere."""
+"""Larger maps are sent in half precision. Its rounding error, at most 0.05 %, is smaller than the digits on screen."""
 
 TILE_BYTES_MAX = 1_000_000
 """The maps of all tokens of one tile are sent up to this size, since they are sent again with every click."""
@@ -144,7 +144,7 @@ def map_grid(tiles: TileMaps, selection: Selection, *, key: str) -> None:
     If a map belongs to a token, picker and enlarged tile are one: the maps follow the pointer over it, without the
     server. A click pins the patch and writes the session state. The maps of all tokens are sent once for each version:
     with its first event the browser reports the version that it has. If they are too large, only those of the chosen
-    token and, if the caller can tell them, of the chosen tile are sent: then the tiles follow clicks alone.
+    token are sent and, with ``one_tile``, those of the chosen tile: then only a click changes the other tiles.
     :func:`scale_controls` set the colours.
 
     Args:

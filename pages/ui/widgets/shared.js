@@ -51,7 +51,7 @@ class CountingWidget extends Widget {
   }
 
   // Send an event, and once more if Python does not acknowledge it: Streamlit can lose one that arrives while a page
-  // starts itself over. Python counts events, so one that arrives twice counts once.
+  // restarts its script. Python counts events, so one that arrives twice counts once.
   tell(name, event) {
     this.seq += 1
     const message = { ...event, seq: this.seq }

@@ -8,7 +8,7 @@ const BAND = 44 // height above the image for the class token and registers, in 
 const HOLD_MS = 2600 // on each token while it plays
 const GROW_MS = 480 // for the lines of a token to grow
 const FADE_MS = 160
-const SPEAK_MS = 700 // wait before a screen reader is told the new query, so that it skips those passed on the way
+const SPEAK_MS = 700 // a screen reader announces a query after it has not changed for this time
 const DASHES = [[], [6, 4], [2, 3]] // heads with the same colour differ in their dashes
 
 const percent = share => (share > 0 && share < 0.001 ? "<0.1%" : `${(100 * share).toFixed(share < 0.0095 ? 1 : 0)}%`)

@@ -29,7 +29,7 @@ const TICK = {
   power: value => (value ? value.toExponential(1) : "0"),
 }
 
-// Round numbers from 0 up to an end: about so many, at least `least` apart.
+// Return about `count` round numbers from 0 to `end`, at least `least` apart.
 function ticks(end, count, least = 0) {
   const rough = end / count
   const power = 10 ** Math.floor(Math.log10(rough))
@@ -37,7 +37,7 @@ function ticks(end, count, least = 0) {
   return Array.from({ length: Math.floor(end / step + 1e-6) + 1 }, (_, index) => index * step)
 }
 
-// The place of the point that is nearest to a step.
+// Return the index of the point that is nearest to a step.
 function nearest(xs, step) {
   let [low, high] = [0, xs.length - 1]
   while (low < high) {
@@ -178,7 +178,7 @@ class Curves extends Widget {
     this.point(Math.min(steps, Math.max(0, from + way * Math.max(1, steps / 40))), true, true)
   }
 
-  // Read all lines at a step; null for none.
+  // Show the values of all lines at a step; null hides them.
   point(step, show = true, speak = false) {
     this.step = step
     for (const plot of this.plots) plot.cursor?.replaceChildren()

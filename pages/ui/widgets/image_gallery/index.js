@@ -96,7 +96,7 @@ class ImageGallery extends Widget {
     this.chosen = new Set(this.data.chosen)
     const id = this.data.chosen[0] || ""
     this.section = id.startsWith("pic-") ? "own" : id.startsWith("sample-") || !this.data.count ? "photographs" : "val"
-    this.stale = true // uploads may have come since
+    this.stale = true // images may have been uploaded since
     this.dialog.showModal()
     this.turnTo(id)
     this.list.querySelector("[tabindex='0']")?.focus()
@@ -130,7 +130,7 @@ class ImageGallery extends Widget {
   }
 
   receive({ ids, columns, image }) {
-    if (ids.every(id => this.thumbnails.get(id)?.url === image)) return // a rerun sends it once more
+    if (ids.every(id => this.thumbnails.get(id)?.url === image)) return // a rerun has sent it again
     const sheet = new Image()
     ids.forEach((id, place) => this.thumbnails.set(id, { sheet, url: image, columns, place, rows: Math.ceil(ids.length / columns) }))
     this.sheets.push(ids)
@@ -168,7 +168,7 @@ class ImageGallery extends Widget {
 
   // Images
 
-  // The indices of the section's images that the filters let pass, in order.
+  // Return the indices of the section's images that pass the filters, in order.
   indices() {
     if (this.section !== "val") return (this.lists?.[this.section] || []).map((_, index) => index)
     const labels = this.lists?.labels || []

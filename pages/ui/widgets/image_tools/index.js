@@ -60,7 +60,7 @@ class ImageTools extends Widget {
     input.dispatchEvent(new Event("change", { bubbles: true }))
   }
 
-  // An uploader that is on the screen takes what is dropped on it itself.
+  // Whether this handles dragged files: a visible uploader handles those that are dropped on it.
   isOurs(event) {
     return event.dataTransfer?.types.includes("Files") && !event.target.closest?.("[data-testid=stFileUploader]")
   }

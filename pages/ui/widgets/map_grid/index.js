@@ -146,7 +146,7 @@ class MapGrid extends FilmWidget {
     this.drawSoon()
   }
 
-  // Draw once at the next frame, whatever happens until then.
+  // Draw at the next animation frame, once for all events until then.
   drawSoon() {
     this.soon ??= requestAnimationFrame(() => {
       this.soon = null

@@ -1,7 +1,7 @@
 // Each run is a line over axes. A drag along an axis keeps the runs inside it; a click, or Enter, compares a run.
-// Where the axes do not fit side by side they lie below one another.
+// Where the axes do not fit side by side, they are drawn below one another.
 
-const NARROW = 620 // pixels; below this width the axes lie below one another
+const NARROW = 620 // pixels; below this width the axes are drawn below one another
 const NEAR = 14 // pixels between the pointer and the line that it picks
 const GRIP = 14 // pixels on both sides of an axis in which a drag selects
 const SVG = "http://www.w3.org/2000/svg"
@@ -73,7 +73,7 @@ class ParallelCoordinates extends CountingWidget {
       : [margin.left + at * (width - margin.left - margin.right), margin.top + axis * step]
   }
 
-  // The place on an axis, from 0 to 1, below a point.
+  // The position along an axis, from 0 to 1, of a point.
   share([x, y]) {
     const { width, height, margin } = this.size
     const at = this.wide
@@ -84,7 +84,7 @@ class ParallelCoordinates extends CountingWidget {
 
   axisAt([x, y]) {
     const { margin, step } = this.size
-    const place = ((this.wide ? x - margin.left : y - margin.top)) / step
+    const place = (this.wide ? x - margin.left : y - margin.top) / step
     const axis = Math.round(place)
     return Math.abs(place - axis) * step <= GRIP && axis >= 0 && axis < this.data.axes.length ? axis : -1
   }
@@ -142,7 +142,7 @@ class ParallelCoordinates extends CountingWidget {
         ? { x: x1 - pad, width: 2 * pad, y: y2 - 2, height: y1 - y2 + 4, class: "brush" }
         : { x: x1 - 2, width: x2 - x1 + 4, y: y1 - pad, height: 2 * pad, class: "brush" })
     })
-    this.svg.replaceChildren(...axes.slice(0), ...this.paths, ...brushes)
+    this.svg.replaceChildren(...axes, ...this.paths, ...brushes)
     this.labels.replaceChildren(...data.axes.flatMap((axis, place) => this.names(axis, place)))
     this.paint()
   }
@@ -154,7 +154,7 @@ class ParallelCoordinates extends CountingWidget {
     if (this.wide) Object.assign(title.style, { left: `${x}px`, top: `${y - 12}px`, width: `${Math.max(60, step - 8)}px` })
     else Object.assign(title.style, { left: `${width / 2}px`, top: `${y - 8}px`, width: `${width}px` })
     const room = this.wide ? Math.min(place ? 0.62 * step : margin.left - 10, 140) : 0
-    let end = -Infinity // of the last text of an axis that lies
+    let end = -Infinity // right end of the last label on a horizontal axis
     const ticks = axis.ticks.flatMap(([at, text]) => {
       const [tx, ty] = this.point(place, at)
       const tick = make("span", this.wide ? "tick" : "tick below", text)
@@ -172,7 +172,7 @@ class ParallelCoordinates extends CountingWidget {
     return [title, ...ticks]
   }
 
-  // The colours of the lines, without drawing them anew.
+  // Update the colours of the lines without redrawing them.
   paint() {
     const { data } = this
     const kept = this.ranked()
@@ -180,7 +180,7 @@ class ParallelCoordinates extends CountingWidget {
     this.paths.forEach((path, run) => {
       const place = data.chosen.indexOf(data.runs[run].name)
       path.style.stroke = place >= 0 ? data.colours[place % data.colours.length] : ""
-      path.style.setProperty("--share", `${Math.round(100 * last.places[run])}%`) // the better, the more colour
+      path.style.setProperty("--share", `${Math.round(100 * last.places[run])}%`) // a higher accuracy has a stronger colour
       path.classList.toggle("chosen", place >= 0)
       path.classList.toggle("out", !this.inside(run))
       path.classList.toggle("lit", run === this.lit)
@@ -220,8 +220,8 @@ class ParallelCoordinates extends CountingWidget {
         const [a, b] = [axis - 1, axis].map(place => this.point(place, this.data.axes[place].places[run]))
         const [dx, dy] = [b[0] - a[0], b[1] - a[1]]
         const part = Math.min(1, Math.max(0, ((x - a[0]) * dx + (y - a[1]) * dy) / (dx * dx + dy * dy || 1)))
-        const far = Math.hypot(x - a[0] - part * dx, y - a[1] - part * dy)
-        if (far < best) [found, best] = [run, far]
+        const distance = Math.hypot(x - a[0] - part * dx, y - a[1] - part * dy)
+        if (distance < best) [found, best] = [run, distance]
       }
     })
     return found

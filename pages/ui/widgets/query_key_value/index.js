@@ -258,7 +258,7 @@ class QueryKeyValue extends QueryKeyValueWords {
     if (name === "key") {
       this.paint(ghost, this.vectors.query, this.tops.query)
       if (row === 0) place(this.lines[1][1], false)
-      ghost.getBoundingClientRect() // lets the next place be reached by a transition
+      ghost.getBoundingClientRect() // apply this position first, so that the next one is reached by a transition
       place(this.lines[row + 2][1], true)
     } else {
       this.paint(ghost, found.rows[row].blend, this.tops.output)

@@ -8,7 +8,7 @@ const number = value => minus(value === 0 ? "0" : Math.abs(value) >= 1e-2 && Mat
 const percent = share => `${(100 * share).toFixed(share < 0.0995 ? 1 : 0)}%`
 const tiny = value => (value === 0 ? "0" : minus(value.toExponential(0)))
 
-// Everything that is shown of one token's attention, in double precision.
+// Compute all numbers that are shown for one token's attention, in double precision.
 function compute({ query, keys, values, attention, output }, d) {
   const m = attention.length
   const dots = Float64Array.from({ length: m }, (_, key) => query.reduce((sum, one, at) => sum + one * keys[key * d + at], 0))

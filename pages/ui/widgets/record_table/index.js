@@ -1,11 +1,11 @@
 // A table of records that never scrolls sideways: where its columns do not fit, each record becomes a card. Rows can be
 // chosen, sorted, and described with tags and a note. The page stores what is chosen and sends it back.
 
-const [FIRST_ROWS, FIRST_CARDS] = [12, 6] // and the chosen ones; all are shown on a click
+const [FIRST_ROWS, FIRST_CARDS] = [12, 6] // rows shown at first, besides the chosen ones; a button shows all
 const NARROW = 560 // pixels; below this width the table always shows cards
 
 const compare = (one, other) => {
-  if (one === null || other === null) return (one === null) - (other === null) // nothing is last, in both directions
+  if (one === null || other === null) return (one === null) - (other === null) // empty values are last in both directions
   return typeof one === "number" ? one - other : String(one).localeCompare(String(other), undefined, { numeric: true })
 }
 
@@ -23,10 +23,10 @@ class RecordTable extends CountingWidget {
     }
     this.root.append(this.sortBar, this.table, this.more, this.said, this.spoken)
     this.width = 0
-    this.seen = new Set() // names that were chosen: such a row does not go away when it no longer is
+    this.seen = new Set() // names that were chosen: their rows stay visible when they no longer are
     this.opened = new Set() // names of the rows whose notes are shown as a whole
     this.resized = new ResizeObserver(([entry]) => {
-      if (Math.abs(entry.contentRect.width - this.width) < 1) return // its own change of height
+      if (Math.abs(entry.contentRect.width - this.width) < 1) return // only the height has changed, as after each redraw
       this.width = entry.contentRect.width
       this.fit()
     })
@@ -289,7 +289,7 @@ class RecordTable extends CountingWidget {
       this.close(name)
     }
     form.onkeydown = event => {
-      event.stopPropagation() // Streamlit has shortcuts of its own
+      event.stopPropagation() // typed letters must not trigger Streamlit's keyboard shortcuts
       if (event.key === "Escape") this.close(name)
       if (event.key === "Enter" && (event.ctrlKey || event.metaKey)) form.requestSubmit()
     }
@@ -311,7 +311,7 @@ class RecordTable extends CountingWidget {
     this.refocus(`edit:${name}`)
   }
 
-  // Focus survives drawing anew.
+  // Keep the focus when the table is redrawn.
 
   focusKey() {
     const active = this.root.getRootNode().activeElement
