@@ -65,16 +65,16 @@ NOTEBOOK, ANIMATED = "notebook", "hero"
 NAMES = (*VIEWS, NOTEBOOK, ANIMATED)
 
 
-def wait_until_drawn(page: Page, seconds: float = 2.0) -> None:
-    """Wait until a page shows no sign of activity for some seconds."""
+def wait_until_drawn(page: Page) -> None:
+    """Wait until a page shows no sign of activity for two seconds."""
     page.get_by_role("heading", level=1).first.wait_for(timeout=PATIENCE)
-    calm = 0.0
-    for _ in range(PATIENCE // 200):
-        if calm >= seconds:
+    calm = 0
+    for _ in range(PATIENCE // 500):
+        calm = 0 if page.locator(BUSY).count() else calm + 1
+        if calm == 4:
             page.evaluate("document.fonts.ready")
             return
-        page.wait_for_timeout(200)
-        calm = 0.0 if page.locator(BUSY).count() else calm + 0.2
+        page.wait_for_timeout(500)
     raise TimeoutError(f"{page.url} was not drawn within {PATIENCE // 1000} s.")
 
 

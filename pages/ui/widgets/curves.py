@@ -6,9 +6,6 @@ from pages.ui.widgets.component import register_widget
 from vit.plots.curves import Plot
 from vit.support.untrusted_text import shown
 
-HEIGHT = 300
-"""Height of each plot in pixels, as in its code."""
-
 _component = register_widget("curves")
 
 

@@ -181,7 +181,6 @@ def map_grid(tiles: TileMaps, selection: Selection, *, key: str) -> None:
             "every": every,
             "first": 0 if every else selection.token,
             "tokens": tokens if every else 1,
-            "oneTile": tile is not None,
             "rows": rows,
             "columns": columns,
             "prefix": tiles.prefix,

@@ -15,13 +15,12 @@ class RecordTable extends CountingWidget {
     this.sortBar = make("div", "sortbar")
     this.table = make("table", "", "", { role: "table" })
     this.more = make("button", "more", "", { type: "button" })
-    this.spoken = make("p", "spoken", "", { "aria-live": "polite" })
-    this.said = make("p", "said")
+    this.said = make("p", "said", "", { role: "status" })
     this.more.onclick = () => {
       this.all = !this.all
       this.build()
     }
-    this.root.append(this.sortBar, this.table, this.more, this.said, this.spoken)
+    this.root.append(this.sortBar, this.table, this.more, this.said)
     this.width = 0
     this.seen = new Set() // names that were chosen: their rows stay visible when they no longer are
     this.opened = new Set() // names of the rows whose notes are shown as a whole
