@@ -76,6 +76,13 @@ function make(tag, className = "", text = "", attributes = {}) {
   return element
 }
 
+function makeSvg(tag, attributes = {}, text = "") {
+  const element = document.createElementNS("http://www.w3.org/2000/svg", tag)
+  for (const [name, value] of Object.entries(attributes)) element.setAttribute(name, value)
+  element.textContent = text
+  return element
+}
+
 const ARROWS = { ArrowLeft: [0, -1], ArrowRight: [0, 1], ArrowUp: [-1, 0], ArrowDown: [1, 0] } // rows down, columns right
 
 // Patches, numbered from 0, row by row

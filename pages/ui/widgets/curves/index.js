@@ -9,11 +9,8 @@ const DOTS_MAX = 60 // with more points than this, a line has no dots
 const SPEAK_MS = 600
 const STROKES = { raw: [1, 0.3], line: [2.2, 1], dots: [2.2, 1], other: [1.6, 0.5] } // width and opacity
 
-const NS = "http://www.w3.org/2000/svg"
-function draw(parent, tag, attributes = {}, text = "") {
-  const element = document.createElementNS(NS, tag)
-  for (const [name, value] of Object.entries(attributes)) element.setAttribute(name, value)
-  element.textContent = text
+function draw(parent, tag, attributes, text) {
+  const element = makeSvg(tag, attributes, text)
   parent.append(element)
   return element
 }
@@ -75,8 +72,7 @@ class Curves extends Widget {
     const caption = make("figcaption")
     const [title, legend, note] = [make("b"), make("span", "legend"), make("span", "note")]
     caption.append(title, legend, note)
-    const svg = document.createElementNS(NS, "svg")
-    svg.setAttribute("aria-hidden", "true") // the group has a name, and the cursor is read aloud
+    const svg = makeSvg("svg", { "aria-hidden": "true" }) // the group has a name, and the cursor is read aloud
     figure.append(caption, svg)
     this.grid.append(figure)
     const plot = { figure, title, legend, note, svg, clip: `clip-${index}` }

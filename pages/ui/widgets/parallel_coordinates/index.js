@@ -4,7 +4,6 @@
 const NARROW = 620 // pixels; below this width the axes are drawn below one another
 const NEAR = 14 // pixels between the pointer and the line that it picks
 const GRIP = 14 // pixels on both sides of an axis in which a drag selects
-const SVG = "http://www.w3.org/2000/svg"
 const MARGIN = { wide: { left: 84, right: 40, top: 58, bottom: 16 }, tall: { left: 28, right: 28, top: 34, bottom: 30 } }
 
 const percent = share => `${(100 * share).toFixed(1)}%`
@@ -13,7 +12,7 @@ class ParallelCoordinates extends CountingWidget {
   constructor(parent) {
     super(parent, "parallel")
     this.stage = make("div", "stage", "", { tabindex: "0", role: "application" })
-    this.svg = document.createElementNS(SVG, "svg")
+    this.svg = makeSvg("svg")
     this.labels = make("div", "labels", "", { "aria-hidden": "true" })
     this.stage.append(this.svg, this.labels)
     this.readout = make("p", "readout", "", { "aria-live": "polite" })
@@ -107,12 +106,6 @@ class ParallelCoordinates extends CountingWidget {
 
   // Drawing
 
-  shape(tag, attributes) {
-    const element = document.createElementNS(SVG, tag)
-    for (const [name, value] of Object.entries(attributes)) element.setAttribute(name, value)
-    return element
-  }
-
   draw() {
     if (!this.data || !this.root.clientWidth) return
     this.layout()
@@ -121,24 +114,24 @@ class ParallelCoordinates extends CountingWidget {
     this.svg.style.height = this.stage.style.height = `${size.height}px`
     this.paths = data.runs.map((run, index) => {
       const points = data.axes.map((axis, place) => this.point(place, axis.places[index]).map(value => value.toFixed(1)).join(","))
-      return this.shape("polyline", { points: points.join(" "), class: "line" })
+      return makeSvg("polyline", { points: points.join(" "), class: "line" })
     })
     const axes = data.axes.flatMap((axis, place) => {
       const [[x1, y1], [x2, y2]] = [this.point(place, 0), this.point(place, 1)]
       return [
-        this.shape("line", { x1, y1, x2, y2, class: "grip", "stroke-width": 2 * GRIP }),
-        this.shape("line", { x1, y1, x2, y2, class: "axis" }),
+        makeSvg("line", { x1, y1, x2, y2, class: "grip", "stroke-width": 2 * GRIP }),
+        makeSvg("line", { x1, y1, x2, y2, class: "axis" }),
         ...axis.ticks.map(([at]) => {
           const [x, y] = this.point(place, at)
           const [dx, dy] = this.wide ? [4, 0] : [0, 4]
-          return this.shape("line", { x1: x - dx, y1: y - dy, x2: x + dx, y2: y + dy, class: "axis" })
+          return makeSvg("line", { x1: x - dx, y1: y - dy, x2: x + dx, y2: y + dy, class: "axis" })
         }),
       ]
     })
     const brushes = [...this.brushes].map(([axis, [low, high]]) => {
       const [[x1, y1], [x2, y2]] = [this.point(axis, low), this.point(axis, high)]
       const pad = GRIP - 4
-      return this.shape("rect", this.wide
+      return makeSvg("rect", this.wide
         ? { x: x1 - pad, width: 2 * pad, y: y2 - 2, height: y1 - y2 + 4, class: "brush" }
         : { x: x1 - 2, width: x2 - x1 + 4, y: y1 - pad, height: 2 * pad, class: "brush" })
     })

@@ -214,18 +214,13 @@ class RecordTable extends CountingWidget {
     const { low, high, values, mean } = strip
     const [width, height] = [160, 22]
     const x = value => 6 + ((value - low) / (high - low || 1)) * (width - 12)
-    const draw = (tag, attributes) => {
-      const element = document.createElementNS("http://www.w3.org/2000/svg", tag)
-      for (const [name, value] of Object.entries(attributes)) element.setAttribute(name, value)
-      return element
-    }
-    const svg = draw("svg", { viewBox: `0 0 ${width} ${height}`, class: "strip", role: "img", "aria-label": text })
+    const svg = makeSvg("svg", { viewBox: `0 0 ${width} ${height}`, class: "strip", role: "img", "aria-label": text })
     const [first, last] = [Math.min(...values), Math.max(...values)]
     svg.append(
-      draw("line", { x1: 6, x2: width - 6, y1: height / 2, y2: height / 2, class: "ground" }),
-      draw("line", { x1: x(first), x2: x(last), y1: height / 2, y2: height / 2, class: "range" }),
-      ...values.map(value => draw("circle", { cx: x(value), cy: height / 2, r: 3.5, class: "dot" })),
-      draw("line", { x1: x(mean), x2: x(mean), y1: 2, y2: height - 2, class: "mean" }),
+      makeSvg("line", { x1: 6, x2: width - 6, y1: height / 2, y2: height / 2, class: "ground" }),
+      makeSvg("line", { x1: x(first), x2: x(last), y1: height / 2, y2: height / 2, class: "range" }),
+      ...values.map(value => makeSvg("circle", { cx: x(value), cy: height / 2, r: 3.5, class: "dot" })),
+      makeSvg("line", { x1: x(mean), x2: x(mean), y1: 2, y2: height - 2, class: "mean" }),
     )
     return svg
   }
