@@ -12,7 +12,7 @@ def register_widget(name: str, *, html: str | None = None) -> Any:
     """Return the Streamlit component whose ``index.js`` and ``style.css`` are in the folder ``name``.
 
     Streamlit runs the code of a component as one module that cannot import other files, so ``shared.js`` and the other
-    scripts of the folder are put in front of ``index.js``.
+    scripts of the folder are put in front of ``index.js``, as ``shared.css`` is in front of ``style.css``.
 
     Args:
         name: the folder, and the component's name.
@@ -23,6 +23,6 @@ def register_widget(name: str, *, html: str | None = None) -> Any:
     return st.components.v2.component(
         name,
         html=html,
-        css=(folder / "style.css").read_text(),
+        css="\n".join(path.read_text() for path in (_FOLDER / "shared.css", folder / "style.css")),
         js="\n".join(path.read_text() for path in (_FOLDER / "shared.js", *others, folder / "index.js")),
     )

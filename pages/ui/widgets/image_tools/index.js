@@ -119,9 +119,9 @@ class ImageTools extends Widget {
   }
 
   // Show a sentence, or only tell it to screen readers.
-  say(text, unseen = "") {
-    this.says.textContent = text || unseen
-    this.says.classList.toggle("unseen", !text)
+  say(text, spoken = "") {
+    this.says.textContent = text || spoken
+    this.says.classList.toggle("spoken", !text)
   }
 }
 
