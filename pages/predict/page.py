@@ -13,7 +13,7 @@ from pages.ui.answer import attention_link
 from pages.ui.cached_models import PickedImage, prediction
 from pages.ui.demo_notice import upload_words
 from pages.ui.downloads import plotly_config
-from pages.ui.images import image_picker
+from pages.ui.images import image_picker, upload
 from pages.ui.images.gallery import show_gallery
 from pages.ui.navigation import from_history, has_arrived
 from pages.ui.run_doubts import show_run_doubts
@@ -21,8 +21,7 @@ from pages.ui.text import plain
 from pages.ui.widgets.image_tools import image_tools
 from pages.ui.wording import term
 from vit import plots
-from vit.data.files.colours import Colours, window_words
-from vit.data.files.images import FILE_BYTES_MAX, HEAVY_PIXELS_MAX, PIXELS_MAX, open_image
+from vit.data.files.images import HEAVY_PIXELS_MAX, PIXELS_MAX
 from vit.errors import DataError, UserError
 from vit.runs import Run
 
@@ -83,11 +82,7 @@ def take(files: list[Any], run: Run, called: str = "") -> None:
         problems.append(f"Only the first {SHOWN_MAX} of {len(files):,} images were taken. Upload the others next.")
     for file in files[:SHOWN_MAX]:
         try:
-            with access.opened(file) as stream:
-                image = open_image(stream, name=file.name, colours=Colours.of(run.config.data))
-            images.append(f"pic-{access.save_picture(image, called or file.name)}")
-            if window := image.info.get("window"):
-                st.toast(f"{plain(file.name)} has more than 8 bits: {window_words(window)} became black to white.")
+            images.append(upload.save_upload(file, run, called))
         except UserError as error:
             problems.append(str(error))
     st.session_state["predict_problems"] = problems
@@ -190,12 +185,12 @@ with st.container(border=True):
             key=f"predict_files_{st.session_state.get('predict_round', 0)}",
             on_change=take_uploads,
             args=(run,),
-            max_upload_size=access.upload_mb(FILE_BYTES_MAX // 2**20),
+            max_upload_size=upload.upload_mb(),
             help="JPEG, PNG, WebP, GIF, BMP or TIFF.",
         )
     st.caption(
         "You can drop images anywhere on this page, or paste them (Ctrl+V). "
-        f"Up to {access.upload_mb(FILE_BYTES_MAX // 2**20)} MB and {PIXELS_MAX // 10**6} million pixels each "
+        f"Up to {upload.upload_mb()} MB and {PIXELS_MAX // 10**6} million pixels each "
         f"({HEAVY_PIXELS_MAX // 10**6} million as WebP or TIFF); this page keeps the last {SHOWN_MAX} images. "
         f"{upload_words()}"
     )

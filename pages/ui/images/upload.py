@@ -1,9 +1,11 @@
-"""Take an image that a visitor uploads, drops or pastes on a page that shows one image."""
+"""Take an image that a visitor uploads, drops or pastes."""
+
+from typing import Any
 
 import streamlit as st
 
 from pages import access
-from pages.ui.text import show_error
+from pages.ui.text import plain, show_error
 from pages.ui.widgets.image_tools import image_tools
 from vit.data.files.colours import Colours, window_words
 from vit.data.files.images import FILE_BYTES_MAX, open_image
@@ -17,6 +19,25 @@ _PROBLEM, _ROUND = "image_upload_problem", "image_upload_round"
 def upload_mb() -> int | None:
     """Return the largest image file in MB; None for the limit of the server."""
     return access.upload_mb(FILE_BYTES_MAX // 2**20)
+
+
+def save_upload(file: Any, run: Run, name: str = "") -> str:
+    """Store an uploaded image, and return its id; say how an image with more than 8 bits was reduced.
+
+    Args:
+        file: the uploaded file.
+        run: the run, whose settings say how transparent and deep images are read.
+        name: a name that replaces the file name.
+
+    Raises:
+        UserError: the file is not an image, or it cannot be stored.
+    """
+    with access.opened(file) as stream:
+        image = open_image(stream, name=file.name, colours=Colours.of(run.config.data))
+    image_id = f"pic-{access.save_picture(image, name or file.name)}"
+    if window := image.info.get("window"):
+        st.toast(f"{plain(file.name)} has more than 8 bits: {window_words(window)} became black to white.")
+    return image_id
 
 
 def show_upload(run: Run, target: str) -> None:
@@ -46,11 +67,7 @@ def _take(run: Run, key: str, target: str) -> None:
     if not access.is_there(file):
         return
     try:
-        with access.opened(file) as stream:
-            image = open_image(stream, name=file.name, colours=Colours.of(run.config.data))
-        st.session_state[target] = f"pic-{access.save_picture(image, file.name)}"
-        if window := image.info.get("window"):
-            st.toast(f"This image has more than 8 bits: values from {window_words(window)} became black to white.")
+        st.session_state[target] = save_upload(file, run)
     except UserError as error:
         st.session_state[_PROBLEM] = (str(error), st.session_state.get(target))
     access.release(file)
