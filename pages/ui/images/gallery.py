@@ -110,13 +110,12 @@ def own_images() -> list[str]:
 
 def current(run: Run, picked: PickedImage) -> dict[str, Any]:
     """Return what the button shows of an image."""
-    url, _ = thumbnails.sheet(run, [picked.id])
     kind = "photograph" if picked.id.startswith("sample-") else "your image"
     return {
         "id": picked.id,
         "name": shown(picked.id if picked.id.startswith("val-") else picked.title, NAME_COLUMNS),
         "about": shown(picked.label, NAME_COLUMNS) if picked.label is not None else kind,
-        "image": url,
+        "image": thumbnails.sheet(run, [picked.id]),
     }
 
 
@@ -135,8 +134,8 @@ def answer_to(wants: dict[str, Any], run: Run) -> dict[str, Any]:
         found["answers"] = answers_of(run, start=wants.get("start") is True)
     ids = wants.get("sheet")
     if isinstance(ids, list) and 0 < len(ids) <= PAGE and all(is_id(one) for one in ids):
-        url, _ = thumbnails.sheet(run, ids)
-        found["sheet"] = {"ids": ids, "columns": min(thumbnails.COLUMNS, len(ids)), "image": url}
+        columns = min(thumbnails.COLUMNS, len(ids))
+        found["sheet"] = {"ids": ids, "columns": columns, "image": thumbnails.sheet(run, ids)}
     return found
 
 

@@ -101,12 +101,12 @@ def pick_second_image(run: Run, placeholder: str) -> str | None:
         placeholder: what is shown without a choice.
     """
     asked = str(stored("image2") or "").strip()
-    known = known_image(asked, run) if asked else None
-    if known != (asked or None):
-        say_missing("image2", asked, known, run)
-        st.session_state["image2"] = known
     picked = None
-    if known is not None:
+    if asked:
+        known = known_image(asked, run)
+        if known != asked:
+            say_missing("image2", asked, known, run)
+            st.session_state["image2"] = known
         try:
             picked = open_id(known, run)
         except DataError as error:
@@ -118,7 +118,7 @@ def pick_second_image(run: Run, placeholder: str) -> str | None:
         key="image2",
         bind="query-params",
         placeholder=placeholder,
-        help="Type a number, or choose in the gallery; empty the field for no choice of your own.",
+        help="Type a number, or choose in the gallery; leave the field empty for the default.",
         width=150,
     )
     if image_id and image_id != known_image(image_id, run):
@@ -141,7 +141,7 @@ def known_image(asked: Any, run: Run) -> str:
     return own[0] if own else next(iter(PHOTOGRAPHS.values())).id
 
 
-def say_missing(key: str, asked: Any, shown: str | None, run: Run) -> None:
+def say_missing(key: str, asked: Any, shown: str, run: Run) -> None:
     """Say above the page if the image that was asked for does not exist.
 
     Args:
@@ -164,7 +164,7 @@ def say_missing(key: str, asked: Any, shown: str | None, run: Run) -> None:
         reason = f"There is no sample photograph **{plain(found[0])}**."
     else:
         reason = f"There is no validation image {int(found[1]):,} of this run: the last one is {count - 1:,}."
-    say_not_found(key, f"{reason} Showing **{plain(shown)}** instead." if shown else reason, shown)
+    say_not_found(key, f"{reason} Showing **{plain(shown)}** instead.", shown)
 
 
 def next_image(image_id: str, run: Run, step: int = 1) -> str:

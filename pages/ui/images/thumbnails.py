@@ -21,8 +21,8 @@ COLUMNS = 8
 """Thumbnails side by side in a sheet."""
 
 
-def sheet(run: Run, ids: Sequence[str]) -> tuple[str, int]:
-    """Return the thumbnails of images in one JPEG, as a data URL, and the side of one in pixels.
+def sheet(run: Run, ids: Sequence[str]) -> str:
+    """Return the thumbnails of images in one JPEG, as a data URL.
 
     Thumbnail k is in row k // :data:`COLUMNS` and column k % :data:`COLUMNS`; that of a missing image stays grey.
 
@@ -38,7 +38,7 @@ def sheet(run: Run, ids: Sequence[str]) -> tuple[str, int]:
         if one is not None:
             one = one if one.width == side else one.resize((side, side), Image.Resampling.BICUBIC)
             whole.paste(one, (place % columns * side, place // columns * side))
-    return data_url(whole, "jpeg", quality=85), side
+    return data_url(whole, "jpeg", quality=85)
 
 
 def _thumbnail(run: Run, image_id: str) -> Image.Image | None:

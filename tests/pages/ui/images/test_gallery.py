@@ -168,5 +168,5 @@ def test_a_photograph_has_no_true_class_and_a_missing_one_is_named(trained):
 
 
 def test_thumbnails_of_large_images_are_small(run):
-    _, side = thumbnails.sheet(run, ["sample-astronaut"])
-    assert side == thumbnails.SIDE
+    (thumbnail,) = pictures(gallery.answer_to({"sheet": ["sample-astronaut"]}, run)["sheet"])
+    assert thumbnail.shape == (thumbnails.SIDE, thumbnails.SIDE, 3)
