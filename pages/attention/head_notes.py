@@ -1,4 +1,4 @@
-"""What is known of each head besides its map: its role, and what the accuracy loses without it."""
+"""Labels and borders of heads: the role of each, and how much accuracy is lost without it."""
 
 from typing import TYPE_CHECKING
 
@@ -139,9 +139,8 @@ def describe_role(portraits: "Portraits", at: tuple[int, int]) -> tuple[str, str
     """
     from vit.explain.heads.portrait_result import PLACE_SHARE
 
-    name, place = str(portraits.names[at]), portraits.by_place[at]
+    name = str(portraits.names[at])
     over = f"(mean over {len(portraits.images):,} images)"
-    same = f"{place:.0%} of what differs from uniform attention is the same in every image {over}."
     match name:
         case "sink":
             said = f"{portraits.sink_share[at]:.0%} of the attention of patches goes to tokens with small values {over}"
@@ -163,7 +162,8 @@ def describe_role(portraits: "Portraits", at: tuple[int, int]) -> tuple[str, str
         case "global":
             return "global", f"Global: nearly uniform, {portraits.entropy_share[at]:.0%} of the highest entropy {over}."
         case _:
-            return name, f"{name.capitalize()}: {same}"
+            same = f"{portraits.by_place[at]:.0%} of what differs from uniform attention is the same in every image"
+            return name, f"{name.capitalize()}: {same} {over}."
 
 
 def _cost(head: HeadDependence, images: int) -> str:
@@ -176,7 +176,7 @@ def _cost(head: HeadDependence, images: int) -> str:
 def _key(
     dependence: Dependence | None, portraits: "Portraits | None", notes: list[TileNote], summary: str
 ) -> list[str]:
-    """Return what the labels and the borders mean."""
+    """Return what the labels and the borders mean, and that they do not depend on the image on the page."""
     found = []
     shown = next((note.role for note in notes if note.role.startswith(OBJECT)), None)
     if dependence is not None and shown is not None:
@@ -189,4 +189,5 @@ def _key(
         found.append("No head has a border: the accuracy does not fall measurably without any single one.")
     elif dependence is not None:
         found.append("Orange border: the accuracy falls without this head (95% interval above 0). Thicker: more.")
+    found.append("All of these were measured over many images and are the same for every image on this page.")
     return found

@@ -64,10 +64,11 @@ patch can get attention and change nothing. From the second layer on, a patch's 
 patches, so a bright patch need not be about its own pixels alone. Each head is one of many, and later layers weigh
 their outputs.
 
-**Labels and borders.** They are measured over many images, not in this one. "object 70%" means that 70 % of the
-summary token's attention to patches lies on the object. Other labels are the names from the page Heads; hover over a
-tile for the figures behind them. A border marks a head without which the accuracy falls, when this head alone outputs
-zeros. The page opens with the head that has most of its attention on the object, if that was measured.
+**Labels and borders.** They are measured over many images and do not change with the image on the page. "object 70%"
+means that 70 % of the summary token's attention to patches lies on the object. Other labels are the names from the page
+Heads; hover over a tile for the figures behind them. A border marks a head without which the accuracy falls, when this
+head alone outputs zeros. The page opens with the head that has most of its attention on the object, if that was
+measured.
 
 **Colours.** Shared: all tiles use one scale. It ends at the 99th percentile of the values, because a single strong link
 would leave the rest dark. Per tile: each tile has its own scale. This shows shapes, but amounts cannot be compared

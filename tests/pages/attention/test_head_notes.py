@@ -89,6 +89,7 @@ def test_borders_mark_only_heads_whose_loss_exceeds_its_interval(trained):
         "object 80%: share of the class token's attention on the object, mean of 500 images"
     )
     assert data["key"][1].startswith("Orange border: the accuracy falls without this head")
+    assert data["key"][-1].endswith("are the same for every image on this page.")
     write_dependence(run.path, figures.model_copy(update={"layers": ((unsure, unsure), (unsure, unsure))}))
     data = sent(open_page("attention"))
     assert {note["border"] for note in data["tileNotes"]} == {0}
