@@ -36,7 +36,7 @@ PINNED = re.compile(r"[1-9]\d*")
 
 
 def open_app(page: Page) -> None:
-    """Open the first page, and wait for its animation."""
+    """Open the first page, and wait for its animated picture."""
     page.goto("/")
     expect(page.locator(".hero[data-lines]")).to_be_visible()
 

@@ -42,7 +42,7 @@ STEPS = {
 """Labels of heads that attend to the patch at one step, by rows down and columns to the right."""
 
 CLEAR = ("sink", "positional", "local")
-"""Names of heads that say more than the share of the attention on the object."""
+"""Names of heads that are shown even if much of the attention is on the object."""
 
 NAME_HELP = (
     "Measure over validation images what the patches attend to in every head: nearby patches, the same places, what "

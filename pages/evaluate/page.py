@@ -109,7 +109,7 @@ def evaluated(on: tuple[str, int, str], split: str, _run: Run) -> "Evaluation":
 
     model, info = load_model(_run)
     if split == "val":
-        return validation_answers(on, model, info, labelled_for(_run))  # which the gallery of images may have already
+        return validation_answers(on, model, info, labelled_for(_run))  # shared with the gallery of images
     return joined([evaluate(model, info, images) for images in images_for(_run, split).splits.values()])
 
 

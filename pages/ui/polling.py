@@ -18,7 +18,7 @@ _component = st.components.v2.component(
     "clock",
     js="""const clocks = new WeakMap()
 const APART = 250  // milliseconds between the ticks of two clocks, and between two tries of one that waits
-// Of all clocks of the page: a sidebar that is unfolded loads this code a second time.
+// Shared by all clocks of the page: opening the sidebar loads this code a second time.
 const ticks = (window.explorerTicks ??= { last: -APART })
 
 export default function ({ data, parentElement, setTriggerValue }) {

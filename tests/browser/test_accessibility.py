@@ -55,7 +55,7 @@ JUDGE = """async ([runOnly, allowed, exclude]) => {
 
 
 SIDEBAR = [["[data-testid=stSidebar]"]]
-"""It is the same on every page, and so judged on the first one only; its colours take as long as those of a page."""
+"""Checked on the first page only: it is the same on every page, and its colours take as long as those of a page."""
 
 
 def test_no_page_has_a_serious_finding_or_a_message_on_the_console(trained, page: Page):
@@ -70,7 +70,7 @@ def walk(trained: Path, page: Page) -> None:
     page.emulate_media(color_scheme="light")
     page.goto("/glossary")
     settled(page)
-    # A colour that is still on its way from one theme to the other is neither.
+    # The colours are measured right after the theme has changed, so they must not change gradually.
     page.add_style_tag(content="*, *::before, *::after { transition: none !important }")
     page.evaluate((files("axe_playwright_python") / "axe.min.js").read_text())
     problems, used, titles = [], set(), {}
@@ -84,7 +84,7 @@ def walk(trained: Path, page: Page) -> None:
         expect(page.locator("button.summary:empty")).to_have_count(0)  # of a widget whose data has not come yet
         exclude = SIDEBAR if titles else []
         titles[one.url_path] = page.title()
-        # The lessons differ in their texts and figures only, which one view judges.
+        # Lessons differ only in their texts and figures, for which one view is enough.
         for view in VIEWS if one.visibility == "visible" else VIEWS[:1]:
             show(page, view)
             theme, width, rules = view

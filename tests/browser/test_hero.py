@@ -59,7 +59,7 @@ def check_lines(
 
 
 def check_chips(page: Page, attention: np.ndarray, layer: int, query: int) -> None:
-    """The words of each head are those of the attention: the object's share, and the patch that gets most."""
+    """Check the figures of each head: the share on the object, and the patch that gets most attention."""
     hero = page.locator(".hero")
     cover = np.array(hero.evaluate("hero => hero.cover"))
     for head in range(4):
@@ -88,7 +88,7 @@ def test_lines_are_the_attention_of_the_network_for_the_patch_layer_and_heads_th
     expect(hero.locator("h2")).to_have_text("What the class token attends to")
     layer = int(hero.get_attribute("data-layer"))
     check_lines(page, attention, layer, 0)
-    page.wait_for_function("hero => hero.dataset.query !== '0'", arg=hero.element_handle())  # it plays by itself
+    page.wait_for_function("hero => hero.dataset.query !== '0'", arg=hero.element_handle())  # it plays without a click
     expect(hero.locator(".spoken")).to_have_text("")
 
     go_to(page, 8, 9)

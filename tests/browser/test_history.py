@@ -17,7 +17,7 @@ pytestmark = pytest.mark.browser
 
 
 def failure_of(answer: Response) -> list[str]:
-    """What failed about a request, if anything did."""
+    """Return the status and address of a failed response in a list; an empty list otherwise."""
     failed = answer.status >= 400 and not of_a_page_that_was_left(answer.url)
     return [f"{answer.status} {answer.url}"] if failed else []
 

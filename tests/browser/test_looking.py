@@ -76,7 +76,7 @@ def test_the_maps_follow_the_pointer_without_the_server_and_a_click_pins_them_wi
     expect(grid).to_have_attribute("data-token", "0")
     assert looks() == before
     page.wait_for_timeout(300)
-    assert len(sent) == messages  # no server is told where the pointer is
+    assert len(sent) == messages  # the browser does not send where the pointer is
 
     click_patch(page, 0, 0.9, 0.1)
     expect(grid).to_have_attribute("data-pinned", "4")
@@ -122,13 +122,13 @@ def test_a_run_is_marked_and_described_in_the_table_with_the_keyboard(page):
     page.keyboard.press("Space")
     page.wait_for_url(re.compile(r"runs=tiny&runs=tiny-mean"))
     expect(mark).to_be_checked()
-    expect(mark).to_be_focused()  # though the table was drawn anew
+    expect(mark).to_be_focused()  # although the table was drawn again
     page.get_by_label("Tags and note of tiny-mean").press("Enter")
     page.get_by_label("Tags, with commas").fill("paper, " + "x" * 30)
     page.get_by_label("Note", exact=True).fill("<b>bold</b>")
     page.get_by_label("Note", exact=True).press("Control+Enter")
     expect(page.get_by_role("alert")).to_contain_text("write 1 to 24 characters")
-    expect(page.get_by_label("Note", exact=True)).to_have_value("<b>bold</b>")  # nothing that was written is lost
+    expect(page.get_by_label("Note", exact=True)).to_have_value("<b>bold</b>")  # an invalid tag does not lose the note
     page.get_by_label("Tags, with commas").fill("paper, again")
     page.keyboard.press("Enter")
     row = page.get_by_role("row", name="tiny-mean")

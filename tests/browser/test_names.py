@@ -137,7 +137,7 @@ def test_an_image_is_chosen_by_keyboard_pasted_or_dropped_and_its_link_is_copied
     settled(page)
     card = page.get_by_role("button", name="Open the gallery")
     card.press("Enter")
-    expect(page.locator(".thumbnail.right, .thumbnail.wrong").nth(4)).to_be_visible()  # the answers come by themselves
+    expect(page.locator(".thumbnail.right, .thumbnail.wrong").nth(4)).to_be_visible()  # without a click
     expect(page.get_by_role("option", name=re.compile("val-3, .+, answer .+, (right|wrong)$"))).to_be_focused()
     assert page.evaluate(FOUND) == []
     page.keyboard.press("ArrowRight")

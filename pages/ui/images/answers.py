@@ -1,4 +1,4 @@
-"""What a run's network answers to its validation images, computed in the background for the gallery and Evaluate."""
+"""Predictions of a run's network for its validation images, computed in the background for the gallery and Evaluate."""
 
 from collections.abc import Hashable
 from dataclasses import dataclass
@@ -26,11 +26,11 @@ AUTO_FLOPS = 5e12
 
 @dataclass(frozen=True)
 class Answers:
-    """The answers, or how far they are.
+    """The answers, or the progress of computing them.
 
     Attributes:
         evaluation: the answers; None until they exist.
-        state: ``ready``, ``running``, ``asks`` (it starts when it is asked for) or ``none`` (there will be none).
+        state: ``ready``, ``running``, ``asks`` (it starts on request) or ``none`` (not possible).
         words: the progress, or why there are none.
     """
 

@@ -1,8 +1,8 @@
 """The gallery of images: thumbnails with their classes and the answers of a run's network.
 
-The browser draws, filters and sorts it, and asks for what it lacks: the lists once it is opened, the thumbnails of the
-page that it shows, and the answers until they are complete. It asks in a fragment, so that the rest of the page is not
-computed again; only a choice reruns the page.
+The browser draws, filters and sorts it, and requests data when it needs them: the lists once it is opened, the
+thumbnails of the page that it shows, and the answers until they are complete. The requests rerun only a fragment; a
+choice reruns the page.
 """
 
 from collections.abc import Callable, Sequence
@@ -43,7 +43,7 @@ def show_gallery(
         picked: the current image; None shows a button with the label.
         key: the key of the widget.
         label: what is chosen, such as "Image", for the button and for screen readers.
-        on_pick: called with the ids of the chosen images, which exist or are no longer there.
+        on_pick: called with the ids of the chosen images, which may have been deleted in the meantime.
         chosen: the ids that are marked.
         most: how many images can be chosen at once. With one, a click chooses it.
     """
@@ -162,7 +162,7 @@ def own_name(picture: str) -> str:
 
 
 def answers_of(run: Run, *, start: bool) -> dict[str, Any]:
-    """Return the answers to all validation images, or how far they are.
+    """Return the answers to all validation images, or the progress of computing them.
 
     Args:
         run: the run.

@@ -1,4 +1,4 @@
-"""The sample photographs of ``examples/photographs``, which anyone may use; ``LICENCES.md`` there says why."""
+"""The sample photographs of ``examples/photographs``, which are in the public domain; see ``LICENCES.md`` there."""
 
 from functools import lru_cache
 from pathlib import Path

@@ -23,7 +23,7 @@ COVERED = {
 
 
 def first_image(run: Run) -> str | None:
-    """Return the id of the validation image whose answer changes most when its object is covered, among the first."""
+    """Return the id of the image, among the first validation images, whose answer changes most without its object."""
     found = _reaction_of(run)
     return None if found is None else f"val-{found.image}"
 
