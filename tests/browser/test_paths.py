@@ -7,7 +7,8 @@ import json
 import re
 import shutil
 import zipfile
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
+from functools import cache
 from pathlib import Path
 
 import numpy as np
@@ -29,7 +30,7 @@ from vit.runs.weights import load_checkpoint
 pytestmark = pytest.mark.browser
 
 SOON = 5000
-"""Milliseconds: a step has ended, so what it shows is there."""
+"""Milliseconds to wait for what a step shows, which is there once the step has ended."""
 IMAGES = 24
 """Validation images of the included run in these tests: enough for the image of the first page."""
 
@@ -51,11 +52,11 @@ def house(tmp_path_factory) -> Iterator[str]:
 
 
 @pytest.fixture
-def steps(chromium, house, tmp_path):
-    """Return a function that walks a path and yields each step's words with the page."""
+def follow(chromium, house, tmp_path):
+    """Return a function that walks a path and calls a check with the page after each step that has one."""
 
-    def go(name: str) -> Iterator[tuple[str, Page]]:
-        route = PATHS[name]
+    def go(name: str, checks: dict[str, Callable[[Page], None]]) -> None:
+        route, done = PATHS[name], set()
         for seen, page in walk(
             chromium,
             house,
@@ -69,35 +70,47 @@ def steps(chromium, house, tmp_path):
             patience=30_000,
         ):
             assert not seen.findings, f"{seen.says}: {seen.findings}"
-            yield seen.says, page
+            if seen.says in checks:
+                checks[seen.says](page)
+                done.add(seen.says)
+        assert done == set(checks)
 
     return go
 
 
-def model_of(name: str = runs.SHIPPED_RUN):
-    return load_checkpoint(runs.get_run(name).path)
+@cache
+def included_model():
+    return load_checkpoint(runs.get_run(runs.SHIPPED_RUN).path)
 
 
 def probabilities(image: Image.Image) -> np.ndarray:
-    model, info = model_of()
+    model, info = included_model()
     return model(model_input(info, image)).softmax(dim=-1)[0].detach().numpy()
 
 
+@cache
+def validation_images() -> data.Split:
+    return data.load(runs.get_run(runs.SHIPPED_RUN).config.data, splits=("val",)).val
+
+
 def validation_image(index: int) -> Image.Image:
-    split = data.load(runs.get_run(runs.SHIPPED_RUN).config.data, splits=("val",)).val
-    return Image.fromarray(np.moveaxis(split.images[index], 0, -1))
+    return Image.fromarray(np.moveaxis(validation_images().images[index], 0, -1))
+
+
+def pinned(page: Page) -> int:
+    return int(page.locator(".attention").get_attribute("data-pinned"))
 
 
 def check_answer(page: Page, image: Image.Image) -> None:
     """The predicted class and its probability are those of the network."""
-    found, names = probabilities(image), model_of()[1].class_names
+    found, names = probabilities(image), included_model()[1].class_names
     shown = page.get_by_test_id("stMain").get_by_text(re.compile("predicted: ")).last.inner_text(timeout=SOON)
     assert f"predicted: {names[found.argmax()]}, {found.max():.1%}" in shown.replace("\u2060", "")
 
 
 def check_maps(page: Page, image: Image.Image, token: int) -> None:
     """The number on each tile, the share of the class token, is that of the network's attention."""
-    model, info = model_of()
+    model, info = included_model()
     attention = capture(model, model_input(info, image)).attention[0, :, :, token, 0].flatten().detach().numpy()
     shown = page.locator(".attention .tile .share").all_inner_texts()
     for text_, share in zip(shown, attention, strict=True):
@@ -107,78 +120,96 @@ def check_maps(page: Page, image: Image.Image, token: int) -> None:
             assert float(text_.strip("%")) / 100 == pytest.approx(share, abs=0.006 if share > 0.0095 else 0.0006)
 
 
-def test_student(steps):
-    run = runs.get_run(runs.SHIPPED_RUN)
-    example = read_example(run)
-    for says, page in steps("student"):
-        if says == "Points at a patch of the picture":
-            hero = page.locator(".hero")
-            layer, query = (int(hero.get_attribute(f"data-{name}")) for name in ("layer", "query"))
-            check_lines(page, example.attention, layer, query)
-            check_chips(page, example.attention, layer, query)
-        if says == "Opens all maps of this image":
-            check_answer(page, validation_image(example.image))
-            check_maps(page, validation_image(example.image), 0)
-        if says == "Clicks the patch":
-            token = int(page.locator(".attention").get_attribute("data-pinned"))
-            check_maps(page, validation_image(example.image), token)
+def test_student(follow):
+    example = read_example(runs.get_run(runs.SHIPPED_RUN))
+    image = validation_image(example.image)
+
+    def lines_of_the_patch(page: Page) -> None:
+        hero = page.locator(".hero")
+        layer, query = (int(hero.get_attribute(f"data-{name}")) for name in ("layer", "query"))
+        check_lines(page, example.attention, layer, query)
+        check_chips(page, example.attention, layer, query)
+
+    def answer_and_maps(page: Page) -> None:
+        check_answer(page, image)
+        check_maps(page, image, 0)
+
+    follow(
+        "student",
+        {
+            "Points at a patch of the picture": lines_of_the_patch,
+            "Opens all maps of this image": answer_and_maps,
+            "Clicks the patch": lambda page: check_maps(page, image, pinned(page)),
+        },
+    )
 
 
-def test_teacher(steps, tmp_path):
-    for says, page in steps("teacher"):
-        if says == "Opens a board, which shows its code":
-            code = page.get_by_role("heading", level=2).inner_text(timeout=SOON)
-            assert re.fullmatch(r"\w{3}\W?\w{3}", code)
-            assert page.get_by_text("0 of 30 seats taken, 0 guessed, 0 runs").is_visible()
+def test_teacher(follow, tmp_path):
+    def new_board(page: Page) -> None:
+        code = page.get_by_role("heading", level=2).inner_text(timeout=SOON)
+        assert re.fullmatch(r"\w{3}\W?\w{3}", code)
+        assert page.get_by_text("0 of 30 seats taken, 0 guessed, 0 runs").is_visible()
+
+    follow("teacher", {"Opens a board, which shows its code": new_board})
     assert text("heads").ask in (tmp_path / "sheet.html").read_text()
 
 
-def test_researcher(steps, tmp_path):
-    for says, page in steps("researcher"):
-        if says == "Uploads a zip of photographs":
-            with zipfile.ZipFile(tmp_path / "photographs.zip") as archive:
-                names = [Path(name).parts for name in archive.namelist() if not name.endswith("/")]
-            train = sum("train" in parts for parts in names)
-            assert page.get_by_text(re.compile(rf"\b{train:,} training images,")).first.is_visible()
-            classes = len({parts[-2] for parts in names})
-            assert page.get_by_text(re.compile(rf"\b{classes} classes")).first.is_visible()
+def test_researcher(follow, tmp_path):
+    def counts_of_the_zip(page: Page) -> None:
+        with zipfile.ZipFile(tmp_path / "photographs.zip") as archive:
+            names = [Path(name).parts for name in archive.namelist() if not name.endswith("/")]
+        train = sum("train" in parts for parts in names)
+        assert page.get_by_text(re.compile(rf"\b{train:,} training images,")).first.is_visible()
+        classes = len({parts[-2] for parts in names})
+        assert page.get_by_text(re.compile(rf"\b{classes} classes")).first.is_visible()
+
+    follow("researcher", {"Uploads a zip of photographs": counts_of_the_zip})
 
 
-def test_phone(steps):
+def test_phone(follow):
     photograph = Image.open(PHOTOGRAPH).convert("RGB")
-    for says, page in steps("phone"):
-        if says == "Chooses a photograph":
-            found, names = probabilities(photograph), model_of()[1].class_names
-            answer = re.compile(rf"^{names[found.argmax()]}\s*{found.max():.1%}$")
-            assert page.get_by_test_id("stMain").locator("p").filter(has_text=answer).count() == 1
-        if says == "Opens its attention":
-            check_answer(page, photograph)
-        if says == "Taps a patch":
-            check_maps(page, photograph, int(page.locator(".attention").get_attribute("data-pinned")))
-            top = page.locator(".attention .picker canvas").bounding_box()["y"]
-            last = page.locator(".attention .tile").last.bounding_box()
-            assert last["y"] + last["height"] - top < HEIGHTS[390] - 60  # one screen below the app's bar
+
+    def answer_on_predict(page: Page) -> None:
+        found, names = probabilities(photograph), included_model()[1].class_names
+        answer = re.compile(rf"^{names[found.argmax()]}\s*{found.max():.1%}$")
+        assert page.get_by_test_id("stMain").locator("p").filter(has_text=answer).count() == 1
+
+    def maps_on_one_screen(page: Page) -> None:
+        check_maps(page, photograph, pinned(page))
+        top = page.locator(".attention .picker canvas").bounding_box()["y"]
+        last = page.locator(".attention .tile").last.bounding_box()
+        assert last["y"] + last["height"] - top < HEIGHTS[390] - 60  # one screen below the app's bar
+
+    follow(
+        "phone",
+        {
+            "Chooses a photograph": answer_on_predict,
+            "Opens its attention": lambda page: check_answer(page, photograph),
+            "Taps a patch": maps_on_one_screen,
+        },
+    )
 
 
-def test_keyboard(steps):
-    run = runs.get_run(runs.SHIPPED_RUN)
-    for says, page in steps("keyboard"):
-        if says == "Pins a patch":
-            token = int(page.locator(".attention").get_attribute("data-pinned"))
-            check_maps(page, validation_image(0), token)
-        if says == "Waits for the answers to all images":
-            labels = data.load(run.config.data, splits=("val",)).val.labels
-            for index in (0, 1, IMAGES - 1):
-                found, names = probabilities(validation_image(index)), run.config.data.class_names
-                tile = page.locator(".gallery .thumbnail").nth(index)
-                said = tile.get_attribute("aria-label", timeout=SOON)
-                said, best = said.replace("\xa0", " "), int(found.argmax())
-                told = re.fullmatch(
-                    rf"val-{index}, (\w+), answer (\w+), ([\d.]+) %, (right|wrong)", said.replace("\xa0", " ")
-                )
-                assert told, said
-                assert told.groups()[:2] == (names[labels[index]], names[best])
-                assert float(told[3]) / 100 == pytest.approx(found[best], abs=0.006)
-                assert told[4] == ("right" if best == labels[index] else "wrong")
-        if says == "Chooses the next image":
-            check_answer(page, validation_image(1))
+def test_keyboard(follow):
+    def answers_in_the_gallery(page: Page) -> None:
+        names = runs.get_run(runs.SHIPPED_RUN).config.data.class_names
+        for index in (0, 1, IMAGES - 1):
+            found, label = probabilities(validation_image(index)), validation_images().labels[index]
+            best = int(found.argmax())
+            shown = page.locator(".gallery .thumbnail").nth(index).get_attribute("aria-label", timeout=SOON)
+            parts = re.fullmatch(
+                rf"val-{index}, (\w+), answer (\w+), ([\d.]+) %, (right|wrong)", shown.replace("\xa0", " ")
+            )
+            assert parts, shown
+            assert parts.groups()[:2] == (names[label], names[best])
+            assert float(parts[3]) / 100 == pytest.approx(found[best], abs=0.006)
+            assert parts[4] == ("right" if best == label else "wrong")
+
+    follow(
+        "keyboard",
+        {
+            "Pins a patch": lambda page: check_maps(page, validation_image(0), pinned(page)),
+            "Waits for the answers to all images": answers_in_the_gallery,
+            "Chooses the next image": lambda page: check_answer(page, validation_image(1)),
+        },
+    )
