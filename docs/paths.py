@@ -195,7 +195,7 @@ def phone(visit: Visit) -> Steps:
     page.get_by_role("link", name="Classify your own picture").first.tap()
     arrives(page, "Predict")
     expect(page.get_by_text("No images yet")).to_be_visible()
-    yield "Wants to classify an own picture"
+    yield "Opens Predict to classify a picture"
     page.locator("input[type=file]").first.set_input_files(PHOTOGRAPH)
     expect(page.locator(".js-plotly-plot .bars").first).to_be_attached()
     yield "Chooses a photograph"

@@ -117,6 +117,8 @@ def test_the_time_lapse_plays_and_writes_the_epoch_into_the_link(page):
 
 def test_a_run_is_marked_and_described_in_the_table_with_the_keyboard(page):
     open_view(page, "runs?runs=tiny&")
+    expect(page.locator(".records img")).to_have_count(3)  # when the pictures are drawn, the page starts over
+    settled(page)
     mark = page.get_by_label("Compare tiny-mean", exact=True)
     mark.focus()
     page.keyboard.press("Space")

@@ -1,27 +1,16 @@
-"""Intervals of accuracies and differences: published examples, tabled quantiles, and coverage in a simulation."""
+"""Intervals of accuracies and differences: published examples, scipy's intervals, and coverage in a simulation."""
 
 import math
 import statistics
 
 import numpy as np
 import pytest
+from scipy.stats import ttest_ind
 
 from pages.lessons.differences import comparison_words
 from vit.lessons import difference, mean_interval, seed_noise
-from vit.lessons.differences import Difference, student_quantile
+from vit.lessons.differences import Difference
 from vit.support.intervals import wilson_interval
-
-TABLED = {1: 12.7062, 2: 4.3027, 3: 3.1824, 5: 2.5706, 10: 2.2281, 30: 2.0423, 120: 1.9799, 1e6: 1.9600}
-
-
-@pytest.mark.parametrize(("freedom", "quantile"), TABLED.items())
-def test_the_quantiles_are_those_of_the_tables(freedom, quantile):
-    assert student_quantile(freedom) == pytest.approx(quantile, abs=2e-4)
-
-
-def test_fewer_than_one_degree_of_freedom_is_refused():
-    with pytest.raises(ValueError, match="at least 1"):
-        student_quantile(0.5)
 
 
 def test_two_single_runs_have_newcombes_interval():
@@ -32,11 +21,9 @@ def test_two_single_runs_have_newcombes_interval():
 
 def test_without_noise_of_the_images_several_seeds_have_welchs_interval():
     one, other = [0.50, 0.54, 0.58], [0.40, 0.41, 0.45, 0.42]
-    variances = [statistics.variance(each) / len(each) for each in (one, other)]
-    freedom = sum(variances) ** 2 / (variances[0] ** 2 / 2 + variances[1] ** 2 / 3)
-    reach = student_quantile(freedom) * math.sqrt(sum(variances))
+    welch = ttest_ind(one, other, equal_var=False).confidence_interval()
     found = difference(one, other, 10**12)
-    assert found.high - found.value == pytest.approx(reach, rel=1e-3)
+    assert (found.low, found.high) == pytest.approx((welch.low, welch.high))
     assert found.value == pytest.approx(statistics.fmean(one) - statistics.fmean(other))
 
 
@@ -47,7 +34,7 @@ def test_single_runs_get_the_noise_of_the_seeds_from_others():
     assert noise.freedom == 4
     assert noise.variance == pytest.approx(statistics.fmean(statistics.variance(group) for group in groups[:2]))
     found = difference([0.5], [0.4], 10**12, noise)
-    assert found.high - found.value == pytest.approx(student_quantile(4) * math.sqrt(2 * noise.variance), rel=1e-3)
+    assert found.high - found.value == pytest.approx(2.77645 * math.sqrt(2 * noise.variance), rel=1e-5)
     with_images = difference([0.5], [0.4], 1000, noise)
     assert with_images.low < difference([0.5], [0.4], 1000).low
     assert difference(groups[0], groups[1], 1000, noise) == difference(groups[0], groups[1], 1000)

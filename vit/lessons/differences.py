@@ -6,17 +6,12 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Literal, NamedTuple
 
-import numpy as np
-
-from vit.support.intervals import LEVEL, Z_95, wilson_interval
+from vit.support.intervals import LEVEL, wilson_interval
 
 Order = Literal["better", "worse", "similar"]
 
 SEEDS_MIN = 3
 """Seeds on each side from which on their own variance is used, although that of other trainings is known."""
-
-_FREEDOM_MAX = 1e4
-"""From here on, Student's distribution is the normal one to four digits."""
 
 
 class SeedNoise(NamedTuple):
@@ -51,28 +46,6 @@ class Difference:
         if self.low > 0:
             return "better"
         return "worse" if self.high < 0 else "similar"
-
-
-def student_quantile(freedom: float) -> float:
-    """Return the number that the absolute value of a Student-distributed one stays below with 95 % probability.
-
-    With ``t = sqrt(f) tan(a)``, the density of the angle ``a`` is proportional to ``cos(a) ** (f - 1)``, which is
-    integrated numerically.
-
-    Args:
-        freedom: degrees of freedom ``f``, at least 1.
-
-    Raises:
-        ValueError: fewer than one degree of freedom.
-    """
-    if freedom < 1:
-        raise ValueError(f"{freedom} degrees of freedom are too few: at least 1 is needed.")
-    if freedom > _FREEDOM_MAX:
-        return Z_95
-    angles = np.linspace(0, min(math.pi / 2, 10 / math.sqrt(freedom)), 4001)  # beyond ten deviations there is nothing
-    density = np.cos(angles) ** (freedom - 1)
-    below = np.concatenate([[0.0], np.cumsum((density[1:] + density[:-1]) / 2)])
-    return math.sqrt(freedom) * math.tan(float(np.interp(LEVEL / 100 * below[-1], below, angles)))
 
 
 def mean_interval(accuracies: Sequence[float], images: int) -> tuple[float, float]:
@@ -152,7 +125,9 @@ def _noise(accuracies: Sequence[float], images: int) -> tuple[float, float, int]
 
 def _reach(noises: Sequence[tuple[float, float, int]]) -> float:
     """Return half the width of the interval, with the degrees of freedom of Welch and Satterthwaite."""
+    from scipy.stats import t  # it takes half a second, which pages without intervals need not wait for
+
     total = sum(seeds + images for seeds, images, _ in noises)
     unsure = sum(seeds**2 / freedom for seeds, _, freedom in noises)
-    freedom = max(1.0, min(total**2 / unsure, 2 * _FREEDOM_MAX)) if unsure else 2 * _FREEDOM_MAX
-    return student_quantile(freedom) * math.sqrt(total)
+    freedom = max(1.0, total**2 / unsure) if unsure else math.inf
+    return float(t.ppf(0.5 + LEVEL / 200, freedom)) * math.sqrt(total)
