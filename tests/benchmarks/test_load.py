@@ -78,7 +78,7 @@ async def follow(address: str, run: runs.Run) -> list[str]:
     told = time.monotonic()
     assert await until(lambda: any(one.proto.body == "0.123" for one in client.all("metric")), 8)
     assert time.monotonic() - told < 5
-    assert client.find("bidi_component", component_name="curves") is not chart
+    assert await until(lambda: client.find("bidi_component", component_name="curves") is not chart, 8)
     await client.close()
     return client.problems
 

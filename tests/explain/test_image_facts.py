@@ -44,7 +44,7 @@ def test_patches_beside_the_object_are_as_many_and_none_of_it():
 
 
 def test_an_image_fits_if_its_weakest_claim_holds():
-    good = {"certainty": 0.9, "moved": 0.8, "correlation": 0.1, "favour": 2.0}
+    good = {"certainty": 0.9, "moved": 0.8, "correlation": 0.1, "object_ratio": 2.0}
     assert image_facts.ImageFacts(**good).fit >= 1
-    for name, weak in {"certainty": 0.5, "moved": 0.2, "correlation": 0.9, "favour": 1.0}.items():
+    for name, weak in {"certainty": 0.5, "moved": 0.2, "correlation": 0.9, "object_ratio": 1.0}.items():
         assert image_facts.ImageFacts(**good | {name: weak}).fit < 1
