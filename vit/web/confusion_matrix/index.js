@@ -1,5 +1,7 @@
-// A confusion matrix as a table: a click, or Enter on a focused cell, reports the cell to the page; arrow keys move.
-// The page stores the choice and sends it back in `data.chosen`; that cell is outlined.
+// A confusion matrix as a table: a click, or Enter on a focused cell, tells `cell`; arrow keys move.
+// The cell `data.chosen` is outlined.
+
+import { ARROWS, FULL, Widget, make } from "shared"
 
 const TEXT_MAX = 24 // with more classes there is no room for numbers
 
@@ -25,61 +27,68 @@ function header(text, scope) {
   return element
 }
 
-function draw(table, { counts, names, normalised }) {
-  table.replaceChildren()
-  table.classList.toggle("many", names.length > TEXT_MAX)
-  table.classList.toggle("long", names.some(name => name.length > 9) || names.length > 12)
-  const head = table.createTHead().insertRow()
-  head.append(make("td"), ...names.map(name => header(name, "col")))
-  const body = table.createTBody()
-  names.forEach((name, row) => {
-    const line = body.insertRow()
-    line.append(header(name, "row"), ...names.map((_, column) => cell(counts, names, row, column, normalised)))
-  })
-}
-
-export default function (component) {
-  const { data, parentElement, setTriggerValue } = component
-  const table = parentElement.querySelector("table")
-  table.style.setProperty("--right", data.colours[0])
-  table.style.setProperty("--wrong", data.colours[1])
-  const signature = JSON.stringify([data.counts, data.names, data.normalised])
-  if (table.dataset.signature !== signature) {
-    draw(table, data)
-    table.dataset.signature = signature
+export class ConfusionMatrix extends Widget {
+  constructor(parent) {
+    super(parent, "matrix")
+    this.table = make("table", "", "", { role: "grid", "aria-label": "Confusion matrix" })
+    this.root.append(make("p", "axis", "Rows: the true class. Columns: the predicted class."), this.table)
+    this.table.onclick = event => this.choose(event.target)
+    this.table.onkeydown = event => this.key(event)
   }
 
-  const find = (row, column) => table.querySelector(`td[data-row="${row}"][data-column="${column}"]`)
-  const outline = (row, column) => {
-    for (const old of table.querySelectorAll(".chosen")) {
+  update(data) {
+    this.table.style.setProperty("--right", data.colours[0])
+    this.table.style.setProperty("--wrong", data.colours[1])
+    const signature = JSON.stringify([data.counts, data.names, data.normalised])
+    if (this.signature !== signature) this.build(data)
+    this.signature = signature
+    this.outline(...data.chosen)
+  }
+
+  build({ counts, names, normalised }) {
+    const { table } = this
+    table.replaceChildren()
+    table.classList.toggle("many", names.length > TEXT_MAX)
+    table.classList.toggle("long", names.some(name => name.length > 9) || names.length > 12)
+    const head = table.createTHead().insertRow()
+    head.append(make("td"), ...names.map(name => header(name, "col")))
+    const body = table.createTBody()
+    names.forEach((name, row) => {
+      const line = body.insertRow()
+      line.append(header(name, "row"), ...names.map((_, column) => cell(counts, names, row, column, normalised)))
+    })
+  }
+
+  find = (row, column) => this.table.querySelector(`td[data-row="${row}"][data-column="${column}"]`)
+
+  outline(row, column) {
+    for (const old of this.table.querySelectorAll(".chosen")) {
       old.classList.remove("chosen")
       old.tabIndex = -1
     }
-    const chosen = find(row, column)
+    const chosen = this.find(row, column)
     chosen?.classList.add("chosen")
     if (chosen) chosen.tabIndex = 0
   }
-  const choose = target => {
+
+  choose(target) {
     const at = target.closest("td[data-row]")
     if (!at) return
     const place = [Number(at.dataset.row), Number(at.dataset.column)]
-    outline(...place)
-    setTriggerValue("cell", place)
+    this.outline(...place)
+    this.tell("cell", place)
   }
-  outline(...data.chosen)
 
-  table.onclick = event => choose(event.target)
-  table.onkeydown = event => {
+  key(event) {
     const at = event.target.closest("td[data-row]")
     if (!at) return
     if (event.key === "Enter" || event.key === " ") {
       event.preventDefault()
-      choose(at)
-      return
+      this.choose(at)
+    } else if (event.key in ARROWS) {
+      event.preventDefault()
+      const [down, right] = ARROWS[event.key]
+      this.find(Number(at.dataset.row) + down, Number(at.dataset.column) + right)?.focus()
     }
-    const step = ARROWS[event.key]
-    if (!step) return
-    event.preventDefault()
-    find(Number(at.dataset.row) + step[0], Number(at.dataset.column) + step[1])?.focus()
   }
 }

@@ -1,6 +1,8 @@
 // Plots over the steps of a training with one cursor: hovering over a plot, or the arrow keys, read every line of every
 // plot at the same step. The axes do not depend on how far the training is.
 
+import { Widget, make, makeSvg } from "shared"
+
 const HEIGHT = 300 // of a plot in pixels, axes included
 const MARGIN = { left: 46, right: 14, top: 10, bottom: 38 }
 const NAMES = 118 // width to the right of a plot for the names of other runs
@@ -45,7 +47,7 @@ function nearest(xs, step) {
   return low && step - xs[low - 1] <= xs[low] - step ? low - 1 : low
 }
 
-class Curves extends Widget {
+export class Curves extends Widget {
   constructor(parent) {
     super(parent, "curves", { tabindex: "0", role: "group" })
     this.grid = make("div", "grid")
@@ -59,7 +61,7 @@ class Curves extends Widget {
     this.redrawOnResize()
   }
 
-  update({ data }) {
+  update(data) {
     this.data = data
     while (this.plots.length < data.plots.length) this.plots.push(this.build(this.plots.length))
     while (this.plots.length > data.plots.length) this.plots.pop().figure.remove()
@@ -226,5 +228,3 @@ class Curves extends Widget {
     super.remove()
   }
 }
-
-export default mount(Curves)

@@ -1,17 +1,18 @@
-// A button for every head, layers down and heads across, coloured by a number; a click reports the head to the page.
+// A button for every head, layers down and heads across, coloured by a number; a click tells `pick`.
 // If whole layers can be chosen, the names of rows and columns and the corner are buttons too.
-// The page decides what the buttons show and sends it in `data`.
+// `data` says what the buttons show.
 
-class HeadBoard extends Widget {
+import { ARROWS, FULL, Widget, make } from "shared"
+
+export class HeadBoard extends Widget {
   constructor(parent) {
     super(parent, "board", { role: "grid" })
     this.root.onclick = event => this.choose(event.target.closest("button"))
     this.root.onkeydown = event => this.walk(event)
   }
 
-  update({ data, setTriggerValue }) {
+  update(data) {
     this.data = data
-    this.send = setTriggerValue
     this.build()
     this.draw()
   }
@@ -76,7 +77,7 @@ class HeadBoard extends Widget {
     this.rove(button)
     button.classList.add("waiting")
     const click = `${Date.now()}-${Math.random()}` // the server may receive one click twice
-    this.send("pick", { layer: Number(button.dataset.layer), head: Number(button.dataset.head), click })
+    this.tell("pick", { layer: Number(button.dataset.layer), head: Number(button.dataset.head), click })
   }
 
   find = (layer, head) => this.buttons.find(one => one.dataset.layer === String(layer) && one.dataset.head === String(head))
@@ -96,5 +97,3 @@ class HeadBoard extends Widget {
     if (next) this.rove(next)
   }
 }
-
-export default mount(HeadBoard)

@@ -1,6 +1,8 @@
 // A matrix as a heat map: hover over a cell, or move with the arrow keys, to read its number.
 // One row may be marked: it is outlined, and drawn again below, taller.
 
+import { ARROWS, Widget, colourAt, gradient, make, neighbour, patchUnder, percentile, rgb } from "shared"
+
 const STRIP = 22 // height of the marked row below, in pixels
 const TALL = 16 // maximum height of a cell
 const HEIGHT = 190 // height of the whole map, unless cells would be lower than two pixels
@@ -8,7 +10,7 @@ const HEIGHT = 190 // height of the whole map, unless cells would be lower than 
 const number = value => (value === 0 ? "0" : Math.abs(value) >= 1e-3 && Math.abs(value) < 1e4 ? value.toPrecision(4) : value.toExponential(2))
 const short = value => (value === 0 ? "0" : Math.abs(value) >= 1e-2 && Math.abs(value) < 1e4 ? String(+value.toPrecision(2)) : value.toExponential(0))
 
-class HeatMap extends Widget {
+export class HeatMap extends Widget {
   constructor(parent) {
     super(parent, "heat")
     this.map = make("canvas", "map", "", { tabindex: "0", role: "img" })
@@ -31,9 +33,9 @@ class HeatMap extends Widget {
     this.redrawOnResize()
   }
 
-  update({ data }) {
+  update(data) {
     this.data = data
-    this.values = data.values.getChildAt(0).toArray()
+    this.values = data.values
     this.top = percentile([this.values], 0.99)
     this.stops = data.colours.map(rgb)
     this.paint()
@@ -121,5 +123,3 @@ class HeatMap extends Widget {
     this.text.textContent = `${rowNames[row]} · ${columnNames[column]}: ${number(this.values[row * columns + column])}`
   }
 }
-
-export default mount(HeatMap)

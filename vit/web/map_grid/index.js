@@ -6,10 +6,14 @@
 // reached; without one they are those of the chosen token. A click or Enter pins a patch, and only then the server is
 // told.
 
+import { FilmWidget } from "map_grid/frames"
+import { colourPixels, lower, number, percent, pixelTable, short, write } from "map_grid/values"
+import { ARROWS, boxOf, gradient, gridLines, make, neighbour, outline, patchUnder, percentile } from "shared"
+
 const ROLE_PIXELS = 68 // a narrower tile has no room for the role of its head
 const SHORT_PIXELS = 62 // the names of narrower tiles are short
 
-class MapGrid extends FilmWidget {
+export class MapGrid extends FilmWidget {
   constructor(parent) {
     super(parent, "attention")
     this.side = make("div", "side")
@@ -37,6 +41,7 @@ class MapGrid extends FilmWidget {
     this.tiles.onpointerleave = () => (this.tip.hidden = true)
     this.stamp = document.createElement("canvas") // one pixel a patch
     this.bases = new Map() // the image by its size on a canvas
+    this.images = 0
     this.tops = new Map()
     this.preview = null
     this.hovered = -1
@@ -58,40 +63,43 @@ class MapGrid extends FilmWidget {
     return view
   }
 
-  update(component) {
-    const { data } = component
-    if (data.maps) {
-      this.maps = readNumbers(data.maps)
-      this.tileMaps = data.tile && { row: data.row, column: data.column, numbers: readNumbers(data.tile) }
-      this.version = data.version
-      this.tops.clear()
-      this.preview = null
-      this.image = new Image()
-      this.image.onload = () => {
-        this.bases.clear()
-        this.draw()
-      }
-      this.image.src = data.image
-    } else if (this.version !== data.version) {
-      component.setTriggerValue("pick", { version: null, seq: this.seq }) // a new element without maps asks for them
-      return
-    }
-    if (this.receive(component)) {
-      if (data.token !== this.token) this.pinned = data.token > 0 && data.offersSummary
-      Object.assign(this, { token: data.token, row: data.row, column: data.column })
-      if (!this.timer) this.frame = data.frame
-    }
+  // Use another image, or the same canvas with new content, and new numbers; they are shown at the next draw().
+  setImage(image) {
+    this.image = image
+    this.images += 1
+    this.tops.clear()
+  }
+
+  update(data) {
+    this.data = data
+    if (data.token !== this.token) this.pinned = data.token > 0 && data.offersSummary
+    Object.assign(this, { token: data.token, row: data.row, column: data.column })
+    if (!this.timer) this.frame = data.frame
     this.colours = pixelTable(data)
     this.root.style.setProperty("--border-colour", data.borderColour)
     this.build()
     this.draw()
   }
 
+  // What a tile shows for a token in a frame of the time-lapse: `{ prefix, patches }`, the values of the tokens before
+  // the patches and of each patch.
+  read(row, column, token, frame) {
+    return this.data.read(row, column, token, frame)
+  }
+
+  isReady() {
+    return true
+  }
+
+  followsIn() {
+    return true
+  }
+
   pick(choice) {
     Object.assign(this, choice)
     this.draw()
-    const { token, row, column, frame, version } = this
-    this.tell("pick", { token, row, column, frame, version })
+    const { token, row, column, frame } = this
+    this.tell("pick", { token, row, column, frame })
   }
 
   // Pin a patch, or release the pinned one.
@@ -119,7 +127,6 @@ class MapGrid extends FilmWidget {
   // Whether maps can follow the pointer: they depend on the token, and those of every token are here, at least for the
   // enlarged tile.
   follows = () => this.data.pairs && (this.data.every || this.followsIn(this.row, this.column))
-  followsIn = (row, column) => this.data.every || (this.tileMaps?.row === row && this.tileMaps.column === column)
 
   shown = () => this.preview ?? this.token
   shownIn = (row, column) => (this.followsIn(row, column) ? this.shown() : this.token)
@@ -192,17 +199,7 @@ class MapGrid extends FilmWidget {
     return this.onPatch(token) ? this.patchName(token - 1) : this.data.before[token - 1 - this.data.rows * this.data.columns]
   }
 
-  // What one tile shows: the values of the prefix, then of each patch.
-  values(row, column, frame = this.frame) {
-    const { prefix, rows, columns, rowNames, columnNames, first, tokens, pairs } = this.data
-    const length = prefix + rows * columns
-    const token = this.shownIn(row, column)
-    const ofTile = !this.data.every && token !== first // and then there are no frames
-    const place = ((frame * tokens + (pairs ? token - first : 0)) * rowNames.length + row - 1) * columnNames.length + column - 1
-    const start = (ofTile ? token : place) * length
-    const numbers = ofTile ? this.tileMaps.numbers : this.maps
-    return { prefix: numbers.subarray(start, start + prefix), patches: numbers.subarray(start + prefix, start + length) }
-  }
+  values = (row, column, frame = this.frame) => this.read(row, column, this.shownIn(row, column), frame)
 
   tileName = (row, column) => {
     const { rowNames, columnNames } = this.data
@@ -307,8 +304,7 @@ class MapGrid extends FilmWidget {
   draw() {
     const { data, row, column } = this
     const token = this.shown()
-    if (!data || !this.image?.complete || !this.root.clientWidth || (data.every && token < data.first)) return
-    if (!data.every && this.token !== data.first) return // its maps have not arrived yet
+    if (!data || !this.image || this.image.complete === false || !this.root.clientWidth || !this.isReady()) return
     const rows = this.cells.map(cell => this.values(cell.row, cell.column))
     const shared = data.top ?? this.sharedTop()
     const top = patches => (data.perTile ? patches.reduce((most, value) => Math.max(most, Math.abs(value)), 0) : shared)
@@ -339,7 +335,7 @@ class MapGrid extends FilmWidget {
     write(this.legend.high, data.perTile ? most : `≥ ${most}`)
     this.showEpoch()
     const pinned = this.pinned ? this.token : ""
-    Object.assign(this.root.dataset, { token, pinned, layer: row, head: column, frame: this.frame, version: this.version, drawn: ++this.drawn })
+    Object.assign(this.root.dataset, { token, pinned, layer: row, head: column, frame: this.frame, version: data.version, drawn: ++this.drawn })
   }
 
   // Write the titles, which token the maps belong to, and what a click does.
@@ -411,16 +407,18 @@ class MapGrid extends FilmWidget {
     const side = Math.max(1, Math.round(width * devicePixelRatio))
     if (canvas.width !== side || canvas.height !== side) Object.assign(canvas, { width: side, height: side })
     if (this.bases.size > 8) this.bases.clear() // sizes from before the window changed
-    if (!this.bases.has(side)) {
-      const base = Object.assign(document.createElement("canvas"), { width: side, height: side })
+    if (!this.bases.has(side)) this.bases.set(side, Object.assign(document.createElement("canvas"), { width: side, height: side }))
+    const base = this.bases.get(side)
+    if (base.images !== this.images) {
+      base.images = this.images
       const context = base.getContext("2d")
-      context.imageSmoothingEnabled = this.image.naturalWidth > 128 // small images in their own pixels
+      context.imageSmoothingEnabled = this.image.width > 128 // small images in their own pixels
+      context.clearRect(0, 0, side, side)
       context.drawImage(this.image, 0, 0, side, side)
-      this.bases.set(side, base)
     }
     const context = canvas.getContext("2d")
     context.clearRect(0, 0, side, side)
-    context.drawImage(this.bases.get(side), 0, 0)
+    context.drawImage(base, 0, 0)
     return context
   }
 
@@ -446,5 +444,3 @@ class MapGrid extends FilmWidget {
     super.remove()
   }
 }
-
-export default mount(MapGrid)

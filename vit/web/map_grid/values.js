@@ -1,37 +1,18 @@
-// The numbers of the maps: how they arrive, how they are written, and their colours.
+// The numbers of the maps: how they are written, and their colours.
 
-function number(value) {
+import { colourAt, rgb } from "shared"
+
+export function number(value) {
   const size = Math.abs(value)
   return size === 0 ? "0" : size >= 0.1 ? value.toFixed(2) : size >= 0.001 ? value.toFixed(4) : value.toExponential(1)
 }
-const lower = text => text.charAt(0).toLowerCase() + text.slice(1)
-const short = name => name.replace(/^(\w)\w+ (\d+)$/, "$1 $2") // Head 12 -> H 12
-const write = (element, text) => element.textContent !== text && (element.textContent = text)
-const percent = share => (share < 0.001 ? "<0.1%" : `${(100 * share).toFixed(share < 0.0095 ? 1 : 0)}%`)
-
-// Numbers in half precision arrive as 16-bit integers; this is the number of each of them.
-let halves
-function fromHalves(bits) {
-  if (!halves) {
-    halves = new Float32Array(65536)
-    for (let half = 0; half < 65536; half++) {
-      const [exponent, fraction] = [(half >> 10) & 31, half & 1023]
-      const size = exponent === 31 ? (fraction ? NaN : Infinity) : exponent ? 2 ** (exponent - 15) * (1 + fraction / 1024) : 2 ** -24 * fraction
-      halves[half] = half >> 15 ? -size : size
-    }
-  }
-  const values = new Float32Array(bits.length)
-  for (let index = 0; index < bits.length; index++) values[index] = halves[bits[index]]
-  return values
-}
-
-const readNumbers = table => {
-  const values = table.getChildAt(0).toArray()
-  return table.schema.fields[0].name === "half" ? fromHalves(values) : values
-}
+export const lower = text => text.charAt(0).toLowerCase() + text.slice(1)
+export const short = name => name.replace(/^(\w)\w+ (\d+)$/, "$1 $2") // Head 12 -> H 12
+export const write = (element, text) => element.textContent !== text && (element.textContent = text)
+export const percent = share => (share < 0.001 ? "<0.1%" : `${(100 * share).toFixed(share < 0.0095 ? 1 : 0)}%`)
 
 // Write the colours of values into pixels; from `high` on they have the colour at the end of the scale.
-function colourPixels(pixels, values, { table, high, signed }) {
+export function colourPixels(pixels, values, { table, high, signed }) {
   const scale = 255 / (high || 1)
   for (let index = 0; index < values.length; index++) {
     const share = Math.min(255, Math.abs(values[index]) * scale) | 0
@@ -42,7 +23,7 @@ function colourPixels(pixels, values, { table, high, signed }) {
 // The colours of a map as pixels: entry k is the colour of the share k / 255 of the scale, entry 256 + k that of the
 // same share below zero. The opacity follows the value, so that the image shows where the map is low. Signed numbers
 // have one colour for each sign, and only the opacity shows the amount.
-function pixelTable({ colours, signed, opacity }) {
+export function pixelTable({ colours, signed, opacity }) {
   const table = new Uint8ClampedArray(4 * 512)
   const stops = colours.map(rgb)
   for (let entry = 0; entry < 512; entry++) {

@@ -1,9 +1,11 @@
 // An image whose patches are covered by a click, or by dragging over several; a second click uncovers a patch.
-// The page sends the image as the model sees it. Until it arrives, newly covered patches are painted grey here.
+// Until the image with the covered patches is there, newly covered ones are painted grey.
+
+import { ARROWS, Widget, boxOf, gridLines, make, neighbour, outline, patchUnder } from "shared"
 
 const GREY = "rgb(128 128 128)"
 
-class PatchBoard extends CountingWidget {
+export class PatchBoard extends Widget {
   constructor(parent) {
     super(parent, "patches")
     this.canvas = make("canvas", "", "", { tabindex: "0", role: "application" })
@@ -22,19 +24,16 @@ class PatchBoard extends CountingWidget {
     this.redrawOnResize()
   }
 
-  update(component) {
-    if (!this.receive(component)) return
-    const { data } = this
+  update(data) {
+    this.data = data
     this.covered = new Set(data.covered)
-    if (this.source === data.image) return this.draw()
-    this.source = data.image
-    const image = new Image()
-    image.onload = () => {
-      if (this.source !== data.image) return
-      Object.assign(this, { image, shown: new Set(data.covered) })
-      this.draw()
-    }
-    image.src = data.image
+    this.draw()
+  }
+
+  // Show the image as the network receives it, on which these patches are covered already.
+  show(image, covered) {
+    Object.assign(this, { image, shown: new Set(covered) })
+    this.draw()
   }
 
   begin(event) {
@@ -102,7 +101,7 @@ class PatchBoard extends CountingWidget {
     const side = Math.round(canvas.clientWidth * devicePixelRatio)
     if (canvas.width !== side || canvas.height !== side) Object.assign(canvas, { width: side, height: side })
     const context = canvas.getContext("2d")
-    context.imageSmoothingEnabled = image.naturalWidth > 128 // small images in their own pixels
+    context.imageSmoothingEnabled = image.width > 128 // small images in their own pixels
     context.drawImage(image, 0, 0, side, side)
     gridLines(context, side, rows, columns, "rgba(255,255,255,0.35)")
     for (const patch of this.covered) {
@@ -144,5 +143,3 @@ class PatchBoard extends CountingWidget {
     }
   }
 }
-
-export default mount(PatchBoard)

@@ -1,0 +1,1 @@
+export default mount(served(Curves))
