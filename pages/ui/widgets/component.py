@@ -5,6 +5,8 @@ from typing import Any
 
 import streamlit as st
 
+from vit.web import FOLDER
+
 _FOLDER = Path(__file__).parent
 
 
@@ -18,11 +20,11 @@ def register_widget(name: str, *, html: str | None = None) -> Any:
         name: the folder, and the component's name.
         html: elements that are there before the code runs.
     """
-    folder = _FOLDER / name
+    folder = FOLDER / name if (FOLDER / name).is_dir() else _FOLDER / name
     others = sorted(path for path in folder.glob("*.js") if path.name != "index.js")
     return st.components.v2.component(
         name,
         html=html,
-        css="\n".join(path.read_text() for path in (_FOLDER / "shared.css", folder / "style.css")),
-        js="\n".join(path.read_text() for path in (_FOLDER / "shared.js", *others, folder / "index.js")),
+        css="\n".join(path.read_text() for path in (FOLDER / "shared.css", folder / "style.css")),
+        js="\n".join(path.read_text() for path in (FOLDER / "shared.js", *others, folder / "index.js")),
     )
