@@ -9,7 +9,7 @@ own modules. It opens from a disk or from any static host.
   ``{logits, attention}``. Also ``readManifest()``, ``softmax(logits)`` and ``unpack(id)``.
 - ``preprocess``: ``openPicture(file)`` decodes a file, ``prepare(source, preparation, {ready})`` returns
   ``{pixels, shown}``. Samples of the manifest are prepared already: pass ``ready``.
-- ``app``: the page's user interface, which is started last.
+- ``app``: the page's user interface, which is started last, with its parts and the components of :mod:`vit.web`.
 
 **The manifest** (``readManifest()``) has these fields:
 

@@ -15,6 +15,7 @@ from html import escape
 from pathlib import Path
 from typing import Any
 
+from vit import web
 from vit.exports.web_page import runtime
 
 ASSETS = Path(__file__).with_name("assets")
@@ -68,7 +69,8 @@ def build(manifest: Mapping[str, Any], network: bytes) -> bytes:
 def modules() -> dict[str, bytes]:
     """Return the page's modules by the names under which they import each other."""
     own = {path.stem: path.read_bytes() for path in sorted(ASSETS.rglob("*.js"))}
-    return own | {"onnxruntime": runtime.module()}
+    shared = {name: source.encode() for name, source in web.modules().items()}
+    return own | shared | {"onnxruntime": runtime.module()}
 
 
 def read_manifest(page: Path) -> dict[str, Any]:
@@ -85,7 +87,8 @@ def read_manifest(page: Path) -> dict[str, Any]:
 
 
 def _styles() -> str:
-    return "\n".join(path.read_text(encoding="utf-8").strip() for path in sorted(ASSETS.rglob("*.css")))
+    own = [path.read_text(encoding="utf-8").strip() for path in sorted(ASSETS.rglob("*.css"))]
+    return "\n".join([web.theme_css(), *own])
 
 
 def _module(content: bytes) -> str:

@@ -8,7 +8,7 @@ import { component, term } from "parts"
 import { make } from "shared"
 
 const VIEWS = {
-  heads: { label: "Every head", term: "head" },
+  heads: { label: "Every head", term: "" },
   rollout: { label: "Rollout", term: "rollout" },
 }
 const ROLLOUT = "The attention of all layers multiplied, up to each layer: how much of each patch can reach the token. Mean over the heads; it knows no class."
@@ -81,6 +81,7 @@ export class Maps {
       this.drawMatrix() // it follows the pointer too
     }
     this.heat = component(elements.matrix, HeatMap, "heat_map")
+    elements.matrixTerms.append(term("query"), "query", term("key"), "key")
     this.tokenNames = Array.from({ length: this.rows.tokens }, (_, place) => this.nameOf(place))
     this.control()
     this.update()
@@ -105,7 +106,7 @@ export class Maps {
         this.update()
       }
       choice.append(input, make("span", "", label))
-      views.append(choice, term(word))
+      views.append(choice, ...(word ? [term(word)] : []))
     }
     const { caveat: how } = this.manifest
     caveat.textContent = [how, this.follows ? "" : NO_ROLLOUT].filter(Boolean).join(" ")
