@@ -11,7 +11,7 @@ from pages.ui.widgets.curves import curves
 from pages.ui.wording import term
 from vit import runs
 from vit.config import TrainingConfig
-from vit.plots.curves import OTHERS_MAX, SMOOTHING, training_curves
+from vit.plots.curves import OTHERS_MAX, SMOOTHING, plots_of_training
 from vit.runs import Run
 
 BEST = 2
@@ -37,7 +37,7 @@ def show_curves(run: Run, status: runs.Status, lines: Iterable[dict]) -> None:
             "Above 0, the values themselves are a faint line.",
         )
         others = choose_others(run)
-    found = training_curves(
+    found = plots_of_training(
         training, lines, smoothing, others={one.name: epochs_of(one.path, one.written) for one in others}
     )
     with st.container(key=f"curves_{len(found)}"):  # its height is reserved in theme.css

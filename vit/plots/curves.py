@@ -143,7 +143,7 @@ def subsample(points: Sequence[Point], limit: int = POINTS_MAX) -> list[Point]:
     return [points[index] for index in np.linspace(0, len(points) - 1, limit).round().astype(int)]
 
 
-def training_curves(
+def plots_of_training(
     training: TrainingConfig,
     metrics: Sequence[dict],
     smoothing: float,

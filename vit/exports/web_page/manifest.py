@@ -132,7 +132,7 @@ def _curves(run: Run) -> dict[str, Any] | None:
     lines, training = run.metrics()[0], run.config.training
     if not lines:
         return None
-    plots = curves.training_curves(training, lines, curves.SMOOTHING)
+    plots = curves.plots_of_training(training, lines, curves.SMOOTHING)
     plots = [replace(plot, lines=tuple(_finite(line) for line in plot.lines)) for plot in plots]
     planned = run.status.steps_total
     steps = planned or max((line["step"] for line in lines if "step" in line), default=1)

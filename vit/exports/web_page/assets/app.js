@@ -143,7 +143,7 @@ class Page {
     this.result = null
     const begun = performance.now()
     this.context.putImageData(result.shown, 0, 0)
-    this.maps?.show(result.attention, this.view)
+    this.maps?.show(result.attention, this.view, result.live)
     this.covers?.board.show(this.view, result.covered)
     const probabilities = softmax(result.logits)
     this.answer.update({ logits: result.logits, probabilities, plain: result.plain, truth: result.label })
@@ -184,7 +184,7 @@ async function start() {
   byId("heads-title").append(term("ablation"))
   byId("matrix-box").open = matchMedia("(min-width: 1181px)").matches // below the maps there is room
   showCard(byId("card"), manifest)
-  offerLicences({ opener: byId("licences-open"), dialog: byId("licences"), text: byId("licences-text") })
+  offerLicences({ opener: byId("notices-open"), dialog: byId("notices"), text: byId("notices-text") })
   let network
   try {
     network = await openNetwork(manifest)

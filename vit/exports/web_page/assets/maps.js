@@ -33,14 +33,14 @@ export class Maps {
         read: this.rows.ofHead,
       },
       rollout: {
-        rowNames: ["Rollout"],
-        columnNames: layers.map(layer => (layer === 1 ? "Layer 1" : `Layers 1 to ${layer}`)),
+        rowNames: layers.map(layer => (layer === 1 ? "Layer 1" : `Layers 1 to ${layer}`)),
+        columnNames: ["Rollout"],
         title: "Rollout",
         quantity: "rollout",
         read: this.rows.ofRollout,
       },
     }
-    this.chosen = { heads: { row: 1, column: 1 }, rollout: { row: 1, column: depth } }
+    this.chosen = { heads: { row: 1, column: 1 }, rollout: { row: depth, column: 1 } }
     this.settings = {
       rows: grid[0],
       columns: grid[1],
@@ -121,10 +121,11 @@ export class Maps {
     box.ontoggle = () => this.drawMatrix()
   }
 
-  // Show the attention of a picture; `canvas` holds the picture.
-  show(attention, canvas) {
+  // Show the attention of a picture; `canvas` holds the picture, which may be a frame of the camera.
+  show(attention, canvas, live) {
     this.rows.set(attention)
     this.ready = true
+    this.settings.live = this.grid.data.live = live
     this.grid.setImage(canvas)
     this.grid.draw()
   }
