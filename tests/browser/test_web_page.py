@@ -70,8 +70,11 @@ def test_answer_and_maps_are_those_of_pytorch(chromium, web_pages, host, run, wa
         expect(grid).to_have_attribute("data-token", "0")
         for patch in (0, 9):
             check_tip(page, page.locator(".attention .tile").last, wanted, patch)
-        found = page.evaluate("[...vitPage.page.maps.rows.ofRollout(2, 1, 0).patches]")
-        np.testing.assert_allclose(found, wanted, atol=1e-6)
+        found = np.array(page.evaluate("[1, 2].map(layer => [...vitPage.page.maps.rows.ofRollout(layer, 1, 0).patches])"))
+        np.testing.assert_allclose(found[-1], wanted, atol=1e-6)
+        most = np.sort(found.ravel())[int(0.99 * found.size)]
+        high = page.locator(".attention .legend span").last.inner_text()
+        assert float(high.removeprefix("≥ ")) == pytest.approx(most, abs=0.0051 if most > 0.1 else 6e-5)
 
 
 def click_patch(canvas: Locator, patch: int, columns: int) -> None:

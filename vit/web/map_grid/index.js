@@ -70,6 +70,7 @@ export class MapGrid extends FilmWidget {
   }
 
   update(data) {
+    if (this.data?.read !== data.read) this.tops.clear() // other maps
     this.data = data
     if (data.token !== this.token) this.pinned = data.token > 0 && data.offersSummary
     Object.assign(this, { token: data.token, row: data.row, column: data.column })
