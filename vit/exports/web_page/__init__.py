@@ -34,15 +34,28 @@ own modules. It opens from a disk or from any static host.
 Names of runs and classes come from elsewhere: the page must show them as text, never as markup.
 """
 
+import gzip
 from collections.abc import Callable
 from dataclasses import dataclass
 
 from vit.errors import RunError, SettingsError
+from vit.exports.web_page import build, network
+from vit.exports.web_page import samples as images
+from vit.exports.web_page.build import read_manifest
 from vit.exports.web_page.network import WEIGHTS, WeightsType
-from vit.exports.web_page.samples import SAMPLES_MAX
+from vit.exports.web_page.samples import SAMPLES_MAX, default_samples
 from vit.runs import Run
 
-__all__ = ["BYTES_MAX", "WEIGHTS", "WebPage", "WeightsType", "export_web_page"]
+__all__ = [
+    "BYTES_MAX",
+    "SAMPLES_MAX",
+    "WEIGHTS",
+    "WebPage",
+    "WeightsType",
+    "default_samples",
+    "export_web_page",
+    "read_manifest",
+]
 
 BYTES_MAX = 400 * 2**20
 """Largest page. Browsers hold a page's text in one string, which has at most 512 MiB in Chromium."""
@@ -86,10 +99,6 @@ def export_web_page(
         RunError: the run has no weights, or the page would be too large.
         UserError: onnx, onnxscript or onnxruntime is not installed.
     """
-    import gzip
-
-    from vit.exports.web_page import build, network
-    from vit.exports.web_page import samples as images
     from vit.exports.web_page.manifest import manifest
     from vit.runs.weights import load_checkpoint
 
@@ -98,7 +107,6 @@ def export_web_page(
     if samples is not None and not 0 <= samples <= SAMPLES_MAX:
         raise SettingsError(f"A page holds 0 to {SAMPLES_MAX} sample images, not {samples}.")
     model, info = load_checkpoint(run.path)
-    source = info.config.data.source
     say("Converting the network to ONNX.")
     content = network.export(model, info, weights)
     packed = len(gzip.compress(content, 6))
@@ -117,7 +125,7 @@ def export_web_page(
         "changed": found.changed,
         "sentence": sentence,
     }
-    count = images.default_count(source) if samples is None else samples
+    count = default_samples(run) if samples is None else samples
     if samples and split is None:
         raise RunError("The sample images are not on this machine: restore the data set, or export without samples.")
     say("Writing the page.")

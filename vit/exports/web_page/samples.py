@@ -9,6 +9,7 @@ from vit.data import SCENES, describe, is_prepared, load
 from vit.data.catalog.catalog import CATALOG
 from vit.errors import UserError
 from vit.pictures.data_url import data_url
+from vit.runs import Run
 
 if TYPE_CHECKING:
     from torch import Tensor
@@ -28,11 +29,12 @@ COMPARED = 100
 _DRAWN_BY_US = "Drawn by the Vision Transformer explorer (MIT)"
 
 
-def default_count(source: str) -> int:
-    """Return how many images of a data set leave this machine unless its owner asks for another number.
+def default_samples(run: Run) -> int:
+    """Return how many validation images of a run leave this machine unless its owner asks for another number.
 
     Images of a folder, a zip or an upload are private: none of them.
     """
+    source = run.config.data.source
     return SAMPLES if source == SCENES or source in CATALOG else 0
 
 

@@ -36,15 +36,22 @@ export function readManifest() {
   return JSON.parse(document.getElementById("manifest").textContent)
 }
 
+let opened = null
+
 /**
- * Open the network of the page.
+ * Open the network of the page; a second call gives the same network.
  * @param {object} manifest
  * @returns {Promise<{run: Function, backend: "webgpu" | "wasm", close: Function}>}
  *   `run(pixels, {headMask})` takes the normalised pixels (3 h w) and optionally a number for each head (depth heads):
  *   1 keeps the head, 0 switches it off. It resolves to `{logits, attention}`: a number for each class, and
  *   (depth heads n n), indexed [query, key], or null for a network without attention. Calls run one after another.
  */
-export async function openNetwork(manifest) {
+export function openNetwork(manifest) {
+  opened ??= openNow(manifest)
+  return opened
+}
+
+async function openNow(manifest) {
   const { runtime, session, backend } = await openSession()
   const size = manifest.image_size
   const maskShape = [manifest.depth, manifest.heads]

@@ -6,6 +6,8 @@
  * 8 bits between the two. A canvas' own drawImage would not do: its filters differ from browser to browser.
  */
 
+import { turned, withoutOrientation } from "orientation"
+
 const BAND = 2_000_000 // pixels that are read from the canvas at a time, as phones bound the size of a canvas
 const PRECISION = 2 ** 22 // Pillow rounds the weights of its filters to multiples of 1 / 2^22
 const GROUNDS = { white: [255, 255, 255], grey: [128, 128, 128], black: [0, 0, 0] }
@@ -29,10 +31,12 @@ const FILTERS = {
 /**
  * Decode a file or blob upright, with its own colours: an embedded colour profile is ignored, as by the library.
  * @param {Blob} file
- * @returns {Promise<ImageBitmap>}
+ * @returns {Promise<ImageBitmap | HTMLCanvasElement>}
  */
-export function openPicture(file) {
-  return createImageBitmap(file, { imageOrientation: "from-image", colorSpaceConversion: "none", premultiplyAlpha: "none" })
+export async function openPicture(file) {
+  const { content, turn } = await withoutOrientation(file)
+  const options = { imageOrientation: "from-image", colorSpaceConversion: "none", premultiplyAlpha: "none" }
+  return turned(await createImageBitmap(content, options), turn)
 }
 
 /**
@@ -53,7 +57,9 @@ export function prepare(source, preparation, { ready = false } = {}) {
   const whole = Math.floor(size / crop)
   const horizontal = weights(width, usedPart(width, shorter, size, whole), size, preparation.interpolation)
   const vertical = weights(height, usedPart(height, shorter, size, whole), size, preparation.interpolation)
-  const square = resampled(source, horizontal, vertical, size, groundOf(source, preparation.ground, shorter))
+  // Pillow 13 begins with the axis that is reduced much more; the results differ where 8 bits clip in between.
+  const tall = height > size && height - size > 2 * Math.max(0, width - size)
+  const square = resampled(source, horizontal, vertical, tall, size, groundOf(source, preparation.ground, shorter))
   return { pixels: normalised(square, size, preparation), shown: toImageData(square, size) }
 }
 
@@ -67,7 +73,7 @@ function sidesOf(source) {
 function usedPart(side, shorter, size, whole) {
   const resized = Math.floor((whole * side) / shorter)
   const start = roundHalfEven((resized - size) / 2)
-  return [(start * side) / resized, ((start + size) * side) / resized]
+  return [(start * side) / resized, ((start + size) * side) / resized].map(Math.fround) // Pillow stores them so
 }
 
 function roundHalfEven(value) {
@@ -109,23 +115,32 @@ function weights(side, [start, end], size, interpolation) {
   return { first, count, values, most, low: first[0], high: first[size - 1] + count[size - 1] }
 }
 
-/** Return the square (h w 3) as bytes. The picture is read in bands of rows, and each row is reduced at once. */
-function resampled(source, horizontal, vertical, size, ground) {
-  const columns = horizontal.high - horizontal.low
-  const rows = vertical.high - vertical.low
-  const narrow = new Uint8ClampedArray(rows * size * 3)
-  const step = Math.max(1, Math.floor(BAND / columns))
-  for (let top = 0; top < rows; top += step) {
-    const band = Math.min(step, rows - top)
-    const pixels = readPixels(source, horizontal.low, vertical.low + top, columns, band)
-    composite(pixels, columns, band, horizontal.low, vertical.low + top, ground)
-    for (let row = 0; row < band; row++) {
-      reduce(pixels, row * columns * 4 - horizontal.low * 4, 4, horizontal, narrow, (top + row) * size * 3, 3)
+/**
+ * Return the square (h w 3) as bytes. The picture is read in bands of rows, each of which is reduced at once; a tall one
+ * in bands of columns.
+ */
+function resampled(source, horizontal, vertical, tall, size, ground) {
+  const [first, second] = tall ? [vertical, horizontal] : [horizontal, vertical]
+  const along = first.high - first.low
+  const across = second.high - second.low
+  const narrow = new Uint8ClampedArray(across * size * 3)
+  const step = Math.max(1, Math.floor(BAND / along))
+  for (let start = 0; start < across; start += step) {
+    const lines = Math.min(step, across - start)
+    const [left, top] = tall ? [second.low + start, first.low] : [first.low, second.low + start]
+    const [width, height] = tall ? [lines, along] : [along, lines]
+    const pixels = readPixels(source, left, top, width, height)
+    composite(pixels, width, height, left, top, ground)
+    const stride = tall ? width * 4 : 4
+    for (let line = 0; line < lines; line++) {
+      const offset = line * (tall ? 4 : width * 4) - first.low * stride
+      reduce(pixels, offset, stride, first, narrow, (start + line) * size * 3, 3)
     }
   }
   const square = new Uint8ClampedArray(size * size * 3)
-  for (let column = 0; column < size; column++) {
-    reduce(narrow, (column - vertical.low * size) * 3, size * 3, vertical, square, column * 3, size * 3)
+  for (let place = 0; place < size; place++) {
+    const [begin, step] = tall ? [place * size * 3, 3] : [place * 3, size * 3]
+    reduce(narrow, (place - second.low * size) * 3, size * 3, second, square, begin, step)
   }
   return square
 }
