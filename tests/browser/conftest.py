@@ -9,8 +9,8 @@ from pathlib import Path
 import pytest
 from playwright.sync_api import Browser, Page, expect, sync_playwright
 
+from tests.helpers.exported_pages import Exported, make_exports
 from tests.helpers.serving import PATIENCE, chromium_path, launch, serving
-from tests.helpers.web_page import Exported, make_exports
 
 
 @pytest.fixture(scope="module")  # it ends with these tests: others look at what processes are left

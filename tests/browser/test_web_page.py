@@ -1,10 +1,7 @@
 """The exported web page in a real Chromium: it asks no host, and computes and shows what PyTorch computes."""
 
-import functools
-import http.server
 import io
 import re
-import threading
 from collections.abc import Iterator
 from importlib.resources import files
 
@@ -15,7 +12,8 @@ from PIL import Image
 from playwright.sync_api import Locator, Page, expect
 
 from tests.browser.test_accessibility import EVERY, JUDGE
-from tests.helpers.web_page import HOSTILE, answers, check_answer, inputs, opened, redrawn
+from tests.helpers.exported_pages import HOSTILE, answers, check_answer, inputs, opened, redrawn
+from tests.helpers.web_pages import static_server
 from vit.data.batches import normalise
 from vit.explain import capture
 from vit.explain.interventions.cover import cover
@@ -27,16 +25,8 @@ pytestmark = pytest.mark.browser
 
 @pytest.fixture(scope="module")
 def host(web_pages) -> Iterator[str]:
-    """A static server over the folder of the pages."""
-
-    class Quiet(http.server.SimpleHTTPRequestHandler):
-        def log_message(self, *_: object) -> None: ...
-
-    folder = web_pages["tiny"].file.parent
-    with http.server.ThreadingHTTPServer(("127.0.0.1", 0), functools.partial(Quiet, directory=folder)) as server:
-        threading.Thread(target=server.serve_forever, daemon=True).start()
-        yield f"http://127.0.0.1:{server.server_port}"
-        server.shutdown()
+    with static_server(web_pages["tiny"].file.parent) as address:
+        yield address
 
 
 @pytest.mark.parametrize("run", ["tiny", "tiny-mean"])
@@ -70,7 +60,8 @@ def test_answer_and_maps_are_those_of_pytorch(chromium, web_pages, host, run, wa
         expect(grid).to_have_attribute("data-token", "0")
         for patch in (0, 9):
             check_tip(page, page.locator(".attention .tile").last, wanted, patch)
-        found = np.array(page.evaluate("[1, 2].map(layer => [...vitPage.page.maps.rows.ofRollout(layer, 1, 0).patches])"))
+        rows = "layer => [...vitPage.page.maps.rows.ofRollout(layer, 1, 0).patches]"
+        found = np.array(page.evaluate(f"[1, 2].map({rows})"))
         np.testing.assert_allclose(found[-1], wanted, atol=1e-6)
         most = np.sort(found.ravel())[int(0.99 * found.size)]
         high = page.locator(".attention .legend span").last.inner_text()

@@ -8,8 +8,8 @@ from playwright.sync_api import Browser, BrowserContext, Locator, Page, expect
 
 from tests.browser.test_accessibility import EVERY, JUDGE
 from tests.browser.test_keyboard import has_visible_focus
+from tests.helpers.exported_pages import opened, redrawn, wait
 from tests.helpers.serving import CHROMIUM_FLAGS, chromium_path
-from tests.helpers.web_page import opened, redrawn, wait
 
 pytest.importorskip("onnxscript")
 pytestmark = pytest.mark.browser

@@ -15,7 +15,7 @@ from PIL import Image
 from playwright.sync_api import Browser, Page, expect
 
 from tests.conftest import tiny_config
-from tests.helpers.console import Console
+from tests.helpers import web_pages
 from tests.helpers.serving import PATIENCE
 from vit import jobs, runs
 from vit.config import CNNConfig
@@ -63,21 +63,12 @@ def _export(run: runs.Run, folder: Path) -> Exported:
 
 
 @contextmanager
-def opened(browser: Browser, place: str, **options: Any) -> Iterator[Page]:
-    """Open an exported page with the network off, and fail if it asks for anything or reports a problem."""
-    context = browser.new_context(viewport={"width": 1400, "height": 1000}, **options)
-    context.set_default_timeout(PATIENCE)
-    asked: list[str] = []
-    context.on("request", lambda request: asked.append(request.url))
-    page = context.new_page()
-    console = Console(page)
-    page.goto(place)
-    context.set_offline(True)
-    wait(page, "window.vitPage && vitPage.ready && (vitPage.drawn || !vitPage.manifest.samples.length)")
-    yield page
-    context.close()
-    assert [url for url in asked if not url.startswith(("data:", "blob:"))] == [place]
-    assert not console.findings, "\n".join(console.findings)
+def opened(browser: Browser, address: str, **options: Any) -> Iterator[Page]:
+    """Open an exported page, and fail if it asks for anything or reports a problem."""
+    with web_pages.opened(browser, address, viewport={"width": 1400, "height": 1000}, **options) as (page, complaints):
+        wait(page, "window.vitPage && vitPage.ready && (vitPage.drawn || !vitPage.manifest.samples.length)")
+        yield page
+    assert not complaints, "\n".join(complaints)
 
 
 def wait(page: Page, condition: str) -> None:
