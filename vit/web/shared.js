@@ -94,11 +94,38 @@ export const gradient = (colours, signed) =>
 
 // The size that a share of all numbers stays below: the end of a colour scale, since one outlier would darken the rest.
 export function percentile(arrays, share) {
-  const all = new Float32Array(arrays.reduce((sum, array) => sum + array.length, 0))
-  let offset = 0
+  const count = arrays.reduce((sum, array) => sum + array.length, 0)
+  if (sizes.length < count) sizes = new Float32Array(count)
+  let [offset, most] = [0, 0]
   for (const array of arrays) {
-    for (const value of array) all[offset++] = Math.abs(value)
+    for (let index = 0; index < array.length; index++) {
+      const size = (sizes[offset++] = Math.abs(array[index]))
+      if (size > most) most = size
+    }
   }
-  all.sort()
-  return all[Math.min(all.length - 1, Math.floor(share * all.length))] || all[all.length - 1] || 1
+  return select(sizes, count, Math.min(count - 1, Math.floor(share * count))) || most || 1
+}
+
+let sizes = new Float32Array(0)
+
+// Return the number that would be at a place after sorting; the numbers before the end change their order.
+function select(numbers, end, place) {
+  let [low, high] = [0, end - 1]
+  while (low < high) {
+    const pivot = numbers[(low + high) >> 1]
+    let [left, right] = [low, high]
+    while (left <= right) {
+      while (numbers[left] < pivot) left++
+      while (numbers[right] > pivot) right--
+      if (left <= right) {
+        const kept = numbers[left]
+        numbers[left++] = numbers[right]
+        numbers[right--] = kept
+      }
+    }
+    if (place <= right) high = right
+    else if (place >= left) low = left
+    else break
+  }
+  return numbers[place]
 }

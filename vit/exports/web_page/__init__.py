@@ -9,24 +9,26 @@ own modules. It opens from a disk or from any static host.
   ``{logits, attention}``. Also ``readManifest()``, ``softmax(logits)`` and ``unpack(id)``.
 - ``preprocess``: ``openPicture(file)`` decodes a file, ``prepare(source, preparation, {ready})`` returns
   ``{pixels, shown}``. Samples of the manifest are prepared already: pass ``ready``.
-- ``app``: the page's user interface, which is started last.
+- ``app``: the page's user interface, which is started last, with its parts and the components of :mod:`vit.web`.
 
 **The manifest** (``readManifest()``) has these fields:
 
 - ``title``, ``class_names`` (in the order of the logits; empty for a network without classes), ``image_size``.
 - ``attention``, ``head_mask``: whether the network gives attention and takes a head mask.
 - ``depth``, ``heads``, ``grid`` ``[rows, columns]``, ``prefix_tokens`` (names, in order), ``summary`` ("class token",
-  "mean of the patches" or "mean of all tokens"), ``normalised_over`` ("key" or "query"), ``mixes_positions``: zero,
-  empty or null for a network without attention.
+  "mean of the patches" or "mean of all tokens"), ``normalised_over`` ("key" or "query"), ``mixes_positions``, and
+  ``caveat``, why a row of a map is not what its token attends to: zero, empty or null for a network without attention.
+- ``before``: the ``names`` of the tokens before the patches that a reader can choose, and what they are called
+  together: ``short``, and in ``words``.
 - ``preparation``: ``image_size``, ``crop_pct``, ``interpolation``, ``ground``, ``mean``, ``std``, and all steps as one
   ``sentence``.
 - ``weights``: ``type``, ``bytes`` of the stored network (gzipped), and the comparison with PyTorch in float32 on
   ``images`` images (``measured_on`` says which): ``difference`` (the largest, of a probability),
   ``attention_difference``, ``changed`` (answers that differ), and all of this as one ``sentence``.
 - ``samples``: ``name``, ``label``, ``src`` (a data URL of the square that the network sees) and ``licence``.
-- ``card``: ``settings`` ``[[title, value], ...]``, ``metrics`` ``{title: text}``, ``curves`` (charts with ``x``, ``y``
-  and ``lines`` of ``name``, ``xs``, ``ys``, ``colour``, ``thin``), ``confusion_matrix`` (rows true, columns predicted,
-  counts; null without validation images) and its ``class_names``.
+- ``card``: ``settings`` ``[[title, value], ...]``, ``metrics`` ``{title: text}``, ``curves``
+  (:func:`vit.plots.curves.chart`; null before the first step), ``origin`` (a sentence), ``confusion_matrix`` (rows
+  true, columns predicted, counts; null without validation images) and its ``class_names``.
 - ``words``: the glossary, ``{term: {title, text}}``.
 
 Names of runs and classes come from elsewhere: the page must show them as text, never as markup.

@@ -5,15 +5,17 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
+from vit import __version__
 from vit.config import words
 from vit.config.words import SUMMARIES
 from vit.data.files import preparation
 from vit.data.files.uploads import upload_title
 from vit.exports.web_page import samples
-from vit.plots.panels import panels
+from vit.plots import curves
 from vit.runs import Run, comparison
 from vit.runs.privacy import last_name, without_private_settings
 from vit.support.durations import duration
+from vit.support.untrusted_text import shown
 from vit.terms import GLOSSARY, heading
 
 if TYPE_CHECKING:
@@ -39,7 +41,9 @@ def manifest(
         weights: how the weights are stored.
     """
     found = network(model, info)
+    names = words.tokens_before(model.config) if found["attention"] else ()
     return found | {
+        "before": {"names": list(names), "short": words.short_before(names), "words": words.words_before(names)},
         "title": run.name,
         "weights": weights,
         "samples": samples.samples(split, info.config.data, count) if split is not None else [],
@@ -50,6 +54,7 @@ def manifest(
 
 def network(model: "Network", info: "CheckpointInfo") -> dict[str, Any]:
     """Return what the engine and the preprocessing need to know of a network."""
+    from vit.explain.recording import caveat
     from vit.networks import Transformer
 
     inside = isinstance(model, Transformer)
@@ -64,6 +69,7 @@ def network(model: "Network", info: "CheckpointInfo") -> dict[str, Any]:
             "summary": SUMMARIES[model.pool],
             "normalised_over": model.normalised_over,
             "mixes_positions": model.mixes_positions,
+            "caveat": caveat(mixes_positions=model.mixes_positions, normalised_over=model.normalised_over),
         }
     return {
         "class_names": list(info.class_names),
@@ -101,6 +107,7 @@ def card(run: Run, model: "Network", info: "CheckpointInfo", split: "Split | Non
         "settings": [[name, comparison.shown(name, value)] for name, value in settings.items()],
         "metrics": _metrics(run),
         "curves": _curves(run),
+        "origin": f"Exported from the run {shown(run.name)} by vit-attention-explorer {__version__}.",
         **_confusions(model, info, split),
     }
 
@@ -121,24 +128,21 @@ def _metrics(run: Run) -> dict[str, str]:
     return {name: value for name, value in facts.items() if value is not None}
 
 
-def _curves(run: Run) -> list[dict[str, Any]]:
-    return [
-        {
-            "x": panel.x,
-            "y": panel.y,
-            "lines": [
-                {
-                    "name": line.name,
-                    "xs": _numbers(line.xs),
-                    "ys": _numbers(line.ys),
-                    "colour": line.colour,
-                    "thin": line.thin,
-                }
-                for line in panel.lines
-            ],
-        }
-        for panel in panels(run.metrics()[0])
-    ]
+def _curves(run: Run) -> dict[str, Any] | None:
+    lines, training = run.metrics()[0], run.config.training
+    if not lines:
+        return None
+    plots = curves.plots_of_training(training, lines, curves.SMOOTHING)
+    plots = [replace(plot, lines=tuple(_finite(line) for line in plot.lines)) for plot in plots]
+    planned = run.status.steps_total
+    steps = planned or max((line["step"] for line in lines if "step" in line), default=1)
+    return curves.chart(plots, steps=steps, per_epoch=planned / training.epochs)
+
+
+def _finite(line: curves.Series) -> curves.Series:
+    """Return a line without the points that JSON cannot hold, such as a loss that is not finite."""
+    kept = [place for place, value in enumerate(line.ys) if np.isfinite(value)]
+    return replace(line, xs=[line.xs[place] for place in kept], ys=[line.ys[place] for place in kept])
 
 
 def _confusions(model: "Network", info: "CheckpointInfo", split: "Split | None") -> dict[str, Any]:
@@ -149,11 +153,6 @@ def _confusions(model: "Network", info: "CheckpointInfo", split: "Split | None")
 
     result = evaluate(model, info, split)
     return {"confusion_matrix": result.confusion_matrix.tolist(), "class_names": list(result.class_names)}
-
-
-def _numbers(values: Any) -> list[float | None]:
-    """Return numbers with 5 digits; None where JSON has no number, as for a loss that is not finite."""
-    return [float(f"{value:.5g}") if np.isfinite(value) else None for value in values]
 
 
 def _percent(share: float | None) -> str | None:

@@ -1,6 +1,6 @@
 // A button for every head, layers down and heads across, coloured by a number; a click tells `pick`.
 // If whole layers can be chosen, the names of rows and columns and the corner are buttons too.
-// `data` says what the buttons show.
+// `data` says what the buttons show; `short` shortens the names.
 
 import { ARROWS, FULL, Widget, make } from "shared"
 
@@ -18,17 +18,16 @@ export class HeadBoard extends Widget {
   }
 
   build() {
-    const { depth, heads, groups } = this.data
+    const { depth, heads, groups, short = heads > 6 } = this.data
     const shape = `${depth}x${heads}x${groups}`
     if (this.shape === shape) return
     this.shape = shape
-    const many = heads > 6
     this.root.style.setProperty("--heads", heads)
-    this.root.classList.toggle("many", many)
+    this.root.classList.toggle("many", short)
     this.root.replaceChildren()
     for (let layer = 0; layer <= depth; layer++) {
       const line = make("div", "line", "", { role: "row" })
-      for (let head = 0; head <= heads; head++) line.append(this.cell(layer, head, many))
+      for (let head = 0; head <= heads; head++) line.append(this.cell(layer, head, short))
       this.root.append(line)
     }
     this.buttons = [...this.root.querySelectorAll("button")]
@@ -37,9 +36,9 @@ export class HeadBoard extends Widget {
   }
 
   // Layer 0 and head 0 are the names; a name stands for its whole row or column.
-  cell(layer, head, many) {
+  cell(layer, head, short) {
     const isName = !layer || !head
-    const words = [many ? "L" : "Layer", many ? "H" : "Head"]
+    const words = [short ? "L" : "Layer", short ? "H" : "Head"]
     const text = layer && head ? "" : layer ? `${words[0]} ${layer}` : head ? `${words[1]} ${head}` : this.data.groups ? "All" : ""
     const role = layer && head ? "gridcell" : layer ? "rowheader" : "columnheader"
     const wrap = make("div", "wrap", "", { role })

@@ -1,14 +1,31 @@
 // A matrix as a heat map: hover over a cell, or move with the arrow keys, to read its number.
 // One row may be marked: it is outlined, and drawn again below, taller.
 
+import { colourPixels } from "map_grid/values"
 import { ARROWS, Widget, colourAt, gradient, make, neighbour, patchUnder, percentile, rgb } from "shared"
 
 const STRIP = 22 // height of the marked row below, in pixels
 const TALL = 16 // maximum height of a cell
 const HEIGHT = 190 // height of the whole map, unless cells would be lower than two pixels
 
-const number = value => (value === 0 ? "0" : Math.abs(value) >= 1e-3 && Math.abs(value) < 1e4 ? value.toPrecision(4) : value.toExponential(2))
-const short = value => (value === 0 ? "0" : Math.abs(value) >= 1e-2 && Math.abs(value) < 1e4 ? String(+value.toPrecision(2)) : value.toExponential(0))
+// The colours of 256 shares of the scale and, for signed numbers, of the same shares below zero. Shares use the whole
+// scale; signed numbers have a colour for each sign, which fades to nothing at zero.
+let table = {}
+function colourTable({ share, colours }) {
+  const key = `${share} ${colours}`
+  if (table.key === key) return table.pixels
+  const stops = colours.map(rgb)
+  const bytes = new Uint8ClampedArray(4 * 512)
+  for (let entry = 0; entry < 512; entry++) {
+    const part = (entry % 256) / 255
+    bytes.set(share ? [...colourAt(stops, part), 255] : [...stops[entry < 256 ? 1 : 0], 255 * part], 4 * entry)
+  }
+  table = { key, pixels: new Uint32Array(bytes.buffer) }
+  return table.pixels
+}
+
+const format = value => (value === 0 ? "0" : Math.abs(value) >= 1e-3 && Math.abs(value) < 1e4 ? value.toPrecision(4) : value.toExponential(2))
+const brief = value => (value === 0 ? "0" : Math.abs(value) >= 1e-2 && Math.abs(value) < 1e4 ? String(+value.toPrecision(2)) : value.toExponential(0))
 
 export class HeatMap extends Widget {
   constructor(parent) {
@@ -37,28 +54,23 @@ export class HeatMap extends Widget {
     this.data = data
     this.values = data.values
     this.top = percentile([this.values], 0.99)
-    this.stops = data.colours.map(rgb)
+    this.colours = colourTable(data)
     this.paint()
     this.draw()
-    this.say(null)
-  }
-
-  // Shares use the whole scale; signed numbers have a colour for each sign, which fades to nothing at zero.
-  colour(value) {
-    const { share } = this.data
-    const part = Math.min(1, Math.abs(value) / this.top)
-    if (!share) return [...this.stops[value < 0 ? 0 : 1], 255 * part]
-    return [...colourAt(this.stops, part), 255]
+    this.say(this.at ?? null)
   }
 
   paint() {
     const { rows, columns, share, colours } = this.data
-    const pixels = new ImageData(columns, rows)
-    this.values.forEach((value, place) => pixels.data.set(this.colour(value), 4 * place))
-    Object.assign(this.stamp, { width: columns, height: rows })
-    this.stamp.getContext("2d").putImageData(pixels, 0, 0)
-    this.low.textContent = share ? "0" : `≤ −${short(this.top)}`
-    this.high.textContent = `≥ ${short(this.top)}`
+    if (this.stamp.width !== columns || this.stamp.height !== rows || !this.image) {
+      Object.assign(this.stamp, { width: columns, height: rows })
+      this.image = new ImageData(columns, rows)
+      this.pixels = new Uint32Array(this.image.data.buffer)
+    }
+    colourPixels(this.pixels, this.values, { table: this.colours, high: this.top, signed: !share })
+    this.stamp.getContext("2d").putImageData(this.image, 0, 0)
+    this.low.textContent = share ? "0" : `≤ −${brief(this.top)}`
+    this.high.textContent = `≥ ${brief(this.top)}`
     this.bar.style.background = gradient(colours, !share)
   }
 
@@ -67,7 +79,8 @@ export class HeatMap extends Widget {
     const width = this.root.clientWidth
     if (!data || !width) return
     const cell = Math.max(2, Math.min(TALL, HEIGHT / data.rows))
-    this.size(this.map, width, data.rows === 1 ? STRIP : Math.max(STRIP, cell * data.rows))
+    const height = data.square ? (width * data.rows) / data.columns : Math.max(STRIP, cell * data.rows)
+    this.size(this.map, width, data.rows === 1 ? STRIP : height)
     this.copy(this.map, 0, data.rows)
     const marked = data.mark !== null && data.rows > 1
     this.strip.hidden = !marked
@@ -86,9 +99,10 @@ export class HeatMap extends Widget {
   }
 
   size(canvas, width, height) {
+    const size = { width: Math.round(width * devicePixelRatio), height: Math.round(height * devicePixelRatio) }
+    if (canvas.width === size.width && canvas.height === size.height) return canvas.getContext("2d").clearRect(0, 0, canvas.width, canvas.height)
     canvas.style.height = `${height}px`
-    canvas.width = Math.round(width * devicePixelRatio)
-    canvas.height = Math.round(height * devicePixelRatio)
+    Object.assign(canvas, size)
   }
 
   copy(canvas, from, rows) {
@@ -120,6 +134,6 @@ export class HeatMap extends Widget {
     }
     const [row, column] = at
     const { rowNames, columnNames, columns } = this.data
-    this.text.textContent = `${rowNames[row]} · ${columnNames[column]}: ${number(this.values[row * columns + column])}`
+    this.text.textContent = `${rowNames[row]} · ${columnNames[column]}: ${format(this.values[row * columns + column])}`
   }
 }

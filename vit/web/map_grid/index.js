@@ -1,16 +1,17 @@
 // Maps over one image: a patch picker, one map enlarged, and a tile for every row and column, such as layer and head.
-// Everything is drawn here from the maps of all tokens, so neither the pointer nor a click waits for the server. Frames
-// (the epochs of a time-lapse) are played here too.
+// The maps of all tokens are here, so neither the pointer nor a click waits for a server. Frames (the epochs of a
+// time-lapse) are played here too.
 //
 // While no patch is pinned, the maps are those of the patch below the pointer or of the patch that the arrow keys have
-// reached; without one they are those of the chosen token. A click or Enter pins a patch, and only then the server is
-// told.
+// reached; without one they are those of the chosen token. A click or Enter pins a patch, and only then tells `pick`.
 
 import { FilmWidget } from "map_grid/frames"
+import { Ground } from "map_grid/ground"
 import { colourPixels, lower, number, percent, pixelTable, short, write } from "map_grid/values"
 import { ARROWS, boxOf, gradient, gridLines, make, neighbour, outline, patchUnder, percentile } from "shared"
 
 const ROLE_PIXELS = 68 // a narrower tile has no room for the role of its head
+const LIVE_WORDS_MS = 250
 const SHORT_PIXELS = 62 // the names of narrower tiles are short
 
 export class MapGrid extends FilmWidget {
@@ -40,8 +41,7 @@ export class MapGrid extends FilmWidget {
     this.tiles.onkeydown = event => this.walk(event)
     this.tiles.onpointerleave = () => (this.tip.hidden = true)
     this.stamp = document.createElement("canvas") // one pixel a patch
-    this.bases = new Map() // the image by its size on a canvas
-    this.images = 0
+    this.ground = new Ground()
     this.tops = new Map()
     this.preview = null
     this.hovered = -1
@@ -65,12 +65,12 @@ export class MapGrid extends FilmWidget {
 
   // Use another image, or the same canvas with new content, and new numbers; they are shown at the next draw().
   setImage(image) {
-    this.image = image
-    this.images += 1
+    this.ground.set(image)
     this.tops.clear()
   }
 
   update(data) {
+    if (this.data?.read !== data.read) this.tops.clear() // other maps
     this.data = data
     if (data.token !== this.token) this.pinned = data.token > 0 && data.offersSummary
     Object.assign(this, { token: data.token, row: data.row, column: data.column })
@@ -304,16 +304,35 @@ export class MapGrid extends FilmWidget {
   draw() {
     const { data, row, column } = this
     const token = this.shown()
-    if (!data || !this.image || this.image.complete === false || !this.root.clientWidth || !this.isReady()) return
+    if (!data || !this.ground.isThere() || !this.root.clientWidth || !this.isReady()) return
     const rows = this.cells.map(cell => this.values(cell.row, cell.column))
     const shared = data.top ?? this.sharedTop()
     const top = patches => (data.perTile ? patches.reduce((most, value) => Math.max(most, Math.abs(value)), 0) : shared)
     const width = this.cells[0].canvas.clientWidth
+    this.cells.forEach((cell, index) => this.paint(cell.canvas, width, rows[index].patches, top(rows[index].patches), this.shownIn(cell.row, cell.column)))
+    const chosen = rows[(row - 1) * data.columnNames.length + column - 1].patches
+    if (this.enlarging) this.paint(this.large.canvas, this.large.canvas.clientWidth, chosen, top(chosen), token)
+    if (this.target === this.picker) this.paintPicker()
+    if (this.mayWrite()) this.write(rows, width, token, data.perTile ? "each tile's own maximum" : number(shared))
+    const pinned = this.pinned ? this.token : ""
+    Object.assign(this.root.dataset, { token, pinned, layer: row, head: column, frame: this.frame, version: data.version, drawn: ++this.drawn })
+  }
+
+  // Numbers that change with every frame of a camera cannot be read, and take time to lay out.
+  mayWrite() {
+    const now = performance.now()
+    if (this.data.live && now - this.written < LIVE_WORDS_MS) return false
+    this.written = now
+    return true
+  }
+
+  // Write what is beside the maps; `most` is the end of the colour scale.
+  write(rows, width, token, most) {
+    const { data, row, column } = this
     const walked = this.tiles.matches(":focus-within") // then walk() decides
     for (const [name, text] of this.names) write(name, width < SHORT_PIXELS ? short(text) : text)
     this.cells.forEach((cell, index) => {
       const note = this.noteOf(cell.row, cell.column)
-      this.paint(cell.canvas, width, rows[index].patches, top(rows[index].patches), this.shownIn(cell.row, cell.column))
       const share = rows[index].prefix.reduce((sum, value) => sum + value, 0)
       const name = [this.tileName(cell.row, cell.column), note.role].filter(Boolean).join(", ")
       cell.share.hidden = !data.prefix || !data.shares || width < 34
@@ -325,17 +344,11 @@ export class MapGrid extends FilmWidget {
       if (!walked) cell.tile.tabIndex = cell.row === row && cell.column === column ? 0 : -1
       cell.tile.ariaLabel = [name, data.prefix && data.shares ? `: ${percent(share)} to ${data.beforeWords}` : "", ...(note.about ?? []).map(one => `. ${one}`)].join("")
     })
-    const chosen = rows[(row - 1) * data.columnNames.length + column - 1].patches
-    if (this.enlarging) this.paint(this.large.canvas, this.large.canvas.clientWidth, chosen, top(chosen), token)
-    if (this.target === this.picker) this.paintPicker()
     this.say(token)
     this.legend.bar.style.background = gradient(data.colours, data.signed)
-    const most = data.perTile ? "each tile's own maximum" : number(shared)
     write(this.legend.low, data.signed ? (data.perTile ? `${data.quantity} −` : `${data.quantity} ≤ −${most}`) : `${data.quantity} 0`)
     write(this.legend.high, data.perTile ? most : `≥ ${most}`)
     this.showEpoch()
-    const pinned = this.pinned ? this.token : ""
-    Object.assign(this.root.dataset, { token, pinned, layer: row, head: column, frame: this.frame, version: data.version, drawn: ++this.drawn })
   }
 
   // Write the titles, which token the maps belong to, and what a click does.
@@ -370,7 +383,7 @@ export class MapGrid extends FilmWidget {
 
   // Paint the image, and over it each patch in the colour of its value.
   paint(canvas, width, values, high, token) {
-    const context = this.blank(canvas, width)
+    const context = this.ground.paint(canvas, width)
     const { rows, columns, smooth, signed } = this.data
     if (this.stamp.width !== columns || this.stamp.height !== rows || !this.pixels) {
       Object.assign(this.stamp, { width: columns, height: rows })
@@ -391,7 +404,7 @@ export class MapGrid extends FilmWidget {
 
   paintPicker() {
     const { canvas } = this.picker
-    const context = this.blank(canvas, canvas.clientWidth)
+    const context = this.ground.paint(canvas, canvas.clientWidth)
     const { rows, columns } = this.data
     const token = this.shown()
     gridLines(context, canvas.width, rows, columns, "rgba(255,255,255,0.4)")
@@ -400,26 +413,6 @@ export class MapGrid extends FilmWidget {
       context.fillRect(...boxOf(this.hovered, canvas, rows, columns))
     }
     if (this.onPatch(token)) outline(context, boxOf(token - 1, canvas, rows, columns), 3 * devicePixelRatio, 6 * devicePixelRatio)
-  }
-
-  // Give a canvas its size and the image. The scaled image is kept, since most canvases have the same size.
-  blank(canvas, width) {
-    const side = Math.max(1, Math.round(width * devicePixelRatio))
-    if (canvas.width !== side || canvas.height !== side) Object.assign(canvas, { width: side, height: side })
-    if (this.bases.size > 8) this.bases.clear() // sizes from before the window changed
-    if (!this.bases.has(side)) this.bases.set(side, Object.assign(document.createElement("canvas"), { width: side, height: side }))
-    const base = this.bases.get(side)
-    if (base.images !== this.images) {
-      base.images = this.images
-      const context = base.getContext("2d")
-      context.imageSmoothingEnabled = this.image.width > 128 // small images in their own pixels
-      context.clearRect(0, 0, side, side)
-      context.drawImage(this.image, 0, 0, side, side)
-    }
-    const context = canvas.getContext("2d")
-    context.clearRect(0, 0, side, side)
-    context.drawImage(base, 0, 0)
-    return context
   }
 
   showTip(event, row, column) {

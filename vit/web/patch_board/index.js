@@ -55,17 +55,18 @@ export class PatchBoard extends Widget {
   end() {
     if (this.covering === undefined) return
     this.covering = undefined
-    this.report()
+    this.report("cover")
   }
 
   paint(patch) {
     if (this.covering) this.covered.add(patch)
     else this.covered.delete(patch)
     this.draw()
+    this.report("paint")
   }
 
-  report() {
-    this.tell("cover", { covered: [...this.covered].sort((a, b) => a - b) })
+  report(event) {
+    this.tell(event, { covered: [...this.covered].sort((a, b) => a - b) })
   }
 
   key(event) {

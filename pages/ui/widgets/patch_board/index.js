@@ -9,6 +9,10 @@ class ServedPatchBoard extends counting(PatchBoard) {
     image.onload = () => this.source === data.image && this.show(image, data.covered)
     image.src = data.image
   }
+
+  tell(name, event) {
+    if (name === "cover") super.tell(name, event) // not each patch of a stroke
+  }
 }
 
 export default mount(ServedPatchBoard)

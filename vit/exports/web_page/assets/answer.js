@@ -36,14 +36,15 @@ export class Answer {
       if (plain) tick.style.left = `${100 * plain[index]}%`
     })
     const said = `${names[top]}, ${percent(probabilities[top])}`
-    const judged = truth ? (truth === names[top] ? " The answer is right." : ` In fact: ${truth}.`) : ""
-    write(this.best, `${said}.${judged}`)
+    const judged = truth ? (truth === names[top] ? "The answer is right." : `In fact: ${truth}.`) : ""
+    const compared = plain ? this.comparison(plain, top) : ""
+    write(this.best, said)
     write(this.now, said)
-    write(this.compared, plain ? this.comparison(probabilities, plain, top) : "")
-    this.speak(this.best.textContent)
+    write(this.compared, [judged, compared].filter(Boolean).join(" "))
+    this.speak([`${said}.`, judged, compared].filter(Boolean).join(" "))
   }
 
-  comparison(probabilities, plain, top) {
+  comparison(plain, top) {
     const before = plain.indexOf(Math.max(...plain))
     if (before === top) return `Without the changes (line on each bar): ${percent(plain[top])}.`
     return `Without the changes (line on each bar): ${this.names[before]}, ${percent(plain[before])}.`

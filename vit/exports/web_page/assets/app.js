@@ -11,13 +11,14 @@ import { Maps } from "maps"
 import { offerThemes, setWords, term } from "parts"
 import { Pictures } from "pictures"
 import { prepare } from "preprocess"
+import { make } from "shared"
 
 const AVERAGE = 0.1 // weight of a new time in the averages
 const TIMING_MS = 500
 
 const byId = id => document.getElementById(id)
 const manifest = readManifest()
-const kind = manifest.attention ? `a Vision Transformer with ${count(manifest.depth, "layer")} of ${count(manifest.heads, "head")}` : "a convolutional network"
+const kind = manifest.attention ? `A Vision Transformer with ${count(manifest.depth, "layer")} of ${count(manifest.heads, "head")}` : "A convolutional network"
 
 // For measurements and tests: the times of the last images in milliseconds, and what is on the page.
 const stats = { images: 0, fps: 0, frame: 0, prepare: 0, network: 0, draw: 0 }
@@ -47,14 +48,14 @@ class Page {
     this.camera = new Camera(camera, what => this.follow(what))
     if (manifest.attention) this.lookInside()
     else {
-      byId("look").replaceChildren(Object.assign(document.createElement("p"), { textContent: "This network is convolutional: it has no attention, so this page shows its answer only." }))
+      byId("look").replaceChildren(byId("look-title"), make("p", "", "This network is convolutional: it has no attention, so this page shows its answer only."))
       byId("change").remove()
     }
   }
 
   lookInside() {
     const elements = Object.fromEntries(["views", "smooth", "scale", "opacity", "caveat", "maps", "matrix"].map(id => [id, byId(id)]))
-    const matrix = { box: byId("matrix-box"), matrixTitle: byId("matrix-title"), matrixText: byId("matrix-text") }
+    const matrix = { box: byId("matrix-box"), matrixTitle: byId("matrix-title"), matrixText: byId("matrix-text"), matrixTerms: byId("matrix-terms") }
     this.maps = new Maps({ ...elements, ...matrix }, manifest)
     this.cover = new Cover(manifest.image_size, manifest.grid)
     this.covers = new CoverControls({ board: byId("board"), fill: byId("fill"), uncover: byId("uncover") }, manifest.grid, () => this.want())
@@ -77,7 +78,7 @@ class Page {
   }
 
   use(prepared, label) {
-    Object.assign(this, { prepared, label, plain: null })
+    Object.assign(this, { prepared, label })
     this.want()
   }
 
@@ -103,8 +104,8 @@ class Page {
     const { camera } = this
     if (camera.live && camera.video.videoWidth) {
       const begun = performance.now()
-      Object.assign(this, { prepared: prepare(camera.video, manifest.preparation), label: "", plain: null, stale: true })
-      measure("prepare", performance.now() - begun)
+      Object.assign(this, { prepared: prepare(camera.video, manifest.preparation), label: "", stale: true })
+      measure("prepare", performance.now() - begun, true)
     }
     if (this.stale) this.run()
     else if (camera.live) this.want(false)
@@ -113,7 +114,7 @@ class Page {
   async run() {
     this.stale = false
     this.running = true
-    const { prepared, camera } = this
+    const { prepared, label, camera } = this
     const begun = performance.now()
     try {
       const covered = this.covers?.covered ?? new Set()
@@ -124,11 +125,11 @@ class Page {
         input = this.cover
       }
       const found = await this.network.run(input.pixels, { headMask: mask })
+      measure("network", performance.now() - begun, camera.live)
       const changed = Boolean(covered.size || mask)
-      if (!changed) this.plain = softmax(found.logits)
-      else if (!this.plain && !camera.live) this.plain = softmax((await this.network.run(prepared.pixels)).logits)
-      this.result = { ...found, shown: input.shown, changed, covered, live: camera.live, label: this.label }
-      measure("network", performance.now() - begun)
+      if (!changed) prepared.plain = softmax(found.logits)
+      else if (!prepared.plain && !camera.live) prepared.plain = softmax((await this.network.run(prepared.pixels)).logits)
+      this.result = { ...found, shown: input.shown, covered, live: camera.live, label, plain: changed && !camera.live ? prepared.plain : null }
     } catch (error) {
       complain(`The network did not run: ${error.message}`)
       console.error(error)
@@ -142,32 +143,32 @@ class Page {
     this.result = null
     const begun = performance.now()
     this.context.putImageData(result.shown, 0, 0)
-    this.maps?.show(result.attention, this.view)
+    this.maps?.show(result.attention, this.view, result.live)
     this.covers?.board.show(this.view, result.covered)
     const probabilities = softmax(result.logits)
-    const plain = result.changed && !result.live ? this.plain : null
-    this.answer.update({ logits: result.logits, probabilities, plain, truth: result.label })
+    this.answer.update({ logits: result.logits, probabilities, plain: result.plain, truth: result.label })
     Object.assign(window.vitPage, { logits: result.logits, probabilities, attention: result.attention, drawn: (window.vitPage.drawn ?? 0) + 1 })
-    measure("draw", performance.now() - begun)
+    measure("draw", performance.now() - begun, result.live)
     this.time(now, result.live)
   }
 
   time(now, live) {
     stats.images += 1
-    if (live && this.last) measure("frame", now - this.last)
+    if (live && this.last) measure("frame", now - this.last, true)
     stats.fps = live && stats.frame ? 1000 / stats.frame : 0
     this.last = live ? now : null
     if (!live) stats.frame = 0
     if (this.timed && now - this.timed < TIMING_MS) return
     this.timed = now
-    const speed = stats.fps ? `${stats.fps.toFixed(0)} frames per second, of which an` : "An"
     const backend = this.network.backend === "webgpu" ? "WebGPU" : "WebAssembly"
-    byId("timing").textContent = `${speed} image takes ${stats.network.toFixed(0)} ms in the network (${backend}) and ${stats.draw.toFixed(0)} ms to draw.`
+    const speed = stats.fps ? `${stats.fps.toFixed(0)} frames per second; a frame took` : "This picture took"
+    byId("timing").textContent = `${speed} ${stats.network.toFixed(0)} ms in the network (${backend}) and ${stats.draw.toFixed(0)} ms to draw.`
   }
 }
 
-function measure(name, milliseconds) {
-  stats[name] = stats[name] ? stats[name] + AVERAGE * (milliseconds - stats[name]) : milliseconds
+// Store the time of a picture, or the moving average over the frames of the camera.
+function measure(name, milliseconds, live) {
+  stats[name] = live && stats[name] ? stats[name] + AVERAGE * (milliseconds - stats[name]) : milliseconds
 }
 
 async function start() {
@@ -176,10 +177,14 @@ async function start() {
   offerThemes(byId("theme"))
   byId("title").textContent = manifest.title
   byId("about-line").textContent =
-    `The trained network of this run, ${kind}` + (names.length > 1 ? `, for ${names.length} classes` : "") + ". It runs in this page: nothing is sent anywhere."
+    `${kind}` + (names.length > 1 ? `, trained for ${names.length} classes` : "") + ". It runs in this page: nothing is sent anywhere."
   byId("answer-title").append(term("logits"))
+  byId("look-title").append(term("attention"))
+  byId("cover-title").append(term("patch"))
+  byId("heads-title").append(term("ablation"))
+  byId("matrix-box").open = matchMedia("(min-width: 1181px)").matches // below the maps there is room
   showCard(byId("card"), manifest)
-  offerLicences({ opener: byId("licences-open"), dialog: byId("licences"), text: byId("licences-text") })
+  offerLicences({ opener: byId("notices-open"), dialog: byId("notices"), text: byId("notices-text") })
   let network
   try {
     network = await openNetwork(manifest)

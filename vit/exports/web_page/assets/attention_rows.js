@@ -56,7 +56,7 @@ export class AttentionRows {
 
   // Rollout (Abnar and Zuidema 2020) up to a layer: a token's row of the product over layers of A + I, where A is the
   // mean over the heads, with rows that sum to 1. Row by row, since the whole product is not needed.
-  ofRollout = (_, layer, token) => {
+  ofRollout = (layer, _, token) => {
     if (this.rolledOf !== token) {
       if (!this.hasFused) this.fuse()
       for (let last = 1; last <= this.depth; last++) this.roll(last, token)

@@ -9,7 +9,7 @@ import { make } from "shared"
 
 export function showCard(root, { card, weights, preparation }) {
   const facts = make("div", "facts")
-  facts.append(list("Results", Object.entries(card.metrics)), list("Settings", card.settings))
+  facts.append(list("Results", Object.entries(card.metrics)))
   root.append(facts)
   if (card.curves) {
     const curves = section(root, "Curves", "epoch")
@@ -17,21 +17,25 @@ export function showCard(root, { card, weights, preparation }) {
   }
   if (card.confusion_matrix) {
     const part = section(root, "Confusion matrix", "confusion matrix")
-    const said = make("p", "quiet small", "On the validation images. Click a cell to read it.", { "aria-live": "polite" })
+    const said = make("p", "quiet small", "", { "aria-live": "polite" })
     const matrix = component(part, ConfusionMatrix, "confusion_matrix")
     const { class_names: names, confusion_matrix: counts } = card
     const data = { counts, names, normalised: false, colours: [RIGHT, WRONG], chosen: [0, 0] }
-    matrix.update(data)
-    matrix.tell = (_, [row, column]) => {
-      data.chosen = [row, column]
+    const read = ([row, column]) => {
       const total = counts[row].reduce((sum, value) => sum + value, 0)
       const images = counts[row][column] === 1 ? "image" : "images"
-      said.textContent = `${counts[row][column]} of ${total} ${images} of the class ${names[row]} were classified as ${names[column]}.`
+      said.textContent = `On the validation images: ${counts[row][column]} of ${total} ${images} of the class ${names[row]} were classified as ${names[column]}. Click another cell to read it.`
     }
+    matrix.update(data)
+    matrix.tell = (_, chosen) => read(chosen)
+    read(data.chosen)
     part.append(said)
   }
   const made = section(root, "How this page computes")
-  made.append(make("p", "", preparation.sentence), make("p", "", weights.sentence))
+  made.append(...[preparation.sentence, weights.sentence, card.origin].map(sentence => make("p", "", sentence)))
+  const all = make("details")
+  all.append(make("summary", "", "All settings"), list("", card.settings))
+  root.append(all)
 }
 
 function section(root, title, word) {
@@ -51,7 +55,7 @@ function list(title, pairs) {
     row.append(make("dt", "", name), make("dd", "", value))
     entries.append(row)
   }
-  part.append(make("h3", "", title), entries)
+  part.append(...(title ? [make("h3", "", title)] : []), entries)
   return part
 }
 

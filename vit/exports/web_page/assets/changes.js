@@ -14,12 +14,12 @@ export class CoverControls {
     this.grid = { rows, columns }
     this.board = component(board, PatchBoard, "patch_board")
     const set = covered => {
+      if (covered.length === this.covered.size && covered.every(patch => this.covered.has(patch))) return
       this.covered = new Set(covered)
       this.update()
       changed()
     }
-    this.board.tell = (_, { covered }) => set(covered)
-    this.board.follow = covered => set(covered)
+    this.board.tell = (_, { covered }) => set(covered) // also during a stroke
     fill.onchange = () => changed()
     uncover.onclick = () => set([])
     this.update()
@@ -70,6 +70,7 @@ export class HeadControls {
       depth,
       heads,
       groups: true,
+      short: true,
       texts: table((layer, head, isOff) => (isOff ? "off" : "on")),
       tones: table((layer, head, isOff) => (isOff ? 1 : 0)),
       says: table((layer, head, isOff) => `Layer ${layer + 1}, head ${head + 1}: ${isOff ? "off" : "on"}`),

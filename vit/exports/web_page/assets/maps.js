@@ -8,7 +8,7 @@ import { component, term } from "parts"
 import { make } from "shared"
 
 const VIEWS = {
-  heads: { label: "Every head", term: "head" },
+  heads: { label: "Every head", term: "" },
   rollout: { label: "Rollout", term: "rollout" },
 }
 const ROLLOUT = "The attention of all layers multiplied, up to each layer: how much of each patch can reach the token. Mean over the heads; it knows no class."
@@ -33,14 +33,14 @@ export class Maps {
         read: this.rows.ofHead,
       },
       rollout: {
-        rowNames: ["Rollout"],
-        columnNames: layers.map(layer => (layer === 1 ? "Layer 1" : `Layers 1 to ${layer}`)),
+        rowNames: layers.map(layer => (layer === 1 ? "Layer 1" : `Layers 1 to ${layer}`)),
+        columnNames: ["Rollout"],
         title: "Rollout",
         quantity: "rollout",
         read: this.rows.ofRollout,
       },
     }
-    this.chosen = { heads: { row: 1, column: 1 }, rollout: { row: 1, column: depth } }
+    this.chosen = { heads: { row: 1, column: 1 }, rollout: { row: depth, column: 1 } }
     this.settings = {
       rows: grid[0],
       columns: grid[1],
@@ -81,6 +81,7 @@ export class Maps {
       this.drawMatrix() // it follows the pointer too
     }
     this.heat = component(elements.matrix, HeatMap, "heat_map")
+    elements.matrixTerms.append(term("query"), "query", term("key"), "key")
     this.tokenNames = Array.from({ length: this.rows.tokens }, (_, place) => this.nameOf(place))
     this.control()
     this.update()
@@ -105,7 +106,7 @@ export class Maps {
         this.update()
       }
       choice.append(input, make("span", "", label))
-      views.append(choice, term(word))
+      views.append(choice, ...(word ? [term(word)] : []))
     }
     const { caveat: how } = this.manifest
     caveat.textContent = [how, this.follows ? "" : NO_ROLLOUT].filter(Boolean).join(" ")
@@ -120,10 +121,11 @@ export class Maps {
     box.ontoggle = () => this.drawMatrix()
   }
 
-  // Show the attention of a picture; `canvas` holds the picture.
-  show(attention, canvas) {
+  // Show the attention of a picture; `canvas` holds the picture, which may be a frame of the camera.
+  show(attention, canvas, live) {
     this.rows.set(attention)
     this.ready = true
+    this.settings.live = this.grid.data.live = live
     this.grid.setImage(canvas)
     this.grid.draw()
   }

@@ -46,7 +46,7 @@ export class Pictures {
     image.src = src
     await image.decode()
     this.mark(place)
-    this.take(image, { label })
+    this.take(image, { label, ready: true }) // prepared by the library
     this.source.textContent = [label ? `Sample: ${label}.` : `Sample: ${name}.`, licence].filter(Boolean).join(" ")
   }
 
