@@ -8,13 +8,11 @@ from playwright.sync_api import Browser, BrowserContext, Locator, Page, expect
 
 from tests.browser.test_accessibility import EVERY, JUDGE
 from tests.browser.test_keyboard import has_visible_focus
-from tests.helpers.exported_pages import opened, redrawn, wait
+from tests.helpers.exported_pages import FAKE_CAMERA, opened, redrawn, wait
 from tests.helpers.serving import CHROMIUM_FLAGS, chromium_path
 
 pytest.importorskip("onnxscript")
 pytestmark = pytest.mark.browser
-
-FAKE_CAMERA = ("--use-fake-device-for-media-stream", "--use-fake-ui-for-media-stream")
 
 
 def test_everything_works_with_the_keyboard(chromium, web_pages):

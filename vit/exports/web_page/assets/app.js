@@ -15,6 +15,7 @@ import { make } from "shared"
 
 const AVERAGE = 0.1 // weight of a new time in the averages
 const TIMING_MS = 500
+const HEADS_BESIDE = 6 // the buttons of more heads are below the maps, where they have room
 
 const byId = id => document.getElementById(id)
 const manifest = readManifest()
@@ -59,6 +60,7 @@ class Page {
     this.maps = new Maps({ ...elements, ...matrix }, manifest)
     this.cover = new Cover(manifest.image_size, manifest.grid)
     this.covers = new CoverControls({ board: byId("board"), fill: byId("fill"), uncover: byId("uncover") }, manifest.grid, () => this.want())
+    if (manifest.heads > HEADS_BESIDE) byId("look").append(byId("heads-part"))
     if (!manifest.head_mask) byId("heads-part").remove()
     else {
       this.heads = new HeadControls({ heads: byId("heads"), allOn: byId("all-on") }, manifest, () => {
@@ -146,7 +148,7 @@ class Page {
     this.maps?.show(result.attention, this.view, result.live)
     this.covers?.board.show(this.view, result.covered)
     const probabilities = softmax(result.logits)
-    this.answer.update({ logits: result.logits, probabilities, plain: result.plain, truth: result.label })
+    this.answer.update({ logits: result.logits, probabilities, plain: result.plain, truth: result.label, live: result.live })
     Object.assign(window.vitPage, { logits: result.logits, probabilities, attention: result.attention, drawn: (window.vitPage.drawn ?? 0) + 1 })
     measure("draw", performance.now() - begun, result.live)
     this.time(now, result.live)
