@@ -19,6 +19,8 @@ from vit.classes import class_names_of, has_one_output, match_classes
 from vit.config import DataConfig
 from vit.data.files.images import is_prepared
 from vit.errors import DataError
+from vit.results.kinds import Kind, Result
+from vit.results.stored import StoredResult, stored_result
 from vit.runs import Run
 
 if TYPE_CHECKING:  # torch is imported with the first model, not with the first page
@@ -108,6 +110,20 @@ def labelled_for(run: Run) -> data.Split:
 def measured_on(run: Run) -> tuple[str, int, str]:
     """Return a cache key for what is measured on a run's images: the run, its weights, and images chosen instead."""
     return str(run.path), run.stamp, stand_in_images.source() if stand_in_images.are_needed(run.config) else ""
+
+
+def place_of(
+    run: Run, kind: Kind[Result], split: data.Split, settings: dict[str, Any] | None = None
+) -> StoredResult[Result]:
+    """Return where a result that is measured on a run is stored; visitors store only results of runs they may change.
+
+    Args:
+        run: the run.
+        kind: the kind of the result.
+        split: the images that it is measured on.
+        settings: what else it depends on, as JSON values.
+    """
+    return stored_result(access.see(run), kind, split, settings, writable=access.may_change(run))
 
 
 @dataclass(frozen=True)
