@@ -132,10 +132,9 @@ def stored_result(
         settings: what else the result depends on, as JSON values.
         writable: whether the result may be stored.
     """
-    network, data = run.config.model, run.config.data
-    seen = {"mean": data.mean, "std": data.std, "classes": sha256(repr(data.class_names).encode()).hexdigest()}
-    about = {"network": network.model_dump(mode="json"), "input": seen, "images": split.fingerprint}
-    sizes = {"images": len(split), "classes": network.num_classes}
+    network = run.config.model
+    about = describe_network(run) | {"images": split.fingerprint}
+    sizes = {"images": len(split), "side": split.images.shape[-1], "classes": network.num_classes}
     for axis, name in (("depth", "depth"), ("heads", "num_heads"), ("tokens", "num_tokens")):
         if isinstance(size := getattr(network, name, None), int):
             sizes[axis] = size
@@ -148,6 +147,17 @@ def stored_result(
         stamp=run.stamp,
         writable=writable,
     )
+
+
+def describe_network(run: Run) -> dict[str, Any]:
+    """Return what a run's network computes apart from its weights, as JSON values: settings, input and classes."""
+    config = run.config
+    data = config.data
+    return {
+        "network": config.model.model_dump(mode="json"),
+        "input": {"mean": data.mean, "std": data.std, "size": data.image_size, "crop": data.crop_pct},
+        "classes": sha256(repr(data.class_names).encode()).hexdigest(),
+    }
 
 
 @lru_cache(maxsize=8)
