@@ -1,4 +1,4 @@
-"""Models, validation images and recorded attention, cached and shared by all sessions."""
+"""Models, validation images, recorded attention and metrics of runs, cached and shared by all sessions."""
 
 import gc
 import re
@@ -22,6 +22,7 @@ from vit.errors import DataError
 from vit.results.kinds import Kind, Result
 from vit.results.stored import StoredResult, stored_result
 from vit.runs import Run
+from vit.runs.run import History
 
 if TYPE_CHECKING:  # torch is imported with the first model, not with the first page
     from torch import Tensor
@@ -70,6 +71,26 @@ def load_path(path: str, stamp: int) -> "tuple[Network, CheckpointInfo]":
 @st.cache_resource(ttl=3600, max_entries=4, show_spinner="Preparing the validation images")  # memory-mapped
 def _validation(config: str) -> data.ImageData:
     return data.load(DataConfig.from_json(config), splits=("val",))
+
+
+def history(run: Run) -> list[dict[str, Any]]:
+    """Return the lines of a run's metrics, of steps and epochs; only those since the last call are read.
+
+    Raises:
+        RunError: there is no such run for this visitor.
+    """
+    return _history(str(access.see(run).path), run.config.created).lines()
+
+
+def epochs_of(run: Run) -> list[dict[str, Any]]:
+    """Return the lines of :func:`history` that are those of epochs."""
+    return [line for line in history(run) if line.get("event") == "epoch"]
+
+
+@st.cache_resource(max_entries=64, show_spinner=False)
+def _history(path: str, created: str) -> History:
+    del created  # another run may get the folder of a deleted one
+    return History(Run(Path(path)))
 
 
 def validation(run: Run) -> data.ImageData:

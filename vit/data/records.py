@@ -49,7 +49,7 @@ class Split:
             return found.hexdigest()
         for array in (self.images, self.masks):
             if array is not None:
-                found.update(np.ascontiguousarray(array[:: 1 + array.nbytes // HASHED_BYTES]))
+                found.update(np.ascontiguousarray(array[:: 1 + array.nbytes // HASHED_BYTES]).data)
         return found.hexdigest()
 
 
