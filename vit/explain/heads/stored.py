@@ -6,7 +6,7 @@ from typing import cast, get_args
 import numpy as np
 import torch
 
-from vit.explain.heads.ablation import RANKING, Importance, Measure, Outcome
+from vit.explain.heads.ablation import ABLATIONS, RANKING, Importance, Measure, Outcome
 from vit.explain.heads.layer_similarity import Representation, Similarities
 from vit.explain.heads.portrait_result import Portraits
 from vit.explain.heads.pruning import Pruning
@@ -98,7 +98,7 @@ def _pack_importance(found: tuple[Importance, Means]) -> Arrays:
 
 
 def _unpack_importance(arrays: Arrays) -> tuple[Importance, Means]:
-    without = {name: Outcome(arrays[f"{name}_right"], arrays[f"{name}_loss"]) for name in ("zero", "mean")}
+    without = {name: Outcome(arrays[f"{name}_right"], arrays[f"{name}_loss"]) for name in ABLATIONS}
     importance = Importance(Outcome(arrays["right"], arrays["loss"]), without, arrays["gradient"])
     output, attention = (torch.from_numpy(arrays[name].copy()) for name in ("mean_output", "mean_attention"))
     return importance, Means(output, attention, int(arrays["mean_images"]))
