@@ -20,7 +20,7 @@ from starlette.middleware import Middleware
 
 from pages.server import upload_middleware
 from pages.server.demo_middleware import DemoMiddleware
-from pages.server.history_middleware import HistoryMiddleware
+from pages.server.head_middleware import HeadMiddleware
 from pages.server.middleware import SecurityMiddleware
 from pages.server.sign_in_middleware import SignInMiddleware
 from pages.server.upload_middleware import UploadMiddleware
@@ -155,6 +155,6 @@ app = st.App(
         Middleware(DemoMiddleware),
         Middleware(UploadMiddleware),
         Middleware(VisitorCookieMiddleware),
-        Middleware(HistoryMiddleware),
+        Middleware(HeadMiddleware),
     ],
 )

@@ -1,5 +1,8 @@
 """The included runs: small, complete, and what they are included for."""
 
+from dataclasses import replace
+
+import numpy as np
 import pytest
 
 from vit import load_checkpoint, runs
@@ -9,8 +12,10 @@ from vit.evaluation import evaluate, model_input
 from vit.explain import capture
 from vit.explain.heads.object_overlap import object_overlap
 from vit.paths import project_root
+from vit.results.answers import stored_answers
 from vit.runs.dependence import read_dependence
 from vit.runs.example import object_cover, on_object, read_example
+from vit.runs.folder import RESULTS
 
 RUN = project_root() / "checkpoints" / runs.SHIPPED_RUN
 
@@ -22,7 +27,8 @@ def shipped(home) -> runs.Run:
 
 def test_they_are_finished_and_small_and_all_of_them_are_here():
     found = [runs.get_run(project_root() / "checkpoints" / name) for name in runs.SHIPPED_RUNS]
-    assert sum(run.size_bytes for run in found) <= 25_000_000
+    own = [file for run in found for file in (run.path / RESULTS).glob("*") if file.name != "answers.npz"]
+    assert sum(run.size_bytes for run in found) - sum(file.stat().st_size for file in own) <= 25_000_000
     for run in found:
         assert (run.state, run.status.validated) == ("finished", True)
         assert run.shipped
@@ -64,6 +70,17 @@ def test_it_still_classifies_the_images_that_the_program_draws(shipped):
     model, info = load_checkpoint(RUN)
     val = load(info.config.data.model_copy(update={"val_images": 200}), splits=("val",)).val
     assert evaluate(model, info, val).accuracy >= 0.95
+
+
+def test_its_stored_answers_are_those_of_its_weights_to_the_images_that_the_program_draws(shipped):
+    model, info = load_checkpoint(RUN)
+    val = load(info.config.data, splits=("val",)).val
+    stored = stored_answers(shipped, val).read()
+    assert stored is not None
+    assert stored.accuracy == shipped.best["val_accuracy"]
+    few = slice(0, 64)
+    found = evaluate(model, info, replace(val, images=val.images[few], labels=val.labels[few], masks=None))
+    np.testing.assert_allclose(stored.probabilities[few], found.probabilities, atol=1e-4)
 
 
 def test_the_run_without_labels_outlines_objects_better_than_the_one_with_labels():

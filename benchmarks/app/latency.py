@@ -9,7 +9,7 @@ without other work.
 - *first*: from the start of ``streamlit run`` in a new process to the complete Overview page in a browser with an empty
   cache; also to a link to the Attention page. Every start counts.
 - *pages*: every page of the navigation that was opened before: from a click on its link in the sidebar until all its
-  headings and figures are drawn and its script has ended.
+  headings and figures are drawn and its script has ended, that is, until the last change before two seconds of rest.
 - *links*: the same from a link that opens a new session with the server.
 - *slider*: a key on the slider of heads or depth on the Train page until the new estimate, command and name.
 - *hover*: the pointer moves to another patch on the Attention page: how long the browser works on the new maps of all
@@ -43,7 +43,8 @@ from pathlib import Path
 import numpy as np
 from playwright.sync_api import Browser, Page, sync_playwright
 
-from benchmarks.app.stopwatch import HEADINGS, MAPS, PICTURES, SHOWN, measure, open_page, opened, settle, timed
+from benchmarks.app import stopwatch
+from benchmarks.app.stopwatch import COMPLETE, HEADINGS, MAPS, PICTURES, measure, open_page, opened, settle, timed
 from tests.helpers.serving import launch, serving
 from vit import data, runs
 from vit.config import DataConfig
@@ -104,7 +105,7 @@ def first(browser: Browser, options: argparse.Namespace) -> Rows:
     """Measure the first page of a new server in a browser with an empty cache."""
     attention = "stopwatch.find('.attention[data-drawn]').length || null"
     for what, path, watch, goal in (
-        ("`streamlit run` to the first page", "/", SHOWN, FIRST_GOAL),
+        ("`streamlit run` to the first page", "/", stopwatch.SHOWN, FIRST_GOAL),
         ("`streamlit run` to the maps of a link", f"/attention?run={runs.SHIPPED_RUN}&image=val-0", attention, None),
     ):
         times = []
@@ -149,8 +150,7 @@ def evaluate(browser: Browser, options: argparse.Namespace) -> Rows:
     for _ in range(options.starts):
         with serving() as address:
             page = open_page(browser)
-            page.goto(address)
-            page.wait_for_timeout(1000 * WARM_SECONDS)  # a visitor has read the page
+            warm_up(page, address)
             found = timed(page, links(page)["Evaluate"], watches)
             said.append(found["said"])
             shown.append(found["shown"])
@@ -164,12 +164,12 @@ def evaluate(browser: Browser, options: argparse.Namespace) -> Rows:
 
 def pages(page: Page, options: argparse.Namespace) -> Rows:
     """Measure each page of the navigation, opened from the sidebar."""
-    rested = {name: visit(page, link) for name, link in links(page).items()}
-    times: dict[str, list[float]] = {name: [] for name in rested}
+    for link in links(page).values():
+        visit(page, link)
+    times: dict[str, list[float]] = {name: [] for name in links(page)}
     for _ in range(options.rounds):
         for name, link in links(page).items():
-            times[name].append(timed(page, link, {"shown": (SHOWN, rested[name])})["shown"])
-            page.wait_for_timeout(1000 * LOOK)
+            times[name].append(timed(page, link, {"shown": COMPLETE})["shown"])
     for name, found in times.items():
         yield Row(f"{name}, warm", tuple(found), EACH_PAGE_GOAL)
     yield Row("any page, warm", tuple(one for found in times.values() for one in found), PAGE_GOAL)
@@ -182,13 +182,18 @@ def reloads(page: Page, options: argparse.Namespace) -> Rows:
         visit(page, link)
         address = page.url
         page.goto(address)
-        rested, times = settle(page), []
-        for _ in range(options.rounds):
-            times.append(opened(page, address, {"shown": (SHOWN, rested)})["shown"])
-            page.wait_for_timeout(1000 * LOOK)
+        settle(page)
+        times = [opened(page, address, {"shown": COMPLETE})["shown"] for _ in range(options.rounds)]
         yield Row(f"{name}, from a link", tuple(times))
         every += times
     yield Row("any page, from a link", tuple(every))
+
+
+def warm_up(page: Page, address: str) -> None:
+    """Open the first page, and stay there as long as a visitor who reads it."""
+    page.goto(address)
+    page.locator("[data-testid=stSidebarNavLink]").first.wait_for()
+    page.wait_for_timeout(1000 * WARM_SECONDS)
 
 
 def links(page: Page) -> dict[str, Callable[[], None]]:
@@ -396,8 +401,7 @@ def rows(options: argparse.Namespace) -> Rows:
         if warm := [name for name in WARM if name in asked]:
             with serving() as address:
                 page = open_page(browser)
-                page.goto(address)
-                page.wait_for_timeout(1000 * WARM_SECONDS)
+                warm_up(page, address)
                 for name in warm:
                     yield from WARM[name](page, options)
                 page.close()

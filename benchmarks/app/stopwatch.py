@@ -5,13 +5,14 @@ The stopwatch runs in the page and checks every frame, so the communication with
 
 import time
 from collections.abc import Callable, Mapping
+from dataclasses import asdict, dataclass
 
 import numpy as np
 from playwright.sync_api import Browser, Page
 
 from pages.ui import page_set
 
-WAIT = 120_000
+WAIT = 300_000
 """Timeout in milliseconds."""
 REST = 2.0
 """Seconds without a change after which a page counts as idle."""
@@ -23,8 +24,9 @@ MAPS = "stopwatch.find('.attention')[0].dataset.version"
 SHOWN = "stopwatch.shown()"
 
 # A watch is an expression that is null while the page is loading. Its time is that of the first frame in which it has
-# the wanted value or, without a wanted value, another value than at the press. A press is a key or the mouse button; of
-# several presses the last one counts.
+# the wanted value or, without a wanted value, another value than at the press. With a rest in milliseconds, it is that
+# of the last change before the value stays the same for so long. A press is a key or the mouse button; of several
+# presses the last one counts.
 _SCRIPT = """window.stopwatch = {
   // Components draw into shadow trees, which queries of the page do not search.
   find(selector) {
@@ -46,16 +48,20 @@ _SCRIPT = """window.stopwatch = {
     window.times = {}
     window.stopwatch.press = start => {
       const press = (window.stopwatch.last = {})
-      for (const [name, [value, wanted]] of Object.entries(watches)) {
+      for (const [name, { value, wanted = null, rest = 0 }] of Object.entries(watches)) {
         const look = () => {
           try { return new Function("return " + value)() } catch { return null }
         }
         const before = start === 0 ? null : look()
+        let last = null, changed = null
         const check = () => {
           if (window.stopwatch.last !== press) return
-          const now = look()
-          if (now === null || (wanted === null ? now === before : now !== wanted)) return requestAnimationFrame(check)
-          setTimeout(() => (window.times[name] ??= performance.now() - start))
+          const now = look(), frame = performance.now()
+          if (now !== last) [last, changed] = [now, frame]
+          const early = now === null || (wanted === null ? now === before : now !== wanted)
+          if (early || (rest && frame - changed < rest)) return requestAnimationFrame(check)
+          if (rest) window.times[name] ??= changed - start
+          else setTimeout(() => (window.times[name] ??= performance.now() - start))
         }
         requestAnimationFrame(check)
       }
@@ -82,8 +88,27 @@ document.addEventListener("pointermove", () => {
   })
 }, true)"""
 
-Watches = Mapping[str, str | tuple[str, str]]
-"""Watches by name: an expression, or an expression and its wanted value."""
+
+@dataclass(frozen=True)
+class Watch:
+    """What ends a time.
+
+    Attributes:
+        value: an expression.
+        wanted: its wanted value; None for any other value than at the press.
+        rest: milliseconds for which the value must stay the same; the time is that of its last change before.
+    """
+
+    value: str
+    wanted: str | None = None
+    rest: float = 0
+
+
+Watches = Mapping[str, str | Watch]
+"""Watches by name; an expression is a watch without a wanted value."""
+
+COMPLETE = Watch(SHOWN, rest=1000 * REST)
+"""The page shows everything: it is idle, and does not change any more."""
 
 
 def open_page(browser: Browser) -> Page:
@@ -136,8 +161,8 @@ def settle(page: Page) -> str:
 
 
 def _arm(page: Page, watches: Watches, begun: float | None = None) -> None:
-    pairs = {name: [watch, None] if isinstance(watch, str) else list(watch) for name, watch in watches.items()}
-    page.evaluate("([watches, begun]) => stopwatch.arm(watches, begun)", [pairs, begun])
+    given = {name: asdict(Watch(watch) if isinstance(watch, str) else watch) for name, watch in watches.items()}
+    page.evaluate("([watches, begun]) => stopwatch.arm(watches, begun)", [given, begun])
 
 
 def _times(page: Page, watches: Watches) -> dict[str, float]:

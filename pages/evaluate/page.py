@@ -9,7 +9,7 @@ from pages.ui.background import Progress, background
 from pages.ui.cached_models import labelled_for, load_model, measured_on
 from pages.ui.dependence import show_dependence
 from pages.ui.downloads import plotly_config
-from pages.ui.images.answers import AUTO_FLOPS, validation_answers
+from pages.ui.images.answers import AUTO_FLOPS, evaluation_key, place_of_answers
 from pages.ui.link_state import named
 from pages.ui.run_doubts import show_run_doubts
 from pages.ui.run_picker import pick_run, show_no_classes
@@ -32,6 +32,7 @@ if TYPE_CHECKING:
 
 WELL = 0.02  # mean confidence this close to the accuracy is well calibrated
 SHOWN = 24  # images of a cell
+PATIENCE = 0.3  # seconds: a small set is evaluated before a progress bar could be read
 MATRIX_MAX = 100  # with more classes the confusion matrix is not drawn
 CONFUSIONS = 30  # pairs of classes that are listed instead
 
@@ -96,25 +97,10 @@ def images_for(run: Run, split: str) -> "EvaluatedImages":
     return images_of(measured_on(run), split, run)
 
 
-@st.cache_data(max_entries=8, show_spinner="Running the model on the images")
-def evaluated(on: tuple[str, int, str], split: str, _run: Run) -> "Evaluation":
-    """Return the run's predictions on its images.
-
-    Args:
-        on: the key of the cache, from :func:`pages.ui.cached_models.measured_on`.
-        split: which images.
-        _run: the run.
-    """
-    from vit.evaluation import evaluate, joined
-
-    model, info = load_model(_run)
-    if split == "val":
-        return validation_answers(on, model, info, labelled_for(_run))  # shared with the gallery of images
-    return joined([evaluate(model, info, images) for images in images_for(_run, split).splits.values()])
-
-
 def result_of(run: Run, split: str) -> "Evaluation | None":
     """Return the predictions for the classes that have images; until they exist, show the progress and return None.
+
+    Those for validation images are shared with the gallery of images, and stored with the run.
 
     Raises:
         UserError: the run or its images cannot be loaded, or the model does not know the images' classes.
@@ -123,24 +109,27 @@ def result_of(run: Run, split: str) -> "Evaluation | None":
 
     model, info = load_model(run)
     images = images_for(run, split)
-    result: Evaluation | None
-    if count(run.config.model).flops * len(images) <= AUTO_FLOPS:
-        result = evaluated(measured_on(run), split, run)
-    else:
 
-        def work(progress: Progress) -> "Evaluation":
-            found, done = [], 0
-            for part in images.splits.values():
-                before = done
+    def work(progress: Progress) -> "Evaluation":
+        found, done = [], 0
+        for part in images.splits.values():
+            before = done
 
-                def report(now: int, _: int, before: int = before) -> None:
-                    progress(before + now, len(images))
+            def report(now: int, _: int, before: int = before) -> None:
+                progress(before + now, len(images))
 
-                found.append(evaluate(model, info, part, progress=report))
-                done += len(part)
-            return joined(found)
+            found.append(evaluate(model, info, part, progress=report))
+            done += len(part)
+        return joined(found)
 
-        result = background(("evaluation", split, *measured_on(run)), work, label=f"Evaluate on {len(images):,} images")
+    result = background(
+        evaluation_key(run, split),
+        work,
+        label=f"Evaluate on {len(images):,} images",
+        auto=count(run.config.model).flops * len(images) <= AUTO_FLOPS,
+        stored=place_of_answers(run) if split == "val" else None,
+        patience=PATIENCE,
+    )
     return result if result is None or not are_needed(run.config) else result.of_present_classes()
 
 

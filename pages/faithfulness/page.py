@@ -84,6 +84,7 @@ try:
     if run.config.model.num_classes < 2:
         run_picker.show_no_classes(run, NO_CLASSES)
         st.stop()
+    from vit.explain.faithfulness.stored import FAITHFULNESS
     from vit.explain.passes.memory import require_room
 
     require_room(run.config.model)
@@ -101,6 +102,7 @@ try:
             ("faithfulness", *cached_models.measured_on(run), count, *names),
             partial(measure, run, split, count, names),
             label=f"Measure on {min(count, len(split))} images",
+            stored=cached_models.place_of(run, FAITHFULNESS, split, {"images": count, "methods": list(names)}),
         )
     if split is not None and result is None:
         from vit.explain import reason_unavailable

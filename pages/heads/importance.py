@@ -21,6 +21,7 @@ from vit.cost.counts import count
 from vit.data import Split
 from vit.errors import UserError
 from vit.explain.heads.ablation import Ablation, Importance, Measure, MeasuredValue, head_importance
+from vit.explain.heads.stored import IMPORTANCE
 from vit.explain.interventions.head_changes import Means, validation_means
 from vit.explain.passes.memory import require_room
 from vit.explain.passes.sample import RANKED, sample
@@ -181,6 +182,7 @@ def importance_of(run: Run, config: TransformerConfig, split: Split, images: int
         work,
         label=f"Measure all {config.depth * config.num_heads} heads on {images:,} images",
         auto=operations(config, images) < AUTO_FLOPS,
+        stored=cached_models.place_of(run, IMPORTANCE, split, {"images": images}),
     )
 
 

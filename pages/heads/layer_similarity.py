@@ -2,7 +2,7 @@
 
 from collections.abc import Callable
 from functools import partial
-from typing import TYPE_CHECKING, NamedTuple
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import streamlit as st
@@ -17,10 +17,12 @@ from pages.ui.wording import term
 from vit import plots
 from vit.cost import counts
 from vit.errors import UserError
+from vit.results.stored import describe_network
 from vit.runs import Run
+from vit.runs.folder import weights_digest
 
 if TYPE_CHECKING:  # torch comes with the first model
-    from vit.explain.heads.layer_similarity import Representation
+    from vit.explain.heads.layer_similarity import Representation, Similarities
 
 UNCHANGED = 0.98
 """Neighbouring stages of at least this similarity count as unchanged."""
@@ -56,15 +58,6 @@ class while CKA hardly changes. The number also depends on the images.
 """
 
 
-class Similarities(NamedTuple):
-    """CKA ``(down across)`` by representation of an image, the names of the stages, and the number of images."""
-
-    values: "dict[Representation, np.ndarray]"
-    down: tuple[str, ...]
-    across: tuple[str, ...]
-    images: int
-
-
 def choose_other_run(run: Run) -> Run | None:
     """Show a select box over the other runs, of any kind, bound to ``?beside=``."""
     found = {other.name: other for other in access.my_runs() if other.has_weights and other.name != run.name}
@@ -92,6 +85,7 @@ def similarities_of(run: Run, other: Run | None, count: int) -> "Similarities | 
     """
     from vit.data.sampling import subset
     from vit.explain.heads import layer_similarity
+    from vit.explain.heads.stored import SIMILARITIES
 
     both = [run] if other is None else [run, other]
     loaded = [cached_models.load_model(one) for one in both]
@@ -99,21 +93,27 @@ def similarities_of(run: Run, other: Run | None, count: int) -> "Similarities | 
     configs = [one.config.model for one in both]
     count = min(count, *(layer_similarity.images_max(config) for config in configs))
 
-    def work(progress: Callable[[int, int], None]) -> Similarities:
+    def work(progress: Callable[[int, int], None]) -> "Similarities":
         images = split.images[subset(np.asarray(split.labels), count, seed=0)]
         found = [
             layer_similarity.grams(model, info, images, progress=partial(report_part, progress, place, len(loaded)))
             for place, (model, info) in enumerate(loaded)
         ]
         values = {features: layer_similarity.similarity(*found, of=features) for features in FEATURES.values()}
-        return Similarities(values, found[0].names, found[-1].names, len(images))
+        return layer_similarity.Similarities(values, found[0].names, found[-1].names, len(images))
 
     return background(
         ("similarity", *(part for one in both for part in cached_models.measured_on(one)), count),
         work,
         label="Compare the layers",
         auto=sum(counts.count(config).flops for config in configs) * count <= AUTO_FLOPS,
+        stored=cached_models.place_of(run, SIMILARITIES, split, {"images": count, "beside": describe_beside(other)}),
     )
+
+
+def describe_beside(other: Run | None) -> dict[str, Any] | None:
+    """Return what tells the second run's network from others; None without a second run."""
+    return None if other is None else describe_network(other) | {"weights": weights_digest(other.path)}
 
 
 def report_part(progress: Callable[[int, int], None], place: int, networks: int, done: int, total: int) -> None:
@@ -136,7 +136,7 @@ def describe_largest_change(values: np.ndarray, names: tuple[str, ...]) -> str:
     )
 
 
-def show_map(run: Run, other: Run | None, found: Similarities, features: str) -> None:
+def show_map(run: Run, other: Run | None, found: "Similarities", features: str) -> None:
     """Show the heat map, its explanation and its downloads."""
     values, down, across = found.values[FEATURES[features]], found.down, found.across
     name = f"{run.name}-similarity" if other is None else f"{run.name}-{other.name}-similarity"

@@ -10,7 +10,7 @@ from PIL import Image
 from pages.heads import help
 from pages.heads.help import PrefixTokens
 from pages.ui import answer, cached_models, downloads, link_state, text
-from pages.ui.background import background, tasks
+from pages.ui.background import background, finished_result
 from pages.ui.text import CAPTION_COLUMNS
 from pages.ui.view_pickers import pick_token_layer_head
 from pages.ui.widgets.map_grid import Selection, TileMaps, forget_browsers, is_smooth, map_grid, scale_controls
@@ -26,6 +26,7 @@ from vit.runs import Run
 
 if TYPE_CHECKING:  # torch comes with the first model
     from vit.explain.heads.portrait_result import Portraits
+    from vit.results.stored import StoredResult
 
 SAMPLES = {"200": 200, "500": 500, "all": None}
 DEFAULT_SAMPLE = "500"
@@ -124,7 +125,14 @@ def measure_portraits(run: Run, count: int, *, label: str, auto: bool = False) -
         lambda progress: portraits(model, info, split, count=count, class_names=names, progress=progress),
         label=label,
         auto=auto,
+        stored=_place(run, split, count),
     )
+
+
+def _place(run: Run, split: Split, count: int) -> "StoredResult[Portraits]":
+    from vit.explain.heads.stored import PORTRAITS
+
+    return cached_models.place_of(run, PORTRAITS, split, {"images": count})
 
 
 def portraits_key(run: Run, count: int) -> tuple[Hashable, ...]:
@@ -138,16 +146,17 @@ def default_count(images: int) -> int:
 
 
 def measured_portraits(run: Run) -> "Portraits | None":
-    """Return the portraits from most images that were measured since the server started, on any page; else None.
+    """Return the portraits from most images that were measured, on any page, or that are stored; else None.
 
     Raises:
         UserError: the images cannot be loaded.
     """
-    images = len(validation_split(run))
+    split = validation_split(run)
+    images = len(split)
     for count in sorted({min(images, one or images) for one in SAMPLES.values()}, reverse=True):
-        task = tasks().find(portraits_key(run, count))
-        if task is not None and task.finished and not task.failed:
-            return task.result
+        found = finished_result(portraits_key(run, count), _place(run, split, count))
+        if found is not None:
+            return found
     return None
 
 

@@ -13,6 +13,7 @@ from vit.config import TransformerConfig
 from vit.data import Split
 from vit.explain.heads.ablation import RANKING, Ablation, Importance, Outcome, accuracy_lost
 from vit.explain.heads.pruning import Pruning, pruning
+from vit.explain.heads.stored import PRUNING
 from vit.explain.interventions.head_changes import Means
 from vit.explain.passes.sample import MEASURED, RANKED, sample
 from vit.runs import Run
@@ -55,6 +56,7 @@ def show_pruning(
         lambda progress: pruning(model, chosen, orders, ablation, means, seeds=SEEDS, progress=progress),
         label=f"Remove the heads one after another, on {chosen.images:,} images",
         auto=auto,
+        stored=cached_models.place_of(run, PRUNING, split, {"images": images, "ablation": ablation, "seeds": SEEDS}),
     )
     if result is None:
         return

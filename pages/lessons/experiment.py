@@ -11,6 +11,7 @@ from pages.lessons.lesson_list import Lesson
 from pages.train.choices import RECIPE_FIELDS
 from pages.train.cost import cost_of
 from pages.ui import navigation, polling
+from pages.ui.cached_models import epochs_of
 from pages.ui.run_words import ALL_SETTINGS, FROM_SCRATCH, SET_UP, badge
 from pages.ui.text import plain, show_error
 from pages.ui.wording import about, count
@@ -334,15 +335,3 @@ def show_own_comparisons(experiment: str, mine: Mine) -> None:
             help="The intervals cover the choice of the images and of the seed. How much a seed changes the accuracy "
             "is taken from the stored runs, unless you have trained three seeds of both networks.",
         )
-
-
-def epochs_of(run: Run) -> list[dict]:
-    """Return the epochs in the metrics of a run; only new lines are read."""
-    kept = st.session_state.setdefault("lesson_metrics", {})
-    offset, lines = kept.get(run.path, (0, []))
-    new, end = run.metrics(offset)
-    if end < offset:  # a restart has shortened the file
-        lines = []
-    lines = [*lines, *(line for line in new if line.get("event") == "epoch")]
-    kept[run.path] = (end, lines)
-    return lines

@@ -2,16 +2,18 @@
 
 import streamlit as st
 
+from pages.ui.cached_models import epochs_of
 from pages.ui.text import plain
+from pages.ui.widgets.curves import curves
 from pages.ui.widgets.record_table import Cell, Column, Record, record_table
 from pages.ui.wording import term
 from vit import plots
-from vit.pictures.colours import THEMES
+from vit.plots.runs import Axis
 from vit.runs import Run
 from vit.runs.comparison import SEED, differences, gap_sentence, summary
 from vit.support.untrusted_text import shown
 
-AGAINST = {"Epochs": "epoch", "Training time": "seconds"}
+AGAINST: dict[str, Axis] = {"Epochs": "epoch", "Training time": "seconds"}
 
 
 def show_comparison(found: list[Run]) -> None:
@@ -38,45 +40,43 @@ def show_comparison(found: list[Run]) -> None:
             bind="query-params",
             persist_state="session",
         )
+        smoothing = st.slider(
+            "Smoothing",
+            0.0,
+            0.99,
+            0.0,
+            0.01,
+            key="compare_smoothing",
+            bind="query-params",
+            persist_state="session",
+            width=190,
+            help="Weight of the past in the exponential moving average over the epochs, as in TensorBoard.",
+        )
     chosen = [by_name[name] for name in names]
     if not chosen:
         st.caption("No run is chosen: mark some in the table.")
         return
-    epochs = histories(chosen)
+    epochs = {run.name: epochs_of(run) for run in chosen}
     if any(epochs.values()):
         unlabelled = [run.name for run in chosen if not run.config.training.labelled]
-        show_curves(epochs, AGAINST[against], unlabelled)
-        show_gaps(chosen, epochs, AGAINST[against])
+        show_curves(epochs, AGAINST[against], smoothing, unlabelled)
+        explain_gaps(chosen)
     else:
         st.caption("The curves appear at the end of the first epoch.")
     show_differences(chosen)
 
 
-def histories(chosen: list[Run]) -> dict[str, list[dict]]:
-    """Return the epochs of each run; only new lines are read."""
-    kept = st.session_state.get("histories", {})
-    now = st.session_state["histories"] = {}
-    for run in chosen:
-        offset, lines = kept.get(run.path, (0, {}))
-        new, end = run.metrics(offset)
-        if end < offset:  # a resume has shortened the file
-            lines = {}
-        lines |= {line["epoch"]: line for line in new if line["event"] == "epoch"}
-        now[run.path] = end, lines
-    return {run.name: list(now[run.path][1].values()) for run in chosen}
-
-
-def show_curves(epochs: dict[str, list[dict]], x: str, unlabelled: list[str]) -> None:
-    """Show loss and accuracy of all runs, each in its colour; ``unlabelled`` were trained without labels."""
-    with st.grid(2, min_column_width=330, gap="large") as grid:
-        for what in ("loss", "accuracy"):
-            with grid.cell():
-                st.markdown(f"**{what.capitalize()}**")
-                st.vega_lite_chart(
-                    spec=plots.compared_curves(epochs, what, x=x, ink=ink()),
-                    key=f"compare_{what}",
-                    alt=f"Training and validation {what} of {', '.join(epochs)}",
-                )
+def show_curves(epochs: dict[str, list[dict]], x: Axis, smoothing: float, unlabelled: list[str]) -> None:
+    """Show loss, accuracy and their gap, each run in its colour; ``unlabelled`` were trained without labels."""
+    found = plots.compared_curves(epochs, x=x, smoothing=smoothing)
+    with st.container(key=f"curves_{len(found.plots)}"):  # its height is reserved in theme.css
+        curves(
+            found.plots,
+            end=found.end,
+            axis=found.axis,
+            label=f"Loss and accuracy of {', '.join(epochs)}",
+            key="compared_curves",
+        )
     st.caption(
         "Solid: validation images, measured at the end of each epoch. Dashed: training images, averaged over the "
         "epoch, with augmentation and label smoothing if the recipe uses them."
@@ -89,30 +89,15 @@ def show_curves(epochs: dict[str, list[dict]], x: str, unlabelled: list[str]) ->
         )
 
 
-def ink() -> str:
-    """Return the colour of text in the visitor's theme."""
-    return THEMES[st.context.theme.type or "light"]["text"]
-
-
-def show_gaps(chosen: list[Run], epochs: dict[str, list[dict]], x: str) -> None:
-    """Show how much better each run does on its training images, and what that means."""
-    with st.grid(2, min_column_width=330, gap="large") as grid:
-        with grid.cell():
-            st.markdown("**Gap between training and validation**")
-            st.vega_lite_chart(
-                spec=plots.gap_curves(epochs, x=x, ink=ink()),
-                key="compare_gap",
-                alt=f"Training accuracy minus validation accuracy of {', '.join(epochs)}",
-            )
-        with grid.cell():
-            st.markdown("**What the gap means**")
-            st.caption(
-                "A curve that rises above zero while validation accuracy stays flat shows overfitting: the network "
-                "memorises its training images. Below zero, training images are harder, if they are augmented, and "
-                "their accuracy is measured during the epoch, not at its end."
-            )
-            for run in chosen:
-                st.markdown(f"- **{plain(run.name)}**: {gap_sentence(summary(run))}")
+def explain_gaps(chosen: list[Run]) -> None:
+    """Say how much better each run does on its training images, and what that means."""
+    st.markdown("**What the gap means**")
+    st.caption(
+        "A gap that rises above zero while validation accuracy stays flat shows overfitting: the network memorises its "
+        "training images. Below zero, training images are harder, if they are augmented, and their accuracy is "
+        "measured during the epoch, not at its end."
+    )
+    st.markdown("\n".join(f"- **{plain(run.name)}**: {gap_sentence(summary(run))}" for run in chosen))
 
 
 def show_differences(chosen: list[Run]) -> None:

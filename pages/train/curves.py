@@ -1,11 +1,11 @@
 """The curves of a run that is followed, with those of other runs beside them."""
 
 from collections.abc import Iterable
-from pathlib import Path
 
 import streamlit as st
 
 from pages import access
+from pages.ui.cached_models import epochs_of
 from pages.ui.text import plain
 from pages.ui.widgets.curves import curves
 from pages.ui.wording import term
@@ -18,9 +18,8 @@ BEST = 2
 """Number of runs that are compared with at first."""
 
 
-def show_curves(run: Run, status: runs.Status, lines: Iterable[dict]) -> None:
+def show_curves(run: Run, status: runs.Status, lines: list[dict]) -> None:
     """Show the curves of loss, accuracy and learning rate over the planned steps."""
-    lines = list(lines)
     training = run.config.training
     with st.container(horizontal=True, vertical_alignment="bottom"):
         smoothing = st.slider(
@@ -37,16 +36,14 @@ def show_curves(run: Run, status: runs.Status, lines: Iterable[dict]) -> None:
             "Above 0, the values themselves are a faint line.",
         )
         others = choose_others(run)
-    found = plots_of_training(
-        training, lines, smoothing, others={one.name: epochs_of(one.path, one.written) for one in others}
-    )
+    found = plots_of_training(training, lines, smoothing, others={one.name: epochs_of(one) for one in others})
     with st.container(key=f"curves_{len(found)}"):  # its height is reserved in theme.css
         if not lines:
             st.caption("The curves appear after the first step.")
             return
         curves(
             found,
-            steps=status.steps_total or max((line["step"] for line in lines), default=1),
+            end=max(1, status.steps_total or max(line["step"] for line in lines)),
             per_epoch=status.steps_total / training.epochs,
             label=f"Curves of the run {run.name}",
             key="run_curves",
@@ -104,13 +101,6 @@ def best(found: Iterable[Run]) -> list[str]:
         if run.best and "val_accuracy" in run.best and run.state == "finished" and run.latest
     ]
     return [name for _, name in sorted(scored, reverse=True)[:BEST]]
-
-
-@st.cache_data(max_entries=16, show_spinner=False)
-def epochs_of(path: Path, written: tuple) -> list[dict]:
-    """Return the epochs of a run; ``written`` is :attr:`vit.runs.Run.written`, which changes with them."""
-    del written
-    return [line for line in Run(path).metrics()[0] if line.get("event") == "epoch"]
 
 
 def beside_words(training: TrainingConfig, lines: list[dict], others: list[Run]) -> list[str]:

@@ -14,6 +14,7 @@ from pages.train.live_maps import show_live_maps
 from pages.train.recipe import step_words
 from pages.train.reconstructions import show_reconstructions
 from pages.ui import polling
+from pages.ui.cached_models import history
 from pages.ui.link_state import complete, say_not_found, stored
 from pages.ui.run_picker import fine_tune_link
 from pages.ui.run_words import SHIPPED_WORDS, badge
@@ -102,7 +103,7 @@ def show_run(run: Run, shown: str) -> None:
     show_numbers(config.training, status, lines)
     with st.grid(2, min_column_width=380, gap="large") as grid:
         with grid.cell():
-            show_curves(run, status, lines.values())
+            show_curves(run, status, lines)
         with grid.cell():
             show_live_maps(run, status)
     if config.training.learn_from == "mae" and (status.epoch or run.can_resume):
@@ -144,19 +145,6 @@ def next_pages(model: ModelConfig) -> tuple[tuple[str, str, str], ...]:
         ("attention/page.py", look, ":material/visibility:"),
         ("evaluate/page.py", "Evaluate it", ":material/grid_on:"),
     )
-
-
-def history(run: Run) -> dict[tuple, dict]:
-    """Return all metrics of a run by event and step; only new lines are read."""
-    cache = st.session_state.get("history")
-    if cache is None or cache["run"] != run.path:
-        cache = st.session_state["history"] = {"run": run.path, "offset": 0, "lines": {}}
-    new, offset = run.metrics(cache["offset"])
-    if offset < cache["offset"]:  # a resume has shortened the file
-        cache["lines"].clear()
-    cache["lines"].update({(line["event"], line["step"]): line for line in new})
-    cache["offset"] = offset
-    return cache["lines"]
 
 
 def show_state(run: Run, status: runs.Status) -> None:
@@ -255,10 +243,10 @@ def confirm_restart(run: Run) -> None:
                 st.rerun()
 
 
-def show_numbers(training: TrainingConfig, status: runs.Status, lines: dict[tuple, dict]) -> None:
+def show_numbers(training: TrainingConfig, status: runs.Status, lines: list[dict]) -> None:
     """Show the latest numbers."""
-    step = next((line for (event, _), line in reversed(lines.items()) if event == "step"), None)
-    epoch = next((line for (event, _), line in reversed(lines.items()) if event == "epoch"), None)
+    step = next((line for line in reversed(lines) if line["event"] == "step"), None)
+    epoch = next((line for line in reversed(lines) if line["event"] == "epoch"), None)
     best = status.best if status.validated else None
     with st.grid(5, min_column_width=130):
         st.metric("Loss of the last step", f"{step['loss']:.3f}" if step else None)

@@ -8,6 +8,7 @@ import time
 from collections import OrderedDict
 from collections.abc import Callable, Hashable
 from contextlib import AbstractContextManager, nullcontext
+from functools import partial
 from typing import Any, Generic, TypeVar, cast
 
 import streamlit as st
@@ -15,6 +16,7 @@ import streamlit as st
 from pages.ui.text import show_error
 from pages.ui.wording import duration
 from vit.errors import UserError
+from vit.results.stored import StoredResult
 
 KEPT_MAX = 24
 """Maximum number of results that are kept."""
@@ -180,7 +182,13 @@ def download_tasks() -> Tasks:
 
 
 def background(
-    key: tuple[Hashable, ...], work: Callable[[Progress], Result], *, label: str, auto: bool = False
+    key: tuple[Hashable, ...],
+    work: Callable[[Progress], Result],
+    *,
+    label: str,
+    auto: bool = False,
+    stored: StoredResult[Result] | None = None,
+    patience: float = 0.0,
 ) -> Result | None:
     """Return the result of some work; until it exists, show a start button, or the progress and a stop button.
 
@@ -190,14 +198,21 @@ def background(
             there. It must not call Streamlit; cached functions load everything it needs before or inside it.
         label: the label of the start button, such as "Measure all heads".
         auto: start without a click, for work of a few seconds. After a stop it waits for a click.
+        stored: the place in the run's folder where the result is read, and a new one is kept, if it is stored.
+        patience: seconds that a started work has before its progress is shown.
 
     Returns:
         The result, or None until it exists.
     """
     task = tasks().find(key)
     name = f"task_{abs(hash(key))}"
+    if stored is not None:
+        if (task is None or task.failed) and (found := stored.read()) is not None:
+            return found
+        work = partial(_and_keep, work, stored)
     if task is None and auto:
         task = tasks().start(key, work)
+        task.wait(patience)
     if task is not None and task.finished and not task.failed:
         return cast(Result, task.result)
     if task is None or task.failed:
@@ -209,6 +224,20 @@ def background(
         return None
     st.fragment(_show_progress, run_every=TICK)(task, name)
     return None
+
+
+def finished_result(key: tuple[Hashable, ...], stored: StoredResult[Result] | None = None) -> Result | None:
+    """Return the result of some work if it is known: from this server, or stored in the run's folder; else None."""
+    task = tasks().find(key)
+    if task is not None and task.finished and not task.failed:
+        return cast(Result, task.result)
+    return None if stored is None else stored.read()
+
+
+def _and_keep(work: Callable[[Progress], Result], stored: StoredResult[Result], progress: Progress) -> Result:
+    result = work(progress)
+    stored.keep(result)
+    return result
 
 
 def show_failure(task: Task[Any]) -> None:

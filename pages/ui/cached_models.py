@@ -1,4 +1,4 @@
-"""Models, validation images and recorded attention, cached and shared by all sessions."""
+"""Models, validation images, recorded attention and metrics of runs, cached and shared by all sessions."""
 
 import gc
 import re
@@ -19,7 +19,10 @@ from vit.classes import class_names_of, has_one_output, match_classes
 from vit.config import DataConfig
 from vit.data.files.images import is_prepared
 from vit.errors import DataError
+from vit.results.kinds import Kind, Result
+from vit.results.stored import StoredResult, stored_result
 from vit.runs import Run
+from vit.runs.run import History
 
 if TYPE_CHECKING:  # torch is imported with the first model, not with the first page
     from torch import Tensor
@@ -70,6 +73,26 @@ def _validation(config: str) -> data.ImageData:
     return data.load(DataConfig.from_json(config), splits=("val",))
 
 
+def history(run: Run) -> list[dict[str, Any]]:
+    """Return the lines of a run's metrics, of steps and epochs; only those since the last call are read.
+
+    Raises:
+        RunError: there is no such run for this visitor.
+    """
+    return _history(str(access.see(run).path), run.config.created).lines()
+
+
+def epochs_of(run: Run) -> list[dict[str, Any]]:
+    """Return the lines of :func:`history` that are those of epochs."""
+    return [line for line in history(run) if line.get("event") == "epoch"]
+
+
+@st.cache_resource(max_entries=64, show_spinner=False)
+def _history(path: str, created: str) -> History:
+    del created  # another run may get the folder of a deleted one
+    return History(Run(Path(path)))
+
+
 def validation(run: Run) -> data.ImageData:
     """Return the run's validation images as ``.val``, decoded once and memory-mapped.
 
@@ -108,6 +131,20 @@ def labelled_for(run: Run) -> data.Split:
 def measured_on(run: Run) -> tuple[str, int, str]:
     """Return a cache key for what is measured on a run's images: the run, its weights, and images chosen instead."""
     return str(run.path), run.stamp, stand_in_images.source() if stand_in_images.are_needed(run.config) else ""
+
+
+def place_of(
+    run: Run, kind: Kind[Result], split: data.Split, settings: dict[str, Any] | None = None
+) -> StoredResult[Result]:
+    """Return where a result that is measured on a run is stored; visitors store only results of runs they may change.
+
+    Args:
+        run: the run.
+        kind: the kind of the result.
+        split: the images that it is measured on.
+        settings: what else it depends on, as JSON values.
+    """
+    return stored_result(access.see(run), kind, split, settings, writable=access.may_change(run))
 
 
 @dataclass(frozen=True)

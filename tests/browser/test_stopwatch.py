@@ -4,7 +4,7 @@ from urllib.parse import quote
 
 import pytest
 
-from benchmarks.app.stopwatch import SHOWN, open_page, settle, timed
+from benchmarks.app.stopwatch import COMPLETE, SHOWN, Watch, open_page, settle, timed
 
 PAGE = """<div data-test-script-state="notRunning"></div>
 <div data-testid="stMain"><h1>Before</h1><div data-testid="stBidiComponentIsolated"></div><button>Go</button></div>
@@ -44,5 +44,14 @@ def test_of_several_presses_the_last_one_counts_and_a_named_value_is_waited_for(
         page.get_by_role("button").click()
 
     heading = "document.querySelector('h1').textContent"
-    times = timed(page, act, {"heading": (heading, "After")})
+    times = timed(page, act, {"heading": Watch(heading, "After")})
     assert times["heading"] < 500
+
+
+def test_a_page_is_complete_at_its_last_change_before_it_rests(page):
+    settle(page)
+    page.evaluate("() => setTimeout(() => tree.append(document.createElement('canvas')), 10_000)")  # too late
+    late = "setTimeout(() => tree.append(document.createElement('canvas')), 1500)"
+    page.evaluate(f"() => document.querySelector('button').addEventListener('click', () => {{ {late} }})")
+    times = timed(page, page.get_by_role("button").click, {"first": SHOWN, "complete": COMPLETE})
+    assert 300 <= times["first"] < 1500 <= times["complete"] < 4000

@@ -13,6 +13,7 @@ from pages.lessons import experiment, picture
 from pages.lessons.lesson_list import LESSONS
 from pages.server.limits import DemoLimits
 from pages.train.choices import RECIPE_FIELDS, ViTSpace
+from pages.ui import cached_models
 from tests.helpers.serving import ROOT
 from tests.pages.opening import open_page
 from vit import data, lessons, runs
@@ -246,11 +247,11 @@ def test_a_run_of_equal_seed_counts_once(home):
 def test_the_epochs_of_a_run_are_read_once_and_again_after_a_restart(home):
     run = finished("mine", EXPERIMENTS["heads-short"][0].config, 0.5)
     runs.append_metrics(run.path, [{"event": "epoch", "epoch": n, "step": n} for n in (1, 2)])
-    assert [line["epoch"] for line in experiment.epochs_of(run)] == [1, 2]
+    assert [line["epoch"] for line in cached_models.epochs_of(run)] == [1, 2]
     runs.append_metrics(run.path, [{"event": "epoch", "epoch": 3, "step": 3}])
-    assert [line["epoch"] for line in experiment.epochs_of(run)] == [1, 2, 3]
+    assert [line["epoch"] for line in cached_models.epochs_of(run)] == [1, 2, 3]
     (run.path / runs.METRICS).write_text('{"event": "epoch", "epoch": 1, "step": 1}\n')
-    assert [line["epoch"] for line in experiment.epochs_of(run)] == [1]
+    assert [line["epoch"] for line in cached_models.epochs_of(run)] == [1]
 
 
 def test_a_demo_takes_the_runs_of_every_short_version():

@@ -54,17 +54,20 @@ def test_the_columns_of_the_link_are_shown_and_those_without_a_value_are_left_ou
     }
 
 
+def curves(app: AppTest) -> dict:
+    """Return what the plots of the compared runs show."""
+    found = [json.loads(one.proto.mixed.json or one.proto.json) for one in app.get("bidi_component")]
+    return next(one for one in found if "plots" in one)
+
+
 def test_the_best_finished_runs_are_compared_by_default_in_the_colours_of_the_curves(several):
     app = open_page("runs")
     best = sorted(map(summary, runs.list_runs()), key=lambda run: -run.val_accuracy)
     assert app.multiselect(key="runs").value == [run.name for run in best]
     table = record_table(app, "All runs")
     assert table["chosen"] == [run.name for run in best]
-    curves = json.loads(app.get("vega_lite_chart")[0].proto.spec)
-    colours = curves["layer"][0]["encoding"]["color"]["scale"]
-    assert dict(zip(colours["domain"], colours["range"], strict=True)) == dict(
-        zip(table["chosen"], table["colours"], strict=False)
-    )
+    gap = curves(app)["plots"][-1]["lines"]
+    assert {line["name"]: line["colour"] for line in gap} == dict(zip(table["chosen"], table["colours"], strict=False))
     assert "What the gap means" in words(app)
     app.multiselect(key="runs").set_value([]).run()
     assert "No run is chosen" in words(app)
@@ -267,11 +270,12 @@ def test_curves_hold_every_chosen_run(several, against, title):
     app = open_page("runs")
     app.get("segmented_control")[0].set_value(against).run()
     assert not app.exception
-    specs = [chart.proto.spec for chart in app.get("vega_lite_chart")]
-    assert len(specs) == 3
-    for spec in specs:
-        assert f'"title": "{title}"' in json.dumps(json.loads(spec))
-        assert all(f'"{name}"' in spec for name in ("tiny", "tiny-mean", "tiny-deep"))
+    found = curves(app)
+    assert found["axis"] == title
+    assert len(found["plots"]) == 3
+    for plot in found["plots"]:
+        assert {"tiny", "tiny-mean", "tiny-deep"} <= {line["name"] for line in plot["lines"]}
+        assert all(0 < place <= found["end"] for line in plot["lines"] for place in line["xs"])
 
 
 def downloads(app: AppTest) -> list[str]:

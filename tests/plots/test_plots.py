@@ -85,24 +85,6 @@ def metrics(steps: int, epochs: int) -> list[dict]:
     return lines + [{"event": "epoch", "epoch": n, "step": n * every, **scores} for n in range(1, epochs + 1)]
 
 
-def scales(spec) -> list[dict]:
-    """The scales of all axes of a Vega-Lite spec."""
-    layers = [spec, *spec.get("layer", [])]
-    encodings = [layer["encoding"] for layer in layers if "encoding" in layer]
-    return [encoding[axis]["scale"] for encoding in encodings for axis in "xy" if "scale" in encoding.get(axis, {})]
-
-
-def test_no_axis_of_a_curve_looks_for_the_extent_of_data_that_are_not_there_yet():
-    history = {"a": metrics(30, 3)}
-    specs = [plots.compared_curves({}, "loss")]
-    specs += [plots.compared_curves(history, "accuracy"), plots.gap_curves(history, x="epoch")]
-    for spec in specs:
-        assert len(scales(spec)) == 2
-        for scale in scales(spec):
-            assert len(scale["domain"]) == 2
-            assert all(end["expr"].startswith("length(data('points')) ? ") for end in scale["domain"])
-
-
 def test_labels_of_an_axis_stay_while_the_margins_are_unknown():
     drawn = figure([], xaxis={"title": {"text": "Seconds"}}, yaxis2={"ticklabeloverflow": "hide past div"})
     assert drawn.layout.xaxis.ticklabeloverflow == "allow"

@@ -11,7 +11,6 @@ from tests.conftest import tiny_config
 from vit import plots, runs
 from vit.config import DEPARTURES, CNNConfig, ReferenceConfig, RunConfig, StartConfig, TrainingConfig, ViTConfig
 from vit.networks import build_model
-from vit.plots.runs import spread
 from vit.runs import comparison
 from vit.runs.comparison import ABSENT, SEED, best_finished, differences, gap_sentence, settings, shown, summary
 
@@ -140,72 +139,57 @@ def epochs(count: int) -> list[dict]:
 
 
 def test_compared_curves_are_subsampled_and_keep_both_ends():
-    histories = {name: epochs(1000) for name in "abcdefg"}
-    for what in ("loss", "accuracy"):
-        points = plots.compared_curves(histories, what)["datasets"][plots.POINTS]
-        assert len(points) <= plots.POINTS_MAX
-        for name in histories:
-            assert {1, 1000} <= {point["x"] for point in points if point["run"] == name}
-    assert len(plots.gap_curves(histories)["datasets"][plots.POINTS]) <= plots.POINTS_MAX
+    found = plots.compared_curves({name: epochs(1000) for name in "abcdefg"})
+    assert [plot.title for plot in found.plots] == ["Loss", "Accuracy", "Training minus validation accuracy"]
+    for plot in found.plots:
+        assert sum(len(line.xs) for line in plot.lines if line.kind == "named") <= plots.POINTS_MAX
+        assert all((line.xs[0], line.xs[-1]) == (1, 1000) for line in plot.lines)
+    assert (found.axis, found.end) == ("Epoch", 1000)
 
 
 def test_training_is_dashed_validation_solid_and_the_gap_is_their_difference():
-    spec = plots.compared_curves({"a": epochs(2)}, "accuracy", x="seconds")
-    *points, name = spec["datasets"][plots.POINTS]
-    assert [(it["x"], it["split"], it["value"]) for it in points] == [
-        (2.0, "Training", 0.75),
-        (2.0, "Validation", 0.5),
-        (4.0, "Training", 0.75),
-        (4.0, "Validation", 0.5),
+    loss, accuracy, gap = plots.compared_curves({"a": epochs(2), "b": epochs(1)}, x="seconds").plots
+    assert [(line.name, line.kind, line.xs, line.ys) for line in accuracy.lines] == [
+        ("a, training", "dashed", [2, 4], [0.75, 0.75]),
+        ("a", "named", [2, 4], [0.5, 0.5]),
+        ("b, training", "dashed", [2], [0.75]),
+        ("b", "named", [2], [0.5]),
     ]
-    assert (name["label"], name["x"], name["value"]) == ("a", 4.0, 0.5)
-    dashes = spec["layer"][0]["encoding"]["strokeDash"]["scale"]
-    assert dict(zip(dashes["domain"], dashes["range"], strict=True)) == {"Validation": [1, 0], "Training": [5, 4]}
-    assert [it["value"] for it in plots.gap_curves({"a": epochs(2)})["datasets"][plots.POINTS]] == [0.25] * 3
+    assert [line.ys for line in loss.lines[:2]] == [[1.0, 1.0], [2.0, 2.0]]
+    assert [line.ys for line in gap.lines] == [[0.25, 0.25], [0.25]]
+    for plot in (loss, accuracy, gap):
+        assert len({line.colour for line in plot.lines if line.name.startswith("a")}) == 1
+        assert all(plot.bottom <= value <= plot.top for line in plot.lines for value in line.ys)
+    assert len({line.colour for line in gap.lines}) == 2
 
 
-def test_each_curve_has_its_name_at_the_right_edge_in_the_order_of_the_ends_and_apart():
-    histories = {f"run-{end}": epochs(count) for end, count in ((3, 5), (1, 9), (2, 7))}
-    for name, lines in histories.items():
-        lines[-1] |= {"val_accuracy": 0.5 + float(name[-1]) / 1000}
-    points = plots.compared_curves(histories, "accuracy")["datasets"][plots.POINTS]
-    names = {it["label"]: it for it in points if "label" in it}
-    assert list(names) == list(histories)
-    assert {it["x"] for it in names.values()} == {9}
-    assert {name: (it["from_x"], it["from_y"]) for name, it in names.items()} == {
-        "run-3": (5, 0.503),
-        "run-1": (9, 0.501),
-        "run-2": (7, 0.502),
-    }
-    heights = [names[f"run-{end}"]["value"] for end in (1, 2, 3)]
-    assert 0.5 <= heights[0] < heights[1] < heights[2]
-    assert min(heights[1] - heights[0], heights[2] - heights[1]) > 0.01
+def test_a_gap_below_zero_is_inside_its_plot_and_so_is_zero():
+    lines = [line | {"train_accuracy": 0.3} for line in epochs(3)]
+    gap = plots.compared_curves({"a": lines}).plots[-1]
+    assert gap.lines[0].ys == pytest.approx([-0.2] * 3)
+    assert gap.bottom < -0.2 < 0 < gap.top
 
 
-@pytest.mark.parametrize(
-    ("values", "placed"),
-    [
-        ([0.5, 0.1, 0.9], [0.5, 0.1, 0.9]),
-        ([0.5, 0.5], [0.55, 0.45]),
-        ([1.0, 0.98, 0.2], [1.0, 0.9, 0.2]),
-        ([0.0, 0.0, 0.05], [0.0, 0.1, 0.2]),
-        ([], []),
-    ],
-)
-def test_values_that_are_too_close_are_moved_apart_within_the_bounds(values, placed):
-    assert sorted(spread(values, 0.1, 0, 1)) == pytest.approx(sorted(placed))
-    moved = spread(values, 0.1, 0, 1)
-    assert sorted(range(len(values)), key=lambda at: (values[at], at)) == sorted(
-        range(len(values)), key=lambda at: moved[at]
-    )
+def test_runs_without_a_training_accuracy_have_no_gap():
+    lines = [{key: value for key, value in line.items() if key != "train_accuracy"} for line in epochs(3)]
+    found = plots.compared_curves({"a": lines})
+    assert [plot.title for plot in found.plots] == ["Loss", "Accuracy"]
+    assert plots.compared_curves({}).end == 1
+
+
+def test_compared_curves_are_smoothed_as_in_tensorboard():
+    lines = epochs(3)
+    for line, value in zip(lines[1:], (1.0, 2.0, 4.0), strict=True):
+        line["val_loss"] = value
+    smoothed = plots.compared_curves({"a": lines}, smoothing=0.5).plots[0].lines[1]
+    assert smoothed.ys == pytest.approx([1.0, (0.5 * 1 + 2) / 1.5, (0.25 * 1 + 0.5 * 2 + 4) / 1.75])
 
 
 def test_times_are_in_the_unit_that_gives_small_numbers():
     for seconds, title, last in ((30.0, "s", 30), (600.0, "min", 10), (9000.0, "h", 2.5)):
-        lines = [epochs(1)[1] | {"seconds": seconds}]
-        spec = plots.compared_curves({"a": lines}, "loss", x="seconds")
-        assert spec["layer"][0]["encoding"]["x"]["title"] == f"Training time ({title})"
-        assert spec["datasets"][plots.POINTS][-1]["x"] == last
+        found = plots.compared_curves({"a": [epochs(1)[1] | {"seconds": seconds}]}, x="seconds")
+        assert found.axis == f"Training time ({title})"
+        assert (found.end, found.plots[0].lines[0].xs) == (last, [last])
 
 
 def scored(name: str, data: str, accuracy: float | None, state: str = "finished"):

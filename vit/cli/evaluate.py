@@ -17,6 +17,8 @@ from vit.support.untrusted_text import bare
 if TYPE_CHECKING:
     from PIL import Image
 
+    from vit.data import Split
+    from vit.evaluation import Evaluation
     from vit.networks import Network
     from vit.runs.weights import CheckpointInfo
 
@@ -46,7 +48,10 @@ def add_predict_arguments(parser: argparse.ArgumentParser) -> None:
 
 
 def evaluate(arguments: argparse.Namespace) -> int:
-    """Print accuracy, confusion matrix and scores on validation images, or on those of another split."""
+    """Print accuracy, confusion matrix and scores on validation images, or on those of another split.
+
+    The model always runs on the images, also if the run has stored answers, so that the command can check those.
+    """
     from vit import evaluated_images, evaluation
     from vit.runs import weights
 
@@ -57,6 +62,8 @@ def evaluate(arguments: argparse.Namespace) -> int:
     if words := images.words():
         say(words)
     scores = evaluation.joined([evaluation.evaluate(model, info, split) for split in images.splits.values()])
+    if arguments.dataset is None and images.name == "val":
+        _keep(runs.get_run(arguments.run), images.splits["val"], scores)
     result = {"run": runs.get_run(arguments.run).name, "dataset": arguments.dataset or info.dataset}
     result |= {"split": images.name, "overlap_with_training": images.overlap} | scores.to_dict()
     lines = [_scores(result)]
@@ -66,6 +73,15 @@ def evaluate(arguments: argparse.Namespace) -> int:
         lines.append(_dependence_text(runs.get_run(arguments.run), found))
     print_result(result, arguments.json, "\n".join(filter(None, lines)))
     return 0
+
+
+def _keep(run: Run, split: "Split", scores: "Evaluation") -> None:
+    """Store the answers for the app, unless the run has them."""
+    from vit.results.answers import stored_answers
+
+    place = stored_answers(run, split)
+    if place.read() is None:
+        place.keep(scores)
 
 
 def predict(arguments: argparse.Namespace) -> int:

@@ -1,10 +1,15 @@
 """Records of the data package: the arrays of a split, a data set, and a description of a source."""
 
 from dataclasses import dataclass
+from functools import cached_property
+from hashlib import sha256
 
 import numpy as np
 
 from vit.config import DataConfig, Ground, Window
+
+HASHED_BYTES = 2**27
+"""Maximum of pixels of a split that :attr:`Split.fingerprint` reads."""
 
 
 @dataclass(frozen=True)
@@ -31,6 +36,21 @@ class Split:
 
     def __len__(self) -> int:
         return len(self.labels)
+
+    @cached_property
+    def fingerprint(self) -> str:
+        """A hash of labels and pixels, the same for the same images wherever they are stored.
+
+        Images without digests are hashed themselves: all of them, or every k-th one of more than :data:`HASHED_BYTES`.
+        """
+        found = sha256(repr((self.images.shape, self.labels.tolist())).encode())
+        if self.digests is not None:
+            found.update(np.ascontiguousarray(self.digests).tobytes())
+            return found.hexdigest()
+        for array in (self.images, self.masks):
+            if array is not None:
+                found.update(np.ascontiguousarray(array[:: 1 + array.nbytes // HASHED_BYTES]).data)
+        return found.hexdigest()
 
 
 @dataclass(frozen=True)

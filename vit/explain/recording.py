@@ -68,6 +68,21 @@ class Layer:
     tokens: Tensor
 
 
+Pool = Literal["cls", "mean", "all"]
+"""The summary token: the class token, the mean over the patch tokens, or the mean over all tokens."""
+
+
+def summary_rows(pool: Pool, prefix_tokens: int) -> slice:
+    """Return the tokens whose mean the classification head reads: the class token, the patches, or all tokens."""
+    match pool:
+        case "cls":
+            return slice(1)
+        case "mean":
+            return slice(prefix_tokens, None)
+        case "all":
+            return slice(None)
+
+
 @dataclass(frozen=True)
 class Record:
     """The result of :func:`capture`.
@@ -91,7 +106,7 @@ class Record:
     mixes_positions: bool
     prefix_tokens: int
     grid: tuple[int, int]
-    pool: Literal["cls", "mean", "all"]
+    pool: Pool
 
     @property
     def caveat(self) -> str:
@@ -101,13 +116,7 @@ class Record:
     @property
     def summary_rows(self) -> slice:
         """The tokens whose mean the classification head reads: the class token, the patches, or all tokens."""
-        match self.pool:
-            case "cls":
-                return slice(1)
-            case "mean":
-                return slice(self.prefix_tokens, None)
-            case "all":
-                return slice(None)
+        return summary_rows(self.pool, self.prefix_tokens)
 
     @property
     def attention(self) -> Tensor:

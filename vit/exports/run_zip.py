@@ -28,7 +28,7 @@ from vit.data.files.zips import BYTES_MAX, RATIO_FREE_BYTES, RATIO_MAX
 from vit.errors import DataError, RunError, UserError
 from vit.paths import checkpoints_dir
 from vit.runs import Run, Status, dependence
-from vit.runs.folder import LIVE
+from vit.runs.folder import LIVE, RESULTS
 from vit.runs.notes import BYTES_MAX as NOTES_BYTES_MAX
 from vit.runs.notes import Notes, read_notes, write_notes
 from vit.runs.privacy import without_private_settings, without_private_status
@@ -38,6 +38,8 @@ PICTURES = (runs.PICTURE, "sample.png")
 _TEXTS = (runs.CONFIG, runs.STATUS, runs.METRICS, runs.DEPENDENCE, runs.NOTES)
 _CHECKED = (runs.DEPENDENCE, runs.NOTES)
 """Files that are packed as they are read, and left out if they are damaged."""
+_LEFT_OUT = (runs.TENSORBOARD, RESULTS)
+"""Folders that are not packed, and not unpacked: results are measured anew instead of trusting those of a stranger."""
 _SNAPSHOT = re.compile(rf"{runs.SNAPSHOTS}/\d{{5}}\.safetensors")
 _ENTRIES_MAX = SNAPSHOTS_MAX + 100
 _TEXT_BYTES_MAX = {
@@ -157,7 +159,7 @@ def _members(archive: zipfile.ZipFile, title_: str) -> tuple[dict[str, zipfile.Z
     members = [
         member
         for member in zips.members(archive, title_)
-        if not member.is_dir and member.parts[-1] not in (runs.LOG, LIVE) and runs.TENSORBOARD not in member.parts[:-1]
+        if not member.is_dir and member.parts[-1] not in (runs.LOG, LIVE) and not {*_LEFT_OUT} & {*member.parts[:-1]}
     ]
     config = next((member.parts for member in members if member.parts[-1] == runs.CONFIG), None)
     if config is None or len(config) > 2:

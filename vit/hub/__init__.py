@@ -125,7 +125,7 @@ def _judged(
         The evaluation, and the number of training and of validation images; None for both if the images are not
         available.
     """
-    from vit.evaluation import evaluate
+    from vit.results.answers import answers
 
     try:
         say("Preparing the images.")
@@ -133,7 +133,7 @@ def _judged(
         assert data.train is not None
         assert data.val is not None
         say("Evaluating the model on the validation images.")
-        return evaluate(model, info, data.val, progress=progress), (len(data.train), len(data.val))
+        return answers(run, model, info, data.val, progress=progress), (len(data.train), len(data.val))
     except UserError as error:
         say(f"The card has no validation results: {error}")
         return None, None

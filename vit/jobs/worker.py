@@ -18,8 +18,8 @@ from vit.config import RunConfig
 from vit.distributed import FAILURE_SECONDS, RankFailed, World
 from vit.errors import DataError, RunError
 from vit.jobs import queue, rank_processes
-from vit.jobs.dependence import measure_after_training
 from vit.jobs.journal import STATUS_EVERY, Journal
+from vit.jobs.measurements import measure_after_training
 from vit.paths import data_dir
 from vit.runs import Run, Status, failures, finetune, learning, teachers
 from vit.support import hardware, heap
@@ -365,7 +365,7 @@ def _alarm(seconds: float | None, before: float) -> Callable[[], bool]:
 
 def _rewind(run: Run, journal: Journal, checkpoint: "Checkpoint | None") -> None:
     """Reset metrics and status to the position that training continues from, and remove what measured the weights."""
-    (run.path / runs.DEPENDENCE).unlink(missing_ok=True)
+    runs.remove_measurements(run.path)
     position = checkpoint.position if checkpoint else {"epoch": 0, "step": 0}
     epoch, step = int(position["epoch"]), int(position["step"])
     runs.truncate_metrics(run.path, step)

@@ -19,7 +19,7 @@ from vit.plots.heads import HEAD_COLOURS, heads_by_depth, layer_similarity
 from vit.plots.lessons import accuracy_strip, live_curves, measured_dots, measured_lines
 from vit.plots.maps import head_grid, map_row
 from vit.plots.predictions import attention_matrix, probability_bars, reliability, token_names
-from vit.plots.runs import COMPARED_MAX, compared_curves, cost_scatter, gap_curves
+from vit.plots.runs import COMPARED_MAX, compared_curves, cost_scatter
 from vit.plots.sweep import sweep_heatmap
 from vit.plots.timelapse import accuracy_lines, class_lines, head_lines, lens_heatmap
 from vit.plots.tokens import lens_curves, norm_spread
@@ -38,7 +38,6 @@ __all__ = [
     "compared_curves",
     "confusion_matrix",
     "cost_scatter",
-    "gap_curves",
     "head_grid",
     "head_lines",
     "head_sheet",

@@ -1,4 +1,4 @@
-"""Curves that grow during a training: their lines, smoothed and thinned, on axes that do not jump."""
+"""Curves of trainings: their lines, smoothed and thinned, on axes that do not jump while they grow."""
 
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import asdict, dataclass
@@ -11,7 +11,13 @@ from vit.pictures.colours import PALETTE
 from vit.support.untrusted_text import shown
 
 Point = TypeVar("Point")
-Kind = Literal["line", "dots", "raw", "other"]
+Kind = Literal["line", "dots", "raw", "dashed", "named", "other"]
+
+Form = Literal["number", "percent", "power"]
+"""How values are written."""
+
+STEP = "Step"
+"""The horizontal axis of one training."""
 
 POINTS_MAX = 500
 """Maximum number of points of a curve: more are not visible, and all are sent again every second."""
@@ -38,15 +44,16 @@ class Series:
 
     Attributes:
         name: its name.
-        xs: the steps of its points, ascending.
-        ys: the values at these steps.
+        xs: the steps, epochs or times of its points, ascending.
+        ys: the values there.
         colour: its colour.
-        kind: ``line``; ``dots``, a line with a dot at each point; ``raw``, the values behind a smoothed line; or
-            ``other``, the line of another run.
+        kind: ``line``; ``dots``, a line with a dot at each point; ``raw``, the values behind a smoothed line;
+            ``dashed``; ``named``, as ``dots`` with its name at its end instead of above the plot; or ``other``, the
+            thin line of another run, which is named in the same way.
     """
 
     name: str
-    xs: list[int]
+    xs: Sequence[float]
     ys: list[float]
     colour: str
     kind: Kind = "line"
@@ -59,14 +66,15 @@ class Plot:
     Attributes:
         title: what is plotted.
         lines: the lines; an empty line is left out.
-        form: how values are written: ``number``, ``percent`` or ``power``.
-        top: the upper end of the vertical axis, which begins at 0.
+        form: how values are written.
+        top, bottom: the ends of the vertical axis.
     """
 
     title: str
     lines: tuple[Series, ...]
-    form: Literal["number", "percent", "power"]
+    form: Form
     top: float
+    bottom: float = 0.0
 
     @property
     def above(self) -> int:
@@ -74,13 +82,14 @@ class Plot:
         return sum(value > self.top for line in self.lines if line.kind != "other" for value in line.ys)
 
 
-def chart(plots: Iterable[Plot], *, steps: int, per_epoch: float) -> dict:
+def chart(plots: Iterable[Plot], *, end: float, axis: str = STEP, per_epoch: float = 0.0) -> dict:
     """Return what the component ``curves`` of :mod:`vit.web` draws.
 
     Args:
         plots: the plots; all have the same horizontal axis.
-        steps: the end of the horizontal axis: the steps that are planned.
-        per_epoch: steps of an epoch; 0 if it is unknown.
+        end: the end of the horizontal axis, such as the steps that are planned; it begins at 0.
+        axis: the title of the horizontal axis.
+        per_epoch: steps of an epoch; 0 if it is unknown, and if the axis does not count steps.
     """
     return {
         "plots": [
@@ -88,12 +97,15 @@ def chart(plots: Iterable[Plot], *, steps: int, per_epoch: float) -> dict:
                 "title": plot.title,
                 "form": plot.form,
                 "top": plot.top,
+                "bottom": plot.bottom,
                 "above": plot.above,
                 "lines": [asdict(line) | {"name": shown(line.name)} for line in plot.lines if line.xs],
             }
             for plot in plots
         ],
-        "steps": max(1, steps),
+        "end": end,
+        "axis": axis,
+        "counts": axis in (STEP, "Epoch"),
         "perEpoch": per_epoch,
     }
 
@@ -191,7 +203,7 @@ def neighbour_curve(metrics: Iterable[dict], *, others: Mapping[str, Iterable[di
     """Return the k-nearest-neighbour accuracy after each epoch of a training without labels."""
     own = _series("Nearest neighbours", metrics, "epoch", "val_accuracy", PALETTE["orange"], "dots")
     lines = (own, *_others(others, "val_accuracy"))
-    return Plot("k-NN accuracy", lines, "percent", _top(lines, "percent"))
+    return Plot("k-NN accuracy", lines, "percent", plot_top(lines, "percent"))
 
 
 def teacher_curve(metrics: Iterable[dict]) -> Plot:
@@ -201,7 +213,7 @@ def teacher_curve(metrics: Iterable[dict]) -> Plot:
         _series("Entropy", metrics, "epoch", "teacher_entropy", PALETTE["blue"], "dots"),
         _series("Divergence", metrics, "epoch", "divergence", PALETTE["vermilion"], "dots"),
     )
-    return Plot("Teacher's output (nats)", lines, "number", _top(lines, "number"))
+    return Plot("Teacher's output (nats)", lines, "number", plot_top(lines, "number"))
 
 
 def learning_rate_curve(metrics: Iterable[dict], *, peak: float = 0.0) -> Plot:
@@ -219,7 +231,7 @@ def _plot(
     others: Mapping[str, Iterable[dict]] | None,
 ) -> Plot:
     """Return the plot of a quantity that is measured at each step and, as ``val_field``, after each epoch."""
-    form: Literal["number", "percent"] = "percent" if field == "accuracy" else "number"
+    form: Form = "percent" if field == "accuracy" else "number"
     metrics = list(metrics)
     steps = [line for line in metrics if line.get("event") == "step" and line.get(field) is not None]
     xs, ys = [line["step"] for line in steps], [line[field] for line in steps]
@@ -235,7 +247,7 @@ def _plot(
         lines.append(_thinned("Training, each step", xs, ys, PALETTE["blue"], "line"))
     lines.append(_series("Validation", metrics, "epoch", val_field, PALETTE["orange"], "dots"))
     lines += _others(others, val_field)
-    return Plot(title, tuple(lines), form, _top(lines, form, ys))
+    return Plot(title, tuple(lines), form, plot_top(lines, form, ys))
 
 
 def _series(name: str, metrics: Iterable[dict], event: str, field: str, colour: str, kind: Kind) -> Series:
@@ -257,7 +269,7 @@ def _others(others: Mapping[str, Iterable[dict]] | None, field: str) -> list[Ser
     return [_series(name, lines, "epoch", field, colour, "other") for (name, lines), colour in colours]
 
 
-def _top(lines: Iterable[Series], form: str, start: Sequence[float] = ()) -> float:
+def plot_top(lines: Iterable[Series], form: str, start: Sequence[float] = ()) -> float:
     """Return the end of the vertical axis; an accuracy has some room above it, up to 100%."""
     lines = list(lines)
     if form == "percent":
@@ -270,21 +282,5 @@ def _top(lines: Iterable[Series], form: str, start: Sequence[float] = ()) -> flo
 
 
 def dataset(points: list[dict]) -> dict:
-    """Return the part of a Vega-Lite spec with its data, as a named dataset, to which :func:`domain` refers."""
+    """Return the part of a Vega-Lite spec with its data, as a named dataset, to which expressions can refer."""
     return {"data": {"name": POINTS}, "datasets": {POINTS: points}}
-
-
-def domain(field: str, *, zero: bool = False) -> list[dict]:
-    """Return the domain of a Vega-Lite scale, as expressions that a browser evaluates: the smallest and largest value.
-
-    Vega derives the same from the data, but warns on the console while there is none: Streamlit creates every chart
-    empty and inserts the points afterwards. Numbers would create the chart anew at every point of a live curve.
-
-    Args:
-        field: the field of the points.
-        zero: extend the domain to 0.
-    """
-    ends = [f"extent(pluck(data('{POINTS}'), '{field}'))[{end}]" for end in range(2)]
-    if zero:
-        ends = [f"min(0, {ends[0]})", f"max(0, {ends[1]})"]
-    return [{"expr": f"length(data('{POINTS}')) ? {end} : {empty}"} for empty, end in enumerate(ends)]

@@ -9,14 +9,13 @@ import zipfile
 import zlib
 from dataclasses import dataclass
 from functools import lru_cache
-from hashlib import sha256
 from pathlib import Path
 
 import numpy as np
 from einops import reduce
 
 from vit.config import ViTConfig
-from vit.runs.folder import EXAMPLE, MODEL
+from vit.runs.folder import EXAMPLE, MODEL, weights_digest
 from vit.runs.run import Run
 from vit.support.files import write_atomic
 
@@ -130,7 +129,7 @@ def _read(folder: Path, _times: tuple) -> AttentionExample | None:
         if sum(member.file_size for member in archive.infolist()) > 2 * BYTES_MAX:
             raise ValueError("The arrays are larger than those that are written.")
     with np.load(folder / EXAMPLE, allow_pickle=False) as file:
-        if str(file["weights"]) != _digest(folder):
+        if str(file["weights"]) != weights_digest(folder):
             return None
         found = AttentionExample(int(file["image"]), file["levels"], file["tops"], file["probabilities"])
     whole = found.levels.dtype == np.uint8 and found.levels.ndim == 4 and found.levels.nbytes <= BYTES_MAX
@@ -148,15 +147,10 @@ def write_example(folder: Path, example: AttentionExample) -> None:
     content = io.BytesIO()
     np.savez_compressed(
         content,
-        weights=np.array(_digest(folder)),
+        weights=np.array(weights_digest(folder)),
         image=np.array(example.image),
         levels=example.levels,
         tops=example.tops,
         probabilities=example.probabilities,
     )
     write_atomic(folder / EXAMPLE, content.getvalue())
-
-
-def _digest(folder: Path) -> str:
-    """Return the SHA-256 of the weights; a time stamp would not survive a git clone."""
-    return sha256((folder / MODEL).read_bytes()).hexdigest()

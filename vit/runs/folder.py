@@ -10,6 +10,7 @@ import shutil
 import sys
 from contextlib import suppress
 from functools import lru_cache
+from hashlib import file_digest
 from pathlib import Path
 from typing import Annotated, Any, Literal
 
@@ -37,11 +38,13 @@ EXAMPLE = "example.npz"
 """One validation image with its attention (:mod:`vit.runs.example`)."""
 LIVE = "live.npz"
 """The attention of a few validation images at the last record of the training (:mod:`vit.runs.live_maps`)."""
+RESULTS = "results"
+"""A folder with results of long computations on the kept weights (:mod:`vit.results.stored`)."""
 TENSORBOARD = "tensorboard"
 STOP = ".stop"
 """A file that asks a run to stop whose worker may be on another machine, where no signal reaches it."""
 
-_RESULTS = (LAST, METRICS, TENSORBOARD, SNAPSHOTS, LIVE, PICTURE, EXAMPLE, DEPENDENCE, MODEL)
+_RESULTS = (LAST, METRICS, TENSORBOARD, SNAPSHOTS, LIVE, PICTURE, EXAMPLE, DEPENDENCE, RESULTS, MODEL)
 """The files that a training makes, in the order of deletion: first the one that a resume would use."""
 _EPOCH_METRICS = ("epoch", "step", "train_loss", "val_loss", "val_accuracy", "lr", "seconds")
 _OPTIONAL_METRICS = ("train_accuracy", "teacher_entropy", "divergence")
@@ -220,6 +223,22 @@ def _parse_position(path: Path, _inode: int, _mtime_ns: int, _size: int) -> dict
     return {name: number for name, number in found.items() if type(number) in (int, float)}
 
 
+def weights_digest(path: Path) -> str:
+    """Return the SHA-256 of the kept weights; unlike a time stamp, it is the same in a copy of the run.
+
+    Raises:
+        OSError: there are no weights.
+    """
+    stat = (path / MODEL).stat()
+    return _digest(path / MODEL, stat.st_ino, stat.st_mtime_ns, stat.st_size)
+
+
+@lru_cache(maxsize=64)
+def _digest(path: Path, _inode: int, _mtime_ns: int, _size: int) -> str:
+    with path.open("rb") as file:
+        return file_digest(file, "sha256").hexdigest()
+
+
 def write_status(path: Path, status: Status) -> None:
     write_atomic(path / STATUS, status.model_dump_json(indent=2).encode())
 
@@ -270,7 +289,7 @@ def truncate_metrics(path: Path, step: int) -> None:
 
 def remove_leftovers(path: Path) -> None:
     """Remove the half-written files that a killed job left in a run's folder."""
-    for folder in (path, path / SNAPSHOTS):
+    for folder in (path, path / SNAPSHOTS, path / RESULTS):
         remove_temporary_files(folder)
 
 
@@ -281,11 +300,20 @@ def clear(path: Path) -> None:
     """
     remove_leftovers(path)
     for name in _RESULTS:
-        result = path / name
-        if result.is_dir() and not result.is_symlink():
-            shutil.rmtree(result)
-        else:
-            result.unlink(missing_ok=True)
+        _remove(path / name)
+
+
+def remove_measurements(path: Path) -> None:
+    """Remove what was measured on the kept weights, because a resumed training replaces them."""
+    for name in (DEPENDENCE, RESULTS):
+        _remove(path / name)
+
+
+def _remove(path: Path) -> None:
+    if path.is_dir() and not path.is_symlink():
+        shutil.rmtree(path)
+    else:
+        path.unlink(missing_ok=True)
 
 
 def reason(error: Exception) -> str:

@@ -2,6 +2,7 @@
 
 import os
 import re
+import threading
 import time
 from contextlib import suppress
 from dataclasses import dataclass
@@ -214,6 +215,30 @@ class Run:
     def log(self, lines: int = 100) -> str:
         """Return the last lines of the log; an empty string if there is none."""
         return "\n".join(tail(self.path / LOG, 200 * lines).decode(errors="replace").splitlines()[-lines:])
+
+
+class History:
+    """The lines of ``metrics.jsonl`` of one run, kept by event and step; only new lines are read.
+
+    Threads may share it.
+
+    Args:
+        run: the run.
+    """
+
+    def __init__(self, run: Run) -> None:
+        self._run, self._offset, self._lock = run, 0, threading.Lock()
+        self._lines: dict[tuple[str, int], dict[str, Any]] = {}
+
+    def lines(self) -> list[dict[str, Any]]:
+        """Return all lines, of steps and epochs, in the order in which they were written."""
+        with self._lock:
+            new, offset = self._run.metrics(self._offset)
+            if offset < self._offset:  # a resume has shortened the file
+                self._lines.clear()
+            self._lines.update({(line["event"], line["step"]): line for line in new})
+            self._offset = offset
+            return list(self._lines.values())
 
 
 def _time_and_bytes(path: Path) -> tuple[int, int]:

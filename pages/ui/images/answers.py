@@ -4,21 +4,17 @@ from collections.abc import Hashable
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
-import streamlit as st
-
 from pages.ui.background import Progress, tasks
-from pages.ui.cached_models import labelled_for, load_model, measured_on
+from pages.ui.cached_models import labelled_for, load_model, measured_on, place_of
 from vit.classes import class_names_of
 from vit.cost.counts import count
-from vit.data import Split
 from vit.errors import UserError
 from vit.runs import Run
 from vit.support.untrusted_text import shown
 
 if TYPE_CHECKING:
     from vit.evaluation import Evaluation
-    from vit.networks import Network
-    from vit.runs.weights import CheckpointInfo
+    from vit.results.stored import StoredResult
 
 AUTO_FLOPS = 5e12
 """A few seconds of work; with fewer operations an evaluation starts automatically."""
@@ -39,33 +35,20 @@ class Answers:
     words: str = ""
 
 
-def task_key(run: Run) -> tuple[Hashable, ...]:
-    """Return the key of the background work that evaluates a run on its validation images."""
-    return ("evaluation", "val", *measured_on(run))
+def evaluation_key(run: Run, split: str) -> tuple[Hashable, ...]:
+    """Return the key of the background work that evaluates a run on a split of its images."""
+    return ("evaluation", split, *measured_on(run))
 
 
-@st.cache_data(max_entries=8, show_spinner=False)
-def validation_answers(
-    on: tuple[str, int, str],
-    _model: "Network",
-    _info: "CheckpointInfo",
-    _images: Split,
-    _progress: Progress | None = None,
-) -> "Evaluation":
-    """Return the predictions of a network for the validation images of its run; the gallery and Evaluate share them.
+def place_of_answers(run: Run) -> "StoredResult[Evaluation]":
+    """Return where a run's answers to its validation images are stored.
 
-    It may be called in a thread, which cannot ask for the run.
-
-    Args:
-        on: the key of the cache, from :func:`pages.ui.cached_models.measured_on`.
-        _model: the network.
-        _info: its checkpoint information.
-        _images: the images with the labels of the model, from :func:`pages.ui.cached_models.labelled_for`.
-        _progress: called with (done, total).
+    Raises:
+        UserError: the images cannot be loaded.
     """
-    from vit.evaluation import evaluate
+    from vit.results.answers import ANSWERS
 
-    return evaluate(_model, _info, _images, progress=_progress)
+    return place_of(run, ANSWERS, labelled_for(run))
 
 
 def answers(run: Run, *, start: bool) -> Answers:
@@ -77,21 +60,29 @@ def answers(run: Run, *, start: bool) -> Answers:
     """
     if not class_names_of(run.config):
         return Answers(None, "none", "The network has no classes, so there is no right or wrong.")
-    task = tasks().find(task_key(run))
-    if task is None or (task.failed and start):
+    key = evaluation_key(run, "val")
+    task = tasks().find(key)
+    if task is None or task.failed:
         try:
-            (model, info), images = load_model(run), labelled_for(run)
+            (model, info), images, place = load_model(run), labelled_for(run), place_of_answers(run)
         except UserError as error:
             return Answers(None, "none", shown(error))
+        if (found := place.read()) is not None:
+            return Answers(found, "ready")
+        if task is not None and not start:
+            return Answers(None, "asks", "Run the model on the images again")
         if not start and count(run.config.model).flops * len(images) > AUTO_FLOPS:
             return Answers(None, "asks", f"Run the model on {len(images):,} images")
-        on = measured_on(run)
 
         def work(progress: Progress) -> "Evaluation":
-            return validation_answers(on, model, info, images, progress)
+            from vit.evaluation import evaluate
 
-        task = tasks().start(task_key(run), work)
-        task.wait(0.05)  # they may be cached
+            found = evaluate(model, info, images, progress=progress)
+            place.keep(found)
+            return found
+
+        task = tasks().start(key, work)
+        task.wait(0.05)  # a small set takes no longer
     if task.failed:
         return Answers(None, "asks", "Run the model on the images again")
     if task.finished:

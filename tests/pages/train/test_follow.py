@@ -22,7 +22,7 @@ def test_all_curves_share_the_planned_steps_and_begin_at_the_first(several):
     app = open_page("train", run="tiny", beside="tiny-mean")
     assert not app.exception
     drawn = widget(app, "curves")
-    assert (drawn["steps"], drawn["perEpoch"]) == (6, 3)
+    assert (drawn["end"], drawn["perEpoch"]) == (6, 3)
     loss, accuracy, _ = drawn["plots"]
     for plot in (loss, accuracy):
         names = {line["name"]: line["xs"] for line in plot["lines"]}

@@ -174,7 +174,7 @@ def measure_faithfulness(
     labels = _predicted_classes(model, inputs)
     given, refused = available_methods(model, methods, inputs[:1], Target(labels[:1]))
 
-    grid, names, asked = grid_of(model), _names(given), fold_standardised_weights(model)
+    grid, names, asked = grid_of(model), name_rows(given), fold_standardised_weights(model)
     each = len(names) * len(FILLS) * len(CURVE_KINDS) * (STEPS - 1)
     meter = Meter(len(numbers) * (each + 2 * sum(map(pass_cost, given.values()))))
 
@@ -202,7 +202,7 @@ def measure_faithfulness(
     return Faithfulness(rows, numbers, labels.cpu().numpy(), grid, counts, shares, refused, seed)
 
 
-def _names(given: Mapping[str, Method]) -> list[tuple[str, str, str, bool]]:
+def name_rows(given: Mapping[str, Method]) -> list[tuple[str, str, str, bool]]:
     """Return name, title, method and whether it is a control, for every row."""
     return [
         *((name, method.title, name, False) for name, method in given.items()),

@@ -10,7 +10,7 @@ Shapes in einops letters: ``i`` and ``j`` image, ``b`` batch, ``n`` token, ``e``
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from functools import partial
-from typing import TYPE_CHECKING, Literal
+from typing import TYPE_CHECKING, Literal, NamedTuple
 
 import numpy as np
 import torch
@@ -59,6 +59,21 @@ class Grams:
     names: tuple[str, ...]
     tokens: np.ndarray
     summary: np.ndarray
+
+
+class Similarities(NamedTuple):
+    """The similarity of the layers of a network with those of another, or with its own.
+
+    Attributes:
+        values: CKA ``(down across)`` by representation of an image.
+        down, across: the names of the stages of the first and of the second network.
+        images: the number of images.
+    """
+
+    values: dict[Representation, np.ndarray]
+    down: tuple[str, ...]
+    across: tuple[str, ...]
+    images: int
 
 
 def cka(first: np.ndarray, second: np.ndarray, *, unbiased: bool = True) -> float:

@@ -182,14 +182,14 @@ def _dependence(run: Run) -> dict[str, Any]:
 
 def _results(run: Run, say: Say) -> list[Section]:
     """Return the sections that need the weights and the validation images."""
-    from vit.evaluation import evaluate
+    from vit.results.answers import answers
     from vit.runs.weights import load_checkpoint
 
     say("Evaluating the model on the validation images.")
     model, info = load_checkpoint(run.path)
     split = load(run.config.data, splits=("val",)).val
     assert split is not None
-    result = evaluate(model, info, split)
+    result = answers(run, model, info, split)
     say("Drawing the attention maps.")
     heading, explain = "Attention of every head", _attentions
     if run.config.model.architecture == "cnn":

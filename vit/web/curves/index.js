@@ -1,5 +1,5 @@
-// Plots over the steps of a training with one cursor: hovering over a plot, or the arrow keys, read every line of every
-// plot at the same step. The axes do not depend on how far the training is.
+// Plots of trainings with one cursor: hovering over a plot, or the arrow keys, read every line of every plot at the same
+// step, epoch or time. The axes do not depend on how far a training is.
 
 import { Widget, make, makeSvg } from "shared"
 
@@ -8,8 +8,12 @@ const MARGIN = { left: 46, right: 14, top: 10, bottom: 38 }
 const NAMES = 118 // width to the right of a plot for the names of other runs
 const LINE_HEIGHT = 15 // of such a name
 const DOTS_MAX = 60 // with more points than this, a line has no dots
+const READ_MAX = 18 // with more lines than this, the cursor reads those of one plot only
 const SPEAK_MS = 600
-const STROKES = { raw: [1, 0.3], line: [2.2, 1], dots: [2.2, 1], other: [1.6, 0.5] } // width and opacity
+const STROKES = { raw: [1, 0.3], line: [2.2, 1], dots: [2.2, 1], dashed: [1.6, 0.8], named: [2.2, 1], other: [1.6, 0.5] } // width and opacity
+const DOTTED = ["dots", "named"] // lines with a dot at each point
+const NAMED = ["named", "other"] // lines with their names at the right
+const QUIET = ["named", "other", "dashed"] // lines that are not in the legend
 
 function draw(parent, tag, attributes, text) {
   const element = makeSvg(tag, attributes, text)
@@ -28,15 +32,16 @@ const TICK = {
   power: value => (value ? value.toExponential(1) : "0"),
 }
 
-// Return about `count` round numbers from 0 to `end`, at least `least` apart.
-function ticks(end, count, least = 0) {
-  const rough = end / count
+// Return about `count` round numbers from `begin`, at most 0, to `end`, at least `least` apart.
+function ticks(begin, end, count, least = 0) {
+  const rough = (end - begin) / count
   const power = 10 ** Math.floor(Math.log10(rough))
   const step = Math.max(least, power * [1, 2, 2.5, 5, 10].find(one => one * power >= rough * 0.999))
-  return Array.from({ length: Math.floor(end / step + 1e-6) + 1 }, (_, index) => index * step)
+  const first = Math.ceil(begin / step - 1e-6) || 0 // no -0
+  return Array.from({ length: Math.floor(end / step + 1e-6) - first + 1 }, (_, index) => (first + index) * step)
 }
 
-// Return the index of the point that is nearest to a step.
+// Return the index of the point that is nearest to a place.
 function nearest(xs, step) {
   let [low, high] = [0, xs.length - 1]
   while (low < high) {
@@ -82,7 +87,7 @@ export class Curves extends Widget {
       const box = svg.getBoundingClientRect()
       this.at = { plot, y: event.clientY - box.top }
       const share = (event.clientX - box.left - MARGIN.left) / plot.width
-      this.point(share < -0.02 || share > 1.02 ? null : Math.min(1, Math.max(0, share)) * this.data.steps)
+      this.point(share < -0.02 || share > 1.02 ? null : Math.min(1, Math.max(0, share)) * this.data.end)
     }
     svg.onpointerleave = () => this.point(null)
     return plot
@@ -98,41 +103,41 @@ export class Curves extends Widget {
   drawPlot(plot, data) {
     const { svg } = plot
     const total = plot.figure.clientWidth
-    const others = data.lines.filter(line => line.kind === "other")
-    const named = this.data.plots.some(({ lines }) => lines.some(line => line.kind === "other")) // so that all plots align
+    const others = data.lines.filter(line => NAMED.includes(line.kind))
+    const named = this.data.plots.some(({ lines }) => lines.some(line => NAMED.includes(line.kind))) // so that all plots align
     plot.data = data
     plot.width = Math.max(60, total - MARGIN.left - (named ? NAMES : MARGIN.right))
     plot.height = HEIGHT - MARGIN.top - MARGIN.bottom
-    const x = (plot.x = step => MARGIN.left + (step / this.data.steps) * plot.width)
-    const y = (plot.y = value => MARGIN.top + (1 - value / data.top) * plot.height)
+    const x = (plot.x = step => MARGIN.left + (step / this.data.end) * plot.width)
+    const y = (plot.y = value => MARGIN.top + (1 - (value - data.bottom) / (data.top - data.bottom)) * plot.height)
     svg.replaceChildren()
     svg.setAttribute("width", total)
     svg.setAttribute("height", HEIGHT)
     plot.title.textContent = data.title
-    const own = data.lines.filter(line => line.kind !== "other")
+    const own = data.lines.filter(line => !QUIET.includes(line.kind))
     plot.legend.replaceChildren(...(own.length > 1 ? own : []).map(line => this.sign(line)))
     plot.note.textContent = data.above ? `${data.above} higher point${data.above > 1 ? "s are" : " is"} outside the plot` : ""
 
     const bottom = MARGIN.top + plot.height
-    for (const value of ticks(data.top, 5)) {
+    for (const value of ticks(data.bottom, data.top, 5)) {
       draw(svg, "line", { class: "rule", x1: MARGIN.left, x2: MARGIN.left + plot.width, y1: y(value), y2: y(value) })
       draw(svg, "text", { x: MARGIN.left - 6, y: y(value) + 4, "text-anchor": "end" }, TICK[data.form](value))
     }
-    for (const step of ticks(this.data.steps, Math.max(2, Math.min(6, plot.width / 90)), 1)) {
+    for (const step of ticks(0, this.data.end, Math.max(2, Math.min(6, plot.width / 90)), this.data.counts ? 1 : 0)) {
       draw(svg, "line", { class: "rule", x1: x(step), x2: x(step), y1: bottom, y2: bottom + 4 })
       draw(svg, "text", { x: x(step), y: bottom + 17, "text-anchor": "middle" }, step.toLocaleString("en"))
     }
-    draw(svg, "text", { x: MARGIN.left + plot.width / 2, y: HEIGHT - 3, "text-anchor": "middle" }, "Step")
+    draw(svg, "text", { x: MARGIN.left + plot.width / 2, y: HEIGHT - 3, "text-anchor": "middle" }, this.data.axis)
 
     const clip = draw(draw(svg, "defs"), "clipPath", { id: plot.clip })
     draw(clip, "rect", { x: MARGIN.left, y: MARGIN.top - 2, width: plot.width, height: plot.height + 4 })
     const area = draw(svg, "g", { "clip-path": `url(#${plot.clip})` })
-    const order = { other: 0, raw: 1, line: 2, dots: 3 }
+    const order = { other: 0, raw: 1, dashed: 1, line: 2, dots: 3, named: 3 }
     for (const line of [...data.lines].sort((one, other) => order[one.kind] - order[other.kind])) {
       const [width, opacity] = STROKES[line.kind]
       const path = line.xs.map((step, index) => `${index ? "L" : "M"}${x(step).toFixed(1)} ${y(line.ys[index]).toFixed(1)}`).join("")
-      draw(area, "path", { d: path, stroke: line.colour, "stroke-width": width, "stroke-opacity": opacity, fill: "none", "stroke-linejoin": "round" })
-      if (line.xs.length === 1 || (line.kind === "dots" && line.xs.length <= DOTS_MAX))
+      draw(area, "path", { d: path, stroke: line.colour, "stroke-width": width, "stroke-opacity": opacity, fill: "none", "stroke-linejoin": "round", ...(line.kind === "dashed" && { "stroke-dasharray": "5 4" }) })
+      if (line.xs.length === 1 || (DOTTED.includes(line.kind) && line.xs.length <= DOTS_MAX))
         line.xs.forEach((step, index) => draw(area, "circle", { cx: x(step), cy: y(line.ys[index]), r: 2.6, fill: line.colour }))
     }
     this.nameOthers(plot, others)
@@ -142,7 +147,7 @@ export class Curves extends Widget {
   // The names of other runs at the right, each as near to the end of its line as the others allow.
   nameOthers(plot, others) {
     const ends = others.map(line => {
-      const inside = line.xs.filter(step => step <= this.data.steps).length
+      const inside = line.xs.filter(step => step <= this.data.end).length
       return { line, y: plot.y(Math.min(plot.data.top, line.ys[Math.max(0, inside - 1)])) }
     })
     ends.sort((one, other) => one.y - other.y)
@@ -170,10 +175,10 @@ export class Curves extends Widget {
     if (event.key === "Escape") return this.point(null)
     if (!way) return
     event.preventDefault()
-    const { steps } = this.data
+    const { end, counts } = this.data
     this.at = null
-    const from = this.step ?? (way > 0 ? 0 : steps)
-    this.point(Math.min(steps, Math.max(0, from + way * Math.max(1, steps / 40))), true, true)
+    const from = this.step ?? (way > 0 ? 0 : end)
+    this.point(Math.min(end, Math.max(0, from + way * Math.max(counts ? 1 : 0, end / 40))), true, true)
   }
 
   // Show the values of all lines at a step; null hides them.
@@ -184,15 +189,19 @@ export class Curves extends Widget {
     if (step === null) return
     const rows = [make("div", "when", this.when(step))]
     const said = [this.when(step)]
+    const many = this.plots.reduce((sum, { data }) => sum + data.lines.length, 0) > READ_MAX
     for (const plot of this.plots) {
+      const read = !many || plot === (this.at?.plot ?? this.plots[0])
       draw(plot.cursor, "line", { class: "now", x1: plot.x(step), x2: plot.x(step), y1: MARGIN.top, y2: MARGIN.top + plot.height })
-      rows.push(make("div", "part", plot.data.title))
+      if (read) rows.push(make("div", "part", plot.data.title))
       for (const line of plot.data.lines) {
         const place = nearest(line.xs, step)
         const [at, value] = [line.xs[place], line.ys[place]]
         const words = WRITE[plot.data.form](value)
-        const where = Math.abs(at - step) > this.data.steps / 60 ? ` at step ${at.toLocaleString("en")}` : ""
+        const far = Math.max(this.data.end / 60, this.data.counts ? 0.5 : 0) // a cursor between two epochs reads the nearest
+        const where = Math.abs(at - step) > far ? ` at ${this.name(at)}` : ""
         if (value <= plot.data.top) draw(plot.cursor, "circle", { cx: plot.x(at), cy: plot.y(value), r: 4, fill: line.colour })
+        if (!read) continue
         const row = make("div", "row")
         row.append(this.sign(line), make("span", "value", `${words}${where}`))
         rows.push(row)
@@ -206,9 +215,15 @@ export class Curves extends Widget {
   }
 
   when(step) {
-    const { perEpoch, steps } = this.data
+    const { perEpoch, end, axis, counts } = this.data
+    if (!counts) return `${axis} ${TICK.number(step)}`
     const epoch = perEpoch ? `, epoch ${(step / perEpoch).toFixed(1)}` : ""
-    return `Step ${Math.round(step).toLocaleString("en")} of ${steps.toLocaleString("en")}${epoch}`
+    return `${axis} ${Math.round(step).toLocaleString("en")} of ${end.toLocaleString("en")}${epoch}`
+  }
+
+  // Return the name of a place in a sentence, such as "step 1,200".
+  name(place) {
+    return this.data.counts ? `${this.data.axis.toLowerCase()} ${place.toLocaleString("en")}` : TICK.number(place)
   }
 
   // Put the readings beside the cursor, inside the widget.

@@ -5,7 +5,7 @@ import asyncio
 import pytest
 from starlette.responses import HTMLResponse, PlainTextResponse
 
-from pages.server.history_middleware import SCRIPTS, STYLE, HistoryMiddleware
+from pages.server.head_middleware import SCRIPTS, STYLE, HeadMiddleware
 
 PAGE = "<!DOCTYPE html><html><head><script>first()</script></head><body>é</body></html>"
 
@@ -27,7 +27,7 @@ def answer(path: str, response, *, method: str = "GET", accept: str = "text/html
     given = {"accept": accept, **{name.replace("_", "-"): value for name, value in headers.items()}}
     raw = [(name.encode(), value.encode()) for name, value in given.items()]
     scope = {"type": "http", "method": method, "path": path, "headers": raw, "query_string": b""}
-    asyncio.run(HistoryMiddleware(app)(scope, receive, send))
+    asyncio.run(HeadMiddleware(app)(scope, receive, send))
     start = {name.decode(): value.decode() for name, value in messages[0]["headers"]}
     return messages[0]["status"], start, b"".join(one.get("body", b"") for one in messages[1:]).decode(), got
 

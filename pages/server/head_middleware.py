@@ -14,7 +14,7 @@ VALIDATORS = (b"if-none-match", b"if-modified-since", b"range", b"if-range")
 """Request headers that could be answered with less than the whole page, or with one of an earlier version."""
 
 
-class HistoryMiddleware:
+class HeadMiddleware:
     """Insert scripts and style at the start of the head of the pages; everything else passes unchanged."""
 
     def __init__(self, app: ASGIApp) -> None:

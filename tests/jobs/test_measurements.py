@@ -9,15 +9,15 @@ from vit import jobs, runs
 from vit.config import CNNConfig, ViTConfig
 from vit.explain.heads import dependence as measuring
 from vit.explain.heads.dependence import IMAGES, measure_run, passes
-from vit.jobs import dependence
-from vit.jobs.dependence import affordable_images
+from vit.jobs import measurements
+from vit.jobs.measurements import affordable_images
 from vit.runs.dependence import read_dependence, write_dependence
 
 
 @pytest.fixture
 def cheap(monkeypatch):
     """As if the tiny trainings were long enough."""
-    monkeypatch.setattr(dependence, "BUDGET", 100.0)
+    monkeypatch.setattr(measurements, "BUDGET", 100.0)
 
 
 def test_it_is_measured_on_the_kept_weights_and_stored(home, cheap):
@@ -83,9 +83,9 @@ def test_a_run_at_its_limit_is_measured_and_a_stopped_one_is_not(home, cheap):
     assert jobs.execute(limited).state == "stopped"
     assert limited.at_limit
     assert read_dependence(limited) is not None
-    journal = dependence.Journal(limited, None)
+    journal = measurements.Journal(limited, None)
     limited.path.joinpath(runs.DEPENDENCE).unlink()
-    dependence.measure_after_training(limited, journal, lambda: True)
+    measurements.measure_after_training(limited, journal, lambda: True)
     assert read_dependence(limited) is None
 
 
