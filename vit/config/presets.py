@@ -10,6 +10,7 @@ PRESETS: dict[str, dict[str, Any]] = {
         "weight_decay": 0.1,
         "snapshots": 6,
     },
+    "camera": {"start": "scenes", "epochs": 15, "batch_size": 32, "lr": 1e-3},
 }
 """``minute`` is a short training that exceeds 90 % validation accuracy on scenes: the default network, six epochs,
 smaller batches (``python -m benchmarks.app.minute`` measures the time)."""
