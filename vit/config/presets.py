@@ -10,7 +10,9 @@ PRESETS: dict[str, dict[str, Any]] = {
         "weight_decay": 0.1,
         "snapshots": 6,
     },
-    "camera": {"start": "scenes", "epochs": 15, "batch_size": 32, "lr": 1e-3},
 }
 """``minute`` is a short training that exceeds 90 % validation accuracy on scenes: the default network, six epochs,
 smaller batches (``python -m benchmarks.app.minute`` measures the time)."""
+
+RECORDED: dict[str, Any] = {"epochs": 12, "batch_size": 16, "lr": 1e-3}
+"""Settings for fine-tuning the included run on a few hundred frames that were recorded with a camera."""
