@@ -27,6 +27,7 @@ from playwright.sync_api import Locator, Page, expect, sync_playwright
 from benchmarks.app.moving_objects import FPS, OBJECTS, burst, marked, write_video
 from tests.helpers.serving import ROOT, camera_flags, launch, serving
 from vit import runs
+from vit.config.presets import RECORDED
 from vit.data.files.uploads import list_uploads
 
 WAIT = 180_000
@@ -113,7 +114,7 @@ def measure(folder: Path, bursts: int, seconds: float) -> dict:
     os.environ.update(
         VIT_CHECKPOINTS=str(folder / "checkpoints"), VIT_DATA=str(folder / "data"), VIT_PREPARE_SCENES="0"
     )
-    shutil.copytree(ROOT / "checkpoints" / "scenes", folder / "checkpoints" / "scenes")
+    shutil.copytree(ROOT / "checkpoints" / RECORDED["start"], folder / "checkpoints" / RECORDED["start"])
     found: dict = {}
     with serving(log=folder / "server.log") as address, sync_playwright() as playwright:
         begun = time.monotonic()

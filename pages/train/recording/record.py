@@ -1,4 +1,4 @@
-"""The Train page's view that records classes with the camera, and fine-tunes the included run on them."""
+"""The Train page's view that records classes with the camera, and fine-tunes an included run on them."""
 
 import streamlit as st
 
@@ -83,12 +83,12 @@ def take(key: str, then: str) -> None:
 
 
 def start(source: str) -> runs.Run:
-    """Start a training on a recording, from the weights of the included run.
+    """Start a training on a recording, from the weights of an included run.
 
     Raises:
         UserError: it cannot be started.
     """
     from vit.flags import configure
 
-    config = configure(dataset=source, start=runs.SHIPPED_RUN, **RECORDED)
+    config = configure(dataset=source, **RECORDED)
     return access.start(config, runs.free_name(title(source)))

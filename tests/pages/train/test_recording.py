@@ -18,8 +18,8 @@ from vit.errors import RunError
 
 @pytest.fixture
 def started(home, monkeypatch) -> list:
-    """The included run is here, and trainings are noted instead of started."""
-    shutil.copytree(ROOT / "checkpoints" / runs.SHIPPED_RUN, home / "checkpoints" / runs.SHIPPED_RUN)
+    """The run to start from is here, and trainings are noted instead of started."""
+    shutil.copytree(ROOT / "checkpoints" / RECORDED["start"], home / "checkpoints" / RECORDED["start"])
     found: list = []
 
     def start(config, name=None):
@@ -48,8 +48,8 @@ def test_recorded_frames_are_stored_and_trained_on(started):
     (config, name) = started[0]
     assert name == "cup-pen"
     assert config.data.class_names == ("cup", "pen")
-    assert config.start.run == runs.SHIPPED_RUN
-    assert {key: getattr(config.training, key) for key in RECORDED} == RECORDED
+    assert (config.start.run, config.start.frozen) == (RECORDED["start"], False)
+    assert all(getattr(config.training, key) == value for key, value in RECORDED.items() if key != "start")
     assert data.describe(config.data.source).val_count == 15
     assert app.session_state["show"] == FOLLOW
     assert app.session_state["run"] == "cup-pen"

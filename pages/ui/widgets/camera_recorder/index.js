@@ -233,7 +233,7 @@ class CameraRecorder extends Widget {
       event.preventDefault()
       if (holds()) this.stop()
     }
-    button.onblur = () => holds() && this.stop()
+    button.onblur = () => holds() && this.burst?.id === id && this.stop() // the press of another button starts with this
     button.onclick = event => (this.clicks.checked || (!event.detail && !event.pointerType)) && toggle()
   }
 
@@ -245,8 +245,10 @@ class CameraRecorder extends Widget {
     this.lamp.hidden = !this.burst
     this.off.hidden = !this.isOn
     this.cameras.hidden = !this.isOn || !this.several
-    const cards = new Map([...this.list.children].map(card => [card.dataset.id, card]))
-    this.list.replaceChildren(...kept.classes.map(one => this.card(one, cards.get(String(one.id)))))
+    const before = [...this.list.children]
+    const cards = kept.classes.map(one => this.card(one, before.find(card => card.dataset.id === String(one.id))))
+    // A card that is moved loses the focus.
+    if (cards.length !== before.length || cards.some((card, place) => card !== before[place])) this.list.replaceChildren(...cards)
     this.add.disabled = kept.classes.length >= this.data.classes[1]
     this.undo.disabled = !kept.past.length || Boolean(this.burst)
     const problem = this.problem()
