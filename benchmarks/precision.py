@@ -1,11 +1,14 @@
-"""Compare trainings in float32 and in bfloat16: losses, accuracies and seconds, side by side.
+"""Compare trainings in float32 and in bfloat16: losses, accuracies and seconds.
 
     python -m benchmarks.precision [--epochs 6] [--seeds 3] [--train-images 2000] [--val-images 1000]
                                    [--networks default,small-field] [--device auto] [--threads N]
 
-Both trainings of a pair have the same seed and take turns by epoch, so that other load on the machine affects both. A
-loss is the mean of an epoch's training losses. The largest difference between the losses of a pair is relative to the
-loss in float32, over all epochs. Accuracies are those after the last epoch, on all validation images, in float32.
+The trainings have the same seed and take turns by epoch, so that other load on the machine affects all of them. A loss
+is the mean of an epoch's training losses. The largest difference between two trainings is relative to the loss in
+float32, over all epochs. Accuracies are those after the last epoch, on all validation images, in float32.
+
+A third training, the control, is in float32 with another number of threads, so that sums are rounded in another order.
+Its difference says how far two trainings come apart that differ by rounding errors of float32 alone.
 """
 
 import argparse
@@ -23,7 +26,7 @@ from vit.jobs import environment
 from vit.support import hardware
 from vit.trainer import Epoch, Step, fit
 
-PRECISIONS = ("float32", "bfloat16")
+SIDES = ("float32", "bfloat16", "control")
 NETWORKS = {
     "default": ViTConfig(),
     "residual-stem": ViTConfig(patch_size=8, stem_blocks=2, embed_dim=128, depth=2, num_heads=4, pool="mean"),
@@ -42,32 +45,33 @@ class Training:
     seconds: float
 
 
-def pair(
+def sides(
     model: ViTConfig, recipe: TrainingConfig, images: ImageData, config: DataConfig, device: str
-) -> tuple[Training, Training]:
-    """Train in float32 and in bfloat16, in turns by epoch."""
+) -> dict[str, Training]:
+    """Train in float32, in bfloat16 and as a control, in turns by epoch."""
     clock = time.process_time if device == "cpu" else time.perf_counter
+    threads = torch.get_num_threads()
+    seconds = dict.fromkeys(SIDES, 0.0)
 
-    seconds = dict.fromkeys(PRECISIONS, 0.0)
-
-    def epochs(precision: str) -> Iterator[Epoch]:
-        training = recipe.model_copy(update={"precision": precision})
+    def epochs(side: str) -> Iterator[Epoch]:
+        training = recipe.model_copy(update={"precision": "bfloat16" if side == "bfloat16" else "float32"})
         events = fit(RunConfig(model=model, data=config, training=training), images)
         begun = clock()
         for event in events:
             if isinstance(event, Step):
-                seconds[precision] += clock() - begun
+                seconds[side] += clock() - begun
             elif isinstance(event, Epoch):
                 yield event
             begun = clock()
 
-    sides = {precision: epochs(precision) for precision in PRECISIONS}
-    found: dict[str, list[Epoch]] = {precision: [] for precision in PRECISIONS}
+    loops = {side: epochs(side) for side in SIDES}
+    found: dict[str, list[Epoch]] = {side: [] for side in SIDES}
     for number in range(recipe.epochs):
-        for precision in PRECISIONS if number % 2 else PRECISIONS[::-1]:
-            found[precision].append(next(sides[precision]))
-    exact, rounded = (Training(found[precision], seconds[precision]) for precision in PRECISIONS)
-    return exact, rounded
+        for side in SIDES if number % 2 else SIDES[::-1]:
+            torch.set_num_threads(threads % 2 + 1 if side == "control" else threads)
+            found[side].append(next(loops[side]))
+    torch.set_num_threads(threads)
+    return {side: Training(found[side], seconds[side]) for side in SIDES}
 
 
 def loss_difference(exact: Training, rounded: Training) -> float:
@@ -76,30 +80,31 @@ def loss_difference(exact: Training, rounded: Training) -> float:
     return max(abs(b - a) / a for a, b in losses)
 
 
-def row(name: str, seed: int, exact: Training, rounded: Training) -> str:
-    """Return the table row of a pair."""
-    sides = (exact, rounded)
-    cells = [name, str(seed), *(f"{side.epochs[-1].train_loss:.4f}" for side in sides)]
-    cells += [f"{loss_difference(exact, rounded):.2%}", *(f"{side.epochs[-1].val_accuracy:.4f}" for side in sides)]
-    cells += [*(f"{side.seconds:.0f}" for side in sides), f"{exact.seconds / rounded.seconds:.2f}"]
-    return f"| {' | '.join(cells)} |"
+def row(name: str, seed: int, found: dict[str, Training]) -> str:
+    """Return the table row of three trainings."""
+    exact = found["float32"]
+    cells = [name, str(seed), *(f"{it.epochs[-1].train_loss:.4f}" for it in found.values())]
+    cells += [f"{loss_difference(exact, found[side]):.2%}" for side in ("bfloat16", "control")]
+    cells += [f"{it.epochs[-1].val_accuracy:.4f}" for it in found.values()]
+    return f"| {' | '.join(cells)} | {exact.seconds / found['bfloat16'].seconds:.2f} |"
 
 
-def summary(name: str, pairs: list[tuple[Training, Training]]) -> str:
-    """Return a sentence on all pairs of a network."""
-    exact, rounded = ([sides[index].epochs[-1].val_accuracy for sides in pairs] for index in (0, 1))
-    difference = statistics.mean(b - a for a, b in zip(exact, rounded, strict=True))
-    ratio = sum(a.seconds for a, _ in pairs) / sum(b.seconds for _, b in pairs)
+def summary(name: str, seeds: list[dict[str, Training]]) -> str:
+    """Return a sentence on all trainings of a network."""
+    accuracies = {side: [found[side].epochs[-1].val_accuracy for found in seeds] for side in SIDES}
+    means = {side: statistics.mean(values) for side, values in accuracies.items()}
+    most = {side: max(loss_difference(found["float32"], found[side]) for found in seeds) for side in SIDES}
+    ratio = sum(found["float32"].seconds for found in seeds) / sum(found["bfloat16"].seconds for found in seeds)
     return (
-        f"- {name}: bfloat16 is {ratio:.2f} times as fast; losses differ by at most "
-        f"{max(loss_difference(*sides) for sides in pairs):.2%}; accuracy {statistics.mean(exact):.4f} and "
-        f"{statistics.mean(rounded):.4f}, {difference:+.4f}, with {max(exact) - min(exact):.4f} between the seeds in "
-        "float32."
+        f"- {name}: bfloat16 is {ratio:.2f} times as fast; its losses differ by at most {most['bfloat16']:.2%}, those "
+        f"of the control by at most {most['control']:.2%}; accuracy {means['float32']:.4f} in float32, "
+        f"{means['bfloat16']:.4f} in bfloat16, {means['control']:.4f} of the control, with "
+        f"{max(accuracies['float32']) - min(accuracies['float32']):.4f} between the seeds in float32."
     )
 
 
 def main() -> None:
-    """Train all pairs, and print the table."""
+    """Train all networks, and print the table."""
     parser = argparse.ArgumentParser(prog="python -m benchmarks.precision", description=__doc__.splitlines()[0])
     parser.add_argument("--epochs", type=int, default=6)
     parser.add_argument("--seeds", type=int, default=3)
@@ -120,17 +125,17 @@ def main() -> None:
     train, val = images.splits()
     print(f"{hardware.processor()}, {device}, {torch.get_num_threads()} threads, torch {torch.__version__}")
     print(f"{len(train):,} training and {len(val):,} validation images, {options.epochs} epochs.\n")
-    print("| network | seed | loss, float32 | bfloat16 | largest difference | accuracy, float32 | bfloat16 ", end="")
-    print("| seconds, float32 | bfloat16 | faster by |")
-    print(f"|{' --- |' * 10}")
+    columns = ["network", "seed", *(f"loss, {side}" for side in SIDES), "largest difference, bfloat16", "control"]
+    columns += [*(f"accuracy, {side}" for side in SIDES), "bfloat16 faster by"]
+    print(f"| {' | '.join(columns)} |\n|{' --- |' * len(columns)}")
     sentences = []
     for name in names:
-        pairs = []
+        found = []
         for seed in range(options.seeds):
             recipe = TrainingConfig(epochs=options.epochs, seed=seed, device=device, snapshots=0)
-            pairs.append(pair(NETWORKS[name], recipe, images, config, device))
-            print(row(name, seed, *pairs[-1]), flush=True)
-        sentences.append(summary(name, pairs))
+            found.append(sides(NETWORKS[name], recipe, images, config, device))
+            print(row(name, seed, found[-1]), flush=True)
+        sentences.append(summary(name, found))
     print("\n" + "\n".join(sentences))
 
 

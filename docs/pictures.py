@@ -18,6 +18,7 @@ from docs import hero
 from tests.helpers.serving import launch, serving
 from vit import Target, capture, get_run, load_checkpoint, methods_for, model_input, model_view, plots
 from vit.explain import token_maps
+from vit.exports.web_page import export_web_page
 from vit.paths import project_root
 from vit.runs.run import SHIPPED_RUN
 
@@ -61,8 +62,8 @@ VIEWS = {
     "glossary": View("glossary", dark=True),
     "faithfulness": View(f"faithfulness?run={SHIPPED_RUN}", press=("Measure on",)),  # last, because it takes a minute
 }
-NOTEBOOK, ANIMATED = "notebook", "hero"
-NAMES = (*VIEWS, NOTEBOOK, ANIMATED)
+NOTEBOOK, WEB_PAGE, ANIMATED = "notebook", "web-page", "hero"
+NAMES = (*VIEWS, NOTEBOOK, WEB_PAGE, ANIMATED)
 
 
 def wait_until_drawn(page: Page) -> None:
@@ -119,6 +120,23 @@ def take_figures(browser: Browser) -> bytes:
     return page.screenshot(full_page=True)
 
 
+def take_web_page(browser: Browser) -> bytes:
+    """Return a screenshot of the included run exported as a web page, with a patch pinned and a head off, as PNG."""
+    with tempfile.TemporaryDirectory() as folder:
+        file = Path(folder) / "page.html"
+        file.write_bytes(export_web_page(get_run(SHIPPED_RUN)).content)
+        page = browser.new_page(viewport=SIZE)
+        page.goto(file.as_uri())
+        page.get_by_role("button", name="Sample 4").click(timeout=PATIENCE)
+        page.locator(".attention .tile").nth(6).click()
+        page.locator(".attention .large canvas").click(position={"x": 190, "y": 120})
+        page.locator("#heads button.head").nth(3).click()
+        page.mouse.move(0, 0)
+        page.locator("#compared").get_by_text("Without the changes").wait_for()
+        page.wait_for_timeout(500)
+        return page.screenshot()
+
+
 def as_webp(picture: bytes) -> bytes:
     """Return a picture as WebP, in the best quality with at most :data:`BYTES_MAX` bytes."""
     with Image.open(io.BytesIO(picture)) as image:
@@ -145,6 +163,8 @@ def main() -> None:
             for name in names:
                 if name == ANIMATED:
                     content = hero.animated(hero.take_frames(browser, address))
+                elif name == WEB_PAGE:
+                    content = as_webp(take_web_page(browser))
                 else:
                     content = as_webp(take(browser, address, VIEWS[name]) if name in VIEWS else take_figures(browser))
                 (FOLDER / f"{name}.webp").write_bytes(content)

@@ -209,7 +209,7 @@ def write_events(run: Run, target: BinaryIO) -> None:
     tensorboard.write_zip(see(run), target)
 
 
-def exporting(run: Run, form: str) -> Callable[[formats.Progress], Path]:
+def exporting(run: Run, form: str, options: formats.Options | None = None) -> Callable[[formats.Progress], Path]:
     """Return a function that makes an export file of a run; it may be called in a thread without a visitor.
 
     Raises:
@@ -218,7 +218,7 @@ def exporting(run: Run, form: str) -> Callable[[formats.Progress], Path]:
     limits = bounds()
     if limits is not None:
         cleanup.check_disk(limits, see(run).size_bytes)
-    return partial(formats.make, run, form)
+    return partial(formats.make, run, form, options=options)
 
 
 def unpack(file: BinaryIO) -> Run:

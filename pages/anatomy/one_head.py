@@ -8,12 +8,11 @@ from PIL import Image, ImageDraw
 from pages.ui import answer, cached_models, text, view_pickers
 from pages.ui.images import image_picker
 from pages.ui.widgets.heat_map import heat_map
-from pages.ui.widgets.map_grid import tokens_before, words_before
 from pages.ui.widgets.query_key_value import Tokens, query_key_value
 from pages.ui.wording import term
 from vit import plots
 from vit.config import TransformerConfig, ViTConfig
-from vit.config.words import SUMMARIES, summary_name
+from vit.config.words import SUMMARIES, summary_name, tokens_before, words_before
 from vit.errors import UserError
 from vit.explain.anatomy.arithmetic import head_arithmetic
 from vit.explain.anatomy.step import ArithmeticStep

@@ -10,21 +10,12 @@ from pages.ui import answer, cached_models, downloads, run_picker, text, view_pi
 from pages.ui.dependence import note_low_dependence
 from pages.ui.images import image_picker
 from pages.ui.run_doubts import show_run_doubts
-from pages.ui.widgets.map_grid import (
-    Selection,
-    TileMaps,
-    forget_browsers,
-    is_smooth,
-    map_grid,
-    scale_controls,
-    tokens_before,
-    words_before,
-)
+from pages.ui.widgets.map_grid import Selection, TileMaps, forget_browsers, is_smooth, map_grid, scale_controls
 from pages.ui.wording import term
 from vit import plots
 from vit.classes import class_names_of
 from vit.config import TransformerConfig
-from vit.config.words import SUMMARIES, summary_name
+from vit.config.words import SUMMARIES, summary_name, tokens_before, words_before
 from vit.errors import ExplainError, UserError
 from vit.explain import contributions, token_rows
 from vit.pictures import overlays

@@ -26,11 +26,10 @@ from pages.ui.widgets.map_grid import (
     map_grid,
     scale_controls,
     smooth_control,
-    tokens_before,
 )
 from vit.classes import class_names_of
 from vit.config import TransformerConfig
-from vit.config.words import SUMMARIES
+from vit.config.words import SUMMARIES, tokens_before
 from vit.errors import UserError
 from vit.explain import METHODS
 from vit.runs import Run

@@ -2,7 +2,7 @@
 
 import streamlit as st
 
-from pages.ui.terms import TOPICS, Term, heading
+from vit.terms import TOPICS, Term, heading
 
 INTRO = (
     "The terms of the other pages, as shown when you hover over :material/help: there. Hover over a heading to get its "

@@ -13,20 +13,11 @@ from pages.ui import answer, cached_models, downloads, link_state, text
 from pages.ui.background import background, tasks
 from pages.ui.text import CAPTION_COLUMNS
 from pages.ui.view_pickers import pick_token_layer_head
-from pages.ui.widgets.map_grid import (
-    Selection,
-    TileMaps,
-    forget_browsers,
-    is_smooth,
-    map_grid,
-    scale_controls,
-    tokens_before,
-    words_before,
-)
+from pages.ui.widgets.map_grid import Selection, TileMaps, forget_browsers, is_smooth, map_grid, scale_controls
 from pages.ui.wording import term
 from vit import plots
 from vit.config import TransformerConfig
-from vit.config.words import summary_name
+from vit.config.words import summary_name, tokens_before, words_before
 from vit.cost import counts
 from vit.data import Split
 from vit.errors import UserError

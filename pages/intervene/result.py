@@ -14,11 +14,11 @@ from pages.ui.background import background, tasks
 from pages.ui.downloads import downloads, plotly_config
 from pages.ui.text import plain
 from pages.ui.view_pickers import pick_token_layer_head
-from pages.ui.widgets.map_grid import Selection, TileMaps, is_smooth, map_grid, scale_controls, tokens_before
+from pages.ui.widgets.map_grid import Selection, TileMaps, is_smooth, map_grid, scale_controls
 from pages.ui.wording import term
 from vit import plots
 from vit.config import TransformerConfig
-from vit.config.words import SUMMARIES
+from vit.config.words import SUMMARIES, tokens_before
 from vit.cost.counts import count
 from vit.data.files.images import prepared_image
 from vit.explain import token_rows

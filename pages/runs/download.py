@@ -1,7 +1,8 @@
-"""The Runs page's downloads: a run as a zip, for timm and Hugging Face, for ONNX, or for TensorBoard."""
+"""The Runs page's downloads: a run as a zip, for timm and Hugging Face, as ONNX, a web page, or for TensorBoard."""
 
 import io
 from collections.abc import Callable
+from pathlib import Path
 
 import streamlit as st
 
@@ -11,7 +12,7 @@ from pages.ui.text import plain, show_error
 from pages.ui.wording import size
 from vit.config import TrainingConfig, words
 from vit.errors import UserError
-from vit.exports import formats
+from vit.exports import formats, web_page
 from vit.exports.formats import FORMS
 from vit.runs import Run
 
@@ -27,7 +28,7 @@ def show_download(run: Run) -> None:
     st.caption(plain(formats.hint(run, form)))
     try:
         formats.check(form)
-        {"zip": offer_zip, "tensorboard": offer_events}.get(form, offer_made)(run, form)
+        {"zip": offer_zip, "tensorboard": offer_events, "web": offer_web_page}.get(form, offer_made)(run, form)
     except UserError as error:
         show_error(error)
     if form == "hub" and access.bounds() is None:
@@ -63,18 +64,54 @@ def offer_events(run: Run, form: str) -> None:
     offer(run, form, lambda: packed(lambda file: access.write_events(run, file)))
 
 
+def offer_web_page(run: Run, form: str) -> None:
+    """Offer the run as a web page, with a choice of its weights and its sample images."""
+    private = web_page.default_samples(run) == 0
+    with st.container(horizontal=True, vertical_alignment="bottom"):
+        weights = st.selectbox(
+            "Weights",
+            list(web_page.WEIGHTS),
+            format_func=web_page.WEIGHTS.__getitem__,
+            key="page_weights",
+            help="How the weights are stored. Fewer bits make the file smaller and change the outputs a little; the "
+            "difference is measured before the download. The network computes in float32.",
+        )
+        samples = st.number_input(
+            "Sample images",
+            0,
+            web_page.SAMPLES_MAX,
+            web_page.default_samples(run),
+            key=f"page_samples_{run.name}",
+            help="Validation images in the page. Everyone who gets the file can see them"
+            + (", so none of your own images are included unless you choose so." if private else "."),
+        )
+    options = {"weights": weights, "samples": samples}
+    path = made(run, form, options)
+    if path is not None:
+        st.caption(plain(web_page.read_manifest(path)["weights"]["sentence"]))
+        offer(run, form, path.read_bytes, f" ({size(path.stat().st_size)})")
+
+
 def offer_made(run: Run, form: str) -> None:
-    """Offer a file that takes a while: it is made in the background after a click, then kept for download."""
-    path = formats.find(access.see(run), form)
+    """Offer a file that takes a while."""
+    path = made(run, form)
+    if path is not None:
+        offer(run, form, path.read_bytes, f" ({size(path.stat().st_size)})")
+
+
+def made(run: Run, form: str, options: formats.Options | None = None) -> Path | None:
+    """Return the file of a format that takes a while; until it is made in the background, show a button for it."""
+    path = formats.find(access.see(run), form, options)
     if path is None:
-        key = ("export", form, str(run.path), run.stamp, *map(str, run.written))
-        if background(key, access.exporting(run, form), label="Make the file") is None:
-            return
-        path = formats.find(run, form)
+        chosen = tuple(sorted((options or {}).items()))
+        key = ("export", form, str(run.path), run.stamp, *map(str, run.written), *chosen)
+        if background(key, access.exporting(run, form, options), label="Make the file") is None:
+            return None
+        path = formats.find(run, form, options)
         if path is None:  # it was deleted to make room for newer files
             tasks().forget(key)
             st.rerun()
-    offer(run, form, path.read_bytes, f" ({size(path.stat().st_size)})")
+    return path
 
 
 def offer(run: Run, form: str, data: Callable[[], bytes | io.BytesIO], after: str = "") -> None:

@@ -9,9 +9,9 @@ from pages import access
 from pages.ui.text import plain
 from pages.ui.widgets.curves import curves
 from pages.ui.wording import term
-from vit import plots, runs
+from vit import runs
 from vit.config import TrainingConfig
-from vit.plots.curves import OTHERS_MAX, SMOOTHING, Plot
+from vit.plots.curves import OTHERS_MAX, SMOOTHING, plots_of_training
 from vit.runs import Run
 
 BEST = 2
@@ -37,7 +37,9 @@ def show_curves(run: Run, status: runs.Status, lines: Iterable[dict]) -> None:
             "Above 0, the values themselves are a faint line.",
         )
         others = choose_others(run)
-    found = plots_of(training, lines, smoothing, {one.name: epochs_of(one.path, one.written) for one in others})
+    found = plots_of_training(
+        training, lines, smoothing, others={one.name: epochs_of(one.path, one.written) for one in others}
+    )
     with st.container(key=f"curves_{len(found)}"):  # its height is reserved in theme.css
         if not lines:
             st.caption("The curves appear after the first step.")
@@ -61,20 +63,6 @@ def terms_of(training: TrainingConfig) -> str | None:
         case "mae":
             return term("k-NN accuracy")
     return None
-
-
-def plots_of(
-    training: TrainingConfig, lines: list[dict], smoothing: float, others: dict[str, list[dict]]
-) -> list[Plot]:
-    """Return the plots of a training: with labels loss and accuracy, without them what its method measures."""
-    found = [plots.loss_curve(lines, smoothing=smoothing, others=others)]
-    if training.labelled:
-        found.append(plots.accuracy_curve(lines, smoothing=smoothing, others=others))
-    else:
-        found.append(plots.neighbour_curve(lines, others=others))
-    if training.learn_from == "dino":
-        found.append(plots.teacher_curve(lines))
-    return [*found, plots.learning_rate_curve(lines, peak=training.lr)]
 
 
 def choose_others(run: Run) -> list[Run]:

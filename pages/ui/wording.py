@@ -2,8 +2,8 @@
 
 from datetime import UTC, datetime
 
-from pages.ui.terms import GLOSSARY, heading
 from vit.support.durations import duration
+from vit.terms import GLOSSARY, heading
 
 
 def about(seconds: float) -> str:
@@ -55,7 +55,7 @@ def term(*names: str, here: str = "") -> str:
     """Return the explanations of glossary terms, for the ``help`` of a control, a heading or a caption.
 
     Args:
-        names: terms of :data:`pages.ui.terms.GLOSSARY`.
+        names: terms of :data:`vit.terms.GLOSSARY`.
         here: text before the terms, which holds only for this control.
     """
     parts = [here] if here else []

@@ -78,11 +78,17 @@ def test_the_precisions_are_compared_epoch_by_epoch():
     def training(losses, seconds):
         return precision.Training([SimpleNamespace(train_loss=it, val_accuracy=it / 2) for it in losses], seconds)
 
-    sides = training([1.0, 0.5], 30.0), training([0.99, 0.51], 20.0)
-    assert precision.row("tiny", 0, *sides) == (
-        "| tiny | 0 | 0.5000 | 0.5100 | 2.00% | 0.2500 | 0.2550 | 30 | 20 | 1.50 |"
+    found = {
+        "float32": training([1.0, 0.5], 30.0),
+        "bfloat16": training([0.99, 0.51], 20.0),
+        "control": training([1.0, 0.505], 31.0),
+    }
+    assert precision.row("tiny", 0, found) == (
+        "| tiny | 0 | 0.5000 | 0.5100 | 0.5050 | 2.00% | 1.00% | 0.2500 | 0.2550 | 0.2525 | 1.50 |"
     )
-    assert "bfloat16 is 1.50 times as fast" in precision.summary("tiny", [sides, sides])
+    sentence = precision.summary("tiny", [found, found])
+    assert "bfloat16 is 1.50 times as fast; its losses differ by at most 2.00%" in sentence
+    assert "those of the control by at most 1.00%" in sentence
 
 
 def test_the_figure_of_growth_has_an_axis_for_each_quantity():

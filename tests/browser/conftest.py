@@ -9,10 +9,8 @@ from pathlib import Path
 import pytest
 from playwright.sync_api import Browser, Page, expect, sync_playwright
 
-from tests.helpers.serving import chromium_path, launch, serving
-
-PATIENCE = 60_000
-"""Milliseconds: a test waits for what a person would see, on a machine that may be busy."""
+from tests.helpers.exported_pages import Exported, make_exports
+from tests.helpers.serving import PATIENCE, chromium_path, launch, serving
 
 
 @pytest.fixture(scope="module")  # it ends with these tests: others look at what processes are left
@@ -65,6 +63,12 @@ def shared_address(shared_server, monkeypatch) -> str:
 def _use(folder: Path, patch: pytest.MonkeyPatch) -> None:
     patch.setenv("VIT_CHECKPOINTS", str(folder / "checkpoints"))
     patch.setenv("VIT_DATA", str(folder / "data"))
+
+
+@pytest.fixture(scope="session")
+def web_pages(workshop, tmp_path_factory) -> dict[str, Exported]:
+    """The exported pages of three runs."""
+    return make_exports(workshop, tmp_path_factory.mktemp("web_pages"))
 
 
 @pytest.fixture

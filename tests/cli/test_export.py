@@ -45,18 +45,18 @@ def test_onnx_with_attention(trained, capsys, monkeypatch):
     """The file itself is for ``tests/test_onnx.py``: translating takes seconds."""
     asked = []
 
-    def to_onnx(model, info, *, attention, say):
-        asked.append((model.config, attention))
+    def to_onnx(model, info, *, attention, head_mask, say):
+        asked.append((model.config, attention, head_mask))
         return onnx_file.Onnx(b"onnx", 1e-7)
 
     monkeypatch.setattr(onnx_file, "to_onnx", to_onnx)
     out = trained / "tiny.onnx"
-    assert exported(capsys, "--run", "tiny", "--out", str(out), "--attention")["difference"] == 1e-7
-    assert asked == [(runs.find_run("tiny").config.model, True)]
+    assert exported(capsys, "--run", "tiny", "--out", str(out), "--attention", "--head-mask")["difference"] == 1e-7
+    assert asked == [(runs.find_run("tiny").config.model, True, True)]
     assert out.read_bytes() == b"onnx"
     assert main(["export", "--run", "tiny", "--out", str(out)]) == 0
     assert "differ by at most 1e-07" in capsys.readouterr().out
-    assert asked[1][1] is False
+    assert asked[1][1:] == (False, False)
 
 
 def test_a_zip_can_be_opened_by_another_explorer(trained, capsys):
@@ -80,6 +80,12 @@ def test_a_push_prints_the_url(trained, capsys, monkeypatch):
         (("--out", "x", "--format", "onnx"), "choose a name that ends in .onnx"),
         (("--out", "x.zip", "--format", "onnx"), "choose a name that ends in .onnx"),
         (("--out", "x", "--attention"), "--attention has an effect only with --format onnx"),
+        (("--out", "x.zip", "--format", "web"), "choose a name that ends in .html"),
+        (("--out", "x.html", "--format", "onnx"), "choose a name that ends in .onnx"),
+        (("--out", "x.zip", "--samples", "3"), "--samples has an effect only with --format web"),
+        (("--out", "x.onnx", "--weights", "int8"), "--weights has an effect only with --format web"),
+        (("--out", "x.html", "--head-mask"), "--head-mask has an effect only with --format onnx"),
+        (("--out", "x.html", "--samples", "65"), "A page holds 0 to 64 sample images, not 65"),
         (("--out", "x", "--private"), "--private has an effect only with --push"),
         (("--out", "x.onnx", "--push", "me/x"), "--push needs --format hub"),
         (("--out", "no/such/x"), "does not exist"),

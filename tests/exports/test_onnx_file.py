@@ -112,7 +112,7 @@ def test_different_outputs_are_refused():
     model, _ = of(NETWORKS["cnn"])
     model.head.weight *= 1.1
     with pytest.raises(RunError, match="more than rounding errors"):
-        onnx_file._compare(made_of("cnn", *CLASSES).content, model, torch.zeros(2, 3, 32, 32))
+        onnx_file._compare(made_of("cnn", *CLASSES).content, model, {"images": torch.zeros(2, 3, 32, 32)})
 
 
 def test_importing_the_program_does_not_import_optional_packages():

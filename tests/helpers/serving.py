@@ -20,6 +20,9 @@ from vit import runs
 ROOT = Path(__file__).resolve().parents[2]
 NO_SECRETS = ROOT / "tests" / "no-secrets.toml"
 """A file that does not exist."""
+PATIENCE = 60_000
+"""Milliseconds: a browser test waits for what a person would see, on a machine that may be busy."""
+
 CHROMIUM_FLAGS = (
     "--no-sandbox",
     "--disable-gpu",

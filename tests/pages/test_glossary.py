@@ -4,10 +4,10 @@ import ast
 
 import pytest
 
-from pages.ui.terms import GLOSSARY, TOPICS, heading
 from pages.ui.wording import term
 from tests.helpers.serving import ROOT
 from tests.pages.opening import open_page
+from vit.terms import GLOSSARY, TOPICS, heading
 
 
 def explained() -> set[str]:

@@ -46,7 +46,7 @@ CAPTION = int(re.search(r"currentcolor (\d+)%", (ROOT / "pages/ui/theme.css").re
 
 ELSEWHERE = {
     "vit/pictures/colours.py": "the definition",
-    "pages/ui/widgets/patch_board/index.js": "the grey of a patch that was just covered, until the new picture arrives",
+    "vit/web/patch_board/index.js": "the grey of a patch that was just covered, until the new picture arrives",
 }
 
 
@@ -107,7 +107,7 @@ def test_words_have_contrast_in_both_themes(theme):
 @pytest.mark.parametrize("theme", THEMES)
 @pytest.mark.parametrize("tone", SIGNED)
 def test_text_is_read_on_the_fullest_cell(theme, tone):
-    full = re.findall(r"const FULL = (\d+)", (ROOT / "pages/ui/widgets/shared.js").read_text())
+    full = re.findall(r"const FULL = (\d+)", (ROOT / "vit/web/shared.js").read_text())
     assert len(full) == 1
     for share in (int(one) / 100 for one in full):
         for ground in ("background", "secondary"):

@@ -4,10 +4,11 @@ Every label and help text of a setting comes from here: the command line, the Tr
 model cards.
 """
 
+from collections.abc import Sequence
 from typing import Any
 
 from vit.config.base import Settings
-from vit.config.model import ModelConfig
+from vit.config.model import ModelConfig, TransformerConfig
 from vit.config.training import TrainingConfig
 
 NETWORKS = {
@@ -67,6 +68,27 @@ def accuracy(training: TrainingConfig, *, start: bool = True) -> str:
 def summary_name(network: ModelConfig) -> str:
     """Return what the class head of a transformer reads, such as "mean of the patches"."""
     return SUMMARIES[getattr(network, "pool", "all")]  # the course network has no setting for it
+
+
+def tokens_before(config: TransformerConfig) -> tuple[str, ...]:
+    """Return the names of the tokens before the patches if there are registers among them, otherwise nothing.
+
+    A class token alone needs no extra number: it is the summary token, or the network does not read it.
+    """
+    return config.prefix_names if any(name != "class token" for name in config.prefix_names) else ()
+
+
+def words_before(before: Sequence[str]) -> str:
+    """Return the names from :func:`tokens_before` as a phrase, such as "the class token and 4 registers"."""
+    registers = sum(name != "class token" for name in before)
+    said = ["the class token"] if registers == 0 or registers < len(before) else []
+    said += [f"{registers} register{'s' if registers > 1 else ''}"] if registers else []
+    return " and ".join(said)
+
+
+def short_before(before: Sequence[str]) -> str:
+    """Return a short form of :func:`words_before` for the corner of a tile."""
+    return "class token" if not before else "class+reg." if "class token" in before else "registers"
 
 
 def _extra(settings: type[Settings], field: str) -> dict[str, Any]:

@@ -96,9 +96,7 @@ class Record:
     @property
     def caveat(self) -> str:
         """Why a row of a map is not what its token attends to, in one or two sentences; empty if it is."""
-        mixed = MIXED_POSITIONS if self.mixes_positions else ""
-        over = OVER_QUERIES if self.normalised_over == "query" else ""
-        return f"{mixed} {over}".strip()
+        return caveat(mixes_positions=self.mixes_positions, normalised_over=self.normalised_over)
 
     @property
     def summary_rows(self) -> slice:
@@ -115,6 +113,13 @@ class Record:
     def attention(self) -> Tensor:
         """``(b depth h n m)``, indexed [query, key]."""
         return torch.stack([layer.attention for layer in self.layers], dim=1)
+
+
+def caveat(*, mixes_positions: bool, normalised_over: Literal["key", "query"]) -> str:
+    """Return why a row of a map is not what its token attends to; see :attr:`Record.caveat`."""
+    mixed = MIXED_POSITIONS if mixes_positions else ""
+    over = OVER_QUERIES if normalised_over == "query" else ""
+    return f"{mixed} {over}".strip()
 
 
 def require_attention(model: Network) -> Transformer:

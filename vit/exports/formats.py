@@ -6,9 +6,9 @@ user gives instead (:mod:`vit.cli.export`). This module does not import torch.
 
 import hashlib
 import os
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from pathlib import Path
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 from vit import __version__
 from vit.config import CNNConfig
@@ -23,6 +23,8 @@ KEPT_MAX, KEPT_BYTES_MAX = 12, 2 * 2**30
 """Limits of the cache: number of files, and total size in bytes. The newest file is kept whatever its size."""
 
 Progress = Callable[[int, int], None]
+Options = Mapping[str, Any]
+"""Arguments of an export beyond the run, such as the type of the weights in a web page."""
 
 
 class Form(NamedTuple):
@@ -65,6 +67,13 @@ FORMS = {
         "-attention.onnx",
         ("onnx", "onnxscript"),
     ),
+    "web": Form(
+        "Web page",
+        "One HTML file that runs the network in the browser: open it from your disk, send it, or put it on any web "
+        "host. It needs no installation and no server, and makes no connection.",
+        ".html",
+        ("onnx", "onnxscript", "onnxruntime"),
+    ),
     "tensorboard": Form(
         "Curves for TensorBoard",
         "Event files. Unpack them and run tensorboard --logdir on the folder to compare runs.",
@@ -93,19 +102,20 @@ def check(form: str) -> None:
     optional_packages.check(FORMS[form].title, *FORMS[form].packages)
 
 
-def find(run: Run, form: str) -> Path | None:
+def find(run: Run, form: str, options: Options | None = None) -> Path | None:
     """Return the cached file of the run's current state, or None if there is none."""
-    path = _place(run, form)
+    path = _place(run, form, options)
     return path if path.is_file() else None
 
 
-def make(run: Run, form: str, progress: Progress) -> Path:
+def make(run: Run, form: str, progress: Progress, options: Options | None = None) -> Path:
     """Write the file of a format into the cache, and delete old files beyond the limits.
 
     Args:
         run: the run to export.
-        form: ``hub``, ``onnx`` or ``onnx-attention``. The other formats are fast and are not cached.
+        form: ``hub``, ``onnx``, ``onnx-attention`` or ``web``. The other formats are fast and are not cached.
         progress: called repeatedly with (done, total).
+        options: for ``web``, the ``weights`` and ``samples`` of :func:`vit.exports.web_page.export_web_page`.
 
     Returns:
         The path of the file.
@@ -114,7 +124,7 @@ def make(run: Run, form: str, progress: Progress) -> Path:
         UserError: a package is missing, or the run has no weights.
     """
     check(form)
-    target = _place(run, form)
+    target = _place(run, form, options)
     try:
         with zips.temporary_folder(target.parent) as beside:
             part = beside / target.name
@@ -123,6 +133,11 @@ def make(run: Run, form: str, progress: Progress) -> Path:
 
                 with part.open("wb") as file:
                     hub.write_zip(run, file, progress=progress)
+            elif form == "web":
+                from vit.exports import web_page
+
+                page = web_page.export_web_page(run, **(options or {}), say=lambda _: progress(0, 0))
+                part.write_bytes(page.content)
             else:
                 from vit.exports import onnx_file
 
@@ -157,9 +172,12 @@ def _files() -> list[Path]:
     return sorted(_folder().glob("[0-9a-f]*"), key=lambda path: path.stat().st_mtime, reverse=True)
 
 
-def _place(run: Run, form: str) -> Path:
+def _place(run: Run, form: str, options: Options | None = None) -> Path:
     """Return the path of the file. It changes when the run's weights, curves or settings change."""
-    state = _hash(run.stamp, run.written, run.config.model_dump_json(), __version__)
+    parts = [run.stamp, run.written, run.config.model_dump_json(), __version__, *sorted((options or {}).items())]
+    if form == "web":  # the page shows the run's name
+        parts.append(run.name)
+    state = _hash(*parts)
     return _folder() / f"{_hash(run.path)}-{form}-{state}{FORMS[form].ending}"
 
 

@@ -1,12 +1,14 @@
 """Curves that grow during a training: their lines, smoothed and thinned, on axes that do not jump."""
 
 from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass
 from typing import Literal, TypeVar
 
 import numpy as np
 
+from vit.config import TrainingConfig
 from vit.pictures.colours import PALETTE
+from vit.support.untrusted_text import shown
 
 Point = TypeVar("Point")
 Kind = Literal["line", "dots", "raw", "other"]
@@ -72,6 +74,30 @@ class Plot:
         return sum(value > self.top for line in self.lines if line.kind != "other" for value in line.ys)
 
 
+def chart(plots: Iterable[Plot], *, steps: int, per_epoch: float) -> dict:
+    """Return what the component ``curves`` of :mod:`vit.web` draws.
+
+    Args:
+        plots: the plots; all have the same horizontal axis.
+        steps: the end of the horizontal axis: the steps that are planned.
+        per_epoch: steps of an epoch; 0 if it is unknown.
+    """
+    return {
+        "plots": [
+            {
+                "title": plot.title,
+                "form": plot.form,
+                "top": plot.top,
+                "above": plot.above,
+                "lines": [asdict(line) | {"name": shown(line.name)} for line in plot.lines if line.xs],
+            }
+            for plot in plots
+        ],
+        "steps": max(1, steps),
+        "perEpoch": per_epoch,
+    }
+
+
 def smooth(values: Sequence[float], weight: float) -> list[float]:
     """Return the exponential moving average of the values, without its bias to 0, as TensorBoard computes it.
 
@@ -115,6 +141,27 @@ def subsample(points: Sequence[Point], limit: int = POINTS_MAX) -> list[Point]:
     if len(points) <= limit:
         return list(points)
     return [points[index] for index in np.linspace(0, len(points) - 1, limit).round().astype(int)]
+
+
+def plots_of_training(
+    training: TrainingConfig,
+    metrics: Sequence[dict],
+    smoothing: float,
+    *,
+    others: Mapping[str, Iterable[dict]] | None = None,
+) -> list[Plot]:
+    """Return the plots of a training: with labels loss and accuracy, without them what its method measures.
+
+    The arguments are those of :func:`loss_curve`.
+    """
+    found = [loss_curve(metrics, smoothing=smoothing, others=others)]
+    if training.labelled:
+        found.append(accuracy_curve(metrics, smoothing=smoothing, others=others))
+    else:
+        found.append(neighbour_curve(metrics, others=others))
+    if training.learn_from == "dino":
+        found.append(teacher_curve(metrics))
+    return [*found, learning_rate_curve(metrics, peak=training.lr)]
 
 
 def loss_curve(

@@ -25,7 +25,7 @@ TERMS = {
     "The summary token": ("summary token", "logit lens"),
     "The prediction": ("logits", "ablation"),
 }
-"""The steps, and the terms of :mod:`pages.ui.terms` that each introduces."""
+"""The steps, and the terms of :mod:`vit.terms` that each introduces."""
 STEPS = tuple(TERMS)
 FIRST_MAP = 3
 """The first step that shows an attention map."""

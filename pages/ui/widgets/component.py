@@ -5,24 +5,32 @@ from typing import Any
 
 import streamlit as st
 
+from vit import web
+
 _FOLDER = Path(__file__).parent
 
 
-def register_widget(name: str, *, html: str | None = None) -> Any:
-    """Return the Streamlit component whose ``index.js`` and ``style.css`` are in the folder ``name``.
+def register_widget(name: str) -> Any:
+    """Return the Streamlit component called ``name``, whose ``index.js`` and ``style.css`` are in the folder ``name``.
 
-    Streamlit runs the code of a component as one module that cannot import other files, so ``shared.js`` and the other
-    scripts of the folder are put in front of ``index.js``, as ``shared.css`` is in front of ``style.css``.
+    The part of a widget that exported pages use too is the component of the same name in :mod:`vit.web`. Streamlit runs
+    the code of a component as one module that cannot import other files, so that part, ``streamlit.js`` and the other
+    scripts of the folder are put in front of ``index.js``.
 
     Args:
         name: the folder, and the component's name.
-        html: elements that are there before the code runs.
     """
     folder = _FOLDER / name
+    shared = [name] if name in web.component_names() else []
     others = sorted(path for path in folder.glob("*.js") if path.name != "index.js")
+    styles = [] if shared else [folder / "style.css"]
     return st.components.v2.component(
         name,
-        html=html,
-        css="\n".join(path.read_text() for path in (_FOLDER / "shared.css", folder / "style.css")),
-        js="\n".join(path.read_text() for path in (_FOLDER / "shared.js", *others, folder / "index.js")),
+        css="\n".join([web.style(*shared), *(path.read_text() for path in styles)]),
+        js="\n".join(
+            [
+                web.script("shared", *shared),
+                *(path.read_text() for path in (_FOLDER / "streamlit.js", *others, folder / "index.js")),
+            ]
+        ),
     )

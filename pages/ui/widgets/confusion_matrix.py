@@ -9,13 +9,7 @@ from pages.ui.widgets.component import register_widget
 from vit.pictures.colours import RIGHT, WRONG
 from vit.support.untrusted_text import shown
 
-_component = register_widget(
-    "confusion_matrix",
-    html="""<div class="matrix">
-<p class="axis">Rows: the true class. Columns: the predicted class.</p>
-<table role="grid" aria-label="Confusion matrix"></table>
-</div>""",
-)
+_component = register_widget("confusion_matrix")
 
 
 def confusion_matrix(

@@ -3,8 +3,7 @@
 from collections.abc import Sequence
 
 from pages.ui.widgets.component import register_widget
-from vit.plots.curves import Plot
-from vit.support.untrusted_text import shown
+from vit.plots.curves import Plot, chart
 
 _component = register_widget("curves")
 
@@ -19,31 +18,4 @@ def curves(plots: Sequence[Plot], *, steps: int, per_epoch: float, label: str, k
         label: what the curves show, for screen readers.
         key: the key of the widget.
     """
-    _component(
-        key=key,
-        data={
-            "plots": [
-                {
-                    "title": plot.title,
-                    "form": plot.form,
-                    "top": plot.top,
-                    "above": plot.above,
-                    "lines": [
-                        {
-                            "name": shown(line.name),
-                            "xs": line.xs,
-                            "ys": line.ys,
-                            "colour": line.colour,
-                            "kind": line.kind,
-                        }
-                        for line in plot.lines
-                        if line.xs
-                    ],
-                }
-                for plot in plots
-            ],
-            "steps": max(1, steps),
-            "perEpoch": per_epoch,
-            "label": label,
-        },
-    )
+    _component(key=key, data=chart(plots, steps=steps, per_epoch=per_epoch) | {"label": label})

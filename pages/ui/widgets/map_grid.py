@@ -11,8 +11,7 @@ import streamlit as st
 from PIL import Image
 
 from pages.ui.widgets.component import register_widget
-from vit.config import TransformerConfig
-from vit.config.words import SUMMARIES
+from vit.config.words import SUMMARIES, short_before, words_before
 from vit.data.files.images import fit_square
 from vit.pictures.colours import PALETTE, SEQUENTIAL, SIGNED
 from vit.pictures.data_url import data_url
@@ -75,8 +74,8 @@ class TileMaps:
         shares: whether the values of a map and the prefix sum to 1.
         pairs: whether a value belongs to the chosen token and a patch; otherwise to the patch alone, and the maps of
             one token are enough.
-        before: the names from :func:`tokens_before`; these tokens can then be picked too, with the numbers after the
-            last patch.
+        before: the names from :func:`vit.config.words.tokens_before`; these tokens can then be picked too, with the
+            numbers after the last patch.
         frames: the epochs of a time-lapse. The browser plays them and writes the one it stops at to ``epoch``.
         notes: a text for each frame, which the browser shows with it.
         scale: one of :data:`SCALES`, to override the choice of :func:`scale_controls`.
@@ -230,27 +229,6 @@ def _table(values: np.ndarray) -> pa.Table:
     if values.nbytes > EXACT_BYTES_MAX and float(np.abs(values).max()) <= HALF_MAX:
         return pa.table({"half": values.astype(np.float16).view(np.uint16)})
     return pa.table({"value": values})
-
-
-def tokens_before(config: TransformerConfig) -> tuple[str, ...]:
-    """Return the names of the tokens before the patches if there are registers among them, otherwise nothing.
-
-    A class token alone needs no extra number: it is the summary token, or the network does not read it.
-    """
-    return config.prefix_names if any(name != "class token" for name in config.prefix_names) else ()
-
-
-def words_before(before: Sequence[str]) -> str:
-    """Return the names from :func:`tokens_before` as a phrase, such as "the class token and 4 registers"."""
-    registers = sum(name != "class token" for name in before)
-    said = ["the class token"] if registers == 0 or registers < len(before) else []
-    said += [f"{registers} register{'s' if registers > 1 else ''}"] if registers else []
-    return " and ".join(said)
-
-
-def short_before(before: Sequence[str]) -> str:
-    """Return a short form of :func:`words_before` for the corner of a tile."""
-    return "class token" if not before else "class+reg." if "class token" in before else "registers"
 
 
 def scale_controls() -> None:

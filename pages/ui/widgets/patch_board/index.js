@@ -1,148 +1,18 @@
-// An image whose patches are covered by a click, or by dragging over several; a second click uncovers a patch.
-// The page sends the image as the model sees it. Until it arrives, newly covered patches are painted grey here.
-
-const GREY = "rgb(128 128 128)"
-
-class PatchBoard extends CountingWidget {
-  constructor(parent) {
-    super(parent, "patches")
-    this.canvas = make("canvas", "", "", { tabindex: "0", role: "application" })
-    this.words = make("span", "words", "", { "aria-live": "polite" })
-    this.root.append(this.canvas, this.words)
-    this.covered = new Set()
-    this.hovered = -1
-    this.at = 0 // where the keyboard is
-    this.canvas.onpointerdown = event => this.begin(event)
-    this.canvas.onpointermove = event => this.move(event)
-    this.canvas.onpointerup = () => this.end()
-    this.canvas.onpointercancel = () => this.end()
-    this.canvas.onpointerleave = () => this.hover(-1)
-    this.canvas.onkeydown = event => this.key(event)
-    this.canvas.onfocus = this.canvas.onblur = () => this.draw()
-    this.redrawOnResize()
-  }
-
+class ServedPatchBoard extends counting(PatchBoard) {
   update(component) {
     if (!this.receive(component)) return
-    const { data } = this
-    this.covered = new Set(data.covered)
-    if (this.source === data.image) return this.draw()
+    const { data } = component
+    super.update(data)
+    if (this.source === data.image) return
     this.source = data.image
     const image = new Image()
-    image.onload = () => {
-      if (this.source !== data.image) return
-      Object.assign(this, { image, shown: new Set(data.covered) })
-      this.draw()
-    }
+    image.onload = () => this.source === data.image && this.show(image, data.covered)
     image.src = data.image
   }
 
-  begin(event) {
-    this.canvas.setPointerCapture(event.pointerId)
-    const patch = this.patchAt(event)
-    this.at = patch - 1
-    this.covering = !this.covered.has(patch)
-    this.paint(patch)
-    event.preventDefault()
-    this.canvas.focus({ focusVisible: false })
-  }
-
-  move(event) {
-    const patch = this.patchAt(event)
-    if (this.covering !== undefined) this.paint(patch)
-    this.hover(patch)
-  }
-
-  end() {
-    if (this.covering === undefined) return
-    this.covering = undefined
-    this.report()
-  }
-
-  paint(patch) {
-    if (this.covering) this.covered.add(patch)
-    else this.covered.delete(patch)
-    this.draw()
-  }
-
-  report() {
-    this.tell("cover", { covered: [...this.covered].sort((a, b) => a - b) })
-  }
-
-  key(event) {
-    const { rows, columns } = this.data
-    if (event.key === " " || event.key === "Enter") {
-      const patch = this.at + 1
-      this.covering = !this.covered.has(patch)
-      this.paint(patch)
-      this.end()
-    } else if (event.key in ARROWS) {
-      this.at = neighbour(this.at, ARROWS[event.key], rows, columns)
-      this.draw()
-    } else return
-    event.preventDefault()
-  }
-
-  // From 1, row by row.
-  patchAt = event => patchUnder(event, this.data.rows, this.data.columns) + 1
-
-  hover(patch) {
-    this.hovered = patch
-    this.draw()
-  }
-
-  box = patch => boxOf(patch - 1, this.canvas, this.data.rows, this.data.columns)
-
-  name = patch => `row ${Math.floor((patch - 1) / this.data.columns) + 1}, column ${((patch - 1) % this.data.columns) + 1}`
-
-  draw() {
-    const { data, image, canvas } = this
-    if (!data || !image || !canvas.clientWidth) return
-    const { rows, columns } = data
-    const side = Math.round(canvas.clientWidth * devicePixelRatio)
-    if (canvas.width !== side || canvas.height !== side) Object.assign(canvas, { width: side, height: side })
-    const context = canvas.getContext("2d")
-    context.imageSmoothingEnabled = image.naturalWidth > 128 // small images in their own pixels
-    context.drawImage(image, 0, 0, side, side)
-    gridLines(context, side, rows, columns, "rgba(255,255,255,0.35)")
-    for (const patch of this.covered) {
-      const [x, y, w, h] = this.box(patch)
-      if (!this.shown.has(patch)) {
-        context.fillStyle = GREY
-        context.fillRect(x, y, w, h)
-      }
-      this.cross(context, x, y, w, h)
-    }
-    if (this.hovered > 0) {
-      context.fillStyle = "rgba(255,255,255,0.35)"
-      context.fillRect(...this.box(this.hovered))
-    }
-    if (this.root.querySelector("canvas:focus-visible")) outline(context, this.box(this.at + 1), 2.5 * devicePixelRatio, 5 * devicePixelRatio)
-    canvas.ariaLabel = `The image, ${this.covered.size} of ${rows * columns} patches covered. Arrow keys move, Space covers or uncovers.`
-    const here = this.hovered > 0 ? this.hovered : this.root.querySelector("canvas:focus-visible") ? this.at + 1 : 0
-    this.words.textContent = here
-      ? `Patch ${here}, ${this.name(here)}${this.covered.has(here) ? ": covered" : ""}`
-      : this.covered.size
-        ? `${this.covered.size} of ${rows * columns} patches covered`
-        : "No patch is covered"
-    this.root.dataset.covered = this.covered.size
-    this.root.dataset.seen = this.shown.size
-  }
-
-  // Covered patches are marked, since a covered patch may look like part of the image.
-  cross(context, x, y, w, h) {
-    const inset = 0.34
-    for (const [colour, width] of [["#000", 3], ["#fff", 1.4]]) {
-      context.strokeStyle = colour
-      context.lineWidth = width * devicePixelRatio
-      context.beginPath()
-      context.moveTo(x + inset * w, y + inset * h)
-      context.lineTo(x + (1 - inset) * w, y + (1 - inset) * h)
-      context.moveTo(x + (1 - inset) * w, y + inset * h)
-      context.lineTo(x + inset * w, y + (1 - inset) * h)
-      context.stroke()
-    }
+  tell(name, event) {
+    if (name === "cover") super.tell(name, event) // not each patch of a stroke
   }
 }
 
-export default mount(PatchBoard)
+export default mount(ServedPatchBoard)

@@ -1,8 +1,11 @@
 // The frames of a time-lapse: a play button and a slider.
 
+import { write } from "map_grid/values"
+import { Widget, make } from "shared"
+
 const FRAME_MS = 700 // while it plays
 
-class FilmWidget extends CountingWidget {
+export class FilmWidget extends Widget {
   frame = 0
 
   // The time-lapse's play button and slider; the server receives the epoch when the slider or the film stops.

@@ -1,4 +1,4 @@
-"""The glossary: the terms that the pages use, with one explanation for all pages."""
+"""The glossary: the terms of pages and exports, with one explanation for all of them."""
 
 from typing import NamedTuple
 
