@@ -126,15 +126,16 @@ def marked(frame: np.ndarray, *numbers: int) -> np.ndarray:
     return frame
 
 
-def write_video(path: Path, frames: Iterable[np.ndarray]) -> None:
+def write_video(path: Path, frames: Iterable[np.ndarray], fps: int = FPS) -> None:
     """Write frames as uncompressed YUV4MPEG2 (y4m), which Chromium plays as a camera.
 
     Args:
         path: the file.
         frames: ``(h w c)`` uint8 of the size :data:`SIZE`.
+        fps: frames a second.
     """
     with path.open("wb") as file:
-        file.write(f"YUV4MPEG2 W{SIZE[0]} H{SIZE[1]} F{FPS}:1 Ip A1:1 C420jpeg\n".encode())
+        file.write(f"YUV4MPEG2 W{SIZE[0]} H{SIZE[1]} F{fps}:1 Ip A1:1 C420jpeg\n".encode())
         for frame in frames:
             luma, blue, red = Image.fromarray(frame).convert("YCbCr").split()
             half = SIZE[0] // 2, SIZE[1] // 2

@@ -16,7 +16,7 @@ ONE_BURST = (
     "little about new images. Record a second one in another place or light."
 )
 
-_component = register_widget("camera_recorder")
+_component = register_widget("camera_recorder", parts=["camera"])
 
 
 def camera_recorder(

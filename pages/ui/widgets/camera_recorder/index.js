@@ -6,45 +6,31 @@ const SHORTEST = 3 // frames: a burst with fewer was a slip
 // What is recorded survives a visit to another page of the app; it is gone when the browser's tab is closed.
 const kept = { classes: [], past: [], named: 0 }
 
-class CameraRecorder extends Widget {
+class CameraRecorder extends CameraWidget {
   constructor(parent) {
     super(parent, "recorder")
-    this.video = make("video", "", "", { playsinline: "", "aria-label": "Camera" })
-    this.video.muted = true
     this.canvas = make("canvas")
     this.lamp = make("div", "lamp")
-    this.cover = make("div", "cover")
-    this.on = this.iconButton("on", "videocam", "Turn the camera on", () => this.turnOn())
-    this.coverText = make("p", "", "", { role: "status" })
-    this.cover.append(this.on, this.coverText)
-    const view = make("div", "view")
-    view.append(this.video, this.lamp, this.cover)
+    this.view.insertBefore(this.lamp, this.cover)
     this.cameras = make("select", "cameras", "", { "aria-label": "Camera" })
     this.cameras.onchange = () => this.turnOn(this.cameras.value)
-    this.off = this.iconButton("", "videocam_off", "Turn off", () => this.turnOff())
     const label = make("label", "clicks", " Click to start and to stop, instead of holding")
     this.clicks = make("input", "", "", { type: "checkbox" })
     this.clicks.onchange = () => this.draw()
     label.prepend(this.clicks)
-    const stage = make("div", "stage")
-    const tools = make("div", "row")
-    tools.append(this.cameras, this.off)
-    stage.append(view, tools, label)
+    this.tools.prepend(this.cameras)
+    this.stage.append(label)
     this.list = make("ul", "classes")
-    this.add = this.iconButton("", "add", "Add a class", () => this.addClass())
-    this.undo = this.iconButton("", "undo", "Undo", () => this.takeBack())
+    this.add = iconButton("", "add", "Add a class", () => this.addClass())
+    this.undo = iconButton("", "undo", "Undo", () => this.takeBack())
     const edit = make("div", "row")
     edit.append(this.add, this.undo)
-    this.train = this.iconButton("primary", "model_training", "Train on these frames", () => this.send("train"))
-    this.store = this.iconButton("", "save", "Only store them", () => this.send("store"))
+    this.train = iconButton("primary", "model_training", "Train on these frames", () => this.send("train"))
+    this.store = iconButton("", "save", "Only store them", () => this.send("store"))
     const send = make("div", "row")
     send.append(this.train, this.store)
     this.says = make("p", "says", "", { role: "status" })
-    const side = make("div", "side")
-    side.append(this.list, edit, send, this.says)
-    const parts = make("div", "parts")
-    parts.append(stage, side)
-    this.root.append(parts)
+    this.side.append(this.list, edit, send, this.says)
     this.listening = new AbortController()
     const { signal } = this.listening
     document.addEventListener("visibilitychange", () => document.hidden && this.stop(), { signal })
@@ -54,8 +40,6 @@ class CameraRecorder extends Widget {
   remove() {
     this.listening.abort()
     clearTimeout(this.waiting)
-    this.stop()
-    this.turnOff()
     super.remove()
   }
 
@@ -72,30 +56,10 @@ class CameraRecorder extends Widget {
     this.draw()
   }
 
-  iconButton(className, icon, text, action) {
-    const made = make("button", className, "", { type: "button" })
-    made.append(make("span", "icon", icon, { "aria-hidden": "true" }), make("span", "", text))
-    made.onclick = action
-    return made
-  }
-
   // The camera
 
-  async turnOn(deviceId = "") {
-    this.on.disabled = true
-    this.coverText.textContent = "Waiting for the camera"
-    closeCamera(this.video)
-    try {
-      const stream = await openCamera(this.video, deviceId)
-      if (!this.root.isConnected) return closeCamera(this.video)
-      stream.getVideoTracks()[0].onended = () => this.turnOff(CAMERA_PROBLEMS.ended)
-      await this.showCameras(stream.getVideoTracks()[0].getSettings().deviceId)
-      this.coverText.textContent = ""
-    } catch (error) {
-      this.turnOff(error.message)
-    }
-    this.on.disabled = false
-    this.draw()
+  opened(stream) {
+    return this.showCameras(stream.getVideoTracks()[0].getSettings().deviceId)
   }
 
   async showCameras(chosen) {
@@ -106,15 +70,9 @@ class CameraRecorder extends Widget {
     this.several = found.length > 1
   }
 
-  turnOff(words = "") {
+  turnOff(words) {
     this.stop()
-    closeCamera(this.video)
-    this.coverText.textContent = words
-    this.draw()
-  }
-
-  get isOn() {
-    return Boolean(this.video.srcObject)
+    super.turnOff(words)
   }
 
   // Classes and bursts. A change makes a new list, so that the old one can be restored.
@@ -241,9 +199,8 @@ class CameraRecorder extends Widget {
 
   draw() {
     if (!this.data) return
-    this.cover.hidden = this.isOn
+    super.draw()
     this.lamp.hidden = !this.burst
-    this.off.hidden = !this.isOn
     this.cameras.hidden = !this.isOn || !this.several
     const before = [...this.list.children]
     const cards = kept.classes.map(one => this.card(one, before.find(card => card.dataset.id === String(one.id))))
@@ -293,7 +250,7 @@ class CameraRecorder extends Widget {
     }
     name.onfocus = () => this.data.names.includes(name.value) && name.select() // a name that was not chosen yet
     const count = make("span", "count")
-    const hold = this.iconButton("hold", "radio_button_checked", "Hold to record", null)
+    const hold = iconButton("hold", "radio_button_checked", "Hold to record", null)
     this.listen(hold, id)
     const remove = make("button", "icon remove", "close", { type: "button" })
     remove.onclick = () => this.removeClass(id)

@@ -1,4 +1,11 @@
-// Open the camera, or say what to do without one.
+// Open the camera, or say what to do without one. Widgets with a camera share this.
+
+function iconButton(className, icon, text, action) {
+  const made = make("button", className, "", { type: "button" })
+  made.append(make("span", "icon", icon, { "aria-hidden": "true" }), make("span", "", text))
+  made.onclick = action
+  return made
+}
 
 const CAMERA_PROBLEMS = {
   insecure:
@@ -45,4 +52,65 @@ function grabSquare(video, canvas) {
   const [left, top] = [(video.videoWidth - side) / 2, (video.videoHeight - side) / 2]
   context.drawImage(video, left, top, side, side, 0, 0, canvas.width, canvas.height)
   return new Promise(resolve => canvas.toBlob(resolve, "image/jpeg", 0.9))
+}
+
+// A widget with a camera on one side; what is made of its frames is on the other, `side`.
+class CameraWidget extends Widget {
+  constructor(parent, className) {
+    super(parent, `camera ${className}`)
+    this.video = make("video", "", "", { playsinline: "", "aria-label": "Camera" })
+    this.video.muted = true
+    this.on = iconButton("", "videocam", "Turn the camera on", () => this.turnOn())
+    this.coverText = make("p", "", "", { role: "status" })
+    this.cover = make("div", "cover")
+    this.cover.append(this.on, this.coverText)
+    this.view = make("div", "view")
+    this.view.append(this.video, this.cover)
+    this.off = iconButton("", "videocam_off", "Turn off", () => this.turnOff())
+    this.tools = make("div", "row")
+    this.tools.append(this.off)
+    this.stage = make("div", "stage")
+    this.stage.append(this.view, this.tools)
+    this.side = make("div", "side")
+    const parts = make("div", "parts")
+    parts.append(this.stage, this.side)
+    this.root.append(parts)
+  }
+
+  get isOn() {
+    return Boolean(this.video.srcObject)
+  }
+
+  async turnOn(deviceId = "") {
+    this.on.disabled = true
+    this.coverText.textContent = "Waiting for the camera"
+    closeCamera(this.video)
+    try {
+      const stream = await openCamera(this.video, deviceId)
+      if (!this.root.isConnected) return closeCamera(this.video)
+      stream.getVideoTracks()[0].onended = () => this.turnOff(CAMERA_PROBLEMS.ended)
+      await this.opened(stream)
+      this.coverText.textContent = ""
+    } catch (error) {
+      this.turnOff(error.message)
+    }
+    this.on.disabled = false
+    this.draw()
+  }
+
+  turnOff(words = "") {
+    closeCamera(this.video)
+    this.coverText.textContent = words
+    this.draw()
+  }
+
+  draw() {
+    this.cover.hidden = this.isOn
+    this.off.hidden = !this.isOn
+  }
+
+  remove() {
+    this.turnOff()
+    super.remove()
+  }
 }
