@@ -2,7 +2,7 @@ from itertools import combinations
 from pathlib import Path
 
 import pytest
-from hypothesis import given
+from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from tests.data.helpers import zip_bytes
@@ -30,6 +30,7 @@ def stored(source: str) -> dict[str, set[str]]:
     return found
 
 
+@settings(deadline=None, suppress_health_check=[HealthCheck.too_slow])  # on a busy machine
 @given(st.lists(st.integers(1, 200), min_size=2, max_size=BURSTS_MAX))
 def test_whole_bursts_go_to_validation_as_close_to_a_fifth_as_they_can(sizes):
     bursts = {f"burst-{number:02}": [f"{frame:04}.jpg" for frame in range(size)] for number, size in enumerate(sizes)}
@@ -43,6 +44,7 @@ def test_whole_bursts_go_to_validation_as_close_to_a_fifth_as_they_can(sizes):
     assert abs(len(val) - VAL_SHARE * sum(sizes)) == pytest.approx(nearest)
 
 
+@settings(deadline=None, suppress_health_check=[HealthCheck.too_slow])
 @given(st.integers(*FRAMES))
 def test_the_only_burst_of_a_class_gives_its_last_fifth(count):
     names = [f"{number:04}.jpg" for number in range(count)]
