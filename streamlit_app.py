@@ -21,6 +21,7 @@ from starlette.middleware import Middleware
 from pages.server import upload_middleware
 from pages.server.demo_middleware import DemoMiddleware
 from pages.server.head_middleware import HeadMiddleware
+from pages.server.live_files import LiveFilesMiddleware
 from pages.server.middleware import SecurityMiddleware
 from pages.server.sign_in_middleware import SignInMiddleware
 from pages.server.upload_middleware import UploadMiddleware
@@ -154,6 +155,7 @@ app = st.App(
         Middleware(SignInMiddleware),
         Middleware(DemoMiddleware),
         Middleware(UploadMiddleware),
+        Middleware(LiveFilesMiddleware),
         Middleware(VisitorCookieMiddleware),
         Middleware(HeadMiddleware),
     ],

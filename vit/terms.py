@@ -302,6 +302,10 @@ TOPICS: dict[str, dict[str, Term]] = {
         "sweep": Term(
             "Runs with one recipe and different numbers of heads, depths and seeds; their results are shown as a map."
         ),
+        "burst": Term(
+            "Frames that are recorded with the camera without a pause. They are nearly the same, so whole bursts are "
+            "kept for validation; otherwise the network would be tested on frames like those it was trained on."
+        ),
         "fine-tuning": Term(
             "Training that starts from the weights of a trained network, on other images and with small steps; few "
             "images are then enough."

@@ -3,7 +3,7 @@
 import os
 import re
 import shutil
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import ExitStack, contextmanager
 from pathlib import Path
 from typing import BinaryIO
@@ -84,28 +84,33 @@ def check_source(source: str) -> None:
         )
 
 
-def store_upload(file: BinaryIO) -> str:
-    """Store a zip of images for the visitor with :func:`vit.data.store_upload`, within the limits of the demo.
+def store_upload(file: BinaryIO, *, recorded: bool = False) -> str:
+    """Store a zip of images for the visitor, within the limits of the demo.
+
+    Args:
+        file: the zip.
+        recorded: whether it was recorded with the camera; then it is split by burst
+            (:func:`vit.data.store_recording`).
 
     Raises:
         UserError: the file is not a zip of images, or exceeds a limit.
     """
     with opened(file) as stream:
-        source = _store(file.name, stream)
+        source = _store(file.name, stream, data.store_recording if recorded else data.store_upload)
     release(file)
     return source
 
 
-def _store(name: str, file: BinaryIO) -> str:
+def _store(name: str, file: BinaryIO, store: Callable[..., str]) -> str:
     limits = bounds()
     if limits is None:
-        return data.store_upload(name, file)
+        return store(name, file)
     mine = require_visitor()
     size = check_upload(file, limits)
     with admission_lock:
         cleanup.check_disk(limits, size)
         cleanup.make_room(mine, limits.uploads)
-    source = data.store_upload(name, file, owner=mine, bytes_max=limits.upload_mb * MB, entries_max=limits.images)
+    source = store(name, file, owner=mine, bytes_max=limits.upload_mb * MB, entries_max=limits.images)
     cleanup.touch(Path(source))
     cleanup.measure_anew()
     return source

@@ -10,6 +10,7 @@ from pages.ui import answer, cached_models, downloads, run_picker, text, view_pi
 from pages.ui.dependence import note_low_dependence
 from pages.ui.images import image_picker
 from pages.ui.run_doubts import show_run_doubts
+from pages.ui.widgets.live_camera import WORDS, live_camera
 from pages.ui.widgets.map_grid import Selection, TileMaps, forget_browsers, is_smooth, map_grid, scale_controls
 from pages.ui.wording import term
 from vit import plots
@@ -284,6 +285,10 @@ try:
     cached_models.load_model(run)
     with choices:
         picked = image_picker.pick_image(run)
+        live = st.toggle("Live", key="live", bind="query-params", help=WORDS, width="content")
+    if live:
+        with st.container(border=True):
+            live_camera(run, uploader="image_upload", key="live_camera")
     if picked is None:
         st.stop()
     if convolutional:

@@ -19,6 +19,7 @@ from pages.ui.navigation import from_history, has_arrived
 from pages.ui.run_doubts import show_run_doubts
 from pages.ui.text import plain
 from pages.ui.widgets.image_tools import image_tools
+from pages.ui.widgets.live_camera import WORDS, live_camera
 from pages.ui.wording import term
 from vit import plots
 from vit.data.files.images import HEAVY_PIXELS_MAX, PIXELS_MAX
@@ -206,9 +207,12 @@ with st.container(border=True):
             help="Random validation images",
         )
         camera = st.toggle("Camera", key="predict_camera", help="Works only over https or on localhost.")
+        live = st.toggle("Live", key="live", bind="query-params", help=WORDS, width="content")
         if shown() or st.session_state.get("predict_problems"):
             st.button("Clear", icon=":material/close:", on_click=clear, type="tertiary")
         image_tools("predict_upload", key="image_tools", many=True, has_button=False)
+    if live:
+        live_camera(run, uploader="predict_upload", key="live_camera")
     if camera:
         st.camera_input("Take a photo", key="predict_photo", on_change=take_photo, args=(run,), width=420)
 

@@ -98,6 +98,9 @@ def show_run(run: Run, shown: str) -> None:
         with st.container(horizontal=True):
             for page, label, icon in next_pages(config.model):
                 st.page_link(page, label=label, icon=icon, query_params={"run": run.name})
+            if config.model.num_classes:
+                live = {"run": run.name, "live": "true"}
+                st.page_link("predict/page.py", label="Try it live", icon=":material/videocam:", query_params=live)
             if not config.model.num_classes:
                 fine_tune_link(run)
     show_numbers(config.training, status, lines)

@@ -15,13 +15,14 @@ from pages.train.images import choose_data
 from pages.train.minute import offer_minute
 from pages.train.network import SENTENCES, model_controls, show_departures
 from pages.train.recipe import METHODS, training_controls
+from pages.train.recording.record import record_classes
 from pages.train.start_from import backbone_controls, choose_frozen, choose_start, recipe_reason
 from pages.train.stronger import find_teachers
 from pages.train.summary import summary_words
 from pages.train.sweep_form import offer_sweep
 from pages.ui.demo_notice import show_notice, train_words
 from pages.ui.navigation import has_arrived
-from pages.ui.run_words import ALL_SETTINGS, BASIC, FOLLOW, SET_UP
+from pages.ui.run_words import ALL_SETTINGS, BASIC, FOLLOW, RECORD, SET_UP
 from pages.ui.text import show_error
 from vit import runs
 from vit.config import MODELS, ModelConfig, RunConfig
@@ -240,7 +241,7 @@ bar = st.container(horizontal=True, vertical_alignment="center")
 with bar:
     view = st.segmented_control(
         "View",
-        (SET_UP, FOLLOW, FOLLOW_SWEEP),
+        (SET_UP, RECORD, FOLLOW, FOLLOW_SWEEP),
         default=first_view(),
         required=True,
         key="show",
@@ -252,5 +253,7 @@ if view == FOLLOW:
     follow(bar)
 elif view == FOLLOW_SWEEP:
     follow_sweep(bar)
+elif view == RECORD:
+    record_classes()
 else:
     set_up()

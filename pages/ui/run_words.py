@@ -40,7 +40,7 @@ SHIPPED_WORDS = "This run came with the project. In a git clone, git can restore
 
 FROM_SCRATCH = "Random weights (train from scratch)"
 """The choice of the Train page that starts from no other run."""
-SET_UP, FOLLOW = "New run", "Follow a run"
-"""The views of the Train page with the form, and with one run."""
+SET_UP, RECORD, FOLLOW = "New run", "Record classes", "Follow a run"
+"""The views of the Train page with the form, with the camera, and with one run."""
 BASIC, ALL_SETTINGS = "Basic", "All settings"
 """The two versions of the form: few settings, or all."""

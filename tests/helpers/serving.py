@@ -40,9 +40,18 @@ def chromium_path() -> str | None:
     return next((path for path in map(shutil.which, names) if path), None)
 
 
-def launch(playwright: Playwright) -> Browser:
-    """A headless Chromium."""
-    return playwright.chromium.launch(executable_path=chromium_path(), args=CHROMIUM_FLAGS)
+def launch(playwright: Playwright, *flags: str) -> Browser:
+    """A headless Chromium, with these flags besides its usual ones."""
+    return playwright.chromium.launch(executable_path=chromium_path(), args=[*CHROMIUM_FLAGS, *flags])
+
+
+def camera_flags(video: Path) -> tuple[str, ...]:
+    """Let Chromium play a video as its camera, again and again, and allow every page to use it."""
+    return (
+        "--use-fake-ui-for-media-stream",
+        "--use-fake-device-for-media-stream",
+        f"--use-file-for-fake-video-capture={video}",
+    )
 
 
 @contextmanager

@@ -13,3 +13,8 @@ PRESETS: dict[str, dict[str, Any]] = {
 }
 """``minute`` is a short training that exceeds 90 % validation accuracy on scenes: the default network, six epochs,
 smaller batches (``python -m benchmarks.app.minute`` measures the time)."""
+
+RECORDED: dict[str, Any] = {"start": "scenes-dino", "epochs": 14, "batch_size": 16, "lr": 5e-4, "randaugment": 2}
+"""Settings for a few hundred frames that were recorded with a camera: all weights of the run that learned without
+labels are fine-tuned (``python -m benchmarks.app.record_classes`` measures the accuracy). With its encoder frozen, the
+head alone does not tell objects apart in places that it has not seen."""

@@ -16,6 +16,7 @@ from vit.data.cache import Progress, cache_key, cached_split, is_cached
 from vit.data.catalog import catalog
 from vit.data.files.folders import Index
 from vit.data.files.images import Square
+from vit.data.files.recordings import store_recording
 from vit.data.files.uploads import list_uploads, store_upload, upload_title
 from vit.data.records import DataInfo, ImageData, Skipped, Split
 from vit.data.sources import SCENES, DataSource, find
@@ -36,6 +37,7 @@ __all__ = [
     "own_splits",
     "sample",
     "sources",
+    "store_recording",
     "store_upload",
     "title",
 ]

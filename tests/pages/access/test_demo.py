@@ -20,13 +20,14 @@ from pages.ui import cached_models
 from pages.ui.images import gallery
 from tests.conftest import tiny_config
 from tests.helpers.record_tables import record_table, record_tables
+from tests.helpers.recordings import recording
 from tests.helpers.serving import ROOT
 from tests.pages.opening import ROUTER, open_page, router_pages
 from vit import data, runs
 from vit.config import DEPARTURES, MODELS, ReferenceConfig
 from vit.cost.estimate import Speed
 from vit.data.files import pictures
-from vit.errors import RunError
+from vit.errors import DataError, RunError
 from vit.paths import checkpoints_dir, data_dir
 from vit.runs import speeds
 from vit.runs.notes import make_notes, write_notes
@@ -264,6 +265,25 @@ def test_a_zip_of_images_is_offered_to_its_visitor_alone(home, look, photo_zip):
     assert str(home) not in words(app)
     look(B)
     assert open_page("train", form="All settings").selectbox(key="data").options == ["Scenes"]
+
+
+def test_a_recording_is_offered_to_its_visitor_alone_and_counts_as_an_upload(home, bounds, look):
+    bounds.update(uploads=1, images=60)
+    first, second = (access.store_upload(recording(cup=[count], pen=[10, 10]), recorded=True) for count in (10, 12))
+    assert [upload.source for upload in access.stored_uploads()] == [second]
+    assert first != second
+    with pytest.raises(DataError, match="at most 60 are allowed"):
+        access.store_upload(recording(cup=[40], pen=[30]), recorded=True)
+    look(B)
+    assert access.stored_uploads() == []
+    with pytest.raises(DataError):
+        access.check_source(second)
+
+
+def test_a_visitor_without_a_cookie_cannot_store_a_recording(home, look):
+    look("")
+    with pytest.raises(RunError, match="cookie"):
+        access.store_upload(recording(cup=[10], pen=[10]), recorded=True)
 
 
 # Train

@@ -10,6 +10,7 @@ import re
 import secrets
 import shutil
 import zipfile
+from collections.abc import Callable
 from contextlib import suppress
 from pathlib import Path
 from typing import BinaryIO, NamedTuple
@@ -37,7 +38,13 @@ class Upload(NamedTuple):
 
 
 def store_upload(
-    name: str, file: BinaryIO, *, owner: str = "", bytes_max: int | None = None, entries_max: int | None = None
+    name: str,
+    file: BinaryIO,
+    *,
+    owner: str = "",
+    bytes_max: int | None = None,
+    entries_max: int | None = None,
+    arrange: Callable[[Path, str], list[str]] | None = None,
 ) -> str:
     """Unpack an uploaded zip and return its source, the path of the folder.
 
@@ -49,6 +56,8 @@ def store_upload(
         owner: id of the visitor who owns it (:attr:`vit.config.RunConfig.owner`); it is not offered to others.
         bytes_max: limit of the expanded size, if lower than :data:`vit.data.files.zips.BYTES_MAX`.
         entries_max: limit of the number of entries, if lower than usual.
+        arrange: checks and moves the unpacked files, before their folder gets its name. It gets the temporary folder
+            and the title of the upload, and returns remarks to keep with the data set.
 
     Raises:
         DataError: not a zip, unsafe or too large, or not a set of images in classes. Nothing is left on the disk.
@@ -61,7 +70,10 @@ def store_upload(
     try:
         with zips.temporary_folder(_folder(owner)) as temporary:
             with zips.open_zip(file, title, entries_max or zips.ENTRIES_MAX) as archive:
-                _unpack(archive, title, temporary, file.seek(0, os.SEEK_END), bytes_max or zips.BYTES_MAX)
+                remarks = _unpack(archive, title, temporary, file.seek(0, os.SEEK_END), bytes_max or zips.BYTES_MAX)
+            if arrange is not None:
+                remarks += arrange(temporary, title)
+            folders.store_remarks(temporary, remarks)
             folders.scan(temporary, title).check()
             if not target.is_dir():  # the same upload may have been unpacked in another tab meanwhile
                 temporary.rename(target)
@@ -132,13 +144,13 @@ def _digest(file: BinaryIO) -> str:
     return digest.hexdigest()[:12]
 
 
-def _unpack(archive: zipfile.ZipFile, name: str, folder: Path, packed: int, bytes_max: int) -> None:
+def _unpack(archive: zipfile.ZipFile, name: str, folder: Path, packed: int, bytes_max: int) -> list[str]:
+    """Write the members of a zip, and return remarks on how their names were read."""
     members = zips.members(archive, name)
     free = shutil.disk_usage(folder).free
     limit = min(bytes_max, free // 2)
     zips.check_expansion(members, name, packed, limit)
-    if remark := read_names(archive.infolist()).remark:
-        folders.store_remarks(folder, [remark])
+    remark = read_names(archive.infolist()).remark
     done = tiny = 0
     for member in members:
         path = folder.joinpath(*member.parts)
@@ -150,6 +162,7 @@ def _unpack(archive: zipfile.ZipFile, name: str, folder: Path, packed: int, byte
         tiny += done - before < _TINY_BYTES
         if tiny > _TINY_MAX:
             raise DataError(f"{name} contains over {_TINY_MAX:,} empty files: leave out files that are not images.")
+    return [remark] if remark else []
 
 
 def _unpack_file(

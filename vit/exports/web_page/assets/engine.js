@@ -46,12 +46,22 @@ let opened = null
  *   (depth heads n n), indexed [query, key], or null for a network without attention. Calls run one after another.
  */
 export function openNetwork(manifest) {
-  opened ??= openNow(manifest)
+  opened ??= openSession().then((session) => runner(manifest, session))
   return opened
 }
 
-async function openNow(manifest) {
-  const { runtime, session, backend } = await openSession()
+/**
+ * Open a network whose parts do not lie in the page, as the app does.
+ * @param {object} manifest
+ * @param {{runtime: object, wasm: Uint8Array, network: Uint8Array}} parts the module and the WebAssembly of the runtime,
+ *   and the ONNX file
+ * @returns {Promise<{run: Function, backend: "wasm", close: Function}>} as of `openNetwork`
+ */
+export async function openParts(manifest, { runtime, wasm, network }) {
+  return runner(manifest, await startSession("wasm", runtime, wasm, network))
+}
+
+function runner(manifest, { runtime, session, backend }) {
   const size = manifest.image_size
   const maskShape = [manifest.depth, manifest.heads]
   const allHeads = manifest.head_mask ? new Float32Array(manifest.depth * manifest.heads).fill(1) : null
@@ -106,9 +116,12 @@ async function canUseWebGpu() {
 }
 
 async function openWith(backend, network) {
-  const runtime = await import(`onnxruntime-${backend}`)
+  return startSession(backend, await import(`onnxruntime-${backend}`), await unpack(`runtime-${backend}`), network)
+}
+
+async function startSession(backend, runtime, wasm, network) {
   runtime.env.logLevel = "error"
-  runtime.env.wasm.wasmBinary = await unpack(`runtime-${backend}`)
+  runtime.env.wasm.wasmBinary = wasm
   runtime.env.wasm.numThreads = 1 // more need cross-origin isolation, which a page opened as a file cannot have
   const session = await runtime.InferenceSession.create(network, { executionProviders: [backend], logSeverityLevel: 3 })
   return { runtime, session, backend }
