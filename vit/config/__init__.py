@@ -4,7 +4,15 @@ They are the only source of bounds, defaults, titles and descriptions.
 """
 
 from vit.config.base import Settings
-from vit.config.data import AUTO_IMAGE_SIZE_MAX, EVALUATED_SPLITS, DataConfig, Ground, Interpolation, Window
+from vit.config.data import (
+    AUTO_IMAGE_SIZE_MAX,
+    EVALUATED_SPLITS,
+    Columns,
+    DataConfig,
+    Ground,
+    Interpolation,
+    Window,
+)
 from vit.config.model import (
     DEPARTURES,
     DEPTHS,
@@ -73,6 +81,7 @@ __all__ = [
     "Activation",
     "AnyModelConfig",
     "CNNConfig",
+    "Columns",
     "DataConfig",
     "Departure",
     "Environment",

@@ -1,6 +1,6 @@
 """Settings of a data set."""
 
-from typing import Annotated, Literal
+from typing import Annotated, Literal, NamedTuple
 
 from pydantic import AfterValidator, Field, field_validator
 
@@ -35,6 +35,13 @@ ImageSize = Annotated[
 ]
 
 
+class Columns(NamedTuple):
+    """The columns of a table that hold the images and their classes; an empty name stands for a column to be found."""
+
+    image: str = ""
+    label: str = ""
+
+
 class DataConfig(Settings):
     """Which images a model sees, and how they are prepared."""
 
@@ -43,8 +50,9 @@ class DataConfig(Settings):
         str,
         Field(
             title="Data set",
-            description="Images to train on: scenes, a name from the catalog, or a folder or zip file with one folder "
-            "per class",
+            description="Images to train on: scenes, a name from the catalog, a folder or zip file with one folder per "
+            "class, a CSV or parquet file, WebDataset shards (.tar), a folder saved by Hugging Face datasets, or "
+            "hf:OWNER/NAME of its hub",
         ),
     ] = "scenes"
     image_size: ImageSize = 64
@@ -107,6 +115,24 @@ class DataConfig(Settings):
             "are found from the images",
         ),
     ] = None
+    image_column: Annotated[
+        str,
+        Field(
+            max_length=200,
+            title="Image column",
+            description="Column of a table, or type of WebDataset members, that holds the images or their paths; by "
+            "default it is found from types and names",
+        ),
+    ] = ""
+    label_column: Annotated[
+        str,
+        Field(
+            max_length=200,
+            title="Class column",
+            description="Column of a table, or type of WebDataset members, that holds the classes; by default it is "
+            "found from types and names",
+        ),
+    ] = ""
     allow_unreadable: Annotated[
         bool,
         Field(
@@ -115,5 +141,10 @@ class DataConfig(Settings):
         ),
     ] = False
 
-    _source = field_validator("source")(check_unicode)
+    _source = field_validator("source", "image_column", "label_column")(check_unicode)
     _classes = field_validator("class_names")(check_classes)
+
+    @property
+    def columns(self) -> Columns:
+        """The chosen columns of a table."""
+        return Columns(self.image_column, self.label_column)

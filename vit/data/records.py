@@ -2,11 +2,14 @@
 
 from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import Any, Literal
+from typing import TYPE_CHECKING, Any, Literal
 
 import numpy as np
 
-from vit.config import DataConfig, Ground, Window
+from vit.config import Columns, DataConfig, Ground, Window
+
+if TYPE_CHECKING:
+    from vit.data.tables.columns import Offered
 
 
 @dataclass(frozen=True)
@@ -159,6 +162,7 @@ class DataInfo:
         skipped: files that the scan left out.
         window: the values of greyscale with more than 8 bits that become black and white; None without such images.
         remarks: sentences about how the layout and the names of the files were read.
+        offered: the columns of a table that may hold images and classes; None for other sources.
         ground: what is chosen to be shown behind transparent images.
         allow_unreadable: whether it is chosen to train although more than half of the files cannot be read.
     """
@@ -176,8 +180,14 @@ class DataInfo:
     skipped: tuple[Skipped, ...] = ()
     window: Window | None = None
     remarks: tuple[str, ...] = ()
+    offered: "Offered | None" = None
     ground: Ground = "white"
     allow_unreadable: bool = False
+
+    @property
+    def columns(self) -> Columns:
+        """The columns of a table that hold the images and the classes."""
+        return self.offered.chosen if self.offered else Columns()
 
     def config(self, image_size: int) -> DataConfig:
         """Return the settings of a training on all images, at this size."""
@@ -187,5 +197,7 @@ class DataInfo:
             class_names=self.class_names,
             ground=self.ground,
             window=self.window,
+            image_column=self.columns.image,
+            label_column=self.columns.label,
             allow_unreadable=self.allow_unreadable,
         )

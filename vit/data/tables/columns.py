@@ -1,0 +1,108 @@
+"""Which columns of a table hold the images, the classes and the splits."""
+
+import re
+from collections.abc import Callable, Iterable
+from typing import Literal, NamedTuple
+
+from vit.config import Columns
+from vit.data.files.layout import TEST, TRAIN, VAL
+from vit.errors import DataError
+
+Kind = Literal["image", "text", "classes", "whole", "other"]
+"""Images as bytes; text, which may be a path or a class; numbered classes with names; whole numbers; other values."""
+
+_IMAGE_NAMES = ("image", "img", "jpg", "png", "picture", "photo", "image_path", "path", "filepath", "file_path")
+_IMAGE_NAMES += ("file_name", "filename", "file", "image_file", "image_name", "image_id")
+_LABEL_NAMES = ("label", "labels", "class", "cls", "target", "category", "class_name", "label_name", "fine_label", "y")
+_LABEL_NAMES += ("json.label", "json.class", "json.cls")
+_SPLIT_NAMES = ("split", "set", "subset", "partition", "phase")
+
+
+class Column(NamedTuple):
+    """A column of a table and what it may hold."""
+
+    name: str
+    kind: Kind
+
+
+class Offered(NamedTuple):
+    """The columns that may hold images and classes, and those that are used."""
+
+    images: tuple[str, ...]
+    labels: tuple[str, ...]
+    chosen: Columns
+
+
+def choose(
+    name: str, columns: Iterable[Column], wanted: Columns, holds_paths: Callable[[str], bool] = lambda _: False
+) -> Offered:
+    """Return the columns to use: the wanted ones, or those that their types and names suggest.
+
+    Args:
+        name: what the table is called in messages.
+        columns: all columns.
+        wanted: the chosen ones; a column without a name is to be found.
+        holds_paths: returns whether the values of a text column look like paths of images.
+
+    Raises:
+        DataError: a wanted column does not exist, or it is not clear which one is meant.
+    """
+    kinds = {column.name: column.kind for column in columns}
+    for column in wanted:
+        if column and column not in kinds:
+            raise DataError(f"{name} has no column {column[:60]!r}: choose one of {_listed(kinds)}.")
+    of_bytes = [column for column, kind in kinds.items() if kind == "image"]
+    texts = [column for column, kind in kinds.items() if kind == "text"]
+    images = of_bytes or [column for column in texts if holds_paths(column)] or _named(texts, _IMAGE_NAMES)
+    image = wanted.image or next(iter([*_named(images, _IMAGE_NAMES), *images]), "")
+    if not image:
+        raise DataError(
+            f"{name} has no column of images or of their paths among {_listed(kinds)}: choose one with --image-column."
+        )
+    labels = [
+        column
+        for column, kind in kinds.items()
+        if kind in ("classes", "whole", "text") and column != image and column.lower() not in _SPLIT_NAMES
+    ]
+    classes = [column for column in labels if kinds[column] == "classes"]
+    named = _named(labels, _LABEL_NAMES)
+    only = labels if len(labels) == 1 else []
+    label = wanted.label or next(iter([*_named(classes, _LABEL_NAMES), *classes, *named, *only]), "")
+    if not label:
+        raise DataError(
+            f"{name} has no column that is clearly the class among {_listed(kinds)}: choose one with --label-column."
+        )
+    if label == image:
+        raise DataError(f"The column {label!r} cannot be both the image and the class: choose two columns.")
+    others = tuple(column for column in (*images, *texts) if column != label)
+    return Offered(tuple(dict.fromkeys((image, *others))), tuple(dict.fromkeys((label, *labels))), Columns(image, label))
+
+
+def split_column(columns: Iterable[Column]) -> str:
+    """Return the column that names the split of each row; empty if there is none."""
+    return next(iter(_named([column.name for column in columns if column.kind == "text"], _SPLIT_NAMES)), "")
+
+
+def split_of(name: str) -> str:
+    """Return the split that a name of a split means: ``train``, ``val`` or ``test``; empty if it means none of them."""
+    lower = name.strip().lower()
+    return next(
+        (split for split, names in (("train", TRAIN), ("val", VAL), ("test", TEST)) if lower in names),
+        "",
+    )
+
+
+def split_in(name: str) -> str:
+    """Return the split in the path of a file, such as ``data/train-00000-of-00002.parquet``; empty for none."""
+    words = re.split(r"[^a-z]+", name.lower())
+    return next((split for word in words if (split := split_of(word))), "")
+
+
+def _named(columns: list[str], names: tuple[str, ...]) -> list[str]:
+    """Return the columns with one of the names, in the order of the names."""
+    return sorted((it for it in columns if it.lower() in names), key=lambda it: names.index(it.lower()))
+
+
+def _listed(names: Iterable[str]) -> str:
+    found = [repr(name[:60]) for name in names]
+    return ", ".join(found[:12]) + (f" and {len(found) - 12} more" if len(found) > 12 else "")
