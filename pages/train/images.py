@@ -13,33 +13,53 @@ from pages.ui.demo_notice import upload_words
 from pages.ui.text import CAPTION_COLUMNS, plain, show_error
 from pages.ui.wording import size
 from vit import data
-from vit.config import DataConfig, Ground, words
+from vit.config import FOUND_COLUMNS, Columns, DataConfig, Ground, Window, window_around, words
 from vit.data import DataInfo, Skipped
-from vit.data.catalog import catalog
+from vit.data.files.colours import window_words
+from vit.data.tables.columns import Offered, UnclearColumns
+from vit.data.tables.hub import PREFIX
 from vit.errors import UserError
+from vit.support.durations import TimeLeft
 from vit.support.untrusted_text import in_cell
 
-ELSEWHERE = "A folder or zip on this machine"
-"""Not offered on a public server, whose visitors may not read its folders."""
+ELSEWHERE = "Files on this machine"
+HUB = "A data set of the Hugging Face hub"
+"""Neither is offered on a public server, whose visitors may not read its folders, nor fill its disk."""
+KINDS = """
+- a **folder** or **zip** with one folder for each class, or with train/ and val/ that contain such folders
+- a **CSV** or **parquet** file with a column of paths, relative to the file, and a column of classes
+- a **parquet** file, or a folder of them, with a column of images and one of classes
+- a folder that Hugging Face **datasets** saved with `save_to_disk`
+- **WebDataset** shards: a .tar file, or a folder of them
+"""
 MORE = (
     "More well-known data sets appear here after the operator of this server has downloaded them with "
     "`python -m vit data --dataset NAME`."
 )
+COLUMNS = ("image_column", "label_column")
+CENTRE, PERCENTILES = "Centre and width", "Percentiles"
 SAMPLES = 10
 READ_AT_ONCE = 3000
 """Folders and zips with up to this many images are read as soon as they are chosen, to find unreadable files."""
 
 
 @st.cache_data(ttl=20, max_entries=64, show_spinner="Looking at the images")
-def describe(source: str) -> DataInfo:
+def describe(source: str, columns: Columns = FOUND_COLUMNS) -> DataInfo:
     """Describe a data set; cached briefly, because a folder may change."""
-    return data.describe(source)
+    return data.describe(source, columns=columns)
 
 
 @st.cache_data(max_entries=32, show_spinner="Reading a few images")
 def samples(info: DataInfo) -> list[tuple]:
     """Return a few training images, (h w c), with their classes."""
-    return data.sample(info.source, SAMPLES, image_size=info.auto_image_size, ground=info.ground, window=info.window)
+    return data.sample(
+        info.source,
+        SAMPLES,
+        image_size=info.auto_image_size,
+        ground=info.ground,
+        window=info.window,
+        columns=info.columns,
+    )
 
 
 def choose_data() -> DataInfo | None:
@@ -52,11 +72,11 @@ def choose_data() -> DataInfo | None:
         return None
     try:
         access.check_source(source)
-        info = describe(source)
-        if not info.ready:
+        info = describe_chosen(source)
+        if info is not None and not info.ready:
             offer_download(info)
             return None
-        return show_images(info)
+        return None if info is None else show_images(info)
     except UserError as error:
         show_error(error)
         return None
@@ -74,6 +94,8 @@ def show_images(info: DataInfo) -> DataInfo | None:
     info = replace(info, ground=st.session_state.get("ground") or "white")
     counts, samples_row, rest = st.container(), st.container(), st.container()
     with rest:
+        if info.window is not None:
+            info = choose_window(info)
         whole = read_all(info)
     with counts:
         show_counts(info, whole)
@@ -110,10 +132,44 @@ def choose_ground() -> None:
     )
 
 
+def choose_window(info: DataInfo) -> DataInfo:
+    """Choose which values of greyscale with more than 8 bits become black and white."""
+    assert info.window is not None
+    found = f"As found: {window_words(info.window)}"
+    with st.container(horizontal=True, vertical_alignment="bottom"):
+        way = st.segmented_control(
+            words.title(DataConfig, "window"),
+            (found, CENTRE, PERCENTILES),
+            default=found,
+            required=True,
+            key="window_by",
+            help=f"{words.description(DataConfig, 'window')}. A narrow window shows more contrast, as in viewers of "
+            "medical images. The run keeps it, and new images are read with it.",
+        )
+        if way == found:
+            return info
+        low, high = info.window
+        if way == CENTRE:
+            centre = st.number_input("Centre", value=(low + high + 1) / 2, key="window_low")
+            width = st.number_input("Width", value=high - low + 1, min_value=1.1, key="window_high")
+            return replace(info, window=window_around(centre, width))
+        black = st.number_input("Black at (%)", 0.0, 100.0, 1.0, key="window_black")
+        white = st.number_input("White at (%)", 0.0, 100.0, 99.0, key="window_white")
+    window = percentile_window(info.source, black, white, info.columns)
+    st.caption(f"Values from {window_words(window)} become black to white.")
+    return replace(info, window=window)
+
+
+@st.cache_data(max_entries=32, show_spinner="Reading a few images")
+def percentile_window(source: str, low: float, high: float, columns: Columns) -> Window:
+    """Return the values at two percentiles of a sample of the training images."""
+    return data.percentile_window(source, low, high, columns)
+
+
 def choose_source() -> str:
     """Choose the name or path of a data set; empty until a path is typed."""
     titles = offered(access.owner())
-    choices = [*titles, *([] if access.bounds() else [ELSEWHERE])]
+    choices = [*titles, *([] if access.bounds() else [HUB, ELSEWHERE])]
     if st.session_state.get("data", choices[0]) not in choices:
         del st.session_state["data"]
         st.warning("The chosen data set no longer exists: choose another.", icon=":material/folder_off:")
@@ -124,19 +180,82 @@ def choose_source() -> str:
         format_func=lambda source: titles.get(source, source),
         bind="query-params",
         persist_state="session",
+        on_change=forget_columns,
         help=MORE if access.bounds() else None,
     )
+    if source == HUB:
+        name = st.text_input(
+            "Name of the data set",
+            key="hub",
+            bind="query-params",
+            persist_state="session",
+            placeholder="owner/name",
+            on_change=forget_columns,
+            help="As in its address, huggingface.co/datasets/**owner/name**. If it has several configurations, add "
+            "one: owner/name/configuration. It needs a column of images and a column of classes, and the package "
+            "`datasets`. Nothing is downloaded before you press the button.",
+        )
+        return f"{PREFIX}{name.strip()}" if name.strip() else ""
     if source != ELSEWHERE:
         return source
     path = st.text_input(
-        "Path of the folder or zip file",
+        "Path of the folder or file",
         key="folder",
         bind="query-params",
         persist_state="session",
-        placeholder="/home/me/photos",
-        help="It contains one folder for each class, or the folders train/ and val/ with one folder for each class.",
+        placeholder="/home/me/photos, or /home/me/photos.csv",
+        on_change=forget_columns,
+        help=f"One of these:\n{KINDS}",
     )
     return path.strip()
+
+
+def forget_columns() -> None:
+    """Let the columns of another table be found anew."""
+    for key in COLUMNS:
+        st.session_state.pop(key, None)
+
+
+def describe_chosen(source: str) -> DataInfo | None:
+    """Describe a data set with the chosen columns, and show these choices if it is a table.
+
+    Returns:
+        None if it is not clear which columns hold the images and the classes.
+
+    Raises:
+        UserError: it cannot be read.
+    """
+    wanted = Columns(*(st.session_state.get(key) or "" for key in COLUMNS))
+    try:
+        info = describe(source, wanted)
+    except UnclearColumns as error:
+        if any(wanted) and not any(error.offered.chosen):  # of an earlier table
+            forget_columns()
+            st.rerun()
+        choose_columns(error.offered)
+        show_error(error)
+        return None
+    if info.offered is not None:
+        choose_columns(info.offered)
+    return info
+
+
+def choose_columns(offered: Offered) -> None:
+    """Choose the columns of a table that hold the images and the classes."""
+    with st.container(horizontal=True):
+        for key, names, chosen in zip(COLUMNS, (offered.images, offered.labels), offered.chosen, strict=True):
+            if st.session_state.get(key) not in (None, *names):
+                del st.session_state[key]
+            st.selectbox(
+                words.title(DataConfig, key),
+                names,
+                index=names.index(chosen) if chosen in names else None,
+                key=key,
+                format_func=in_cell,
+                placeholder="Choose a column",
+                bind="query-params",
+                help=f"{words.description(DataConfig, key)}.",
+            )
 
 
 def receive_upload() -> None:
@@ -215,14 +334,15 @@ def offer_download(info: DataInfo) -> None:
     elif download is not None:
         show_failure(download)
     size = f", {info.download_bytes / 1e6:,.0f} MB" if info.download_bytes else ""
-    st.caption(
-        f"{len(info.class_names)} classes, {info.train_count:,} training images, not downloaded yet. "
-        f"Licence: {plain(info.licence)}"
-    )
+    classes = f"{len(info.class_names):,} classes, " if info.class_names else ""
+    images = f"{info.train_count:,} training images, " if info.train_count else ""
+    st.caption(f"{classes}{images}not downloaded yet. Licence: {plain(info.licence)}")
+    if info.offered is not None and st.toggle("Preview a few images", key="preview"):
+        show_samples(info)
     if st.button(f"Download {info.title}{size}", icon=":material/download:", key="download"):
 
         def work(progress: Progress) -> None:
-            catalog.download(info.source, progress=progress)
+            data.download(info.source, progress=progress)
 
         download_tasks().forget(key)
         download_tasks().start(key, work, resumes=True)
@@ -301,11 +421,11 @@ def _read(info: DataInfo) -> Reading:
     """Read all images, or return what was found before; the decoded images are cached for the training."""
     found: dict[DataInfo, Reading] = st.session_state.setdefault("read_images", {})
     if info not in found:
-        bar = st.progress(0.0, text="Reading the images")
+        bar, left = st.progress(0.0, text="Reading the images"), TimeLeft()
         config = info.config(info.auto_image_size)
 
         def progress(done: int, total: int) -> None:
-            bar.progress(done / total, f"Image {done:,} of {total:,}")
+            bar.progress(done / total, f"Image {done:,} of {total:,}{left.words(done, total)}")
 
         whole = data.load(config, progress=progress)
         bar.empty()

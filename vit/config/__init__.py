@@ -7,11 +7,11 @@ from vit.config.base import Settings
 from vit.config.data import (
     AUTO_IMAGE_SIZE_MAX,
     EVALUATED_SPLITS,
+    FOUND_COLUMNS,
     Columns,
     DataConfig,
     Ground,
     Interpolation,
-    Window,
 )
 from vit.config.model import (
     DEPARTURES,
@@ -50,6 +50,7 @@ from vit.config.training import (
     Precision,
     TrainingConfig,
 )
+from vit.config.window import Percentiles, Window, read_window, window_around
 
 __all__ = [
     "AUGMENTATIONS",
@@ -60,6 +61,7 @@ __all__ = [
     "DROPOUTS",
     "EPOCHS",
     "EVALUATED_SPLITS",
+    "FOUND_COLUMNS",
     "GIVEN",
     "HEADS",
     "HEAD_DIMS",
@@ -89,6 +91,7 @@ __all__ = [
     "Interpolation",
     "LearnFrom",
     "ModelConfig",
+    "Percentiles",
     "Pool",
     "Precision",
     "ReferenceConfig",
@@ -102,5 +105,7 @@ __all__ = [
     "Window",
     "default_patch_size",
     "default_recipe",
+    "read_window",
     "recipe_of",
+    "window_around",
 ]

@@ -2,9 +2,10 @@
 
 from typing import Annotated, Literal, NamedTuple
 
-from pydantic import AfterValidator, Field, field_validator
+from pydantic import Field, field_validator
 
 from vit.config.base import Settings
+from vit.config.window import Window
 from vit.support.untrusted_text import check_classes, check_unicode
 
 AUTO_IMAGE_SIZE_MAX = 64
@@ -15,14 +16,6 @@ Interpolation = Literal["bicubic", "bilinear"]
 Ground = Literal["white", "grey", "black", "checker"]
 
 
-def _check_window(window: tuple[float, float]) -> tuple[float, float]:
-    if window[0] >= window[1]:
-        raise ValueError(f"A window of {window[0]:g} to {window[1]:g} is empty: give the lower value first.")
-    return window
-
-
-Window = Annotated[tuple[float, float], AfterValidator(_check_window)]
-"""The values of greyscale that become black and white."""
 ImageSize = Annotated[
     int,
     Field(
@@ -40,6 +33,10 @@ class Columns(NamedTuple):
 
     image: str = ""
     label: str = ""
+
+
+FOUND_COLUMNS = Columns()
+"""Columns that are to be found from types and names."""
 
 
 class DataConfig(Settings):

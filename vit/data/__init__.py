@@ -10,7 +10,7 @@ from pathlib import Path
 
 import numpy as np
 
-from vit.config import AUTO_IMAGE_SIZE_MAX, Columns, DataConfig, Ground, Window
+from vit.config import AUTO_IMAGE_SIZE_MAX, FOUND_COLUMNS, Columns, DataConfig, Ground, Window
 from vit.data import told
 from vit.data.cache import Progress, cache_key, cached_split, is_cached
 from vit.data.catalog import catalog
@@ -18,7 +18,7 @@ from vit.data.files.folders import Index
 from vit.data.files.images import Square
 from vit.data.files.uploads import list_uploads, store_upload, upload_title
 from vit.data.records import DataInfo, ImageData, Skipped, Split
-from vit.data.sources import SCENES, DataSource, find, is_name, is_ready
+from vit.data.sources import SCENES, DataSource, download, find, is_name, is_ready
 from vit.data.tables import hub
 from vit.data.told import check_readable
 from vit.errors import DataError
@@ -31,12 +31,14 @@ __all__ = [
     "check_readable",
     "class_names",
     "describe",
+    "download",
     "is_name",
     "is_prepared",
     "is_ready",
     "load",
     "load_split",
     "own_splits",
+    "percentile_window",
     "sample",
     "sources",
     "store_upload",
@@ -48,7 +50,7 @@ NOT_HERE = "not on this machine"
 """Title of the images of a published model."""
 
 
-def describe(source: str, *, seed: int = 0, columns: Columns = Columns()) -> DataInfo:
+def describe(source: str, *, seed: int = 0, columns: Columns = FOUND_COLUMNS) -> DataInfo:
     """Describe a source from its file names and a few headers, without decoding its images.
 
     Args:
@@ -117,7 +119,7 @@ def load_split(config: DataConfig, split: str, *, progress: Progress | None = No
     return _loaded(config, _find(config, to_train=split == "train"), (split,), progress)[0][split]
 
 
-def class_names(source: str, columns: Columns = Columns()) -> tuple[str, ...]:
+def class_names(source: str, columns: Columns = FOUND_COLUMNS) -> tuple[str, ...]:
     """Return the classes of a data set, which needs no training images.
 
     Raises:
@@ -126,7 +128,19 @@ def class_names(source: str, columns: Columns = Columns()) -> tuple[str, ...]:
     return find(source, columns=columns, to_train=False).class_names
 
 
-def own_splits(source: str, columns: Columns = Columns()) -> tuple[str, ...]:
+def percentile_window(source: str, low: float, high: float, columns: Columns = FOUND_COLUMNS) -> Window:
+    """Return the values of greyscale with more than 8 bits at two percentiles, from 0 to 100, of the training images.
+
+    Raises:
+        DataError: the source has no such images, or the percentiles are not in order.
+    """
+    found = find(source, columns=columns)
+    if not isinstance(found, Index):
+        raise DataError(f"The images of {title(source)} have 8 bits, for which there is no window: leave it out.")
+    return found.percentile_window(low, high)
+
+
+def own_splits(source: str, columns: Columns = FOUND_COLUMNS) -> tuple[str, ...]:
     """Return the splits that a data set itself has; empty if it has only classes.
 
     Raises:
@@ -188,7 +202,7 @@ def sample(
     seed: int = 0,
     ground: Ground = "white",
     window: Window | None = None,
-    columns: Columns = Columns(),
+    columns: Columns = FOUND_COLUMNS,
 ) -> list[tuple[np.ndarray, str]]:
     """Return a few training images, uint8 (h w c), with their class names; the classes alternate.
 

@@ -70,9 +70,7 @@ def image_data_of(
     return _data([images for images, _ in given], codes, names, size, seed)
 
 
-def _data(
-    images: list[np.ndarray], codes: list[np.ndarray], names: tuple[str, ...], size: int, seed: int
-) -> ImageData:
+def _data(images: list[np.ndarray], codes: list[np.ndarray], names: tuple[str, ...], size: int, seed: int) -> ImageData:
     """Return a data set of uint8 images (n 3 s s); without validation images, one in five is used for validation."""
     if len(images) == 1:
         parts = [(images[0][rows], codes[0][rows]) for rows in split_off(codes[0], names, seed)]
@@ -107,9 +105,7 @@ def _labels_of(labels: Any) -> np.ndarray:
     return found
 
 
-def _classes(
-    labels: list[np.ndarray], class_names: Sequence[str]
-) -> tuple[tuple[str, ...], list[np.ndarray]]:
+def _classes(labels: list[np.ndarray], class_names: Sequence[str]) -> tuple[tuple[str, ...], list[np.ndarray]]:
     """Return the names of the classes, and the labels as their indices, int64 (n,) each."""
     names = check_classes(tuple(str(name) for name in class_names))
     values = list(dict.fromkeys(value for part in labels for value in part.tolist()))

@@ -7,7 +7,7 @@ from typing import Protocol
 
 import numpy as np
 
-from vit.config import Columns, Window
+from vit.config import FOUND_COLUMNS, Columns, Window
 from vit.data import scenes
 from vit.data.cache import Plan, Progress
 from vit.data.catalog import catalog
@@ -104,7 +104,23 @@ def is_ready(source: str) -> bool:
     return not hub.is_hub(source) or hub.folder_of(source).is_dir()
 
 
-def find(source: str, *, columns: Columns = Columns(), to_train: bool = True) -> DataSource:
+def download(source: str, progress: Progress | None = None) -> None:
+    """Download a data set of the catalog or of the hub, unless it is on this machine.
+
+    Args:
+        source: its name.
+        progress: called with bytes downloaded and bytes in total; an exception from it ends the download.
+
+    Raises:
+        DataError: there is no such data set, no connection, or too little disk space.
+    """
+    if hub.is_hub(source):
+        hub.download(source, progress)
+    else:
+        catalog.download(source, progress)
+
+
+def find(source: str, *, columns: Columns = FOUND_COLUMNS, to_train: bool = True) -> DataSource:
     """Return the data set with this name or path.
 
     Args:

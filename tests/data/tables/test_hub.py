@@ -60,7 +60,7 @@ def pets(tmp_path, monkeypatch):
     monkeypatch.setenv("HF_HOME", str(tmp_path / "home"))
     monkeypatch.setenv("HF_HUB_DISABLE_XET", "1")
     monkeypatch.delenv("HF_HUB_OFFLINE", raising=False)
-    hub._about.cache_clear()
+    hub._remembered.cache_clear()
     with serving("someone/pets", files) as server:
         monkeypatch.setenv("HF_ENDPOINT", server.address)
         yield server

@@ -87,8 +87,8 @@ def test_what_a_table_of_paths_lacks_is_told_and_the_rest_is_used(tmp_path):
     rows = [f"{seed}.png,{NAMES[seed % 2]}" for seed in range(6)] + ["gone.png,cat", ",dog", "5.png,"]
     path = tmp_path / "table.csv"
     path.write_text("\n".join(["image,label", *rows]))
-    with pytest.raises(DataError, match="gives '5.png' two classes|has no class"):
-        path.write_text("\n".join(["image,label", *rows, "5.png,cat"]))
+    path.write_text("\n".join(["image,label", *rows, "5.png,cat"]))
+    with pytest.raises(DataError, match=r"gives '5\.png' two classes, 'dog' and 'cat'"):
         data.describe(str(path))
     path.write_text("\n".join(["image,label", *rows]))
     info = data.describe(str(path))
@@ -102,7 +102,15 @@ def test_what_a_table_of_paths_lacks_is_told_and_the_rest_is_used(tmp_path):
 
 @pytest.mark.parametrize(
     "hostile",
-    ["../secret.png", "/etc/hostname", "a/../../secret.png", "C:\\secret.png", "~/secret.png", "http://host/a.png", "x\0.png"],
+    [
+        "../secret.png",
+        "/etc/hostname",
+        "a/../../secret.png",
+        "C:\\secret.png",
+        "~/secret.png",
+        "http://host/a.png",
+        "x\0.png",
+    ],
 )
 def test_a_path_out_of_the_folder_is_refused(tmp_path, hostile):
     folder = tmp_path / "set"
@@ -111,7 +119,7 @@ def test_a_path_out_of_the_folder_is_refused(tmp_path, hostile):
     (tmp_path / "7.png").rename(tmp_path / "secret.png")
     rows = [f"{seed}.png,{NAMES[seed % 2]}" for seed in range(4)]
     (folder / "table.csv").write_bytes("\n".join(["image,label", *rows, f"{hostile},cat"]).encode())
-    with pytest.raises(DataError, match="not below the folder of the table|is damaged"):
+    with pytest.raises(DataError, match=r"not below the folder of the table|is damaged"):
         data.describe(str(folder / "table.csv"))
 
 
@@ -186,7 +194,9 @@ def test_a_folder_of_parquet_files_with_splits_in_their_names(tmp_path):
 
 def test_the_bytes_of_a_column_are_read_as_an_image(tmp_path):
     path = tmp_path / "plain.parquet"
-    frame = pd.DataFrame({"x": [image_bytes(seed, (8, 8)) for seed in range(10)], "y": [seed % 2 for seed in range(10)]})
+    frame = pd.DataFrame(
+        {"x": [image_bytes(seed, (8, 8)) for seed in range(10)], "y": [seed % 2 for seed in range(10)]}
+    )
     frame.to_parquet(path)
     info, splits = loaded(path)
     assert info.columns == ("x", "y")

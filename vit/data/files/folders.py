@@ -21,7 +21,7 @@ from vit.data.cache import Plan, Row, unreadable_class
 from vit.data.files import layout, zips
 from vit.data.files.colours import Range, window_for
 from vit.data.files.file_names import can_be_image, has_image_suffix, is_hidden
-from vit.data.files.images import FILE_BYTES_MAX, Square, open_image, read_header, read_range, read_square
+from vit.data.files.images import FILE_BYTES_MAX, Square, open_image, read_header, read_range, read_square, read_values
 from vit.data.files.layout import Layout, Parts
 from vit.data.files.zip_names import read_names
 from vit.data.records import Skipped
@@ -42,6 +42,7 @@ Opener = Callable[[Path], AbstractContextManager[Content]]
 _SIZE_SAMPLES = 9
 _WINDOW_SAMPLES = 64
 _CONTENT_SAMPLES = 20
+_VALUES_OF_IMAGE = 2**16
 _REMARKS = ".remarks.json"
 """What was told when an upload was unpacked; no upload can contain this file, because its name is hidden."""
 _LARGE_BYTES = 8 * 2**20
@@ -154,6 +155,27 @@ class Index:
                 if not ranges:
                     return None
         return window_for(ranges)
+
+    def percentile_window(self, low: float, high: float) -> Window:
+        """Return the window between two percentiles of the values of a sample of the training images.
+
+        Raises:
+            DataError: the percentiles are not in order, the images have 8 bits, or all sampled values are the same.
+        """
+        if not 0 <= low < high <= 100:
+            raise DataError(f"The percentiles {low:g} and {high:g} are not in order: give two from 0 to 100.")
+        found = []
+        with self.opened() as content:
+            for file in self._spread(_WINDOW_SAMPLES):
+                with suppress(DataError):
+                    if (values := read_values(content(file.name), _VALUES_OF_IMAGE)) is not None:
+                        found.append(values)
+        if not found:
+            raise DataError(f"The images of {self.name} have 8 bits, for which there is no window: leave it out.")
+        black, white = np.percentile(np.concatenate(found), (low, high))
+        if black >= white:
+            raise DataError(f"The percentiles {low:g} and {high:g} of the values are equal: take a wider range.")
+        return float(black), float(white)
 
     def _spread(self, count: int) -> tuple[File, ...]:
         """Return about ``count`` files, spread over the classes."""

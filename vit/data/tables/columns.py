@@ -8,6 +8,8 @@ from vit.config import Columns
 from vit.data.files.layout import TEST, TRAIN, VAL
 from vit.errors import DataError
 
+Names = tuple[str, ...]
+
 Kind = Literal["image", "text", "classes", "whole", "other"]
 """Images as bytes; text, which may be a path or a class; numbered classes with names; whole numbers; other values."""
 
@@ -28,9 +30,21 @@ class Column(NamedTuple):
 class Offered(NamedTuple):
     """The columns that may hold images and classes, and those that are used."""
 
-    images: tuple[str, ...]
-    labels: tuple[str, ...]
+    images: Names
+    labels: Names
     chosen: Columns
+
+
+class UnclearColumns(DataError):
+    """It is not clear which columns hold the images and the classes.
+
+    Attributes:
+        offered: the columns to choose from; of the chosen ones, those that are not clear are empty.
+    """
+
+    def __init__(self, sentence: str, offered: Offered) -> None:
+        super().__init__(sentence)
+        self.offered = offered
 
 
 def choose(
@@ -45,20 +59,13 @@ def choose(
         holds_paths: returns whether the values of a text column look like paths of images.
 
     Raises:
-        DataError: a wanted column does not exist, or it is not clear which one is meant.
+        UnclearColumns: a wanted column does not exist, or it is not clear which one is meant.
     """
     kinds = {column.name: column.kind for column in columns}
-    for column in wanted:
-        if column and column not in kinds:
-            raise DataError(f"{name} has no column {column[:60]!r}: choose one of {_listed(kinds)}.")
     of_bytes = [column for column, kind in kinds.items() if kind == "image"]
     texts = [column for column, kind in kinds.items() if kind == "text"]
     images = of_bytes or [column for column in texts if holds_paths(column)] or _named(texts, _IMAGE_NAMES)
     image = wanted.image or next(iter([*_named(images, _IMAGE_NAMES), *images]), "")
-    if not image:
-        raise DataError(
-            f"{name} has no column of images or of their paths among {_listed(kinds)}: choose one with --image-column."
-        )
     labels = [
         column
         for column, kind in kinds.items()
@@ -68,14 +75,21 @@ def choose(
     named = _named(labels, _LABEL_NAMES)
     only = labels if len(labels) == 1 else []
     label = wanted.label or next(iter([*_named(classes, _LABEL_NAMES), *classes, *named, *only]), "")
-    if not label:
-        raise DataError(
-            f"{name} has no column that is clearly the class among {_listed(kinds)}: choose one with --label-column."
-        )
-    if label == image:
-        raise DataError(f"The column {label!r} cannot be both the image and the class: choose two columns.")
     others = tuple(column for column in (*images, *texts) if column != label)
-    return Offered(tuple(dict.fromkeys((image, *others))), tuple(dict.fromkeys((label, *labels))), Columns(image, label))
+    offered = Offered(_unique(image, *others), _unique(label, *labels), Columns(image, label))
+    among = f"among {_listed(kinds)}"
+    for column in wanted:
+        if column and column not in kinds:
+            known = Columns(*("" if it not in kinds else it for it in wanted))
+            unclear = offered._replace(images=_unique(*others), labels=_unique(*labels), chosen=known)
+            raise UnclearColumns(f"{name} has no column {column[:60]!r}: choose one of {_listed(kinds)}.", unclear)
+    if not image:
+        raise UnclearColumns(f"{name} has no column of images or of their paths {among}: choose one.", offered)
+    if not label:
+        raise UnclearColumns(f"{name} has no column that is clearly the class {among}: choose one.", offered)
+    if label == image:
+        raise UnclearColumns(f"The column {label!r} cannot be both the image and the class: choose two.", offered)
+    return offered
 
 
 def split_column(columns: Iterable[Column]) -> str:
@@ -101,6 +115,10 @@ def split_in(name: str) -> str:
 def _named(columns: list[str], names: tuple[str, ...]) -> list[str]:
     """Return the columns with one of the names, in the order of the names."""
     return sorted((it for it in columns if it.lower() in names), key=lambda it: names.index(it.lower()))
+
+
+def _unique(*names: str) -> Names:
+    return tuple(dict.fromkeys(name for name in names if name))
 
 
 def _listed(names: Iterable[str]) -> str:

@@ -105,7 +105,7 @@ def describe_remote(source: str, wanted: Columns) -> DataInfo:
         DataError: there is no such data set, no connection, several configurations, or no images with classes.
         UserError: the package datasets is not installed.
     """
-    about = _about(source, int(time.monotonic() // _REMEMBERED))
+    about = _about(source)
     offered = _offered(source, about, wanted)
     counts = {"train": 0, "val": 0, "test": 0}
     for name, count in about["splits"].items():
@@ -129,21 +129,19 @@ def describe_remote(source: str, wanted: Columns) -> DataInfo:
     )
 
 
-def sample_remote(
-    source: str, count: int, square: Square, wanted: Columns
-) -> list[tuple[np.ndarray, str]]:
+def sample_remote(source: str, count: int, square: Square, wanted: Columns) -> list[tuple[np.ndarray, str]]:
     """Return a few images of a data set of the hub with their classes: the first of a stream, nothing is kept.
 
     Raises:
         DataError: as for :func:`describe_remote`.
     """
-    about = _about(source, int(time.monotonic() // _REMEMBERED))
+    about = _about(source)
     columns = _offered(source, about, wanted).chosen
     split = next((name for name in about["splits"] if split_of(name) == "train"), next(iter(about["splits"]), ""))
     names = about["columns"][columns.label]["names"]
     found: list[tuple[np.ndarray, str]] = []
     with tempfile.TemporaryDirectory() as folder:
-        labels = _ask("sample", source, split, *columns, str(count), folder)["labels"]
+        labels = _checked(_ask("sample", source, split, *columns, str(count), folder), source)["labels"]
         for number, label in enumerate(labels):
             with suppress(DataError):
                 text = names[label] if isinstance(label, int) and 0 <= label < len(names) else str(label)
@@ -186,7 +184,7 @@ def download(source: str, progress: Progress | None = None) -> None:
                 with (part / "log.txt").open("w+b") as log:
                     _follow(command, log, part, total, progress or (lambda done, all_: None))
                     log.seek(0)
-                    _answer(log.read(_ANSWER_MAX), source)
+                    _checked(_answer(log.read(_ANSWER_MAX), source), source)
                 (part / "data").rename(target)
             finally:
                 shutil.rmtree(part, ignore_errors=True)
@@ -214,9 +212,18 @@ def _files(folder: Path) -> list[Path]:
     return []
 
 
+def _about(source: str) -> dict[str, Any]:
+    """Return what the hub says about a data set.
+
+    Raises:
+        DataError: it says what is wrong.
+    """
+    return _checked(_remembered(source, int(time.monotonic() // _REMEMBERED)), source)
+
+
 @lru_cache(maxsize=32)
-def _about(source: str, _: int) -> dict[str, Any]:
-    """Return what the hub says about a data set; the second argument changes when it is to be asked again."""
+def _remembered(source: str, _: int) -> dict[str, Any]:
+    """Return the answer about a data set, also an error; the second argument changes when it is to be asked again."""
     return _ask("describe", source)
 
 
@@ -224,7 +231,7 @@ def _ask(command: str, source: str, *arguments: str) -> dict[str, Any]:
     """Run the program of the other process and return its answer.
 
     Raises:
-        DataError: it says what is wrong.
+        DataError: it does not answer.
         UserError: the package datasets is not installed.
     """
     optional_packages.check(PURPOSE, "datasets")
@@ -240,12 +247,20 @@ def _answer(output: bytes, source: str) -> dict[str, Any]:
     """Return the JSON object in the last line of an output.
 
     Raises:
-        DataError: it says what is wrong, or there is none.
+        DataError: there is none.
     """
     try:
-        answer = json.loads(output.strip().splitlines()[-1])
+        return json.loads(output.strip().splitlines()[-1])
     except (ValueError, IndexError):
         raise DataError(f"{source} cannot be read: the package datasets ended without an answer.") from None
+
+
+def _checked(answer: dict[str, Any], source: str) -> dict[str, Any]:
+    """Return an answer, unless it says what is wrong.
+
+    Raises:
+        DataError: it does.
+    """
     if error := answer.get("error"):
         raise DataError(f"{source} cannot be read from the Hugging Face hub: {' '.join(str(error).split())[:400]}")
     return answer

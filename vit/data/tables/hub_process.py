@@ -1,4 +1,6 @@
-"""Ask the Hugging Face hub about a data set, with the package ``datasets``, in a process of its own::
+"""Ask the Hugging Face hub about a data set, with the package ``datasets``, in a process of its own.
+
+It is a program::
 
     python -P hub_process.py describe REPOSITORY CONFIGURATION
     python -P hub_process.py sample REPOSITORY CONFIGURATION SPLIT IMAGES LABELS COUNT FOLDER

@@ -1,7 +1,7 @@
 """Parquet files, and folders that Hugging Face ``datasets`` saved, with a column of images and one of classes.
 
-They are read with pyarrow, without the package ``datasets``, whose images may name any file or address: here an image is
-the bytes in its row, or the path of a file below the folder of the table.
+They are read with pyarrow and without the package ``datasets``, whose images may name any file or address: here an
+image is the bytes in its row, or the path of a file below the folder of the table.
 """
 
 import json
