@@ -207,6 +207,8 @@ def choose_source() -> str:
         on_change=forget_columns,
         help=f"One of these:\n{KINDS}",
     )
+    if not path.strip():
+        st.markdown(f"The path of one of these:\n{KINDS}")
     return path.strip()
 
 
@@ -233,7 +235,7 @@ def describe_chosen(source: str) -> DataInfo | None:
             forget_columns()
             st.rerun()
         choose_columns(error.offered)
-        show_error(error)
+        st.info(plain(str(error).partition(" (--")[0]), icon=":material/table:")
         return None
     if info.offered is not None:
         choose_columns(info.offered)

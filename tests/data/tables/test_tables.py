@@ -145,7 +145,7 @@ def test_columns_can_be_chosen_and_unclear_ones_are_asked_for(tmp_path):
     )
     path = tmp_path / "table.csv"
     frame.to_csv(path, index=False)
-    with pytest.raises(DataError, match="no column that is clearly the class among 'a', 'b', 'c'"):
+    with pytest.raises(DataError, match=r"which column holds the classes: choose one of 'b', 'c' \(--label-column\)"):
         data.describe(str(path))
     info = data.describe(str(path), columns=Columns(label="c"))
     assert info.class_names == ("x", "y")
@@ -368,7 +368,7 @@ def test_hostile_and_damaged_shards_are_refused_with_a_sentence(tmp_path):
         "empty.tar": (b"", "is damaged, or is no tar file"),
         "packed.tar": (b"\x1f\x8b" + b"\0" * 600, "is compressed"),
         "packed.tar.gz": (b"\x1f\x8b", "is compressed"),
-        "nothing.tar": (b"\0" * 1024, "no column of images"),
+        "nothing.tar": (b"\0" * 1024, "is empty, or"),
     }
     for name, (written, said) in cases.items():
         (tmp_path / name).write_bytes(written)

@@ -77,16 +77,22 @@ def choose(
     label = wanted.label or next(iter([*_named(classes, _LABEL_NAMES), *classes, *named, *only]), "")
     others = tuple(column for column in (*images, *texts) if column != label)
     offered = Offered(_unique(image, *others), _unique(label, *labels), Columns(image, label))
-    among = f"among {_listed(kinds)}"
     for column in wanted:
         if column and column not in kinds:
             known = Columns(*("" if it not in kinds else it for it in wanted))
             unclear = offered._replace(images=_unique(*others), labels=_unique(*labels), chosen=known)
             raise UnclearColumns(f"{name} has no column {column[:60]!r}: choose one of {_listed(kinds)}.", unclear)
     if not image:
-        raise UnclearColumns(f"{name} has no column of images or of their paths {among}: choose one.", offered)
+        among = _listed(offered.images or kinds)
+        raise UnclearColumns(
+            f"{name} does not say which column holds images or paths: choose one of {among} (--image-column).",
+            offered,
+        )
     if not label:
-        raise UnclearColumns(f"{name} has no column that is clearly the class {among}: choose one.", offered)
+        among = _listed(offered.labels or kinds)
+        raise UnclearColumns(
+            f"{name} does not say which column holds the classes: choose one of {among} (--label-column).", offered
+        )
     if label == image:
         raise UnclearColumns(f"The column {label!r} cannot be both the image and the class: choose two.", offered)
     return offered

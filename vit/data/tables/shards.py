@@ -63,6 +63,8 @@ def read_shards(path: Path, files: Sequence[Path], wanted: Columns, *, to_train:
     samples = [sample for number, file in enumerate(files) for sample in _samples(file, number)]
     if len(samples) > ROWS_MAX:
         raise DataError(f"{path.name} has more than {ROWS_MAX:,} samples: split it.")
+    if not samples:
+        raise DataError(f"{path.name} is empty, or its members are not named as in WebDataset: 0001.jpg, 0001.cls.")
     types = Counter(kind for sample in samples for kind in sample.members)
     offered = choose(path.name, _columns(files, samples, types), wanted)
     # Shards may hold several formats, such as jpg and png: each sample's own image is then used.
