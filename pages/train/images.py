@@ -16,7 +16,8 @@ from vit import data
 from vit.config import FOUND_COLUMNS, Columns, DataConfig, Ground, Window, window_around, words
 from vit.data import DataInfo, Skipped
 from vit.data.files.colours import window_words
-from vit.data.tables.columns import Offered, UnclearColumns
+from vit.data.records import Offered
+from vit.data.tables.columns import UnclearColumns
 from vit.data.tables.hub import PREFIX
 from vit.errors import UserError
 from vit.support.durations import TimeLeft

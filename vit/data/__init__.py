@@ -17,10 +17,10 @@ from vit.data.catalog import catalog
 from vit.data.files.folders import Index
 from vit.data.files.images import Square
 from vit.data.files.uploads import list_uploads, store_upload, upload_title
-from vit.data.records import DataInfo, ImageData, Skipped, Split
+from vit.data.image_data import ImageData, check_readable
+from vit.data.records import DataInfo, Skipped, Split
 from vit.data.sources import SCENES, DataSource, download, find, is_name, is_ready
 from vit.data.tables import hub
-from vit.data.told import check_readable
 from vit.errors import DataError
 
 __all__ = [

@@ -1,11 +1,11 @@
-"""Data sets from arrays and from PyTorch data sets, for the library: :meth:`vit.data.ImageData.from_arrays`.
+"""Splits from arrays and from PyTorch data sets; :meth:`vit.data.ImageData.from_arrays` describes the arguments.
 
 Tensors are recognised by their methods, so this module does not import torch.
 """
 
 import hashlib
 from collections.abc import Iterable, Iterator, Sequence
-from typing import Any, Literal
+from typing import Any, Literal, NamedTuple
 
 import numpy as np
 from PIL import Image
@@ -13,9 +13,8 @@ from PIL import Image
 from vit.data.files.colours import to_rgb
 from vit.data.files.file_names import by_number
 from vit.data.files.images import fit_square
-from vit.data.records import ImageData, Split
+from vit.data.records import Split
 from vit.data.sampling import split_off
-from vit.data.told import of_splits
 from vit.errors import DataError
 from vit.support.untrusted_text import check_classes
 
@@ -27,17 +26,28 @@ _CHUNK = 1024
 _SIDE_MIN = 8
 
 
-def image_data(
+class Given(NamedTuple):
+    """The splits of a data set that was given as arrays."""
+
+    class_names: tuple[str, ...]
+    train: Split
+    val: Split
+
+
+def from_arrays(
     images: Any,
     labels: Any,
-    *,
     val: tuple[Any, Any] | None,
     class_names: Sequence[str],
     layout: Layout,
     image_size: int | None,
     seed: int,
-) -> ImageData:
-    """Return the data set of :meth:`vit.data.ImageData.from_arrays`, which describes the arguments and the errors."""
+) -> Given:
+    """Return the splits of images and labels.
+
+    Raises:
+        DataError: the arrays are not images with a label each, or a class has too few.
+    """
     given = [(_as_array(images), _labels_of(labels))]
     if val is not None:
         if not isinstance(val, tuple | list) or len(val) != 2:
@@ -47,40 +57,34 @@ def image_data(
     for pixels, found in given:
         _check(pixels, found, layout)
     size = _size(image_size, _sides(given[0][0], layout))
-    converted = [_converted(pixels, layout, size) for pixels, _ in given]
-    return _data(converted, codes, names, size, seed)
+    return _given([_converted(pixels, layout, size) for pixels, _ in given], codes, names, seed)
 
 
-def image_data_of(
-    dataset: Any,
-    *,
-    val: Any,
-    class_names: Sequence[str],
-    layout: Layout | None,
-    image_size: int | None,
-    seed: int,
-) -> ImageData:
-    """Return the data set of :meth:`vit.data.ImageData.from_dataset`, which describes the arguments and the errors."""
-    given = [_collected(part, layout, image_size) for part in (dataset, val) if part is not None]
-    size = given[0][0].shape[-1]
-    if given[-1][0].shape[-1] != size:
-        given[-1] = _collected(val, layout, size)
+def from_dataset(
+    dataset: Any, val: Any, class_names: Sequence[str], layout: Layout | None, image_size: int | None, seed: int
+) -> Given:
+    """Return the splits of PyTorch data sets.
+
+    Raises:
+        DataError: an item is no image with a label, or a class has too few images.
+    """
+    given = [_collected(dataset, layout, image_size)]
+    if val is not None:
+        given.append(_collected(val, layout, given[0][0].shape[-1]))
     found = tuple(str(name) for name in getattr(dataset, "classes", ()))
     names, codes = _classes([labels for _, labels in given], class_names or found)
-    return _data([images for images, _ in given], codes, names, size, seed)
+    return _given([images for images, _ in given], codes, names, seed)
 
 
-def _data(images: list[np.ndarray], codes: list[np.ndarray], names: tuple[str, ...], size: int, seed: int) -> ImageData:
-    """Return a data set of uint8 images (n 3 s s); without validation images, one in five is used for validation."""
+def _given(images: list[np.ndarray], codes: list[np.ndarray], names: tuple[str, ...], seed: int) -> Given:
+    """Return the splits of uint8 images (n 3 s s); without validation images, one in five is used for validation."""
     if len(images) == 1:
         parts = [(images[0][rows], codes[0][rows]) for rows in split_off(codes[0], names, seed)]
     else:
         parts = list(zip(images, codes, strict=True))
         if len(missing := np.setdiff1d(np.arange(len(names)), codes[0])):
             raise DataError(f"The class {names[missing[0]]!r} has no training image: add one, or leave the class out.")
-    splits = {split: _split(*part) for split, part in zip(("train", "val"), parts, strict=True)}
-    remarks = tuple(of_splits(splits, "white"))
-    return ImageData("", names, size, splits["train"], splits["val"], remarks=remarks)
+    return Given(names, *(_split(*part) for part in parts))
 
 
 def _split(images: np.ndarray, labels: np.ndarray) -> Split:

@@ -1,15 +1,11 @@
-"""Records of the data package: the arrays of a split, a data set, and a description of a source."""
+"""Records of the data package: the arrays of a split, and the description of a source."""
 
-from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any, Literal
+from typing import NamedTuple
 
 import numpy as np
 
 from vit.config import Columns, DataConfig, Ground, Window
-
-if TYPE_CHECKING:
-    from vit.data.tables.columns import Offered
 
 
 @dataclass(frozen=True)
@@ -46,107 +42,12 @@ class Skipped:
     reason: str
 
 
-@dataclass(frozen=True)
-class ImageData:
-    """A data set at one image size; a split that was not loaded is None.
+class Offered(NamedTuple):
+    """The columns of a table that may hold images and classes, and those that are used."""
 
-    Attributes:
-        skipped: files that were left out.
-        remarks: sentences about how the images were read.
-    """
-
-    source: str
-    class_names: tuple[str, ...]
-    image_size: int
-    train: Split | None
-    val: Split | None
-    skipped: tuple[Skipped, ...] = ()
-    remarks: tuple[str, ...] = ()
-
-    @classmethod
-    def from_arrays(
-        cls,
-        images: Any,
-        labels: Any,
-        *,
-        val: tuple[Any, Any] | None = None,
-        class_names: Sequence[str] = (),
-        layout: Literal["hwc", "chw"] = "hwc",
-        image_size: int | None = None,
-        seed: int = 0,
-    ) -> "ImageData":
-        """Make a data set of NumPy arrays or tensors, for :func:`vit.trainer.fit`.
-
-        >>> data = ImageData.from_arrays(images, labels, class_names=("cat", "dog"))
-        >>> network = ViTConfig(image_size=data.image_size, patch_size=8, num_classes=2)
-        >>> for event in fit(RunConfig(model=network, data=data.config()), data): ...
-
-        Args:
-            images: uint8, or floats from 0 to 1: (n h w c) with 1 or 3 channels, with the layout "chw" (n c h w), or
-                grey (n h w).
-            labels: (n,) whole numbers from 0, or names of classes.
-            val: images and labels to validate on; None for one in five of each class.
-            class_names: in the order of the labels; by default the names in ``labels``, or numbers.
-            layout: "hwc" if the channels are the last axis, "chw" if they are the first.
-            image_size: side in pixels; by default the shorter side. Other images are cropped to their central square
-                and resized.
-            seed: seed of the choice of validation images.
-
-        Raises:
-            DataError: the arrays are not images with a label each, or a class has too few.
-        """
-        from vit.data import arrays
-
-        return arrays.image_data(
-            images, labels, val=val, class_names=class_names, layout=layout, image_size=image_size, seed=seed
-        )
-
-    @classmethod
-    def from_dataset(
-        cls,
-        dataset: Any,
-        *,
-        val: Any = None,
-        class_names: Sequence[str] = (),
-        layout: Literal["hwc", "chw"] | None = None,
-        image_size: int | None = None,
-        seed: int = 0,
-    ) -> "ImageData":
-        """Make a data set of a ``torch.utils.data.Dataset``, which is read once, into memory.
-
-        Args:
-            dataset: its items are pairs of an image and a label, with or without further values. An image is a Pillow
-                image, a tensor or an array as in :meth:`from_arrays`. Transforms that augment should be left out: the
-                training has its own.
-            val: the same to validate on; None for one in five of each class.
-            class_names: in the order of the labels; by default ``dataset.classes``, the names in the labels, or
-                numbers.
-            layout: of tensors and arrays; by default tensors have their channels first and arrays have them last.
-            image_size: side in pixels; by default the shorter side of the first image.
-            seed: seed of the choice of validation images.
-
-        Raises:
-            DataError: an item is no image with a label, or a class has too few images.
-        """
-        from vit.data import arrays
-
-        return arrays.image_data_of(
-            dataset, val=val, class_names=class_names, layout=layout, image_size=image_size, seed=seed
-        )
-
-    def config(self) -> DataConfig:
-        """Return the settings of a run on these images; without a source if they were given as arrays."""
-        return DataConfig(source=self.source, image_size=self.image_size, class_names=self.class_names)
-
-    def splits(self) -> tuple[Split, Split]:
-        """Return the training and the validation split.
-
-        Raises:
-            ValueError: one of them was not loaded.
-        """
-        if self.train is None or self.val is None:
-            raise ValueError("This needs both splits: load the data without the argument splits.")
-        return self.train, self.val
+    images: tuple[str, ...]
+    labels: tuple[str, ...]
+    chosen: Columns
 
 
 @dataclass(frozen=True)
@@ -180,7 +81,7 @@ class DataInfo:
     skipped: tuple[Skipped, ...] = ()
     window: Window | None = None
     remarks: tuple[str, ...] = ()
-    offered: "Offered | None" = None
+    offered: Offered | None = None
     ground: Ground = "white"
     allow_unreadable: bool = False
 

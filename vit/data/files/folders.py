@@ -11,7 +11,7 @@ from dataclasses import dataclass, field, replace
 from functools import cached_property, partial
 from pathlib import Path
 from threading import BoundedSemaphore
-from typing import TYPE_CHECKING, NamedTuple
+from typing import NamedTuple
 from zipfile import ZipFile, ZipInfo
 
 import numpy as np
@@ -24,15 +24,12 @@ from vit.data.files.file_names import can_be_image, has_image_suffix, is_hidden
 from vit.data.files.images import FILE_BYTES_MAX, Square, open_image, read_header, read_range, read_square, read_values
 from vit.data.files.layout import Layout, Parts
 from vit.data.files.zip_names import read_names
-from vit.data.records import Skipped
+from vit.data.records import Offered, Skipped
 from vit.data.sampling import split_off, subset
 from vit.errors import DataError
 from vit.support.hardware import cpu_cores
 from vit.support.threads import threaded
 from vit.support.untrusted_text import is_unicode
-
-if TYPE_CHECKING:
-    from vit.data.tables.columns import Offered
 
 Content = Callable[[str], Path | bytes]
 """Returns the path or the bytes of an image, given the name of its file."""
@@ -82,7 +79,7 @@ class Index:
     skipped: tuple[Skipped, ...] = ()
     remarks: tuple[str, ...] = ()
     opener: Opener | None = field(default=None, compare=False)
-    offered: "Offered | None" = None
+    offered: Offered | None = None
 
     @property
     def own_splits(self) -> tuple[str, ...]:

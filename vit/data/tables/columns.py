@@ -6,6 +6,7 @@ from typing import Literal, NamedTuple
 
 from vit.config import Columns
 from vit.data.files.layout import TEST, TRAIN, VAL
+from vit.data.records import Offered
 from vit.errors import DataError
 
 Names = tuple[str, ...]
@@ -25,14 +26,6 @@ class Column(NamedTuple):
 
     name: str
     kind: Kind
-
-
-class Offered(NamedTuple):
-    """The columns that may hold images and classes, and those that are used."""
-
-    images: Names
-    labels: Names
-    chosen: Columns
 
 
 class UnclearColumns(DataError):

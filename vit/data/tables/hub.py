@@ -23,8 +23,8 @@ from filelock import FileLock
 from vit.config import AUTO_IMAGE_SIZE_MAX, Columns
 from vit.data.cache import Progress
 from vit.data.files.images import Square, read_square
-from vit.data.records import DataInfo
-from vit.data.tables.columns import Column, Offered, choose, split_of
+from vit.data.records import DataInfo, Offered
+from vit.data.tables.columns import Column, choose, split_of
 from vit.errors import DataError
 from vit.paths import data_dir
 from vit.support import optional_packages

@@ -6,8 +6,7 @@ from typing import NamedTuple
 
 from vit.data.files.file_names import by_number
 from vit.data.files.folders import File, Index, Opener
-from vit.data.records import Skipped
-from vit.data.tables.columns import Offered
+from vit.data.records import Offered, Skipped
 from vit.errors import DataError, SettingsError
 from vit.support.untrusted_text import check_classes
 

@@ -12,8 +12,8 @@ from charset_normalizer import from_bytes
 from vit.config import Columns
 from vit.data.files.file_names import has_image_suffix
 from vit.data.files.folders import Content, Index
-from vit.data.records import Skipped
-from vit.data.tables.columns import Column, Kind, Offered, choose, split_column, split_of
+from vit.data.records import Offered, Skipped
+from vit.data.tables.columns import Column, Kind, choose, split_column, split_of
 from vit.data.tables.labelled import ROWS_MAX, Row, make_index
 from vit.errors import DataError
 
