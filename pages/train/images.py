@@ -236,7 +236,7 @@ def describe_chosen(source: str) -> DataInfo | None:
             forget_columns()
             st.rerun()
         choose_columns(error.offered)
-        st.info(plain(str(error).partition(" (--")[0]), icon=":material/table:")
+        st.info(plain(f"{str(error).partition(' (--')[0].rstrip('.')}."), icon=":material/table:")
         return None
     if info.offered is not None:
         choose_columns(info.offered)
