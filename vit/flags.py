@@ -239,7 +239,7 @@ def to_config(arguments: argparse.Namespace) -> RunConfig:
     size = chosen["data"].get("image_size", natural)
     found = {"source": info.source, "image_size": size, "class_names": info.class_names}
     if percentiles:
-        found["window"] = percentile_window(info.source, *percentiles, info.columns)
+        found["window"] = percentile_window(info.source, percentiles.low, percentiles.high, info.columns)
     found |= {"image_column": info.columns.image, "label_column": info.columns.label}
     data = DataConfig(**{"window": info.window} | chosen["data"] | found)
     recipe = arguments.recipe or default_recipe(start, chosen["training"].get("learn_from", "labels"))

@@ -38,7 +38,7 @@ def run(arguments: argparse.Namespace) -> int:
         info = describe(arguments.dataset, columns=columns)
     window = arguments.window
     if isinstance(window, Percentiles):
-        window = percentile_window(info.source, *window, info.columns)
+        window = percentile_window(info.source, window.low, window.high, info.columns)
     info = replace(
         info,
         ground=arguments.ground or info.ground,

@@ -112,6 +112,7 @@ def _labels_of(labels: Any) -> np.ndarray:
 def _classes(labels: list[np.ndarray], class_names: Sequence[str]) -> tuple[tuple[str, ...], list[np.ndarray]]:
     """Return the names of the classes, and the labels as their indices, int64 (n,) each."""
     names = check_classes(tuple(str(name) for name in class_names))
+    place: dict[Any, int]
     values = list(dict.fromkeys(value for part in labels for value in part.tolist()))
     if all(isinstance(value, str) for value in values):
         names = names or check_classes(tuple(by_number(values)))

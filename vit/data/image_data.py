@@ -95,7 +95,7 @@ class ImageData:
     def _of(cls, given: arrays.Given) -> "ImageData":
         splits = {"train": given.train, "val": given.val}
         size = given.train.images.shape[-1]
-        return cls("", given.class_names, size, **splits, remarks=tuple(of_splits(splits, "white")))
+        return cls("", given.class_names, size, given.train, given.val, remarks=tuple(of_splits(splits, "white")))
 
     def config(self) -> DataConfig:
         """Return the settings of a run on these images; without a source if they were given as arrays."""

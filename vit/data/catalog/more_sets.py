@@ -129,7 +129,7 @@ def _open_tissue(root: Path, split: str, unpack: bool) -> Opened:
                 shutil.copyfileobj(packed, file, 2**20)
     with h5py.File(targets) as file:
         labels = np.asarray(file["y"]).reshape(-1)
-    return Opened(("normal", "tumour"), labels, _Tissue(h5py.File(images)["x"]))
+    return Opened(("normal", "tumour"), labels.tolist(), _Tissue(h5py.File(images)["x"]))
 
 
 MORE = (

@@ -297,7 +297,10 @@ def scan(path: Path, name: str = "", *, to_train: bool = True) -> Index:
         if split != "test" or found.test != found.val:
             others = ("/".join(parts) for parts in labels if not can_be_image(parts[-1]))
             skipped += [Skipped(file, "The file is not an image, by its name.") for file in others]
-    index = Index(path, name, found.class_names, **splits, skipped=tuple(skipped), remarks=(*remarks, *found.remarks))
+    skips, told = tuple(skipped), (*remarks, *found.remarks)
+    index = Index(
+        path, name, found.class_names, splits["train"], splits["val"], splits["test"], skipped=skips, remarks=told
+    )
     _check_classes(index, found, files)
     return index
 

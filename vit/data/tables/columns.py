@@ -9,14 +9,25 @@ from vit.data.files.layout import TEST, TRAIN, VAL
 from vit.data.records import Offered
 from vit.errors import DataError
 
-Names = tuple[str, ...]
-
 Kind = Literal["image", "text", "classes", "whole", "other"]
 """Images as bytes; text, which may be a path or a class; numbered classes with names; whole numbers; other values."""
 
-_IMAGE_NAMES = ("image", "img", "jpg", "png", "picture", "photo", "image_path", "path", "filepath", "file_path")
+Names = tuple[str, ...]
+
+_IMAGE_NAMES: Names = ("image", "img", "jpg", "png", "picture", "photo", "image_path", "path", "filepath", "file_path")
 _IMAGE_NAMES += ("file_name", "filename", "file", "image_file", "image_name", "image_id")
-_LABEL_NAMES = ("label", "labels", "class", "cls", "target", "category", "class_name", "label_name", "fine_label", "y")
+_LABEL_NAMES: Names = (
+    "label",
+    "labels",
+    "class",
+    "cls",
+    "target",
+    "category",
+    "class_name",
+    "label_name",
+    "fine_label",
+    "y",
+)
 _LABEL_NAMES += ("json.label", "json.class", "json.cls")
 _SPLIT_NAMES = ("split", "set", "subset", "partition", "phase")
 

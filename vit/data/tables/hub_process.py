@@ -14,6 +14,7 @@ import json
 import os
 import shutil
 import sys
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -32,12 +33,12 @@ SHARD = "500MB"
 
 def describe(repository: str, configuration: str) -> dict[str, Any]:
     """Return the columns, splits, licence and size of a data set."""
-    configuration = chosen(repository, configuration)
-    builder = datasets.load_dataset_builder(repository, configuration)
+    name = chosen(repository, configuration)
+    builder = datasets.load_dataset_builder(repository, name)
     info = builder.info
     features, splits = info.features, {name: split.num_examples for name, split in (info.splits or {}).items()}
     if features is None or not splits:  # its card does not say: a stream shows them
-        stream = datasets.load_dataset(repository, configuration, streaming=True)
+        stream = datasets.load_dataset(repository, name, streaming=True)
         splits = {name: splits.get(name) for name in stream}
         features = features or next(iter(stream.values()))._resolve_features().features
     return {
@@ -132,10 +133,13 @@ def download(repository: str, configuration: str, folder: str) -> dict[str, Any]
     return {"splits": splits}
 
 
+COMMANDS: dict[str, Callable[..., dict[str, Any]]] = {"describe": describe, "sample": sample, "download": download}
+
+
 def main(command: str, *arguments: str) -> None:
     """Run one command and print its answer."""
     try:
-        answer = {"describe": describe, "sample": sample, "download": download}[command](*arguments)
+        answer = COMMANDS[command](*arguments)
     except Exception as error:  # of datasets, huggingface_hub, pyarrow and the connection
         text = str(error) or type(error).__name__
         answer = {"error": text.split("\n")[0]}

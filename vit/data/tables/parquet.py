@@ -240,7 +240,7 @@ def _of_paths(
     """Return the index of a parquet file whose images are paths relative to its folder."""
     if len(parts) > 1:
         raise DataError(f"{path.name} has several files without images: give one table of paths.")
-    usable = {name: kind for name, kind in kinds.items() if kind in ("text", "whole", "classes")}
+    usable: dict[str, Kind] = {name: kind for name, kind in kinds.items() if kind in ("text", "whole", "classes")}
     columns: dict[str, Sequence[str | None]] = {}
     for name in usable:
         names = _class_names(features.get(name, {}))

@@ -125,7 +125,8 @@ def _read(file: BinaryIO, offset: int, size: int) -> bytes:
 
 def _samples(file: Path, number: int) -> Iterator[_Sample]:
     """Yield the samples of a shard: members with the same key that follow each other."""
-    key, found = "", {}
+    key = ""
+    found: dict[str, tar.Member] = {}
     for member in tar.members(file):
         if not (parts := _KEY.fullmatch(member.name)):
             continue
