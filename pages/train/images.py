@@ -2,21 +2,21 @@
 
 import os
 from dataclasses import dataclass, replace
-from typing import Any, get_args
+from typing import Any
 
 import streamlit as st
 
 from pages import access
 from pages.access.images import offered
+from pages.train.reading.columns import COLUMNS, choose_columns, forget_columns
+from pages.train.reading.pixels import choose_ground, choose_window
 from pages.ui.background import Progress, Task, download_tasks, show_failure
 from pages.ui.demo_notice import upload_words
 from pages.ui.text import CAPTION_COLUMNS, plain, show_error
 from pages.ui.wording import size
 from vit import data
-from vit.config import FOUND_COLUMNS, Columns, DataConfig, Ground, Window, window_around, words
+from vit.config import FOUND_COLUMNS, Columns, DataConfig, words
 from vit.data import DataInfo, Skipped
-from vit.data.files.colours import window_words
-from vit.data.records import Offered
 from vit.data.tables.columns import UnclearColumns
 from vit.data.tables.hub import PREFIX
 from vit.errors import UserError
@@ -37,8 +37,6 @@ MORE = (
     "More well-known data sets appear here after the operator of this server has downloaded them with "
     "`python -m vit data --dataset NAME`."
 )
-COLUMNS = ("image_column", "label_column")
-CENTRE, PERCENTILES = "Centre and width", "Percentiles"
 SAMPLES = 10
 READ_AT_ONCE = 3000
 """Folders and zips with up to this many images are read as soon as they are chosen, to find unreadable files."""
@@ -100,6 +98,8 @@ def show_images(info: DataInfo) -> DataInfo | None:
         whole = read_all(info)
     with counts:
         show_counts(info, whole)
+        if info.licence:
+            st.caption(f"Licence: {plain(info.licence)}")
     with samples_row:
         show_samples(info)
     with rest:
@@ -116,55 +116,6 @@ def show_images(info: DataInfo) -> DataInfo | None:
                 return None
             info = replace(info, allow_unreadable=True)
     return info
-
-
-def choose_ground() -> None:
-    """Choose what is shown behind transparent images."""
-    st.segmented_control(
-        words.title(DataConfig, "ground"),
-        get_args(Ground),
-        default="white",
-        required=True,
-        format_func=str.capitalize,
-        key="ground",
-        bind="query-params",
-        persist_state="session",
-        help=f"{words.description(DataConfig, 'ground')}.",
-    )
-
-
-def choose_window(info: DataInfo) -> DataInfo:
-    """Choose which values of greyscale with more than 8 bits become black and white."""
-    assert info.window is not None
-    found = f"As found: {window_words(info.window)}"
-    with st.container(horizontal=True, vertical_alignment="bottom"):
-        way = st.segmented_control(
-            words.title(DataConfig, "window"),
-            (found, CENTRE, PERCENTILES),
-            default=found,
-            required=True,
-            key="window_by",
-            help=f"{words.description(DataConfig, 'window')}. A narrow window shows more contrast, as in viewers of "
-            "medical images. The run keeps it, and new images are read with it.",
-        )
-        if way == found:
-            return info
-        low, high = info.window
-        if way == CENTRE:
-            centre = st.number_input("Centre", value=(low + high + 1) / 2, key="window_low")
-            width = st.number_input("Width", value=high - low + 1, min_value=1.1, key="window_high")
-            return replace(info, window=window_around(centre, width))
-        black = st.number_input("Black at (%)", 0.0, 100.0, 1.0, key="window_black")
-        white = st.number_input("White at (%)", 0.0, 100.0, 99.0, key="window_white")
-    window = percentile_window(info.source, black, white, info.columns)
-    st.caption(f"Values from {window_words(window)} become black to white.")
-    return replace(info, window=window)
-
-
-@st.cache_data(max_entries=32, show_spinner="Reading a few images")
-def percentile_window(source: str, low: float, high: float, columns: Columns) -> Window:
-    """Return the values at two percentiles of a sample of the training images."""
-    return data.percentile_window(source, low, high, columns)
 
 
 def choose_source() -> str:
@@ -213,12 +164,6 @@ def choose_source() -> str:
     return path.strip()
 
 
-def forget_columns() -> None:
-    """Let the columns of another table be found anew."""
-    for key in COLUMNS:
-        st.session_state.pop(key, None)
-
-
 def describe_chosen(source: str) -> DataInfo | None:
     """Describe a data set with the chosen columns, and show these choices if it is a table.
 
@@ -241,24 +186,6 @@ def describe_chosen(source: str) -> DataInfo | None:
     if info.offered is not None:
         choose_columns(info.offered)
     return info
-
-
-def choose_columns(offered: Offered) -> None:
-    """Choose the columns of a table that hold the images and the classes."""
-    with st.container(horizontal=True):
-        for key, names, chosen in zip(COLUMNS, (offered.images, offered.labels), offered.chosen, strict=True):
-            if st.session_state.get(key) not in (None, *names):
-                del st.session_state[key]
-            st.selectbox(
-                words.title(DataConfig, key),
-                names,
-                index=names.index(chosen) if chosen in names else None,
-                key=key,
-                format_func=in_cell,
-                placeholder="Choose a column",
-                bind="query-params",
-                help=f"{words.description(DataConfig, key)}.",
-            )
 
 
 def receive_upload() -> None:
