@@ -5,7 +5,7 @@
 - *Prepare*: images of this side are written as a parquet file in the layout of Hugging Face datasets. A new process
   then decodes and caches them, and trains one step of the default network. Measured: the peak resident memory above
   that of the process with its imports, the seconds to prepare (and the processor's time, which other programs on the
-  machine do not lengthen), the calls of the progress, and the seconds from the end of the preparation to the first step.
+  machine do not lengthen), the calls of the progress, and the seconds from then to the first step.
   A second process finds the images prepared.
 - *Pages*: a run with random weights and this many classes, and two validation images of each. Every page is opened;
   measured are the seconds, and errors on the page.
