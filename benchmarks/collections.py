@@ -8,7 +8,7 @@
   machine do not lengthen), the calls of the progress, and the seconds from then to the first step.
   A second process finds the images prepared.
 - *Pages*: a run with random weights and this many classes, and two validation images of each. Every page is opened;
-  measured are the seconds, and errors on the page.
+  measured are the seconds of the processor, and errors on the page.
 """
 
 import argparse
@@ -111,7 +111,7 @@ def measure_preparation(count: int, side: int) -> list[dict[str, object]]:
 
 
 def measure_pages(classes: int) -> dict[str, tuple[float, str]]:
-    """Return the seconds and the error of each page, opened on a run with this many classes."""
+    """Return the processor seconds and the error of each page, opened on a run with this many classes."""
     from tests.pages.opening import open_page
     from vit import runs
     from vit.config import DataConfig, RunConfig, ViTConfig
@@ -136,13 +136,15 @@ def measure_pages(classes: int) -> dict[str, tuple[float, str]]:
         runs.write_status(run.path, runs.Status(state="finished", message="Random weights."))
         found = {}
         for page in sorted(page.parent.name for page in (project_root() / "pages").glob("*/page.py")):
-            begun = time.monotonic()
-            try:
-                app = open_page(page, run="many")
-                problem = "; ".join(error.value for error in app.error)
-            except (AssertionError, RuntimeError) as error:  # an exception on the page, or no answer in time
-                problem = repr(error)
-            found[page] = (time.monotonic() - begun, problem[:300])
+            begun, problem = time.process_time(), ""
+            for _ in range(2):  # a busy machine may take longer than the harness waits; the images are then prepared
+                try:
+                    app = open_page(page, run="many")
+                    problem = "; ".join(error.value for error in app.error)
+                    break
+                except (AssertionError, RuntimeError) as error:  # an exception on the page, or no answer in time
+                    problem = repr(error)
+            found[page] = (time.process_time() - begun, problem[:300])
         return found
 
 
