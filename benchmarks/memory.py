@@ -128,7 +128,7 @@ class Meter:
 def measure(config: RunConfig, device: str, steps: int) -> dict[str, float]:
     """Train in this process, and return measured and estimated bytes."""
     from vit import runs
-    from vit.data.records import ImageData, Split
+    from vit.data import ImageData, Split
     from vit.jobs import worker
 
     random = np.random.default_rng(0)

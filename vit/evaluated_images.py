@@ -58,7 +58,7 @@ def choices(info: CheckpointInfo, source: str | None = None) -> tuple[str, ...]:
         DataError: there is no such data set.
     """
     config = settings(info, source)
-    own = data.own_splits(config.source)
+    own = data.own_splits(config.source, config.columns)
     if not own and not _is_own(info, config.source):
         return ("all",)
     splits = own or ("train", "val")
@@ -98,7 +98,7 @@ def load(
         del splits["test"]  # the test images are used for validation
     found = {name: one for name, one in splits.items() if len(one)}
     if not _is_own(info, config.source):
-        classes = data.class_names(config.source)
+        classes = data.class_names(config.source, config.columns)
         ours = match_classes(classes, info.class_names, data.title(config.source))
         found = {name: replace(one, labels=ours[np.asarray(one.labels)]) for name, one in found.items()}
     return EvaluatedImages(found, _overlap(info, found, progress))
@@ -118,9 +118,8 @@ def settings(info: CheckpointInfo, source: str | None) -> DataConfig:
                 f"classes, --dataset PATH; among the classes are {join_names(info.class_names)}."
             )
         return own
-    return own.model_copy(
-        update={"source": source, "class_names": (), "train_images": None, "val_images": None, "seed": 0}
-    )
+    others = {"image_column": "", "label_column": "", "class_names": (), "train_images": None, "val_images": None}
+    return own.model_copy(update={"source": source, "seed": 0, **others})
 
 
 def _is_own(info: CheckpointInfo, source: str) -> bool:

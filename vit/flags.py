@@ -17,19 +17,23 @@ from vit.config import (
     RECIPES,
     DataConfig,
     ModelConfig,
+    Percentiles,
     ReferenceConfig,
     RunConfig,
     StartConfig,
     TrainingConfig,
     TransformerConfig,
     ViTConfig,
+    Window,
     default_patch_size,
     default_recipe,
+    read_window,
     recipe_of,
     words,
 )
 from vit.config.base import Settings
 from vit.config.presets import PRESETS
+from vit.config.window import NOTATIONS
 from vit.errors import DataError, RunError, SettingsError
 from vit.runs import finetune, teachers
 
@@ -133,16 +137,19 @@ FLAGS = (
     Flag("--resume-steps", "training", "resume_steps"),
     Flag("--max-seconds", "training", "max_seconds"),
     Flag("--tensorboard", "training", "tensorboard"),
+    Flag("--track", "training", "track", "each is an extra of the same name"),
     Flag("--train-images", "data", "train_images"),
     Flag("--val-images", "data", "val_images"),
     Flag("--data-seed", "data", "seed"),
     Flag("--ground", "data", "ground"),
-    Flag("--window", "data", "window"),
+    Flag("--window", "data", "window", "as a range, as centre and width, or as percentiles of their values"),
+    Flag("--image-column", "data", "image_column"),
+    Flag("--label-column", "data", "label_column"),
     Flag("--allow-unreadable", "data", "allow_unreadable"),
 )
 
 
-READING = ("ground", "window", "allow_unreadable")
+READING = ("ground", "window", "image_column", "label_column", "allow_unreadable")
 """The settings of a data set that decide how its files are read."""
 
 _GROUPS = {"data": "data", "start": "fine-tuning", "model": "network", "training": "training"}
@@ -204,7 +211,7 @@ def to_config(arguments: argparse.Namespace) -> RunConfig:
         DataError: the data set cannot be read.
         SettingsError: a value is out of bounds, or values do not go together.
     """
-    from vit.data import describe
+    from vit.data import describe, percentile_window
 
     _fill_in(arguments)
     fine_tuning = _start(arguments)
@@ -221,8 +228,9 @@ def to_config(arguments: argparse.Namespace) -> RunConfig:
                 f"{flag.name} does not go with --model {base.name}: leave it out, or use --model {other}."
             )
         chosen[flag.section][flag.field] = value
+    percentiles = chosen["data"].pop("window") if isinstance(arguments.window, Percentiles) else None
     data = DataConfig(**chosen["data"])
-    info = describe(data.source, seed=data.seed)
+    info = describe(data.source, seed=data.seed, columns=data.columns)
     if not info.ready:
         raise DataError(
             f"{info.title} is not on this machine yet: download it with python -m vit data --dataset {info.source}."
@@ -230,6 +238,9 @@ def to_config(arguments: argparse.Namespace) -> RunConfig:
     natural = origin.model.image_size if origin else info.auto_image_size
     size = chosen["data"].get("image_size", natural)
     found = {"source": info.source, "image_size": size, "class_names": info.class_names}
+    if percentiles:
+        found["window"] = percentile_window(info.source, percentiles.low, percentiles.high, info.columns)
+    found |= {"image_column": info.columns.image, "label_column": info.columns.label}
     data = DataConfig(**{"window": info.window} | chosen["data"] | found)
     recipe = arguments.recipe or default_recipe(start, chosen["training"].get("learn_from", "labels"))
     training = TrainingConfig(**RECIPES[recipe].model_dump() | chosen["training"])
@@ -377,13 +388,12 @@ def _names(text: str) -> tuple[str, ...]:
     return tuple(name.strip() for name in text.split(",") if name.strip())
 
 
-def _window(text: str) -> tuple[float, float]:
-    """Read two numbers with a comma between them, as the ``type`` of an argument."""
+def _window(text: str) -> Window | Percentiles:
+    """Read a window, as the ``type`` of an argument."""
     try:
-        low, high = (float(part) for part in text.split(","))
-    except ValueError:
-        raise argparse.ArgumentTypeError(f"{text!r} is not two numbers such as 0,4095") from None
-    return low, high
+        return read_window(text)
+    except SettingsError as error:
+        raise argparse.ArgumentTypeError(str(error)) from None
 
 
 def _kind(flag: Flag) -> tuple[type, tuple[str, ...]]:
@@ -397,8 +407,13 @@ def _kind(flag: Flag) -> tuple[type, tuple[str, ...]]:
     return annotation, ()
 
 
+_METAVARS = {"source": "NAME|PATH", "run": "RUN", "teacher": "RUN"} | dict.fromkeys(
+    ("image_column", "label_column"), "COLUMN"
+)
+
+
 def _metavar(flag: Flag, kind: type) -> str:
-    return {"source": "NAME|PATH", "run": "RUN", "teacher": "RUN"}.get(flag.field) or {int: "N", float: "X"}[kind]
+    return _METAVARS.get(flag.field) or {int: "N", float: "X"}[kind]
 
 
 def _help(flag: Flag) -> str:
@@ -428,6 +443,6 @@ def _image_size(text: str) -> int | str:
 _READERS: dict[str, tuple[Callable[[str], Any], str]] = {
     "image_size": (_image_size, "auto|N"),
     "mended": (_names, "NAME,..."),
-    "window": (_window, "LOW,HIGH"),
+    "window": (_window, NOTATIONS),
 }
 """How the text of a flag is read, and what stands for it in the help."""

@@ -13,19 +13,42 @@ OWNER = re.compile(r"[0-9a-f]{32}")
 """Id of a visitor."""
 
 
+_PACKAGE = Path(__file__).resolve().parent
+_APPLICATION = "vit-attention-explorer"
+
+
+def library_root() -> Path:
+    """Return the folder that contains ``vit/``: a checkout, or the folder of installed packages."""
+    return _PACKAGE.parent
+
+
+def is_installed() -> bool:
+    """Return whether this is an installed package, which contains the app, and not a checkout."""
+    return (_PACKAGE / "app").is_dir()
+
+
 def project_root() -> Path:
-    """Return the folder that contains ``vit/``, ``pages/`` and ``checkpoints/``."""
-    return Path(__file__).resolve().parent.parent
+    """Return the folder that contains ``streamlit_app.py``, ``pages/`` and the included runs in ``checkpoints/``."""
+    return _PACKAGE / "app" if is_installed() else library_root()
+
+
+def _home() -> Path:
+    """Return the folder of runs and data: a checkout itself, or the user's own folder, by the system's conventions."""
+    if not is_installed():
+        return library_root()
+    import platformdirs
+
+    return platformdirs.user_data_path(_APPLICATION, appauthor=False)
 
 
 def checkpoints_dir() -> Path:
-    """Return the folder of runs: ``$VIT_CHECKPOINTS``, or ``checkpoints/`` of the project."""
-    return Path(os.environ.get("VIT_CHECKPOINTS") or project_root() / "checkpoints").expanduser().absolute()
+    """Return the folder of runs: ``$VIT_CHECKPOINTS``, or ``checkpoints/`` of the project or the user's folder."""
+    return Path(os.environ.get("VIT_CHECKPOINTS") or _home() / "checkpoints").expanduser().absolute()
 
 
 def data_dir() -> Path:
-    """Return the folder of data sets, decoded images and uploads: ``$VIT_DATA``, or ``data/`` of the project."""
-    return Path(os.environ.get("VIT_DATA") or project_root() / "data").expanduser().absolute()
+    """Return the folder of data sets, decoded images and uploads: ``$VIT_DATA``, or ``data/`` beside the runs."""
+    return Path(os.environ.get("VIT_DATA") or _home() / "data").expanduser().absolute()
 
 
 def owned_dir(owner: str) -> Path:

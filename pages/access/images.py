@@ -67,7 +67,7 @@ def sources(owner: str) -> list[DataInfo]:
 
 def is_ready(source: str) -> bool:
     """Return whether a data set can be used without a download."""
-    return source not in catalog.CATALOG or catalog.is_ready(source)
+    return data.is_ready(source)
 
 
 def check_source(source: str) -> None:
@@ -199,7 +199,7 @@ def own_source(source: str, mine: str) -> str:
 
     A run that was downloaded here finds its images again, and no run can name a folder of the server.
     """
-    if not source or source == data.SCENES or source in catalog.CATALOG:
+    if not source or data.is_name(source):
         return source
     name = re.sub(r"[^a-z0-9]+", "-", last_name(source).lower())[:80].strip("-")
     return str(owned_dir(mine) / "uploads" / (name or "images"))

@@ -83,7 +83,7 @@ def similarities_of(run: Run, other: Run | None, count: int) -> "Similarities | 
     Raises:
         UserError: a run or its images cannot be loaded.
     """
-    from vit.data.sampling import subset
+    from vit.data.sampling import spread
     from vit.explain.heads import layer_similarity
     from vit.explain.heads.stored import SIMILARITIES
 
@@ -94,7 +94,7 @@ def similarities_of(run: Run, other: Run | None, count: int) -> "Similarities | 
     count = min(count, *(layer_similarity.images_max(config) for config in configs))
 
     def work(progress: Callable[[int, int], None]) -> "Similarities":
-        images = split.images[subset(np.asarray(split.labels), count, seed=0)]
+        images = split.images[spread(np.asarray(split.labels), count, seed=0)]
         found = [
             layer_similarity.grams(model, info, images, progress=partial(report_part, progress, place, len(loaded)))
             for place, (model, info) in enumerate(loaded)

@@ -11,7 +11,8 @@ from vit.config import EPOCHS
 
 FIELDS = ("heads", "depth")
 """The controls of the basic form that the full form has too."""
-PARAMETERS = {"show", "form", "data", "folder", "ground", "name", "budget", *FIELDS}
+PARAMETERS = {"show", "form", "data", "folder", "hub", "image_column", "label_column", "ground", "name", "budget"}
+PARAMETERS |= set(FIELDS)
 """Query parameters of the basic form."""
 OTHER_VIEWS = {"show", "run", "sweep", "follow", "tune", "smoothing", "beside"}
 """Query parameters of the other views of the page; all others are settings of the full form."""

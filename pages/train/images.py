@@ -2,25 +2,37 @@
 
 import os
 from dataclasses import dataclass, replace
-from typing import Any, get_args
+from typing import Any
 
 import streamlit as st
 
 from pages import access
 from pages.access.images import offered
+from pages.train.reading.columns import COLUMNS, choose_columns, forget_columns
+from pages.train.reading.pixels import choose_ground, choose_window
 from pages.ui.background import Progress, Task, download_tasks, show_failure
 from pages.ui.demo_notice import upload_words
 from pages.ui.text import CAPTION_COLUMNS, plain, show_error
 from pages.ui.wording import size
 from vit import data
-from vit.config import DataConfig, Ground, words
+from vit.config import FOUND_COLUMNS, Columns, DataConfig, words
 from vit.data import DataInfo, Skipped
-from vit.data.catalog import catalog
+from vit.data.tables.columns import UnclearColumns
+from vit.data.tables.hub import PREFIX
 from vit.errors import UserError
+from vit.support.durations import TimeLeft
 from vit.support.untrusted_text import in_cell
 
-ELSEWHERE = "A folder or zip on this machine"
-"""Not offered on a public server, whose visitors may not read its folders."""
+ELSEWHERE = "Files on this machine"
+HUB = "A data set of the Hugging Face hub"
+"""Neither is offered on a public server, whose visitors may not read its folders, nor fill its disk."""
+KINDS = """
+- a **folder** or **zip** with one folder for each class, or with train/ and val/ that contain such folders
+- a **CSV** or **parquet** file with a column of paths, relative to the file, and a column of classes
+- a **parquet** file, or a folder of them, with a column of images and one of classes
+- a folder that Hugging Face **datasets** saved with `save_to_disk`
+- **WebDataset** shards: a .tar file, or a folder of them
+"""
 MORE = (
     "More well-known data sets appear here after the operator of this server has downloaded them with "
     "`python -m vit data --dataset NAME`."
@@ -31,15 +43,22 @@ READ_AT_ONCE = 3000
 
 
 @st.cache_data(ttl=20, max_entries=64, show_spinner="Looking at the images")
-def describe(source: str) -> DataInfo:
+def describe(source: str, columns: Columns = FOUND_COLUMNS) -> DataInfo:
     """Describe a data set; cached briefly, because a folder may change."""
-    return data.describe(source)
+    return data.describe(source, columns=columns)
 
 
 @st.cache_data(max_entries=32, show_spinner="Reading a few images")
 def samples(info: DataInfo) -> list[tuple]:
     """Return a few training images, (h w c), with their classes."""
-    return data.sample(info.source, SAMPLES, image_size=info.auto_image_size, ground=info.ground, window=info.window)
+    return data.sample(
+        info.source,
+        SAMPLES,
+        image_size=info.auto_image_size,
+        ground=info.ground,
+        window=info.window,
+        columns=info.columns,
+    )
 
 
 def choose_data() -> DataInfo | None:
@@ -52,11 +71,11 @@ def choose_data() -> DataInfo | None:
         return None
     try:
         access.check_source(source)
-        info = describe(source)
-        if not info.ready:
+        info = describe_chosen(source)
+        if info is not None and not info.ready:
             offer_download(info)
             return None
-        return show_images(info)
+        return None if info is None else show_images(info)
     except UserError as error:
         show_error(error)
         return None
@@ -74,9 +93,13 @@ def show_images(info: DataInfo) -> DataInfo | None:
     info = replace(info, ground=st.session_state.get("ground") or "white")
     counts, samples_row, rest = st.container(), st.container(), st.container()
     with rest:
+        if info.window is not None:
+            info = choose_window(info)
         whole = read_all(info)
     with counts:
         show_counts(info, whole)
+        if info.licence:
+            st.caption(f"Licence: {plain(info.licence)}")
     with samples_row:
         show_samples(info)
     with rest:
@@ -95,25 +118,10 @@ def show_images(info: DataInfo) -> DataInfo | None:
     return info
 
 
-def choose_ground() -> None:
-    """Choose what is shown behind transparent images."""
-    st.segmented_control(
-        words.title(DataConfig, "ground"),
-        get_args(Ground),
-        default="white",
-        required=True,
-        format_func=str.capitalize,
-        key="ground",
-        bind="query-params",
-        persist_state="session",
-        help=f"{words.description(DataConfig, 'ground')}.",
-    )
-
-
 def choose_source() -> str:
     """Choose the name or path of a data set; empty until a path is typed."""
     titles = offered(access.owner())
-    choices = [*titles, *([] if access.bounds() else [ELSEWHERE])]
+    choices = [*titles, *([] if access.bounds() else [HUB, ELSEWHERE])]
     if st.session_state.get("data", choices[0]) not in choices:
         del st.session_state["data"]
         st.warning("The chosen data set no longer exists: choose another.", icon=":material/folder_off:")
@@ -124,19 +132,60 @@ def choose_source() -> str:
         format_func=lambda source: titles.get(source, source),
         bind="query-params",
         persist_state="session",
+        on_change=forget_columns,
         help=MORE if access.bounds() else None,
     )
+    if source == HUB:
+        name = st.text_input(
+            "Name of the data set",
+            key="hub",
+            bind="query-params",
+            persist_state="session",
+            placeholder="owner/name",
+            on_change=forget_columns,
+            help="As in its address, huggingface.co/datasets/**owner/name**. If it has several configurations, add "
+            "one: owner/name/configuration. It needs a column of images and a column of classes, and the package "
+            "`datasets`. Nothing is downloaded before you press the button.",
+        )
+        return f"{PREFIX}{name.strip()}" if name.strip() else ""
     if source != ELSEWHERE:
         return source
     path = st.text_input(
-        "Path of the folder or zip file",
+        "Path of the folder or file",
         key="folder",
         bind="query-params",
         persist_state="session",
-        placeholder="/home/me/photos",
-        help="It contains one folder for each class, or the folders train/ and val/ with one folder for each class.",
+        placeholder="/home/me/photos, or /home/me/photos.csv",
+        on_change=forget_columns,
+        help=f"One of these:\n{KINDS}",
     )
+    if not path.strip():
+        st.markdown(f"The path of one of these:\n{KINDS}")
     return path.strip()
+
+
+def describe_chosen(source: str) -> DataInfo | None:
+    """Describe a data set with the chosen columns, and show these choices if it is a table.
+
+    Returns:
+        None if it is not clear which columns hold the images and the classes.
+
+    Raises:
+        UserError: it cannot be read.
+    """
+    wanted = Columns(*(st.session_state.get(key) or "" for key in COLUMNS))
+    try:
+        info = describe(source, wanted)
+    except UnclearColumns as error:
+        if any(wanted) and not any(error.offered.chosen):  # of an earlier table
+            forget_columns()
+            st.rerun()
+        choose_columns(error.offered)
+        st.info(plain(f"{str(error).partition(' (--')[0].rstrip('.')}."), icon=":material/table:")
+        return None
+    if info.offered is not None:
+        choose_columns(info.offered)
+    return info
 
 
 def receive_upload() -> None:
@@ -215,14 +264,15 @@ def offer_download(info: DataInfo) -> None:
     elif download is not None:
         show_failure(download)
     size = f", {info.download_bytes / 1e6:,.0f} MB" if info.download_bytes else ""
-    st.caption(
-        f"{len(info.class_names)} classes, {info.train_count:,} training images, not downloaded yet. "
-        f"Licence: {plain(info.licence)}"
-    )
+    classes = f"{len(info.class_names):,} classes, " if info.class_names else ""
+    images = f"{info.train_count:,} training images, " if info.train_count else ""
+    st.caption(f"{classes}{images}not downloaded yet. Licence: {plain(info.licence)}")
+    if info.offered is not None and st.toggle("Preview a few images", key="preview"):
+        show_samples(info)
     if st.button(f"Download {info.title}{size}", icon=":material/download:", key="download"):
 
         def work(progress: Progress) -> None:
-            catalog.download(info.source, progress=progress)
+            data.download(info.source, progress=progress)
 
         download_tasks().forget(key)
         download_tasks().start(key, work, resumes=True)
@@ -301,11 +351,11 @@ def _read(info: DataInfo) -> Reading:
     """Read all images, or return what was found before; the decoded images are cached for the training."""
     found: dict[DataInfo, Reading] = st.session_state.setdefault("read_images", {})
     if info not in found:
-        bar = st.progress(0.0, text="Reading the images")
+        bar, left = st.progress(0.0, text="Reading the images"), TimeLeft()
         config = info.config(info.auto_image_size)
 
         def progress(done: int, total: int) -> None:
-            bar.progress(done / total, f"Image {done:,} of {total:,}")
+            bar.progress(done / total, f"Image {done:,} of {total:,}{left.words(done, total)}")
 
         whole = data.load(config, progress=progress)
         bar.empty()

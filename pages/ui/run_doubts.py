@@ -7,6 +7,7 @@ import streamlit as st
 from pages.ui.run_words import VERDICTS, badge
 from pages.ui.text import BADGE_COLUMNS, plain
 from vit import data
+from vit.config import Columns
 from vit.errors import UserError
 from vit.runs import ACTIVE, Run
 from vit.runs.chance import best_run, measured
@@ -59,12 +60,12 @@ def first_run(runs: list[Run]) -> Run:
 def count_images(run: Run) -> int | None:
     """Return the number of validation images of a run; None if it is unknown."""
     images = run.config.data
-    return images.val_images or _count(images.source, images.seed)
+    return images.val_images or _count(images.source, images.seed, images.columns)
 
 
 @st.cache_data(ttl=600, max_entries=64, show_spinner=False)
-def _count(source: str, seed: int) -> int | None:
-    if source:
-        with suppress(UserError):
-            return data.describe(source, seed=seed).val_count
+def _count(source: str, seed: int, columns: Columns) -> int | None:
+    with suppress(UserError):
+        if source and data.is_ready(source):  # a page does not wait for an answer of the hub
+            return data.describe(source, seed=seed, columns=columns).val_count
     return None

@@ -105,7 +105,7 @@ def test_links_beyond_the_bounds_and_into_the_server_open_the_page_within_them(v
     expect(page.get_by_text("30 epochs and 5 min of training").first).to_be_visible()
     settled(page)
     expect(page.get_by_role("combobox", name="Data set")).to_have_value("Scenes")
-    expect(page.get_by_role("textbox", name="Path of the folder or zip file")).to_have_count(0)
+    expect(page.get_by_role("textbox", name="Path of the folder or file")).to_have_count(0)
     page.get_by_text("Command for a terminal").click()
     command = page.locator("code", has_text="python -m vit train")
     expect(command).to_be_visible()

@@ -57,7 +57,7 @@ def page(chromium, house) -> Page:
 
 VIEWS = {
     "overview": ("", {}),
-    "train": ("train", {"data": "A folder or zip on this machine", "folder": "PHOTOS"}),
+    "train": ("train", {"data": "Files on this machine", "folder": "PHOTOS"}),
     "follow": ("train", {"show": "Follow a run", "run": "uploaded"}),
     "runs": ("runs", {}),
     "predict": ("predict", {"run": "uploaded", "pictures": "PICTURE"}),

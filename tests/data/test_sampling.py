@@ -1,7 +1,7 @@
 import numpy as np
 import pytest
 
-from vit.data.sampling import split_off, subset
+from vit.data.sampling import split_off, spread, subset
 from vit.errors import DataError
 
 LABELS = np.repeat([0, 1, 2], [50, 30, 5])
@@ -44,3 +44,13 @@ def test_a_subset_of_more_than_all_is_all():
 def test_a_subset_has_room_for_each_class():
     with pytest.raises(DataError, match="2 images are too few for 3 classes"):
         subset(LABELS, 2, seed=0)
+
+
+def test_fewer_images_than_classes_are_one_each_of_some_classes():
+    labels = np.arange(4000) % 1000
+    rows = spread(labels, 500, 0)
+    assert len(rows) == len(set(labels[rows])) == 500
+    assert rows.tolist() == sorted(rows)
+    assert rows.tolist() == spread(labels, 500, 0).tolist()
+    np.testing.assert_array_equal(spread(LABELS, 20, 0), subset(LABELS, 20, 0))
+    np.testing.assert_array_equal(spread(LABELS, None, 0), np.arange(85))

@@ -134,3 +134,20 @@ def test_the_attributes_of_a_record_in_the_library_guide_exist():
     assert named
     for name in named:
         assert eval(f"record.{name}", {"record": record, "i": 0}) is not None
+
+
+def test_the_example_with_arrays_runs(capsys):
+    section = TEXTS["docs/library.md"].split("## Your own arrays")[1].split("\n## ")[0]
+    [block] = re.findall(r"^```python\n(.*?)^```", section, flags=re.DOTALL | re.MULTILINE)
+    exec(block, {})
+    assert re.fullmatch(r"epoch 1: \d+\.\d%\n", capsys.readouterr().out)
+
+
+def test_the_table_of_data_sets_is_that_of_the_catalog():
+    from vit.data.catalog.catalog import CATALOG
+
+    for name, entry in CATALOG.items():
+        [row] = re.findall(rf"^\| `{name}` \|.*$", TEXTS["docs/collections.md"], flags=re.MULTILINE)
+        images = f"{entry.counts['train']:,} and {entry.counts['val']:,}"
+        assert row.split(" | ")[1:3] == [str(len(entry.class_names)), images]
+        assert row.endswith(f"| {entry.licence} |")

@@ -150,7 +150,7 @@ def test_every_page_shows_such_names_as_they_are(house, view, run):
 
 
 def test_a_data_set_of_such_names_is_offered_for_training(house):
-    app = open_page("train", data="A folder or zip on this machine", folder=str(house[0]), form="All settings")
+    app = open_page("train", data="Files on this machine", folder=str(house[0]), form="All settings")
     check(app)
     assert any(plain(foreign_names.FOLDER_NAMES[10]) in text for _, text in told(app))
 

@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from vit.errors import DataError, SettingsError
+from vit.support.durations import TimeLeft
 from vit.support.untrusted_text import on_terminal
 
 if TYPE_CHECKING:
@@ -51,13 +52,13 @@ def print_result(result: dict[str, Any], as_json: bool, text: str) -> None:
 
 def counter(unit: str) -> Progress:
     """Return a function that prints progress on standard error, at most once a second."""
-    said = time.monotonic()
+    said, left = time.monotonic(), TimeLeft()
 
     def progress(done: int, total: int) -> None:
         nonlocal said
         if time.monotonic() - said > 1:
             said = time.monotonic()
-            say(f"{done:,} of {total:,} {unit}")
+            say(f"{done:,} of {total:,} {unit}{left.words(done, total)}" if total else f"{done:,} {unit}")
 
     return progress
 

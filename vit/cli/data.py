@@ -13,7 +13,8 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         "--dataset",
         required=True,
         metavar="NAME|PATH",
-        help="scenes, a name from the catalog, or a folder or zip file with one folder per class",
+        help="scenes, a name from the catalog, hf:OWNER/NAME of the Hugging Face hub, a folder or zip file with one "
+        "folder per class, or a CSV, parquet or tar file",
     )
     parser.add_argument(
         "--image-size",
@@ -26,17 +27,22 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 
 def run(arguments: argparse.Namespace) -> int:
     """Prepare the data set, and print how many images it has."""
-    from vit.data import check_readable, describe, load
-    from vit.data.catalog import catalog
+    from vit.config import Columns, Percentiles
+    from vit.data import check_readable, describe, download, load, percentile_window
 
-    info = describe(arguments.dataset)
+    columns = Columns(arguments.image_column or "", arguments.label_column or "")
+    info = describe(arguments.dataset, columns=columns)
     if not info.ready:
-        catalog.download(arguments.dataset, progress=counter("bytes"))
-        info = describe(arguments.dataset)
+        say(f"{info.title}, licence: {info.licence}")
+        download(arguments.dataset, progress=counter("bytes"))
+        info = describe(arguments.dataset, columns=columns)
+    window = arguments.window
+    if isinstance(window, Percentiles):
+        window = percentile_window(info.source, window.low, window.high, info.columns)
     info = replace(
         info,
         ground=arguments.ground or info.ground,
-        window=arguments.window or info.window,
+        window=window or info.window,
         allow_unreadable=bool(arguments.allow_unreadable),
     )
     size = arguments.image_size or info.auto_image_size
@@ -55,6 +61,7 @@ def run(arguments: argparse.Namespace) -> int:
         "image_size": size,
         "train_images": len(data.train.labels),
         "val_images": len(data.val.labels),
+        "columns": {"image": info.columns.image, "label": info.columns.label} if info.offered else None,
         "skipped": len(data.skipped),
         "remarks": list(data.remarks),
     }

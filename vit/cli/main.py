@@ -8,10 +8,11 @@ import argparse
 import os
 import sys
 from collections.abc import Callable, Sequence
+from pathlib import Path
 from typing import NoReturn
 
 from vit import __version__, distributed
-from vit.cli import attention, data, evaluate, export, faithfulness, open, report, runs, sweep, timelapse, train
+from vit.cli import app, attention, data, evaluate, export, faithfulness, open, report, runs, sweep, timelapse, train
 from vit.cli.common import BAD_INPUT, say
 from vit.errors import UserError
 from vit.jobs import rank_processes
@@ -56,9 +57,8 @@ def main(arguments: Sequence[str] | None = None) -> int:
 
 
 def _parser() -> argparse.ArgumentParser:
-    parser = _Parser(
-        prog="python -m vit", description="Train Vision Transformers and look inside every attention head."
-    )
+    name = "vit" if Path(sys.argv[0]).stem == "vit" else "python -m vit"  # the installed command, or the module
+    parser = _Parser(prog=name, description="Train Vision Transformers and look inside every attention head.")
     parser.add_argument("--version", action="version", version=__version__)
     commands = parser.add_subparsers(title="commands", required=True, metavar="COMMAND", parser_class=_Parser)
 
@@ -114,5 +114,6 @@ def _parser() -> argparse.ArgumentParser:
         command("restart", train.restart, "train a run again with the same settings; deletes its weights and curves")
     )
     command("stop", train.stop, "stop a run that is queued or running")
+    app.add_arguments(command("app", app.run, "start the app", run=False))
     data.add_arguments(command("data", data.run, "download, decode and cache a data set", run=False))
     return parser

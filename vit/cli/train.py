@@ -9,7 +9,7 @@ from vit import distributed, jobs, runs
 from vit.cli.common import count, counter, print_result, say, say_reading
 from vit.config import RunConfig, TrainingConfig, words
 from vit.errors import RunError, SettingsError
-from vit.exports import tensorboard
+from vit.exports import tensorboard, trackers
 from vit.flags import add_flags, to_config
 from vit.runs import Run
 from vit.support import hardware, optional_packages
@@ -49,6 +49,8 @@ def train(arguments: argparse.Namespace) -> int:
         runs.check_name(arguments.run)
     if config.training.tensorboard:
         optional_packages.require(tensorboard.PURPOSE, "tensorboard")
+    if config.training.track != "none":
+        trackers.check(config.training.track)
     data = load(config.data, progress=counter("images"))  # before the run exists: unusable images are bad input
     say_reading(data)
     check_readable(data, config.data)

@@ -4,7 +4,15 @@ They are the only source of bounds, defaults, titles and descriptions.
 """
 
 from vit.config.base import Settings
-from vit.config.data import AUTO_IMAGE_SIZE_MAX, EVALUATED_SPLITS, DataConfig, Ground, Interpolation, Window
+from vit.config.data import (
+    AUTO_IMAGE_SIZE_MAX,
+    EVALUATED_SPLITS,
+    FOUND_COLUMNS,
+    Columns,
+    DataConfig,
+    Ground,
+    Interpolation,
+)
 from vit.config.model import (
     DEPARTURES,
     DEPTHS,
@@ -42,6 +50,7 @@ from vit.config.training import (
     Precision,
     TrainingConfig,
 )
+from vit.config.window import Percentiles, Window, read_window, window_around
 
 __all__ = [
     "AUGMENTATIONS",
@@ -52,6 +61,7 @@ __all__ = [
     "DROPOUTS",
     "EPOCHS",
     "EVALUATED_SPLITS",
+    "FOUND_COLUMNS",
     "GIVEN",
     "HEADS",
     "HEAD_DIMS",
@@ -73,6 +83,7 @@ __all__ = [
     "Activation",
     "AnyModelConfig",
     "CNNConfig",
+    "Columns",
     "DataConfig",
     "Departure",
     "Environment",
@@ -80,6 +91,7 @@ __all__ = [
     "Interpolation",
     "LearnFrom",
     "ModelConfig",
+    "Percentiles",
     "Pool",
     "Precision",
     "ReferenceConfig",
@@ -93,5 +105,7 @@ __all__ = [
     "Window",
     "default_patch_size",
     "default_recipe",
+    "read_window",
     "recipe_of",
+    "window_around",
 ]

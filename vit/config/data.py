@@ -1,10 +1,11 @@
 """Settings of a data set."""
 
-from typing import Annotated, Literal
+from typing import Annotated, Literal, NamedTuple
 
-from pydantic import AfterValidator, Field, field_validator
+from pydantic import Field, field_validator
 
 from vit.config.base import Settings
+from vit.config.window import Window
 from vit.support.untrusted_text import check_classes, check_unicode
 
 AUTO_IMAGE_SIZE_MAX = 64
@@ -15,14 +16,6 @@ Interpolation = Literal["bicubic", "bilinear"]
 Ground = Literal["white", "grey", "black", "checker"]
 
 
-def _check_window(window: tuple[float, float]) -> tuple[float, float]:
-    if window[0] >= window[1]:
-        raise ValueError(f"A window of {window[0]:g} to {window[1]:g} is empty: give the lower value first.")
-    return window
-
-
-Window = Annotated[tuple[float, float], AfterValidator(_check_window)]
-"""The values of greyscale that become black and white."""
 ImageSize = Annotated[
     int,
     Field(
@@ -35,6 +28,17 @@ ImageSize = Annotated[
 ]
 
 
+class Columns(NamedTuple):
+    """The columns of a table that hold the images and their classes; an empty name stands for a column to be found."""
+
+    image: str = ""
+    label: str = ""
+
+
+FOUND_COLUMNS = Columns()
+"""Columns that are to be found from types and names."""
+
+
 class DataConfig(Settings):
     """Which images a model sees, and how they are prepared."""
 
@@ -43,8 +47,9 @@ class DataConfig(Settings):
         str,
         Field(
             title="Data set",
-            description="Images to train on: scenes, a name from the catalog, or a folder or zip file with one folder "
-            "per class",
+            description="Images to train on: scenes, a name from the catalog, a folder or zip file with one folder per "
+            "class, a CSV or parquet file, WebDataset shards (.tar), a folder saved by Hugging Face datasets, or "
+            "hf:OWNER/NAME of its hub",
         ),
     ] = "scenes"
     image_size: ImageSize = 64
@@ -107,6 +112,24 @@ class DataConfig(Settings):
             "are found from the images",
         ),
     ] = None
+    image_column: Annotated[
+        str,
+        Field(
+            max_length=200,
+            title="Image column",
+            description="Column of a table, or type of WebDataset members, that holds the images or their paths; by "
+            "default it is found from types and names",
+        ),
+    ] = ""
+    label_column: Annotated[
+        str,
+        Field(
+            max_length=200,
+            title="Class column",
+            description="Column of a table, or type of WebDataset members, that holds the classes; by default it is "
+            "found from types and names",
+        ),
+    ] = ""
     allow_unreadable: Annotated[
         bool,
         Field(
@@ -115,5 +138,10 @@ class DataConfig(Settings):
         ),
     ] = False
 
-    _source = field_validator("source")(check_unicode)
+    _source = field_validator("source", "image_column", "label_column")(check_unicode)
     _classes = field_validator("class_names")(check_classes)
+
+    @property
+    def columns(self) -> Columns:
+        """The chosen columns of a table."""
+        return Columns(self.image_column, self.label_column)

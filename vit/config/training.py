@@ -245,6 +245,10 @@ class TrainingConfig(Settings):
         bool,
         Field(title="TensorBoard", description="Also write the curves as TensorBoard events into the run's folder"),
     ] = False
+    track: Annotated[
+        Literal["none", "mlflow", "wandb", "trackio"],
+        Field(title="Experiment tracker", description="Also send the curves to an experiment tracker"),
+    ] = "none"
 
     # A stronger recipe for small data; all of it but the blank images is off by default.
     mixup: Annotated[

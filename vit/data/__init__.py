@@ -10,7 +10,7 @@ from pathlib import Path
 
 import numpy as np
 
-from vit.config import AUTO_IMAGE_SIZE_MAX, DataConfig, Ground, Window
+from vit.config import AUTO_IMAGE_SIZE_MAX, FOUND_COLUMNS, Columns, DataConfig, Ground, Window
 from vit.data import told
 from vit.data.cache import Progress, cache_key, cached_split, is_cached
 from vit.data.catalog import catalog
@@ -18,9 +18,10 @@ from vit.data.files.folders import Index
 from vit.data.files.images import Square
 from vit.data.files.recordings import store_recording
 from vit.data.files.uploads import list_uploads, store_upload, upload_title
-from vit.data.records import DataInfo, ImageData, Skipped, Split
-from vit.data.sources import SCENES, DataSource, find
-from vit.data.told import check_readable
+from vit.data.image_data import ImageData, check_readable
+from vit.data.records import DataInfo, Skipped, Split
+from vit.data.sources import SCENES, DataSource, download, find, is_name, is_ready
+from vit.data.tables import hub
 from vit.errors import DataError
 
 __all__ = [
@@ -31,10 +32,14 @@ __all__ = [
     "check_readable",
     "class_names",
     "describe",
+    "download",
+    "is_name",
     "is_prepared",
+    "is_ready",
     "load",
     "load_split",
     "own_splits",
+    "percentile_window",
     "sample",
     "sources",
     "store_recording",
@@ -47,17 +52,21 @@ NOT_HERE = "not on this machine"
 """Title of the images of a published model."""
 
 
-def describe(source: str, *, seed: int = 0) -> DataInfo:
+def describe(source: str, *, seed: int = 0, columns: Columns = FOUND_COLUMNS) -> DataInfo:
     """Describe a source from its file names and a few headers, without decoding its images.
 
     Args:
-        source: ``scenes``, a name of the catalog, or a path to a folder or zip.
+        source: ``scenes``, a name of the catalog or of the Hugging Face hub (``hf:OWNER/NAME``), or a path to a folder,
+            zip or table.
         seed: seed of the 80/20 split if the source has no validation images.
+        columns: the columns of a table that hold the images and the classes.
 
     Raises:
         DataError: there is no such source, or it is not a set of images in classes.
     """
-    found = find(source)
+    if hub.is_hub(source) and not is_ready(source):
+        return hub.describe_remote(source, columns)
+    found = find(source, columns=columns)
     size = found.image_size()
     listed = catalog.CATALOG.get(source)
     return DataInfo(
@@ -68,12 +77,13 @@ def describe(source: str, *, seed: int = 0) -> DataInfo:
         val_count=found.count("val", seed),
         image_size=size,
         auto_image_size=max(32, round(min(size, AUTO_IMAGE_SIZE_MAX) / 8) * 8),
-        ready=listed is None or catalog.is_ready(source),
+        ready=is_ready(source),
         download_bytes=listed.download_bytes if listed else None,
-        licence=listed.licence if listed else "",
+        licence=listed.licence if listed else hub.licence_of(source),
         skipped=found.skipped,
         window=found.window(),
         remarks=found.remarks,
+        offered=found.offered if isinstance(found, Index) else None,
     )
 
 
@@ -111,27 +121,39 @@ def load_split(config: DataConfig, split: str, *, progress: Progress | None = No
     return _loaded(config, _find(config, to_train=split == "train"), (split,), progress)[0][split]
 
 
-def class_names(source: str) -> tuple[str, ...]:
+def class_names(source: str, columns: Columns = FOUND_COLUMNS) -> tuple[str, ...]:
     """Return the classes of a data set, which needs no training images.
 
     Raises:
         DataError: there is no such source, or it is not a set of images in classes.
     """
-    return find(source, to_train=False).class_names
+    return find(source, columns=columns, to_train=False).class_names
 
 
-def own_splits(source: str) -> tuple[str, ...]:
+def percentile_window(source: str, low: float, high: float, columns: Columns = FOUND_COLUMNS) -> Window:
+    """Return the values of greyscale with more than 8 bits at two percentiles, from 0 to 100, of the training images.
+
+    Raises:
+        DataError: the source has no such images, or the percentiles are not in order.
+    """
+    found = find(source, columns=columns)
+    if not isinstance(found, Index):
+        raise DataError(f"The images of {title(source)} have 8 bits, for which there is no window: leave it out.")
+    return found.percentile_window(low, high)
+
+
+def own_splits(source: str, columns: Columns = FOUND_COLUMNS) -> tuple[str, ...]:
     """Return the splits that a data set itself has; empty if it has only classes.
 
     Raises:
         DataError: there is no such source, or it is not a set of images in classes.
     """
-    return find(source, to_train=False).own_splits
+    return find(source, columns=columns, to_train=False).own_splits
 
 
 def _find(config: DataConfig, *, to_train: bool = True) -> DataSource:
     """Return the data set with its classes in the order of the settings."""
-    found = find(config.source, to_train=to_train)
+    found = find(config.source, columns=config.columns, to_train=to_train)
     if not config.class_names or config.class_names == found.class_names:
         return found
     if isinstance(found, Index) and sorted(config.class_names) == sorted(found.class_names):
@@ -182,13 +204,16 @@ def sample(
     seed: int = 0,
     ground: Ground = "white",
     window: Window | None = None,
+    columns: Columns = FOUND_COLUMNS,
 ) -> list[tuple[np.ndarray, str]]:
     """Return a few training images, uint8 (h w c), with their class names; the classes alternate.
 
     Raises:
         DataError: the source cannot be read.
     """
-    found = find(source)
+    if hub.is_hub(source) and not is_ready(source):
+        return hub.sample_remote(source, count, Square(image_size, ground=ground, window=window), columns)
+    found = find(source, columns=columns)
     square = Square(image_size, ground=ground, window=window or found.window())
     with found.plan("train", count if source == SCENES else None, seed, square) as plan:
         if plan.fill is not None:
@@ -241,7 +266,7 @@ def _alternating(labels: np.ndarray, count: int, seed: int) -> np.ndarray:
 
 
 def _canonical(source: str) -> str:
-    return source if _is_name(source) else str(Path(source).expanduser().absolute())
+    return source if is_name(source) else str(Path(source).expanduser().absolute())
 
 
 def title(source: str) -> str:
@@ -250,11 +275,9 @@ def title(source: str) -> str:
         return NOT_HERE
     if source in catalog.CATALOG:
         return catalog.CATALOG[source].title
+    if hub.is_hub(source):
+        return source.removeprefix(hub.PREFIX)
     return "Scenes" if source == SCENES else upload_title(_canonical(source)) or Path(source).name or source
-
-
-def _is_name(source: str) -> bool:
-    return source == SCENES or source in catalog.CATALOG
 
 
 def _listed(names: tuple[str, ...]) -> str:

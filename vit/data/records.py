@@ -1,12 +1,13 @@
-"""Records of the data package: the arrays of a split, a data set, and a description of a source."""
+"""Records of the data package: the arrays of a split, and the description of a source."""
 
 from dataclasses import dataclass
 from functools import cached_property
 from hashlib import sha256
+from typing import NamedTuple
 
 import numpy as np
 
-from vit.config import DataConfig, Ground, Window
+from vit.config import Columns, DataConfig, Ground, Window
 
 HASHED_BYTES = 2**27
 """Maximum of pixels of a split that :attr:`Split.fingerprint` reads."""
@@ -61,32 +62,12 @@ class Skipped:
     reason: str
 
 
-@dataclass(frozen=True)
-class ImageData:
-    """A data set at one image size; a split that was not loaded is None.
+class Offered(NamedTuple):
+    """The columns of a table that may hold images and classes, and those that are used."""
 
-    Attributes:
-        skipped: files that were left out.
-        remarks: sentences about how the images were read.
-    """
-
-    source: str
-    class_names: tuple[str, ...]
-    image_size: int
-    train: Split | None
-    val: Split | None
-    skipped: tuple[Skipped, ...] = ()
-    remarks: tuple[str, ...] = ()
-
-    def splits(self) -> tuple[Split, Split]:
-        """Return the training and the validation split.
-
-        Raises:
-            ValueError: one of them was not loaded.
-        """
-        if self.train is None or self.val is None:
-            raise ValueError("This needs both splits: load the data without the argument splits.")
-        return self.train, self.val
+    images: tuple[str, ...]
+    labels: tuple[str, ...]
+    chosen: Columns
 
 
 @dataclass(frozen=True)
@@ -102,6 +83,7 @@ class DataInfo:
         skipped: files that the scan left out.
         window: the values of greyscale with more than 8 bits that become black and white; None without such images.
         remarks: sentences about how the layout and the names of the files were read.
+        offered: the columns of a table that may hold images and classes; None for other sources.
         ground: what is chosen to be shown behind transparent images.
         allow_unreadable: whether it is chosen to train although more than half of the files cannot be read.
     """
@@ -119,8 +101,14 @@ class DataInfo:
     skipped: tuple[Skipped, ...] = ()
     window: Window | None = None
     remarks: tuple[str, ...] = ()
+    offered: Offered | None = None
     ground: Ground = "white"
     allow_unreadable: bool = False
+
+    @property
+    def columns(self) -> Columns:
+        """The columns of a table that hold the images and the classes."""
+        return self.offered.chosen if self.offered else Columns()
 
     def config(self, image_size: int) -> DataConfig:
         """Return the settings of a training on all images, at this size."""
@@ -130,5 +118,7 @@ class DataInfo:
             class_names=self.class_names,
             ground=self.ground,
             window=self.window,
+            image_column=self.columns.image,
+            label_column=self.columns.label,
             allow_unreadable=self.allow_unreadable,
         )

@@ -59,3 +59,16 @@ def subset(labels: np.ndarray, count: int | None, seed: int) -> np.ndarray:
         for label, take in enumerate(quota)
     ]
     return np.sort(np.concatenate(chosen))
+
+
+def spread(labels: np.ndarray, count: int | None, seed: int) -> np.ndarray:
+    """Return :func:`subset`, or with fewer images than classes the sorted rows of one image each of some classes.
+
+    It is for measurements, which need no image of every class.
+    """
+    present = np.unique(labels)
+    if count is None or count >= len(present):
+        return subset(labels, count, seed)
+    random = np.random.default_rng([seed, count])
+    first = {int(labels[row]): row for row in random.permutation(len(labels))}
+    return np.sort([first[int(label)] for label in random.permutation(present)[:count]])

@@ -7,13 +7,16 @@ from typing import Protocol
 
 import numpy as np
 
-from vit.config import Window
+from vit.config import FOUND_COLUMNS, Columns, Window
 from vit.data import scenes
 from vit.data.cache import Plan, Progress
 from vit.data.catalog import catalog
 from vit.data.files import folders
 from vit.data.files.images import Square
+from vit.data.files.uploads import upload_title
 from vit.data.records import Skipped
+from vit.data.tables import hub
+from vit.data.tables.find import open_table
 from vit.errors import DataError
 
 SCENES = "scenes"
@@ -89,11 +92,40 @@ class Scenes:
         yield Plan(self.class_names, np.arange(total) % len(self.class_names), [""] * total, fill=fill)
 
 
-def find(source: str, *, to_train: bool = True) -> DataSource:
+def is_name(source: str) -> bool:
+    """Return whether a source is a name, which means the same on every machine, and not a path."""
+    return source == SCENES or source in catalog.CATALOG or hub.is_hub(source)
+
+
+def is_ready(source: str) -> bool:
+    """Return whether a data set can be used without a download."""
+    if source in catalog.CATALOG:
+        return catalog.is_ready(source)
+    return not hub.is_hub(source) or hub.folder_of(source).is_dir()
+
+
+def download(source: str, progress: Progress | None = None) -> None:
+    """Download a data set of the catalog or of the hub, unless it is on this machine.
+
+    Args:
+        source: its name.
+        progress: called with bytes downloaded and bytes in total; an exception from it ends the download.
+
+    Raises:
+        DataError: there is no such data set, no connection, or too little disk space.
+    """
+    if hub.is_hub(source):
+        hub.download(source, progress)
+    else:
+        catalog.download(source, progress)
+
+
+def find(source: str, *, columns: Columns = FOUND_COLUMNS, to_train: bool = True) -> DataSource:
     """Return the data set with this name or path.
 
     Args:
         source: name or path.
+        columns: the columns of a table that hold the images and the classes.
         to_train: whether the data set needs training images.
 
     Raises:
@@ -108,10 +140,16 @@ def find(source: str, *, to_train: bool = True) -> DataSource:
             "This is a pretrained model, and the images that it was trained on are not here: use your own images or "
             "another data set."
         )
+    if hub.is_hub(source):
+        return hub.open_downloaded(source, columns, to_train=to_train)
     path = Path(source).expanduser().absolute()
     if not path.exists():
         raise DataError(
-            f"There is no data set {source!r}: choose an existing folder or zip of images, or one of "
-            f"{', '.join((SCENES, *catalog.CATALOG))}."
+            f"There is no data set {source!r}: choose an existing folder, zip or table of images, hf:OWNER/NAME, or "
+            f"one of {', '.join((SCENES, *catalog.CATALOG))}."
         )
+    if upload_title(str(path)) is None and (table := open_table(path, columns, to_train=to_train)) is not None:
+        return table  # an upload is a zip of folders, whatever else is in it
+    if any(columns):
+        raise DataError(f"{path.name} is no table: leave out the image column and the class column.")
     return folders.scan(path, to_train=to_train)

@@ -4,10 +4,9 @@ from collections.abc import Iterator, Mapping
 
 import numpy as np
 
-from vit.config import DataConfig, Ground, Window
+from vit.config import Ground, Window
 from vit.data.files.colours import window_words
-from vit.data.records import ImageData, Split
-from vit.errors import DataError
+from vit.data.records import Split
 
 _FULL = ((0.0, 65535.0), (0.0, 255.0), (0.0, 1.0))
 _LISTED = 3
@@ -52,25 +51,6 @@ def overlap(judged: Split, train: Split) -> int:
     if judged.digests is None or train.digests is None:
         return 0
     return int(np.isin(judged.digests, train.digests).sum())
-
-
-def check_readable(data: ImageData, config: DataConfig) -> None:
-    """Check that at least half of the files of the classes can be read, unless the settings allow fewer.
-
-    Raises:
-        DataError: more than half cannot.
-    """
-    if config.allow_unreadable:
-        return
-    splits = [split for split in (data.train, data.val) if split is not None]
-    lost, kept = sum(split.unreadable for split in splits), sum(len(split) for split in splits)
-    if lost > kept:
-        first = data.skipped[-lost]
-        raise DataError(
-            f"{lost:,} of the {lost + kept:,} files cannot be read as images, such as {first.file}: "
-            f"{first.reason[:1].lower()}{first.reason[1:]} Repair them, or allow it (--allow-unreadable on "
-            "the command line)."
-        )
 
 
 def _listed(names: list[str]) -> str:

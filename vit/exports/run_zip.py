@@ -261,7 +261,9 @@ def _settings(text: bytes) -> RunConfig:
         created = config.created if 2000 <= datetime.fromisoformat(config.created).year < 2200 else ""
     except ValueError:
         created = ""
-    return config.model_copy(update={"owner": "", "created": created})
+    # Its curves would otherwise be sent somewhere from here.
+    training = config.training.model_copy(update={"track": "none"})
+    return config.model_copy(update={"owner": "", "created": created, "training": training})
 
 
 def _check_source(source: str) -> None:

@@ -5,6 +5,7 @@ import traceback
 from collections.abc import Callable
 from contextlib import suppress
 from dataclasses import fields
+from functools import partial
 from typing import TYPE_CHECKING, Any
 
 from vit import runs
@@ -15,6 +16,7 @@ from vit.support.untrusted_text import bare
 
 if TYPE_CHECKING:
     from vit.exports.tensorboard import Events
+    from vit.exports.trackers import Curves
     from vit.trainer import Checkpoint, Epoch, Maps, Snapshot, Step
 
 STATUS_EVERY = 1.0
@@ -36,6 +38,7 @@ class Journal:
         self.ended: float | None = None
         """When the run released the device; None while it trains and if it never did."""
         self.events: Events | None = None
+        self.curves: Curves | None = None
 
     def report(self, event: Any) -> None:
         """Tell the caller, whose terminal may be gone."""
@@ -76,10 +79,13 @@ class Journal:
         self.report(message)
 
     def close(self) -> None:
-        """Close the TensorBoard file."""
+        """Close the TensorBoard file and the entry of the tracker."""
         if self.events:
             with suppress(OSError, MemoryError):
                 self.events.close()
+        if self.curves:
+            self._tracked(self.curves.close)
+            self.curves = None
 
     def follow_in_tensorboard(self) -> None:
         """Also write steps and epochs for TensorBoard from now on; without the package, log that and continue."""
@@ -90,12 +96,36 @@ class Journal:
         except UserError as error:
             self.log(str(error))
 
+    def follow_in_tracker(self, kind: str) -> None:
+        """Also send steps and epochs to an experiment tracker from now on; if it refuses, log that and continue."""
+        from vit.exports import trackers
+
+        try:
+            self.curves = trackers.follow(self.run, kind)
+        except UserError as error:
+            self.log(str(error))
+
+    def _tracked(self, send: Callable[[], None]) -> None:
+        """Send something to the tracker; after an error, log it and send nothing more."""
+        try:
+            send()
+        except Exception as error:  # of its connection or its files, which do not concern the training
+            self.curves = None
+            with suppress(OSError, MemoryError):
+                self.log(f"The curves are no longer sent to the tracker: {' '.join(str(error).split())[:300]}")
+
+    def _add(self, line: dict[str, Any]) -> None:
+        """Add a line of the metrics to the TensorBoard file and to the tracker."""
+        if self.events:
+            self.events.add(line)
+        if self.curves:
+            self._tracked(partial(self.curves.add, line))
+
     def step(self, event: "Step") -> None:
         """Write a step; the status is updated once a second."""
         line = _line("step", event)
         runs.append_metrics(self.path, [line])
-        if self.events:
-            self.events.add(line)
+        self._add(line)
         if time.monotonic() - self.written > STATUS_EVERY:
             self.update(step=event.step)
         self.report(event)
@@ -107,8 +137,7 @@ class Journal:
 
         line = _line("epoch", event)
         runs.append_metrics(self.path, [line], durable=True)  # before the resume checkpoint
-        if self.events:
-            self.events.add(line)
+        self._add(line)
         if event.kept:  # also before it, so that a resume never loses the best weights
             weights.save_model(self.path, event.weights, event.best | {"validated": True})
             self.status = self.status.model_copy(update={"best": event.best, "validated": True})

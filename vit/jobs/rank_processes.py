@@ -20,7 +20,7 @@ from typing import TYPE_CHECKING, Any
 
 from vit import runs
 from vit.distributed import RankFailed
-from vit.paths import project_root
+from vit.paths import library_root
 from vit.runs import Run, failures, learning
 
 if TYPE_CHECKING:
@@ -142,8 +142,8 @@ def _describe(error: "ChildFailedError", run: Run, processes: int) -> RankFailed
 def _let_ranks_import_this_project() -> None:
     """Add the project to ``PYTHONPATH``: a notebook may have been started in another folder."""
     paths = list(filter(None, os.environ.get("PYTHONPATH", "").split(os.pathsep)))
-    if str(project_root()) not in paths:
-        os.environ["PYTHONPATH"] = os.pathsep.join([str(project_root()), *paths])
+    if str(library_root()) not in paths:
+        os.environ["PYTHONPATH"] = os.pathsep.join([str(library_root()), *paths])
 
 
 @contextmanager

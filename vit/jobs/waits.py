@@ -6,9 +6,9 @@ from dataclasses import dataclass
 from functools import cache, lru_cache
 
 from vit import runs
-from vit.config import RunConfig
+from vit.config import Columns, RunConfig
 from vit.cost.estimate import Speed, total_seconds
-from vit.errors import UserError
+from vit.errors import DataError, UserError
 from vit.jobs import queue
 from vit.runs import Run
 from vit.runs.speeds import measured_speeds, seconds_left
@@ -76,14 +76,16 @@ def _counts(config: RunConfig) -> tuple[int, int]:
     """Return the number of training and validation images of a run."""
     train, val = config.data.train_images, config.data.val_images
     if train is None or val is None:
-        described = _described(config.data.source, config.data.seed)
+        described = _described(config.data.source, config.data.seed, config.data.columns)
         train, val = train or described[0], val or described[1]
     return train, val
 
 
 @lru_cache(maxsize=64)
-def _described(source: str, seed: int) -> tuple[int, int]:
-    from vit.data import describe  # imports numpy and Pillow, which a waiting job does not need
+def _described(source: str, seed: int, columns: Columns) -> tuple[int, int]:
+    from vit.data import describe, is_ready  # imports numpy and Pillow, which a waiting job does not need
 
-    info = describe(source, seed=seed)
+    if not is_ready(source):
+        raise DataError(f"{source} is not downloaded yet.")  # and a page does not wait for an answer of the hub
+    info = describe(source, seed=seed, columns=columns)
     return info.train_count, info.val_count

@@ -23,6 +23,7 @@ from vit.jobs.measurements import measure_after_training
 from vit.paths import data_dir
 from vit.runs import Run, Status, failures, finetune, learning, teachers
 from vit.support import hardware, heap
+from vit.support.durations import TimeLeft
 
 if TYPE_CHECKING:
     from torch import Tensor, nn
@@ -317,6 +318,8 @@ def _train(run: Run, journal: Journal, stopped: Callable[[], bool], resume: bool
     _rewind(run, journal, checkpoint)  # only after fit has accepted the checkpoint
     if recipe.tensorboard:
         journal.follow_in_tensorboard()
+    if recipe.track != "none":
+        journal.follow_in_tracker(recipe.track)
     for event in events:
         match event:
             case trainer.Step():
@@ -375,13 +378,13 @@ def _rewind(run: Run, journal: Journal, checkpoint: "Checkpoint | None") -> None
 def _load_data(config: RunConfig, say: Callable[[str], None]) -> "ImageData":
     from vit.data import load
 
-    reported = time.monotonic()
+    reported, left = time.monotonic(), TimeLeft()
 
     def progress(done: int, total: int) -> None:
         nonlocal reported
         if time.monotonic() - reported > STATUS_EVERY:
             reported = time.monotonic()
-            say(f"Preparing the images: {done:,} of {total:,}.")
+            say(f"Preparing the images: {done:,} of {total:,}{left.words(done, total)}.")
 
     return load(config.data, progress=progress)
 

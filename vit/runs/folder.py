@@ -41,10 +41,12 @@ LIVE = "live.npz"
 RESULTS = "results"
 """A folder with results of long computations on the kept weights (:mod:`vit.results.stored`)."""
 TENSORBOARD = "tensorboard"
+TRACKER = "tracker.json"
+"""The entry of an experiment tracker that has the curves (:mod:`vit.exports.trackers`)."""
 STOP = ".stop"
 """A file that asks a run to stop whose worker may be on another machine, where no signal reaches it."""
 
-_RESULTS = (LAST, METRICS, TENSORBOARD, SNAPSHOTS, LIVE, PICTURE, EXAMPLE, DEPENDENCE, RESULTS, MODEL)
+_RESULTS = (LAST, METRICS, TENSORBOARD, TRACKER, SNAPSHOTS, LIVE, PICTURE, EXAMPLE, DEPENDENCE, RESULTS, MODEL)
 """The files that a training makes, in the order of deletion: first the one that a resume would use."""
 _EPOCH_METRICS = ("epoch", "step", "train_loss", "val_loss", "val_accuracy", "lr", "seconds")
 _OPTIONAL_METRICS = ("train_accuracy", "teacher_entropy", "divergence")

@@ -8,8 +8,7 @@ import re
 from pathlib import Path
 
 from vit.config import RunConfig
-from vit.data import SCENES
-from vit.data.catalog.catalog import CATALOG
+from vit.data import is_name
 from vit.errors import RunError
 from vit.paths import checkpoints_dir, data_dir, project_root
 from vit.runs import store
@@ -70,19 +69,15 @@ def public_source(source: str) -> str:
 
     A folder that is called like a built-in data set becomes ``./name``, so that it is not taken for that one.
     """
-    if _is_built_in(source):
+    if is_name(source):
         return source
     name = last_name(source)
-    return f"./{name}" if _is_built_in(name) else name
+    return f"./{name}" if is_name(name) else name
 
 
 def last_name(path: str) -> str:
     """Return the last part of a path in the notation of any system."""
     return re.split(r"[/\\]", path.rstrip("/\\"))[-1]
-
-
-def _is_built_in(source: str) -> bool:
-    return source == SCENES or source in CATALOG
 
 
 def _belongs_to_another(name: str, owner: str) -> bool:

@@ -23,7 +23,7 @@ from filelock import Timeout
 
 from vit.config import RunConfig
 from vit.errors import RunError, SettingsError
-from vit.paths import RUN_NAME, checkpoints_dir
+from vit.paths import RUN_NAME, checkpoints_dir, is_installed, project_root
 from vit.runs import failures
 from vit.runs.folder import (
     CONFIG,
@@ -37,7 +37,7 @@ from vit.runs.folder import (
     write_final_status,
     write_status,
 )
-from vit.runs.run import Run
+from vit.runs.run import SHIPPED_RUNS, Run
 from vit.support.files import sync_folder
 from vit.support.hardware import resolve
 from vit.support.untrusted_text import is_reserved
@@ -45,6 +45,8 @@ from vit.support.untrusted_text import is_reserved
 _NAME_MAX = 64
 _PART_MAX = 29
 """Characters for the data set and for the other run in the suggested name of a fine-tuning run."""
+_PROVIDED = ".included-runs"
+"""Marks a folder of runs that has received the included runs."""
 _STALE_SECONDS = 24 * 3600
 """Age after which a temporary run folder counts as abandoned."""
 
@@ -60,6 +62,7 @@ def broken_runs() -> list[tuple[str, str]]:
 
 
 def _survey() -> tuple[list[Run], list[tuple[str, str]]]:
+    provide_included_runs()
     readable, broken = [], []
     for config_file in checkpoints_dir().glob(f"*/{CONFIG}"):
         run = Run(config_file.parent)
@@ -78,7 +81,25 @@ def find_run(name: str) -> Run:
     Raises:
         RunError: there is no such run, or it cannot be read.
     """
+    provide_included_runs()
     return _open(checkpoints_dir() / check_name(name))
+
+
+def provide_included_runs() -> None:
+    """Copy the included runs of an installed package into the folder of runs, once; a deleted one does not return."""
+    folder = checkpoints_dir()
+    if not is_installed() or (folder / _PROVIDED).exists():
+        return
+    with _writing(folder):
+        folder.mkdir(parents=True, exist_ok=True)
+        for name in SHIPPED_RUNS:
+            temporary = folder / f".{secrets.token_hex(8)}.part"
+            shutil.copytree(project_root() / "checkpoints" / name, temporary)
+            try:
+                temporary.rename(folder / name)
+            except OSError:  # it is there already
+                shutil.rmtree(temporary, ignore_errors=True)
+        (folder / _PROVIDED).touch()
 
 
 def get_run(name_or_path: str | Path) -> Run:

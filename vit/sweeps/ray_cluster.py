@@ -27,7 +27,7 @@ from vit.config import SCHEDULER_ID, RunConfig
 from vit.errors import RunError, SettingsError, UserError
 from vit.jobs import worker
 from vit.jobs.control import SAVE_PATIENCE
-from vit.paths import checkpoints_dir, data_dir, project_root
+from vit.paths import checkpoints_dir, data_dir, library_root
 from vit.runs import Run, folder
 from vit.support import optional_packages
 
@@ -193,7 +193,7 @@ class Cluster:
         # A worker process ends after one run, which frees all the memory that torch holds on a device.
         options = {"max_retries": RETRIES, "max_calls": 1, "name": run.name, **self.resources(run.config)}
         task = self.ray.remote(**options)(_remote_function())
-        self.tasks[task.remote(str(project_root()), str(run.path), status.ticket, places)] = run
+        self.tasks[task.remote(str(library_root()), str(run.path), status.ticket, places)] = run
 
     def poll(self) -> list[str]:
         """Record which runs have ended, and stop those that were asked to stop.

@@ -1,6 +1,7 @@
 import gzip
 import hashlib
 import io
+import json
 import pickle
 import socket
 import struct
@@ -8,14 +9,18 @@ import tarfile
 import threading
 from contextlib import contextmanager
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+from importlib import import_module
+from pathlib import Path
 
 import numpy as np
 import pytest
+import scipy.io
 
-from tests.data.helpers import image_bytes
+from tests.data.helpers import image_bytes, zip_bytes
 from vit.config import DataConfig
 from vit.data import describe, load, sample
-from vit.data.catalog import catalog, download
+from vit.data.catalog import catalog, download, more_sets
+from vit.data.catalog.download import Archive
 from vit.errors import DataError
 
 datasets = pytest.importorskip("torchvision.datasets")
@@ -114,6 +119,111 @@ def pet(patch, base: str) -> dict[str, bytes]:
     return files
 
 
+def photographs(folder: str, labels: list[str], kind: str = "JPEG") -> dict[str, bytes]:
+    """Images in a folder of each class, ``PER_CLASS`` of each."""
+    return {
+        f"{folder}/{label}/{index}.{'jpg' if kind == 'JPEG' else 'ppm'}": image_bytes(index, (30, 40), kind)
+        for label in labels
+        for index in range(PER_CLASS)
+    }
+
+
+def mat(**arrays: np.ndarray) -> bytes:
+    file = io.BytesIO()
+    scipy.io.savemat(file, arrays)
+    return file.getvalue()
+
+
+def flowers(patch, base: str) -> dict[str, bytes]:
+    """102 classes, each with an image for training, validation and testing."""
+    labels = np.tile(np.arange(1, 103), 3)
+    images = {f"jpg/image_{row:05d}.jpg": image_bytes(row, (30, 40), "JPEG") for row in range(1, len(labels) + 1)}
+    thirds = dict(zip(("trnid", "valid", "tstid"), np.arange(1, len(labels) + 1).reshape(3, -1), strict=True))
+    files = {"102flowers.tgz": tar(images), "imagelabels.mat": mat(labels=labels), "setid.mat": mat(**thirds)}
+    listed = dict(zip(("image", "label", "setid"), ((name, md5(it)) for name, it in files.items()), strict=True))
+    patch.setattr(datasets.Flowers102, "_file_dict", listed)
+    patch.setattr(datasets.Flowers102, "_download_url_prefix", f"{base}/")
+    return files
+
+
+def food(patch, base: str) -> dict[str, bytes]:
+    names = list(catalog.CATALOG["food101"].class_names)
+    entries = photographs("food-101/images", names)
+    listed = json.dumps({name: [f"{name}/{index}" for index in range(PER_CLASS)] for name in names}).encode()
+    archive = tar(entries | {"food-101/meta/train.json": listed, "food-101/meta/test.json": listed})
+    patch.setattr(datasets.Food101, "_URL", f"{base}/food-101.tar.gz")
+    patch.setattr(datasets.Food101, "_MD5", md5(archive))
+    return {"food-101.tar.gz": archive}
+
+
+def eurosat(patch, base: str) -> dict[str, bytes]:
+    archive = zip_bytes(photographs("2750", list(catalog.CATALOG["eurosat"].class_names))).getvalue()
+    patch.setattr(more_sets, "_EUROSAT", Archive(f"{base}/EuroSAT.zip", "eurosat/EuroSAT.zip", md5(archive)))
+    trust_archives(patch, "eurosat", {"EuroSAT.zip": archive})
+    return {"EuroSAT.zip": archive}
+
+
+def svhn(patch, base: str) -> dict[str, bytes]:
+    content = mat(X=pixels(32, 32, 3, 20), y=np.tile(np.arange(1, 11), 2)[:, None])
+    files = {"train_32x32.mat": content, "test_32x32.mat": content}
+    listed = {split: [f"{base}/{split}_32x32.mat", f"{split}_32x32.mat", md5(content)] for split in ("train", "test")}
+    patch.setattr(datasets.SVHN, "split_list", listed)
+    return files
+
+
+def signs(patch, base: str) -> dict[str, bytes]:
+    numbers = range(43)
+    training = zip_bytes(photographs("GTSRB/Training", [f"{label:05}" for label in numbers], "PPM")).getvalue()
+    images = {f"GTSRB/Final_Test/Images/{label:05}.ppm": image_bytes(label, (30, 40), "PPM") for label in numbers}
+    rows = "\n".join(["Filename;ClassId", *(f"{label:05}.ppm;{label}" for label in numbers)]).encode()
+    contents = (training, zip_bytes(images).getvalue(), zip_bytes({"GT-final_test.csv": rows}).getvalue())
+    files = dict(zip((name for name, _ in more_sets._GTSRB_ARCHIVES), contents, strict=True))
+    patch.setattr(more_sets, "_GTSRB", f"{base}/")
+    patch.setattr(more_sets, "_GTSRB_ARCHIVES", tuple((name, md5(content)) for name, content in files.items()))
+    trust_archives(patch, "gtsrb", files)
+    return files
+
+
+def trust_archives(patch, module: str, files: dict[str, bytes]) -> None:
+    """Let torchvision, which has these checksums in its code, unpack the archives that are there."""
+    from torchvision.datasets import utils
+
+    def unpack(url: str, download_root: str, md5: str) -> None:
+        path = Path(download_root) / Path(url).name
+        assert path.read_bytes() == files[path.name], "it was downloaded and checked before"
+        utils.extract_archive(str(path), download_root)
+
+    patch.setattr(import_module(f"torchvision.datasets.{module}"), "download_and_extract_archive", unpack)
+
+
+def textures(patch, base: str) -> dict[str, bytes]:
+    names = list(catalog.CATALOG["dtd"].class_names)
+    lists = {
+        f"dtd/labels/{split}1.txt": "\n".join(f"{name}/{index}.jpg" for name in names).encode()
+        for split, index in (("train", 0), ("val", 1), ("test", 1))
+    }
+    archive = tar(photographs("dtd/images", names) | lists)
+    patch.setattr(datasets.DTD, "_URL", f"{base}/dtd-r1.0.1.tar.gz")
+    patch.setattr(datasets.DTD, "_MD5", md5(archive))
+    return {"dtd-r1.0.1.tar.gz": archive}
+
+
+def tissue(patch, base: str) -> dict[str, bytes]:
+    h5py = pytest.importorskip("h5py")
+    files, listed = {}, {}
+    for split, word in (("train", "train"), ("val", "valid")):
+        listed[split] = {}
+        for kind, key, values in (("images", "x", pixels(4, 96, 96, 3)), ("targets", "y", np.arange(4) % 2)):
+            name, file = f"camelyonpatch_level_2_split_{word}_{key}.h5", io.BytesIO()
+            with h5py.File(file, "w") as written:
+                written[key] = values if key == "x" else values.reshape(4, 1, 1, 1)
+            files[f"{name}.gz"] = gzip.compress(file.getvalue())
+            listed[split][kind] = (name, "", md5(files[f"{name}.gz"]))
+    patch.setattr(datasets.PCAM, "_FILES", listed)
+    patch.setattr(more_sets, "_PCAM", f"{base}/")
+    return files
+
+
 MAKERS = {
     "cifar10": lambda patch, base: cifar(patch, base, "CIFAR10", "labels"),
     "cifar100": lambda patch, base: cifar(patch, base, "CIFAR100", "fine_labels"),
@@ -121,6 +231,13 @@ MAKERS = {
     "stl10": stl,
     "imagenette": imagenette,
     "oxford-pet": pet,
+    "flowers102": flowers,
+    "food101": food,
+    "eurosat": eurosat,
+    "svhn": svhn,
+    "gtsrb": signs,
+    "dtd": textures,
+    "pcam": tissue,
 }
 """By name in the catalog; coco5 is tested in test_coco.py."""
 
@@ -218,7 +335,7 @@ def test_a_set_is_downloaded_with_progress_and_read(home, served, name):
     assert all(done <= total for done, total in calls)
     assert describe(name).ready
     assert left_in(home) == {name}
-    assert not [path for path in (home / "data" / name).rglob("*") if path.suffix in (".gz", ".tgz")]
+    assert not [path for path in (home / "data" / name).rglob("*") if path.suffix in (".gz", ".tgz", ".zip")]
 
     data = load(DataConfig(source=name, image_size=32))
     assert data.class_names == describe(name).class_names == catalog.CATALOG[name].class_names

@@ -15,7 +15,7 @@ from pages.access import runs as access_runs
 from pages.server import limits, secrets
 from pages.server.limits import DemoLimits
 from pages.train.choices import make_space
-from pages.train.images import ELSEWHERE, describe
+from pages.train.images import ELSEWHERE, HUB, describe
 from pages.ui import cached_models
 from pages.ui.images import gallery
 from tests.conftest import tiny_config
@@ -234,7 +234,13 @@ def test_folders_of_the_server_are_not_offered(home, look):
     app = open_page("train", form="All settings")
     assert app.selectbox(key="data").options == ["Scenes"]
     assert "downloaded" in app.selectbox(key="data").help
-    for link in ({"data": "/etc"}, {"data": ELSEWHERE, "folder": "/etc"}, {"data": "cifar10"}):
+    for link in (
+        {"data": "/etc"},
+        {"data": ELSEWHERE, "folder": "/etc"},
+        {"data": HUB, "hub": "someone/pets"},
+        {"data": "hf:someone/pets"},
+        {"data": "cifar10"},
+    ):
         app = open_page("train", **link)
         assert app.selectbox(key="data").value == "scenes"
         assert not any(field.key == "folder" for field in app.text_input)

@@ -192,7 +192,7 @@ def test_an_upload_is_stored_chosen_trained_on_and_followed(home, photo_zip):
 
 
 def test_other_images_come_with_their_own_size_and_a_link_keeps_its_own(home, photo_zip):
-    there = {"data": "A folder or zip on this machine", "folder": str(photo_zip)}
+    there = {"data": "Files on this machine", "folder": str(photo_zip)}
     assert open_page("train", **there, size="64").select_slider(key="size").value == 64
     app = open_page("train", **there, form="All settings")
     assert app.select_slider(key="size").value == 40
@@ -211,7 +211,7 @@ def test_a_file_that_is_no_zip_gives_an_error_message(home):
 
 def test_a_missing_path_gives_an_error_message(home):
     app = open_page("train", form="All settings")
-    app.selectbox(key="data").set_value("A folder or zip on this machine").run()
+    app.selectbox(key="data").set_value("Files on this machine").run()
     app.text_input(key="folder").set_value("/no/such/folder").run()
     assert not app.exception
     assert len(app.error) == 1
@@ -222,7 +222,7 @@ def test_files_that_cannot_be_read_are_listed(home, photo_zip):
     with zipfile.ZipFile(photo_zip) as archive:
         archive.extractall(folder)
     (folder / "two-colours" / "train" / "green" / "000.png").write_bytes(b"no picture")
-    app = open_page("train", data="A folder or zip on this machine", folder=str(folder), form="All settings")
+    app = open_page("train", data="Files on this machine", folder=str(folder), form="All settings")
     assert any(expander.label == "1 file skipped" for expander in app.expander)
     assert "000.png" in app.dataframe[0].value["File"][0]
     whole = data.load(data.describe(str(folder)).config(32))
@@ -269,7 +269,7 @@ def test_images_of_one_colour_are_listed_with_a_choice_of_the_ground(home):
         image = Image.new("RGBA", (40, 40))
         image.paste("white", (10, 10 + index, 30, 30))
         image.save(folder / "a" / f"white{index}.png")
-    app = open_page("train", data="A folder or zip on this machine", folder=str(folder), form="All settings")
+    app = open_page("train", data="Files on this machine", folder=str(folder), form="All settings")
     assert any(expander.label == "2 files of one colour" for expander in app.expander)
     app.get("segmented_control")
     next(it for it in app.get("segmented_control") if it.key == "ground").set_value("black").run()
@@ -297,7 +297,7 @@ def test_a_data_set_of_the_catalog_is_downloaded_on_a_click(served):  # noqa: F8
 
 def test_stop_ends_a_training_and_resume_is_offered(home, photo_zip):
     app = open_page("train", form="All settings")
-    app.selectbox(key="data").set_value("A folder or zip on this machine").run()
+    app.selectbox(key="data").set_value("Files on this machine").run()
     app.text_input(key="folder").set_value(str(photo_zip)).run()
     app = small(app, epochs=200)
     app.text_input(key="name").set_value("endless")

@@ -5,12 +5,14 @@ import shutil
 from filelock import FileLock
 
 from vit.data.cache import Progress
-from vit.data.catalog import coco, torchvision_sets
+from vit.data.catalog import coco, more_sets, torchvision_sets
 from vit.data.catalog.entry import CatalogEntry
 from vit.errors import DataError
 from vit.paths import data_dir
 
-CATALOG: dict[str, CatalogEntry] = {listed.name: listed for listed in (*torchvision_sets.SETS, coco.COCO5)}
+CATALOG: dict[str, CatalogEntry] = {
+    listed.name: listed for listed in (*torchvision_sets.SETS, *more_sets.MORE, coco.COCO5)
+}
 """The data sets by their name for ``--dataset``."""
 
 

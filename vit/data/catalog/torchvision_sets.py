@@ -19,10 +19,13 @@ from vit.data.catalog.download import Archive, fetch_archive
 from vit.data.catalog.entry import CatalogEntry
 from vit.data.files.images import Square, fit_square, read_square
 from vit.data.sampling import subset
-from vit.errors import DataError
+from vit.errors import DataError, UserError
 from vit.paths import data_dir
 from vit.support.hardware import cpu_cores
 from vit.support.threads import threaded
+
+_READ_AS_THEY_ARE = (".mat",)
+"""Endings of downloads that are not archives."""
 
 
 class Opened(NamedTuple):
@@ -79,7 +82,8 @@ class TorchvisionSet(CatalogEntry):
         for split in self.counts:
             self.read(root, split, unpack=True)
         for archive in archives:
-            (root / archive.path).unlink()
+            if not archive.path.endswith(_READ_AS_THEY_ARE):
+                (root / archive.path).unlink()
 
     def key(self, split: str, count: int | None, seed: int) -> tuple:
         """Return everything that the content of the split depends on."""
@@ -109,6 +113,8 @@ class TorchvisionSet(CatalogEntry):
         remedy = f"{'' if unpack else f'remove {self._folder(root)} and '}download it again"
         try:
             opened = self.open(root, split, unpack)
+        except UserError:  # a package is missing
+            raise
         except Exception as error:  # torchvision has no errors of its own: RuntimeError, KeyError, pickle's, tarfile's
             raise DataError(f"{self.title} is damaged or incomplete: {remedy}.") from error
         if tuple(opened.class_names) != self.class_names:
@@ -122,55 +128,59 @@ class TorchvisionSet(CatalogEntry):
 # torchvision is imported on first use, because it imports torch, which takes seconds.
 
 
-def _dataset(kind: str) -> Any:
+def torchvision_class(kind: str) -> Any:
+    """Return a class of ``torchvision.datasets``."""
     from torchvision import datasets
 
     return getattr(datasets, kind)
 
 
 def _one_archive(kind: str) -> list[Archive]:
-    dataset = _dataset(kind)
+    dataset = torchvision_class(kind)
     return [Archive(dataset.url, dataset.filename, dataset.tgz_md5)]
 
 
 def _open_cifar(kind: str, root: Path, split: str, unpack: bool) -> Opened:
-    data = _dataset(kind)(root, train=split == "train", download=unpack)
+    data = torchvision_class(kind)(root, train=split == "train", download=unpack)
     return Opened(data.classes, data.targets, data)
 
 
 def _fashion_archives() -> list[Archive]:
-    dataset = _dataset("FashionMNIST")
+    dataset = torchvision_class("FashionMNIST")
     return [Archive(dataset.mirrors[0] + name, f"FashionMNIST/raw/{name}", md5) for name, md5 in dataset.resources]
 
 
 def _open_fashion(root: Path, split: str, unpack: bool) -> Opened:
-    data = _dataset("FashionMNIST")(root, train=split == "train", download=unpack)
+    data = torchvision_class("FashionMNIST")(root, train=split == "train", download=unpack)
     return Opened(data.classes, data.targets.numpy(), data)
 
 
 def _open_stl(root: Path, split: str, unpack: bool) -> Opened:
-    data = _dataset("STL10")(root, split="train" if split == "train" else "test", download=unpack)
+    data = torchvision_class("STL10")(root, split="train" if split == "train" else "test", download=unpack)
     return Opened(data.classes, data.labels, data)
 
 
 def _imagenette_archives() -> list[Archive]:
-    url, md5 = _dataset("Imagenette")._ARCHIVES["160px"]
+    url, md5 = torchvision_class("Imagenette")._ARCHIVES["160px"]
     return [Archive(url, Path(url).name, md5)]
 
 
 def _open_imagenette(root: Path, split: str, unpack: bool) -> Opened:
     # The default loader would decode the image; only the path is needed.
-    data = _dataset("Imagenette")(root, split=split, size="160px", download=unpack, loader=Path)
+    data = torchvision_class("Imagenette")(root, split=split, size="160px", download=unpack, loader=Path)
     paths, labels = zip(*(data[row] for row in range(len(data))), strict=True)
     return Opened([names[0] for names in data.classes], labels, data, paths)
 
 
 def _pet_archives() -> list[Archive]:
-    return [Archive(url, f"oxford-iiit-pet/{Path(url).name}", md5) for url, md5 in _dataset("OxfordIIITPet")._RESOURCES]
+    return [
+        Archive(url, f"oxford-iiit-pet/{Path(url).name}", md5)
+        for url, md5 in torchvision_class("OxfordIIITPet")._RESOURCES
+    ]
 
 
 def _open_pet(root: Path, split: str, unpack: bool) -> Opened:
-    data = _dataset("OxfordIIITPet")(root, split="trainval" if split == "train" else "test", download=unpack)
+    data = torchvision_class("OxfordIIITPet")(root, split="trainval" if split == "train" else "test", download=unpack)
     return Opened(data.classes, data._labels, data, data._images)  # data[row] would decode the image for its label
 
 

@@ -115,6 +115,12 @@ def window_for(ranges: Iterable[Range]) -> Window:
     return (0.0, 2.0 ** int(high).bit_length() - 1) if low < high / 4 else (low, high)
 
 
+def sample_values(image: Image.Image, count: int) -> np.ndarray:
+    """Return about ``count`` values of a greyscale image, evenly spread over it, as float32."""
+    values = np.asarray(image).reshape(-1)
+    return np.nan_to_num(values[:: max(1, len(values) // count)].astype(np.float32))
+
+
 def window_words(window: Window) -> str:
     """Return a window as text, such as "0 to 4,095"."""
     return " to ".join(f"{value:,.0f}" if value == int(value) else f"{value:g}" for value in window)

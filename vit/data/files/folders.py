@@ -6,8 +6,8 @@ A zip is read without being unpacked.
 import json
 import os
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager, nullcontext, suppress
-from dataclasses import dataclass, replace
+from contextlib import AbstractContextManager, contextmanager, nullcontext, suppress
+from dataclasses import dataclass, field, replace
 from functools import cached_property, partial
 from pathlib import Path
 from threading import BoundedSemaphore
@@ -21,19 +21,25 @@ from vit.data.cache import Plan, Row, unreadable_class
 from vit.data.files import layout, zips
 from vit.data.files.colours import Range, window_for
 from vit.data.files.file_names import can_be_image, has_image_suffix, is_hidden
-from vit.data.files.images import FILE_BYTES_MAX, Square, open_image, read_header, read_range, read_square
+from vit.data.files.images import FILE_BYTES_MAX, Square, open_image, read_header, read_range, read_square, read_values
 from vit.data.files.layout import Layout, Parts
 from vit.data.files.zip_names import read_names
-from vit.data.records import Skipped
+from vit.data.records import Offered, Skipped
 from vit.data.sampling import split_off, subset
 from vit.errors import DataError
 from vit.support.hardware import cpu_cores
 from vit.support.threads import threaded
 from vit.support.untrusted_text import is_unicode
 
+Content = Callable[[str], Path | bytes]
+"""Returns the path or the bytes of an image, given the name of its file."""
+Opener = Callable[[Path], AbstractContextManager[Content]]
+"""Opens a data set, given its path, to read images."""
+
 _SIZE_SAMPLES = 9
 _WINDOW_SAMPLES = 64
 _CONTENT_SAMPLES = 20
+_VALUES_OF_IMAGE = 2**16
 _REMARKS = ".remarks.json"
 """What was told when an upload was unpacked; no upload can contain this file, because its name is hidden."""
 _LARGE_BYTES = 8 * 2**20
@@ -51,15 +57,17 @@ class File(NamedTuple):
 
 @dataclass(frozen=True)
 class Index:
-    """The content of a folder or zip, from its file names.
+    """The content of a folder, a zip or a table, from names alone.
 
     Attributes:
-        path: the folder or zip.
+        path: the folder or file.
         name: what it is called in messages.
         train, val, test: the files of each split; ``val`` is empty if one in five training images is used for
             validation, and equal to ``test`` if the data set has only that.
         skipped: images that belong to no class, and other files beside the images of a class.
         remarks: sentences about how the layout and the names were read.
+        opener: opens the data set to read images; None for a folder or zip (:func:`reader`).
+        offered: the columns, if the data set is a table.
     """
 
     path: Path
@@ -70,6 +78,8 @@ class Index:
     test: tuple[File, ...] = ()
     skipped: tuple[Skipped, ...] = ()
     remarks: tuple[str, ...] = ()
+    opener: Opener | None = field(default=None, compare=False)
+    offered: Offered | None = None
 
     @property
     def own_splits(self) -> tuple[str, ...]:
@@ -105,6 +115,10 @@ class Index:
         count = len(self.files(split, seed=seed))
         return min(limit or count, count)
 
+    def opened(self) -> AbstractContextManager[Content]:
+        """Return a context whose value reads the images by the names of their files."""
+        return (self.opener or reader)(self.path)
+
     def image_size(self) -> int:
         """Return the median shorter side of a few images, in pixels.
 
@@ -112,7 +126,7 @@ class Index:
             DataError: none of them can be read.
         """
         sizes, failure = [], ""
-        with reader(self.path) as content:
+        with self.opened() as content:
             for file in self._spread(_SIZE_SAMPLES):
                 try:
                     sizes.append(read_header(content(file.name)).side)
@@ -132,12 +146,33 @@ class Index:
     @cached_property
     def _window(self) -> Window | None:
         ranges: list[Range] = []
-        with reader(self.path) as content:
+        with self.opened() as content:
             for few in (_SIZE_SAMPLES, _WINDOW_SAMPLES):
                 ranges = [found for file in self._spread(few) if (found := _range_of(content, file)) is not None]
                 if not ranges:
                     return None
         return window_for(ranges)
+
+    def percentile_window(self, low: float, high: float) -> Window:
+        """Return the window between two percentiles of the values of a sample of the training images.
+
+        Raises:
+            DataError: the percentiles are not in order, the images have 8 bits, or all sampled values are the same.
+        """
+        if not 0 <= low < high <= 100:
+            raise DataError(f"The percentiles {low:g} and {high:g} are not in order: give two from 0 to 100.")
+        found = []
+        with self.opened() as content:
+            for file in self._spread(_WINDOW_SAMPLES):
+                with suppress(DataError):
+                    if (values := read_values(content(file.name), _VALUES_OF_IMAGE)) is not None:
+                        found.append(values)
+        if not found:
+            raise DataError(f"The images of {self.name} have 8 bits, for which there is no window: leave it out.")
+        black, white = np.percentile(np.concatenate(found), (low, high))
+        if black >= white:
+            raise DataError(f"The percentiles {low:g} and {high:g} of the values are equal: take a wider range.")
+        return float(black), float(white)
 
     def _spread(self, count: int) -> tuple[File, ...]:
         """Return about ``count`` files, spread over the classes."""
@@ -168,7 +203,7 @@ class Index:
     def _check_readable(self, files: list[File]) -> None:
         """Raise a DataError if none of the files of a class can be read."""
         reason = ""
-        with reader(self.path) as content:
+        with self.opened() as content:
             for file in files:
                 try:
                     open_image(content(file.name), name="The file", at_least=8)
@@ -181,7 +216,7 @@ class Index:
         """Return whether the files of a class are images by their names, or else some of them by their headers."""
         if any(has_image_suffix(file.name) for file in files):
             return True
-        with reader(self.path) as content:
+        with self.opened() as content:
             for file in files[:_CONTENT_SAMPLES]:
                 with suppress(DataError):
                     read_header(content(file.name))
@@ -190,14 +225,15 @@ class Index:
 
     def key(self, split: str, count: int | None, seed: int) -> tuple:
         """Return everything that the content of a split depends on."""
-        return ("folder", str(self.path), self.class_names, self.files(split, seed=seed, count=count))
+        columns = self.offered.chosen if self.offered else ()
+        return ("folder", str(self.path), self.class_names, self.files(split, seed=seed, count=count), *columns)
 
     @contextmanager
     def plan(self, split: str, count: int | None, seed: int, square: Square) -> Iterator[Plan]:
         """Yield the plan by which :mod:`vit.data.cache` makes a split."""
         files = self.files(split, seed=seed, count=count)
         labels = np.array([file.label for file in files], dtype=np.int64)
-        with reader(self.path) as content, threaded(partial(_decode, content, square=square), cpu_cores()) as decode:
+        with self.opened() as content, threaded(partial(_decode, content, square=square), cpu_cores()) as decode:
 
             def read(rows: np.ndarray) -> Iterator[Row]:
                 return decode(files[row] for row in rows)
@@ -206,14 +242,14 @@ class Index:
             yield Plan(self.class_names, labels, [file.name for file in files], read, every_class=split == "train")
 
 
-def _range_of(content: Callable[[str], Path | bytes], file: File) -> Range | None:
+def _range_of(content: Content, file: File) -> Range | None:
     try:
         return read_range(content(file.name))
     except DataError:
         return None
 
 
-def _decode(content: Callable[[str], Path | bytes], file: File, *, square: Square) -> Row:
+def _decode(content: Content, file: File, *, square: Square) -> Row:
     source = None
     with _few_large_files if file.stamp[0] > _LARGE_BYTES else nullcontext():
         try:
@@ -261,7 +297,10 @@ def scan(path: Path, name: str = "", *, to_train: bool = True) -> Index:
         if split != "test" or found.test != found.val:
             others = ("/".join(parts) for parts in labels if not can_be_image(parts[-1]))
             skipped += [Skipped(file, "The file is not an image, by its name.") for file in others]
-    index = Index(path, name, found.class_names, **splits, skipped=tuple(skipped), remarks=(*remarks, *found.remarks))
+    skips, told = tuple(skipped), (*remarks, *found.remarks)
+    index = Index(
+        path, name, found.class_names, splits["train"], splits["val"], splits["test"], skipped=skips, remarks=told
+    )
     _check_classes(index, found, files)
     return index
 
@@ -282,7 +321,7 @@ def _check_classes(index: Index, found: Layout, files: dict[Parts, tuple[int, in
 
 
 @contextmanager
-def reader(path: Path) -> Iterator[Callable[[str], Path | bytes]]:
+def reader(path: Path) -> Iterator[Content]:
     """Yield a function from the name of a file to its path, or to its content if the data set is a zip."""
     if path.is_dir():
         yield path.joinpath

@@ -18,7 +18,7 @@ from PIL import Image, UnidentifiedImageError
 
 from vit.config import DataConfig, Ground, Interpolation, Window
 from vit.data.files import decoder_process, header_checks
-from vit.data.files.colours import LARGE, PLAIN, Colours, Range, is_deep, to_rgb, value_range
+from vit.data.files.colours import LARGE, PLAIN, Colours, Range, is_deep, sample_values, to_rgb, value_range
 from vit.errors import DataError
 
 FILE_BYTES_MAX = 64 * 2**20
@@ -128,6 +128,21 @@ def read_range(source: Path | bytes | BinaryIO) -> Range | None:
             return None
         _load(image, DETAIL, "The file")
         return value_range(image)
+
+
+def read_values(source: Path | bytes | BinaryIO, count: int) -> np.ndarray | None:
+    """Return about ``count`` values of greyscale with more than 8 bits, float32; None for other images.
+
+    Raises:
+        DataError: as in :func:`read_range`.
+    """
+    data, *_ = header_checks.check_and_strip(_content(source, "The file"), "The file")
+    image = _opened(data, "The file")
+    with _one_at_a_time if image.width * image.height > LARGE else nullcontext(), image:
+        if not is_deep(image.mode):
+            return None
+        _load(image, DETAIL, "The file")
+        return sample_values(image, count)
 
 
 class Square(NamedTuple):

@@ -9,7 +9,7 @@ from torch import Tensor
 
 from vit.data.batches import normalise
 from vit.data.records import Split
-from vit.data.sampling import subset
+from vit.data.sampling import spread
 from vit.errors import DataError
 from vit.explain.recording import attention_arrays, capture, token_rows
 from vit.networks import Network
@@ -98,7 +98,7 @@ def object_overlap(model: Network, info: "CheckpointInfo", split: Split, count: 
     """
     if split.masks is None:
         raise DataError("These images have no object masks: use scenes, or another data set with masks.")
-    rows = subset(split.labels, count, 0)
+    rows = spread(split.labels, count, 0)
     rows = rows[np.asarray([bool(split.masks[row].any()) for row in rows], dtype=bool)]
     if not len(rows):
         raise DataError("None of these images has an object in its mask: use other images.")

@@ -15,7 +15,7 @@ from torch import Tensor
 
 from vit.data.batches import normalise
 from vit.data.records import Split
-from vit.data.sampling import subset
+from vit.data.sampling import spread
 from vit.errors import DataError, ExplainError
 from vit.explain.heads.portrait_result import FOCUS_QUERIES, FOCUS_TIMES, Portraits, patch_distances
 from vit.explain.recording import MIXED_POSITIONS, OVER_QUERIES, Record, Recordable, capture
@@ -76,7 +76,7 @@ def portraits(
     model = require_attention_rows(model)
     if not len(split):
         raise DataError("There are no validation images to measure the heads on: add some to the data set.")
-    images = subset(np.asarray(split.labels), count, seed=0)
+    images = spread(np.asarray(split.labels), count, seed=0)
     if model.training:
         model = copy.deepcopy(model).eval()  # a copy, since other threads may be using the model
     device = next(model.parameters()).device

@@ -11,7 +11,7 @@ from torch import Tensor
 from vit.config import TransformerConfig
 from vit.data.batches import normalise
 from vit.data.records import Split
-from vit.data.sampling import subset
+from vit.data.sampling import spread
 from vit.errors import DataError
 from vit.explain.passes.parallel import Meter, in_parallel
 from vit.networks import Network
@@ -77,9 +77,9 @@ def sample(
         part: which of these images to keep; :data:`RANKED` and :data:`MEASURED` are disjoint halves.
 
     Raises:
-        DataError: fewer images than classes, or none.
+        DataError: there are none.
     """
-    rows, config = subset(split.labels, count, 0)[part], model.config
+    rows, config = spread(np.asarray(split.labels), count, 0)[part], model.config
     if not len(rows):
         raise DataError("There are too few validation images to measure anything on: add some to the data set.")
     size = BATCH_MAX

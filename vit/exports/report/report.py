@@ -125,7 +125,15 @@ def _header(run: Run, summary: comparison.Summary) -> dict[str, Any]:
 
 def _samples(run: Run) -> dict[str, Any]:
     data = run.config.data
-    found = sample(data.source, SAMPLES, image_size=data.image_size, seed=data.seed)
+    found = sample(
+        data.source,
+        SAMPLES,
+        image_size=data.image_size,
+        seed=data.seed,
+        ground=data.ground,
+        window=data.window,
+        columns=data.columns,
+    )
     samples = [(Image.fromarray(pixels), label) for pixels, label in found]
     return {"title": title(data.source), "size": data.image_size, "samples": samples}
 
