@@ -75,13 +75,18 @@ class Page {
   take(picture, { label, ready }) {
     complain("")
     this.camera.stop()
-    this.use(prepare(picture, manifest.preparation, { ready }), label)
+    this.prepare(picture, label, { ready })
     picture.close?.()
+    this.want()
   }
 
-  use(prepared, label) {
-    Object.assign(this, { prepared, label })
-    this.want()
+  prepare(picture, label, options) {
+    try {
+      Object.assign(this, { prepared: prepare(picture, manifest.preparation, options), label })
+    } catch (error) {
+      this.camera.stop()
+      complain(`The picture cannot be prepared for the network: ${error.message}`)
+    }
   }
 
   follow(what) {
@@ -106,7 +111,8 @@ class Page {
     const { camera } = this
     if (camera.live && camera.video.videoWidth) {
       const begun = performance.now()
-      Object.assign(this, { prepared: prepare(camera.video, manifest.preparation), label: "", stale: true })
+      this.prepare(camera.video, "")
+      this.stale = true
       measure("prepare", performance.now() - begun, true)
     }
     if (this.stale) this.run()
@@ -133,8 +139,8 @@ class Page {
       else if (!prepared.plain && !camera.live) prepared.plain = softmax((await this.network.run(prepared.pixels)).logits)
       this.result = { ...found, shown: input.shown, covered, live: camera.live, label, plain: changed && !camera.live ? prepared.plain : null }
     } catch (error) {
+      camera.stop() // otherwise it fails again with every frame
       complain(`The network did not run: ${error.message}`)
-      console.error(error)
     }
     this.running = false
     this.want(false)
@@ -160,7 +166,7 @@ class Page {
     stats.fps = live && stats.frame ? 1000 / stats.frame : 0
     this.last = live ? now : null
     if (!live) stats.frame = 0
-    if (this.timed && now - this.timed < TIMING_MS) return
+    if (live && now - this.timed < TIMING_MS) return
     this.timed = now
     const backend = this.network.backend === "webgpu" ? "WebGPU" : "WebAssembly"
     const speed = stats.fps ? `${stats.fps.toFixed(0)} frames per second; a frame took` : "This picture took"
