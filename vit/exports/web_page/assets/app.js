@@ -48,10 +48,15 @@ class Page {
     const camera = { opener: byId("camera-open"), panel: byId("camera"), text: byId("camera-text"), buttons: byId("camera-buttons") }
     this.camera = new Camera(camera, what => this.follow(what))
     if (manifest.attention) this.lookInside()
-    else {
-      byId("look").replaceChildren(byId("look-title"), make("p", "", "This network is convolutional: it has no attention, so this page shows its answer only."))
-      byId("change").remove()
-    }
+    else this.showPicture()
+  }
+
+  // Without attention there are no maps: only the picture.
+  showPicture() {
+    Object.assign(this.view, { id: "view", role: "img", ariaLabel: "The picture as the network receives it" })
+    const title = make("h2", "", "The picture as the network receives it", { id: "look-title" })
+    byId("look").replaceChildren(title, this.view, make("p", "", "This network is convolutional: it has no attention, so this page shows its answer only."))
+    byId("change").remove()
   }
 
   lookInside() {
