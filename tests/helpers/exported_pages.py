@@ -24,6 +24,9 @@ from vit.edits import HeadEdit
 from vit.exports.web_page import build, export_web_page, network
 from vit.runs.weights import load_checkpoint
 
+FAKE_CAMERA = ("--use-fake-device-for-media-stream", "--use-fake-ui-for-media-stream")
+"""Flags for Chromium: a camera with a synthetic picture, which every page may use."""
+
 HOSTILE = "<img src=x onerror=window.__pwned=1>"
 
 

@@ -3,6 +3,7 @@
 import { make } from "shared"
 
 const BARS = 8 // with more classes, only the most probable ones have a bar
+const LIVE_WORDS_MS = 250
 const SPEAK_MS = 900 // the answer is read aloud once it has not changed for this time
 
 export const percent = share => (share > 0 && share < 0.001 ? "<0.1%" : share >= 0.9995 && share < 1 ? ">99.9%" : `${(100 * share).toFixed(1)}%`)
@@ -22,18 +23,22 @@ export class Answer {
   }
 
   // `plain` holds the probabilities without changes, or null; `truth` is the class of a sample, or empty.
-  update({ probabilities, plain, truth }) {
+  update({ probabilities, plain, truth, live }) {
     const { names, order } = this
     if (names.length > BARS) order.sort((one, other) => probabilities[other] - probabilities[one])
     const top = probabilities.indexOf(Math.max(...probabilities))
-    this.items.forEach(({ item, name, fill, tick, value }, place) => {
-      const index = order[place]
-      write(name, names[index])
-      write(value, percent(probabilities[index]))
-      fill.style.transform = `scaleX(${probabilities[index]})`
-      item.classList.toggle("top", index === top)
+    this.items.forEach(({ item, fill, tick }, place) => {
+      fill.style.transform = `scaleX(${probabilities[order[place]]})`
+      item.classList.toggle("top", order[place] === top)
       tick.hidden = !plain
-      if (plain) tick.style.left = `${100 * plain[index]}%`
+      if (plain) tick.style.left = `${100 * plain[order[place]]}%`
+    })
+    const now = performance.now() // numbers that change with every frame cannot be read
+    if (live && now - this.written < LIVE_WORDS_MS && names.length <= BARS) return
+    this.written = now
+    this.items.forEach(({ name, value }, place) => {
+      write(name, names[order[place]])
+      write(value, percent(probabilities[order[place]]))
     })
     const said = `${names[top]}, ${percent(probabilities[top])}`
     const judged = truth ? (truth === names[top] ? "The answer is right." : `In fact: ${truth}.`) : ""
@@ -41,7 +46,7 @@ export class Answer {
     write(this.best, said)
     write(this.now, said)
     write(this.compared, [judged, compared].filter(Boolean).join(" "))
-    this.speak([`${said}.`, judged, compared].filter(Boolean).join(" "))
+    this.speak(live ? names[top] : [`${said}.`, judged, compared].filter(Boolean).join(" "))
   }
 
   comparison(plain, top) {

@@ -14,6 +14,13 @@ const VIEWS = {
 const ROLLOUT = "The attention of all layers multiplied, up to each layer: how much of each patch can reach the token. Mean over the heads; it knows no class."
 const NO_ROLLOUT = "Rollout is not offered: it multiplies the attention of the layers, which needs rows that sum to 1 and tokens that stay at their places."
 
+class Grid extends MapGrid {
+  draw() {
+    super.draw()
+    this.tell("draw") // the matrix follows the pointer too
+  }
+}
+
 export class Maps {
   view = "heads"
   off = new Set()
@@ -69,21 +76,18 @@ export class Maps {
       opacity: Number(elements.opacity.value) / 100,
       smooth: elements.smooth.checked,
     }
-    this.grid = component(elements.maps, MapGrid, "map_grid")
-    this.grid.tell = (_, { token, row, column }) => {
-      this.settings.token = token
-      this.chosen[this.view] = { row, column }
-      this.update()
-    }
-    const drawn = this.grid.draw.bind(this.grid)
-    this.grid.draw = () => {
-      drawn()
-      this.drawMatrix() // it follows the pointer too
-    }
+    this.grid = component(elements.maps, Grid, "map_grid")
+    this.grid.tell = (name, event) => (name === "pick" ? this.pick(event) : this.drawMatrix())
     this.heat = component(elements.matrix, HeatMap, "heat_map")
     elements.matrixTerms.append(term("query"), "query", term("key"), "key")
     this.tokenNames = Array.from({ length: this.rows.tokens }, (_, place) => this.nameOf(place))
     this.control()
+    this.update()
+  }
+
+  pick({ token, row, column }) {
+    this.settings.token = token
+    this.chosen[this.view] = { row, column }
     this.update()
   }
 
@@ -124,7 +128,6 @@ export class Maps {
   // Show the attention of a picture; `canvas` holds the picture, which may be a frame of the camera.
   show(attention, canvas, live) {
     this.rows.set(attention)
-    this.ready = true
     this.settings.live = this.grid.data.live = live
     this.grid.setImage(canvas)
     this.grid.draw()
@@ -145,14 +148,13 @@ export class Maps {
       ? Array.from({ length: depth * heads }, (_, index) => (off.has(index) ? { role: "off", border: 0, about: ["Switched off: its output is zero."] } : {}))
       : []
     this.elements.box.hidden = view !== "heads"
-    this.grid.isReady = () => Boolean(this.ready)
     this.grid.update({ ...settings, ...this.shapes[view], ...this.chosen[view], key, tileNotes })
   }
 
   // The whole matrix of the enlarged head.
   drawMatrix() {
     const { elements, grid, rows } = this
-    if (this.view !== "heads" || !this.ready || !grid.data) return
+    if (this.view !== "heads" || !rows.attention) return
     const { row: layer, column: head } = this.chosen.heads
     elements.matrixTitle.textContent = `The matrix of layer ${layer}, head ${head}`
     if (!elements.box.open) return
@@ -177,6 +179,6 @@ export class Maps {
     const sum = this.manifest.normalised_over === "key" ? "each row sums to 1" : "each column sums to 1"
     elements.matrixText.textContent =
       `Queries are rows, keys are columns: ${sum}. A bright column is a token that many others attend to; a bright diagonal, tokens that attend to themselves. ` +
-      (single ? "The outlined row is the query of the maps above, drawn again below." : "The maps above are the mean of the rows of the patches.")
+      (single ? "The outlined row is the query of the maps above, drawn again below." : `The maps above are the ${this.manifest.summary.replace("of", "of the rows of")}.`)
   }
 }

@@ -60,8 +60,8 @@ export class Pictures {
       return this.complain(`${file.name || "The file"} is not a picture that this browser can open: choose a JPEG, PNG or WebP.`)
     }
     this.mark(-1)
+    this.source.textContent = `Picture: ${file.name || "pasted"}, ${picture.width} × ${picture.height} pixels.`
     this.take(picture, { label: "" })
-    this.source.textContent = file.name ? `Picture: ${file.name}, ${picture.width} × ${picture.height} pixels.` : "Pasted picture."
   }
 
   mark(chosen) {
