@@ -6,7 +6,7 @@ VENV ?= .venv
 PYTHON ?= python3
 BIN := $(VENV)/bin
 
-.PHONY: app test check format docs pictures shipped-runs photo-run clean
+.PHONY: app test check format docs pictures web-runtime shipped-runs photo-run clean
 
 app: $(VENV)/.app
 	$(BIN)/streamlit run streamlit_app.py
@@ -32,6 +32,12 @@ docs: $(VENV)/.test
 # Screenshots of the README; needs Chromium.
 pictures: $(VENV)/.test
 	$(BIN)/python -m docs.pictures
+
+# ONNX Runtime Web for exported web pages, fetched anew; needs npm. Its version is in vit/exports/web_page/runtime.py.
+web-runtime: $(VENV)/.test
+	version=$$($(BIN)/python -c "from vit.exports.web_page import runtime; print(runtime.VERSION)") && \
+	npm pack --silent --pack-destination $(VENV) onnxruntime-web@$$version && \
+	$(BIN)/python -m vit.exports.web_page.vendor $(VENV)/onnxruntime-web-$$version.tgz
 
 $(VENV)/.app: requirements.txt
 	$(PYTHON) -c 'import sys; sys.exit(0 if sys.version_info >= (3, 11) else "Python 3.11 or later is needed")'

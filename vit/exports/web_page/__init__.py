@@ -38,6 +38,7 @@ import gzip
 from collections.abc import Callable
 from dataclasses import dataclass
 
+from vit.cost.estimate import count_flops
 from vit.errors import RunError, SettingsError
 from vit.exports.web_page import build, network
 from vit.exports.web_page import samples as images
@@ -59,6 +60,9 @@ __all__ = [
 
 BYTES_MAX = 400 * 2**20
 """Largest page. Browsers hold a page's text in one string, which has at most 512 MiB in Chromium."""
+
+WEBGPU_FLOPS = 1e9
+"""Operations per image from which a page holds the runtime for WebGPU, too. Smaller networks are fast without it."""
 
 Say = Callable[[str], None]
 
@@ -129,7 +133,8 @@ def export_web_page(
     if samples and split is None:
         raise RunError("The sample images are not on this machine: restore the data set, or export without samples.")
     say("Writing the page.")
-    page = build.build(manifest(run, model, info, split, count, told), content)
+    webgpu = count_flops(model.config) >= WEBGPU_FLOPS
+    page = build.build(manifest(run, model, info, split, count, told), content, webgpu=webgpu)
     if len(page) > BYTES_MAX:
         raise RunError(
             f"The page would have {len(page) / 2**20:.0f} MB, but browsers open {BYTES_MAX // 2**20} MB at most: store "

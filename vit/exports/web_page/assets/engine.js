@@ -3,7 +3,6 @@
  *
  * The runtime and the network lie in the page itself, gzipped and base64, so nothing is loaded from anywhere.
  */
-import * as wasmRuntime from "onnxruntime"
 
 /**
  * Return the bytes of a packed part of the page, and remove the part to free its memory.
@@ -85,14 +84,34 @@ async function openNow(manifest) {
 /** Open a session in WebGPU if the page holds that runtime and the browser can use it, otherwise in WebAssembly. */
 async function openSession() {
   const network = await unpack("network")
-  return { runtime: wasmRuntime, session: await start(wasmRuntime, "runtime", network, "wasm"), backend: "wasm" }
+  if (await canUseWebGpu()) {
+    try {
+      return await openWith("webgpu", network)
+    } catch (error) {
+      console.info(`WebGPU could not be used, so the network runs in WebAssembly: ${error.message}`)
+    }
+  }
+  document.getElementById("runtime-webgpu")?.remove()
+  return openWith("wasm", network)
 }
 
-async function start(runtime, part, network, backend) {
+/** The runtime waits for the GPU by suspending WebAssembly (JavaScript Promise Integration). */
+async function canUseWebGpu() {
+  if (!document.getElementById("runtime-webgpu") || !("Suspending" in WebAssembly)) return false
+  try {
+    return Boolean(await navigator.gpu?.requestAdapter())
+  } catch {
+    return false
+  }
+}
+
+async function openWith(backend, network) {
+  const runtime = await import(`onnxruntime-${backend}`)
   runtime.env.logLevel = "error"
-  runtime.env.wasm.wasmBinary = await unpack(part)
+  runtime.env.wasm.wasmBinary = await unpack(`runtime-${backend}`)
   runtime.env.wasm.numThreads = 1 // more need cross-origin isolation, which a page opened as a file cannot have
-  return runtime.InferenceSession.create(network, { executionProviders: [backend], graphOptimizationLevel: "all" })
+  const session = await runtime.InferenceSession.create(network, { executionProviders: [backend], logSeverityLevel: 3 })
+  return { runtime, session, backend }
 }
 
 /**
