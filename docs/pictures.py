@@ -121,16 +121,21 @@ def take_figures(browser: Browser) -> bytes:
 
 
 def take_web_page(browser: Browser) -> bytes:
-    """Return a screenshot of the included run exported as a web page, with a patch pinned and a head off, as PNG."""
+    """Return a screenshot of the included run as a web page, with patches covered and a head off, as PNG."""
     with tempfile.TemporaryDirectory() as folder:
         file = Path(folder) / "page.html"
         file.write_bytes(export_web_page(get_run(SHIPPED_RUN)).content)
         page = browser.new_page(viewport=SIZE)
         page.goto(file.as_uri())
         page.get_by_role("button", name="Sample 4").click(timeout=PATIENCE)
-        page.locator(".attention .tile").nth(6).click()
+        page.locator(".attention .tile").nth(1).click()
         page.locator(".attention .large canvas").click(position={"x": 190, "y": 120})
         page.locator("#heads button.head").nth(3).click()
+        board = page.locator("#board canvas")
+        board.hover(position={"x": 95, "y": 206})
+        page.mouse.down()
+        board.hover(position={"x": 140, "y": 206})
+        page.mouse.up()
         page.mouse.move(0, 0)
         page.locator("#compared").get_by_text("Without the changes").wait_for()
         page.wait_for_timeout(500)

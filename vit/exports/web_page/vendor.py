@@ -1,7 +1,7 @@
 """Store the files of ONNX Runtime Web from its npm package: ``python -m vit.exports.web_page.vendor PACKAGE.tgz``.
 
-Every file is checked against :data:`vit.exports.web_page.runtime.FILES`, and the WebAssembly is stored gzipped. For a new
-version, empty the sums there: this program prints the new ones.
+Every file is checked against :data:`vit.exports.web_page.runtime.FILES`, and the WebAssembly is stored gzipped. For a
+new version, empty the sums there: this program prints the new ones.
 """
 
 import gzip

@@ -48,7 +48,7 @@ export class PatchBoard extends Widget {
 
   move(event) {
     const patch = this.patchAt(event)
-    if (this.covering !== undefined) this.paint(patch)
+    if (this.covering !== undefined) this.stroke(patch - 1)
     this.hover(patch)
   }
 
@@ -58,9 +58,26 @@ export class PatchBoard extends Widget {
     this.report("cover")
   }
 
-  paint(patch) {
-    if (this.covering) this.covered.add(patch)
-    else this.covered.delete(patch)
+  // Cover or uncover every patch between the last one and this one: of a fast stroke, only some places are reported.
+  stroke(to) {
+    const { columns } = this.data
+    const [row, column] = [Math.floor(this.at / columns), this.at % columns]
+    const [down, right] = [Math.floor(to / columns) - row, (to % columns) - column]
+    const steps = Math.max(Math.abs(down), Math.abs(right))
+    if (!steps) return
+    const patches = Array.from({ length: steps }, (_, step) => {
+      const share = (step + 1) / steps
+      return Math.round(row + share * down) * columns + Math.round(column + share * right) + 1
+    })
+    this.at = to
+    this.paint(...patches)
+  }
+
+  paint(...patches) {
+    for (const patch of patches) {
+      if (this.covering) this.covered.add(patch)
+      else this.covered.delete(patch)
+    }
     this.draw()
     this.report("paint")
   }

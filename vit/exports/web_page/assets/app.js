@@ -48,10 +48,15 @@ class Page {
     const camera = { opener: byId("camera-open"), panel: byId("camera"), text: byId("camera-text"), buttons: byId("camera-buttons") }
     this.camera = new Camera(camera, what => this.follow(what))
     if (manifest.attention) this.lookInside()
-    else {
-      byId("look").replaceChildren(byId("look-title"), make("p", "", "This network is convolutional: it has no attention, so this page shows its answer only."))
-      byId("change").remove()
-    }
+    else this.showPicture()
+  }
+
+  // Without attention there are no maps: only the picture.
+  showPicture() {
+    Object.assign(this.view, { id: "view", role: "img", ariaLabel: "The picture as the network receives it" })
+    const title = make("h2", "", "The picture as the network receives it", { id: "look-title" })
+    byId("look").replaceChildren(title, this.view, make("p", "", "This network is convolutional: it has no attention, so this page shows its answer only."))
+    byId("change").remove()
   }
 
   lookInside() {
@@ -75,13 +80,18 @@ class Page {
   take(picture, { label, ready }) {
     complain("")
     this.camera.stop()
-    this.use(prepare(picture, manifest.preparation, { ready }), label)
+    this.prepare(picture, label, { ready })
     picture.close?.()
+    this.want()
   }
 
-  use(prepared, label) {
-    Object.assign(this, { prepared, label })
-    this.want()
+  prepare(picture, label, options) {
+    try {
+      Object.assign(this, { prepared: prepare(picture, manifest.preparation, options), label })
+    } catch (error) {
+      this.camera.stop()
+      complain(`The picture cannot be prepared for the network: ${error.message}`)
+    }
   }
 
   follow(what) {
@@ -106,7 +116,8 @@ class Page {
     const { camera } = this
     if (camera.live && camera.video.videoWidth) {
       const begun = performance.now()
-      Object.assign(this, { prepared: prepare(camera.video, manifest.preparation), label: "", stale: true })
+      this.prepare(camera.video, "")
+      this.stale = true
       measure("prepare", performance.now() - begun, true)
     }
     if (this.stale) this.run()
@@ -133,8 +144,8 @@ class Page {
       else if (!prepared.plain && !camera.live) prepared.plain = softmax((await this.network.run(prepared.pixels)).logits)
       this.result = { ...found, shown: input.shown, covered, live: camera.live, label, plain: changed && !camera.live ? prepared.plain : null }
     } catch (error) {
+      camera.stop() // otherwise it fails again with every frame
       complain(`The network did not run: ${error.message}`)
-      console.error(error)
     }
     this.running = false
     this.want(false)
@@ -144,6 +155,7 @@ class Page {
     const { result } = this
     this.result = null
     const begun = performance.now()
+    byId("work").classList.remove("empty")
     this.context.putImageData(result.shown, 0, 0)
     this.maps?.show(result.attention, this.view, result.live)
     this.covers?.board.show(this.view, result.covered)
@@ -160,7 +172,7 @@ class Page {
     stats.fps = live && stats.frame ? 1000 / stats.frame : 0
     this.last = live ? now : null
     if (!live) stats.frame = 0
-    if (this.timed && now - this.timed < TIMING_MS) return
+    if (live && now - this.timed < TIMING_MS) return
     this.timed = now
     const backend = this.network.backend === "webgpu" ? "WebGPU" : "WebAssembly"
     const speed = stats.fps ? `${stats.fps.toFixed(0)} frames per second; a frame took` : "This picture took"

@@ -54,7 +54,7 @@ export class Camera {
       this.many = (await navigator.mediaDevices.enumerateDevices()).filter(({ kind }) => kind === "videoinput").length > 1
     } catch (error) {
       this.end()
-      const words = REFUSED[error.name] ?? `The camera did not start: ${error.message}. Choose a picture instead.`
+      const words = REFUSED[error.name] ?? `The camera did not start (${error.message || error.name}). Choose a picture instead.`
       return this.say(words, ["Try again", () => this.start()])
     }
     if (this.panel.hidden) return this.end() // closed while it was asked for

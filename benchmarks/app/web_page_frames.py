@@ -1,4 +1,4 @@
-"""Measure the live camera of an exported page: ``python -m benchmarks.web_page_live [--run RUN] [--core 1]``.
+"""Measure the live camera of an exported page: ``python -m benchmarks.app.web_page_frames [--run RUN] [--core 1]``.
 
 Headless Chromium has a synthetic camera. It draws every head of every layer for each frame, with the matrix of one head
 closed and open, and with rollout. Printed are frames per second, and the processor time of all processes of Chromium
