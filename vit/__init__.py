@@ -40,9 +40,9 @@ __version__ = "0.1.0"
 
 __all__ = [
     "METHODS",
+    "BlockEdit",
     "CNNConfig",
     "DataConfig",
-    "BlockEdit",
     "Record",
     "ReferenceConfig",
     "RunConfig",

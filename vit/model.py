@@ -4,7 +4,7 @@ This is a pre-norm ViT (Dosovitskiy et al. 2021). Its attention is exactly eq. 1
 have the names of timm's ``VisionTransformer``.
 
 Recording is an argument of ``forward``, not a state of the module, because many threads may use one model at the same
-time: pass an empty dictionary, and ``forward`` fills it with every intermediate by name. Changes to heads
+time: pass an empty dictionary, and ``forward`` fills it with every intermediate by name. Changes to blocks
 (:mod:`vit.edits`) are an argument too.
 
 Shapes in einops letters: ``b`` batch, ``c`` channel, ``h`` head, ``n`` token (query), ``m`` token (key), ``d``
@@ -22,7 +22,7 @@ from einops import einsum, rearrange
 from torch import Tensor, nn
 
 from vit.config import Activation, ModelConfig, ViTConfig
-from vit.edits import Edits, BlockEdit
+from vit.edits import BlockEdit, Edits
 
 STEM_GROUPS = 8
 STANDARDISE_EPS = 1e-6
@@ -364,8 +364,8 @@ class ViT(nn.Module):
             images: ``(b c h w)``, with the configured channels and size.
             record: an empty dictionary, which is filled with the intermediates: ``embedded`` (b n e); ``layers``, one
                 dictionary for each block with ``q k v heads`` (b h n d), ``scores attention`` (b h n m) and
-                ``out mlp tokens`` (b n e); and ``summary`` (b e), the input of the classification head. Recording uses the
-                explicit softmax instead of the fused attention, and computes every token of the last block instead of
+                ``out mlp tokens`` (b n e); and ``summary`` (b e), the input of the classification head. Recording uses
+                the explicit softmax instead of the fused attention, and computes every token of the last block instead of
                 only those that the head reads.
             edits: changes by block (:mod:`vit.edits`). The record contains the values after the changes.
 

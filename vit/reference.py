@@ -33,7 +33,7 @@ from einops import rearrange
 from torch import Tensor, nn
 
 from vit.config import ReferenceConfig
-from vit.edits import Edits, BlockEdit
+from vit.edits import BlockEdit, Edits
 from vit.model import Blocks, check_images
 
 PRODUCTS: dict[str, Callable[[Tensor, Tensor], Tensor]] = {

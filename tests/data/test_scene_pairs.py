@@ -63,9 +63,7 @@ def test_the_background_is_that_of_the_other_scene():
         theirs, their_mask, _ = scenes.draw(index + 7, **options(index))
         mine = scenes.draw(index, **options(index))[0]
         outside = ~(grown(mask) | grown(their_mask))
-        close, far = (
-            np.abs(changed[outside].astype(float) - one[outside]).mean() for one in (theirs, mine)
-        )
+        close, far = (np.abs(changed[outside].astype(float) - one[outside]).mean() for one in (theirs, mine))
         assert close < far
 
 

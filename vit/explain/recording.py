@@ -9,7 +9,7 @@ import torch
 from torch import Tensor
 
 from vit.classes import has_one_output
-from vit.edits import Edits, BlockEdit
+from vit.edits import BlockEdit, Edits
 from vit.explain.passes.inputs import gradients_enabled, ready, ready_images, refusal
 from vit.networks import Network, Transformer
 

@@ -145,7 +145,14 @@ class SingularVectors:
 
 @torch.no_grad()
 def singular_vectors(
-    model: Network, images: Tensor, record: Record, layer: int, head: int, *, circuit: Literal["QK", "OV"] = "QK", count: int = 4
+    model: Network,
+    images: Tensor,
+    record: Record,
+    layer: int,
+    head: int,
+    *,
+    circuit: Literal["QK", "OV"] = "QK",
+    count: int = 4,
 ) -> SingularVectors:
     """Return the strongest singular vectors of W_Q W_Kᵀ or W_V W_O, as projections of an image's tokens.
 

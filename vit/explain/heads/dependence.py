@@ -126,7 +126,8 @@ def attention_dependence(
         means = sweep.means()
     # Without heads and with uniform attention the first sweep has the outcome; the mean maps are known only now.
     one = torch.ones((), device=sample.device)
-    patterns = {layer: BlockEdit(pattern=pattern.to(sample.device), replaced=one) for layer, pattern in enumerate(means)}
+    on_device = enumerate(mean.to(sample.device) for mean in means)
+    patterns = {layer: BlockEdit(pattern=pattern, replaced=one) for layer, pattern in on_device}
     by_mean = measure_outcome(model, sample, patterns, second_sweep)
     grey = float(grey_probabilities(model, sample.mean, sample.std).max())
     return _result(parts, by_mean, np.asarray(sample.split.labels)[sample.rows], grey, time.perf_counter() - begun)

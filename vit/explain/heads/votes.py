@@ -104,7 +104,25 @@ def votes(model: Network, images: Tensor, target: Target, record: Record | None 
     require_output(model.config)
     target = target.for_model(model, len(images))
     record = capture(model, images) if record is None else record
-    readout, bias = read_out(model, record, target)
+    labels = target.labels(record.logits)
+    weight, bias = model.head.weight[labels], model.head.bias[labels]
+    if target.against is not None:
+        weight, bias = weight - model.head.weight[target.against], bias - model.head.bias[target.against]
+    return votes_along(model, images, record, weight, bias)
+
+
+@torch.no_grad()
+def votes_along(model: Transformer, images: Tensor, record: Record, weight: Tensor, bias: Tensor) -> Votes:
+    """Return the votes for any linear score of the summary token, ``weight (b e)`` and ``bias (b)``.
+
+    Args:
+        model: a transformer.
+        images: ``(b c h w)``, the recorded images, normalised.
+        record: the recorded run.
+        weight: the weights of the score, for each image.
+        bias: what is added to it.
+    """
+    readout, shift = read_out(model, record, weight)
     positions = position_part(model, images)
     content = record.embedded - positions
     rows = record.summary_rows  # only the tokens that the head reads have votes
@@ -124,46 +142,42 @@ def votes(model: Network, images: Tensor, target: Target, record: Record | None 
         return tensor.double().cpu().numpy()
 
     return Votes(
-        logit=numbers(target.score(record.logits)),
+        logit=numbers((model.summarise(record.layers[-1].tokens) * weight).sum(dim=1) + bias),
         content=numbers((readout * content).sum(dim=2)),
         positions=numbers((readout * positions).sum(dim=2)),
         heads=numbers(torch.stack(heads, dim=1)),
         attention_bias=numbers(torch.stack(attention_bias, dim=1)),
         mlps=numbers(torch.stack(mlps, dim=1)),
-        bias=numbers(bias),
+        bias=numbers(bias + shift),
         sources=None if record.mixes_positions else numbers(torch.stack(sources, dim=1)),
     )
 
 
-def read_out(model: Transformer, record: Record, target: Target) -> tuple[Tensor, Tensor]:
-    """Return the linear map from the last tokens to the explained score, with the final norm's scale held.
+def read_out(model: Transformer, record: Record, weight: Tensor) -> tuple[Tensor, Tensor]:
+    """Return the linear map from the last tokens to a score of the summary token, with the final norm's scale held.
 
     Args:
-        model: a transformer with a classification head.
+        model: a transformer.
         record: the recorded run.
-        target: from :meth:`Target.for_model`.
+        weight: ``(b e)``, the weights of the score.
 
     Returns:
         readout: ``(b n e)``, the weight of every number of every last token; 0 for tokens that the head does not read.
-        bias: ``(b)``, what is added.
+        shift: ``(b)``, the score of the norm's shift.
     """
     tokens = record.layers[-1].tokens
-    labels = target.labels(record.logits)
-    weight, bias = model.head.weight[labels], model.head.bias[labels]
-    if target.against is not None:
-        weight, bias = weight - model.head.weight[target.against], bias - model.head.bias[target.against]
     read = torch.zeros(tokens.shape[1], device=tokens.device)
     read[record.summary_rows] = 1
     read = (read / read.sum())[None, :, None]
     norm = model.fc_norm if isinstance(model, ViT) and model.config.fc_norm else model.norm
     if not isinstance(norm, nn.LayerNorm):  # the course network has no final norm
-        return read * weight[:, None], bias
+        return read * weight[:, None], torch.zeros_like(weight[:, 0])
     pooled_first = isinstance(model, ViT) and model.config.fc_norm
     normed = (read * tokens).sum(dim=1, keepdim=True) if pooled_first else tokens
     scale = torch.rsqrt(normed.var(dim=-1, keepdim=True, correction=0) + norm.eps)  # (b 1 1) or (b n 1)
     direction = weight * norm.weight
     centred = direction - direction.mean(dim=-1, keepdim=True)  # the norm subtracts the mean of the token
-    return read * scale * centred[:, None], bias + weight @ norm.bias
+    return read * scale * centred[:, None], weight @ norm.bias
 
 
 def attention_shift(block: Block) -> Tensor:

@@ -13,7 +13,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from vit.edits import Edits, BlockEdit
+from vit.edits import BlockEdit, Edits
 from vit.errors import ExplainError, SettingsError
 from vit.explain.passes.sample import Progress, Sample, each_batch
 from vit.explain.recording import Record, Recordable, attention_arrays, capture, class_probabilities

@@ -149,10 +149,7 @@ def patch_each(runs: PatchRuns, site: Site, progress: Progress | None = None) ->
     size = max(1, BATCH_NUMBERS // (runs.model.config.num_tokens * runs.model.config.embed_dim))
     found = np.full((runs.model.config.depth, runs.units(site)), runs.base_difference)
     chunks = [
-        (layer, part)
-        for layer in range(len(found))
-        for part in _differing(runs, site, layer).split(size)
-        if len(part)
+        (layer, part) for layer in range(len(found)) for part in _differing(runs, site, layer).split(size) if len(part)
     ]
     meter = Meter(sum(len(part) for _, part in chunks))
 
@@ -287,7 +284,7 @@ def patch_paths(
         sender: layer and head, from 0.
         inputs: which inputs of the receiver the path ends in: its queries, keys, values, or several.
     """
-    model, base, (layer, head) = runs.model, runs.base, sender
+    model, base, layer = runs.model, runs.base, sender[0]
     depth, heads = model.config.depth, model.config.num_heads
     one = torch.ones((), device=runs.images.device)
     freeze = [
