@@ -365,8 +365,8 @@ class ViT(nn.Module):
             record: an empty dictionary, which is filled with the intermediates: ``embedded`` (b n e); ``layers``, one
                 dictionary for each block with ``q k v heads`` (b h n d), ``scores attention`` (b h n m) and
                 ``out mlp tokens`` (b n e); and ``summary`` (b e), the input of the classification head. Recording uses
-                the explicit softmax instead of the fused attention, and computes every token of the last block instead of
-                only those that the head reads.
+                the explicit softmax instead of the fused attention, and computes every token of the last block instead
+                of only those that the head reads.
             edits: changes by block (:mod:`vit.edits`). The record contains the values after the changes.
 
         Raises:

@@ -88,11 +88,8 @@ def test_patching_everything_gives_1_and_nothing_gives_0(name):
     heads = [(layer, head) for layer in range(depth) for head in range(model.config.num_heads)]
     branches = [(layer, token) for layer in range(depth) for token in range(tokens)]
     first = [(0, token) for token in range(tokens)]
-    everything = [
-        ("residual", first),
-        ("mlp", branches),
-        *((site, heads) for site in ("head", "pattern", "q", "k", "v")),
-    ]
+    of_heads = [(site, heads) for site in SITES if site not in TOKEN_SITES]
+    everything = [("residual", first), ("mlp", branches), *of_heads]
     assert runs.effect(patch_together(runs, everything)) == pytest.approx(1, abs=1e-5)
     nothing = patch_together(runs, [(site, []) for site in SITES])
     assert runs.effect(nothing) == pytest.approx(0, abs=1e-5)
