@@ -127,3 +127,24 @@ def pick_class(names: Sequence[str], predicted: str, *, help: str = "The class t
         help: the help text.
     """
     return pick_optional_class(names, f"{predicted} (predicted)", help=help) or predicted
+
+
+def pick_against(names: Sequence[str], label: str) -> str | None:
+    """Return the class that another one is compared with, ``?against=``; None until one is chosen.
+
+    Args:
+        names: the classes.
+        label: the class that is explained, which cannot be chosen.
+    """
+    others = [name for name in names if name != label]
+    link_state.one_of("against", others)
+    return st.selectbox(
+        "Compared with class",
+        others,
+        index=None,
+        placeholder="no other class",
+        key="against",
+        bind="query-params",
+        width=200,
+        help="If you choose one, the difference of the two logits is explained.",
+    )

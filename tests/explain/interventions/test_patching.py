@@ -10,7 +10,7 @@ from vit import ViTConfig
 from vit.cnn import CNN
 from vit.config import DEPARTURES, CNNConfig
 from vit.edits import BlockEdit, Replacement
-from vit.errors import ExplainError, UserError
+from vit.errors import ExplainError, SettingsError, UserError
 from vit.explain import capture
 from vit.explain.interventions.patching import (
     SITES,
@@ -21,6 +21,8 @@ from vit.explain.interventions.patching import (
     patch_each,
     patch_paths,
     patch_together,
+    places_from_text,
+    places_to_text,
     rank_correlation,
     record_runs,
 )
@@ -254,3 +256,13 @@ def test_pairs_of_a_split_have_different_classes():
         assert label != other
         assert clean.shape == (32, 32, 3)
         assert not np.array_equal(clean, corrupt)
+
+
+def test_places_are_written_and_read():
+    places = ((0, 1), (1, 16))
+    assert places_to_text(reversed(places)) == "1.2-2.17"
+    assert places_from_text("2.17-1.2", (2, 17)) == places
+    assert places_from_text("", (2, 17)) == ()
+    for wrong in ("2.18", "3.1", "0.1", "1", "1.2-", "1.2--1.3", "a.b"):
+        with pytest.raises(SettingsError):
+            places_from_text(wrong, (2, 17))

@@ -10,6 +10,7 @@ Shapes in einops letters: ``b`` pass, ``l`` layer, ``h`` head, ``n`` token, ``e`
 token, depending on the site.
 """
 
+import re
 from collections.abc import Collection, Sequence
 from dataclasses import dataclass
 from typing import Literal, get_args
@@ -20,7 +21,7 @@ from torch import Tensor
 
 from vit.classes import require_classes
 from vit.edits import BlockEdit, Edits, Replacement
-from vit.errors import ExplainError
+from vit.errors import ExplainError, SettingsError
 from vit.explain.maps.target import Target
 from vit.explain.passes.inputs import gradients_enabled
 from vit.explain.passes.parallel import Meter, in_parallel
@@ -37,6 +38,8 @@ SITES: tuple[Site, ...] = get_args(Site)
 TOKEN_SITES: tuple[Site, ...] = ("mlp", "residual")
 """The sites whose units are tokens; the units of all others are heads."""
 DIRECTIONS: tuple[Direction, ...] = get_args(Direction)
+
+_PLACE = re.compile(r"([1-9]\d{0,3})\.([1-9]\d{0,4})")
 
 EQUAL = 1e-6
 """Logit differences that are closer than this, relative to the larger one or to 1, count as equal."""
@@ -158,12 +161,12 @@ def patch_each(runs: PatchRuns, site: Site, progress: Progress | None = None) ->
         where = torch.zeros(len(units), found.shape[1], device=units.device)
         where[torch.arange(len(units)), units] = 1
         if site in TOKEN_SITES:
-            result = _run_tokens(runs, *_patched_tokens(runs, site, layer, where))
+            logits = _logits_from(runs, *_patched_tokens(runs, site, layer, where))
         else:
             tokens = entering(runs.base, layer).expand(len(units), -1, -1)
-            result = _run_tokens(runs, tokens, layer, {layer: edit_of(runs.source, site, layer, where)})
+            logits = _logits_from(runs, tokens, layer, {layer: edit_of(runs.source, site, layer, where)})
         meter.add(len(units))
-        return result
+        return runs.target.score(logits)
 
     for (layer, units), result in zip(chunks, in_parallel(run, chunks, meter, progress), strict=True):
         found[layer, units.cpu().numpy()] = result.cpu().numpy()
@@ -177,7 +180,12 @@ def patch_together(runs: PatchRuns, patches: Sequence[tuple[Site, Collection[Pla
         runs: from :func:`record_runs`.
         patches: the places of each site. A site may be listed once.
     """
-    return float(_run_tokens(runs, runs.base.embedded, 0, group_edits(runs, patches))[0])
+    return runs.target.score(patched_logits(runs, patches)).item()
+
+
+def patched_logits(runs: PatchRuns, patches: Sequence[tuple[Site, Collection[Place]]]) -> Tensor:
+    """Return the logits ``(1 num_classes)`` of the base with a group of units patched at once."""
+    return _logits_from(runs, runs.base.embedded, 0, group_edits(runs, patches))
 
 
 def group_edits(runs: PatchRuns, patches: Sequence[tuple[Site, Collection[Place]]]) -> Edits:
@@ -205,10 +213,10 @@ def group_edits(runs: PatchRuns, patches: Sequence[tuple[Site, Collection[Place]
 
 
 @torch.no_grad()
-def _run_tokens(runs: PatchRuns, tokens: Tensor, layer: int, edits: Edits | None = None) -> Tensor:
-    """Return LD, ``(b)``, of a run from a layer on, from the tokens ``(b n e)`` that enter it."""
+def _logits_from(runs: PatchRuns, tokens: Tensor, layer: int, edits: Edits | None = None) -> Tensor:
+    """Return the logits ``(b num_classes)`` of a run from a layer on, from the tokens ``(b n e)`` that enter it."""
     model, first = runs.model, 1 if runs.model.pool == "cls" else None
-    return runs.target.score(model.classify(model.blocks(tokens, None, edits, start=layer, first=first)))
+    return model.classify(model.blocks(tokens, None, edits, start=layer, first=first))
 
 
 def _patched_tokens(runs: PatchRuns, site: Site, layer: int, where: Tensor) -> tuple[Tensor, int]:
@@ -302,7 +310,7 @@ def patch_paths(
         received = sent["layers"][receiver - layer]
         edit = BlockEdit(**{name: Replacement(received[name], each) for name in inputs})
         tokens = entering(base, receiver).expand(heads, -1, -1)
-        found[receiver] = _run_tokens(runs, tokens, receiver, {receiver: edit}).cpu().numpy()
+        found[receiver] = runs.target.score(_logits_from(runs, tokens, receiver, {receiver: edit})).cpu().numpy()
     return found
 
 
@@ -335,3 +343,31 @@ def rank_correlation(one: np.ndarray, other: np.ndarray) -> float:
     if any(np.ptp(rank) == 0 for rank in ranks):
         return float("nan")
     return float(np.corrcoef(*ranks)[0, 1])
+
+
+# Text for a link
+
+
+def places_to_text(places: Collection[Place]) -> str:
+    """Write places for a link, in their order, with numbers from 1: ``1.2-2.3``."""
+    return "-".join(f"{layer + 1}.{unit + 1}" for layer, unit in sorted(places))
+
+
+def places_from_text(text: str, shape: tuple[int, int]) -> tuple[Place, ...]:
+    """Read the places that :func:`places_to_text` wrote, for this number of layers and of units.
+
+    Raises:
+        SettingsError: the text is malformed, or a place does not exist.
+    """
+    found = set()
+    for part in text.split("-") if text else ():
+        match = _PLACE.fullmatch(part)
+        if match is None:
+            raise SettingsError(f"{part[:20]!r} is not a place: write layer.number, such as 1.2, and - between places.")
+        layer, unit = int(match[1]), int(match[2])
+        if layer > shape[0] or unit > shape[1]:
+            raise SettingsError(
+                f"{part!r} does not exist: this model has layers 1 to {shape[0]}, and numbers 1 to {shape[1]} in each."
+            )
+        found.add((layer - 1, unit - 1))
+    return tuple(sorted(found))

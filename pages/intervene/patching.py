@@ -1,0 +1,454 @@
+"""Patch from another image: copy activations of one image into the run of another, one by one or as a group."""
+
+import shlex
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+import numpy as np
+import streamlit as st
+from PIL import Image
+
+from pages.intervene.head_controls import WIDE_BUTTON_HEADS_MAX, parse_text_field, rerun_if_changed
+from pages.intervene.patching_help import DIRECTIONS, SITE_MEANINGS, SITES, WHAT_IT_IS
+from pages.intervene.patching_mean import show_mean
+from pages.intervene.patching_pair import PickedPair, pick_pair
+from pages.ui import cached_models, link_state
+from pages.ui.downloads import downloads, plotly_config
+from pages.ui.text import plain, show_error
+from pages.ui.widgets.boards import head_board, patch_board
+from pages.ui.widgets.heat_map import heat_map
+from pages.ui.wording import term
+from vit import plots
+from vit.classes import class_names_of
+from vit.config import TransformerConfig
+from vit.cost.counts import count
+from vit.errors import UserError
+from vit.explain.interventions.patching import (
+    TOKEN_SITES,
+    Direction,
+    PatchRuns,
+    Place,
+    Site,
+    attribute_each,
+    patch_each,
+    patch_paths,
+    patched_logits,
+    places_from_text,
+    places_to_text,
+    rank_correlation,
+    record_runs,
+)
+from vit.explain.maps.target import Target
+from vit.explain.recording import class_probabilities
+from vit.pictures import overlays
+from vit.runs import Run
+
+INTRO = (
+    "Copy activations from one image's run into the run of another image. Where the answer follows, the activation "
+    "carries what the two images differ in."
+)
+
+EXACT_FLOPS = 1e12
+"""The effects are estimated by gradients where exact patching takes more operations than this."""
+
+FULL = 1.0  # an effect that has the strongest colour
+
+
+@dataclass(frozen=True)
+class Question:
+    """What is patched and what is compared.
+
+    Attributes:
+        site: what is copied.
+        direction: which run is patched.
+        label, against: indices of the two classes.
+        estimated: whether the effects are estimated by gradients.
+    """
+
+    site: Site
+    direction: Direction
+    label: int
+    against: int
+    estimated: bool
+
+
+@st.fragment
+def show_patching(run: Run, config: TransformerConfig, picked: cached_models.PickedImage) -> None:
+    """Show the controls, the effects of all patches, and the answer with a chosen group of them."""
+    st.caption(INTRO, help=term("activation patching", "logit difference"))
+    names = class_names_of(run.config)
+    try:
+        pair = pick_pair(run, picked)
+        if pair is None:
+            return
+        question = choose_question(run, config, names, pair)
+        runs = pair_runs(run, pair.clean, pair.corrupt, question.label, question.against, question.direction)
+        show_pair(pair, runs, names, question)
+        if runs.undefined:
+            st.info(plain(runs.undefined), icon=":material/info:")
+        else:
+            show_effects(run, config, pair, question, runs)
+        show_mean(run, pair.change, question.site, question.direction, estimated=question.estimated)
+        show_command(run, names, question)
+    except UserError as error:
+        show_error(error)
+    with st.expander("How to read activation patching, and its limits", icon=":material/help:"):
+        st.markdown(WHAT_IT_IS)
+
+
+def choose_question(run: Run, config: TransformerConfig, names: Sequence[str], pair: PickedPair) -> Question:
+    """Show the controls for the site, the direction and the two classes."""
+    with st.container(horizontal=True, vertical_alignment="bottom"):
+        link_state.among("site", dict(SITES.items()), "head")
+        first: Site = "head"
+        site = st.segmented_control(
+            "Copy",
+            list(SITES),
+            default=first,
+            required=True,
+            format_func=SITES.__getitem__,
+            key="site",
+            bind="query-params",
+            wrap=True,
+        )
+        link_state.among("direction", dict(DIRECTIONS.items()), "denoise")
+        denoise: Direction = "denoise"
+        direction = st.segmented_control(
+            "Direction",
+            list(DIRECTIONS),
+            default=denoise,
+            required=True,
+            format_func=DIRECTIONS.__getitem__,
+            key="direction",
+            bind="query-params",
+            help="Into the corrupt image (denoising): what is enough for the clean answer. Into the clean image "
+            "(noising): what the clean answer needs.",
+        )
+        probabilities = [cached_models.prediction(run, image).probabilities for image in (pair.clean, pair.corrupt)]
+        label = int(probabilities[0].argmax()) if pair.label is None else pair.label
+        link_state.one_of("class", names)
+        chosen = st.selectbox(
+            "Class A",
+            names,
+            index=None,
+            placeholder=f"{names[label]} (clean image)",
+            key="class",
+            bind="query-params",
+            width=190,
+            help="The effect is measured on the logit of A minus that of B.",
+        )
+        label = label if chosen is None else names.index(chosen)
+        rest = np.where(np.arange(len(names)) == label, -1, probabilities[1])
+        against = pair.other if pair.other not in (None, label) else int(rest.argmax())
+        assert against is not None
+        link_state.one_of("against", [name for name in names if name != names[label]])
+        compared = st.selectbox(
+            "Class B",
+            [name for name in names if name != names[label]],
+            index=None,
+            placeholder=f"{names[against]} (corrupt image)",
+            key="against",
+            bind="query-params",
+            width=190,
+        )
+        against = against if compared is None else names.index(compared)
+        slow = operations(config, site) > EXACT_FLOPS
+        estimated = st.toggle(
+            "Estimate by gradient",
+            value=slow,
+            key="estimate_slow" if slow else "estimate",
+            bind="query-params",
+            help="Attribution patching: all effects from one backward pass, to first order. For large models and first "
+            "looks (Syed et al. 2023).",
+        )
+    st.caption(SITE_MEANINGS[site])
+    return Question(site, direction, label, against, estimated)
+
+
+def operations(config: TransformerConfig, site: Site) -> float:
+    """Estimate the operations of patching every unit: each pass computes half of the layers on average."""
+    units = config.num_tokens if site in TOKEN_SITES else config.num_heads
+    return count(config).flops * config.depth * units / 2
+
+
+@st.cache_resource(max_entries=4, show_spinner=False, hash_funcs=cached_models.image_key)
+def _pair_runs(
+    path: str, stamp: int, clean: Image.Image, corrupt: Image.Image, target: tuple[int, int], direction: Direction
+) -> PatchRuns:
+    model, info = cached_models.load_path(path, stamp)
+    images = [cached_models.model_input(info, image) for image in (clean, corrupt)]
+    return record_runs(model, *images, Target(*target), direction)
+
+
+def pair_runs(
+    run: Run, clean: Image.Image, corrupt: Image.Image, label: int, against: int, direction: Direction
+) -> PatchRuns:
+    """Return the recorded runs of a pair, which all sessions share."""
+    path, stamp = cached_models.measured_on(run)[:2]
+    return _pair_runs(path, stamp, clean, corrupt, (label, against), direction)
+
+
+@st.cache_data(max_entries=32, show_spinner="Patching", hash_funcs={PatchRuns: id})
+def effects(runs: PatchRuns, site: Site, *, estimated: bool) -> np.ndarray:
+    """Return the effect of patching every unit of a site, ``(l u)``."""
+    return runs.effect(attribute_each(runs, site) if estimated else patch_each(runs, site))
+
+
+def show_pair(pair: PickedPair, runs: PatchRuns, names: Sequence[str], question: Question) -> None:
+    """Show both images with their logit differences."""
+    classes = f"{plain(names[question.label])} − {plain(names[question.against])}"
+    with st.container(horizontal=True, vertical_alignment="center", gap="medium"):
+        for title, image, words, difference in (
+            ("Clean", pair.clean, pair.clean_words, runs.clean),
+            ("Corrupt", pair.corrupt, pair.corrupt_words, runs.corrupt),
+        ):
+            with st.container(width=170):
+                st.image(image, width=150, alt=f"{title} image")
+                st.caption(f"**{title}**: {plain(words)}. LD {difference:+.2f}".replace("-", "−"))
+        with st.container(width=150):
+            downloads(
+                "patching-pair",
+                key="patch_pair",
+                picture=lambda: overlays.titled_grid([pair.clean, pair.corrupt], ["clean", "corrupt"], columns=2),
+                arrays=lambda: {"clean": np.asarray(pair.clean), "corrupt": np.asarray(pair.corrupt)},
+            )
+    st.caption(f"LD is the logit difference {classes}.")
+
+
+def show_effects(run: Run, config: TransformerConfig, pair: PickedPair, question: Question, runs: PatchRuns) -> None:
+    """Show the effects of all units, and the answer with the chosen ones patched together."""
+    site = question.site
+    found = effects(runs, site, estimated=question.estimated)
+    shape = (found.shape[0], found.shape[1])
+    chosen = parse_text_field("patched", lambda text: places_from_text(text, shape), places_to_text)
+    with st.grid(2, min_column_width=330, gap="large") as row:
+        left, right = row.cell(), row.cell()
+    with left:
+        if site in TOKEN_SITES:
+            show_token_map(config, found, chosen, pair, runs)
+        else:
+            show_board(found, chosen)
+        shown = st.text_input(
+            "Patched places as text",
+            key="patched",
+            bind="query-params",
+            placeholder="none",
+            help="The same text as in the link: layer and number of the head or token, with - between places.",
+        )
+        with st.container(horizontal=True):
+            st.button("Reset", icon=":material/restart_alt:", key="patched_reset", on_click=_choose, args=((),))
+            downloads(
+                f"{run.name}-patching-{site}",
+                key="patching",
+                picture=lambda: (
+                    token_picture(found, config, np.asarray(_base_image(pair, runs)))
+                    if site in TOKEN_SITES
+                    else plots.head_sheet(*_sheet(found))
+                ),
+                arrays=lambda: {"effect": found, "clean": np.array(runs.clean), "corrupt": np.array(runs.corrupt)},
+                table=lambda: [
+                    {"layer": layer + 1, "unit": unit + 1, "effect": float(value)}
+                    for (layer, unit), value in np.ndenumerate(found)
+                ],
+            )
+        rerun_if_changed(shown, places_to_text(chosen))
+        st.caption(_say_agreement(runs, site, found, estimated=question.estimated))
+    with right:
+        show_answer(run, runs, site, chosen)
+        if site == "head" and len(chosen) == 1 and chosen[0][0] < config.depth - 1:
+            show_paths(runs, chosen[0])
+
+
+def _say_agreement(runs: PatchRuns, site: Site, found: np.ndarray, *, estimated: bool) -> str:
+    if estimated:
+        return "Estimated by one backward pass, to first order; switch the estimate off for exact effects."
+    correlation = rank_correlation(found, effects(runs, site, estimated=True))
+    if np.isnan(correlation):
+        return ""
+    verdict = "agrees with" if correlation >= 0.9 else "differs from"
+    return f"The estimate by gradient {verdict} these exact effects: rank correlation {correlation:.2f}."
+
+
+def show_board(found: np.ndarray, chosen: Sequence[Place]) -> None:
+    """Show the effect of every head; a click adds it to the patched group, a label its layer or column."""
+    depth, heads = found.shape
+    texts, tones = _sheet(found)
+    says = [
+        [f"Layer {layer + 1}, head {head + 1}: effect {found[layer, head]:+.3f}" for head in range(heads)]
+        for layer in range(depth)
+    ]
+
+    def toggle(layer: int, head: int) -> None:
+        layers = [layer - 1] if layer else range(depth)
+        units = [head - 1] if head else range(heads)
+        wanted = {(one, unit) for one in layers for unit in units}
+        _choose(set(chosen) - wanted if wanted <= set(chosen) else set(chosen) | wanted)
+
+    with st.container(width=min(940, 110 + (96 if heads <= WIDE_BUTTON_HEADS_MAX else 60) * heads)):
+        head_board(
+            texts,
+            tones,
+            says,
+            key="patch_heads",
+            label="Effect of patching each head, one row per layer; click heads to patch them together",
+            pressed=[(layer + 1, head + 1) for layer, head in chosen],
+            on_pick=toggle,
+            groups=True,
+        )
+    st.caption("Effect of patching this head alone: 0 no effect, 1 the whole difference. Click heads to patch them.")
+
+
+def _sheet(found: np.ndarray) -> tuple[list[list[str]], np.ndarray]:
+    """Return the texts and tones of a board of effects."""
+    texts = [[f"{value:+.2f}".replace("-", "−") if abs(value) >= 0.005 else "0" for value in row] for row in found]
+    return texts, np.clip(found / FULL, -1, 1)
+
+
+def show_token_map(
+    config: TransformerConfig, found: np.ndarray, chosen: Sequence[Place], pair: PickedPair, runs: PatchRuns
+) -> None:
+    """Show the effect of every token in every layer, and one layer's over the image, where patches are chosen."""
+    depth, tokens = found.shape
+    prefix = tokens - config.grid**2
+    before = list(config.prefix_names)
+    layer = int(
+        st.segmented_control(
+            "Layer",
+            [str(number) for number in range(1, depth + 1)],
+            default="1",
+            required=True,
+            key="patched_layer",
+            bind="query-params",
+        )
+    )
+    heat_map(
+        found,
+        key="patch_map",
+        label="Effect of patching each token, one row per layer",
+        row_names=[f"Layer {number}" for number in range(1, depth + 1)],
+        column_names=[*before, *(f"patch {number}" for number in range(1, config.grid**2 + 1))],
+        mark=layer - 1,
+    )
+    own = [unit for one, unit in chosen if one == layer - 1]
+    rest = [place for place in chosen if place[0] != layer - 1]
+    maps = found[:, prefix:].reshape(depth, config.grid, config.grid)
+    top = overlays.shared_top(np.abs(maps))
+    side = config.grid * max(1, 256 // config.grid)
+    overlay = overlays.signed_overlay(np.asarray(_base_image(pair, runs)), maps[layer - 1], top=top, side=side)
+    view = np.array(overlay)
+    step = side // config.grid
+    for unit in own:
+        row, column = divmod(unit - prefix, config.grid)
+        if unit >= prefix:
+            view[row * step : (row + 1) * step, column * step : (column + 1) * step] = 128
+    patch_board(
+        view,
+        [unit - prefix + 1 for unit in own if unit >= prefix],
+        (config.grid, config.grid),
+        key="patch_tokens",
+        word="patched",
+        on_cover=lambda picked: _choose(
+            [*rest, *((layer - 1, unit) for unit in own if unit < prefix)]
+            + [(layer - 1, prefix + patch - 1) for patch in picked]
+        ),
+    )
+    st.caption(
+        f"Layer {layer}: orange patches move the answer, blue ones move it away. Click or drag over patches to patch "
+        "them."
+    )
+    if before:
+        st.pills(
+            "Other tokens of this layer",
+            range(prefix),
+            selection_mode="multi",
+            default=[unit for unit in own if unit < prefix],
+            format_func=lambda unit: f"{before[unit]} {found[layer - 1, unit]:+.2f}".replace("-", "−"),
+            key=f"patched_prefix_{layer}_{places_to_text(chosen)}",
+            on_change=_choose_prefix,
+            args=(f"patched_prefix_{layer}_{places_to_text(chosen)}", layer - 1, prefix, chosen),
+        )
+
+
+def _base_image(pair: PickedPair, runs: PatchRuns) -> Image.Image:
+    return pair.corrupt if runs.direction == "denoise" else pair.clean
+
+
+def token_picture(found: np.ndarray, config: TransformerConfig, view: np.ndarray) -> Image.Image:
+    """Draw the effects of the patches ``(l n)`` over an image, one picture for each layer."""
+    maps = found[:, -(config.grid**2) :].reshape(-1, config.grid, config.grid)
+    top = overlays.shared_top(np.abs(maps))
+    titles = [f"layer {layer}" for layer in range(1, len(maps) + 1)]
+    return overlays.titled_grid([overlays.signed_overlay(view, one, top=top) for one in maps], titles)
+
+
+def _choose_prefix(key: str, layer: int, prefix: int, chosen: Sequence[Place]) -> None:
+    rest = [place for place in chosen if place[0] != layer or place[1] >= prefix]
+    _choose([*rest, *((layer, unit) for unit in st.session_state[key])])
+
+
+def _choose(places: Sequence[Place] | set[Place]) -> None:
+    """Store the places that the next rerun patches."""
+    st.session_state["patched"] = places_to_text(places)
+
+
+def show_answer(run: Run, runs: PatchRuns, site: Site, chosen: Sequence[Place]) -> None:
+    """Show the answer of the base and with the chosen places patched."""
+    names = class_names_of(run.config)
+    model = cached_models.load_model(run)[0]
+    base = "corrupt" if runs.direction == "denoise" else "clean"
+    if not chosen:
+        st.markdown(f"##### Choose places to patch into the {base} image's run")
+        return
+    logits = patched_logits(runs, [(site, chosen)])
+    difference = runs.target.score(logits).item()
+    effect = float(runs.effect(difference))
+    unit = "token" if site in TOKEN_SITES else "head"
+    what = f"{len(chosen)} {unit}{'' if len(chosen) == 1 else 's'}"
+    st.markdown(
+        f"##### With {what} patched, LD goes from {runs.base_difference:+.2f} to {difference:+.2f}: effect "
+        f"{effect:+.2f}".replace("-", "−")
+    )
+    before, after = (class_probabilities(model, one)[0] for one in (runs.base.logits, logits))
+    st.plotly_chart(
+        plots.probability_change(names, before, after),
+        key="patched_bars",
+        config=plotly_config("patched-answer"),
+        alt=f"Class probabilities of the {base} image before and after the patch",
+    )
+
+
+def show_paths(runs: PatchRuns, sender: Place) -> None:
+    """Show the effect of the direct paths from one head to each later head."""
+    found = runs.effect(patch_paths(runs, sender))
+    st.markdown(f"**Direct paths from layer {sender[0] + 1}, head {sender[1] + 1}**")
+    later = found[sender[0] + 1 :]
+    rows = [
+        {"To": f"layer {sender[0] + 2 + layer}"} | {f"head {head + 1}": float(value) for head, value in enumerate(row)}
+        for layer, row in enumerate(later)
+    ]
+    st.dataframe(
+        rows,
+        hide_index=True,
+        column_config={name: st.column_config.NumberColumn(format="%.4f") for name in rows[0] if name != "To"},
+        alt="Effect of each path",
+        key="patched_paths",
+    )
+    st.caption(
+        "Only the receiver sees the change of the sender, through its queries, keys and values; all other heads and "
+        "MLPs between them keep their outputs (Goldowsky-Dill et al. 2023)."
+    )
+
+
+def show_command(run: Run, names: Sequence[str], question: Question) -> None:
+    """Show the command that computes the same effects."""
+    with st.expander("On the command line", icon=":material/terminal:"):
+        extra = (" --direction noise" if question.direction == "noise" else "") + (
+            " --estimate" if question.estimated else ""
+        )
+        st.code(
+            f"python -m vit patch --run {shlex.quote(run.name)} --clean clean.png --corrupt corrupt.png "
+            f"--site {question.site} --class {shlex.quote(names[question.label])} "
+            f"--against {shlex.quote(names[question.against])}{extra} --json",
+            language="bash",
+            wrap_lines=True,
+        )
