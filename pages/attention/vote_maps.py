@@ -39,18 +39,21 @@ def show_vote_maps(
         return
     st.caption(VOTES, help=term("vote"))
     depth, heads = look.attention.shape[:2]
-    with st.container(horizontal=True, vertical_alignment="bottom"):
+    controls = st.container(horizontal=True, vertical_alignment="bottom")
+    with controls:
         label = pick_class(names, names[int(look.probabilities.argmax())], help="The class that is voted for.")
         against = pick_against(names, label)
         scale_controls()
-        with advanced():
-            layer, head = pick_layer(depth), pick_head(heads)
     model, info = cached_models.load_model(run)
     target = Target(names.index(label), None if against is None else names.index(against))
     found = votes(model, cached_models.model_input(info, picked.image), target, look.record)
     sources = found.require_sources()[0].astype(np.float32)  # l h m
     by_head = found.by_head()[0]
     record = look.record
+    strongest = np.unravel_index(np.abs(by_head).argmax(), by_head.shape)
+    with controls, advanced():
+        layer = pick_layer(depth, default=int(strongest[0]) + 1)
+        head = pick_head(heads, default=int(strongest[1]) + 1)
     map_grid(
         TileMaps(
             maps=lambda tokens: np.repeat(sources[None, None], len(tokens), axis=1),

@@ -121,9 +121,10 @@ def show_one_image(run: Run, config: TransformerConfig) -> None:
         against = pick_against(names, label)
     found = votes_of(run, picked, names.index(label), None if against is None else names.index(against))
     score = f"logit of {label}" + (f" minus {against}" if against else "")
-    link_state.bounded("layer", 1, config.depth, config.depth)
-    link_state.bounded("head", 1, config.num_heads, 1)
     values = found.by_head()[0]
+    first = [int(place) + 1 for place in np.unravel_index(np.abs(values).argmax(), values.shape)]
+    link_state.bounded("layer", 1, config.depth, first[0])
+    link_state.bounded("head", 1, config.num_heads, first[1])
     with st.grid(2, min_column_width=380, gap="large") as row:
         left, right = row.cell(), row.cell()
     with left:
@@ -131,7 +132,7 @@ def show_one_image(run: Run, config: TransformerConfig) -> None:
     with right:
         show_board(values, "Vote of every head, one row per layer; click a head to see where its vote comes from")
         with st.container(horizontal=True, vertical_alignment="bottom"):
-            layer, head = pick_layer(config.depth, default=config.depth), pick_head(config.num_heads)
+            layer, head = pick_layer(config.depth, default=first[0]), pick_head(config.num_heads, default=first[1])
         if found.sources is not None:
             show_sources(run, config, picked, found, layer, head)
         else:

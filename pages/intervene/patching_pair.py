@@ -96,7 +96,7 @@ def _scene(run: Run, picked: cached_models.PickedImage, change: Change) -> Picke
         others = [name for name in names if name != names[label]]
         link_state.one_of("object", others)
         name = st.selectbox(
-            "Object", others, index=None, placeholder="choose", key="object", bind="query-params", width=150
+            "Object", others, index=None, placeholder="automatic", key="object", bind="query-params", width=150
         )
         other = None if name is None else names.index(name)
     elif change == "background":

@@ -4,7 +4,9 @@ from vit.explain.faithfulness.measure import measure_faithfulness
 from vit.explain.faithfulness.result import MEASURES, Faithfulness
 from vit.explain.heads.portrait_result import Portraits
 from vit.explain.heads.portraits import portraits
+from vit.explain.heads.votes import Votes, votes
 from vit.explain.interventions.cover import FILLS, cover
+from vit.explain.interventions.patching import PatchRuns, attribute_each, patch_each, patch_together, record_runs
 from vit.explain.maps.attention import (
     FUSIONS,
     attention_gradient,
@@ -56,12 +58,15 @@ __all__ = [
     "Faithfulness",
     "Layer",
     "Method",
+    "PatchRuns",
     "Portraits",
     "PrincipalComponents",
     "Record",
     "Target",
+    "Votes",
     "attention_arrays",
     "attention_gradient",
+    "attribute_each",
     "capture",
     "capture_tokens",
     "chefer",
@@ -77,6 +82,8 @@ __all__ = [
     "measure_faithfulness",
     "methods_for",
     "occlusion",
+    "patch_each",
+    "patch_together",
     "portraits",
     "prediction_stable_from",
     "prefix_share",
@@ -84,6 +91,7 @@ __all__ = [
     "prominent_classes",
     "reason_unavailable",
     "recompute",
+    "record_runs",
     "relevance_maps",
     "rollout",
     "similarity_to",
@@ -95,4 +103,5 @@ __all__ = [
     "token_rows",
     "token_similarity",
     "token_states",
+    "votes",
 ]
