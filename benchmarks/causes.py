@@ -23,7 +23,10 @@ from vit.explain.heads.ablation import head_importance
 from vit.explain.heads.rankings import compare_rankings, votes_of_images
 from vit.explain.heads.votes import votes
 from vit.explain.interventions.head_changes import validation_means
-from vit.explain.interventions.patching import (
+from vit.explain.maps.target import Target
+from vit.explain.passes.sample import sample
+from vit.explain.patching.mean import mean_effect, pair_runs, scene_pairs
+from vit.explain.patching.patch import (
     SITES,
     TOKEN_SITES,
     PatchRuns,
@@ -33,9 +36,6 @@ from vit.explain.interventions.patching import (
     rank_correlation,
     record_runs,
 )
-from vit.explain.interventions.patching_mean import mean_effect, pair_runs, scene_pairs
-from vit.explain.maps.target import Target
-from vit.explain.passes.sample import sample
 from vit.networks import build_model
 from vit.runs import SHIPPED_RUN, get_run
 from vit.runs.weights import load_checkpoint

@@ -23,7 +23,8 @@ from vit.classes import class_names_of
 from vit.config import TransformerConfig
 from vit.cost.counts import count
 from vit.errors import UserError
-from vit.explain.interventions.patching import (
+from vit.explain.maps.target import Target
+from vit.explain.patching.patch import (
     TOKEN_SITES,
     Direction,
     PatchRuns,
@@ -38,7 +39,6 @@ from vit.explain.interventions.patching import (
     rank_correlation,
     record_runs,
 )
-from vit.explain.maps.target import Target
 from vit.explain.recording import class_probabilities
 from vit.pictures import overlays
 from vit.runs import Run

@@ -1,7 +1,7 @@
 """The words of the part "Patch from another image"."""
 
 from vit.data.scenes.pairs import Change
-from vit.explain.interventions.patching import Direction, Site
+from vit.explain.patching.patch import Direction, Site
 
 SITES: dict[Site, str] = {
     "head": "Head output",

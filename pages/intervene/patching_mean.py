@@ -14,8 +14,8 @@ from pages.ui.widgets.heat_map import heat_map
 from vit import plots
 from vit.data.files.images import prepared_image
 from vit.data.scenes.pairs import Change
-from vit.explain.interventions.patching import TOKEN_SITES, Direction, Site
-from vit.explain.interventions.patching_mean import ImagePair, MeanEffect, mean_effect, scene_pairs, split_pairs
+from vit.explain.patching.mean import ImagePair, MeanEffect, mean_effect, scene_pairs, split_pairs
+from vit.explain.patching.patch import TOKEN_SITES, Direction, Site
 from vit.runs import Run
 
 COUNTS = {"20": "20", "50": "50", "200": "200"}

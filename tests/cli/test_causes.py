@@ -12,7 +12,7 @@ from vit.data import scenes
 from vit.evaluation import model_input
 from vit.explain import Target
 from vit.explain.heads.votes import votes
-from vit.explain.interventions.patching import DIRECTIONS, SITES, TOKEN_SITES, attribute_each, patch_each, record_runs
+from vit.explain.patching.patch import DIRECTIONS, SITES, TOKEN_SITES, attribute_each, patch_each, record_runs
 from vit.runs.weights import load_checkpoint
 
 

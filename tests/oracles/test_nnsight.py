@@ -5,10 +5,10 @@ import torch
 
 nnsight = pytest.importorskip("nnsight", reason="make oracles installs nnsight", exc_type=ImportError)
 
-from tests.explain.interventions.test_patching import pictures
+from tests.explain.patching.test_patch import pictures
 from tests.helpers.timm_parts import pair_of_models
-from vit.explain.interventions.patching import patch_each, record_runs
 from vit.explain.maps.target import Target
+from vit.explain.patching.patch import patch_each, record_runs
 
 LAYERS = (0, 1, 2)
 

@@ -13,8 +13,8 @@ from vit.config import DEPARTURES, CNNConfig, ReferenceConfig
 from vit.data.files.images import prepared_image
 from vit.data.scenes.pairs import scene_pair
 from vit.evaluation import model_input
-from vit.explain.interventions.patching import SITES, TOKEN_SITES, patch_each, patch_together
-from vit.explain.interventions.patching_mean import mean_effect, pair_runs, scene_pairs
+from vit.explain.patching.mean import mean_effect, pair_runs, scene_pairs
+from vit.explain.patching.patch import SITES, TOKEN_SITES, patch_each, patch_together
 from vit.runs import weights
 
 PART = "Patch from another image"

@@ -67,8 +67,8 @@ def patch(arguments: argparse.Namespace) -> int:
     Raises:
         UserError: there is no such run, image or class, the network has no attention, or the effect is undefined.
     """
-    from vit.explain.interventions.patching import attribute_each, patch_each, record_runs
     from vit.explain.maps.target import Target
+    from vit.explain.patching.patch import attribute_each, patch_each, record_runs
 
     model, info = _load(arguments.run)
     target = Target(_class(arguments.label, model), _class(arguments.against, model))

@@ -6,7 +6,6 @@ from vit.explain.heads.portrait_result import Portraits
 from vit.explain.heads.portraits import portraits
 from vit.explain.heads.votes import Votes, votes
 from vit.explain.interventions.cover import FILLS, cover
-from vit.explain.interventions.patching import PatchRuns, attribute_each, patch_each, patch_together, record_runs
 from vit.explain.maps.attention import (
     FUSIONS,
     attention_gradient,
@@ -23,6 +22,7 @@ from vit.explain.maps.contributions import contributions
 from vit.explain.maps.gradcam import grad_cam
 from vit.explain.maps.methods import METHODS, Method, methods_for, reason_unavailable
 from vit.explain.maps.target import Target
+from vit.explain.patching.patch import PatchRuns, attribute_each, patch_each, patch_together, record_runs
 from vit.explain.recording import (
     MIXED_POSITIONS,
     OVER_QUERIES,

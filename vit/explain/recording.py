@@ -113,6 +113,10 @@ class Record:
             case "all":
                 return slice(None)
 
+    def entering(self, layer: int) -> Tensor:
+        """Return the tokens that enter a layer, counted from 0: ``(b n e)``."""
+        return self.layers[layer - 1].tokens if layer else self.embedded
+
     @property
     def attention(self) -> Tensor:
         """``(b depth h n m)``, indexed [query, key]."""

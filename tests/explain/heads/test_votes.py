@@ -8,7 +8,7 @@ import pytest
 import torch
 import torch.nn.functional as F
 
-from tests.explain.interventions.test_patching import FAMILIES, NETWORKS, every, pictures
+from tests.explain.patching.test_patch import FAMILIES, NETWORKS, every, pictures
 from tests.helpers.published_runs import SHAPES, published_like
 from tests.helpers.timm_parts import caught, hooked, pair_of_models
 from vit.cnn import CNN

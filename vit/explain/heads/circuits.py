@@ -21,7 +21,6 @@ from torch import Tensor
 from vit.classes import require_output
 from vit.errors import ExplainError
 from vit.explain.heads.votes import held_norm, position_part
-from vit.explain.interventions.patching import entering
 from vit.explain.maps.contributions import output_map
 from vit.explain.recording import Record, require_attention
 from vit.model import EncoderBlock, ViT
@@ -182,7 +181,7 @@ def singular_vectors(
     (left_base, left_rest), (right_base, right_rest) = (torch.linalg.qr(one.T.double()) for one in (left, right))
     core_left, values, core_right = torch.linalg.svd(left_rest @ right_rest.T)
     left_vectors, right_vectors = left_base @ core_left, right_base @ core_right.T  # e r
-    tokens = entering(record, layer)[0]
+    tokens = record.entering(layer)[0]
     own = _normalised(tokens, block.norm1.eps)
     positions = _normalised(position_part(vit, images)[0], block.norm1.eps)
 
@@ -218,7 +217,7 @@ def _projections(vit: ViT, layer: int, head: int) -> tuple[Tensor, Tensor]:
 
 def _token_parts(vit: ViT, images: Tensor, record: Record, layer: int) -> list[Tensor]:
     """Return the parts of the tokens that enter a layer's attention, after its norm: content, position, earlier."""
-    tokens, norm = entering(record, layer)[0], vit.blocks[layer].norm1
+    tokens, norm = record.entering(layer)[0], vit.blocks[layer].norm1
     position = position_part(vit, images)[0]
     parts = [record.embedded[0] - position, position, tokens - record.embedded[0]]
     return [held_norm(norm, tokens, part) for part in parts]

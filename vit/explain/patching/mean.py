@@ -12,7 +12,9 @@ from vit.data.records import Split
 from vit.data.scenes.pairs import Change, scene_pair
 from vit.errors import DataError
 from vit.explain.faithfulness.bootstrap import COVERAGE, RESAMPLES
-from vit.explain.interventions.patching import (
+from vit.explain.maps.target import Target
+from vit.explain.passes.sample import Progress
+from vit.explain.patching.patch import (
     Direction,
     PatchRuns,
     Site,
@@ -21,8 +23,6 @@ from vit.explain.interventions.patching import (
     rank_correlation,
     record_runs,
 )
-from vit.explain.maps.target import Target
-from vit.explain.passes.sample import Progress
 from vit.networks import Network
 
 PAIRS_MAX = 200

@@ -163,7 +163,7 @@ def patch_each(runs: PatchRuns, site: Site, progress: Progress | None = None) ->
         if site in TOKEN_SITES:
             logits = _logits_from(runs, *_patched_tokens(runs, site, layer, where))
         else:
-            tokens = entering(runs.base, layer).expand(len(units), -1, -1)
+            tokens = runs.base.entering(layer).expand(len(units), -1, -1)
             logits = _logits_from(runs, tokens, layer, {layer: edit_of(runs.source, site, layer, where)})
         meter.add(len(units))
         return runs.target.score(logits)
@@ -226,7 +226,7 @@ def _patched_tokens(runs: PatchRuns, site: Site, layer: int, where: Tensor) -> t
     """
     change = (activation(runs.source, site, layer) - activation(runs.base, site, layer)) * where[:, :, None]
     following = layer if site == "residual" else layer + 1
-    return entering(runs.base, following) + change, following
+    return runs.base.entering(following) + change, following
 
 
 def edit_of(source: Record, site: Site, layer: int, where: Tensor) -> BlockEdit:
@@ -251,14 +251,9 @@ def edit_of(source: Record, site: Site, layer: int, where: Tensor) -> BlockEdit:
 def activation(record: Record, site: Site, layer: int) -> Tensor:
     """Return what a site holds in one layer: ``(b n e)`` for tokens, otherwise ``(b h n d)`` or ``(b h n m)``."""
     if site == "residual":
-        return entering(record, layer)
+        return record.entering(layer)
     name = {"head": "heads", "pattern": "attention"}.get(site, site)
     return getattr(record.layers[layer], name)
-
-
-def entering(record: Record, layer: int) -> Tensor:
-    """Return the tokens that enter a layer, ``(b n e)``."""
-    return record.layers[layer - 1].tokens if layer else record.embedded
 
 
 def _differing(runs: PatchRuns, site: Site, layer: int) -> Tensor:
@@ -303,13 +298,13 @@ def patch_paths(
     sent: dict = {"layers": []}
     with torch.no_grad():
         edits = {layer: start} | {layer + 1 + index: edit for index, edit in enumerate(freeze)}
-        model.blocks(entering(base, layer), sent, edits, start=layer)
+        model.blocks(base.entering(layer), sent, edits, start=layer)
     found = np.full((depth, heads), np.nan)
     each = torch.eye(heads, device=runs.images.device)[:, :, None, None]
     for receiver in range(layer + 1, depth):
         received = sent["layers"][receiver - layer]
         edit = BlockEdit(**{name: Replacement(received[name], each) for name in inputs})
-        tokens = entering(base, receiver).expand(heads, -1, -1)
+        tokens = base.entering(receiver).expand(heads, -1, -1)
         found[receiver] = runs.target.score(_logits_from(runs, tokens, receiver, {receiver: edit})).cpu().numpy()
     return found
 

@@ -12,12 +12,13 @@ from vit.config import DEPARTURES, CNNConfig
 from vit.edits import BlockEdit, Replacement
 from vit.errors import ExplainError, SettingsError, UserError
 from vit.explain import capture
-from vit.explain.interventions.patching import (
+from vit.explain.maps.target import Target
+from vit.explain.patching.mean import mean_effect, scene_pairs, split_pairs
+from vit.explain.patching.patch import (
     SITES,
     TOKEN_SITES,
     attribute_each,
     edit_of,
-    entering,
     patch_each,
     patch_paths,
     patch_together,
@@ -26,8 +27,6 @@ from vit.explain.interventions.patching import (
     rank_correlation,
     record_runs,
 )
-from vit.explain.interventions.patching_mean import mean_effect, scene_pairs, split_pairs
-from vit.explain.maps.target import Target
 from vit.reference import ReferenceViT
 
 FAMILIES = {
@@ -115,7 +114,7 @@ def test_a_patch_of_nothing_changes_no_logit(name):
         for layer in range(model.config.depth):
             own = theirs.layers[layer]
             edit = BlockEdit(
-                tokens=Replacement(entering(theirs, layer), off),
+                tokens=Replacement(theirs.entering(layer), off),
                 q=Replacement(own.q, off),
                 k=Replacement(own.k, off),
                 v=Replacement(own.v, off),
