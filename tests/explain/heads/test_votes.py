@@ -12,17 +12,18 @@ from tests.explain.patching.test_patch import FAMILIES, NETWORKS, every, picture
 from tests.helpers.published_runs import SHAPES, published_like
 from tests.helpers.timm_parts import caught, hooked, pair_of_models
 from vit.cnn import CNN
-from vit.config import CNNConfig
+from vit.config import CNNConfig, ViTConfig
 from vit.data.records import Split
 from vit.errors import ExplainError, UserError
 from vit.explain import capture
 from vit.explain.heads.ablation import head_importance
-from vit.explain.heads.circuits import score_parts, singular_vectors, written_classes
+from vit.explain.heads.circuits import role, score_parts, singular_vectors, written_classes
 from vit.explain.heads.rankings import compare_rankings, votes_of_images
 from vit.explain.heads.votes import position_part, votes
 from vit.explain.interventions.head_changes import validation_means
 from vit.explain.maps.target import Target
 from vit.explain.passes.sample import sample
+from vit.model import ViT
 from vit.reference import ReferenceViT
 from vit.runs.weights import CheckpointInfo
 
@@ -276,3 +277,44 @@ def test_without_its_votes_a_part_is_a_vote_of_zero(name):
     found = votes(model, images, Target(1), record)
     rest = sum(value for name_, value in found.parts() if name_ != "layer 2 head 1")
     assert rest == pytest.approx(edited[0], abs=1e-4)
+
+
+def strong_head(position: float, content: float):
+    """A network whose first head looks from each patch to the one before it, or to patches of the same colour."""
+    model = ViT(
+        ViTConfig(image_size=32, patch_size=8, embed_dim=48, num_heads=1, depth=1, stem="patch", pool="mean")
+    ).requires_grad_(False)
+    config = model.config
+    model.pos_embed.zero_()
+    for patch in range(config.grid**2):
+        model.pos_embed[0, config.num_prefix_tokens + patch, 4 + patch] = position
+    model.patch_embed.proj.weight.zero_()
+    model.patch_embed.proj.bias.zero_()
+    for channel in range(3):
+        model.patch_embed.proj.weight[channel, channel] = content / 64
+    qkv = torch.zeros(3, 48, 48)
+    qkv[0, :4, :4] = qkv[1, :4, :4] = torch.eye(4)
+    for patch in range(1, config.grid**2):
+        qkv[0, 20 + patch, 4 + patch] = qkv[1, 20 + patch, 4 + patch - 1] = (
+            1.0  # the query of a patch is the key of the last
+        )
+    model.blocks[0].attn.qkv.weight.copy_(qkv.view(144, 48))
+    return model.eval()
+
+
+def test_a_head_that_looks_one_patch_to_the_left_is_found_by_its_positions():
+    found = role(strong_head(position=20.0, content=0.05), images_of(3), 0, 0)
+    assert found.position > 0.9
+    assert found.step == (0, -1)
+    assert found.step_share == pytest.approx(1)
+    assert found.images == 3
+
+
+def test_a_head_that_looks_at_the_same_colour_is_found_by_its_content():
+    coarse = torch.randn(3, 3, 4, 4, generator=torch.Generator().manual_seed(0))
+    images = F.normalize(coarse, dim=1).repeat_interleave(8, 2).repeat_interleave(8, 3)
+    by_colour = role(strong_head(position=0.0, content=20.0), images, 0, 0)
+    assert by_colour.content > 0.9
+    assert by_colour.colour > 0.8
+    by_place = role(strong_head(position=20.0, content=0.05), images, 0, 0)
+    assert by_place.content < 0.1

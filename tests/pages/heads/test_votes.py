@@ -7,6 +7,7 @@ import numpy as np
 import pytest
 from streamlit.testing.v1 import AppTest
 
+from pages.heads.help import describe_role
 from pages.heads.votes import by_layer
 from tests.pages.opening import open_page, own_widgets
 from tests.pages.test_anatomy import train
@@ -17,7 +18,7 @@ from vit.data import scenes
 from vit.data.files.images import prepared_image
 from vit.evaluation import model_input
 from vit.explain import Target, capture, votes
-from vit.explain.heads.circuits import score_parts
+from vit.explain.heads.circuits import Role, score_parts
 from vit.explain.heads.rankings import votes_of_images
 from vit.explain.passes.sample import sample
 from vit.runs import weights
@@ -117,3 +118,18 @@ def test_the_course_network_has_votes_without_sources(home):
     assert "standard design only" in texts(app)
     maps = open_page("attention", run="course", image="val-3", show="Votes")
     assert "mixes positions" in " ".join(one.value for one in maps.error)
+
+
+@pytest.mark.parametrize(
+    ("role", "words"),
+    [
+        (Role(0.7, 0.1, (0, -1), 0.9, 0.8, 6), ["**70%**", "**1 left**, for 90%"]),
+        (Role(0.1, 0.8, (0, 0), 0.9, 0.62, 6), ["**80%**", "the same colour**: correlation 0.62"]),
+        (Role(0.4, 0.3, (0, 1), 0.9, 0.9, 6), ["**40%**"]),
+    ],
+)
+def test_the_portrait_says_the_role_that_follows_from_the_weights(role, words):
+    said = describe_role(role)
+    assert len(said) == len(words)
+    for sentence, word in zip(said, words, strict=True):
+        assert word in sentence

@@ -22,7 +22,7 @@ from vit.classes import require_output
 from vit.errors import ExplainError
 from vit.explain.heads.votes import held_norm, position_part
 from vit.explain.maps.contributions import output_map
-from vit.explain.recording import Record, require_attention
+from vit.explain.recording import Record, capture, require_attention
 from vit.model import EncoderBlock, ViT
 from vit.networks import Network
 
@@ -89,6 +89,73 @@ def score_parts(model: Network, images: Tensor, record: Record, layer: int, head
     )  # p n d
     scale = queries.shape[-1] ** -0.5
     return ScoreParts((einsum(queries, keys, "p n d, o m d -> p o n m") * scale).double().cpu().numpy())
+
+
+@dataclass(frozen=True)
+class Role:
+    """What the QK circuit of a head says about where it looks, as means over images.
+
+    Attributes:
+        position: share of position × position in its scores.
+        content: share of content × content in its scores.
+        step: rows down and columns right from a patch to the patch that it would look at by positions alone.
+        step_share: share of the patches for which this is the step, of those where the step stays in the image.
+        colour: correlation of content × content, within the rows, with how close the mean colours of two patches are.
+        images: number of images.
+    """
+
+    position: float
+    content: float
+    step: tuple[int, int]
+    step_share: float
+    colour: float
+    images: int
+
+
+def role(model: Network, images: Tensor, layer: int, head: int) -> Role:
+    """Read the role of a head from its QK circuit.
+
+    Args:
+        model: a transformer whose queries and keys are those of single tokens.
+        images: ``(b c h w)``, normalised.
+        layer: number of the layer, from 0.
+        head: number of the head, from 0.
+
+    Raises:
+        ExplainError: a TypeError; the network has no attention, or mixes positions.
+    """
+    shares, colours, parts = [], [], np.zeros(())
+    grid = require_attention(model).grid
+    for image in images.split(1):
+        record = capture(model, image)
+        found = score_parts(model, image, record, layer, head)
+        shares.append(found.shares)
+        parts = found.parts[:, :, record.prefix_tokens :, record.prefix_tokens :]
+        colours.append(_colour_agreement(parts[0, 0], image, grid))
+    step, step_share = _usual_step(parts[1, 1], grid)  # positions are the same in every image but for the norm's scale
+    mean = np.mean(shares, axis=0)
+    return Role(float(mean[1, 1]), float(mean[0, 0]), step, step_share, float(np.mean(colours)), len(images))
+
+
+def _usual_step(scores: np.ndarray, grid: tuple[int, int]) -> tuple[tuple[int, int], float]:
+    """Return the most frequent step to the best key among the patches, and its share of those where it is possible."""
+    rows, columns = np.divmod(np.arange(len(scores)), grid[1])
+    best = scores.argmax(axis=1)
+    steps = np.stack([rows[best] - rows, columns[best] - columns], axis=1)
+    found, counts = np.unique(steps, axis=0, return_counts=True)
+    down, right = (int(number) for number in found[counts.argmax()])
+    possible = (grid[0] - abs(down)) * (grid[1] - abs(right))
+    return (down, right), float(counts.max() / possible)
+
+
+def _colour_agreement(scores: np.ndarray, image: Tensor, grid: tuple[int, int]) -> float:
+    """Return the correlation of scores ``(n m)`` between patches with the closeness of their mean colours, in rows."""
+    colours = F.adaptive_avg_pool2d(image, grid)[0].flatten(1).T.double().cpu().numpy()
+    closeness = -np.linalg.norm(colours[:, None] - colours[None], axis=-1)
+    apart = ~np.eye(len(scores), dtype=bool)  # a patch has its own colour in any case
+    own, other = (np.where(apart, one - one.mean(axis=1, keepdims=True, where=apart), 0) for one in (scores, closeness))
+    size = np.sqrt((own**2).sum() * (other**2).sum())
+    return float((own * other).sum() / size) if size else 0.0
 
 
 @torch.no_grad()
