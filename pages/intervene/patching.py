@@ -3,20 +3,20 @@
 import shlex
 from collections.abc import Sequence
 from dataclasses import dataclass
+from typing import NamedTuple
 
 import numpy as np
 import streamlit as st
 from PIL import Image
 
-from pages.intervene.head_controls import WIDE_BUTTON_HEADS_MAX, parse_text_field, rerun_if_changed
+from pages.intervene.head_controls import parse_text_field, rerun_if_changed
+from pages.intervene.patching_boards import base_image, choose, sheet, show_board, show_token_map, token_picture
 from pages.intervene.patching_help import DIRECTIONS, SITE_MEANINGS, SITES, WHAT_IT_IS
 from pages.intervene.patching_mean import show_mean
 from pages.intervene.patching_pair import PickedPair, pick_pair
 from pages.ui import cached_models, link_state
 from pages.ui.downloads import downloads, plotly_config
 from pages.ui.text import plain, show_error
-from pages.ui.widgets.boards import head_board, patch_board
-from pages.ui.widgets.heat_map import heat_map
 from pages.ui.wording import term
 from vit import plots
 from vit.classes import class_names_of
@@ -51,8 +51,6 @@ INTRO = (
 EXACT_FLOPS = 1e12
 """The effects are estimated by gradients where exact patching takes more operations than this."""
 
-FULL = 1.0  # an effect that has the strongest colour
-
 
 @dataclass(frozen=True)
 class Question:
@@ -82,12 +80,15 @@ def show_patching(run: Run, config: TransformerConfig, picked: cached_models.Pic
         if pair is None:
             return
         question = choose_question(run, config, names, pair)
-        runs = pair_runs(run, pair.clean, pair.corrupt, question.label, question.against, question.direction)
+        path, stamp, _ = cached_models.measured_on(run)
+        compared = (question.label, question.against, question.direction)
+        key = RunsKey(path, stamp, pair.clean, pair.corrupt, *compared)
+        runs = pair_runs(key)
         show_pair(pair, runs, names, question)
         if runs.undefined:
             st.info(plain(runs.undefined), icon=":material/info:")
         else:
-            show_effects(run, config, pair, question, runs)
+            show_effects(run, config, pair, question, key)
         show_mean(run, pair.change, question.site, question.direction, estimated=question.estimated)
         show_command(run, names, question)
     except UserError as error:
@@ -171,26 +172,30 @@ def operations(config: TransformerConfig, site: Site) -> float:
     return count(config).flops * config.depth * units / 2
 
 
+class RunsKey(NamedTuple):
+    """What the runs of a pair depend on; caches recognise them by it."""
+
+    path: str
+    stamp: int
+    clean: Image.Image
+    corrupt: Image.Image
+    label: int
+    against: int
+    direction: Direction
+
+
 @st.cache_resource(max_entries=4, show_spinner=False, hash_funcs=cached_models.image_key)
-def _pair_runs(
-    path: str, stamp: int, clean: Image.Image, corrupt: Image.Image, target: tuple[int, int], direction: Direction
-) -> PatchRuns:
-    model, info = cached_models.load_path(path, stamp)
-    images = [cached_models.model_input(info, image) for image in (clean, corrupt)]
-    return record_runs(model, *images, Target(*target), direction)
-
-
-def pair_runs(
-    run: Run, clean: Image.Image, corrupt: Image.Image, label: int, against: int, direction: Direction
-) -> PatchRuns:
+def pair_runs(key: RunsKey) -> PatchRuns:
     """Return the recorded runs of a pair, which all sessions share."""
-    path, stamp = cached_models.measured_on(run)[:2]
-    return _pair_runs(path, stamp, clean, corrupt, (label, against), direction)
+    model, info = cached_models.load_path(key.path, key.stamp)
+    images = [cached_models.model_input(info, image) for image in (key.clean, key.corrupt)]
+    return record_runs(model, *images, Target(key.label, key.against), key.direction)
 
 
-@st.cache_data(max_entries=32, show_spinner="Patching", hash_funcs={PatchRuns: id})
-def effects(runs: PatchRuns, site: Site, *, estimated: bool) -> np.ndarray:
+@st.cache_data(max_entries=32, show_spinner="Patching", hash_funcs=cached_models.image_key)
+def effects(key: RunsKey, site: Site, *, estimated: bool) -> np.ndarray:
     """Return the effect of patching every unit of a site, ``(l u)``."""
+    runs = pair_runs(key)
     return runs.effect(attribute_each(runs, site) if estimated else patch_each(runs, site))
 
 
@@ -215,10 +220,10 @@ def show_pair(pair: PickedPair, runs: PatchRuns, names: Sequence[str], question:
     st.caption(f"LD is the logit difference {classes}.")
 
 
-def show_effects(run: Run, config: TransformerConfig, pair: PickedPair, question: Question, runs: PatchRuns) -> None:
+def show_effects(run: Run, config: TransformerConfig, pair: PickedPair, question: Question, key: RunsKey) -> None:
     """Show the effects of all units, and the answer with the chosen ones patched together."""
-    site = question.site
-    found = effects(runs, site, estimated=question.estimated)
+    site, runs = question.site, pair_runs(key)
+    found = effects(key, site, estimated=question.estimated)
     shape = (found.shape[0], found.shape[1])
     chosen = parse_text_field("patched", lambda text: places_from_text(text, shape), places_to_text)
     with st.grid(2, min_column_width=330, gap="large") as row:
@@ -236,14 +241,14 @@ def show_effects(run: Run, config: TransformerConfig, pair: PickedPair, question
             help="The same text as in the link: layer and number of the head or token, with - between places.",
         )
         with st.container(horizontal=True):
-            st.button("Reset", icon=":material/restart_alt:", key="patched_reset", on_click=_choose, args=((),))
+            st.button("Reset", icon=":material/restart_alt:", key="patched_reset", on_click=choose, args=((),))
             downloads(
                 f"{run.name}-patching-{site}",
                 key="patching",
                 picture=lambda: (
-                    token_picture(found, config, np.asarray(_base_image(pair, runs)))
+                    token_picture(found, config, np.asarray(base_image(pair, runs)))
                     if site in TOKEN_SITES
-                    else plots.head_sheet(*_sheet(found))
+                    else plots.headsheet(*sheet(found))
                 ),
                 arrays=lambda: {"effect": found, "clean": np.array(runs.clean), "corrupt": np.array(runs.corrupt)},
                 table=lambda: [
@@ -252,143 +257,21 @@ def show_effects(run: Run, config: TransformerConfig, pair: PickedPair, question
                 ],
             )
         rerun_if_changed(shown, places_to_text(chosen))
-        st.caption(_say_agreement(runs, site, found, estimated=question.estimated))
+        st.caption(_say_agreement(key, site, found, estimated=question.estimated))
     with right:
         show_answer(run, runs, site, chosen)
         if site == "head" and len(chosen) == 1 and chosen[0][0] < config.depth - 1:
             show_paths(runs, chosen[0])
 
 
-def _say_agreement(runs: PatchRuns, site: Site, found: np.ndarray, *, estimated: bool) -> str:
+def _say_agreement(key: RunsKey, site: Site, found: np.ndarray, *, estimated: bool) -> str:
     if estimated:
         return "Estimated by one backward pass, to first order; switch the estimate off for exact effects."
-    correlation = rank_correlation(found, effects(runs, site, estimated=True))
+    correlation = rank_correlation(found, effects(key, site, estimated=True))
     if np.isnan(correlation):
         return ""
     verdict = "agrees with" if correlation >= 0.9 else "differs from"
     return f"The estimate by gradient {verdict} these exact effects: rank correlation {correlation:.2f}."
-
-
-def show_board(found: np.ndarray, chosen: Sequence[Place]) -> None:
-    """Show the effect of every head; a click adds it to the patched group, a label its layer or column."""
-    depth, heads = found.shape
-    texts, tones = _sheet(found)
-    says = [
-        [f"Layer {layer + 1}, head {head + 1}: effect {found[layer, head]:+.3f}" for head in range(heads)]
-        for layer in range(depth)
-    ]
-
-    def toggle(layer: int, head: int) -> None:
-        layers = [layer - 1] if layer else range(depth)
-        units = [head - 1] if head else range(heads)
-        wanted = {(one, unit) for one in layers for unit in units}
-        _choose(set(chosen) - wanted if wanted <= set(chosen) else set(chosen) | wanted)
-
-    with st.container(width=min(940, 110 + (96 if heads <= WIDE_BUTTON_HEADS_MAX else 60) * heads)):
-        head_board(
-            texts,
-            tones,
-            says,
-            key="patch_heads",
-            label="Effect of patching each head, one row per layer; click heads to patch them together",
-            pressed=[(layer + 1, head + 1) for layer, head in chosen],
-            on_pick=toggle,
-            groups=True,
-        )
-    st.caption("Effect of patching this head alone: 0 no effect, 1 the whole difference. Click heads to patch them.")
-
-
-def _sheet(found: np.ndarray) -> tuple[list[list[str]], np.ndarray]:
-    """Return the texts and tones of a board of effects."""
-    texts = [[f"{value:+.2f}".replace("-", "−") if abs(value) >= 0.005 else "0" for value in row] for row in found]
-    return texts, np.clip(found / FULL, -1, 1)
-
-
-def show_token_map(
-    config: TransformerConfig, found: np.ndarray, chosen: Sequence[Place], pair: PickedPair, runs: PatchRuns
-) -> None:
-    """Show the effect of every token in every layer, and one layer's over the image, where patches are chosen."""
-    depth, tokens = found.shape
-    prefix = tokens - config.grid**2
-    before = list(config.prefix_names)
-    layer = int(
-        st.segmented_control(
-            "Layer",
-            [str(number) for number in range(1, depth + 1)],
-            default="1",
-            required=True,
-            key="patched_layer",
-            bind="query-params",
-        )
-    )
-    heat_map(
-        found,
-        key="patch_map",
-        label="Effect of patching each token, one row per layer",
-        row_names=[f"Layer {number}" for number in range(1, depth + 1)],
-        column_names=[*before, *(f"patch {number}" for number in range(1, config.grid**2 + 1))],
-        mark=layer - 1,
-    )
-    own = [unit for one, unit in chosen if one == layer - 1]
-    rest = [place for place in chosen if place[0] != layer - 1]
-    maps = found[:, prefix:].reshape(depth, config.grid, config.grid)
-    top = overlays.shared_top(np.abs(maps))
-    side = config.grid * max(1, 256 // config.grid)
-    overlay = overlays.signed_overlay(np.asarray(_base_image(pair, runs)), maps[layer - 1], top=top, side=side)
-    view = np.array(overlay)
-    step = side // config.grid
-    for unit in own:
-        row, column = divmod(unit - prefix, config.grid)
-        if unit >= prefix:
-            view[row * step : (row + 1) * step, column * step : (column + 1) * step] = 128
-    patch_board(
-        view,
-        [unit - prefix + 1 for unit in own if unit >= prefix],
-        (config.grid, config.grid),
-        key="patch_tokens",
-        word="patched",
-        on_cover=lambda picked: _choose(
-            [*rest, *((layer - 1, unit) for unit in own if unit < prefix)]
-            + [(layer - 1, prefix + patch - 1) for patch in picked]
-        ),
-    )
-    st.caption(
-        f"Layer {layer}: orange patches move the answer, blue ones move it away. Click or drag over patches to patch "
-        "them."
-    )
-    if before:
-        st.pills(
-            "Other tokens of this layer",
-            range(prefix),
-            selection_mode="multi",
-            default=[unit for unit in own if unit < prefix],
-            format_func=lambda unit: f"{before[unit]} {found[layer - 1, unit]:+.2f}".replace("-", "−"),
-            key=f"patched_prefix_{layer}_{places_to_text(chosen)}",
-            on_change=_choose_prefix,
-            args=(f"patched_prefix_{layer}_{places_to_text(chosen)}", layer - 1, prefix, chosen),
-        )
-
-
-def _base_image(pair: PickedPair, runs: PatchRuns) -> Image.Image:
-    return pair.corrupt if runs.direction == "denoise" else pair.clean
-
-
-def token_picture(found: np.ndarray, config: TransformerConfig, view: np.ndarray) -> Image.Image:
-    """Draw the effects of the patches ``(l n)`` over an image, one picture for each layer."""
-    maps = found[:, -(config.grid**2) :].reshape(-1, config.grid, config.grid)
-    top = overlays.shared_top(np.abs(maps))
-    titles = [f"layer {layer}" for layer in range(1, len(maps) + 1)]
-    return overlays.titled_grid([overlays.signed_overlay(view, one, top=top) for one in maps], titles)
-
-
-def _choose_prefix(key: str, layer: int, prefix: int, chosen: Sequence[Place]) -> None:
-    rest = [place for place in chosen if place[0] != layer or place[1] >= prefix]
-    _choose([*rest, *((layer, unit) for unit in st.session_state[key])])
-
-
-def _choose(places: Sequence[Place] | set[Place]) -> None:
-    """Store the places that the next rerun patches."""
-    st.session_state["patched"] = places_to_text(places)
 
 
 def show_answer(run: Run, runs: PatchRuns, site: Site, chosen: Sequence[Place]) -> None:
