@@ -158,14 +158,15 @@ try:
         st.info(NO_HEADS.format(rows=rows, columns=columns), icon=":material/info:")
     show_run_doubts(run)
     note_low_dependence(run)
-    if not convolutional and class_names_of(run.config):
+    config = run.config.model
+    if isinstance(config, TransformerConfig) and class_names_of(run.config):
         part = st.segmented_control(
             "Part", PARTS, default=PARTS[0], required=True, key="part", bind="query-params", wrap=True
         )
-    if part == PARTS[0]:
-        show_intervention(run, picked)
+    if isinstance(config, TransformerConfig) and part != PARTS[0]:
+        show_patching(run, config, picked)
     else:
-        show_patching(run, run.config.model, picked)
+        show_intervention(run, picked)
 except UserError as error:
     text.show_error(error)
 if part == PARTS[0]:

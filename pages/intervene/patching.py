@@ -188,8 +188,8 @@ class RunsKey(NamedTuple):
 def pair_runs(key: RunsKey) -> PatchRuns:
     """Return the recorded runs of a pair, which all sessions share."""
     model, info = cached_models.load_path(key.path, key.stamp)
-    images = [cached_models.model_input(info, image) for image in (key.clean, key.corrupt)]
-    return record_runs(model, *images, Target(key.label, key.against), key.direction)
+    clean, corrupt = (cached_models.model_input(info, image) for image in (key.clean, key.corrupt))
+    return record_runs(model, clean, corrupt, Target(key.label, key.against), key.direction)
 
 
 @st.cache_data(max_entries=32, show_spinner="Patching", hash_funcs=cached_models.image_key)

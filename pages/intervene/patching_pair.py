@@ -16,7 +16,7 @@ from vit.data.scenes.pairs import Change, scene_pair
 from vit.runs import Run
 
 BACKGROUNDS_MAX = 9999
-TITLES = {name or "images": title for name, title in CHANGES.items()}
+TITLES: dict[str, str] = {name or "images": title for name, title in CHANGES.items()}
 
 
 @dataclass(frozen=True)
@@ -71,14 +71,9 @@ def pick_pair(run: Run, picked: cached_models.PickedImage) -> PickedPair | None:
         return None
     other = image_picker.open_id(other_id, run)
     names = run.config.data.class_names
-    return PickedPair(
-        *(prepared_image(cached_models.view_of(run, one.image)) for one in (picked, other)),
-        picked.heading,
-        other.heading,
-        None,
-        None if picked.label is None else index_of(picked.label, names),
-        None if other.label is None else index_of(other.label, names),
-    )
+    clean, corrupt = (prepared_image(cached_models.view_of(run, one.image)) for one in (picked, other))
+    first, second = (None if one.label is None else index_of(one.label, names) for one in (picked, other))
+    return PickedPair(clean, corrupt, picked.heading, other.heading, None, first, second)
 
 
 def can_change(run: Run, picked: cached_models.PickedImage) -> bool:

@@ -72,8 +72,8 @@ def patch(arguments: argparse.Namespace) -> int:
 
     model, info = _load(arguments.run)
     target = Target(_class(arguments.label, model), _class(arguments.against, model))
-    images = [_image(path, info) for path in (arguments.clean, arguments.corrupt)]
-    runs = record_runs(model, *images, target, arguments.direction)
+    clean, corrupt = (_image(path, info) for path in (arguments.clean, arguments.corrupt))
+    runs = record_runs(model, clean, corrupt, target, arguments.direction)
     if arguments.estimate:
         differences = attribute_each(runs, arguments.site)
     else:

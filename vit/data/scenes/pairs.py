@@ -1,10 +1,11 @@
 """Minimal pairs: two drawings of one scene that differ in a single factor, for activation patching."""
 
+from functools import partial
 from typing import Literal, NamedTuple, get_args
 
 import numpy as np
 
-from vit.data.scenes import CLASSES, draw, draw_background, draw_changed, label_of
+from vit.data.scenes import CLASSES, draw, draw_background, draw_changed
 
 Change = Literal["object", "background", "no-object"]
 CHANGES: tuple[Change, ...] = get_args(Change)
@@ -45,16 +46,17 @@ def scene_pair(
     Raises:
         ValueError: there is no such scene, class or background, or the other class is the scene's own.
     """
-    options = {"split": split, "image_size": image_size, "seed": seed}
-    clean, _, label = draw(index, **options)
+    clean, _, label = draw(index, split=split, image_size=image_size, seed=seed)
+    changed = partial(draw_changed, index, split=split, image_size=image_size, seed=seed)
     match change:
         case "object":
             if other is None:  # each of the other classes in turn
                 other = (label + 1 + index // len(CLASSES) % (len(CLASSES) - 1)) % len(CLASSES)
             if other == label:
                 raise ValueError(f"Scene {index} already shows class {label}: choose another class.")
-            return ScenePair(clean, draw_changed(index, label=other, **options)[0], label, other)
+            return ScenePair(clean, changed(label=other)[0], label, other)
         case "background":
             other = index + _STEP if other is None else other
-            return ScenePair(clean, draw_changed(index, background=other, **options)[0], label, label)
-    return ScenePair(clean, draw_background(index, **options), label_of(index), None)
+            return ScenePair(clean, changed(background=other)[0], label, label)
+    without = draw_background(index, split=split, image_size=image_size, seed=seed)
+    return ScenePair(clean, without, label, None)

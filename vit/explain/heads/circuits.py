@@ -10,17 +10,17 @@ part of a token.
 """
 
 from dataclasses import dataclass
-from typing import Literal
+from typing import Literal, cast
 
 import numpy as np
 import torch
 import torch.nn.functional as F
 from einops import einsum
-from torch import Tensor
+from torch import Tensor, nn
 
 from vit.classes import require_output
 from vit.errors import ExplainError
-from vit.explain.heads.votes import held_norm, position_part
+from vit.explain.heads.votes import head_of, held_norm, position_part
 from vit.explain.maps.contributions import output_map
 from vit.explain.recording import Record, capture, require_attention
 from vit.model import EncoderBlock, ViT
@@ -180,10 +180,11 @@ def written_classes(model: Network, record: Record, layer: int, head: int) -> np
     values = record.layers[layer].v[0, head] @ output_map(block, record.layers[layer].v.shape[-1])[head]  # m e
     pooled_first = vit.config.fc_norm
     norm = vit.fc_norm if pooled_first else vit.norm
+    assert isinstance(norm, nn.LayerNorm)
     last = record.layers[-1].tokens[0, record.summary_rows]
     normed = last.mean(dim=0, keepdim=True) if pooled_first else last
     scale = torch.rsqrt(normed.var(dim=-1, correction=0) + norm.eps).mean()
-    written = (values - values.mean(dim=-1, keepdim=True)) * scale * norm.weight @ vit.head.weight.T
+    written = (values - values.mean(dim=-1, keepdim=True)) * scale * norm.weight @ head_of(vit)[0].T
     return (written - written.mean(dim=-1, keepdim=True)).double().cpu().numpy()
 
 
@@ -271,12 +272,16 @@ def _own_block(model: Network, layer: int) -> tuple[ViT, EncoderBlock]:
     vit = require_attention(model)
     if not isinstance(vit, ViT):
         raise ExplainError(NO_CIRCUITS)
-    return vit, vit.blocks[layer]
+    return vit, _block(vit, layer)
+
+
+def _block(vit: ViT, layer: int) -> EncoderBlock:
+    return cast(EncoderBlock, vit.blocks[layer])  # a sequence of modules does not declare their type
 
 
 def _projections(vit: ViT, layer: int, head: int) -> tuple[Tensor, Tensor]:
     """Return W_Q, W_K and W_V of a head, ``(3 d e)``, and their biases, ``(3 d)``."""
-    qkv, heads = vit.blocks[layer].attn.qkv, vit.config.num_heads
+    qkv, heads = _block(vit, layer).attn.qkv, vit.config.num_heads
     weight = qkv.weight.view(3, heads, -1, qkv.in_features)[:, head]
     bias = torch.zeros_like(weight[..., 0]) if qkv.bias is None else qkv.bias.view(3, heads, -1)[:, head]
     return weight, bias
@@ -284,7 +289,7 @@ def _projections(vit: ViT, layer: int, head: int) -> tuple[Tensor, Tensor]:
 
 def _token_parts(vit: ViT, images: Tensor, record: Record, layer: int) -> list[Tensor]:
     """Return the parts of the tokens that enter a layer's attention, after its norm: content, position, earlier."""
-    tokens, norm = record.entering(layer)[0], vit.blocks[layer].norm1
+    tokens, norm = record.entering(layer)[0], _block(vit, layer).norm1
     position = position_part(vit, images)[0]
     parts = [record.embedded[0] - position, position, tokens - record.embedded[0]]
     return [held_norm(norm, tokens, part) for part in parts]

@@ -14,7 +14,7 @@ from torch import Tensor
 from vit.classes import require_classes
 from vit.explain.faithfulness.bootstrap import COVERAGE, RESAMPLES, Interval, intervals
 from vit.explain.heads.ablation import Ablation, Importance
-from vit.explain.heads.votes import votes_along
+from vit.explain.heads.votes import head_of, votes_along
 from vit.explain.passes.sample import Progress, Sample, each_batch
 from vit.explain.recording import capture, require_attention
 from vit.networks import Network
@@ -64,7 +64,7 @@ def votes_of_images(model: Network, sample: Sample, progress: Progress | None = 
     def measure(images: Tensor, labels: Tensor) -> tuple[list[list[tuple[str, float]]], np.ndarray, np.ndarray]:
         record = capture(transformer, images)
         others = record.logits.scatter(1, labels[:, None], -torch.inf).argmax(dim=1)
-        weight, bias = transformer.head.weight, transformer.head.bias
+        weight, bias = head_of(transformer)
         found = votes_along(transformer, images, record, weight[labels] - weight[others], bias[labels] - bias[others])
         parts = [found.parts(image) for image in range(len(images))]
         return parts, np.moveaxis(found.by_head(), 0, -1), labels.cpu().numpy()

@@ -105,10 +105,19 @@ def votes(model: Network, images: Tensor, target: Target, record: Record | None 
     target = target.for_model(model, len(images))
     record = capture(model, images) if record is None else record
     labels = target.labels(record.logits)
-    weight, bias = model.head.weight[labels], model.head.bias[labels]
-    if target.against is not None:
-        weight, bias = weight - model.head.weight[target.against], bias - model.head.bias[target.against]
-    return votes_along(model, images, record, weight, bias)
+    weight, bias = head_of(model)
+    if target.against is None:
+        return votes_along(model, images, record, weight[labels], bias[labels])
+    other = target.against
+    assert isinstance(other, int), "for_model replaces names"
+    return votes_along(model, images, record, weight[labels] - weight[other], bias[labels] - bias[other])
+
+
+def head_of(model: Transformer) -> tuple[Tensor, Tensor]:
+    """Return the weight ``(k e)`` and the bias ``(k)`` of the classification head."""
+    head = model.head
+    assert isinstance(head, nn.Linear)  # without one, require_output has raised
+    return head.weight, head.bias
 
 
 @torch.no_grad()
@@ -193,7 +202,7 @@ def position_part(model: Transformer, images: Tensor) -> Tensor:
 
     If a norm follows the embedding (CLIP), its scale is held at its value, and its shift is no part of the positions.
     """
-    positions = model.pos_embed
+    positions: Tensor = model.pos_embed
     if not isinstance(model, ViT):
         return positions
     if model.config.no_embed_class:

@@ -128,10 +128,10 @@ def record_runs(
     if target.label == target.against:
         raise ExplainError("Patching compares two classes: the class and the class against it are the same.")
     records = [capture(model, images[:1]) for images in (clean, corrupt)]
-    differences = [target.score(record.logits).item() for record in records]
+    first, second = (target.score(record.logits).item() for record in records)
     base, source = records if direction == "noise" else records[::-1]
     images = clean if direction == "noise" else corrupt
-    return PatchRuns(model, base, source, images[:1], target, *differences, direction)
+    return PatchRuns(model, base, source, images[:1], target, first, second, direction)
 
 
 # Exact patching
@@ -303,7 +303,8 @@ def patch_paths(
     each = torch.eye(heads, device=runs.images.device)[:, :, None, None]
     for receiver in range(layer + 1, depth):
         received = sent["layers"][receiver - layer]
-        edit = BlockEdit(**{name: Replacement(received[name], each) for name in inputs})
+        q, k, v = (Replacement(received[name], each) if name in inputs else None for name in ("q", "k", "v"))
+        edit = BlockEdit(q=q, k=k, v=v)
         tokens = base.entering(receiver).expand(heads, -1, -1)
         found[receiver] = runs.target.score(_logits_from(runs, tokens, receiver, {receiver: edit})).cpu().numpy()
     return found
