@@ -248,7 +248,7 @@ def show_effects(run: Run, config: TransformerConfig, pair: PickedPair, question
                 picture=lambda: (
                     token_picture(found, config, np.asarray(base_image(pair, runs)))
                     if site in TOKEN_SITES
-                    else plots.headsheet(*sheet(found))
+                    else plots.head_sheet(*sheet(found))
                 ),
                 arrays=lambda: {"effect": found, "clean": np.array(runs.clean), "corrupt": np.array(runs.corrupt)},
                 table=lambda: [

@@ -67,7 +67,7 @@ def test_the_background_is_that_of_the_other_scene():
         own = changed[outside].astype(float).ravel()
         likeness.append([np.corrcoef(own, one[outside].astype(float).ravel())[0, 1] for one in (theirs, mine)])
     close, far = np.mean(likeness, axis=0)
-    assert close > 0.6 > 0.4 > far
+    assert close > far + 0.15
 
 
 def test_its_own_background_changes_nothing():

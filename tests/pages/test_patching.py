@@ -5,10 +5,11 @@ import pytest
 import torch
 
 from pages.intervene import patching
+from pages.intervene.patching_boards import sheet, token_picture
 from tests.pages.opening import open_page
 from tests.pages.test_anatomy import train
 from tests.pages.test_intervene import component_data, strengthen, texts, wait
-from vit import runs
+from vit import plots, runs
 from vit.config import DEPARTURES, CNNConfig, ReferenceConfig
 from vit.data.files.images import prepared_image
 from vit.data.scenes.pairs import scene_pair
@@ -142,3 +143,16 @@ def test_large_models_start_with_the_estimate():
     assert patching.operations(base, "residual") > patching.EXACT_FLOPS
     shipped = runs.get_run(runs.SHIPPED_RUN).config.model
     assert patching.operations(shipped, "residual") < patching.EXACT_FLOPS
+
+
+def test_the_effects_are_saved_as_pictures(strong):
+    found = library()
+    effect = found.effect(patch_each(found, "head"))
+    texts, tones = sheet(np.array([[1.5, -0.25], [0.001, 0.0]]))
+    assert texts == [["+1.50", "−0.25"], ["0", "0"]]
+    assert tones.tolist() == [[1, -0.25], [0.001, 0]]
+    assert plots.head_sheet(*sheet(effect)).width > 100
+    tokens = found.effect(patch_each(found, "residual"))
+    view = np.zeros((32, 32, 3), np.uint8)
+    one, two = (token_picture(rows, found.model.config, view) for rows in (tokens[:1], tokens))
+    assert two.width > one.width
