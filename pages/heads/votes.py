@@ -14,7 +14,7 @@ from pages.ui.background import background
 from pages.ui.downloads import downloads, plotly_config
 from pages.ui.images import image_picker
 from pages.ui.text import plain, show_error
-from pages.ui.view_pickers import pick_against, pick_class, pick_head, pick_layer
+from pages.ui.view_pickers import pick_against, pick_class, pick_head, pick_layer, pick_segment
 from pages.ui.widgets.boards import head_board
 from pages.ui.wording import term
 from vit import plots
@@ -86,16 +86,7 @@ def show(run: Run) -> None:
 @st.fragment
 def show_votes(run: Run, config: TransformerConfig) -> None:
     """Show the votes of one image or the mean over many; the controls rerun this part alone."""
-    link_state.among("over", OVER, "one")
-    over = st.segmented_control(
-        "Votes of",
-        list(OVER),
-        default="one",
-        required=True,
-        format_func=OVER.__getitem__,
-        key="over",
-        bind="query-params",
-    )
+    over = pick_segment("Votes of", "over", OVER, "one")
     try:
         if over == "one":
             show_one_image(run, config)
@@ -260,10 +251,7 @@ def show_mean(run: Run, config: TransformerConfig) -> None:
     split, names = cached_models.labelled_for(run), class_names_of(run.config)
     model, info = cached_models.load_model(run)
     with st.container(horizontal=True, vertical_alignment="bottom"):
-        link_state.among("voters", COUNTS, "200")
-        counted = st.segmented_control(
-            "Images", list(COUNTS), default="200", required=True, key="voters", bind="query-params"
-        )
+        counted = pick_segment("Images", "voters", COUNTS, "200")
         link_state.one_of("class", names)
         label = st.selectbox(
             "True class", names, index=None, placeholder="all classes", key="class", bind="query-params", width=200

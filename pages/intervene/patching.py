@@ -17,6 +17,7 @@ from pages.intervene.patching_pair import PickedPair, pick_pair
 from pages.ui import cached_models, link_state
 from pages.ui.downloads import downloads, plotly_config
 from pages.ui.text import plain, show_error
+from pages.ui.view_pickers import pick_segment
 from pages.ui.wording import term
 from vit import plots
 from vit.classes import class_names_of
@@ -100,28 +101,12 @@ def show_patching(run: Run, config: TransformerConfig, picked: cached_models.Pic
 def choose_question(run: Run, config: TransformerConfig, names: Sequence[str], pair: PickedPair) -> Question:
     """Show the controls for the site, the direction and the two classes."""
     with st.container(horizontal=True, vertical_alignment="bottom"):
-        link_state.among("site", dict(SITES.items()), "head")
-        first: Site = "head"
-        site = st.segmented_control(
-            "Copy",
-            list(SITES),
-            default=first,
-            required=True,
-            format_func=SITES.__getitem__,
-            key="site",
-            bind="query-params",
-            wrap=True,
-        )
-        link_state.among("direction", dict(DIRECTIONS.items()), "denoise")
-        denoise: Direction = "denoise"
-        direction = st.segmented_control(
+        site = pick_segment("Copy", "site", SITES, "head")
+        direction = pick_segment(
             "Direction",
-            list(DIRECTIONS),
-            default=denoise,
-            required=True,
-            format_func=DIRECTIONS.__getitem__,
-            key="direction",
-            bind="query-params",
+            "direction",
+            DIRECTIONS,
+            "denoise",
             help="Into the corrupt image (denoising): what is enough for the clean answer. Into the clean image "
             "(noising): what the clean answer needs.",
         )

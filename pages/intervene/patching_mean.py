@@ -6,9 +6,10 @@ import numpy as np
 import streamlit as st
 
 from pages.intervene.patching_help import CHANGES
-from pages.ui import cached_models, link_state
+from pages.ui import cached_models
 from pages.ui.background import background
 from pages.ui.downloads import downloads
+from pages.ui.view_pickers import pick_segment
 from pages.ui.widgets.boards import head_board
 from pages.ui.widgets.heat_map import heat_map
 from vit import plots
@@ -35,10 +36,7 @@ def show_mean(run: Run, change: Change | None, site: Site, direction: Direction,
         DataError: the data set is missing, or has a single class.
     """
     st.subheader("Mean over many pairs", anchor=False)
-    link_state.among("pairs", COUNTS, "20")
-    counted = st.segmented_control(
-        "Pairs", list(COUNTS), default="20", required=True, key="pairs", bind="query-params", width="content"
-    )
+    counted = pick_segment("Pairs", "pairs", COUNTS, "20")
     pairs = pairs_of(run, change, int(counted))
     model, info = cached_models.load_model(run)
     kind = CHANGES[change].lower() if change else "validation images of different classes"
@@ -115,9 +113,9 @@ def show_effects(run: Run, found: MeanEffect) -> None:
             f"median {np.nanmedian(found.agreement):.2f} over the pairs."
         )
     st.caption(
-        f"Mean effect over {found.pairs} pairs: the mean change of LD divided by the mean difference of the images, so "
-        "that pairs with nearly equal answers have little weight. In brackets: the 95% interval (bootstrap over "
-        f"pairs) contains 0.{left_out}{agreed}"
+        f"Mean effect over {found.pairs} pairs. Each pair is weighted by how far its images differ in LD, so that "
+        "pairs with nearly equal answers have little weight. In brackets: the 95% interval (bootstrap over pairs) "
+        f"contains 0.{left_out}{agreed}"
     )
     downloads(
         f"{run.name}-mean-patching-{found.site}",

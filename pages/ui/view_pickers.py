@@ -1,7 +1,7 @@
 """Choose the token, layer, head and class that a page shows; every choice is kept in the page's address."""
 
-from collections.abc import Sequence
-from typing import TYPE_CHECKING
+from collections.abc import Mapping, Sequence
+from typing import TYPE_CHECKING, TypeVar
 
 import streamlit as st
 
@@ -10,6 +10,8 @@ from pages.ui.wording import term
 
 if TYPE_CHECKING:
     from streamlit.delta_generator import DeltaGenerator
+
+Name = TypeVar("Name", bound=str)
 
 
 def pick_number(
@@ -147,4 +149,41 @@ def pick_against(names: Sequence[str], label: str) -> str | None:
         bind="query-params",
         width=200,
         help="If you choose one, the difference of the two logits is explained.",
+    )
+
+
+def pick_segment(
+    label: str,
+    key: str,
+    titles: Mapping[Name, str],
+    default: Name,
+    *,
+    disabled: bool = False,
+    help: str | None = None,
+    wrap: bool = True,
+) -> Name:
+    """Return the choice of a segmented control that is bound to ``?key=``; a link carries the name or the title.
+
+    Args:
+        label: the label of the control.
+        key: the key in session state and in the address.
+        titles: the titles by name.
+        default: the name before one is chosen.
+        disabled: whether the control is disabled.
+        help: the help text.
+        wrap: whether segments may continue on another line.
+    """
+    link_state.among(key, {str(name): title for name, title in titles.items()}, default)
+    return st.segmented_control(
+        label,
+        list(titles),
+        default=default,
+        required=True,
+        format_func=titles.__getitem__,
+        key=key,
+        bind="query-params",
+        persist_state="session",
+        disabled=disabled,
+        help=help,
+        wrap=wrap,
     )

@@ -231,13 +231,13 @@ def test_the_mean_is_that_of_the_pairs(by_gradient):
         model, pairs, prepare, "head", by_gradient=by_gradient, progress=lambda *state: seen.append(state)
     )
     assert seen[-1] == (6, 6)
-    changes, gaps = [], []
+    effects, weights = [], []
     for pair in pairs:
         clean, corrupt, label, other = pair()
         runs = record_runs(model, prepare(clean), prepare(corrupt), Target(label, other))
-        changes.append((attribute_each if by_gradient else patch_each)(runs, "head") - runs.corrupt)
-        gaps.append(runs.clean - runs.corrupt)
-    assert found.mean == pytest.approx(sum(changes) / sum(gaps), abs=1e-6)
+        effects.append(runs.effect((attribute_each if by_gradient else patch_each)(runs, "head")))
+        weights.append(abs(runs.clean - runs.corrupt))
+    assert found.mean == pytest.approx(np.average(effects, axis=0, weights=weights), abs=1e-6)
     assert (found.low <= found.mean).all()
     assert (found.mean <= found.high).all()
     assert found.pairs == 6

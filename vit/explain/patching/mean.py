@@ -66,9 +66,8 @@ def mean_effect(
 ) -> MeanEffect:
     """Patch every unit of a site for many pairs, and return the mean effect.
 
-    It is the mean change of the logit difference, divided by the mean difference between both images, so that a pair
-    of nearly equal answers, whose own effect is a division by almost zero, has little weight. The pairs are resampled
-    for the interval (percentile bootstrap).
+    Each pair is weighted by how far its two images differ, so that a pair of nearly equal answers, whose own effect is
+    a division by almost zero, has little weight. The pairs are resampled for the interval (percentile bootstrap).
 
     Class A is the class of the clean image. Class B is that of the corrupt image; if it is the same or there is none,
     it is the most probable other class of the corrupt image.
@@ -92,8 +91,9 @@ def mean_effect(
         if not runs.undefined:
             estimate = attribute_each(runs, site)
             exact = estimate if by_gradient else patch_each(runs, site)
-            changes.append((exact - runs.base_difference).ravel())
-            gaps.append(runs.source_difference - runs.base_difference)
+            gap = runs.source_difference - runs.base_difference
+            changes.append(np.sign(gap) * (exact - runs.base_difference).ravel())  # the effect times the weight
+            gaps.append(abs(gap))
             if not by_gradient:
                 agreement.append(rank_correlation(exact, estimate))
         if progress is not None:
