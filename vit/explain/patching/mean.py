@@ -101,13 +101,13 @@ def mean_effect(
     if not changes:
         raise DataError("No pair of images has different logit differences, so no effect is defined.")
     shape = (-1, runs.units(site))
-    change, gap, count = np.array(changes), np.array(gaps), len(changes)
+    change, weight, count = np.array(changes), np.array(gaps), len(changes)
     draws = np.random.default_rng(0).multinomial(count, np.full(count, 1 / count), size=RESAMPLES)
     tail = 50 * (1 - COVERAGE)
-    low, high = np.percentile(draws @ change / (draws @ gap)[:, None], [tail, 100 - tail], axis=0)
+    low, high = np.percentile(draws @ change / (draws @ weight)[:, None], [tail, 100 - tail], axis=0)
     return MeanEffect(
         site=site,
-        mean=(change.sum(axis=0) / gap.sum()).reshape(shape),
+        mean=(change.sum(axis=0) / weight.sum()).reshape(shape),
         low=low.reshape(shape),
         high=high.reshape(shape),
         pairs=count,
