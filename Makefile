@@ -1,12 +1,13 @@
 # make app    install and start the app
 # make test   install, check and run the tests
 # make check  only the checks: style, spelling, import contracts, types
+# make oracles  compare patching and votes with nnsight and TransformerLens, in an environment of their own
 # make docs   build the API reference from the docstrings, in docs/api
 VENV ?= .venv
 PYTHON ?= python3
 BIN := $(VENV)/bin
 
-.PHONY: app test check format docs pictures web-runtime shipped-runs photo-run clean
+.PHONY: app test oracles check format docs pictures web-runtime shipped-runs photo-run clean
 
 app: $(VENV)/.app
 	$(BIN)/streamlit run streamlit_app.py
@@ -21,6 +22,12 @@ check: $(VENV)/.test
 	$(BIN)/codespell
 	$(BIN)/lint-imports --no-cache
 	$(BIN)/mypy
+
+# nnsight and TransformerLens bring sixty packages (540 MB) that nothing else here needs, so they have an environment of
+# their own. In make test these tests are skipped; here, a library that cannot be imported is an error.
+oracles: $(VENV)-oracles/.oracles
+	$(VENV)-oracles/bin/python -W ignore -c 'import nnsight, transformer_lens'
+	HF_HUB_OFFLINE=1 $(VENV)-oracles/bin/python -m pytest tests/oracles
 
 format: $(VENV)/.test
 	$(BIN)/ruff check --fix .
@@ -73,5 +80,10 @@ photo-run: $(VENV)/.app
 	$(BIN)/python -m vit train --dataset cifar10 --model cnn --epochs 15 --run cifar10-cnn
 	$(BIN)/python -m vit train --dataset cifar10 --num-heads 3 --recipe strong --teacher cifar10-cnn --epochs 20 --run cifar10
 
+$(VENV)-oracles/.oracles: requirements.txt pyproject.toml
+	test -x $(VENV)-oracles/bin/python || $(PYTHON) -m venv $(VENV)-oracles
+	$(VENV)-oracles/bin/python -m pip install -e '.[oracles]'
+	touch $@
+
 clean:
-	rm -rf $(VENV) *.egg-info docs/api
+	rm -rf $(VENV) $(VENV)-oracles *.egg-info docs/api

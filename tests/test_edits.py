@@ -8,7 +8,7 @@ import torch
 
 from vit import ViT, ViTConfig
 from vit.config import DEPARTURES
-from vit.edits import HeadEdit
+from vit.edits import BlockEdit
 from vit.reference import ReferenceViT
 
 LAYER = 1
@@ -39,7 +39,7 @@ def strong(model):
     return model.eval().requires_grad_(False)
 
 
-def edit(change: str, n: int, d: int) -> HeadEdit:
+def edit(change: str, n: int, d: int) -> BlockEdit:
     """A change to one or two of three heads, the same for all images or not."""
     random = torch.Generator().manual_seed(1)
     pattern = torch.rand(1, 3, n, n, generator=random).softmax(-1)
@@ -51,11 +51,11 @@ def edit(change: str, n: int, d: int) -> HeadEdit:
         "output": {"output": output, "ablated": torch.tensor([0.0, 0.0, 1.0]).view(1, 3, 1, 1)},
     }
     if change == "all":
-        return HeadEdit(**parts["temperature"], **parts["pattern"], **parts["output"])
-    return HeadEdit(**parts[change])
+        return BlockEdit(**parts["temperature"], **parts["pattern"], **parts["output"])
+    return BlockEdit(**parts[change])
 
 
-def edited(scores, v, softmax_dim: int, after: float, change: HeadEdit, image: int, head: int):
+def edited(scores, v, softmax_dim: int, after: float, change: BlockEdit, image: int, head: int):
     """Compute the output ``(n d)`` of one head for one image from ``scores (n m)`` and ``v (m d)``."""
 
     def of(values):
@@ -78,11 +78,11 @@ def edited(scores, v, softmax_dim: int, after: float, change: HeadEdit, image: i
     return attention, out
 
 
-def written_out_vit(model: ViT, images, change: HeadEdit):
+def written_out_vit(model: ViT, images, change: BlockEdit):
     """Logits, and the attention ``(b h n m)`` of the edited layer."""
     tokens, seen = model.embed(images), None
     for index, block in enumerate(model.blocks):
-        here = change if index == LAYER else HeadEdit()
+        here = change if index == LAYER else BlockEdit()
         normed, d = block.norm1(tokens), 8
         weight, bias = block.attn.qkv.weight, block.attn.qkv.bias
         added, maps = torch.zeros_like(tokens), torch.zeros(2, 3, tokens.shape[1], tokens.shape[1])
@@ -100,12 +100,12 @@ def written_out_vit(model: ViT, images, change: HeadEdit):
     return model.head(summary), seen
 
 
-def written_out_course(model: ReferenceViT, images, change: HeadEdit):
+def written_out_course(model: ReferenceViT, images, change: BlockEdit):
     """Compute logits and attention of the course network, with or without its switches."""
     tokens, seen, d = model.embed(images), None, 8
     mended = bool(model.config.mended)
     for index, block in enumerate(model.blocks):
-        here = change if index == LAYER else HeadEdit()
+        here = change if index == LAYER else BlockEdit()
         normed, n = block.norm1(tokens), tokens.shape[1]
         out, maps = torch.zeros_like(tokens), torch.zeros(2, 3, n, n)
         for image in range(len(images)):
@@ -152,7 +152,7 @@ def test_recorded_unrecorded_and_unchanged_passes_agree(images, make):
     n = model.config.num_tokens
     changes = {0: edit("zero", n, 8), 1: edit("all", n, 8)}
     torch.testing.assert_close(model(images, record={}, edits=changes), model(images, edits=changes))
-    for unchanged in ({}, {0: HeadEdit()}, {1: HeadEdit(ablated=torch.zeros(1, 3, 1, 1))}):
+    for unchanged in ({}, {0: BlockEdit()}, {1: BlockEdit(ablated=torch.zeros(1, 3, 1, 1))}):
         torch.testing.assert_close(model(images, edits=unchanged), model(images), atol=1e-5, rtol=1e-5)
 
 
@@ -196,4 +196,4 @@ def test_edits_in_one_thread_do_not_affect_another(images, make):
 )
 def test_an_incomplete_change_is_refused(half):
     with pytest.raises(ValueError, match=r"pattern and replaced|output needs ablated"):
-        HeadEdit(**half)
+        BlockEdit(**half)

@@ -25,7 +25,7 @@ if TYPE_CHECKING:
     from vit import data, explain, plots
     from vit.config import CNNConfig, DataConfig, ReferenceConfig, RunConfig, TrainingConfig, ViTConfig
     from vit.data import load as load_data
-    from vit.edits import HeadEdit
+    from vit.edits import BlockEdit
     from vit.evaluation import evaluate, model_input, model_view, predict
     from vit.explain import METHODS, Record, Target, capture, methods_for
     from vit.flags import configure
@@ -40,9 +40,9 @@ __version__ = "0.1.0"
 
 __all__ = [
     "METHODS",
+    "BlockEdit",
     "CNNConfig",
     "DataConfig",
-    "HeadEdit",
     "Record",
     "ReferenceConfig",
     "RunConfig",
@@ -74,7 +74,7 @@ __all__ = [
 _MODULES = ("data", "explain", "plots")
 _HOMES = {
     "vit.config": ("CNNConfig", "DataConfig", "ReferenceConfig", "RunConfig", "TrainingConfig", "ViTConfig"),
-    "vit.edits": ("HeadEdit",),
+    "vit.edits": ("BlockEdit",),
     "vit.evaluation": ("evaluate", "model_input", "model_view", "predict"),
     "vit.explain": ("METHODS", "Record", "Target", "capture", "methods_for"),
     "vit.flags": ("configure",),

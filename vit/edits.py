@@ -1,7 +1,7 @@
-"""Changes to attention heads during a forward pass. They are an argument of ``forward``, not a state of the module.
+"""Changes to a block during a forward pass. They are an argument of ``forward``, not a state of the module.
 
 Shapes in einops letters, as in :mod:`vit.model`: ``b`` batch, ``h`` head, ``n`` token (query), ``m`` token (key), ``d``
-head_dim. Every tensor may have size 1 along an axis, to be broadcast.
+head_dim, ``e`` embed_dim. Every tensor may have size 1 along an axis, to be broadcast.
 """
 
 from collections.abc import Mapping
@@ -11,10 +11,29 @@ from torch import Tensor
 
 
 @dataclass(frozen=True)
-class HeadEdit:
-    """Changes to the heads of one block, in the order in which they are applied.
+class Replacement:
+    """Values that replace a part of a tensor.
 
     Attributes:
+        values: the new values, in the shape of the tensor.
+        where: 1 where the tensor is replaced, 0 where it stays; a number between them blends both.
+    """
+
+    values: Tensor
+    where: Tensor
+
+    def on(self, tensor: Tensor) -> Tensor:
+        """Return the tensor with the values in place; without any change where ``where`` is 0."""
+        return tensor * (1 - self.where) + self.values * self.where
+
+
+@dataclass(frozen=True)
+class BlockEdit:
+    """Changes to one block, in the order in which they are applied.
+
+    Attributes:
+        tokens: of ``(b n e)``, the tokens that enter the block (the residual stream).
+        q, k, v: of ``(b h n d)``, the queries, keys and values.
         temperature: ``(b h 1 1)``, by which the scores are divided before the softmax. Below 1 it sharpens the
             attention, above 1 it flattens it.
         pattern: ``(b h n m)``, which replaces the attention where ``replaced`` is 1.
@@ -22,6 +41,7 @@ class HeadEdit:
         output: ``(b h n d)``, which replaces the output of a head (attention times V) where ``ablated`` is 1.
             None means zeros.
         ablated: ``(b h 1 1)``, 0 or 1.
+        mlp: of ``(b n e)``, what the MLP adds to the tokens, after the layer scale.
 
     Raises:
         ValueError: ``pattern`` without ``replaced`` or the other way round, or ``output`` without ``ablated``.
@@ -32,12 +52,29 @@ class HeadEdit:
     replaced: Tensor | None = None
     output: Tensor | None = None
     ablated: Tensor | None = None
+    tokens: Replacement | None = None
+    q: Replacement | None = None
+    k: Replacement | None = None
+    v: Replacement | None = None
+    mlp: Replacement | None = None
 
     def __post_init__(self) -> None:
         if (self.pattern is None) != (self.replaced is None):
             raise ValueError("pattern and replaced go together: give both, or neither.")
         if self.output is not None and self.ablated is None:
             raise ValueError("output needs ablated, which selects the heads whose output it replaces.")
+
+    def on_tokens(self, tokens: Tensor) -> Tensor:
+        """Return the tokens that enter the block, ``b n e``."""
+        return tokens if self.tokens is None else self.tokens.on(tokens)
+
+    def on_projections(self, q: Tensor, k: Tensor, v: Tensor) -> tuple[Tensor, Tensor, Tensor]:
+        """Return queries, keys and values, ``b h n d`` each."""
+        return (
+            q if self.q is None else self.q.on(q),
+            k if self.k is None else self.k.on(k),
+            v if self.v is None else self.v.on(v),
+        )
 
     def on_scores(self, scores: Tensor) -> Tensor:
         """Return the scores for the softmax, ``b h n m``."""
@@ -56,6 +93,10 @@ class HeadEdit:
         kept = heads * (1 - self.ablated)
         return kept if self.output is None else kept + self.output * self.ablated
 
+    def on_mlp(self, branch: Tensor) -> Tensor:
+        """Return what the MLP adds to the tokens, ``b n e``."""
+        return branch if self.mlp is None else self.mlp.on(branch)
 
-Edits = Mapping[int, HeadEdit]
+
+Edits = Mapping[int, BlockEdit]
 """Changes by block number, from 0. Blocks without an entry are not changed."""

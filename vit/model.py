@@ -4,7 +4,7 @@ This is a pre-norm ViT (Dosovitskiy et al. 2021). Its attention is exactly eq. 1
 have the names of timm's ``VisionTransformer``.
 
 Recording is an argument of ``forward``, not a state of the module, because many threads may use one model at the same
-time: pass an empty dictionary, and ``forward`` fills it with every intermediate by name. Changes to heads
+time: pass an empty dictionary, and ``forward`` fills it with every intermediate by name. Changes to blocks
 (:mod:`vit.edits`) are an argument too.
 
 Shapes in einops letters: ``b`` batch, ``c`` channel, ``h`` head, ``n`` token (query), ``m`` token (key), ``d``
@@ -22,7 +22,7 @@ from einops import einsum, rearrange
 from torch import Tensor, nn
 
 from vit.config import Activation, ModelConfig, ViTConfig
-from vit.edits import Edits, HeadEdit
+from vit.edits import BlockEdit, Edits
 
 STEM_GROUPS = 8
 STANDARDISE_EPS = 1e-6
@@ -145,7 +145,7 @@ class MultiHeadAttention(nn.Module):
         self.proj_drop = nn.Dropout(dropout)
 
     def forward(
-        self, tokens: Tensor, record: dict | None = None, edit: HeadEdit | None = None, first: int | None = None
+        self, tokens: Tensor, record: dict | None = None, edit: BlockEdit | None = None, first: int | None = None
     ) -> Tensor:
         """Compute the attention of every token, or only of the ``first`` tokens, to all tokens.
 
@@ -155,8 +155,8 @@ class MultiHeadAttention(nn.Module):
             q, k, v = self._project(tokens, first)
             heads = fused_attention(q, k, v)  # b h n d
         else:
-            edit = edit or HeadEdit()
-            q, k, v = self._project(tokens, None)
+            edit = edit or BlockEdit()
+            q, k, v = edit.on_projections(*self._project(tokens, None))
             scores = edit.on_scores(einsum(q, k, "b h n d, b h m d -> b h n m") * q.shape[-1] ** -0.5)
             attention = edit.on_attention(scores.softmax(dim=-1))  # each query's row sums to 1
             heads = edit.on_heads(einsum(attention, v, "b h n m, b h m d -> b h n d"))
@@ -246,14 +246,19 @@ class EncoderBlock(nn.Module):
         self.drop_path = DropPath(drop_path)
 
     def forward(
-        self, tokens: Tensor, record: dict | None = None, edit: HeadEdit | None = None, first: int | None = None
+        self, tokens: Tensor, record: dict | None = None, edit: BlockEdit | None = None, first: int | None = None
     ) -> Tensor:
         """Return all tokens after the block, or only the ``first`` ones."""
+        if edit is not None:
+            tokens = edit.on_tokens(tokens)
         out = self.ls1(self.attn(self.norm1(tokens), record, edit, first))
         tokens = tokens[:, :first] + self.drop_path(out)
-        tokens = tokens + self.drop_path(self.ls2(self.mlp(self.norm2(tokens))))
+        mlp = self.ls2(self.mlp(self.norm2(tokens)))
+        if edit is not None:
+            mlp = edit.on_mlp(mlp)
+        tokens = tokens + self.drop_path(mlp)
         if record is not None:
-            record.update(out=out, tokens=tokens)
+            record.update(out=out, mlp=mlp, tokens=tokens)
         return tokens
 
 
@@ -274,15 +279,16 @@ class Blocks(nn.Sequential):
         Args:
             tokens: ``(b n e)``, what enters block ``start``.
             record: the dictionary of :meth:`ViT.forward`; one dictionary for each block is appended to its ``layers``.
-            edits: changes to heads, by block.
+            edits: changes by block.
             start: number of the first block to run, from 0.
             first: how many tokens of the last block are needed; None for all. The others are not computed, unless
-                something is recorded or edited.
+                something is recorded or the last block is edited.
         """
         for index in range(start, len(self)):
             layer: dict | None = None if record is None else {}
-            wanted = {"first": first} if first and not edits and record is None and index == len(self) - 1 else {}
-            tokens = self[index](tokens, layer, edits.get(index) if edits else None, **wanted)
+            edit = edits.get(index) if edits else None
+            wanted = {"first": first} if first and edit is None and record is None and index == len(self) - 1 else {}
+            tokens = self[index](tokens, layer, edit, **wanted)
             if record is not None:
                 record["layers"].append(layer)
         return tokens
@@ -358,10 +364,10 @@ class ViT(nn.Module):
             images: ``(b c h w)``, with the configured channels and size.
             record: an empty dictionary, which is filled with the intermediates: ``embedded`` (b n e); ``layers``, one
                 dictionary for each block with ``q k v heads`` (b h n d), ``scores attention`` (b h n m) and
-                ``out tokens`` (b n e); and ``summary`` (b e), the input of the classification head. Recording uses the
-                explicit softmax instead of the fused attention, and computes every token of the last block instead of
-                only those that the head reads.
-            edits: changes to heads, by block. The record contains the values after the changes.
+                ``out mlp tokens`` (b n e); and ``summary`` (b e), the input of the classification head. Recording uses
+                the explicit softmax instead of the fused attention, and computes every token of the last block instead
+                of only those that the head reads.
+            edits: changes by block (:mod:`vit.edits`). The record contains the values after the changes.
 
         Raises:
             ValueError: the shape of the images is not the configured one.

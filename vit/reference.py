@@ -33,7 +33,7 @@ from einops import rearrange
 from torch import Tensor, nn
 
 from vit.config import ReferenceConfig
-from vit.edits import Edits, HeadEdit
+from vit.edits import BlockEdit, Edits
 from vit.model import Blocks, check_images
 
 PRODUCTS: dict[str, Callable[[Tensor, Tensor], Tensor]] = {
@@ -86,10 +86,10 @@ class SelfAttention(nn.Module):
         self.softmax_dim = -1 if "softmax" in config.mended else -2
         self.proj = nn.Linear(config.embed_dim, config.embed_dim) if "output" in config.mended else None
 
-    def forward(self, tokens: Tensor, record: dict | None = None, edit: HeadEdit | None = None) -> Tensor:
-        edit = edit or HeadEdit()
+    def forward(self, tokens: Tensor, record: dict | None = None, edit: BlockEdit | None = None) -> Tensor:
+        edit = edit or BlockEdit()
         each = [head(tokens) for head in self.heads]
-        q, k, v = (torch.stack(part, dim=1) for part in zip(*each, strict=True))  # b h n d
+        q, k, v = edit.on_projections(*(torch.stack(part, dim=1) for part in zip(*each, strict=True)))  # b h n d
         scores = self.product(q, rearrange(k, "b h m d -> b h d m"))
         if self.scales_first:
             scores = scores * self.scale
@@ -136,11 +136,14 @@ class EncoderBlock(nn.Module):
         self.norm2 = nn.LayerNorm(config.embed_dim)
         self.mlp = MLP(config)
 
-    def forward(self, tokens: Tensor, record: dict | None = None, edit: HeadEdit | None = None) -> Tensor:
+    def forward(self, tokens: Tensor, record: dict | None = None, edit: BlockEdit | None = None) -> Tensor:
+        edit = edit or BlockEdit()
+        tokens = edit.on_tokens(tokens)
         tokens = tokens + self.attn(self.norm1(tokens), record, edit)
-        tokens = tokens + self.mlp(self.norm2(tokens))
+        mlp = edit.on_mlp(self.mlp(self.norm2(tokens)))
+        tokens = tokens + mlp
         if record is not None:
-            record["tokens"] = tokens
+            record.update(mlp=mlp, tokens=tokens)
         return tokens
 
 
@@ -180,7 +183,7 @@ class ReferenceViT(nn.Module):
             record: an empty dictionary, which is filled with the intermediates under the same names as in
                 :class:`vit.model.ViT`. ``scores`` is the input of the softmax, so it is scaled only with the switch
                 ``scaling``; ``heads`` is what is concatenated.
-            edits: changes to heads, by block. The record contains the values after the changes.
+            edits: changes by block (:mod:`vit.edits`). The record contains the values after the changes.
 
         Raises:
             ValueError: the shape of the images is not the configured one.

@@ -166,6 +166,24 @@ TOPICS: dict[str, dict[str, Term]] = {
             "Removing a part of the network and measuring again. What the network then gets wrong is what it needed "
             "the part for."
         ),
+        "activation patching": Term(
+            "Copying an activation from the run of one image into the run of another. If the answer moves to that of "
+            "the first image, the activation carried what the two images differ in (Zhang and Nanda 2024).",
+            r"\text{effect} = \frac{\text{LD}_\text{patched} - \text{LD}_\text{base}}"
+            r"{\text{LD}_\text{source} - \text{LD}_\text{base}}",
+        ),
+        "logit difference": Term(
+            "LD: the logit of one class minus that of another. It is positive if the network prefers the first class.",
+            r"\text{LD} = \text{logit}_A - \text{logit}_B",
+        ),
+        "vote": Term(
+            "What one part of the network adds to a logit directly. With the scale of the final norm held at its "
+            "value, the votes of the embedding, heads, MLPs and biases add up to the logit.",
+        ),
+        "circuits": Term(
+            "The two maps of a head: QK decides where it looks, OV what it writes from there (Elhage et al. 2021).",
+            r"W_Q W_K^\top, \quad W_V W_O",
+        ),
         "attention dependence": Term(
             "The share of the accuracy above chance that is lost if no head has an output, or if every head looks "
             f"everywhere equally, whichever loses less. Below {LOW:.0%} the answer hardly depends on what the maps "

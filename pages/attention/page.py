@@ -5,7 +5,7 @@ from typing import NamedTuple
 import numpy as np
 import streamlit as st
 
-from pages.attention import class_maps, head_notes
+from pages.attention import class_maps, head_notes, vote_maps
 from pages.ui import answer, cached_models, downloads, run_picker, text, view_pickers
 from pages.ui.dependence import note_low_dependence
 from pages.ui.images import image_picker
@@ -22,7 +22,7 @@ from vit.explain import contributions, token_rows
 from vit.pictures import overlays
 from vit.runs import Run
 
-VIEWS = ("Attention", "Contribution", "Mean, max, min")
+VIEWS = ("Attention", "Contribution", "Mean, max, min", "Votes")
 FUSIONS = ("Mean over heads", "Max over heads", "Min over heads")
 
 INTRO = (
@@ -168,6 +168,9 @@ def show_attention(
             wrap=False,
         )
     try:
+        if show == "Votes":
+            vote_maps.show_vote_maps(run, config, look, picked)
+            return
         view = view_of(look, show, run)
     except ExplainError as error:
         text.show_error(error)

@@ -7,7 +7,11 @@ import numpy as np
 from vit import plots
 
 if TYPE_CHECKING:  # torch comes with the first model
+    from vit.explain.heads.circuits import Role
     from vit.explain.heads.portrait_result import Portraits
+
+DECISIVE = 0.5
+"""From this share or correlation on, the portrait names the role that follows from a head's weights."""
 
 INTRO = (
     "Each point is one head, measured over many validation images: how far it attends, how evenly, and to what. Choose "
@@ -191,6 +195,25 @@ def describe_head(portraits: "Portraits", layer: int, head: int, prefix: PrefixT
         f"{portraits.focus_share[at]:.1%} of all attention. Its value is {value:.1f} times as long as that of an "
         f"average token: {kind}.",
     ]
+
+
+def describe_role(role: "Role") -> list[str]:
+    """Describe what decides where a head looks, in one sentence for the shares and one for each role that follows."""
+    said = [
+        f"Of the differences between its scores, **{role.position:.0%}** come from positions alone (of query and key) "
+        f"and **{role.content:.0%}** from the content of the patches alone; mean over {role.images} images."
+    ]
+    if role.position >= DECISIVE and role.step_share >= DECISIVE:
+        said.append(
+            f"By positions alone its step is **{step_words(*role.step)}**, for {role.step_share:.0%} of the patches "
+            "that have such a patch."
+        )
+    if role.content >= DECISIVE and role.colour >= DECISIVE:
+        said.append(
+            f"By content it looks at patches of **the same colour**: correlation {role.colour:.2f} of its scores with "
+            "how close the mean colours are."
+        )
+    return said
 
 
 def _times(share: float, even: float) -> str:

@@ -1,8 +1,5 @@
 """Importance: how much accuracy and loss depend on each head, and how many heads can be removed."""
 
-from collections.abc import Mapping
-from typing import TypeVar
-
 import numpy as np
 import streamlit as st
 
@@ -12,7 +9,7 @@ from pages.ui import cached_models, link_state, run_picker
 from pages.ui.background import Progress, background
 from pages.ui.downloads import downloads
 from pages.ui.text import show_error
-from pages.ui.view_pickers import pick_head, pick_layer
+from pages.ui.view_pickers import pick_head, pick_layer, pick_segment
 from pages.ui.widgets.boards import head_board
 from pages.ui.wording import term
 from vit import plots
@@ -26,8 +23,6 @@ from vit.explain.interventions.head_changes import Means, validation_means
 from vit.explain.passes.memory import require_room
 from vit.explain.passes.sample import RANKED, sample
 from vit.runs import Run
-
-Name = TypeVar("Name", bound=str)
 
 MEASURES: dict[Measure, str] = {
     "accuracy": "Accuracy lost",
@@ -136,8 +131,8 @@ def show_importance(run: Run, config: TransformerConfig, split: Split) -> None:
 def choose_measurement(total: int) -> tuple[Measure, Ablation, int]:
     """Show the controls for the measure, the ablation and the number of images, at most ``total``."""
     with st.container(horizontal=True, vertical_alignment="bottom"):
-        measure = _segments("Measure", "importance", MEASURES, "loss")
-        ablation = _segments(
+        measure = pick_segment("Measure", "importance", MEASURES, "loss")
+        ablation = pick_segment(
             "Ablation",
             "ablated",
             ABLATIONS,
@@ -146,26 +141,8 @@ def choose_measurement(total: int) -> tuple[Measure, Ablation, int]:
             help="What replaces the output of a head that is off: zeros, or its mean over half of the images. The "
             "gradient uses neither.",
         )
-        counted = _segments("Images", "counted", COUNTS, "500", help=f"There are {total:,} validation images.")
+        counted = pick_segment("Images", "counted", COUNTS, "500", help=f"There are {total:,} validation images.")
     return measure, ablation, total if counted == "all" else min(int(counted), total)
-
-
-def _segments(
-    label: str, key: str, titles: Mapping[Name, str], default: Name, *, disabled: bool = False, help: str | None = None
-) -> Name:
-    link_state.among(key, {str(name): title for name, title in titles.items()}, default)
-    return st.segmented_control(
-        label,
-        list(titles),
-        default=default,
-        required=True,
-        format_func=titles.__getitem__,
-        key=key,
-        bind="query-params",
-        persist_state="session",
-        disabled=disabled,
-        help=help,
-    )
 
 
 def importance_of(run: Run, config: TransformerConfig, split: Split, images: int) -> tuple[Importance, Means] | None:

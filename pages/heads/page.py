@@ -6,10 +6,12 @@ from pages.ui import run_picker
 from pages.ui.dependence import PART, note_low_dependence
 from pages.ui.run_doubts import show_run_doubts
 
-PARTS = ("Portraits", "Importance", PART, "Similarity of layers")
+PARTS = ("Portraits", "Importance", "Votes", PART, "Similarity of layers")
 
 st.title("Heads", anchor=False)
-st.caption("What the heads and layers of a network do over many validation images. Other pages show a single image.")
+st.caption(
+    "What the heads and layers of a network do over many validation images. Votes are also shown for a single image."
+)
 with st.container(horizontal=True, vertical_alignment="bottom"):
     run = run_picker.pick_run(width=240)
     if run is not None:
@@ -27,6 +29,8 @@ match part:
         from pages.heads.portraits import show
     case "Importance":
         from pages.heads.importance import show
+    case "Votes":
+        from pages.heads.votes import show
     case "Attention dependence":
         from pages.heads.dependence import show
     case _:

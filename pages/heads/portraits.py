@@ -16,7 +16,7 @@ from pages.ui.view_pickers import pick_token_layer_head
 from pages.ui.widgets.map_grid import Selection, TileMaps, forget_browsers, is_smooth, map_grid, scale_controls
 from pages.ui.wording import term
 from vit import plots
-from vit.config import TransformerConfig
+from vit.config import TransformerConfig, ViTConfig
 from vit.config.words import summary_name, tokens_before, words_before
 from vit.cost import counts
 from vit.data import Split
@@ -25,6 +25,7 @@ from vit.pictures import overlays
 from vit.runs import Run
 
 if TYPE_CHECKING:  # torch comes with the first model
+    from vit.explain.heads.circuits import Role
     from vit.explain.heads.portrait_result import Portraits
     from vit.results.stored import StoredResult
 
@@ -320,6 +321,28 @@ def show_driving(run: Run, portraits: "Portraits", layer: int, head: int) -> Non
                 answer.attention_link(run, f"val-{index}", label="Attention", layer=layer + 1, head=head + 1)
 
 
+ROLE_IMAGES = 6
+"""Validation images over which the role of a head's weights is averaged."""
+
+
+def head_role(run: Run, layer: int, head: int) -> "Role":
+    """Return what the QK circuit of a head says about where it looks."""
+    return _role(*cached_models.measured_on(run), layer, head, _run=run)
+
+
+@st.cache_data(max_entries=256, show_spinner=False)
+def _role(path: str, stamp: int, images: str, layer: int, head: int, _run: Run) -> "Role":
+    import torch
+
+    from vit.explain.heads.circuits import role
+    from vit.explain.passes.sample import sample
+
+    model, info = cached_models.load_path(path, stamp)
+    split = validation_split(_run)
+    chosen = sample(model, info, split, min(ROLE_IMAGES, len(split)))
+    return role(model, torch.cat([chosen.batch(step)[0] for step in range(len(chosen))]), layer, head)
+
+
 @st.fragment
 def show_portraits(run: Run, config: TransformerConfig, portraits: "Portraits") -> None:
     """Show the figures, the table and one head; the choice of a head reruns this part alone."""
@@ -341,6 +364,8 @@ def show_portraits(run: Run, config: TransformerConfig, portraits: "Portraits") 
     st.markdown(f"#### Layer {layer}, head {head}: {name}")
     st.caption(help.MEANINGS[name])
     sentences = help.describe_head(portraits, layer - 1, head - 1, prefix)
+    if isinstance(config, ViTConfig):
+        sentences += help.describe_role(head_role(run, layer - 1, head - 1))
     with st.grid(2, min_column_width=360, gap="large") as grid:
         with grid.cell():
             st.markdown("\n".join(f"- {sentence}" for sentence in sentences))

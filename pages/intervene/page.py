@@ -4,6 +4,7 @@ import streamlit as st
 
 from pages.intervene.head_controls import WIDE_BUTTON_HEADS_MAX, choose_changes
 from pages.intervene.patch_controls import choose_patches
+from pages.intervene.patching import show_patching
 from pages.intervene.result import (
     answer_image,
     head_means,
@@ -25,6 +26,8 @@ from vit.errors import UserError
 from vit.explain.interventions.head_changes import NEED_MEANS, Change, changes_to_text
 from vit.explain.passes.memory import require_room
 from vit.runs import Run
+
+PARTS = ("Change heads or the image", "Patch from another image")
 
 INTRO = (
     "Attention shows where a head looks. Switch things off to see whether it matters: switch off or alter heads, cover "
@@ -140,7 +143,7 @@ with choices:
     run = run_picker.pick_run(width=240)
 if run is None:
     st.stop()
-convolutional = cached_models.is_convolutional(run)
+convolutional, part = cached_models.is_convolutional(run), PARTS[0]
 forget_browsers()
 try:
     cached_models.load_model(run)
@@ -155,8 +158,17 @@ try:
         st.info(NO_HEADS.format(rows=rows, columns=columns), icon=":material/info:")
     show_run_doubts(run)
     note_low_dependence(run)
-    show_intervention(run, picked)
+    config = run.config.model
+    if isinstance(config, TransformerConfig) and class_names_of(run.config):
+        part = st.segmented_control(
+            "Part", PARTS, default=PARTS[0], required=True, key="part", bind="query-params", wrap=True
+        )
+    if isinstance(config, TransformerConfig) and part != PARTS[0]:
+        show_patching(run, config, picked)
+    else:
+        show_intervention(run, picked)
 except UserError as error:
     text.show_error(error)
-with st.expander("How to read an intervention, and its limits", icon=":material/help:"):
-    st.markdown(CNN_HELP if convolutional else HELP)
+if part == PARTS[0]:
+    with st.expander("How to read an intervention, and its limits", icon=":material/help:"):
+        st.markdown(CNN_HELP if convolutional else HELP)

@@ -36,18 +36,7 @@ DISCARD_MAX = 95  # percent
 def choose_question(names: tuple[str, ...], predicted: str) -> Question:
     """Show the select boxes for the class and the class compared with it: ``?class=`` and ``?against=``."""
     label = view_pickers.pick_class(names, predicted)
-    others = [name for name in names if name != label]
-    link_state.one_of("against", others)
-    against = st.selectbox(
-        "Compared with class",
-        others,
-        index=None,
-        placeholder="no other class",
-        key="against",
-        bind="query-params",
-        width=200,
-        help="If you choose one, the maps explain the difference of the two scores.",
-    )
+    against = view_pickers.pick_against(names, label)
     return Question(label, against, names)
 
 

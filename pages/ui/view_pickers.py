@@ -1,7 +1,7 @@
 """Choose the token, layer, head and class that a page shows; every choice is kept in the page's address."""
 
-from collections.abc import Sequence
-from typing import TYPE_CHECKING
+from collections.abc import Mapping, Sequence
+from typing import TYPE_CHECKING, TypeVar
 
 import streamlit as st
 
@@ -10,6 +10,8 @@ from pages.ui.wording import term
 
 if TYPE_CHECKING:
     from streamlit.delta_generator import DeltaGenerator
+
+Name = TypeVar("Name", bound=str)
 
 
 def pick_number(
@@ -127,3 +129,61 @@ def pick_class(names: Sequence[str], predicted: str, *, help: str = "The class t
         help: the help text.
     """
     return pick_optional_class(names, f"{predicted} (predicted)", help=help) or predicted
+
+
+def pick_against(names: Sequence[str], label: str) -> str | None:
+    """Return the class that another one is compared with, ``?against=``; None until one is chosen.
+
+    Args:
+        names: the classes.
+        label: the class that is explained, which cannot be chosen.
+    """
+    others = [name for name in names if name != label]
+    link_state.one_of("against", others)
+    return st.selectbox(
+        "Compared with class",
+        others,
+        index=None,
+        placeholder="no other class",
+        key="against",
+        bind="query-params",
+        width=200,
+        help="If you choose one, the difference of the two logits is explained.",
+    )
+
+
+def pick_segment(
+    label: str,
+    key: str,
+    titles: Mapping[Name, str],
+    default: Name,
+    *,
+    disabled: bool = False,
+    help: str | None = None,
+    wrap: bool = True,
+) -> Name:
+    """Return the choice of a segmented control that is bound to ``?key=``; a link carries the name or the title.
+
+    Args:
+        label: the label of the control.
+        key: the key in session state and in the address.
+        titles: the titles by name.
+        default: the name before one is chosen.
+        disabled: whether the control is disabled.
+        help: the help text.
+        wrap: whether segments may continue on another line.
+    """
+    link_state.among(key, {str(name): title for name, title in titles.items()}, default)
+    return st.segmented_control(
+        label,
+        list(titles),
+        default=default,
+        required=True,
+        format_func=titles.__getitem__,
+        key=key,
+        bind="query-params",
+        persist_state="session",
+        disabled=disabled,
+        help=help,
+        wrap=wrap,
+    )

@@ -16,7 +16,7 @@ from vit.config import ViTConfig
 from vit.data.batches import to_tensor
 from vit.data.files.colours import Colours
 from vit.data.files.images import fit_square, open_image
-from vit.edits import HeadEdit
+from vit.edits import BlockEdit
 from vit.exports.web_page import build, manifest, network
 from vit.networks import Transformer
 
@@ -48,7 +48,7 @@ def expected(model: Transformer, images: torch.Tensor, mask: np.ndarray | None) 
     """The logits and the attention of PyTorch, with heads switched off by the edits of the library."""
     edits = {}
     if mask is not None:
-        edits = {layer: HeadEdit(ablated=1 - torch.tensor(row)[None, :, None, None]) for layer, row in enumerate(mask)}
+        edits = {layer: BlockEdit(ablated=1 - torch.tensor(row)[None, :, None, None]) for layer, row in enumerate(mask)}
     record: dict = {}
     with torch.inference_mode():
         logits = model(images, record=record, edits=edits)

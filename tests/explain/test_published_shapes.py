@@ -11,7 +11,7 @@ from vit.config import ViTConfig
 from vit.cost.diagram import count_parameters, diagram
 from vit.cost.layer_table import summarise
 from vit.data.records import Split
-from vit.edits import HeadEdit
+from vit.edits import BlockEdit
 from vit.errors import DataError, ExplainError
 from vit.explain import (
     METHODS,
@@ -208,7 +208,7 @@ def test_heads_have_portraits_changes_and_means(name, images):
     after = run_with_edits(model, images, to_edits(model, changes, means))
     np.testing.assert_allclose(after.attention[1, 2], 1 / config.num_tokens)
     assert output_similarity(before, after) < 0.9999
-    off = {index: HeadEdit(ablated=torch.ones(1, 4, 1, 1)) for index in range(2)}
+    off = {index: BlockEdit(ablated=torch.ones(1, 4, 1, 1)) for index in range(2)}
     assert torch.isfinite(model(images, edits=off)).all()
     assert len(grams(model, info, split.images).names) == 5
 

@@ -20,7 +20,7 @@ from tests.helpers.serving import PATIENCE
 from vit import jobs, runs
 from vit.config import CNNConfig
 from vit.data.batches import normalise
-from vit.edits import HeadEdit
+from vit.edits import BlockEdit
 from vit.exports.web_page import build, export_web_page, network
 from vit.runs.weights import load_checkpoint
 
@@ -115,4 +115,4 @@ def answers(exported: Exported, images: torch.Tensor, off: tuple[int, int] | Non
         return exported.model(images)
     ablated = torch.zeros(exported.model.config.num_heads)
     ablated[off[1]] = 1
-    return exported.model(images, edits={off[0]: HeadEdit(ablated=ablated[None, :, None, None])})
+    return exported.model(images, edits={off[0]: BlockEdit(ablated=ablated[None, :, None, None])})

@@ -12,7 +12,21 @@ from pathlib import Path
 from typing import NoReturn
 
 from vit import __version__, distributed
-from vit.cli import app, attention, data, evaluate, export, faithfulness, open, report, runs, sweep, timelapse, train
+from vit.cli import (
+    app,
+    attention,
+    causes,
+    data,
+    evaluate,
+    export,
+    faithfulness,
+    open,
+    report,
+    runs,
+    sweep,
+    timelapse,
+    train,
+)
 from vit.cli.common import BAD_INPUT, say
 from vit.errors import UserError
 from vit.jobs import rank_processes
@@ -94,6 +108,12 @@ def _parser() -> argparse.ArgumentParser:
     )
     faithfulness.add_arguments(
         command("faithfulness", faithfulness.run, "measure how faithful the relevance maps of a run are, as a table")
+    )
+    causes.add_patch_arguments(
+        command("patch", causes.patch, "copy activations of one image into the run of another (activation patching)")
+    )
+    causes.add_votes_arguments(
+        command("votes", causes.votes, "split the logit of a class into the votes of heads, MLPs and the embedding")
     )
     report.add_arguments(command("report", report.run, "write a report on a run as one HTML file"))
     export.add_arguments(

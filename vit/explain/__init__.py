@@ -4,6 +4,7 @@ from vit.explain.faithfulness.measure import measure_faithfulness
 from vit.explain.faithfulness.result import MEASURES, Faithfulness
 from vit.explain.heads.portrait_result import Portraits
 from vit.explain.heads.portraits import portraits
+from vit.explain.heads.votes import Votes, votes
 from vit.explain.interventions.cover import FILLS, cover
 from vit.explain.maps.attention import (
     FUSIONS,
@@ -21,6 +22,7 @@ from vit.explain.maps.contributions import contributions
 from vit.explain.maps.gradcam import grad_cam
 from vit.explain.maps.methods import METHODS, Method, methods_for, reason_unavailable
 from vit.explain.maps.target import Target
+from vit.explain.patching.patch import PatchRuns, attribute_each, patch_each, patch_together, record_runs
 from vit.explain.recording import (
     MIXED_POSITIONS,
     OVER_QUERIES,
@@ -56,12 +58,15 @@ __all__ = [
     "Faithfulness",
     "Layer",
     "Method",
+    "PatchRuns",
     "Portraits",
     "PrincipalComponents",
     "Record",
     "Target",
+    "Votes",
     "attention_arrays",
     "attention_gradient",
+    "attribute_each",
     "capture",
     "capture_tokens",
     "chefer",
@@ -77,6 +82,8 @@ __all__ = [
     "measure_faithfulness",
     "methods_for",
     "occlusion",
+    "patch_each",
+    "patch_together",
     "portraits",
     "prediction_stable_from",
     "prefix_share",
@@ -84,6 +91,7 @@ __all__ = [
     "prominent_classes",
     "reason_unavailable",
     "recompute",
+    "record_runs",
     "relevance_maps",
     "rollout",
     "similarity_to",
@@ -95,4 +103,5 @@ __all__ = [
     "token_rows",
     "token_similarity",
     "token_states",
+    "votes",
 ]

@@ -9,7 +9,7 @@ import torch
 from torch import Tensor
 
 from vit.classes import has_one_output
-from vit.edits import Edits, HeadEdit
+from vit.edits import BlockEdit, Edits
 from vit.explain.passes.inputs import gradients_enabled, ready, ready_images, refusal
 from vit.networks import Network, Transformer
 
@@ -56,6 +56,7 @@ class Layer:
         q, k, v: ``(b h n d)``.
         heads: ``(b h n d)``, the output of each head: its attention times V.
         out: ``(b n e)``, the output of the attention after the output projection, which is added to the tokens.
+        mlp: ``(b n e)``, the output of the MLP, which is added to the tokens.
         tokens: ``(b n e)``, the tokens after the block.
     """
 
@@ -65,6 +66,7 @@ class Layer:
     v: Tensor
     heads: Tensor
     out: Tensor
+    mlp: Tensor
     tokens: Tensor
 
 
@@ -118,6 +120,10 @@ class Record:
         """The tokens whose mean the classification head reads: the class token, the patches, or all tokens."""
         return summary_rows(self.pool, self.prefix_tokens)
 
+    def entering(self, layer: int) -> Tensor:
+        """Return the tokens that enter a layer, counted from 0: ``(b n e)``."""
+        return self.layers[layer - 1].tokens if layer else self.embedded
+
     @property
     def attention(self) -> Tensor:
         """``(b depth h n m)``, indexed [query, key]."""
@@ -148,7 +154,7 @@ def capture(model: Network, images: Tensor, *, grad: bool = False, edits: Edits 
         images: ``(b c h w)``, normalised.
         grad: keep the graph, so that logits can be differentiated with respect to each layer's attention. The graph
             starts at the images, so the parameters may be frozen.
-        edits: changes to heads (:mod:`vit.edits`), by block from 0. The record contains the values after the changes.
+        edits: changes (:mod:`vit.edits`), by block from 0. The record contains the values after the changes.
 
     Returns:
         The record; ``record.attention`` is ``(b depth h n m)``, indexed [query, key].
@@ -208,7 +214,7 @@ def recompute(model: Network, images: Tensor, record: Record) -> Tensor:
     """
     device = next(model.parameters()).device
     one = torch.ones((), device=device)
-    edits = {index: HeadEdit(pattern=layer.attention, replaced=one) for index, layer in enumerate(record.layers)}
+    edits = {index: BlockEdit(pattern=layer.attention, replaced=one) for index, layer in enumerate(record.layers)}
     return model(images.to(device, torch.float32), edits=edits)
 
 

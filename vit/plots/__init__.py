@@ -5,6 +5,7 @@ This package imports neither torch nor Streamlit.
 
 from vit.plots.ablation import head_sheet, probability_change, pruning_curve
 from vit.plots.anatomy import activation_curves, position_maps
+from vit.plots.causes import waterfall
 from vit.plots.curves import (
     POINTS,
     POINTS_MAX,
@@ -62,4 +63,5 @@ __all__ = [
     "teacher_curve",
     "token_names",
     "training_curves",
+    "waterfall",
 ]

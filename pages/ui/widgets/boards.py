@@ -87,6 +87,7 @@ def patch_board(
     *,
     key: str,
     on_cover: Callable[[list[int]], None],
+    word: str = "covered",
 ) -> None:
     """Draw an image whose patches a click covers and uncovers.
 
@@ -96,6 +97,7 @@ def patch_board(
         grid: rows and columns of patches.
         key: the key of the widget.
         on_cover: called with the numbers of the covered patches after a click.
+        word: what a patch is after a click, as the widget says it.
     """
     rows, columns = grid
     image = Image.fromarray(view)
@@ -115,6 +117,7 @@ def patch_board(
             "covered": list(covered),
             "rows": rows,
             "columns": columns,
+            "word": word,
             "seq": events.get(key, 0),
         },
         on_cover_change=take,

@@ -11,7 +11,7 @@ from tests.explain.interventions.test_head_changes import INFO, split, tensors
 from tests.test_edits import course, vit
 from vit.cnn import CNN
 from vit.config import CNNConfig
-from vit.edits import HeadEdit
+from vit.edits import BlockEdit
 from vit.errors import ExplainError
 from vit.explain.heads import ablation
 from vit.explain.heads.ablation import Outcome, head_importance, measure_outcome
@@ -133,7 +133,7 @@ def test_the_gradient_is_the_slope_of_the_loss():
             part = torch.zeros(1, 3, 1, 1)
             part[:, head] = step
             up, down = (
-                measure_outcome(model, batches, {layer: HeadEdit(ablated=sign * part)}).loss for sign in (-1, 1)
+                measure_outcome(model, batches, {layer: BlockEdit(ablated=sign * part)}).loss for sign in (-1, 1)
             )
             np.testing.assert_allclose(found.gradient[layer, head], np.abs(up - down) / (2 * step), atol=2e-3)
 

@@ -10,7 +10,7 @@ from tests.test_edits import course, vit
 from vit.cnn import CNN
 from vit.config import CNNConfig
 from vit.data import Split
-from vit.edits import HeadEdit
+from vit.edits import BlockEdit
 from vit.errors import ExplainError, SettingsError
 from vit.explain import capture
 from vit.explain.interventions.head_changes import (
@@ -224,4 +224,4 @@ def test_a_convolutional_network_runs_only_without_edits(images):
     np.testing.assert_allclose(found.probabilities, model(images[:1])[0].softmax(0).detach(), atol=1e-5)
     assert found.attention is None
     with pytest.raises(ExplainError, match="cover or shuffle"):
-        run_with_edits(model, images, {0: HeadEdit()})
+        run_with_edits(model, images, {0: BlockEdit()})

@@ -7,7 +7,7 @@ import torch
 from tests.explain.maps.test_gradcam import make_cnn
 from tests.explain.test_capture import make
 from vit.config import DEPARTURES
-from vit.edits import HeadEdit
+from vit.edits import BlockEdit
 from vit.errors import ExplainError
 from vit.explain import (
     METHODS,
@@ -153,7 +153,7 @@ def test_the_gradient_equals_a_finite_difference_of_the_score(images):
     links = torch.eye(2 * 17 * 17, dtype=torch.double).view(-1, 2, 17, 17)  # one link of one head in each image
     scores = []
     for sign in (1, -1):
-        edit = HeadEdit(pattern=attention + sign * step * links, replaced=torch.ones(()))
+        edit = BlockEdit(pattern=attention + sign * step * links, replaced=torch.ones(()))
         logits = model(images[:1].double().expand(len(links), -1, -1, -1), edits={1: edit})
         scores.append(logits[:, 2] - logits[:, 0])
     gradient = ((scores[0] - scores[1]) / (2 * step)).view(2, 17, 17)

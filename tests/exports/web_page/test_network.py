@@ -9,7 +9,7 @@ import pytest
 import torch
 
 from vit.config import CNNConfig, DataConfig, RunConfig, ViTConfig
-from vit.edits import HeadEdit
+from vit.edits import BlockEdit
 from vit.explain import capture
 from vit.exports.web_page import network
 from vit.networks import build_model
@@ -75,7 +75,7 @@ def test_a_head_mask_equals_the_edits_of_the_library():
     model, _ = of()
     mask = np.array([[1, 0, 1], [0.25, 1, 0]], np.float32)
     found = session(made("float32")).run(None, {"images": images().numpy(), "head_mask": mask})[0]
-    edits = {layer: HeadEdit(ablated=(1 - torch.tensor(row)).view(1, 3, 1, 1)) for layer, row in enumerate(mask)}
+    edits = {layer: BlockEdit(ablated=(1 - torch.tensor(row)).view(1, 3, 1, 1)) for layer, row in enumerate(mask)}
     with torch.inference_mode():
         np.testing.assert_allclose(found, model(images(), edits=edits), atol=1e-4)
         assert np.abs(found - model(images()).numpy()).max() > 1e-2

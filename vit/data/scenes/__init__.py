@@ -5,6 +5,7 @@ any size. Only the object's shape depends on the class: palettes, backgrounds, d
 have the same distributions for every class. ``benchmarks/scenes.py`` measures how well that holds.
 """
 
+import copy
 import math
 import sys
 from collections.abc import Callable
@@ -49,15 +50,61 @@ def draw(
     """
     if split not in _SPLITS or image_size not in IMAGE_SIZES or index < 0 or seed < 0:
         raise ValueError(f"No scene {index} of split {split!r} with seed {seed} at {image_size} pixels.")
-    label = index % len(CLASSES)
+    label = label_of(index)
     image, mask = _render(np.random.default_rng([seed, _SPLITS[split], index]), label, image_size)
     return image, mask, label
+
+
+def draw_changed(
+    index: int,
+    *,
+    label: int | None = None,
+    background: int | None = None,
+    split: str = "train",
+    image_size: int = 64,
+    seed: int = 0,
+) -> tuple[np.ndarray, np.ndarray, int]:
+    """Draw the same scene as :func:`draw` with one factor changed and all others equal, including the noise.
+
+    Another object has the place, the size and the light of the first one, and the occluder stays where it is, so it may
+    cover more of the new object. Another background leaves the object's colours as they are; it comes with its own
+    distractors.
+
+    Args:
+        index: number of the scene.
+        label: the class of the object; None leaves the object.
+        background: number of the scene whose background is drawn; None leaves the background.
+        split: ``train`` or ``val``.
+        image_size: side in pixels.
+        seed: seed of the data set.
+
+    Returns:
+        image uint8 (h w c), mask uint8 (h w) and label, as :func:`draw` returns them.
+
+    Raises:
+        ValueError: as in :func:`draw`, or there is no such class or background.
+    """
+    own = label_of(index)
+    label = own if label is None else label
+    if split not in _SPLITS or image_size not in IMAGE_SIZES or min(index, seed, background or 0) < 0:
+        raise ValueError(f"No scene {index} of split {split!r} with seed {seed} at {image_size} pixels.")
+    if not 0 <= label < len(CLASSES):
+        raise ValueError(f"There is no class {label}: choose 0 to {len(CLASSES) - 1}.")
+    rng, place = (np.random.default_rng([seed, _SPLITS[split], number]) for number in (index, background or 0))
+    scenery = None if background is None else place.spawn(4)[0]
+    image, mask = _render(rng, own, image_size, shown=label, scenery=scenery)
+    return image, mask, label
+
+
+def label_of(index: int) -> int:
+    """Return the class of a scene, an index into ``CLASSES``."""
+    return index % len(CLASSES)
 
 
 def draw_background(index: int, *, split: str = "train", image_size: int = 64, seed: int = 0) -> np.ndarray:
     """Draw the same scene as :func:`draw` without its object, uint8 (h w c)."""
     rng = np.random.default_rng([seed, _SPLITS[split], index])
-    return _render(rng, index % len(CLASSES), image_size, with_object=False)[0]
+    return _render(rng, label_of(index), image_size, with_object=False)[0]
 
 
 def draw_many(
@@ -99,20 +146,45 @@ def draw_many(
     return images, masks, np.arange(count, dtype=np.int64) % len(CLASSES)
 
 
-def _render(rng: np.random.Generator, label: int, size: int, with_object: bool = True) -> tuple[np.ndarray, np.ndarray]:
-    """Draw from back to front on a larger canvas and reduce it, then add light and texture."""
+def _render(
+    rng: np.random.Generator,
+    label: int,
+    size: int,
+    with_object: bool = True,
+    shown: int | None = None,
+    scenery: np.random.Generator | None = None,
+) -> tuple[np.ndarray, np.ndarray]:
+    """Draw from back to front on a larger canvas and reduce it, then add light and texture.
+
+    Args:
+        rng: the randomness of the scene.
+        label: the class of the scene.
+        size: side in pixels.
+        with_object: whether the object is drawn.
+        shown: the class of the object that is drawn; None is that of the scene.
+        scenery: the randomness of the background that is drawn; None is that of the scene.
+    """
     # One random stream per layer, so that leaving out the object changes nothing else.
     background_rng, object_rng, occluder_rng, light_rng = rng.spawn(4)
     factor = max(2, round(256 / size))
     canvas, typical = backgrounds.backdrop(background_rng, size * factor)
+    if scenery is not None:  # the object keeps the colours that suit its own background
+        canvas, background_rng = backgrounds.backdrop(scenery, size * factor)[0], scenery
     backgrounds.paint(canvas, backgrounds.clutter(background_rng))
     side = object_rng.uniform(0.62, 0.95)
     centre = side / 2 + object_rng.uniform(0, 1 - side, 2)
     silhouette = Image.new("L", canvas.size)
+    other_rng = copy.deepcopy(object_rng)
     parts = _posed_object(object_rng, label, typical, centre, side)
-    _paint_object(canvas if with_object else canvas.copy(), silhouette, parts, object_rng)
+    other = None if shown == label else shown
+    _paint_object(canvas if with_object and other is None else canvas.copy(), silhouette, parts, object_rng)
+    drawn = silhouette
+    if other is not None:
+        drawn = Image.new("L", canvas.size)
+        _paint_object(canvas, drawn, _posed_object(other_rng, other, typical, centre, side), other_rng)
+    # The scene's own object decides where the occluder is, so that it is in the same place in front of another one.
     occluded = _paint_occluder(occluder_rng, canvas, silhouette, centre, side)
-    whole = np.asarray(silhouette.reduce(factor), dtype=np.float32) / 255
+    whole = np.asarray(drawn.reduce(factor), dtype=np.float32) / 255
     visible = whole * (1 - np.asarray(occluded.reduce(factor), dtype=np.float32) / 255)
     pixels = np.asarray(canvas.reduce(factor), dtype=np.float32)
     image = _add_light(light_rng, pixels, visible if with_object else 0 * visible)

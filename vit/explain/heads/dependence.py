@@ -18,7 +18,7 @@ from vit.classes import require_classes
 from vit.config import TransformerConfig
 from vit.data import load
 from vit.data.records import Split
-from vit.edits import HeadEdit
+from vit.edits import BlockEdit
 from vit.explain.familiarity import grey_probabilities
 from vit.explain.heads.ablation import (
     HEADS_MAX,
@@ -126,7 +126,8 @@ def attention_dependence(
         means = sweep.means()
     # Without heads and with uniform attention the first sweep has the outcome; the mean maps are known only now.
     one = torch.ones((), device=sample.device)
-    patterns = {layer: HeadEdit(pattern=pattern.to(sample.device), replaced=one) for layer, pattern in enumerate(means)}
+    on_device = enumerate(mean.to(sample.device) for mean in means)
+    patterns = {layer: BlockEdit(pattern=pattern, replaced=one) for layer, pattern in on_device}
     by_mean = measure_outcome(model, sample, patterns, second_sweep)
     grey = float(grey_probabilities(model, sample.mean, sample.std).max())
     return _result(parts, by_mean, np.asarray(sample.split.labels)[sample.rows], grey, time.perf_counter() - begun)
@@ -172,7 +173,7 @@ class _Sweep:
         self.has_places = self.has_maps and not self.layout.mixes_positions
         n, one = model.config.num_tokens, torch.ones((), device=sample.device)
         layers = range(model.config.depth)
-        self.even = dict.fromkeys(layers, HeadEdit(pattern=torch.full((n, n), 1 / n, device=one.device), replaced=one))
+        self.even = dict.fromkeys(layers, BlockEdit(pattern=torch.full((n, n), 1 / n, device=one.device), replaced=one))
         self.sums: list[Tensor] | None = [torch.zeros((), dtype=torch.float64) for _ in layers] if keep_means else None
         self.adding = threading.Lock()
 

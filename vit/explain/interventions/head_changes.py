@@ -13,7 +13,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from vit.edits import Edits, HeadEdit
+from vit.edits import BlockEdit, Edits
 from vit.errors import ExplainError, SettingsError
 from vit.explain.passes.sample import Progress, Sample, each_batch
 from vit.explain.recording import Record, Recordable, attention_arrays, capture, class_probabilities
@@ -175,7 +175,7 @@ def require_heads(model: Network) -> Transformer:
     return model
 
 
-def _edit(model: Transformer, layer: int, changes: list[Change], means: Means | None) -> HeadEdit:
+def _edit(model: Transformer, layer: int, changes: list[Change], means: Means | None) -> BlockEdit:
     h, n = model.config.num_heads, model.config.num_tokens
     device = next(model.parameters()).device
 
@@ -201,7 +201,7 @@ def _edit(model: Transformer, layer: int, changes: list[Change], means: Means | 
     if (by_mean := marked("mean")) is not None:
         assert means is not None
         output = means.heads[layer].to(device) * by_mean
-    return HeadEdit(temperature, pattern, replaced, output, ablated)
+    return BlockEdit(temperature, pattern, replaced, output, ablated)
 
 
 @dataclass(frozen=True)

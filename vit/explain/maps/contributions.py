@@ -37,12 +37,12 @@ def contributions(model: Network, record: Record, *, layer_scale: bool = True) -
         )
     layers = []
     for block, layer in zip(blocks_of(require_attention(model)), record.layers, strict=True):
-        norms = (layer.v @ _output(block, layer.v.shape[-1], layer_scale)).norm(dim=-1)  # b h m
+        norms = (layer.v @ output_map(block, layer.v.shape[-1], layer_scale)).norm(dim=-1)  # b h m
         layers.append(layer.attention * norms[:, :, None])
     return torch.stack(layers, dim=1).float().cpu().numpy()
 
 
-def _output(block: Block, head_dim: int, layer_scale: bool) -> Tensor:
+def output_map(block: Block, head_dim: int, layer_scale: bool = True) -> Tensor:
     """Return the linear map of each head from its values to the tokens: ``(h d e)``."""
     attention, norm = block.attn, block.norm1.weight
     # (h d) e. Without an output projection the heads are only concatenated: each writes to its own slice.

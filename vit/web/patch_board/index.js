@@ -115,7 +115,7 @@ export class PatchBoard extends Widget {
   draw() {
     const { data, image, canvas } = this
     if (!data || !image || !canvas.clientWidth) return
-    const { rows, columns } = data
+    const { rows, columns, word = "covered" } = data
     const side = Math.round(canvas.clientWidth * devicePixelRatio)
     if (canvas.width !== side || canvas.height !== side) Object.assign(canvas, { width: side, height: side })
     const context = canvas.getContext("2d")
@@ -135,13 +135,13 @@ export class PatchBoard extends Widget {
       context.fillRect(...this.box(this.hovered))
     }
     if (this.root.querySelector("canvas:focus-visible")) outline(context, this.box(this.at + 1), 2.5 * devicePixelRatio, 5 * devicePixelRatio)
-    canvas.ariaLabel = `The image, ${this.covered.size} of ${rows * columns} patches covered. Arrow keys move, Space covers or uncovers.`
+    canvas.ariaLabel = `The image, ${this.covered.size} of ${rows * columns} patches ${word}. Arrow keys move, Space changes one.`
     const here = this.hovered > 0 ? this.hovered : this.root.querySelector("canvas:focus-visible") ? this.at + 1 : 0
     this.words.textContent = here
-      ? `Patch ${here}, ${this.name(here)}${this.covered.has(here) ? ": covered" : ""}`
+      ? `Patch ${here}, ${this.name(here)}${this.covered.has(here) ? `: ${word}` : ""}`
       : this.covered.size
-        ? `${this.covered.size} of ${rows * columns} patches covered`
-        : "No patch is covered"
+        ? `${this.covered.size} of ${rows * columns} patches ${word}`
+        : `No patch is ${word}`
     this.root.dataset.covered = this.covered.size
     this.root.dataset.seen = this.shown.size
   }
