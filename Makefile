@@ -80,8 +80,11 @@ photo-run: $(VENV)/.app
 	$(BIN)/python -m vit train --dataset cifar10 --model cnn --epochs 15 --run cifar10-cnn
 	$(BIN)/python -m vit train --dataset cifar10 --num-heads 3 --recipe strong --teacher cifar10-cnn --epochs 20 --run cifar10
 
-$(VENV)-oracles/.oracles: requirements.txt pyproject.toml
+# It sees the packages of the other environment, so that torch is there once; its own versions come first.
+$(VENV)-oracles/.oracles: $(VENV)/.test
 	test -x $(VENV)-oracles/bin/python || $(PYTHON) -m venv $(VENV)-oracles
+	paths='import sysconfig; print(sysconfig.get_path("purelib"))' && \
+	$(BIN)/python -c "$$paths" > $$($(VENV)-oracles/bin/python -c "$$paths")/beside.pth
 	$(VENV)-oracles/bin/python -m pip install -e '.[oracles]'
 	touch $@
 
