@@ -128,7 +128,8 @@ def to_onnx(
     config = model.config
     inputs = {"images": torch.zeros(2, config.in_channels, config.image_size, config.image_size)}
     if head_mask:
-        inputs["head_mask"] = torch.ones(config.depth, config.num_heads)
+        assert isinstance(model, Transformer)
+        inputs["head_mask"] = torch.ones(model.config.depth, model.config.num_heads)
     with _quiet():
         program = torch.onnx.export(
             network,
