@@ -155,6 +155,7 @@ class Page {
     const { result } = this
     this.result = null
     const begun = performance.now()
+    byId("work").classList.remove("empty")
     this.context.putImageData(result.shown, 0, 0)
     this.maps?.show(result.attention, this.view, result.live)
     this.covers?.board.show(this.view, result.covered)
