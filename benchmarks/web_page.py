@@ -42,6 +42,9 @@ from vit.exports.web_page.samples import compared, validation_images
 from vit.networks import Transformer, build_model
 from vit.runs.weights import load_checkpoint, save_model
 
+NO_GPU = "warning: No available adapters."
+"""What Chromium writes to the console when a page asks for WebGPU on a machine without it."""
+
 VIT: dict[str, dict] = {
     "default": {},
     "mean": {"pool": "mean"},
@@ -63,8 +66,9 @@ def networks() -> dict[str, Callable[[], runs.Run]]:
 
 
 def convolutional(config: ModelConfig) -> runs.Run:
-    run = runs.create("cnn", RunConfig(model=config))
-    save_model(run.path, build_model(config, seed=0).state_dict(), {"epoch": 0})
+    run, model = runs.create("cnn", RunConfig(model=config)), build_model(config, seed=0)
+    model.head.weight.data *= 30  # logits that differ
+    save_model(run.path, model.state_dict(), {"epoch": 0})
     return run
 
 
@@ -148,7 +152,8 @@ def measure(browser: Browser, name: str, run: runs.Run, folder: Path, count: int
         ready = time.perf_counter() - begun
         fastest, processor = times(page, 30)
         logits, attention = differences(page, model, images)
-    assert not complaints, complaints
+    reported = [it for it in complaints if it != NO_GPU]
+    assert not reported, reported
     maps = f"{attention:11.1e}" if isinstance(model, Transformer) else f"{'-':>11}"
     size = file.stat().st_size / 1e6
     print(f"{name:14}{size:8.2f} MB{ready:9.2f} s{fastest:9.1f} ms{processor:9.1f} ms{logits:11.1e}{maps}", flush=True)

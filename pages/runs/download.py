@@ -70,11 +70,11 @@ def offer_web_page(run: Run, form: str) -> None:
     with st.container(horizontal=True, vertical_alignment="bottom"):
         weights = st.selectbox(
             "Weights",
-            list(web_page.WEIGHTS),
-            format_func=web_page.WEIGHTS.__getitem__,
+            web_page.WEIGHTS,
             key="page_weights",
-            help="How the weights are stored. Fewer bits make the file smaller and change the outputs a little; the "
-            "difference is measured before the download. The network computes in float32.",
+            help="How the weights are stored: in 4 bytes (float32), 2 (float16) or 1 (int8). Fewer bytes make the file "
+            "smaller and change the outputs a little; the difference is measured before the download. The network "
+            "computes in float32.",
         )
         samples = st.number_input(
             "Sample images",

@@ -31,7 +31,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--head-mask", action="store_true", help="onnx: add an optional input that switches heads off")
     parser.add_argument(
         "--weights",
-        choices=tuple(WEIGHTS),
+        choices=WEIGHTS,
         help="web: the type in which the weights are stored; the command prints the size and the measured difference "
         "(default: float32)",
     )

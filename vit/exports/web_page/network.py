@@ -6,7 +6,7 @@ network computes in float32, and the time of an image does not change.
 
 from collections.abc import Iterator
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any, Literal
+from typing import TYPE_CHECKING, Any, Literal, get_args
 
 import numpy as np
 
@@ -20,12 +20,8 @@ if TYPE_CHECKING:
     from vit.runs.weights import CheckpointInfo
 
 WeightsType = Literal["float32", "float16", "int8"]
-WEIGHTS: dict[WeightsType, str] = {
-    "float32": "float32: 4 bytes a weight",
-    "float16": "float16: 2 bytes a weight",
-    "int8": "int8: 1 byte a weight",
-}
-"""The types in which the weights can be stored, with a title."""
+WEIGHTS: tuple[WeightsType, ...] = get_args(WeightsType)
+"""The types in which the weights can be stored: 4, 2 and 1 bytes a weight."""
 
 COMPACTED_MIN = 1024
 """Tensors with fewer numbers stay float32: biases, norms and the like, which take next to no room."""
