@@ -127,8 +127,8 @@ def to_onnx(
     say("Converting the network to ONNX.")
     config = model.config
     inputs = {"images": torch.zeros(2, config.in_channels, config.image_size, config.image_size)}
-    if head_mask:
-        inputs["head_mask"] = torch.ones(config.depth, config.num_heads)
+    if head_mask and isinstance(model, Transformer):
+        inputs["head_mask"] = torch.ones(model.config.depth, model.config.num_heads)
     with _quiet():
         program = torch.onnx.export(
             network,

@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from vit import __version__
-from vit.config import words
+from vit.config import TransformerConfig, words
 from vit.config.words import SUMMARIES
 from vit.data.files import preparation
 from vit.data.files.uploads import upload_title
@@ -20,7 +20,7 @@ from vit.terms import GLOSSARY, heading
 
 if TYPE_CHECKING:
     from vit.data import Split
-    from vit.networks import Network
+    from vit.networks import Network, Transformer
     from vit.runs.weights import CheckpointInfo
 
 CLASSES_MAX = 100
@@ -41,7 +41,7 @@ def manifest(
         weights: how the weights are stored.
     """
     found = network(model, info)
-    names = words.tokens_before(model.config) if found["attention"] else ()
+    names = words.tokens_before(model.config) if isinstance(model.config, TransformerConfig) else ()
     return found | {
         "before": {"names": list(names), "short": words.short_before(names), "words": words.words_before(names)},
         "title": run.name,
@@ -57,10 +57,9 @@ def network(model: "Network", info: "CheckpointInfo") -> dict[str, Any]:
     from vit.explain.recording import caveat
     from vit.networks import Transformer
 
-    inside = isinstance(model, Transformer)
     data = info.config.data
     tokens = {"depth": 0, "heads": 0, "grid": [0, 0], "prefix_tokens": [], "summary": None, "normalised_over": None}
-    if inside:
+    if isinstance(model, Transformer):
         tokens = {
             "depth": model.config.depth,
             "heads": model.config.num_heads,
@@ -74,8 +73,8 @@ def network(model: "Network", info: "CheckpointInfo") -> dict[str, Any]:
     return {
         "class_names": list(info.class_names),
         "image_size": info.image_size,
-        "attention": inside,
-        "head_mask": inside,
+        "attention": isinstance(model, Transformer),
+        "head_mask": isinstance(model, Transformer),
         "preparation": {
             "image_size": info.image_size,
             "crop_pct": info.crop_pct,
@@ -88,7 +87,7 @@ def network(model: "Network", info: "CheckpointInfo") -> dict[str, Any]:
     } | tokens
 
 
-def _prefix_tokens(model: "Network") -> list[str]:
+def _prefix_tokens(model: "Transformer") -> list[str]:
     """Return the names of the tokens before the patches."""
     has_class_token = getattr(model, "cls_token", None) is not None
     registers = model.num_prefix_tokens - has_class_token

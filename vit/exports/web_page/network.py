@@ -162,7 +162,7 @@ def measure(content: bytes, model: "Network", images: "Tensor") -> Difference:
     outputs = attention = 0.0
     changed = 0
     classes = model.config.num_classes > 0
-    for image, (found, *maps) in zip(images.split(1), _run(content, model, images), strict=True):
+    for image, (found, *maps) in zip(images.split(1), _run(content, images), strict=True):
         with torch.inference_mode():
             record: dict = {}
             inside = isinstance(model, Transformer)
@@ -179,15 +179,15 @@ def measure(content: bytes, model: "Network", images: "Tensor") -> Difference:
     return Difference(len(images), outputs, attention if inside else None, changed, classes)
 
 
-def _run(content: bytes, model: "Network", images: "Tensor") -> Iterator[list[np.ndarray]]:
+def _run(content: bytes, images: "Tensor") -> Iterator[list[np.ndarray]]:
     """Yield the outputs of the stored network for each image."""
     import onnxruntime
 
     options = onnxruntime.SessionOptions()
     options.log_severity_level = 3  # errors only
     session = onnxruntime.InferenceSession(content, options, providers=["CPUExecutionProvider"])
-    masked = "head_mask" in [value.name for value in session.get_inputs()]
-    mask = {"head_mask": np.ones((model.config.depth, model.config.num_heads), np.float32)} if masked else {}
+    shapes = {value.name: value.shape for value in session.get_inputs()}
+    mask = {"head_mask": np.ones(shapes["head_mask"], np.float32)} if "head_mask" in shapes else {}
     for image in images.split(1):
         yield session.run(None, {"images": image.numpy()} | mask)
 
