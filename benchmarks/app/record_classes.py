@@ -32,7 +32,7 @@ from vit.data.files.uploads import list_uploads
 
 WAIT = 180_000
 """Timeout in milliseconds."""
-TRAINING_PLACES, EVALUATION_PLACES = 1000, 2000
+TRAINING_PLACES, EVALUATION_PLACES = 1000, 3000
 """The number of the first place of each video: a person records all classes in one place, then in the next."""
 GUARD = 12
 """Frames at the end of a burst that are not recorded: by then the button must be up."""
