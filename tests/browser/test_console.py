@@ -79,7 +79,7 @@ def watch_a_training(page: Page, console: Console) -> None:
             for _ in range(8 if path.startswith("runs") else 3):
                 train_one_more_step(live)
                 page.wait_for_timeout(700)
-        expect(page.get_by_test_id("stVegaLiteChart").first).to_be_visible()
+        expect(page.locator(".curves svg").first).to_be_visible()
 
 
 def check_the_sidebar(page: Page) -> None:

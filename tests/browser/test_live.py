@@ -55,6 +55,10 @@ def test_the_network_runs_in_the_browser_and_a_frozen_frame_becomes_an_image(pag
         expect(page.get_by_text("camera frame.png")).to_be_visible()
     else:
         expect(page.get_by_role("textbox", name="Image", exact=True)).to_have_value(re.compile("^pic-"))
+    for _ in range(100):  # on Predict the name is shown before the frame is sent
+        if any(line.startswith("PUT ") for line in sent):
+            break
+        page.wait_for_timeout(100)
     assert any(line.startswith("PUT ") for line in sent)
     live.get_by_role("button", name="Turn off").click()
     expect(page.get_by_role("button", name="Turn the camera on")).to_be_visible()

@@ -76,7 +76,8 @@ def test_every_page_says_what_to_do_where_there_is_nothing_to_show(state, traine
         assert app.title, name
         if state == "a run whose images are gone":
             assert all(
-                "choose an existing folder or zip of images, or" in error.value.replace("\\", "") for error in app.error
+                "choose an existing folder, zip or table of images" in error.value.replace("\\", "")
+                for error in app.error
             ), name
             continue
         assert not app.error, name

@@ -3,7 +3,6 @@
 from collections.abc import Callable
 from contextlib import suppress
 
-from vit.classes import class_names_of
 from vit.config import TransformerConfig
 from vit.jobs.journal import Journal
 from vit.runs import Run
@@ -67,6 +66,8 @@ def measure_after_training(run: Run, journal: Journal, stopped: Callable[[], boo
 
 def _answers(run: Run, journal: Journal, trained: int, check: Callable[[int, int], None]) -> None:
     """Store the answers to the validation images, which the Evaluate page and the gallery of images show."""
+    from vit.classes import class_names_of  # it imports numpy, which a waiting job must not
+
     if not class_names_of(run.config):
         return
     from vit.data import load

@@ -507,7 +507,7 @@ def test_class_names_are_torchvisions_where_it_knows_them():
     assert catalog.CATALOG["imagenette"].class_names == nette
     assert {name: len(listed.class_names) for name, listed in catalog.CATALOG.items()} == {
         "cifar10": 10, "cifar100": 100, "fashion-mnist": 10, "stl10": 10, "imagenette": 10, "oxford-pet": 37,
-        "coco5": 5,
+        "flowers102": 102, "food101": 101, "eurosat": 10, "svhn": 10, "gtsrb": 43, "dtd": 47, "pcam": 2, "coco5": 5,
     }  # fmt: skip
     for listed in catalog.CATALOG.values():
         assert len(set(listed.class_names)) == len(listed.class_names)

@@ -172,7 +172,7 @@ class Patterned(nn.Module):
         b, h = attention.shape[:2]
         v = torch.from_numpy(self.lengths).float().expand(b, h, TOKENS)[..., None]
         empty = torch.zeros(b, TOKENS, 1)
-        record.update(attention=attention, v=v, heads=attention @ v, q=v, k=v, out=empty, tokens=empty)
+        record.update(attention=attention, v=v, heads=attention @ v, q=v, k=v, out=empty, mlp=empty, tokens=empty)
         return x
 
 
