@@ -5,7 +5,7 @@ channel. Outputs: ``logits`` (b num_classes), or the summary token (b e) of a ne
 ``attention`` (b depth h n m), indexed [query, key]. The batch size is free.
 
 Optional input, on request: ``head_mask`` (depth h), float32, by which the output of each head is multiplied: 1 keeps
-the head and 0 switches it off, as :class:`vit.edits.HeadEdit` does with ``ablated`` 1. Its default is all ones; a
+the head and 0 switches it off, as :class:`vit.edits.BlockEdit` does with ``ablated`` 1. Its default is all ones; a
 runtime sees it as an initializer that may be overridden. The file's metadata hold the preprocessing
 and the class names as JSON: ``class_names``, ``mean``, ``std``, ``image_size``, ``crop_pct``, ``interpolation``, and
 ``preparation``, the steps from an image file to the input, in their order and in words; with attention also ``grid``,
@@ -26,7 +26,7 @@ from torch import Tensor, nn
 
 from vit import __version__
 from vit.data.files import preparation
-from vit.edits import HeadEdit
+from vit.edits import BlockEdit
 from vit.errors import RunError
 from vit.networks import Network, Transformer
 from vit.runs import Run
@@ -80,7 +80,7 @@ class _Exported(nn.Module):
     def forward(self, images: Tensor, head_mask: Tensor | None = None) -> Tensor | tuple[Tensor, Tensor]:
         edits = None
         if head_mask is not None:
-            edits = {layer: HeadEdit(ablated=(1 - mask)[None, :, None, None]) for layer, mask in enumerate(head_mask)}
+            edits = {layer: BlockEdit(ablated=(1 - mask)[None, :, None, None]) for layer, mask in enumerate(head_mask)}
         if not self.attention:
             return self.model(images, edits=edits)
         record: dict = {}
@@ -127,7 +127,8 @@ def to_onnx(
     say("Converting the network to ONNX.")
     config = model.config
     inputs = {"images": torch.zeros(2, config.in_channels, config.image_size, config.image_size)}
-    if head_mask and isinstance(model, Transformer):
+    if head_mask:
+        assert isinstance(model, Transformer)
         inputs["head_mask"] = torch.ones(model.config.depth, model.config.num_heads)
     with _quiet():
         program = torch.onnx.export(

@@ -58,7 +58,14 @@ def network(model: "Network", info: "CheckpointInfo") -> dict[str, Any]:
     from vit.networks import Transformer
 
     data = info.config.data
-    tokens = {"depth": 0, "heads": 0, "grid": [0, 0], "prefix_tokens": [], "summary": None, "normalised_over": None}
+    tokens: dict[str, Any] = {
+        "depth": 0,
+        "heads": 0,
+        "grid": [0, 0],
+        "prefix_tokens": [],
+        "summary": None,
+        "normalised_over": None,
+    }
     if isinstance(model, Transformer):
         tokens = {
             "depth": model.config.depth,
@@ -135,7 +142,7 @@ def _curves(run: Run) -> dict[str, Any] | None:
     plots = [replace(plot, lines=tuple(_finite(line) for line in plot.lines)) for plot in plots]
     planned = run.status.steps_total
     steps = planned or max((line["step"] for line in lines if "step" in line), default=1)
-    return curves.chart(plots, steps=steps, per_epoch=planned / training.epochs)
+    return curves.chart(plots, end=max(1, steps), per_epoch=planned / training.epochs)
 
 
 def _finite(line: curves.Series) -> curves.Series:

@@ -186,8 +186,8 @@ def _run(content: bytes, images: "Tensor") -> Iterator[list[np.ndarray]]:
     options = onnxruntime.SessionOptions()
     options.log_severity_level = 3  # errors only
     session = onnxruntime.InferenceSession(content, options, providers=["CPUExecutionProvider"])
-    shapes = {value.name: value.shape for value in session.get_inputs()}
-    mask = {"head_mask": np.ones(shapes["head_mask"], np.float32)} if "head_mask" in shapes else {}
+    named = {value.name: value.shape for value in session.get_inputs() if value.name != "images"}
+    mask = {name: np.ones(shape, np.float32) for name, shape in named.items()}
     for image in images.split(1):
         yield session.run(None, {"images": image.numpy()} | mask)
 
