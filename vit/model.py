@@ -3,9 +3,8 @@
 This is a pre-norm ViT (Dosovitskiy et al. 2021). Its attention is exactly eq. 1 of Vaswani et al. (2017). Parameters
 have the names of timm's ``VisionTransformer``.
 
-Recording is an argument of ``forward``, not a state of the module, because many threads may use one model at the same
-time: pass an empty dictionary, and ``forward`` fills it with every intermediate by name. Changes to blocks
-(:mod:`vit.edits`) are an argument too.
+Recording is an argument of ``forward``, not a state of the module, because threads share one model: pass an empty
+dictionary, and ``forward`` fills it with every intermediate by name. So are changes to blocks (:mod:`vit.edits`).
 
 Shapes in einops letters: ``b`` batch, ``c`` channel, ``h`` head, ``n`` token (query), ``m`` token (key), ``d``
 head_dim, ``e`` embed_dim.

@@ -159,7 +159,7 @@ def by_layer(parts: Sequence[tuple[str, float]]) -> list[tuple[str, float]]:
 def show_waterfall(run: Run, found: Votes, score: str, name: str) -> None:
     """Show the votes by layer, or by head, as bars that add up to the logit."""
     parts = found.parts()
-    every = st.toggle("Every head", key="every_head", bind="query-params", help="Show each head as a bar of its own.")
+    every = st.toggle("Every head", key="every_head", bind="query-params", help="Show one bar for each head.")
     shown = parts if every else by_layer(parts)
     st.plotly_chart(
         plots.waterfall([part for part, _ in shown], np.array([value for _, value in shown]), total="sum: the logit"),

@@ -102,7 +102,7 @@ def test_wandb_has_the_numbers_offline(home, monkeypatch):
 
 
 def test_trackio_has_the_numbers(home, monkeypatch, tmp_path):
-    """In a process of its own, because trackio reads its folder when it is imported."""
+    """In a separate process, because trackio reads its folder when it is imported."""
     pytest.importorskip("trackio")
     program = (
         "from tests.exports.test_trackers import config, expected\n"

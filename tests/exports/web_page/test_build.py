@@ -43,7 +43,7 @@ class Reader(HTMLParser):
 
 @pytest.fixture
 def converted(monkeypatch):
-    """Without the conversion to ONNX, which takes seconds and has tests of its own."""
+    """Without the conversion to ONNX, which takes seconds and is tested elsewhere."""
     found = network.Difference(2, 0.001, 0.002, 0, classes=True)
     monkeypatch.setattr(network, "export", lambda model, info, weights: b"onnx of " + weights.encode())
     monkeypatch.setattr(network, "measure", lambda content, model, images: found)

@@ -243,7 +243,7 @@ class CameraRecorder extends CameraWidget {
     const card = make("li", "", "", { "data-id": id })
     const name = make("input", "name", "", { placeholder: "Name of the class", "aria-label": "Name of the class", maxlength: this.data.nameLength })
     name.oninput = () => {
-      // Typing is not one of the changes that Undo takes back: the field has an undo of its own.
+      // Undo does not cover typing, because the browser can undo it in the field.
       kept.classes = kept.classes.map(one => (one.id === id ? { ...one, name: name.value.normalize("NFC") } : one))
       this.say("")
       this.draw()
